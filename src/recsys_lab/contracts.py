@@ -1,0 +1,185 @@
+"""What the parts hand to each other: batches, ranked lists, and the protocols they satisfy.
+
+Shapes: B users in a batch, T events in a batch (all histories laid end to end), D width,
+V items, N supervised positions, K list length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NO_ITEM = -1
+"""Fills a ranked list that has fewer than K admissible items."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The histories of B users, oldest event first, laid end to end without padding.
+
+    There is no padding item: items are ``0 .. V-1``, and a model that needs a rectangle
+    makes one itself, so padding can neither be scored nor attended to by accident.
+
+    Attributes:
+        users_B: user index, int64 (B,).
+        items_T: item index of every event, int64 (T,).
+        offsets: user b owns ``items_T[offsets[b]:offsets[b + 1]]``, int64 (B + 1,).
+        lengths: the same lengths on the host as a tuple, so that no step waits for the device.
+        timestamps_T: seconds since the epoch of every event, int64 (T,), or None.
+    """
+
+    users_B: Tensor
+    items_T: Tensor
+    offsets: Tensor
+    lengths: tuple[int, ...]
+    timestamps_T: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of users B."""
+        return len(self.lengths)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device (Lightning calls this)."""
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device, non_blocking=non_blocking)
+
+        times = None if self.timestamps_T is None else move(self.timestamps_T)
+        return Batch(
+            move(self.users_B), move(self.items_T), move(self.offsets), self.lengths, times
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationBatch:
+    """Users to be ranked for, with what must be found and what must not be shown.
+
+    Attributes:
+        history: what the model may read (already cut to its window).
+        seen_rows: batch row of every seen (user, item) pair, int64 (S,); the whole history,
+            not only the window.
+        seen_items: item of every seen pair, int64 (S,).
+        target_rows: batch row of every target, int64 (G,), ascending.
+        target_items: item of every target, int64 (G,).
+    """
+
+    history: Batch
+    seen_rows: Tensor
+    seen_items: Tensor
+    target_rows: Tensor
+    target_items: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> EvaluationBatch:
+        """The same batch on another device (Lightning calls this)."""
+        return EvaluationBatch(
+            self.history.to(device, non_blocking),
+            self.seen_rows.to(device, non_blocking=non_blocking),
+            self.seen_items.to(device, non_blocking=non_blocking),
+            self.target_rows.to(device, non_blocking=non_blocking),
+            self.target_items.to(device, non_blocking=non_blocking),
+        )
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """The K best items for each of B users, best first.
+
+    Attributes:
+        items_BK: item index, int64; `NO_ITEM` where fewer than K items are admissible.
+        scores_BK: score, float32, never increasing along a row; ``-inf`` beside `NO_ITEM`.
+    """
+
+    items_BK: Tensor
+    scores_BK: Tensor
+
+
+Exclude = tuple[Tensor, Tensor]
+"""(rows, items) of the pairs that must not be recommended, as in `EvaluationBatch`."""
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """Anything that ranks items for users."""
+
+    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
+        """The k best items for each user of the batch, without the excluded pairs."""
+        ...
+
+
+class Truth(Protocol):
+    """The process that made a synthetic log."""
+
+    def next_item_probabilities(self, batch: Batch) -> Tensor:
+        """True P(next item | history), float32 (B, V) over the prepared catalogue."""
+        ...
+
+
+class TrainingData(Protocol):
+    """What a model may know of a prepared dataset: the training part only."""
+
+    num_items: int
+    num_users: int
+
+    def training_item_counts(self) -> NDArray[np.int64]:
+        """Events of each item in the training part, (V,)."""
+        ...
+
+    def truth(self) -> Truth | None:
+        """The generating process, for synthetic data."""
+        ...
+
+
+@runtime_checkable
+class FittedModel(Recommender, Protocol):
+    """A classical recommender: fitted in one pass, stored as plain arrays."""
+
+    def fit(self, data: TrainingData) -> None:
+        """Learn from the training part."""
+        ...
+
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        """What was learned, to be stored without pickle."""
+        ...
+
+    def load_arrays(self, arrays: Mapping[str, NDArray[np.generic]], data: TrainingData) -> None:
+        """The reverse of `arrays`."""
+        ...
+
+
+class Loss(Protocol):
+    """Tensors in, scalar out."""
+
+    def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
+        """Mean loss over the N supervised positions."""
+        ...
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a reader gives: the raw log and what is known about users and items.
+
+    Attributes:
+        interactions: a polars frame with columns ``user_id``, ``item_id``, and ``timestamp``
+            (seconds since the epoch, int64; or any order) or ``order``; rows in file order.
+        items: ``item_id`` and optional columns such as ``title``; or None.
+        users: ``user_id`` and optional columns; or None.
+        dropped: rows the reader could not use, by reason.
+        truth_path: where a synthetic reader stored its process, or None.
+    """
+
+    interactions: object
+    items: object | None = None
+    users: object | None = None
+    dropped: Mapping[str, int] | None = None
+    truth_path: Path | None = None

@@ -1,0 +1,1 @@
+"""Ranked lists and targets -> per-user metrics -> means."""

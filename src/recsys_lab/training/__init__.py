@@ -1,0 +1,1 @@
+"""The Lightning module, data order, callbacks and resume."""
