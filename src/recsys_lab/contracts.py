@@ -15,7 +15,6 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -163,23 +162,3 @@ class Loss(Protocol):
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss over the N supervised positions."""
         ...
-
-
-@dataclass(frozen=True)
-class RawData:
-    """What a reader gives: the raw log and what is known about users and items.
-
-    Attributes:
-        interactions: a polars frame with columns ``user_id``, ``item_id``, and ``timestamp``
-            (seconds since the epoch, int64; or any order) or ``order``; rows in file order.
-        items: ``item_id`` and optional columns such as ``title``; or None.
-        users: ``user_id`` and optional columns; or None.
-        dropped: rows the reader could not use, by reason.
-        truth_path: where a synthetic reader stored its process, or None.
-    """
-
-    interactions: object
-    items: object | None = None
-    users: object | None = None
-    dropped: Mapping[str, int] | None = None
-    truth_path: Path | None = None

@@ -1,0 +1,166 @@
+"""A verb as a Hydra application: its arguments, the check, and the run itself."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from recsys_lab.cli.foreign_code import foreign_code
+from recsys_lab.cli.preflight import (
+    COMPOSE_ERRORS,
+    Request,
+    check,
+    make_loader,
+    one_line,
+    with_plain_groups,
+)
+from recsys_lab.cli.resume import refuse_occupied, resumed
+from recsys_lab.cli.verbs import VERBS, Verb
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.errors import report
+
+
+class RunFailed(Exception):
+    """The work itself failed (cause: its exception), after the config had been accepted.
+
+    Args:
+        output_dir: the run directory, or None for a verb without one.
+    """
+
+    def __init__(self, output_dir: Path | None) -> None:
+        super().__init__(str(output_dir))
+        self.output_dir = output_dir
+
+
+def run_verb(name: str, arguments: Sequence[str]) -> None:
+    """Run one verb with the arguments that follow it on the command line.
+
+    Args:
+        name: a key of `VERBS`.
+        arguments: overrides and Hydra's flags, in any order.
+
+    Raises:
+        UserError: the arguments or the config are wrong.
+        RunFailed: the verb's own work failed.
+    """
+    version.setbase("1.3")
+    verb = VERBS[name]
+    parser = get_args_parser()
+    parser.prog = f"recsys-lab {name}"
+    args = parser.parse_intermixed_args(list(arguments))
+    if args.experimental_rerun is not None:
+        raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
+    args.overrides = _overrides(args.overrides, name, verb)
+    request = with_plain_groups(_request(name, verb, args))
+    if verb.has_run_dir:
+        request = resumed(request)
+    args.config_path, args.config_name = str(request.config_path), request.config_name
+    args.overrides = request.overrides
+    if args.shell_completion or args.hydra_help:
+        pass
+    elif args.help or args.cfg is not None or args.info is not None:
+        _refuse_foreign_code(request)
+    else:
+        args.overrides = [*request.overrides, *_checked(request, verb)]
+    _hydra(_task(name, verb), args, parser)
+
+
+def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
+    """The overrides, with a bare argument as the override that it stands for."""
+    if verb.positional is None:
+        return list(texts)
+    bare = [t for t in texts if ("=" not in t and not t.startswith("~")) or Path(t).exists()]
+    if len(bare) > 1:
+        what = verb.positional.upper()
+        raise UserError(f"{name} takes one {what}, got {len(bare)}: {', '.join(bare)}.")
+    return [f"{verb.positional}={quoted(t)}" if t in bare else t for t in texts]
+
+
+def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:
+    return Request(
+        config_path=Path(args.config_path).absolute() if args.config_path else config_dir(),
+        config_name=args.config_name or name,
+        config_dir=args.config_dir,
+        overrides=args.overrides,
+        multirun=args.multirun,
+        schema=verb.schema,
+    )
+
+
+def _checked(request: Request, verb: Verb) -> list[str]:
+    """Check everything; the overrides that fix the directory which was checked."""
+    cfg = check(request)
+    if not verb.has_run_dir:
+        return []
+    key = "hydra.sweep.dir" if request.multirun else "hydra.run.dir"
+    if any(text.startswith(key + "=") for text in request.overrides):
+        return []  # a process that Lightning started beside this one: the directory is given
+    refuse_occupied(cfg)
+    # The default names the time of day, so it is worked out once and then handed on.
+    return [f"{key}={quoted(str(cfg.run_dir))}"]
+
+
+def _refuse_foreign_code(request: Request) -> None:
+    """Printing a config sets up Hydra's logging, so that part is checked here too."""
+    try:
+        cfg = make_loader(request).load_configuration(
+            request.config_name, request.overrides, RunMode.RUN
+        )
+    except COMPOSE_ERRORS:
+        return  # Hydra says it in a moment, in the words of the mode that was asked for
+    problems = foreign_code(cfg)
+    if problems:
+        raise UserError(report(problems))
+
+
+def _hydra(
+    task: Callable[[DictConfig], None], args: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors to `main` instead of printing them
+    try:
+        _run_hydra(args, parser, task, config_path=args.config_path, config_name=args.config_name)
+    except ValueError as error:  # flags that contradict each other; the task's are `RunFailed`
+        raise UserError(str(error)) from error
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _task(name: str, verb: Verb) -> Callable[[DictConfig], None]:
+    def task(cfg: DictConfig) -> None:
+        hydra = HydraConfig.get()
+        output_dir = Path(hydra.runtime.output_dir)
+        if hydra.mode == RunMode.MULTIRUN:
+            print(f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}", file=sys.stderr)
+        if verb.has_run_dir:
+            with open_dict(cfg):
+                cfg.run_dir = str(output_dir)
+        try:
+            importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
+        except UserError:
+            raise
+        except Exception as error:
+            if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on; the sweep ends with exit 1
+                print(f"job {hydra.job.num} failed: {one_line(error)}", file=sys.stderr)
+            raise RunFailed(output_dir if verb.has_run_dir else None) from error
+
+    return task
+
+
+def quoted(text: str) -> str:
+    """Text as Hydra's override grammar takes it literally."""
+    return str(QuotedString(text, Quote.single).with_quotes())

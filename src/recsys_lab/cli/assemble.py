@@ -1,0 +1,101 @@
+"""Config -> the parts of a run; shared by the verbs that need a model."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from recsys_lab.cli.prepare import prepare_from
+from recsys_lab.config import build
+from recsys_lab.contracts import FittedModel
+from recsys_lab.data.batches import EvaluationBatches
+from recsys_lab.evaluation.full_ranking import FullRanking, Results, evaluate, fingerprint
+from recsys_lab.models.ranking import TIE_RULE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from omegaconf import DictConfig
+
+    from recsys_lab.data.prepared import PreparedDataset
+    from recsys_lab.training.recipe import Recipe
+
+
+@dataclass
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        data: the prepared dataset.
+        model: the recommender, untrained.
+        protocol: how it is judged.
+        recipe: how it is trained (a fitted model reads nothing of it).
+        device: where ranking happens.
+    """
+
+    data: PreparedDataset
+    model: Any
+    protocol: FullRanking
+    recipe: Recipe
+    device: str
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the model is fitted in one pass instead of trained."""
+        return isinstance(self.model, FittedModel)
+
+    def batches(self, phase: str) -> EvaluationBatches:
+        """The users of a phase, as the protocol asks."""
+        return EvaluationBatches(
+            self.data,
+            phase,
+            batch_size=self.protocol.batch_size(self.data.num_items),
+            window=self.model.window,
+            exclude_seen=self.protocol.config.exclude_seen,
+        )
+
+    def evaluate(self, phase: str) -> Results:
+        """Rank for every user of a phase."""
+        return evaluate(self.model, self.batches(phase), self.protocol, self.device)
+
+    def protocol_fields(self) -> dict[str, Any]:
+        """Everything that must be equal for two runs to be compared."""
+        return {**self.data.protocol_fields(), **self.protocol.fields(TIE_RULE)}
+
+    def protocol_record(self) -> dict[str, Any]:
+        """The fields with their fingerprint, for the run record."""
+        fields = self.protocol_fields()
+        return {"fingerprint": fingerprint(fields), "fields": fields}
+
+
+def assemble(cfg: DictConfig) -> Parts:
+    """Prepare the data, seed everything, build the model."""
+    data = prepare_from(cfg)
+    seed_everything(cfg.seed)
+    model = build(cfg.model, num_items=data.num_items)
+    on_gpu = cfg.recipe.accelerator != "cpu" and torch.cuda.is_available()
+    device = "cuda" if on_gpu and isinstance(model, torch.nn.Module) else "cpu"
+    return Parts(data, model, build(cfg.evaluation), build(cfg.recipe), device)
+
+
+def seed_everything(seed: int) -> None:
+    """Python, NumPy and torch; batch order is drawn from the seed on its own."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for libraries that read the global state
+    torch.manual_seed(seed)
+
+
+def result_table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:
+    """One row per metric, one column per system."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    for system in columns:
+        table.add_column(system, justify="right")
+    for name in next(iter(columns.values())):
+        table.add_row(name, *(f"{values[name]:.4f}" for values in columns.values()))
+    return table

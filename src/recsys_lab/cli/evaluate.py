@@ -1,0 +1,74 @@
+"""``recsys-lab evaluate RUN_DIR``: reproduce a run's test numbers from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+from safetensors.torch import load_file
+
+from recsys_lab.cli.assemble import Parts, assemble, result_table
+from recsys_lab.config import UserError
+from recsys_lab.runs.record import CONFIG, RunRecord
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Load the best weights, rank the test users, compare with the record."""
+    del output_dir
+    console = Console()
+    record = RunRecord.load(Path(cfg.run))
+    if not record.done:
+        status = record.values["status"]
+        msg = (
+            f"{record.folder}: the run's status is '{status}', so it has no test result; "
+            f"finish it first: recsys-lab train resume={record.folder}"
+        )
+        raise UserError(msg)
+    parts = restore(record)
+    results = parts.evaluate("test")
+    console.print(result_table({record.values["name"]: results.compute()}, record.folder.name))
+    differing = _differences(record.values["test"], results.compute())
+    if differing:
+        msg = f"{record.folder}: the record says otherwise for " + "; ".join(differing)
+        raise RuntimeError(msg)
+    console.print("equal to the run record")
+
+
+def restore(record: RunRecord) -> Parts:
+    """The data, protocol and trained model of a finished run.
+
+    Raises:
+        UserError: the data has changed since.
+    """
+    stored = OmegaConf.load(record.folder / CONFIG)
+    parts = assemble(stored)  # type: ignore[arg-type]
+    expected, got = record.values["data"]["fingerprint"], parts.data.fingerprint
+    if expected != got:
+        msg = (
+            f"{record.folder}: the run saw data with fingerprint {expected}, the source now gives "
+            f"{got}; bring back the original data"
+        )
+        raise UserError(msg)
+    if parts.is_fitted:
+        with np.load(record.folder / "model.npz", allow_pickle=False) as arrays:
+            parts.model.load_arrays(dict(arrays), parts.data)
+    else:
+        weights = load_file(record.folder / "checkpoints" / "best.safetensors")
+        parts.model.load_state_dict(weights)
+        parts.model.to(torch.device(parts.device)).eval()
+    return parts
+
+
+def _differences(recorded: dict[str, Any], computed: dict[str, float]) -> list[str]:
+    return [
+        f"{name}: {recorded.get(name)} recorded, {value} now"
+        for name, value in computed.items()
+        if recorded.get(name) != value
+    ]

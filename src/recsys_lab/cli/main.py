@@ -1,0 +1,136 @@
+"""The command ``recsys-lab``: which verb, and how each kind of ending is told to the shell.
+
+Exit codes: 0 done, 1 failure (traceback), 2 the user's mistake (a message), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from recsys_lab import __version__
+from recsys_lab.cli.verbs import VERBS
+from recsys_lab.config import Interrupted, UserError
+from recsys_lab.config.errors import did_you_mean
+
+COMPLETION_FLAGS = ("-sc", "--shell-completion")
+
+
+def main() -> NoReturn:
+    """Entry point of the command."""
+    raise SystemExit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line and tell how it ended.
+
+    Args:
+        arguments: everything after the program's name.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        _dispatch(list(arguments))
+    except UserError as error:
+        print(f"recsys-lab: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as interruption:
+        print(f"\n{interruption}", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("\ninterrupted.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return _told(error)
+    return 0
+
+
+def _dispatch(arguments: list[str]) -> None:
+    first = arguments[0] if arguments else "--help"
+    if first in ("-h", "--help", "help"):
+        print(_help())
+    elif first == "--version":
+        print(f"recsys-lab {__version__}")
+    elif first in COMPLETION_FLAGS:
+        _complete(arguments)
+    elif first in VERBS:
+        _run(first, arguments[1:])
+    else:
+        verbs = ", ".join(VERBS)
+        raise UserError(f"no verb {first!r}{did_you_mean(first, VERBS)} Verbs: {verbs}.")
+
+
+def _run(verb: str, arguments: list[str]) -> None:
+    from recsys_lab.cli.app import run_verb  # Hydra: not needed to explain the verbs
+
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # the user's own model files; last, so they hide nothing
+    run_verb(verb, arguments)
+
+
+def _told(error: Exception) -> int:
+    """Print an error that is neither a `UserError` nor an interruption; its exit code."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from recsys_lab.cli.app import RunFailed
+    from recsys_lab.cli.preflight import one_line
+
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exception(error)
+        print(f"recsys-lab: {one_line(error)}", file=sys.stderr)
+        return 2
+    cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
+    traceback.print_exception(cause)
+    print(f"failed: {type(cause).__name__}: {cause}", file=sys.stderr)
+    if isinstance(error, RunFailed) and error.output_dir is not None:
+        print(f"log and record so far: {error.output_dir}", file=sys.stderr)
+    return 1
+
+
+def _complete(arguments: list[str]) -> None:
+    """Shell completion: the verb first, then Hydra's completion of that verb's overrides."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    if not any(argument.startswith("query=") for argument in arguments):
+        _run("train", arguments)  # install and uninstall are the same for every verb
+    elif len(words) > 1 and words[1] in VERBS and (len(words) > 2 or line.endswith(" ")):
+        program, verb = words[0], words[1]
+        rest = line[line.index(verb, line.index(program) + len(program)) + len(verb) :]
+        os.environ["COMP_LINE"] = f"{program} {rest.lstrip()}"
+        os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+        _run(verb, arguments)
+    else:
+        begun = words[1] if len(words) > 1 else ""
+        print(" ".join(w for w in (*VERBS, "--help", "--version") if w.startswith(begun)))
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    return "\n".join(
+        [
+            "recsys-lab VERB [key=value ...]",
+            "",
+            "Experiments with sequential recommenders, from a raw log to a run record.",
+            "",
+            "Verbs:",
+            *(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()),
+            "",
+            "Examples:",
+            "  recsys-lab train",
+            *(f"  {verb.example}" for verb in VERBS.values()),
+            "",
+            "More:",
+            "  recsys-lab VERB --help         its choices and its config",
+            "  recsys-lab VERB --cfg job      the config as composed; nothing is run",
+            "  recsys-lab VERB --hydra-help   Hydra's flags (--multirun, --config-dir, ...)",
+            '  eval "$(recsys-lab -sc install=bash)"   completion in this shell (bash, zsh, fish)',
+            "",
+            f"recsys-lab {__version__}",
+        ]
+    )

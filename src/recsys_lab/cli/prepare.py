@@ -1,0 +1,54 @@
+"""``recsys-lab prepare``: raw log -> prepared dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from recsys_lab.config import build
+from recsys_lab.data.pipeline import prepare
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from recsys_lab.data.prepared import PreparedDataset
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Prepare (or reuse) and print what was counted."""
+    del output_dir
+    console = Console()
+    data = prepare_from(cfg)
+    console.print(counts_table(data))
+    console.print(f"prepared dataset: {data.path}\nfingerprint: {data.fingerprint}", soft_wrap=True)
+
+
+def prepare_from(cfg: DictConfig) -> PreparedDataset:
+    """The prepared dataset that a config names."""
+    reader, filters, split = build(cfg.data), build(cfg.filter), build(cfg.split)
+    return prepare(reader, filters, split, Path(cfg.prepared_dir), data_name(cfg.data))
+
+
+def data_name(node: DictConfig) -> str:
+    """A short name for people: the source, its variant, and the file's name."""
+    source = node._target_.split(".")[-2]
+    path = node.get("path")
+    parts = [source, node.get("variant"), Path(path).stem if path else None]
+    return "_".join(str(part) for part in parts if part)
+
+
+def counts_table(data: PreparedDataset) -> Table:
+    """Rows, users and items after each step, with the reason of every loss."""
+    table = Table(title=data.manifest["name"], title_justify="left")
+    table.add_column("step")
+    for heading in ("rows", "users", "items", "dropped"):
+        table.add_column(heading, justify="right")
+    table.add_column("reason")
+    for step in data.manifest["counts"]:
+        numbers = [step.get(key) for key in ("rows", "users", "items", "dropped")]
+        cells = ["" if n is None else f"{n:,}" for n in numbers]
+        table.add_row(step["step"], *cells, step.get("reason") or "")
+    return table

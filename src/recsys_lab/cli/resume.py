@@ -1,0 +1,114 @@
+"""``resume=RUN_DIR``: go on with a run from the config stored in it, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from recsys_lab.cli.preflight import Request
+from recsys_lab.config import UserError
+
+RECORD = "run.json"
+STORED_CONFIG = "config.yaml"
+
+
+def resumed(request: Request) -> Request:
+    """Rewrite a request with ``resume=RUN_DIR`` to compose the run's own stored config.
+
+    Args:
+        request: a request of a verb with a run directory.
+
+    Returns:
+        The same request if it resumes nothing or ``auto``; else one whose primary config is
+        ``RUN_DIR/config.yaml``, with ``run_dir`` and ``resume`` set to RUN_DIR and Hydra's own
+        settings as in the lab's config.
+
+    Raises:
+        UserError: RUN_DIR holds no run, or other overrides stand beside ``resume``.
+    """
+    overrides = [_parsed(text) for text in request.overrides]
+    wanted = [o for o in overrides if o is not None and o.key_or_group == "resume"]
+    value = wanted[-1].value() if wanted else None
+    if value is None or value == "auto" or wanted[-1].is_sweep_override():
+        return request
+    run_dir = Path(str(value)).absolute()
+    _require_run(run_dir)
+    hydra = [
+        text
+        for text, o in zip(request.overrides, overrides, strict=True)
+        if o is not None and o.is_hydra_override()
+    ]
+    others = [
+        t for t in request.overrides if t not in hydra and not t.lstrip("+").startswith("resume=")
+    ]
+    others += ["--multirun"] if request.multirun else []
+    if others:
+        raise UserError(
+            f"resume: a run continues exactly as it was configured, so {', '.join(others)} cannot "
+            "stand beside resume. Drop it, or start a new run without resume."
+        )
+    place = QuotedString(str(run_dir), Quote.single).with_quotes()
+    settings = [
+        f"hydra.run.dir={place}",
+        "hydra.output_subdir=null",
+        "hydra.job.chdir=false",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
+    ]
+    given = {text.partition("=")[0] for text in hydra}
+    settings = [s for s in settings if s.partition("=")[0] not in given]
+    return replace(
+        request,
+        config_path=run_dir,
+        config_name=STORED_CONFIG.removesuffix(".yaml"),
+        config_dir=None,
+        overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra],
+    )
+
+
+def refuse_occupied(cfg: DictConfig) -> None:
+    """Refuse to start a new run where one already is.
+
+    Raises:
+        UserError: ``run_dir`` holds a run and ``resume`` is null.
+    """
+    run_dir = Path(str(cfg.run_dir))
+    if cfg.resume is None and (run_dir / RECORD).exists():
+        raise UserError(
+            f"run_dir: {run_dir} already holds a run. Add resume=auto to go on with it, "
+            "or choose another run_dir."
+        )
+
+
+def _require_run(run_dir: Path) -> None:
+    if not run_dir.is_dir():
+        raise UserError(f"resume: no run directory {run_dir}{_runs_near(run_dir)}")
+    for name in (RECORD, STORED_CONFIG):
+        if not (run_dir / name).is_file():
+            raise UserError(
+                f"resume: {run_dir} is not a run directory: it has no {name}{_runs_near(run_dir)}"
+            )
+
+
+def _runs_near(run_dir: Path) -> str:
+    """Names the newest runs below or beside a directory that is none."""
+    base = run_dir if run_dir.is_dir() else run_dir.parent
+    found = [
+        p.parent for pattern in (RECORD, f"*/{RECORD}", f"*/*/{RECORD}") for p in base.glob(pattern)
+    ]
+    newest = sorted(found, key=lambda folder: folder.stat().st_mtime)[-3:]
+    shown = ", ".join(os.path.relpath(folder) for folder in reversed(newest))
+    return f". Runs there: {shown}." if shown else ". resume takes auto or a run directory."
+
+
+def _parsed(text: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        return None  # the check reports it

@@ -1,0 +1,85 @@
+"""The verbs of the command line, and the top-level keys that each one knows.
+
+A new verb is one entry in `VERBS`, a config ``configs/<verb>.yaml`` and a module
+``recsys_lab/cli/<verb>.py`` with ``run(cfg: DictConfig, output_dir: Path) -> None``, which is
+imported only after the config has been checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+
+from recsys_lab.config import Component
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Top-level keys of ``train``, and of ``prepare``, which takes the same."""
+
+    data: Component
+    filter: Component
+    split: Component
+    model: Component
+    loss: Component
+    recipe: Component
+    evaluation: Component
+    tracking: Component
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)]
+    prepared_dir: str
+    run_dir: str
+    resume: str | None
+    name: str | None
+    group: str | None
+    tags: list[str]
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Top-level keys of ``evaluate``."""
+
+    run: str
+    output: str | None
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What the command line must know of a verb before it imports it.
+
+    Attributes:
+        summary: one line for ``recsys-lab --help``.
+        example: a command line for ``recsys-lab --help``.
+        schema: dataclass of its top-level keys.
+        positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
+        has_run_dir: whether it works in a run directory, which Hydra then makes.
+    """
+
+    summary: str
+    example: str
+    schema: type[Any]
+    positional: str | None = None
+    has_run_dir: bool = False
+
+
+VERBS: Mapping[str, Verb] = {
+    "prepare": Verb(
+        "raw log -> prepared dataset (train does it by itself when needed)",
+        "recsys-lab prepare data=movielens_1m",
+        TrainConfig,
+    ),
+    "train": Verb(
+        "train a model, rank the full catalogue, write a run record",
+        "recsys-lab train data=table data.path=log.csv model.num_layers=2",
+        TrainConfig,
+        has_run_dir=True,
+    ),
+    "evaluate": Verb(
+        "compute a finished run's test metrics again",
+        "recsys-lab evaluate RUN_DIR",
+        EvaluateConfig,
+        positional="run",
+    ),
+}

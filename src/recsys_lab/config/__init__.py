@@ -1,0 +1,16 @@
+"""Parse and check configs; every error at once, with 'did you mean'."""
+
+from recsys_lab.config.build import build, config_dir, config_values
+from recsys_lab.config.check import Component, Sources, check_config
+from recsys_lab.config.errors import Interrupted, UserError
+
+__all__ = [
+    "Component",
+    "Interrupted",
+    "Sources",
+    "UserError",
+    "build",
+    "check_config",
+    "config_dir",
+    "config_values",
+]

@@ -1,0 +1,169 @@
+"""Check a composed config: every problem at once, each with its path and its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from recsys_lab.config.errors import UserError, closest, report
+from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
+from recsys_lab.config.values import problem_with
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class Component:
+    """Marks a top-level key of a command's schema as a component: a node with ``_target_``."""
+
+
+class Sources(Protocol):
+    """What the checker asks about where a config came from."""
+
+    def origin(self, path: str) -> str:
+        """Where the value at a dotted path was set, in brackets, or an empty string."""
+        ...
+
+    def elsewhere(self, group: str, option: str) -> str:
+        """Other choices of a group that have an option like this one, in words, or nothing."""
+        ...
+
+    def groups(self) -> list[str]:
+        """The config groups, of which some are no top-level keys (``experiment``)."""
+        ...
+
+
+def check_config(
+    cfg: DictConfig, schema: type[Any] | None = None, sources: Sources | None = None
+) -> None:
+    """Check every component and every top-level value of a composed config.
+
+    Args:
+        cfg: the composed config, without the ``hydra`` node.
+        schema: dataclass of the command's top-level keys, components marked `Component`;
+            without it only the components are checked.
+        sources: tells where values came from.
+
+    Raises:
+        UserError: one message with all problems.
+    """
+    problems = find_problems(cfg, schema, sources)
+    if problems:
+        raise UserError(report(problems))
+
+
+def find_problems(
+    cfg: DictConfig, schema: type[Any] | None = None, sources: Sources | None = None
+) -> list[str]:
+    """The problems that `check_config` reports, one text each."""
+    return list(_Checker(cfg, schema, sources).problems())
+
+
+class _Checker:
+    def __init__(self, cfg: DictConfig, schema: type[Any] | None, sources: Sources | None) -> None:
+        self.cfg = cfg
+        self.sources = sources
+        self.top = schema_of_dataclass(schema, schema.__name__) if schema else None
+        self.schemas: dict[str, Schema] = {}
+
+    def problems(self) -> Iterator[str]:
+        found = [p for key in self._component_keys() for p in self._component(key)]
+        if self.top:  # components first: a top-level typo may mean an option of one of them
+            yield from self._top_level(self.top)
+        yield from found
+
+    def _component_keys(self) -> list[str]:
+        from omegaconf import DictConfig
+
+        keys = set(self.cfg.keys())  # `in` would not see a value that is missing (???)
+        if self.top:
+            return [k for k, kind in self.top.types.items() if kind is Component and k in keys]
+        return [str(k) for k in self.cfg if isinstance(self.cfg._get_node(k), DictConfig)]
+
+    def _component(self, key: str) -> Iterator[str]:
+        from omegaconf import DictConfig, OmegaConf
+
+        node = None if OmegaConf.is_missing(self.cfg, key) else self.cfg[key]
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            got = "nothing" if node is None else repr(node)
+            yield self._say(key, f"expected a mapping with _target_, got {got}.")
+            return
+        try:
+            schema = schema_of_target(node["_target_"])
+        except (UserError, ImportError) as error:
+            yield self._say(f"{key}._target_", str(error))
+            return
+        self.schemas[key] = schema
+        yield from self._options(key, node, schema)
+
+    def _options(self, key: str, node: DictConfig, schema: Schema) -> Iterator[str]:
+        meant: set[str | None] = set()
+        for option in [str(o) for o in node if o != "_target_"]:
+            path = f"{key}.{option}"
+            if option in schema.types:
+                yield from self._value(path, node, option, schema.types[option])
+                continue
+            guess = closest(option, schema.types)
+            meant.add(guess)
+            yield self._say(path, self._no_option(key, option, guess, schema))
+        given = {str(key) for key in node.keys()}  # noqa: SIM118 - `in` does not see ???
+        for option in schema.types:
+            if option in schema.required - given - meant:
+                what = f"missing; {schema.name} needs it and no config gives it."
+                yield self._say(f"{key}.{option}", what, f"{key}._target_")
+
+    def _no_option(self, key: str, option: str, guess: str | None, schema: Schema) -> str:
+        text = f"{schema.name} has no option {option!r}"
+        elsewhere = self.sources.elsewhere(key, option) if self.sources and not guess else ""
+        if guess:
+            text += f"; did you mean {guess!r}?"
+        elif elsewhere:
+            text += f"; did you mean {elsewhere}?"
+        else:
+            text += "."
+        return f"{text} Options: {', '.join(schema.types) or 'none'}."
+
+    def _top_level(self, top: Schema) -> Iterator[str]:
+        for key in [str(k) for k in self.cfg]:
+            if key not in top.types:
+                yield self._say(key, self._no_key(key, top))
+            elif top.types[key] is not Component:
+                yield from self._value(key, self.cfg, key, top.types[key])
+        given = {str(key) for key in self.cfg.keys()}  # noqa: SIM118 - `in` does not see ???
+        for key in top.types:
+            if key in top.required - given:
+                yield self._say(key, "missing; no config gives it.")
+
+    def _no_key(self, key: str, top: Schema) -> str:
+        places = [f"{group}.{key}" for group, s in self.schemas.items() if key in s.types]
+        guess = closest(key, [*top.types, *(self.sources.groups() if self.sources else ())])
+        if not places and not guess:
+            near = {g: closest(key, s.types) for g, s in self.schemas.items()}
+            places = [f"{group}.{option}" for group, option in near.items() if option]
+        meant = " or ".join(repr(p) for p in places) if places else repr(guess) if guess else ""
+        hint = f"; did you mean {meant}?" if meant else "."
+        return f"no such key{hint} Keys: {', '.join(top.types)}."
+
+    def _value(self, path: str, node: DictConfig, key: str, annotation: Any) -> Iterator[str]:
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        from recsys_lab.config.values import describe
+
+        if OmegaConf.is_missing(node, key):
+            yield self._say(path, f"missing; give {describe(annotation)}: {path}=...")
+            return
+        try:
+            value = node[key]
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            yield self._say(path, f"cannot be resolved: {str(error).splitlines()[0]}")
+            return
+        problem = problem_with(value, annotation)
+        if problem:
+            yield self._say(path, problem)
+
+    def _say(self, path: str, what: str, origin_path: str | None = None) -> str:
+        origin = self.sources.origin(origin_path or path) if self.sources else ""
+        return f"{path}: {what}{' ' + origin if origin else ''}"

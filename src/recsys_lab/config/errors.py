@@ -1,0 +1,43 @@
+"""Errors that end a command, and the wording of suggestions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class UserError(Exception):
+    """A mistake in the user's input; shown as its message alone, without a traceback, exit 2."""
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or a termination signal ended the work cleanly; exit 130.
+
+    A `BaseException`, as `KeyboardInterrupt` is, so that no ``except Exception`` on the way
+    swallows it. Its message says what was kept and how to go on.
+    """
+
+
+def closest(name: str, options: Iterable[str]) -> str | None:
+    """The option most like `name`, or None if none is near."""
+    by_folded = {option.lower().replace("-", "_"): option for option in options}
+    folded = name.lower().replace("-", "_")
+    near = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    if near:
+        return by_folded[near[0]]
+    # 'layers' for 'num_layers', or 'learning_rat': too short for difflib, yet clear to a person.
+    inside = [o for f, o in by_folded.items() if len(folded) >= 3 and (folded in f or f in folded)]
+    return inside[0] if len(inside) == 1 else None
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` or an empty string."""
+    match = closest(name, options)
+    return f"; did you mean {match!r}?" if match else "."
+
+
+def report(problems: Sequence[str], subject: str = "the config") -> str:
+    """All problems in one message, one line each, each line once."""
+    unique = list(dict.fromkeys(problems))
+    count = "1 problem" if len(unique) == 1 else f"{len(unique)} problems"
+    return "\n".join([f"{count} in {subject}:", *(f"  {problem}" for problem in unique)])

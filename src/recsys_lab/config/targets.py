@@ -1,0 +1,92 @@
+"""Which classes a config may name with ``_target_``, and where their source is.
+
+A config file must not be a way to run arbitrary code, so a target is built only if it stands
+under ``recsys_lab.`` or under a prefix in the environment variable
+``RECSYS_LAB_ALLOWED_TARGETS`` (comma separated, e.g. ``mymodels,other.package``). No config
+file can set that variable; only the person who starts the command can.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+from recsys_lab.config.errors import UserError
+
+ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
+
+
+def allowed_prefixes() -> list[str]:
+    """``recsys_lab`` and what the user allows, without trailing dots."""
+    extra = os.environ.get(ALLOWED_TARGETS_VARIABLE, "").split(",")
+    return ["recsys_lab", *(p for p in (x.strip().rstrip(".") for x in extra) if p)]
+
+
+def split_target(target: object) -> tuple[str, str]:
+    """``package.module.Class`` as (module, class).
+
+    Raises:
+        UserError: not of that form, or not under an allowed prefix.
+    """
+    if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
+        raise UserError(f"expected 'package.module.Class', got {target!r}.")
+    module, _, name = target.rpartition(".")
+    if not module:
+        raise UserError(f"expected 'package.module.Class', got {target!r}.")
+    allowed = allowed_prefixes()
+    if not any(module == prefix or module.startswith(prefix + ".") for prefix in allowed):
+        raise UserError(
+            f"{target!r} is not under an allowed prefix ({', '.join(allowed)}). If you trust "
+            f"this code, allow it: export {ALLOWED_TARGETS_VARIABLE}={target.partition('.')[0]}"
+        )
+    return module, name
+
+
+def find_source(module: str) -> Path | None:
+    """The source file of a module, found without importing the module or its parents.
+
+    Args:
+        module: full dotted name.
+
+    Returns:
+        Its file, or None where there is no such module or it is not Python source.
+    """
+    first, *rest = module.split(".")
+    try:
+        spec: ModuleSpec | None = importlib.util.find_spec(first)
+    except (ImportError, ValueError):
+        return None
+    name = first
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def import_class(target: object) -> type[Any]:
+    """Import the class that an allowed target names.
+
+    Raises:
+        UserError: the target is not allowed, cannot be found, or is not a component class
+            (a class of that module with a nested ``Config``).
+    """
+    module_name, name = split_target(target)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise  # the module is there, but something that it needs is not
+        raise UserError(f"no module {module_name!r}.") from error
+    cls = getattr(module, name, None)
+    # A class that the module merely imported is not one of its components.
+    if not isinstance(cls, type) or cls.__module__ != module_name or not hasattr(cls, "Config"):
+        raise UserError(f"{module_name} has no class {name!r} with a nested Config.")
+    return cls

@@ -1,0 +1,73 @@
+"""One value against one type: strict, with the allowed values in words."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
+
+from recsys_lab.config.errors import did_you_mean
+
+WORDS = {int: "an int", float: "a float", bool: "true or false", str: "text", type(None): "null"}
+BOUNDS = (
+    (Ge, "ge", ">="),
+    (Gt, "gt", ">"),
+    (Le, "le", "<="),
+    (Lt, "lt", "<"),
+    (MinLen, "min_length", "with length >="),
+    (MaxLen, "max_length", "with length <="),
+)
+
+
+def problem_with(value: object, annotation: Any) -> str | None:
+    """What is wrong with a value, or None.
+
+    Args:
+        value: plain value from YAML (int, float, bool, str, None, list or dict).
+        annotation: type it must have: plain types, ``X | None``, ``list[X]``, ``dict[K, V]``,
+            ``Literal`` or ``Annotated`` with `annotated_types` bounds.
+    """
+    # pydantic takes 40 ms to import, and a mere `from recsys_lab.config import UserError` is light.
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError:
+        choices = _choices(annotation)
+        hint = did_you_mean(value, choices) if isinstance(value, str) else "."
+        said = hint if choices and hint != "." else "."
+        return f"expected {describe(annotation)}, got {value!r} ({type(value).__name__}){said}"
+    return None
+
+
+def describe(annotation: Any) -> str:
+    """A type in words: ``an int >= 1``, ``a float or null``, ``one of 'a', 'b'``."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return " ".join([describe(arguments[0]), _bounds(arguments[1:])]).strip()
+    if origin is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(argument) for argument in arguments)
+    if origin is list:
+        return f"a list, each item {describe(arguments[0])}"
+    if origin is dict:
+        return f"a mapping of {describe(arguments[0])} to {describe(arguments[1])}"
+    return WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _bounds(metadata: tuple[Any, ...]) -> str:
+    said = []
+    for bound in metadata:
+        for part in bound if isinstance(bound, Len) else (bound,):
+            said += [
+                f"{sign} {getattr(part, at)}" for kind, at, sign in BOUNDS if type(part) is kind
+            ]
+    return " and ".join(said)
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return [c for part in get_args(annotation) for c in _choices(part)]

@@ -1,0 +1,168 @@
+"""Prepared dataset -> batches, vectorised from the memory-mapped flat arrays.
+
+No worker processes and no per-row Python: a batch of B histories is one fancy index into
+the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from recsys_lab.contracts import Batch, EvaluationBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+class FlatData(Protocol):
+    """The part of a prepared dataset that batches are made from."""
+
+    items: NDArray[np.int32]
+    timestamps: NDArray[np.int64] | None
+
+    def segments(self, phase: str) -> NDArray[np.int64]:
+        """Rows (user, start, end) for train; (user, start, end, target_end) for the others."""
+        ...
+
+
+class TrainingBatches:
+    """Endless seeded epochs of training histories; remembers its place for exact resume.
+
+    The order of epoch e is a permutation drawn from (seed, e) alone, so that the place is two
+    numbers, `epoch` and `batch`, whatever was iterated before.
+
+    Args:
+        data: the prepared dataset.
+        batch_size: users a batch; the last batch of an epoch is smaller.
+        window: most recent events of a history that are read.
+        seed: of the order.
+        min_length: shorter training histories have nothing to predict and are left out.
+    """
+
+    def __init__(
+        self, data: FlatData, *, batch_size: int, window: int, seed: int, min_length: int = 2
+    ) -> None:
+        segments = np.asarray(data.segments("train"))
+        segments = segments[segments[:, 2] - segments[:, 1] >= min_length]
+        self._users = segments[:, 0]
+        self._starts = np.maximum(segments[:, 1], segments[:, 2] - window)
+        self._ends = segments[:, 2]
+        self._data = data
+        self._batch_size = batch_size
+        self._seed = seed
+        self.epoch = 0
+        self.batch = 0
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self._users) // self._batch_size)
+
+    @property
+    def num_histories(self) -> int:
+        """Users with something to learn from."""
+        return len(self._users)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The rest of the current epoch, or the next epoch when the current one is done."""
+        if self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._users))
+        while self.batch < len(self):
+            first = self.batch * self._batch_size
+            rows = order[first : first + self._batch_size]
+            self.batch += 1  # before the yield: a checkpoint taken now must not repeat it
+            yield read_histories(
+                self._data, self._users[rows], self._starts[rows], self._ends[rows]
+            )
+
+    def state_dict(self) -> dict[str, int]:
+        """The place: Lightning stores it in every checkpoint."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue from a stored place."""
+        self.epoch, self.batch = state["epoch"], state["batch"]
+
+
+class EvaluationBatches:
+    """The users of one phase with history, seen pairs and targets, in user order.
+
+    Args:
+        data: the prepared dataset.
+        phase: ``"validation"`` or ``"test"``.
+        batch_size: users a batch.
+        window: most recent events that the model reads; None for all.
+        exclude_seen: whether the seen pairs are filled in.
+        shard: (rank, world size): every world-size-th user from rank on, never padded.
+    """
+
+    def __init__(
+        self,
+        data: FlatData,
+        phase: str,
+        *,
+        batch_size: int,
+        window: int | None,
+        exclude_seen: bool,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._segments = np.asarray(data.segments(phase))[shard[0] :: shard[1]]
+        self._data = data
+        self._batch_size = batch_size
+        self._window = window
+        self._exclude_seen = exclude_seen
+
+    def __len__(self) -> int:
+        """Batches in all."""
+        return -(-len(self._segments) // self._batch_size)
+
+    def __iter__(self) -> Iterator[EvaluationBatch]:
+        """All batches, in user order."""
+        for first in range(0, len(self._segments), self._batch_size):
+            yield self._read(self._segments[first : first + self._batch_size])
+
+    def _read(self, segments: NDArray[np.int64]) -> EvaluationBatch:
+        users, starts, ends, target_ends = segments.T
+        begin = starts if self._window is None else np.maximum(starts, ends - self._window)
+        nothing = torch.empty(0, dtype=torch.int64)
+        seen_rows, seen_items = nothing, nothing
+        if self._exclude_seen:
+            seen_rows, seen_items = self._pairs(starts, ends)
+        target_rows, target_items = self._pairs(ends, target_ends)
+        history = read_histories(self._data, users, begin, ends)
+        return EvaluationBatch(history, seen_rows, seen_items, target_rows, target_items)
+
+    def _pairs(
+        self, starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = np.repeat(np.arange(len(starts)), ends - starts)
+        items = self._data.items[flat_index(starts, ends)].astype(np.int64)
+        return torch.from_numpy(rows), torch.from_numpy(items)
+
+
+def flat_index(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Concatenation of ``arange(start, end)`` over all rows, without a Python loop, (T,)."""
+    lengths = ends - starts
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def read_histories(
+    data: FlatData, users: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> Batch:
+    """The events ``start .. end`` of each user as one batch."""
+    index = flat_index(starts, ends)
+    lengths = ends - starts
+    times = data.timestamps
+    return Batch(
+        users_B=torch.from_numpy(np.ascontiguousarray(users)),
+        items_T=torch.from_numpy(data.items[index].astype(np.int64)),
+        offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
+        lengths=tuple(lengths.tolist()),
+        timestamps_T=None if times is None else torch.from_numpy(times[index].astype(np.int64)),
+    )

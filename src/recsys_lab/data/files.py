@@ -1,0 +1,94 @@
+"""Checks of the user's files: clear errors, suggestions, content hashes."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` when a choice is close to ``name``, else an empty string."""
+    folded = {choice.casefold(): choice for choice in choices}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" Did you mean '{folded[close[0]]}'?" if close else ""
+
+
+def require_option(value: str | None, option: str, example: str) -> str:
+    """The value of an option that has no default.
+
+    Raises:
+        UserError: when it is not set.
+    """
+    if value:
+        return value
+    raise UserError(f"{option} is not set: this dataset is read from a file. Add e.g. {example}")
+
+
+def require_file(path: str | Path, option: str) -> Path:
+    """The path, when it is a file that has content.
+
+    Args:
+        path: as the user wrote it; relative to the working directory; ``~`` is expanded.
+        option: the config option it came from, named in the errors.
+
+    Raises:
+        UserError: when there is no such file, it is a directory, or it is empty.
+    """
+    file = Path(path).expanduser()
+    if file.is_dir():
+        inside = sorted(entry.name for entry in file.iterdir())[:8]
+        raise UserError(
+            f"{option}={path}: is a directory, a file is needed. It holds: "
+            f"{', '.join(inside) or 'nothing'}"
+        )
+    if not file.exists():
+        raise UserError(f"{option}={path}: no such file.{_siblings(file)}")
+    if file.stat().st_size == 0:
+        raise UserError(f"{option}={path}: the file is empty (0 bytes)")
+    return file
+
+
+def _siblings(file: Path) -> str:
+    parent = file.parent
+    if not parent.is_dir():
+        return f" Its folder '{parent}' does not exist either; the working directory is {Path.cwd()}"
+    hint = did_you_mean(file.name, (entry.name for entry in parent.iterdir()))
+    return hint.replace("mean '", f"mean '{parent}/") if hint and str(parent) != "." else hint
+
+
+def require_columns(
+    wanted: dict[str, str | None], present: list[str], file: Path, prefix: str = "data."
+) -> None:
+    """Check that the columns that options name are in a file.
+
+    Args:
+        wanted: option name (without prefix) -> column; None where the option is off.
+        present: the file's columns.
+        file: named in the error.
+        prefix: of the options.
+
+    Raises:
+        UserError: naming every missing column at once.
+    """
+    missing = [
+        f"{prefix}{option}={column}: no such column.{did_you_mean(column, present)}"
+        for option, column in wanted.items()
+        if column is not None and column not in present
+    ]
+    if missing:
+        listing = ", ".join(present)
+        raise UserError("\n".join([*missing, f"Columns of {file}: {listing}"]))
+
+
+def file_key(file: Path) -> dict[str, str | int]:
+    """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}

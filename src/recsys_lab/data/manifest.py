@@ -1,0 +1,86 @@
+"""The manifest of a prepared dataset: what it holds, where it came from, its fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.raw import Reader
+
+SCHEMA_VERSION = 1
+"""Raise it when the prepared files change their meaning: older ones are then prepared anew."""
+
+
+def reader_settings(reader: Reader) -> dict[str, Any]:
+    """The reader's options without places: two copies of a file are one content."""
+    return {
+        name: value
+        for name, value in dataclasses.asdict(reader.config).items()
+        if name != "path" and not name.endswith(("_path", "_dir"))
+    }
+
+
+def content_hash(value: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of a value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(
+    arrays: Sequence[NDArray[Any]], ids: Sequence[Any], settings: Mapping[str, Any]
+) -> str:
+    """SHA-256 of what a model can learn or be judged by; equal on every machine and engine.
+
+    Args:
+        arrays: the flat arrays.
+        ids: Arrow arrays of raw ids, integers or strings.
+        settings: tie rule, filters, split.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{little.dtype.str}{little.shape}".encode())
+        digest.update(np.ascontiguousarray(little).data)
+    for column in ids:
+        if pa.types.is_integer(column.type):
+            digest.update(b"int" + column.to_numpy().astype("<i8").tobytes())
+        else:
+            digest.update(json.dumps(["str", *column.to_pylist()], ensure_ascii=True).encode())
+    digest.update(content_hash(settings).encode())
+    return digest.hexdigest()
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file but the manifest."""
+    return {
+        file.name: file.stat().st_size
+        for file in sorted(folder.iterdir())
+        if file.name != "manifest.json"
+    }
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """The manifest of a prepared folder, or None and what is wrong with it."""
+    file = folder / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        version, files = manifest["schema_version"], manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return None, f"{file} cannot be read ({type(error).__name__})"
+    if version != SCHEMA_VERSION:
+        return None, f"{file} has schema version {version}, this version reads {SCHEMA_VERSION}"
+    for name, size in files.items():
+        part = folder / name
+        if not part.is_file() or part.stat().st_size != size:
+            return None, f"{part} is missing or is not {size} bytes long"
+    return manifest, ""

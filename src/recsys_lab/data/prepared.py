@@ -1,0 +1,131 @@
+"""A prepared dataset on disk: flat memory-mapped arrays, tables, manifest.
+
+Shapes: U users, V items, T events laid end to end by user, n rows of a phase.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recsys_lab.contracts import Truth
+
+PHASES = ("train", "validation", "test")
+
+
+class PreparedDataset:
+    """What training and evaluation read.
+
+    Args:
+        path: a folder that `recsys_lab.data.pipeline.prepare` made.
+
+    Attributes:
+        path: the folder.
+        manifest: the parsed ``manifest.json``.
+        num_users: U.
+        num_items: V.
+        num_interactions: T.
+        items: item of every event, int32 (T,), memory-mapped.
+        offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
+        timestamps: seconds since the epoch of every event, int64 (T,), or None.
+
+    Raises:
+        UserError: when the folder is absent, incomplete or of another schema version.
+    """
+
+    items: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    timestamps: NDArray[np.int64] | None
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        manifest, problem = read_manifest(self.path)
+        if manifest is None:
+            raise UserError(
+                f"{self.path} is not a usable prepared dataset: {problem}. Run "
+                "'recsys-lab prepare' again"
+            )
+        self.manifest: dict[str, Any] = manifest
+        self.num_users = int(manifest["num_users"])
+        self.num_items = int(manifest["num_items"])
+        self.num_interactions = int(manifest["num_interactions"])
+        self.items = self._map("items")
+        self.offsets = self._map("offsets")
+        self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
+
+    def _map(self, name: str) -> NDArray[Any]:
+        # A plain view of the map: fancy indexing of np.memmap itself is markedly slower.
+        return np.load(self.path / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content and the settings that shape it."""
+        return str(self.manifest["fingerprint"])
+
+    def protocol_fields(self) -> dict[str, Any]:
+        """What the data contributes to the protocol under which results are comparable."""
+        settings = self.manifest["settings"]
+        return {
+            "data": self.fingerprint,
+            "tie_rule": self.manifest["tie_rule"],
+            "filter": settings["filter"],
+            "split": settings["split"],
+        }
+
+    def segments(self, phase: str) -> NDArray[np.int64]:
+        """The rows of one phase, as places in the flat arrays.
+
+        Args:
+            phase: ``"train"``: rows (user, start, end), (n, 3). ``"validation"`` or ``"test"``:
+                rows (user, history start, history end, target end), (n, 4); targets are the
+                events ``history end .. target end``.
+        """
+        if phase not in PHASES:
+            raise ValueError(f"unknown phase '{phase}'; allowed: {', '.join(PHASES)}")
+        return self._map(phase)
+
+    def training_item_counts(self) -> NDArray[np.int64]:
+        """Events of each item in the training part, int64 (V,)."""
+        edges = np.zeros(self.num_interactions + 1, dtype=np.int64)
+        _, starts, ends = self.segments("train").T
+        np.add.at(edges, starts, 1)
+        np.add.at(edges, ends, -1)
+        trained = np.cumsum(edges[:-1]) > 0
+        return np.bincount(self.items[trained], minlength=self.num_items)
+
+    def truth(self) -> Truth | None:
+        """The process that made a synthetic log; None for real data."""
+        file = self.path / "truth.npz"
+        if not file.exists():
+            return None
+        from recsys_lab.data.synthetic_shop import load_truth
+
+        return load_truth(file, self)
+
+    def item_ids(self) -> list[Any]:
+        """Raw id of every item, (V,): all integers or all strings."""
+        return self._column("items.parquet", "item_id")
+
+    def user_ids(self) -> list[Any]:
+        """Raw id of every user, (U,): all integers or all strings."""
+        return self._column("users.parquet", "user_id")
+
+    def item_titles(self) -> list[str] | None:
+        """Title of every item, (V,), the raw id where it has none; None without titles."""
+        table = pl.read_parquet(self.path / "items.parquet")
+        if "title" not in table.columns:
+            return None
+        titles = pl.coalesce(pl.col("title").cast(pl.String), pl.col("item_id").cast(pl.String))
+        return table.select(titles).to_series().to_list()
+
+    def _column(self, file: str, name: str) -> list[Any]:
+        return pl.read_parquet(self.path / file, columns=[name])[name].to_list()

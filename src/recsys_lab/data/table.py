@@ -1,0 +1,229 @@
+"""Your own log: CSV, TSV, JSON lines or Parquet with a column mapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import file_key, require_columns, require_file, require_option
+from recsys_lab.data.formats import TableFile
+from recsys_lab.data.raw import RawData
+from recsys_lab.data.times import parse_times
+
+
+class Table:
+    """Reads one row an event.
+
+    Args:
+        config: the file and its columns.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Table`.
+
+        Attributes:
+            path: the log: .csv, .tsv, .jsonl, .ndjson, .parquet, RecBole's .inter; text also .gz.
+            separator: of delimited text; null: by the suffix.
+            user_column: who; integers or strings.
+            item_column: what; integers or strings.
+            timestamp_column: when: numbers, dates or datetimes; null where there is none.
+            timestamp_unit: of numbers; auto: by their size.
+            timestamp_format: of text, as in strptime; null: numbers or ISO 8601.
+            order_column: the place in the user's history, integers; alone it replaces the
+                timestamp, beside one it orders events of the same time. With neither, events are
+                in file order.
+            rating_column: read only for ``min_rating``.
+            min_rating: rows with a smaller or no rating are dropped and counted; null for off.
+            title_column: item title for people to read: a column of ``items_path`` or, without
+                one, of the log; null for none.
+            items_path: a table of items, all of whose columns are kept; null for none.
+            items_id_column: the item id in it.
+            users_path: a table of users; null for none.
+            users_id_column: the user id in it.
+        """
+
+        path: str | None
+        separator: str | None
+        user_column: str
+        item_column: str
+        timestamp_column: str | None
+        timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
+        timestamp_format: str | None
+        order_column: str | None
+        rating_column: str | None
+        min_rating: float | None
+        title_column: str | None
+        items_path: str | None
+        items_id_column: str
+        users_path: str | None
+        users_id_column: str
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def source_key(self) -> dict[str, Any]:
+        """Name, size and SHA-256 of every file that is read."""
+        files = self._files()
+        return {option: file_key(table.file) for option, table in files.items()}
+
+    def read_raw(self) -> RawData:
+        """Read the log and the tables beside it."""
+        files = self._files()
+        config, log = self.config, files["path"]
+        title = config.title_column if config.items_path is None else None
+        columns = self._log_columns(log, title)
+        frame = log.read(columns)
+        if frame.is_empty():
+            raise UserError(f"data.path={log.file}: the file has a header but no rows")
+        log.refuse_mixed_types(frame, [config.user_column, config.item_column])
+        rows = len(frame)
+        frame, dropped = self._rated(frame, log)
+        if frame.is_empty():
+            raise UserError(
+                f"data.path={log.file}: none of the {rows} rows has {config.rating_column} >= "
+                f"{config.min_rating}; lower data.min_rating (null for off)"
+            )
+        interactions = self._events(frame, log)
+        items = self._table(files, "items_path", "item_id", config.items_id_column)
+        if title is not None:
+            titles = interactions.select("item_id", title=frame[title].cast(pl.String))
+            items = titles.drop_nulls().unique("item_id", keep="first", maintain_order=True)
+        users = self._table(files, "users_path", "user_id", config.users_id_column)
+        return RawData(interactions, items, users, dropped)
+
+    def _files(self) -> dict[str, TableFile]:
+        config = self.config
+        require_option(config.path, "data.path", "data.path=clicks.csv")
+        files = {}
+        for option in ("path", "items_path", "users_path"):
+            path = getattr(config, option)
+            if path is not None:
+                name = f"data.{option}"
+                files[option] = TableFile(require_file(path, name), name, config.separator)
+        return files
+
+    def _log_columns(self, log: TableFile, title: str | None) -> list[str]:
+        """The columns to read, each once, all checked to exist."""
+        config = self.config
+        if config.min_rating is not None and config.rating_column is None:
+            raise UserError(
+                f"data.min_rating={config.min_rating} needs data.rating_column, the column with "
+                "the ratings"
+            )
+        wanted = {
+            "user_column": config.user_column,
+            "item_column": config.item_column,
+            "timestamp_column": config.timestamp_column,
+            "order_column": config.order_column,
+            "rating_column": config.rating_column if config.min_rating is not None else None,
+            "title_column": title,
+        }
+        require_columns(wanted, log.columns(), log.file)
+        return list(dict.fromkeys(column for column in wanted.values() if column is not None))
+
+    def _rated(self, frame: pl.DataFrame, log: TableFile) -> tuple[pl.DataFrame, dict[str, int]]:
+        """Rows whose rating is high enough, and how many went by reason."""
+        config = self.config
+        if config.min_rating is None or config.rating_column is None:
+            return frame, {}
+        rating = frame[config.rating_column].cast(pl.Float64, strict=False)
+        missing = rating.is_null() | rating.is_nan().fill_null(False)
+        if missing.all():
+            raise UserError(
+                f"data.path={log.file}: column '{config.rating_column}' holds no number"
+            )
+        low = (rating < config.min_rating).fill_null(False) & ~missing
+        counts = {"missing rating": missing, f"rating below {config.min_rating:g}": low}
+        dropped = {reason: int(rows.sum()) for reason, rows in counts.items()}
+        return frame.filter(~(missing | low)), dropped
+
+    def _events(self, frame: pl.DataFrame, log: TableFile) -> pl.DataFrame:
+        config = self.config
+        columns = [
+            clean_ids(frame[config.user_column], log).alias("user_id"),
+            clean_ids(frame[config.item_column], log).alias("item_id"),
+        ]
+        finer = None
+        if config.timestamp_column is not None:
+            seconds, finer = parse_times(
+                frame[config.timestamp_column],
+                log.file,
+                config.timestamp_unit,
+                config.timestamp_format,
+            )
+            columns.append(seconds)
+        if config.order_column is not None:
+            columns.append(_whole_numbers(frame[config.order_column], log).alias("order"))
+        elif finer is not None:
+            columns.append(finer)
+        return pl.DataFrame(columns)
+
+    def _table(
+        self, files: dict[str, TableFile], option: str, key: str, column: str
+    ) -> pl.DataFrame | None:
+        """A table of items or users with its id and title columns under their standard names."""
+        if option not in files:
+            return None
+        table = files[option]
+        title = self.config.title_column if key == "item_id" else None
+        present = table.columns()
+        names = {f"{option.removesuffix('_path')}_id_column": column, "title_column": title}
+        require_columns(names, present, table.file)
+        frame = table.read(present)
+        ids = clean_ids(frame[column], table).alias(key)
+        frame = frame.drop(column, *([key] if key in present and key != column else []))
+        if title is not None and title != "title":
+            frame = frame.drop("title", strict=False).rename({title: "title"})
+        return frame.insert_column(0, ids)
+
+
+def clean_ids(ids: pl.Series, table: TableFile) -> pl.Series:
+    """Ids as int64 or strings.
+
+    Text that reads as whole numbers becomes numbers only if every value is written in the one
+    usual way: 007 and 7 stay two ids. Numbers with a decimal point that are all whole (a column
+    with gaps, written by pandas) become integers.
+
+    Raises:
+        UserError: for other types, and numbers that are not whole.
+    """
+    where = f"{table.option}={table.file}: id column '{ids.name}'"
+    if ids.dtype == pl.Categorical or isinstance(ids.dtype, pl.Enum):
+        ids = ids.cast(pl.String)
+    if ids.dtype == pl.String:
+        return _as_numbers(ids) if table.is_text else ids
+    if ids.dtype.is_float():
+        ids = ids.fill_nan(None)
+        odd = (ids != ids.floor()).fill_null(False) | ids.is_infinite().fill_null(False)
+        if odd.any():
+            row = int(odd.arg_max() or 0)
+            raise UserError(
+                f"{where} holds {ids[row]} in row {row + 1}; ids are whole numbers or strings"
+            )
+    elif not (ids.dtype.is_integer() or ids.dtype == pl.Null):
+        raise UserError(f"{where} is of type {ids.dtype}; ids are integers or strings")
+    try:
+        return ids.cast(pl.Int64)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"{where} holds numbers beyond 64 bits; write them as strings") from error
+
+
+def _as_numbers(ids: pl.Series) -> pl.Series:
+    numbers = ids.cast(pl.Int64, strict=False)
+    written_alike = bool((numbers.cast(pl.String).eq_missing(ids)).all())
+    return numbers if written_alike else ids
+
+
+def _whole_numbers(column: pl.Series, log: TableFile) -> pl.Series:
+    if column.dtype == pl.String or column.dtype.is_numeric():
+        numbers = column.cast(pl.Int64, strict=False)
+        if numbers.null_count() < len(numbers):
+            return numbers
+    raise UserError(
+        f"data.order_column={column.name}: no value in this column of {log.file} is a whole "
+        f"number; the first is {column[0]!r}. For times use data.timestamp_column"
+    )

@@ -1,0 +1,137 @@
+"""Layers that more than one architecture uses.
+
+Sequences lie end to end, without padding (T events of B users, width D), so that every
+position-wise layer works on real events only. Attention alone needs a rectangle of length L;
+`Rectangle` moves between the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Where each of T events stands in a (B, L) rectangle, padding at the end of each row.
+
+    Padding at the end, not in front: under a causal mask no real position can then see
+    padding, and no mask tensor is needed.
+
+    Attributes:
+        place_T: row-major place of each event in the rectangle, int64 (T,).
+        position_T: place of each event in its own sequence, from 0, int64 (T,).
+        lengths_B: length of each sequence, int64 (B,).
+        shape: (B, L), L being the longest of these sequences.
+    """
+
+    place_T: Tensor
+    position_T: Tensor
+    lengths_B: Tensor
+    shape: tuple[int, int]
+
+    @staticmethod
+    def of(lengths: Sequence[int], device: torch.device) -> Rectangle:
+        """The rectangle of sequences with these lengths, laid end to end."""
+        lengths_B = torch.tensor(lengths, dtype=torch.int64)
+        width, total = max(lengths), int(lengths_B.sum())
+        rows_T = torch.repeat_interleave(lengths_B, output_size=total)
+        starts_B = lengths_B.cumsum(0) - lengths_B
+        position_T = torch.arange(total) - starts_B[rows_T]
+        place_T = rows_T * width + position_T
+        # Worked out on the host and sent once: the device never waits for a count.
+        send = [x.to(device, non_blocking=True) for x in (place_T, position_T, lengths_B)]
+        return Rectangle(send[0], send[1], send[2], (len(lengths), width))
+
+    def spread(self, x_TD: Tensor) -> Tensor:
+        """(T, D) -> (B, L, D), zeros at the padding."""
+        batch, width = self.shape
+        if x_TD.shape[0] == batch * width:
+            return x_TD.view(batch, width, -1)
+        out: Tensor = _Scatter.apply(x_TD, self.place_T, batch * width)
+        return out.view(batch, width, -1)
+
+    def gather(self, x_BLD: Tensor) -> Tensor:
+        """(B, L, D) -> (T, D), the padding left behind."""
+        flat = x_BLD.flatten(0, 1)
+        if flat.shape[0] == self.place_T.shape[0]:
+            return flat
+        out: Tensor = _Gather.apply(flat, self.place_T)
+        return out
+
+
+class _Scatter(torch.autograd.Function):
+    """Rows to distinct places; its gradient is a plain gather (autograd's own would add up)."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TD: Tensor, place_T: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(place_T)
+        return x_TD.new_zeros(size, x_TD.shape[1]).index_copy_(0, place_T, x_TD)
+
+    @staticmethod
+    def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (place_T,) = ctx.saved_tensors
+        return grad_PD.index_select(0, place_T), None, None
+
+
+class _Gather(torch.autograd.Function):
+    """Rows from distinct places; its gradient is a plain scatter."""
+
+    @staticmethod
+    def forward(ctx: Any, x_PD: Tensor, place_T: Tensor) -> Tensor:
+        ctx.save_for_backward(place_T)
+        ctx.size = x_PD.shape[0]
+        return x_PD.index_select(0, place_T)
+
+    @staticmethod
+    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (place_T,) = ctx.saved_tensors
+        zeros = grad_TD.new_zeros(ctx.size, grad_TD.shape[1])
+        return zeros.index_copy_(0, place_T, grad_TD), None
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention to the present and the past (Vaswani et al. 2017, section 3.2).
+
+    Args:
+        hidden_dim: width D, a multiple of num_heads.
+        num_heads: heads H.
+        dropout: of the attention weights.
+    """
+
+    def __init__(self, hidden_dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(hidden_dim, 3 * hidden_dim)
+        self.out = nn.Linear(hidden_dim, hidden_dim)
+
+    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+        """States of all T events, (T, D) -> (T, D)."""
+        q, k, v = self._heads(rectangle.spread(self.qkv(x_TD)), 3)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        return self.out(rectangle.gather(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
+
+    def last(self, x_TD: Tensor, last_BD: Tensor, rectangle: Rectangle) -> Tensor:
+        """States of the last event of each sequence alone, (T, D), (B, D) -> (B, D)."""
+        width = x_TD.shape[1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        (q,) = self._heads(F.linear(last_BD, weight[:width], bias[:width]).unsqueeze(1), 1)
+        kv_TD = F.linear(x_TD, weight[width:], bias[width:])
+        k, v = self._heads(rectangle.spread(kv_TD), 2)
+        columns_L = torch.arange(rectangle.shape[1], device=x_TD.device)
+        real_BL = columns_L < rectangle.lengths_B.unsqueeze(1)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=real_BL[:, None, None, :])
+        return self.out(mixed.transpose(1, 2).flatten(1))  # type: ignore[no-any-return]
+
+    def _heads(self, x_BLD: Tensor, parts: int) -> tuple[Tensor, ...]:
+        x = x_BLD.unflatten(2, (parts, self.num_heads, -1))
+        return tuple(part.transpose(1, 2) for part in x.unbind(2))

@@ -1,0 +1,176 @@
+"""SASRec: self-attentive sequential recommendation (Kang & McAuley, ICDM 2018).
+
+Shapes: B users, T events of all users end to end, D width, V items, N supervised positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from recsys_lab.config import UserError
+from recsys_lab.models.layers import CausalSelfAttention, Rectangle
+from recsys_lab.models.ranking import top_k
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import Batch, Exclude, RankedLists
+
+
+class SASRec(nn.Module):
+    """A causal transformer over item embeddings; scores are products with the same table.
+
+    The paper's model differs from today's default in three options: ReLU and a feed-forward
+    width of ``hidden_dim``, dropout on the attention weights, and embeddings scaled by sqrt(D).
+
+    Args:
+        config: the options.
+        num_items: catalogue size V.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `SASRec`.
+
+        Attributes:
+            hidden_dim: width D, a multiple of num_heads.
+            num_layers: transformer blocks.
+            num_heads: attention heads.
+            max_length: most recent events that are read; also the number of positions.
+            feedforward_dim: inner width of the feed-forward layers.
+            activation: of the feed-forward layers.
+            norm: layer norm before each sub-layer ("pre") or after its residual sum ("post").
+            position_origin: positions count from the start of the history that is read, or
+                from its end (the most recent event is position 0).
+            dropout: of embeddings and of each sub-layer's output.
+            attention_dropout: of the attention weights; above 0 it costs a slower kernel.
+            scale_embedding: multiply item embeddings by sqrt(D) on the way in.
+            init_std: standard deviation of the normal initialisation.
+        """
+
+        hidden_dim: Annotated[int, Ge(1)]
+        num_layers: Annotated[int, Ge(1)]
+        num_heads: Annotated[int, Ge(1)]
+        max_length: Annotated[int, Ge(1)]
+        feedforward_dim: Annotated[int, Ge(1)]
+        activation: Literal["gelu", "relu"]
+        norm: Literal["pre", "post"]
+        position_origin: Literal["start", "end"]
+        dropout: Annotated[float, Ge(0), Lt(1)]
+        attention_dropout: Annotated[float, Ge(0), Lt(1)]
+        scale_embedding: bool
+        init_std: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config, *, num_items: int) -> None:
+        super().__init__()
+        if config.hidden_dim % config.num_heads:
+            msg = (
+                f"model.hidden_dim: got {config.hidden_dim}, which {config.num_heads} heads "
+                "cannot share; choose a multiple of model.num_heads"
+            )
+            raise UserError(msg)
+        self.config = config
+        self.window = config.max_length
+        self.items = nn.Embedding(num_items, config.hidden_dim)
+        self.positions = nn.Embedding(config.max_length, config.hidden_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
+        pre = config.norm == "pre"
+        self.final_norm = nn.LayerNorm(config.hidden_dim) if pre else nn.Identity()
+        self.apply(self._initialise)
+
+    def _initialise(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.init_std)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Every position but the last predicts the next item: (N, D) and the targets (N,).
+
+        Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
+        """
+        inputs_N, targets_N = _shift(batch)
+        lengths = [length - 1 for length in batch.lengths]
+        rectangle = Rectangle.of(lengths, batch.items_T.device)
+        x_ND = self._embed(inputs_N, rectangle)
+        for block in self.blocks:
+            x_ND = block(x_ND, rectangle)
+        return self.final_norm(x_ND), targets_N
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state after the last event of each history, (B, D)."""
+        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        x_TD = self._embed(batch.items_T, rectangle)
+        for block in self.blocks[:-1]:
+            x_TD = block(x_TD, rectangle)
+        last_B = batch.offsets[1:] - 1
+        # Nothing reads the last block's other outputs, so they are not computed.
+        return self.final_norm(self.blocks[-1].last(x_TD, last_B, rectangle))  # type: ignore[operator, no-any-return]
+
+    def item_table(self) -> Tensor:
+        """Output embeddings, tied to the input ones, (V, D)."""
+        return self.items.weight
+
+    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
+        """The k items whose embeddings score highest with the query state."""
+        scores_BV = self.query_states(batch) @ self.item_table().T
+        return top_k(scores_BV, k, exclude, batch.users_B)
+
+    def _embed(self, items_T: Tensor, rectangle: Rectangle) -> Tensor:
+        x_TD = self.items(items_T)
+        if self.config.scale_embedding:
+            x_TD = x_TD * self.config.hidden_dim**0.5
+        position_T = rectangle.position_T
+        if self.config.position_origin == "end":
+            rows_T = torch.div(rectangle.place_T, rectangle.shape[1], rounding_mode="floor")
+            position_T = rectangle.lengths_B[rows_T] - 1 - position_T
+        return self.dropout(x_TD + self.positions(position_T))  # type: ignore[no-any-return]
+
+
+class _Block(nn.Module):
+    """Attention and feed-forward, each with dropout, residual sum and layer norm."""
+
+    def __init__(self, config: SASRec.Config) -> None:
+        super().__init__()
+        dim = config.hidden_dim
+        self.pre = config.norm == "pre"
+        self.attention = CausalSelfAttention(dim, config.num_heads, config.attention_dropout)
+        self.attention_norm = nn.LayerNorm(dim)
+        self.feedforward = nn.Sequential(
+            nn.Linear(dim, config.feedforward_dim),
+            nn.GELU() if config.activation == "gelu" else nn.ReLU(),
+            nn.Linear(config.feedforward_dim, dim),
+        )
+        self.feedforward_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+        """(T, D) -> (T, D)."""
+        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
+        return self._finish(x_TD, self.attention(normed_TD, rectangle))
+
+    def last(self, x_TD: Tensor, last_B: Tensor, rectangle: Rectangle) -> Tensor:
+        """The output at the last event of each sequence alone, (T, D) -> (B, D)."""
+        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
+        mixed_BD = self.attention.last(normed_TD, normed_TD[last_B], rectangle)
+        return self._finish(x_TD[last_B], mixed_BD)
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.dropout(attended)
+        if self.pre:
+            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))  # type: ignore[no-any-return]
+        x = self.attention_norm(x)
+        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]
+
+
+def _shift(batch: Batch) -> tuple[Tensor, Tensor]:
+    """All events but each history's last, and all but each history's first, both (T - B,)."""
+    lengths_B = batch.offsets.diff() - 1
+    total = batch.items_T.shape[0] - batch.size
+    rows_N = torch.repeat_interleave(lengths_B, output_size=total)
+    index_N = torch.arange(total, device=rows_N.device) + rows_N
+    return batch.items_T[index_N], batch.items_T[index_N + 1]

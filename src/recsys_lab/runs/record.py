@@ -1,0 +1,179 @@
+"""The run record: one directory a run, one ``run.json`` in it, never half-written."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORD = "run.json"
+CONFIG = "config.yaml"
+SCHEMA_VERSION = 1
+_PACKAGES = (
+    "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
+    "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
+)  # fmt: skip
+
+
+class RunRecord:
+    """What is known of one run; every change is on disk when the call returns.
+
+    Args:
+        folder: the run directory.
+        values: the content of ``run.json``.
+    """
+
+    def __init__(self, folder: Path, values: dict[str, Any]) -> None:
+        self.folder = folder
+        self.values = values
+
+    @classmethod
+    def create(cls, folder: Path, *, name: str, config: dict[str, Any]) -> RunRecord:
+        """Start a record: status "running", with code, packages and machine noted."""
+        folder.mkdir(parents=True, exist_ok=True)
+        code, diff = _code_state(Path(__file__).parent)
+        if diff:
+            write_text(folder / "code.diff", diff)
+        values = {
+            "schema_version": SCHEMA_VERSION,
+            "name": name,
+            "status": "running",
+            "created": _now(),
+            "command": sys.argv,
+            "seed": config.get("seed"),
+            "config": config,
+            "code": code,
+            "packages": _versions(),
+            "machine": {
+                "platform": platform.platform(),
+                "python": platform.python_version(),
+                "cpus": os.cpu_count(),
+            },
+            "compute": {"seconds": 0.0, "peak_memory_mebibytes": 0.0},
+            "epochs": [],
+        }
+        record = cls(folder, values)
+        record.update()
+        return record
+
+    @classmethod
+    def load(cls, folder: Path) -> RunRecord:
+        """Read a run directory.
+
+        Raises:
+            UserError: there is no readable record.
+        """
+        path = folder / RECORD
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError:
+            msg = f"{folder}: no run there ({RECORD} is missing); give the directory of a run"
+            raise UserError(msg) from None
+        except json.JSONDecodeError as error:
+            msg = f"{path}: not a run record ({error}); the file was changed by hand?"
+            raise UserError(msg) from None
+        if values.get("schema_version") != SCHEMA_VERSION:
+            got = values.get("schema_version")
+            msg = f"{path}: schema version {got}; this version of recsys_lab reads {SCHEMA_VERSION}"
+            raise UserError(msg)
+        return cls(folder, values)
+
+    def update(self, **changes: Any) -> None:
+        """Set fields and store the record."""
+        self.values.update(changes)
+        write_text(self.folder / RECORD, json.dumps(self.values, indent=2) + "\n")
+
+    def add_compute(self, seconds: float) -> None:
+        """Add wall time of this process and raise the peak memory."""
+        compute = self.values["compute"]
+        peak = max(compute["peak_memory_mebibytes"], peak_memory_mebibytes())
+        total = compute["seconds"] + seconds
+        self.update(
+            compute={**compute, "seconds": round(total, 3), "peak_memory_mebibytes": round(peak, 1)}
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether the run came to its end."""
+        return bool(self.values["status"] == "finished")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold the run directory; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            msg = f"{folder}: another process is working on this run; wait for it or choose run_dir="
+            raise UserError(msg) from None
+        yield
+
+
+def peak_memory_mebibytes() -> float:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def finish_time() -> dict[str, str]:
+    """The field that `RunRecord.update` gets at the end."""
+    return {"finished": _now()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _code_state(folder: Path) -> tuple[dict[str, Any], str]:
+    """Commit and uncommitted changes of the code that runs, when it is a git checkout."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(folder), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None}, ""
+    diff = git("diff", "HEAD", "--", ":/src", ":/configs") or ""
+    return {"commit": commit.strip(), "dirty": bool(diff)}, diff

@@ -1,0 +1,148 @@
+"""Train one model on one prepared dataset, or go on where a killed run stood."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load_file
+
+from recsys_lab.config import UserError
+from recsys_lab.training.keeper import BEST, LAST, AtomicCheckpointIO, Keeper
+from recsys_lab.training.module import SequentialModule
+from recsys_lab.training.progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from pytorch_lightning.loggers import Logger
+    from rich.console import Console
+    from torch import nn
+
+    from recsys_lab.contracts import Batch, EvaluationBatch, Loss
+    from recsys_lab.evaluation.full_ranking import FullRanking
+    from recsys_lab.training.recipe import Recipe
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    recipe: Recipe,
+    protocol: FullRanking,
+    training: Iterable[Batch],
+    validation: Iterable[EvaluationBatch],
+    folder: Path,
+    *,
+    logger: Logger | None,
+    console: Console,
+    on_epoch: Callable[[list[dict[str, float]]], None],
+) -> Keeper:
+    """Train until the recipe says stop; leave the best weights in ``model``.
+
+    Args:
+        model: a dense sequential model.
+        loss: any loss.
+        recipe: optimizer, epochs, early stopping.
+        protocol: how validation ranks.
+        training: batches with a place (`TrainingBatches`).
+        validation: the users of the validation phase.
+        folder: checkpoints; a ``last.ckpt`` there is continued.
+        logger: Lightning logger or None.
+        console: for the progress line.
+        on_epoch: gets the history after each epoch.
+
+    Returns:
+        The keeper: history, best epoch and value.
+
+    Raises:
+        Interrupted: the user asked to stop; a checkpoint was stored first.
+    """
+    steps = len(training)  # type: ignore[arg-type]
+    _check_monitor(recipe, protocol)
+    with _stop_signal() as stop_asked:
+        keeper = Keeper(folder, recipe, on_epoch, stop_asked)
+        last = folder / LAST
+        if last.exists():
+            _restore(keeper, last)
+        if not keeper.finished:
+            module = SequentialModule(model, loss, recipe, protocol, steps)
+            trainer = _trainer(recipe, logger, [keeper, ProgressDisplay(console, recipe.config.monitor)])
+            with _known_warnings():
+                trainer.fit(
+                    module, training, validation, ckpt_path=str(last) if last.exists() else None
+                )
+    model.load_state_dict(load_file(folder / BEST))
+    model.eval()
+    return keeper
+
+
+def _restore(keeper: Keeper, path: Path) -> None:
+    """Read the keeper's own state, to see whether anything is left to train."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    keeper.load_state_dict(state["callbacks"][keeper.state_key])
+
+
+def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]) -> pl.Trainer:
+    config = recipe.config
+    return pl.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=recipe.trainer_precision(),
+        max_epochs=config.max_epochs,
+        check_val_every_n_epoch=config.validate_every,
+        gradient_clip_val=config.gradient_clip,
+        callbacks=callbacks,
+        logger=logger or False,
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10**9,  # everything logged is an epoch's value
+    )
+
+
+def _check_monitor(recipe: Recipe, protocol: FullRanking) -> None:
+    allowed = [f"val/{n}@{k}" for n in protocol.config.metrics for k in protocol.config.ks]
+    if recipe.config.monitor not in allowed:
+        msg = (
+            f"recipe.monitor: got '{recipe.config.monitor}', which validation does not compute; "
+            f"choose one of {', '.join(allowed)}, or extend evaluation.metrics and evaluation.ks"
+        )
+        raise UserError(msg)
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks for a stop at the next whole step; a second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        del frame
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    try:
+        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: the caller owns the signals
+        before = {}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _known_warnings() -> Iterator[None]:
+    """Lightning's advice that does not apply to batches made without a DataLoader."""
+    with warnings.catch_warnings():
+        for message in (".*smaller than the logging interval.*", ".*GPU available but not used.*"):
+            warnings.filterwarnings("ignore", message=message)
+        yield

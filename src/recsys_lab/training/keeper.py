@@ -1,0 +1,185 @@
+"""Keeps what a run must not lose: the best weights, the place to resume from, the history.
+
+Best epoch, early stopping and the resume checkpoint live in one callback because they have to
+be stored at one instant: a checkpoint that is older than the early stopping's count would
+resume into a different run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors.torch import save_file
+
+from recsys_lab.config import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recsys_lab.training.recipe import Recipe
+
+LAST = "last.ckpt"
+BEST = "best.safetensors"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole or absent, and are read without pickle's code execution."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write beside, flush to disk, rename."""
+        del storage_options
+        replace_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> Any:
+        """Tensors and plain containers only, whatever the caller asked for."""
+        del weights_only
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+
+
+def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Keeper(pl.Callback):
+    """Best weights, early stopping, history and exact resume.
+
+    Args:
+        folder: receives ``last.ckpt`` and ``best.safetensors``.
+        recipe: monitor, patience and the checkpoint interval.
+        on_epoch: called with the history after each epoch, before the checkpoint.
+        stop_asked: becomes true when the user wants to stop (Ctrl-C).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        on_epoch: Callable[[list[dict[str, float]]], None],
+        stop_asked: Callable[[], bool],
+    ) -> None:
+        self.folder = folder
+        self._config = recipe.config
+        self._on_epoch = on_epoch
+        self._stop_asked = stop_asked
+        self._random: dict[str, Any] | None = None
+        self.history: list[dict[str, float]] = []
+        self.best_value = -math.inf
+        self.best_epoch = -1
+        self.waited = 0
+        self.finished = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Random states are restored last, after everything that may draw from them."""
+        del trainer, pl_module
+        if self._random is not None:
+            _set_random_states(self._random)
+            self._random = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Checkpoint within the epoch; the last batch is left to the end of the epoch."""
+        del pl_module, outputs, batch
+        if batch_idx + 1 >= int(trainer.num_training_batches):
+            return
+        every = self._config.checkpoint_every_steps
+        stop = self._stop_asked()
+        if stop or (every is not None and (batch_idx + 1) % every == 0):
+            self._save(trainer)
+        if stop:
+            raise Interrupted("stopped before the end")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take note of the epoch, keep the best, decide whether to go on, store all of it."""
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k}
+        epoch = trainer.current_epoch
+        validated = (epoch + 1) % self._config.validate_every == 0
+        row = {k: v for k, v in metrics.items() if validated or not k.startswith("val/")}
+        self.history.append({"epoch": epoch, "step": trainer.global_step, **row})
+        if validated:
+            self._judge(metrics[self._config.monitor], epoch, pl_module)
+        patience = self._config.patience
+        stopping = patience is not None and self.waited >= patience
+        self.finished = stopping or epoch + 1 >= self._config.max_epochs
+        trainer.should_stop = trainer.should_stop or stopping
+        self._on_epoch(self.history)
+        self._save(trainer)
+        if self._stop_asked() and not self.finished:
+            raise Interrupted("stopped before the end")
+
+    def _judge(self, value: float, epoch: int, pl_module: pl.LightningModule) -> None:
+        if value > self.best_value:
+            self.best_value, self.best_epoch, self.waited = value, epoch, 0
+            weights = {k: v.detach().cpu().contiguous() for k, v in _weights(pl_module).items()}
+            replace_atomically(self.folder / BEST, lambda path: save_file(weights, path))
+        else:
+            self.waited += self._config.validate_every
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.folder / LAST)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as plain containers and tensors."""
+        return {
+            "history": self.history,
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "waited": self.waited,
+            "finished": self.finished,
+            "random": _random_states(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The reverse; the random states wait for `on_train_start`."""
+        for name in ("history", "best_value", "best_epoch", "waited", "finished"):
+            setattr(self, name, state_dict[name])
+        self._random = state_dict["random"]
+
+
+def _weights(pl_module: pl.LightningModule) -> dict[str, torch.Tensor]:
+    model = pl_module.model
+    assert isinstance(model, torch.nn.Module)
+    return model.state_dict()
+
+
+def _random_states() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys)).long(), position, has_gauss, gauss],
+        "python": [version, list(internal), gauss_next],
+    }
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))

@@ -1,0 +1,97 @@
+"""The only LightningModule: any dense sequential model, any loss, one protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+
+from recsys_lab.evaluation.full_ranking import FullRanking, rank
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from recsys_lab.contracts import Batch, EvaluationBatch, Loss
+    from recsys_lab.training.recipe import Recipe
+
+
+class SequentialModule(pl.LightningModule):
+    """Trains ``model`` with ``loss`` and validates it with the code that `evaluate` uses.
+
+    Args:
+        model: gives ``training_states``, ``item_table`` and ``recommend``.
+        loss: tensors in, scalar out.
+        recipe: optimizer and schedule.
+        protocol: how validation ranks.
+        steps_per_epoch: for schedules that end.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        recipe: Recipe,
+        protocol: FullRanking,
+        steps_per_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self._loss = loss
+        self._recipe = recipe
+        self._protocol = protocol
+        self._total_steps = steps_per_epoch * recipe.config.max_epochs
+        self._results = protocol.results()
+        # Compiled through an attribute, so that parameter names stay the same.
+        self._states = (
+            torch.compile(model.training_states, dynamic=True)
+            if recipe.config.compile
+            else model.training_states
+        )
+        self.loss_sum: Tensor | float = 0.0
+        self.loss_steps = 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # type: ignore[override]
+        """Loss at the supervised positions."""
+        del batch_idx
+        states_ND, targets_N = self._states(batch)
+        loss = self._loss(states_ND, targets_N, self.model.item_table())
+        # Summed on the device: reading it each step would make the host wait.
+        self.loss_sum = self.loss_sum + loss.detach()
+        self.loss_steps += 1
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start empty."""
+        self._results = self._protocol.results()
+
+    def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:  # type: ignore[override]
+        """Rank one batch."""
+        del batch_idx
+        self._results.update(batch, rank(self.model, batch, self._protocol))
+
+    def on_validation_epoch_end(self) -> None:
+        """Publish the means as ``val/...`` for trackers and callbacks."""
+        values = {f"val/{name}": value for name, value in self._results.compute().items()}
+        self.log_dict(values)
+
+    def on_train_epoch_end(self) -> None:
+        """Publish the mean training loss of the epoch."""
+        self.log("train/loss", float(self.loss_sum) / max(1, self.loss_steps))
+        self.loss_sum, self.loss_steps = 0.0, 0
+
+    def configure_optimizers(self) -> Any:
+        """From the recipe."""
+        optimizer = self._recipe.optimizer(self.model.parameters())
+        scheduler = self._recipe.scheduler(optimizer, self._total_steps)
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The running loss belongs to the place within the epoch."""
+        checkpoint["loss"] = [float(self.loss_sum), self.loss_steps]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The reverse of `on_save_checkpoint`."""
+        self.loss_sum, self.loss_steps = checkpoint["loss"]

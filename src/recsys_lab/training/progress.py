@@ -1,0 +1,91 @@
+"""Progress for people: loss, validation metric, time left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+_EVERY = 8  # steps between refreshes: reading the loss makes a GPU wait
+
+
+class ProgressDisplay(pl.Callback):
+    """One line: epoch, steps done of all, mean loss of the epoch, best validation, time left.
+
+    Time left assumes that all epochs are run; early stopping only shortens it.
+
+    Args:
+        console: where to draw.
+        monitor: validation metric to show.
+    """
+
+    def __init__(self, console: Console, monitor: str) -> None:
+        self._monitor = monitor
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}  " + monitor + " {task.fields[value]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            transient=False,
+        )
+        self._task: TaskID | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the display, at the resumed place if there is one."""
+        del pl_module
+        steps = int(trainer.num_training_batches)
+        total = steps * (trainer.max_epochs or 1)
+        self._progress.start()
+        self._task = self._progress.add_task(
+            "train", total=total, completed=trainer.global_step, epoch="1", loss="-", value="-"
+        )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Refresh now and then."""
+        del outputs, batch
+        if self._task is None or (batch_idx + 1) % _EVERY:
+            return
+        self._progress.update(
+            self._task,
+            completed=trainer.global_step,
+            epoch=f"{trainer.current_epoch + 1}",
+            loss=f"{float(pl_module.loss_sum) / max(1, pl_module.loss_steps):.4f}",
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the validation metric."""
+        del pl_module
+        value = trainer.callback_metrics.get(self._monitor)
+        if self._task is not None and value is not None:
+            step = trainer.global_step
+            self._progress.update(self._task, completed=step, value=f"{float(value):.4f}")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the last line on screen."""
+        del trainer, pl_module
+        self._progress.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the terminal back."""
+        del trainer, pl_module, exception
+        self._progress.stop()

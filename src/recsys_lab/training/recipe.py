@@ -1,0 +1,114 @@
+"""The training recipe: optimizer, schedule, batch size, epochs, precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+class Recipe:
+    """How a model is trained, apart from the model, the loss and the data.
+
+    Args:
+        config: the options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Recipe`.
+
+        Attributes:
+            max_epochs: passes over the training users.
+            batch_size: users a step.
+            optimizer: "adam" or "adamw" (decoupled weight decay).
+            learning_rate: peak learning rate.
+            beta1: decay of the first moment.
+            beta2: decay of the second moment.
+            weight_decay: of the optimizer, on every parameter.
+            schedule: learning rate after the warm-up: constant, or falling to 0 at the end
+                along a line or a half cosine.
+            warmup_steps: steps of linear rise from 0.
+            gradient_clip: largest gradient norm; null for none.
+            precision: "auto" is bf16-mixed on a GPU that has it, else 32.
+            compile: run the model through torch.compile.
+            accelerator: "auto", "cpu" or "gpu".
+            monitor: validation metric that picks the best epoch and stops early.
+            patience: epochs without a better one before stopping; null for never.
+            validate_every: epochs between validations.
+            checkpoint_every_steps: steps between checkpoints within an epoch; null for only
+                at the end of each epoch.
+        """
+
+        max_epochs: Annotated[int, Ge(1)]
+        batch_size: Annotated[int, Ge(1)]
+        optimizer: Literal["adam", "adamw"]
+        learning_rate: Annotated[float, Gt(0)]
+        beta1: Annotated[float, Ge(0), Lt(1)]
+        beta2: Annotated[float, Ge(0), Lt(1)]
+        weight_decay: Annotated[float, Ge(0)]
+        schedule: Literal["constant", "linear", "cosine"]
+        warmup_steps: Annotated[int, Ge(0)]
+        gradient_clip: Annotated[float, Gt(0)] | None
+        precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
+        compile: bool
+        accelerator: Literal["auto", "cpu", "gpu"]
+        monitor: str
+        patience: Annotated[int, Ge(1)] | None
+        validate_every: Annotated[int, Ge(1)]
+        checkpoint_every_steps: Annotated[int, Ge(1)] | None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """The optimizer, in its fused form (one pass over memory instead of several)."""
+        import torch
+
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.config.optimizer]
+        return kind(
+            parameters,
+            lr=self.config.learning_rate,
+            betas=(self.config.beta1, self.config.beta2),
+            weight_decay=self.config.weight_decay,
+            fused=True,
+        )
+
+    def scheduler(self, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
+        """The per-step schedule, or None for a constant rate without warm-up."""
+        from torch.optim.lr_scheduler import LambdaLR
+
+        if self.config.schedule == "constant" and not self.config.warmup_steps:
+            return None
+        return LambdaLR(optimizer, lambda step: self.rate(step, total_steps))
+
+    def rate(self, step: int, total_steps: int) -> float:
+        """Multiplier of the peak learning rate at a step, in [0, 1]."""
+        import math
+
+        warmup = self.config.warmup_steps
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        if self.config.schedule == "linear":
+            return 1 - done
+        if self.config.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        return 1.0
+
+    def trainer_precision(self) -> Any:
+        """Lightning's name of the precision."""
+        import torch
+
+        if self.config.precision != "auto":
+            return self.config.precision
+        on_gpu = self.config.accelerator != "cpu" and torch.cuda.is_available()
+        return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32"

@@ -1,0 +1,166 @@
+"""What every trainable model must keep, parametrized over configs/model/*.yaml."""
+
+from functools import cache
+
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+from recsys_lab.config import build, config_dir
+from recsys_lab.contracts import Batch
+
+V, B, LENGTHS = 40, 4, (6, 2, 9, 4)
+SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32}
+
+
+@cache
+def options(name: str) -> dict:
+    values = yaml.safe_load((config_dir() / "model" / f"{name}.yaml").read_text())
+    return {k: SMALL.get(k, v) for k, v in values.items()}
+
+
+def make(name: str, **changes) -> nn.Module:
+    torch.manual_seed(0)
+    return build({**options(name), **changes}, num_items=V)
+
+
+def trainable_names() -> list[str]:
+    found = []
+    for path in sorted((config_dir() / "model").glob("*.yaml")):
+        model = make(path.stem)
+        if isinstance(model, nn.Module):
+            found.append(path.stem)
+    return found
+
+
+NAMES = trainable_names()
+VARIANTS = [(name, {}) for name in NAMES] + [
+    ("sasrec", {"norm": "post", "activation": "relu", "feedforward_dim": 16}),
+    ("sasrec", {"position_origin": "end", "scale_embedding": True}),
+    ("sasrec", {"num_heads": 4, "num_layers": 1}),
+]
+
+# Positions that count from the end read the history's length by design.
+CAUSAL = [v for v in VARIANTS if v[1].get("position_origin") != "end"]
+
+
+def batch_of(histories: list[list[int]]) -> Batch:
+    lengths = [len(h) for h in histories]
+    return Batch(
+        users_B=torch.arange(len(histories)),
+        items_T=torch.tensor([i for h in histories for i in h]),
+        offsets=torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()]),
+        lengths=tuple(lengths),
+    )
+
+
+def histories(seed: int = 0) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(V, (n,), generator=generator).tolist() for n in LENGTHS]
+
+
+def test_every_model_config_is_built():
+    assert "sasrec" in NAMES
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_shapes_and_targets(name, changes):
+    model = make(name, **changes)
+    given = histories()
+    states_ND, targets_N = model.training_states(batch_of(given))
+    assert targets_N.tolist() == [item for h in given for item in h[1:]]
+    assert states_ND.shape == (sum(LENGTHS) - B, model.item_table().shape[1])
+    assert model.query_states(batch_of(given)).shape == (B, states_ND.shape[1])
+    assert model.item_table().shape[0] == V
+
+
+@pytest.mark.parametrize(("name", "changes"), CAUSAL)
+def test_future_changes_nothing_before(name, changes):
+    model = make(name, **changes).eval()
+    given = histories()
+    before, _ = model.training_states(batch_of(given))
+    given[2][6] = (given[2][6] + 1) % V
+    after, _ = model.training_states(batch_of(given))
+    start = (LENGTHS[0] - 1) + (LENGTHS[1] - 1)  # where the third history's states begin
+    assert torch.equal(before[start : start + 6], after[start : start + 6])
+    assert not torch.equal(before[start + 6 : start + 8], after[start + 6 : start + 8])
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_query_state_is_the_training_state_of_that_place(name, changes):
+    """Validation and training see the same model: same input, same state."""
+    model = make(name, **changes).eval()
+    given = histories()
+    states_ND, _ = model.training_states(batch_of([[*h, 0] for h in given[:2]]))
+    query_BD = model.query_states(batch_of(given[:2]))
+    torch.testing.assert_close(query_BD[0], states_ND[LENGTHS[0] - 1], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(query_BD[1], states_ND[-1], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_companions_in_the_batch_change_nothing(name, changes):
+    """Longer companions mean padding inside the model: it must not reach real positions."""
+    model = make(name, **changes).eval()
+    given = histories()
+    together = model.query_states(batch_of(given))
+    for row, history in enumerate(given):
+        alone = model.query_states(batch_of([history]))
+        torch.testing.assert_close(together[row], alone[0], atol=1e-6, rtol=1e-5)
+    states_ND, _ = model.training_states(batch_of(given))
+    alone_ND, _ = model.training_states(batch_of([given[1]]))
+    start = LENGTHS[0] - 1
+    torch.testing.assert_close(states_ND[start : start + 1], alone_ND, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
+    model = make(name, **{"dropout": 0.0, **changes})
+    batch = batch_of(histories())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(60):
+        states_ND, targets_N = model.training_states(batch)
+        loss = F.cross_entropy(states_ND @ model.item_table().T, targets_N)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[0] > 3
+    assert losses[-1] < 0.3
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_save_load_recommend(name, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    model = make(name).eval()
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "m")
+    torch.manual_seed(99)
+    other = build(options(name), num_items=V)
+    other.load_state_dict(load_file(tmp_path / "m"))
+    other.eval()
+    exclude = (torch.tensor([0, 0, 3]), torch.tensor([1, 2, 3]))
+    with torch.inference_mode():
+        mine = model.recommend(batch_of(histories()), 5, exclude)
+        theirs = other.recommend(batch_of(histories()), 5, exclude)
+    assert torch.equal(mine.items_BK, theirs.items_BK)
+    assert not {1, 2} & set(mine.items_BK[0].tolist())
+
+
+def test_sasrec_parameter_count_equals_the_closed_form():
+    model = make("sasrec", num_layers=3)
+    d, f, length = 16, 32, 9
+    block = (3 * d * d + 3 * d) + (d * d + d) + (d * f + f) + (f * d + d) + 4 * d
+    assert sum(p.numel() for p in model.parameters()) == V * d + length * d + 3 * block + 2 * d
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    from recsys_lab.config import UserError
+
+    with pytest.raises(UserError, match="hidden_dim: got 16, which 3 heads cannot share"):
+        make("sasrec", num_heads=3)
