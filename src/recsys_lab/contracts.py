@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -113,6 +113,40 @@ class Recommender(Protocol):
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
         """The k best items for each user of the batch, without the excluded pairs."""
+        ...
+
+
+class DenseModel(Recommender, Protocol):
+    """A trained recommender whose score is a product of a state and an item's vector.
+
+    Attributes:
+        window: most recent events that it reads.
+    """
+
+    window: int
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States of the N supervised positions, (N, D), and their targets, int64 (N,)."""
+        ...
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state that the next item is ranked by, (B, D)."""
+        ...
+
+    def item_table(self) -> Tensor:
+        """Vectors of all items, (V, D)."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All trained parameters."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> object:
+        """Take over stored weights."""
+        ...
+
+    def eval(self) -> object:
+        """Turn dropout off."""
         ...
 
 

@@ -22,9 +22,8 @@ def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, in
     counts = rng.integers(1, 5, users)
     targets = [rng.choice(items, size=c, replace=False) for c in counts]
     rows = np.repeat(np.arange(users), counts)
-    return (
-        torch.from_numpy(lists), torch.from_numpy(rows), torch.from_numpy(np.concatenate(targets)), k,
-    )  # fmt: skip
+    lists, rows, targets = map(torch.from_numpy, (lists, rows, np.concatenate(targets)))
+    return lists, rows, targets, k
 
 
 def lab_values(lists, rows, targets, k) -> dict[str, np.ndarray]:

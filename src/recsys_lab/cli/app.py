@@ -52,7 +52,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
     Raises:
         UserError: the arguments or the config are wrong.
-        RunFailed: the verb's own work failed.
+        RunFailed: the verb's own work failed (in a multirun: in the first job that failed).
     """
     version.setbase("1.3")
     verb = VERBS[name]
@@ -73,7 +73,10 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         _refuse_foreign_code(request)
     else:
         args.overrides = [*request.overrides, *_checked(request, verb)]
-    _hydra(_task(name, verb), args, parser)
+    failures: list[Exception] = []
+    _hydra(_task(name, verb, failures), args, parser)
+    if failures:
+        raise failures[0]
 
 
 def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
@@ -131,7 +134,7 @@ def _hydra(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors to `main` instead of printing them
     try:
         _run_hydra(args, parser, task, config_path=args.config_path, config_name=args.config_name)
-    except ValueError as error:  # flags that contradict each other; the task's are `RunFailed`
+    except ValueError as error:  # flags that contradict each other
         raise UserError(str(error)) from error
     finally:
         if before is None:
@@ -140,25 +143,38 @@ def _hydra(
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _task(name: str, verb: Verb) -> Callable[[DictConfig], None]:
+def _task(name: str, verb: Verb, failures: list[Exception]) -> Callable[[DictConfig], None]:
+    """The job that Hydra runs.
+
+    Failures are kept instead of raised: Hydra would print a message of its own, and a multirun
+    goes on with its other jobs anyway.
+    """
+
     def task(cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
         output_dir = Path(hydra.runtime.output_dir)
-        if hydra.mode == RunMode.MULTIRUN:
-            print(f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}", file=sys.stderr)
+        job = f"job {hydra.job.num}" if hydra.mode == RunMode.MULTIRUN else None
+        if job:
+            print(f"{job}: {' '.join(hydra.overrides.task)}", file=sys.stderr)
         if verb.has_run_dir:
             with open_dict(cfg):
                 cfg.run_dir = str(output_dir)
         try:
             importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
-        except UserError:
-            raise
         except Exception as error:
-            if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on; the sweep ends with exit 1
-                print(f"job {hydra.job.num} failed: {one_line(error)}", file=sys.stderr)
-            raise RunFailed(output_dir if verb.has_run_dir else None) from error
+            if job:
+                print(f"{job} failed: {one_line(error)}", file=sys.stderr)
+            failures.append(_ending(error, output_dir if verb.has_run_dir else None))
 
     return task
+
+
+def _ending(error: Exception, output_dir: Path | None) -> Exception:
+    if isinstance(error, UserError):
+        return error
+    failed = RunFailed(output_dir)
+    failed.__cause__ = error
+    return failed
 
 
 def quoted(text: str) -> str:

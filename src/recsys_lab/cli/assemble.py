@@ -86,7 +86,7 @@ def assemble(cfg: DictConfig) -> Parts:
 def seed_everything(seed: int) -> None:
     """Python, NumPy and torch; batch order is drawn from the seed on its own."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - for libraries that read the global state
+    np.random.seed(seed)  # for libraries that read the global state
     torch.manual_seed(seed)
 
 

@@ -26,7 +26,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.check import find_problems
 from recsys_lab.config.errors import did_you_mean, report
 
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)  # Hydra uses all
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ class _Preflight:
         if override.is_delete() or override.is_hydra_override() or not self._is_group(override):
             return True
         names = choices(self.loader, group)
-        wanted = [v for v in self._values(override) if v is not None]
+        wanted = self._values(override)
         wanted = [v for value in wanted for v in (value if isinstance(value, list) else [value])]
-        wrong = [str(v) for v in wanted if str(v) not in names]
+        wrong = ["null" if v is None else str(v) for v in wanted if str(v) not in names]
         for name in wrong:
             hint = did_you_mean(name, names)
             self.problems.append(

@@ -25,9 +25,10 @@ from recsys_lab.runs.record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from omegaconf import DictConfig
+    from pytorch_lightning.loggers import Logger
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def _run(cfg: DictConfig, record: RunRecord, console: Console) -> None:
-    started = time.monotonic()
-    before = record.values["compute"]["seconds"]
+    spent = _stopwatch(record.values["compute"]["seconds"])
     parts = assemble(cfg)
     record.update(
         status="running",
@@ -88,17 +88,26 @@ def _run(cfg: DictConfig, record: RunRecord, console: Console) -> None:
         if parts.is_fitted:
             _fit(parts, record)
         else:
-            _train(cfg, parts, record, tracker, console)
+            _train(cfg, parts, record, tracker.logger(), console, spent)
         _test(parts, record)
-        record.add_compute(before + time.monotonic() - started - record.values["compute"]["seconds"])
+        record.note_compute(spent())
         failed = False
     finally:
         tracker.finish(_summary(record), failed=failed)
     record.update(status="finished", **finish_time())
 
 
-def _train(cfg: DictConfig, parts: Parts, record: RunRecord, tracker: Any, console: Console) -> None:
-    from recsys_lab.training.fit import fit
+def _stopwatch(before: float) -> Callable[[], float]:
+    """Seconds spent on the run: those of earlier processes and of this one."""
+    started = time.monotonic()
+    return lambda: before + time.monotonic() - started
+
+
+def _train(
+    cfg: DictConfig, parts: Parts, record: RunRecord, logger: Logger | None, console: Console,
+    spent: Callable[[], float],
+) -> None:  # fmt: skip
+    from recsys_lab.training.fit import fit  # Lightning: not needed for a fitted model
 
     training = TrainingBatches(
         parts.data,
@@ -109,18 +118,11 @@ def _train(cfg: DictConfig, parts: Parts, record: RunRecord, tracker: Any, conso
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
-    begun = time.monotonic()
-    done_before = record.values["compute"]["seconds"]
-
-    def on_epoch(history: list[dict[str, float]]) -> None:
-        spent = done_before + time.monotonic() - begun
-        record.values["epochs"] = history
-        record.add_compute(spent - record.values["compute"]["seconds"])
-
     keeper = fit(
         parts.model, build(cfg.loss), parts.recipe, parts.protocol, training,
         parts.batches("validation"), record.folder / "checkpoints",
-        logger=tracker.logger(), console=console, on_epoch=on_epoch,
+        logger=logger, console=console,
+        on_epoch=lambda history: record.note_compute(spent(), epochs=history),
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
@@ -195,13 +197,14 @@ def _default_name(cfg: DictConfig) -> str:
 
 def _tracker_run(cfg: DictConfig, record: RunRecord) -> dict[str, Any]:
     earlier = record.values.get("tracker") or {}
+    fingerprint = record.values["data"]["fingerprint"]
     return {
         "id": earlier.get("id"),
         "name": record.values["name"],
         "group": cfg.group,
         "tags": list(cfg.tags),
         "job_type": "train",
-        "config": {**record.values["config"], "data_fingerprint": record.values["data"]["fingerprint"]},
+        "config": {**record.values["config"], "data_fingerprint": fingerprint},
     }
 
 
@@ -237,6 +240,8 @@ def _show(console: Console, record: RunRecord) -> None:
 
 def _log_to(path: Path) -> logging.Handler:
     handler = logging.FileHandler(path)
+    for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     return handler

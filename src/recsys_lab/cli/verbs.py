@@ -42,7 +42,6 @@ class EvaluateConfig:
     """Top-level keys of ``evaluate``."""
 
     run: str
-    output: str | None
 
 
 @dataclass(frozen=True)

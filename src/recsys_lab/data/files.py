@@ -58,7 +58,9 @@ def require_file(path: str | Path, option: str) -> Path:
 def _siblings(file: Path) -> str:
     parent = file.parent
     if not parent.is_dir():
-        return f" Its folder '{parent}' does not exist either; the working directory is {Path.cwd()}"
+        return (
+            f" Its folder '{parent}' does not exist either; the working directory is {Path.cwd()}"
+        )
     hint = did_you_mean(file.name, (entry.name for entry in parent.iterdir()))
     return hint.replace("mean '", f"mean '{parent}/") if hint and str(parent) != "." else hint
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -40,8 +41,7 @@ class TableFile:
         self.option = option
         suffixes = [suffix.lower() for suffix in file.suffixes]
         self._zipped = suffixes[-1:] == [".gz"]
-        self._suffix = (suffixes[:-1] if self._zipped else suffixes)[-1:] or [""]
-        self._suffix = self._suffix[0]
+        self._suffix = "".join((suffixes[:-1] if self._zipped else suffixes)[-1:])
         if self._suffix not in SUFFIXES and separator is None:
             raise UserError(
                 f"{option}={file}: a file with suffix '{self._suffix}' cannot be read; allowed: "
@@ -63,7 +63,7 @@ class TableFile:
             if self._suffix == ".parquet":
                 return list(pl.read_parquet_schema(self.file))
             if self._suffix in JSON_LINES:
-                return self._json_frame().columns
+                return self._json_frame.columns
             return pl.read_csv(self.file, separator=self._separator, n_rows=0).columns
         except (PolarsError, OSError) as error:
             raise self._unreadable(error) from error
@@ -74,7 +74,7 @@ class TableFile:
             if self._suffix == ".parquet":
                 return pl.read_parquet(self.file, columns=columns)
             if self._suffix in JSON_LINES:
-                return self._json_frame().select(columns)
+                return self._json_frame.select(columns)
             return pl.read_csv(
                 self.file,
                 separator=self._separator,
@@ -97,7 +97,10 @@ class TableFile:
         for column in ids:
             if frame.schema[column] != pl.String:
                 continue
-            number, text = self._row_of(column, rb"-?\d", (int, float)), self._row_of(column, b'"', str)
+            number, text = (
+                self._row_of(column, rb"-?\d", (int, float)),
+                self._row_of(column, b'"', str),
+            )
             if number and text:
                 raise UserError(
                     f"{self.option}={self.file}: column '{column}' mixes types: "
@@ -126,8 +129,11 @@ class TableFile:
                 return stream.read()
         return self.file.read_bytes()
 
+    @cached_property
     def _json_frame(self) -> pl.DataFrame:
-        return pl.read_ndjson(self._bytes() if self._zipped else self.file, infer_schema_length=None)
+        return pl.read_ndjson(
+            self._bytes() if self._zipped else self.file, infer_schema_length=None
+        )
 
     def _unreadable(self, error: Exception) -> UserError:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
+import time
 import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_lab.config import UserError
-from recsys_lab.data.events import TIE_RULE, Events, order_events
+from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.manifest import (
     SCHEMA_VERSION,
     content_hash,
@@ -76,6 +78,7 @@ def prepare(
         log.warning("Preparing %s again: %s", folder, problem)
 
     _make_folder(Path(root))
+    _sweep(folder)
     scratch = _unique(folder)
     scratch.mkdir()
     try:
@@ -104,6 +107,14 @@ def _make_folder(root: Path) -> None:
         raise UserError(
             f"prepared_dir={root}: cannot make this folder ({error.strerror}); choose another"
         ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process that was killed left of this dataset a day ago or earlier."""
+    for scratch in folder.parent.glob(f".{folder.name}-*"):
+        with contextlib.suppress(FileNotFoundError):  # its owner has just finished
+            if time.time() - scratch.stat().st_mtime > 86_400:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _publish(scratch: Path, folder: Path) -> None:
@@ -173,9 +184,7 @@ def _write(
     }
 
 
-def _refuse_unusable(
-    offsets: NDArray[np.int64], phases: Segments, split: LeaveOneOut
-) -> None:
+def _refuse_unusable(offsets: NDArray[np.int64], phases: Segments, split: LeaveOneOut) -> None:
     lengths = np.diff(offsets)
     if len(lengths) == 1:
         raise UserError(
@@ -190,7 +199,7 @@ def _refuse_unusable(
         )
 
 
-def _describe(ids: Any, kind: str, table: Any, engine: nw.Implementation) -> nw.DataFrame[Any]:
+def _describe(ids: Any, kind: str, table: Any, engine: Any) -> nw.DataFrame[Any]:
     """One row a code: ``kind`` (the code), ``kind_id``, and the source's other columns."""
     key = f"{kind}_id"
     codes = pa.array(np.arange(len(ids), dtype=np.int32))
@@ -205,7 +214,9 @@ def _describe(ids: Any, kind: str, table: Any, engine: nw.Implementation) -> nw.
     else:
         on = nw.col(key).cast(nw.Int64)
     known = known.with_columns(on.alias("_on")).drop(key)
-    return frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").drop("_on").sort(kind)
+    return (
+        frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").drop("_on").sort(kind)
+    )
 
 
 def _report(manifest: dict[str, Any], folder: Path) -> None:

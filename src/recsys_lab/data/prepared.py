@@ -64,7 +64,8 @@ class PreparedDataset:
 
     def _map(self, name: str) -> NDArray[Any]:
         # A plain view of the map: fancy indexing of np.memmap itself is markedly slower.
-        return np.load(self.path / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+        array: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+        return array
 
     @property
     def fingerprint(self) -> str:

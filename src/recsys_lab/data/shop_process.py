@@ -133,7 +133,9 @@ class ShopProcess:
         lengths_B = np.diff(offsets)
         assert lengths_B.min(initial=1) > 0, "a user without history has no last event"
         rows_B = np.arange(len(lengths_B))
-        spill_B = np.full(len(rows_B), 1 - self.repeat_probability - self.complement_probability)
+        # 1 - 0.9 - 0.1 is below 0 in floating point.
+        by_taste = max(0.0, 1 - (self.repeat_probability + self.complement_probability))
+        spill_B = np.full(len(rows_B), by_taste)
         last_B = items_T[offsets[1:] - 1]
         previous_B = items_T[np.maximum(offsets[1:] - 2, offsets[:-1])]
         sparse: list[tuple[Ints, Ints, Floats]] = []

@@ -81,7 +81,7 @@ class SyntheticShop:
         min_length: Annotated[int, Ge(5)]
         days: Annotated[int, Ge(1), Le(36_500)]
         initial_share: Annotated[float, Ge(0), Le(1)]
-        zipf_exponent: Annotated[float, Ge(0)]
+        zipf_exponent: Annotated[float, Ge(0), Le(2)]
         repeat_probability: Annotated[float, Ge(0), Le(1)]
         repeat_window: Annotated[int, Ge(1)]
         repeat_decay: Annotated[float, Gt(0), Le(1)]
@@ -111,16 +111,13 @@ class SyntheticShop:
             and a file with the process, which lives as long as this reader.
         """
         process = make_process(self.config, _rng(self.config, "process"))
-        users, items, times = _simulate(process, self.config)
-        interactions = pl.DataFrame(
-            {"user_id": users, "item_id": process.item_ids[items], "timestamp": times}
-        ).sort("timestamp", maintain_order=True)
+        interactions = _simulate(process, self.config)
         described = describe_items(process.categories, _rng(self.config, "titles"))
         return RawData(
             interactions=interactions,
             items=described.insert_column(0, pl.Series("item_id", process.item_ids)),
             users=pl.DataFrame({"user_id": np.arange(1, self.config.num_users + 1)}),
-            truth_path=self._store(process, len(items)),
+            truth_path=self._store(process, len(interactions)),
         )
 
     def _store(self, process: ShopProcess, num_events: int) -> Path:
@@ -191,18 +188,22 @@ def load_truth(path: Path, dataset: PreparedDataset) -> ShopTruth:
     return ShopTruth(ShopProcess.load(path), np.asarray(dataset.item_ids(), dtype=np.int64))
 
 
-def _simulate(process: ShopProcess, config: SyntheticShop.Config) -> tuple[Ints, Ints, Ints]:
-    """Users (ids from 1), items (numbers of the process) and times of all events, user by user."""
-    users, items, times = [], [], []
+def _simulate(process: ShopProcess, config: SyntheticShop.Config) -> pl.DataFrame:
+    """All events in order of time; events of the same second in order of users."""
+    blocks = []
     for block, first in enumerate(range(0, config.num_users, _BLOCK_USERS)):
         size = min(_BLOCK_USERS, config.num_users - first)
         rng = _rng(config, "events", block)
         lengths_B = _lengths(config, size, rng)
         times_T = _times(config, lengths_B, rng)
-        users.append(np.repeat(np.arange(first + 1, first + size + 1), lengths_B))
-        items.append(process.simulate(lengths_B, times_T, rng))
-        times.append(times_T)
-    return np.concatenate(users), np.concatenate(items), np.concatenate(times)
+        items_T = process.simulate(lengths_B, times_T, rng)
+        columns = {
+            "user_id": np.repeat(np.arange(first + 1, first + size + 1), lengths_B),
+            "item_id": process.item_ids[items_T],
+            "timestamp": times_T,
+        }
+        blocks.append(pl.DataFrame(columns))
+    return pl.concat(blocks, rechunk=False).sort("timestamp", maintain_order=True)
 
 
 def _lengths(config: SyntheticShop.Config, size: int, rng: np.random.Generator) -> Ints:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import file_key, require_columns, require_file, require_option
 from recsys_lab.data.formats import TableFile
+from recsys_lab.data.ids import clean_ids
 from recsys_lab.data.raw import RawData
 from recsys_lab.data.times import parse_times
 
@@ -144,8 +145,8 @@ class Table:
     def _events(self, frame: pl.DataFrame, log: TableFile) -> pl.DataFrame:
         config = self.config
         columns = [
-            clean_ids(frame[config.user_column], log).alias("user_id"),
-            clean_ids(frame[config.item_column], log).alias("item_id"),
+            _ids(frame[config.user_column], log).alias("user_id"),
+            _ids(frame[config.item_column], log).alias("item_id"),
         ]
         finer = None
         if config.timestamp_column is not None:
@@ -174,48 +175,15 @@ class Table:
         names = {f"{option.removesuffix('_path')}_id_column": column, "title_column": title}
         require_columns(names, present, table.file)
         frame = table.read(present)
-        ids = clean_ids(frame[column], table).alias(key)
+        ids = _ids(frame[column], table).alias(key)
         frame = frame.drop(column, *([key] if key in present and key != column else []))
         if title is not None and title != "title":
             frame = frame.drop("title", strict=False).rename({title: "title"})
         return frame.insert_column(0, ids)
 
 
-def clean_ids(ids: pl.Series, table: TableFile) -> pl.Series:
-    """Ids as int64 or strings.
-
-    Text that reads as whole numbers becomes numbers only if every value is written in the one
-    usual way: 007 and 7 stay two ids. Numbers with a decimal point that are all whole (a column
-    with gaps, written by pandas) become integers.
-
-    Raises:
-        UserError: for other types, and numbers that are not whole.
-    """
-    where = f"{table.option}={table.file}: id column '{ids.name}'"
-    if ids.dtype == pl.Categorical or isinstance(ids.dtype, pl.Enum):
-        ids = ids.cast(pl.String)
-    if ids.dtype == pl.String:
-        return _as_numbers(ids) if table.is_text else ids
-    if ids.dtype.is_float():
-        ids = ids.fill_nan(None)
-        odd = (ids != ids.floor()).fill_null(False) | ids.is_infinite().fill_null(False)
-        if odd.any():
-            row = int(odd.arg_max() or 0)
-            raise UserError(
-                f"{where} holds {ids[row]} in row {row + 1}; ids are whole numbers or strings"
-            )
-    elif not (ids.dtype.is_integer() or ids.dtype == pl.Null):
-        raise UserError(f"{where} is of type {ids.dtype}; ids are integers or strings")
-    try:
-        return ids.cast(pl.Int64)
-    except pl.exceptions.PolarsError as error:
-        raise UserError(f"{where} holds numbers beyond 64 bits; write them as strings") from error
-
-
-def _as_numbers(ids: pl.Series) -> pl.Series:
-    numbers = ids.cast(pl.Int64, strict=False)
-    written_alike = bool((numbers.cast(pl.String).eq_missing(ids)).all())
-    return numbers if written_alike else ids
+def _ids(column: pl.Series, table: TableFile) -> pl.Series:
+    return clean_ids(column, f"{table.option}={table.file}", untyped=table.is_text)
 
 
 def _whole_numbers(column: pl.Series, log: TableFile) -> pl.Series:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second."""
 
+ISO_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+)
+
 
 def parse_times(
     column: pl.Series, file: Path, unit: str = "auto", time_format: str | None = None
@@ -42,8 +49,8 @@ def parse_times(
         how = f"format '{time_format}'" if time_format else "numbers and ISO 8601 dates"
         raise UserError(
             f"{file}: no time in column '{column.name}' can be read; the first is "
-            f"{present[0]!r} (row {1 + (row or 0)}). Tried: {how}. Set data.timestamp_format (as in "
-            "strptime, e.g. '%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
+            f"{present[0]!r} (row {1 + (row or 0)}). Tried: {how}. Set data.timestamp_format (as "
+            "in strptime, e.g. '%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
         )
     seconds = (ticks // scale).alias("timestamp")
     finer = scale > 1 and bool((ticks % scale != 0).any())
@@ -74,23 +81,40 @@ def _ticks(column: pl.Series, unit: str, time_format: str | None) -> tuple[pl.Se
 
 def _from_text(column: pl.Series, time_format: str | None) -> pl.Series:
     """Datetimes by the format; else numbers where any value is one; else ISO 8601."""
-    frame = column.str.strip_chars().to_frame()
-    text = pl.col(column.name)
-    try:
-        if time_format is not None:
-            return frame.select(text.str.to_datetime(time_format, strict=False)).to_series()
-        whole = frame.select(text.cast(pl.Int64, strict=False)).to_series()
-        number = frame.select(text.cast(pl.Float64, strict=False)).to_series()
-        number = number.set(~number.is_finite().fill_null(True), None)
-        if number.null_count() < len(number):
-            return whole if whole.null_count() == number.null_count() else number
-        return frame.select(text.str.to_datetime(strict=False)).to_series()
-    except PolarsError:  # no format fits the first value
-        return pl.Series(column.name, [None] * len(column), dtype=pl.Int64)
+    text = column.str.strip_chars()
+    if time_format is not None:
+        try:
+            return _by_format(text, time_format)
+        except PolarsError as error:
+            raise UserError(
+                f"data.timestamp_format={time_format}: is not a format of dates as in strptime "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+    whole = text.cast(pl.Int64, strict=False)
+    number = text.cast(pl.Float64, strict=False)
+    number = number.set(~number.is_finite().fill_null(True), None)
+    if number.null_count() < len(number):
+        return whole if whole.null_count() == number.null_count() else number
+    # Guessed formats would take 03/04 for the third of April or the fourth of March: ISO alone.
+    iso = text.str.replace(r"^(\d{4}-\d\d-\d\d)T", "$1 ").str.replace(" ?(Z|UTC)$", "+00:00")
+    times = pl.Series(column.name, [None] * len(iso), dtype=pl.Datetime("us"))
+    for form in ISO_FORMATS:
+        if times.null_count() == iso.null_count():
+            break
+        parsed = _by_format(iso, form)
+        times = times.zip_with(times.is_not_null(), parsed)
+    return times
+
+
+def _by_format(text: pl.Series, form: str) -> pl.Series:
+    """Datetimes in UTC, in microseconds, null where the text has another form."""
+    parsed = text.str.to_datetime(form, strict=False, time_unit="us")
+    return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if "%z" in form else parsed
 
 
 def _guess_unit(column: pl.Series) -> str:
-    size = column.abs().median()
+    some = column.gather_every(max(1, len(column) // 10_000))  # a sample tells the magnitude
+    size = some.abs().median()
     size = float(size) if isinstance(size, int | float) else 0.0
     for unit, ticks in UNITS.items():
         if size < 1e11 * ticks:

@@ -18,7 +18,7 @@ from annotated_types import Ge, MinLen
 from recsys_lab.evaluation.metrics import hits_of, make_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from recsys_lab.contracts import EvaluationBatch, RankedLists, Recommender
 
@@ -78,8 +78,8 @@ class Results:
         ks: list lengths.
     """
 
-    def __init__(self, metrics: list[str], ks: list[int]) -> None:
-        self._metrics = make_metrics(list(metrics), list(ks))
+    def __init__(self, metrics: Sequence[str], ks: Sequence[int]) -> None:
+        self._metrics = make_metrics(metrics, ks)
         self._rows: list[dict[str, np.ndarray[Any, Any]]] = []
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, keep_lists: bool = False) -> None:

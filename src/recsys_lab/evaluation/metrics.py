@@ -8,6 +8,7 @@ mean is taken in user order in float64, so that the number of processes changes 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -117,14 +118,12 @@ class MRR(PerUserMetric):
 METRICS: dict[str, type[PerUserMetric]] = {m.name: m for m in (NDCG, HitRate, Recall, MRR)}
 
 
-def make_metrics(names: list[str], ks: list[int]) -> dict[str, PerUserMetric]:
+def make_metrics(names: Sequence[str], ks: Sequence[int]) -> dict[str, PerUserMetric]:
     """One metric for each name and k, keyed ``"ndcg@10"`` and so on."""
     return {f"{name}@{k}": METRICS[name](k) for name in names for k in ks}
 
 
-def hits_of(
-    items_BK: Tensor, target_rows: Tensor, target_items: Tensor
-) -> tuple[Tensor, Tensor]:
+def hits_of(items_BK: Tensor, target_rows: Tensor, target_items: Tensor) -> tuple[Tensor, Tensor]:
     """Compare lists with targets.
 
     Args:
@@ -143,5 +142,3 @@ def hits_of(
     hits_BK = torch.zeros_like(items_BK).index_add_(0, target_rows, match_GK.long()) > 0
     num_targets_B = torch.bincount(target_rows, minlength=items_BK.shape[0])
     return hits_BK, num_targets_B
-
-

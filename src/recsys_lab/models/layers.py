@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - PyTorch's own name
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Rectangle:
         batch, width = self.shape
         if x_TD.shape[0] == batch * width:
             return x_TD.view(batch, width, -1)
-        out: Tensor = _Scatter.apply(x_TD, self.place_T, batch * width)
+        out: Tensor = _Scatter.apply(x_TD, self.place_T, batch * width)  # type: ignore[no-untyped-call]
         return out.view(batch, width, -1)
 
     def gather(self, x_BLD: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Rectangle:
         flat = x_BLD.flatten(0, 1)
         if flat.shape[0] == self.place_T.shape[0]:
             return flat
-        out: Tensor = _Gather.apply(flat, self.place_T)
+        out: Tensor = _Gather.apply(flat, self.place_T)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -76,7 +76,7 @@ class _Scatter(torch.autograd.Function):
         return x_TD.new_zeros(size, x_TD.shape[1]).index_copy_(0, place_T, x_TD)
 
     @staticmethod
-    def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None, None]:
         (place_T,) = ctx.saved_tensors
         return grad_PD.index_select(0, place_T), None, None
 
@@ -91,7 +91,7 @@ class _Gather(torch.autograd.Function):
         return x_PD.index_select(0, place_T)
 
     @staticmethod
-    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, None]:
         (place_T,) = ctx.saved_tensors
         zeros = grad_TD.new_zeros(ctx.size, grad_TD.shape[1])
         return zeros.index_copy_(0, place_T, grad_TD), None

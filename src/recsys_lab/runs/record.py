@@ -97,14 +97,11 @@ class RunRecord:
         self.values.update(changes)
         write_text(self.folder / RECORD, json.dumps(self.values, indent=2) + "\n")
 
-    def add_compute(self, seconds: float) -> None:
-        """Add wall time of this process and raise the peak memory."""
-        compute = self.values["compute"]
-        peak = max(compute["peak_memory_mebibytes"], peak_memory_mebibytes())
-        total = compute["seconds"] + seconds
-        self.update(
-            compute={**compute, "seconds": round(total, 3), "peak_memory_mebibytes": round(peak, 1)}
-        )
+    def note_compute(self, seconds: float, **changes: Any) -> None:
+        """Set the wall time of all processes so far, raise the peak memory, set ``changes``."""
+        peak = max(self.values["compute"]["peak_memory_mebibytes"], peak_memory_mebibytes())
+        compute = {"seconds": round(seconds, 3), "peak_memory_mebibytes": round(peak, 1)}
+        self.update(compute=compute, **changes)
 
     @property
     def done(self) -> bool:
@@ -131,7 +128,7 @@ def only_process(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            msg = f"{folder}: another process is working on this run; wait for it or choose run_dir="
+            msg = f"{folder}: another process works on this run; wait, or choose another run_dir"
             raise UserError(msg) from None
         yield
 

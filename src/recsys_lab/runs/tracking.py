@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pytorch_lightning.loggers import Logger
+    from pytorch_lightning.loggers import Logger, WandbLogger
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class NoTracking:
     def start(self, run: Mapping[str, Any], folder: Path) -> str | None:
         """Nothing to start."""
         del run, folder
+        return None
 
     def logger(self) -> Logger | None:
         """Lightning logs nowhere."""
@@ -70,7 +72,7 @@ class WandbTracking:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._logger: Logger | None = None
+        self._logger: WandbLogger | None = None
 
     def start(self, run: Mapping[str, Any], folder: Path) -> str | None:
         """Open the tracker's run, or continue it.
@@ -100,7 +102,7 @@ class WandbTracking:
         experiment = wandb.init(
             project=self.config.project,
             entity=self.config.entity,
-            id=run["id"] or wandb.util.generate_id(),
+            id=run["id"] or uuid.uuid4().hex[:8],
             resume="allow" if run["id"] and mode == "online" else None,
             name=run["name"],
             group=run["group"],
@@ -135,7 +137,7 @@ class WandbTracking:
 
         def close() -> None:
             experiment.summary.update(dict(summary))
-            experiment.finish(exit_code=int(failed), quiet=True)
+            experiment.finish(exit_code=int(failed))
 
         _guarded(close)()
         self._logger = None

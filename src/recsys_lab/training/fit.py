@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
 from recsys_lab.config import UserError
-from recsys_lab.training.keeper import BEST, LAST, AtomicCheckpointIO, Keeper
+from recsys_lab.training.keeper import BEST, LAST, AtomicCheckpointIO, Keeper, Placed
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
@@ -22,19 +22,26 @@ if TYPE_CHECKING:
 
     from pytorch_lightning.loggers import Logger
     from rich.console import Console
-    from torch import nn
 
-    from recsys_lab.contracts import Batch, EvaluationBatch, Loss
+    from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
     from recsys_lab.evaluation.full_ranking import FullRanking
     from recsys_lab.training.recipe import Recipe
 
 
+class TrainingBatches(Placed, Protocol):
+    """Batches with a place, a known number an epoch."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __len__(self) -> int: ...
+
+
 def fit(
-    model: nn.Module,
+    model: DenseModel,
     loss: Loss,
     recipe: Recipe,
     protocol: FullRanking,
-    training: Iterable[Batch],
+    training: TrainingBatches,
     validation: Iterable[EvaluationBatch],
     folder: Path,
     *,
@@ -49,7 +56,7 @@ def fit(
         loss: any loss.
         recipe: optimizer, epochs, early stopping.
         protocol: how validation ranks.
-        training: batches with a place (`TrainingBatches`).
+        training: the training batches.
         validation: the users of the validation phase.
         folder: checkpoints; a ``last.ckpt`` there is continued.
         logger: Lightning logger or None.
@@ -62,20 +69,20 @@ def fit(
     Raises:
         Interrupted: the user asked to stop; a checkpoint was stored first.
     """
-    steps = len(training)  # type: ignore[arg-type]
+    steps = len(training)
     _check_monitor(recipe, protocol)
     with _stop_signal() as stop_asked:
-        keeper = Keeper(folder, recipe, on_epoch, stop_asked)
+        keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
         last = folder / LAST
         if last.exists():
             _restore(keeper, last)
         if not keeper.finished:
             module = SequentialModule(model, loss, recipe, protocol, steps)
-            trainer = _trainer(recipe, logger, [keeper, ProgressDisplay(console, recipe.config.monitor)])
+            display = ProgressDisplay(console, recipe.config.monitor)
+            trainer = _trainer(recipe, logger, [keeper, display])
+            resume_from = str(last) if last.exists() else None
             with _known_warnings():
-                trainer.fit(
-                    module, training, validation, ckpt_path=str(last) if last.exists() else None
-                )
+                trainer.fit(module, training, validation, ckpt_path=resume_from, weights_only=True)
     model.load_state_dict(load_file(folder / BEST))
     model.eval()
     return keeper
@@ -139,10 +146,17 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+_KNOWN_WARNINGS = (
+    ".*smaller than the logging interval.*",  # everything logged is an epoch's value
+    ".*GPU available but not used.*",  # the recipe says so
+    ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6 with torch 2.13
+)
+
+
 @contextmanager
 def _known_warnings() -> Iterator[None]:
-    """Lightning's advice that does not apply to batches made without a DataLoader."""
+    """Silence what says nothing to the user of this lab."""
     with warnings.catch_warnings():
-        for message in (".*smaller than the logging interval.*", ".*GPU available but not used.*"):
+        for message in _KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         yield

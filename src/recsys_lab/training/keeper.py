@@ -11,7 +11,7 @@ import math
 import os
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -20,6 +20,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted
+from recsys_lab.training.module import SequentialModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,12 +62,26 @@ def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class Placed(Protocol):
+    """Something iterated whose place can be stored."""
+
+    def state_dict(self) -> dict[str, int]:
+        """The place."""
+        ...
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to a stored place."""
+        ...
+
+
 class Keeper(pl.Callback):
     """Best weights, early stopping, history and exact resume.
 
     Args:
         folder: receives ``last.ckpt`` and ``best.safetensors``.
         recipe: monitor, patience and the checkpoint interval.
+        batches: the training batches, whose place is stored here because Lightning stores it
+            only within an epoch.
         on_epoch: called with the history after each epoch, before the checkpoint.
         stop_asked: becomes true when the user wants to stop (Ctrl-C).
     """
@@ -75,11 +90,13 @@ class Keeper(pl.Callback):
         self,
         folder: Path,
         recipe: Recipe,
+        batches: Placed,
         on_epoch: Callable[[list[dict[str, float]]], None],
         stop_asked: Callable[[], bool],
     ) -> None:
         self.folder = folder
         self._config = recipe.config
+        self._batches = batches
         self._on_epoch = on_epoch
         self._stop_asked = stop_asked
         self._random: dict[str, Any] | None = None
@@ -113,13 +130,13 @@ class Keeper(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take note of the epoch, keep the best, decide whether to go on, store all of it."""
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k}
+        assert isinstance(pl_module, SequentialModule)
         epoch = trainer.current_epoch
-        validated = (epoch + 1) % self._config.validate_every == 0
-        row = {k: v for k, v in metrics.items() if validated or not k.startswith("val/")}
-        self.history.append({"epoch": epoch, "step": trainer.global_step, **row})
-        if validated:
-            self._judge(metrics[self._config.monitor], epoch, pl_module)
+        row = {"epoch": epoch, "step": trainer.global_step, "train/loss": pl_module.mean_loss}
+        if (epoch + 1) % self._config.validate_every == 0:
+            row |= pl_module.validation
+            self._judge(row[self._config.monitor], epoch, pl_module)
+        self.history.append(row)
         patience = self._config.patience
         stopping = patience is not None and self.waited >= patience
         self.finished = stopping or epoch + 1 >= self._config.max_epochs
@@ -129,10 +146,11 @@ class Keeper(pl.Callback):
         if self._stop_asked() and not self.finished:
             raise Interrupted("stopped before the end")
 
-    def _judge(self, value: float, epoch: int, pl_module: pl.LightningModule) -> None:
+    def _judge(self, value: float, epoch: int, pl_module: SequentialModule) -> None:
         if value > self.best_value:
             self.best_value, self.best_epoch, self.waited = value, epoch, 0
-            weights = {k: v.detach().cpu().contiguous() for k, v in _weights(pl_module).items()}
+            state = pl_module.model.state_dict()
+            weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
             replace_atomically(self.folder / BEST, lambda path: save_file(weights, path))
         else:
             self.waited += self._config.validate_every
@@ -148,6 +166,7 @@ class Keeper(pl.Callback):
             "best_epoch": self.best_epoch,
             "waited": self.waited,
             "finished": self.finished,
+            "place": self._batches.state_dict(),
             "random": _random_states(),
         }
 
@@ -155,17 +174,12 @@ class Keeper(pl.Callback):
         """The reverse; the random states wait for `on_train_start`."""
         for name in ("history", "best_value", "best_epoch", "waited", "finished"):
             setattr(self, name, state_dict[name])
+        self._batches.load_state_dict(state_dict["place"])
         self._random = state_dict["random"]
 
 
-def _weights(pl_module: pl.LightningModule) -> dict[str, torch.Tensor]:
-    model = pl_module.model
-    assert isinstance(model, torch.nn.Module)
-    return model.state_dict()
-
-
 def _random_states() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     return {
         "torch": torch.get_rng_state(),
@@ -180,6 +194,6 @@ def _set_random_states(states: dict[str, Any]) -> None:
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
     kind, keys, position, has_gauss, gauss = states["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     version, internal, gauss_next = states["python"]
     random.setstate((version, tuple(internal), gauss_next))

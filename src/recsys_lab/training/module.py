@@ -10,9 +10,9 @@ import torch
 from recsys_lab.evaluation.full_ranking import FullRanking, rank
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from recsys_lab.contracts import Batch, EvaluationBatch, Loss
+    from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
     from recsys_lab.training.recipe import Recipe
 
 
@@ -27,9 +27,11 @@ class SequentialModule(pl.LightningModule):
         steps_per_epoch: for schedules that end.
     """
 
+    model: Any  # torch registers it as a sub-module and loses its type
+
     def __init__(
         self,
-        model: nn.Module,
+        model: DenseModel,
         loss: Loss,
         recipe: Recipe,
         protocol: FullRanking,
@@ -50,8 +52,18 @@ class SequentialModule(pl.LightningModule):
         )
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
+        self.validation: dict[str, float] = {}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # type: ignore[override]
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss of the epoch so far."""
+        return float(self.loss_sum) / max(1, self.loss_steps)
+
+    def on_train_epoch_start(self) -> None:
+        """A new mean; not called when an epoch is resumed in its middle."""
+        self.loss_sum, self.loss_steps = 0.0, 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at the supervised positions."""
         del batch_idx
         states_ND, targets_N = self._states(batch)
@@ -65,20 +77,20 @@ class SequentialModule(pl.LightningModule):
         """Start empty."""
         self._results = self._protocol.results()
 
-    def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:  # type: ignore[override]
+    def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Rank one batch."""
         del batch_idx
         self._results.update(batch, rank(self.model, batch, self._protocol))
 
     def on_validation_epoch_end(self) -> None:
         """Publish the means as ``val/...`` for trackers and callbacks."""
-        values = {f"val/{name}": value for name, value in self._results.compute().items()}
-        self.log_dict(values)
+        # Kept beside Lightning's log, which rounds to float32.
+        self.validation = {f"val/{name}": v for name, v in self._results.compute().items()}
+        self.log_dict(self.validation)
 
     def on_train_epoch_end(self) -> None:
         """Publish the mean training loss of the epoch."""
-        self.log("train/loss", float(self.loss_sum) / max(1, self.loss_steps))
-        self.loss_sum, self.loss_steps = 0.0, 0
+        self.log("train/loss", self.mean_loss)
 
     def configure_optimizers(self) -> Any:
         """From the recipe."""
@@ -86,7 +98,8 @@ class SequentialModule(pl.LightningModule):
         scheduler = self._recipe.scheduler(optimizer, self._total_steps)
         if scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        per_step = {"scheduler": scheduler, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": per_step}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running loss belongs to the place within the epoch."""

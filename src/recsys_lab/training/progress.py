@@ -67,7 +67,7 @@ class ProgressDisplay(pl.Callback):
             self._task,
             completed=trainer.global_step,
             epoch=f"{trainer.current_epoch + 1}",
-            loss=f"{float(pl_module.loss_sum) / max(1, pl_module.loss_steps):.4f}",
+            loss=f"{pl_module.mean_loss:.4f}",
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -73,8 +73,9 @@ class Recipe:
         """The optimizer, in its fused form (one pass over memory instead of several)."""
         import torch
 
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.config.optimizer]
-        return kind(
+        kinds: dict[str, type[torch.optim.Adam]]
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        return kinds[self.config.optimizer](
             parameters,
             lr=self.config.learning_rate,
             betas=(self.config.beta1, self.config.beta2),

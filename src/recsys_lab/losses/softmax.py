@@ -1,0 +1,94 @@
+"""Full softmax cross-entropy over the whole catalogue.
+
+Shapes: N supervised positions, D width, V items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from annotated_types import Ge, Gt
+
+from recsys_lab.losses.fused_softmax import Blocking, FusedSoftmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SoftmaxLoss:
+    """``-log softmax(states @ table.T / temperature)[target]``, mean over the positions.
+
+    The N x V logits are never in memory together; value and gradients are those of
+    `torch.nn.functional.cross_entropy` to float tolerance.
+
+    Args:
+        config: the options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `SoftmaxLoss`.
+
+        Attributes:
+            temperature: divides the logits.
+            memory_mebibytes: for the block of logits that is worked on.
+        """
+
+        temperature: Annotated[float, Gt(0)]
+        memory_mebibytes: Annotated[int, Ge(1)]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._buffer: Tensor | None = None
+
+    def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
+        """Mean loss.
+
+        Args:
+            states_ND: float (N, D), N at least 1.
+            targets_N: item indices, int64 (N,).
+            table_VD: item embeddings, float (V, D).
+
+        Returns:
+            A scalar of the states' type (float32 under autocast).
+
+        Raises:
+            ValueError: there are no positions, or a target is not an item.
+        """
+        self._check(states_ND, targets_N, table_VD)
+        if self.config.temperature != 1:
+            states_ND = states_ND / self.config.temperature
+        blocking = Blocking.choose(table_VD.shape[0], self.config.memory_mebibytes << 20)
+        # Half precision would lose the small probabilities' gradients: full precision inside.
+        with torch.autocast(states_ND.device.type, enabled=False):
+            if states_ND.dtype in (torch.float16, torch.bfloat16):
+                states_ND = states_ND.float()
+            table_VD = table_VD.to(states_ND.dtype)
+            buffer = self._reused(blocking.rows * table_VD.shape[0], states_ND)
+            inputs = (states_ND, targets_N, table_VD, blocking, buffer)
+            loss: Tensor = FusedSoftmax.apply(*inputs)  # type: ignore[no-untyped-call]
+        return loss
+
+    def _reused(self, size: int, like: Tensor) -> Tensor:
+        """One buffer for all steps: allocating it anew costs a page fault per 4 KiB."""
+        held = self._buffer
+        fits = held is not None and held.dtype == like.dtype and held.device == like.device
+        if held is None or not fits or held.shape[0] < size:
+            self._buffer = held = like.new_empty(size)
+        return held
+
+    @staticmethod
+    def _check(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> None:
+        if states_ND.shape[0] == 0:
+            msg = "softmax loss: no supervised positions in this batch"
+            raise ValueError(msg)
+        if targets_N.device.type == "cpu":
+            low, high = targets_N.aminmax()
+            if low < 0 or high >= table_VD.shape[0]:
+                msg = (
+                    f"softmax loss: targets from {int(low)} to {int(high)}; "
+                    f"the table has items 0 to {table_VD.shape[0] - 1}"
+                )
+                raise ValueError(msg)

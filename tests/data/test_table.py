@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys_lab.config import UserError
+
+ROWS = [("a", 1, 100), ("a", 2, 200), ("b", 1, 300)]
+CSV = "user_id,item_id,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in ROWS)
+
+
+def write(folder: Path, form: str) -> Path:
+    """The same three rows in each form."""
+    path = folder / f"log.{form}"
+    frame = pl.DataFrame(ROWS, schema=["user_id", "item_id", "timestamp"], orient="row")
+    lines = "".join(json.dumps(row) + "\n" for row in frame.to_dicts())
+    if form == "parquet":
+        frame.write_parquet(path)
+    elif form == "csv":
+        path.write_text(CSV)
+    elif form in ("tsv", "inter"):
+        path.write_text(CSV.replace(",", "\t"))
+    elif form == "csv.gz":
+        path.write_bytes(gzip.compress(CSV.encode()))
+    elif form in ("jsonl", "ndjson"):
+        path.write_text(lines)
+    else:
+        path.write_bytes(gzip.compress(lines.encode()))
+    return path
+
+
+@pytest.mark.parametrize(
+    "form", ["csv", "tsv", "inter", "csv.gz", "jsonl", "ndjson", "jsonl.gz", "parquet"]
+)
+def test_every_form_gives_the_same_rows(tmp_path, table, form):
+    raw = table(write(tmp_path, form)).read_raw()
+    assert raw.interactions.rows() == ROWS
+    assert raw.interactions.columns == ["user_id", "item_id", "timestamp"]
+
+
+def test_columns_are_mapped_and_others_ignored(table):
+    text = "junk;when;sku;who\n.;5;9;7\n"
+    reader = table(
+        text, separator=";", user_column="who", item_column="sku", timestamp_column="when"
+    )
+    assert reader.read_raw().interactions.rows() == [(7, 9, 5)]
+
+
+def test_any_suffix_with_a_separator(table):
+    raw = table(CSV.replace(",", "|"), name="log.dat", separator="|").read_raw()
+    assert raw.interactions.rows() == ROWS
+
+
+NOON = int(datetime(2024, 3, 1, 12, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (f"{NOON}", {}),
+        (f"{NOON}.0", {}),
+        (f" {NOON} ", {}),
+        (f"{NOON}000", {}),
+        (f"{NOON}000000", {}),
+        (f"{NOON}000000000", {}),
+        (f"{NOON}000", {"timestamp_unit": "ms"}),
+        ("2024-03-01 12:00:00", {}),
+        ("2024-03-01T12:00:00Z", {}),
+        ("2024-03-01T13:00:00+01:00", {}),
+        ("2024-03-01 12:00", {}),
+        ("2024-03-01 12:00:00 UTC", {}),
+        ("01/03/2024 12:00", {"timestamp_format": "%d/%m/%Y %H:%M"}),
+        ("2024-03-01T13:00:00+01:00", {"timestamp_format": "%Y-%m-%dT%H:%M:%S%z"}),
+    ],
+)
+def test_times_become_seconds(table, text, options):
+    raw = table(f"user_id,item_id,timestamp\n1,1,{text}\n1,2,\n", **options).read_raw()
+    assert raw.interactions["timestamp"].to_list() == [NOON, None]
+    assert "order" not in raw.interactions.columns
+
+
+def test_text_times_may_differ_in_form_and_are_never_guessed(table):
+    texts = ["2024-03-01T12:00:00.25", "2024-03-01", "03/01/2024", "2024-13-01", "2024-03-01 12:00"]
+    rows = "".join(f"1,{i},{text}\n" for i, text in enumerate(texts))
+    events = table("user_id,item_id,timestamp\n" + rows).read_raw().interactions
+    assert events["timestamp"].to_list() == [NOON, NOON - 12 * 3600, None, None, NOON]
+    assert events["order"].to_list()[0] == NOON * 10**6 + 250_000
+
+
+def test_unit_says_what_small_numbers_are(table):
+    raw = table(CSV, timestamp_unit="ms").read_raw()
+    assert raw.interactions["timestamp"].to_list() == [0, 0, 0]
+    assert raw.interactions["order"].to_list() == [100, 200, 300]  # finer than a second
+
+
+@pytest.mark.parametrize("form", ["date", "ms", "us", "ns", "zone", "float"])
+def test_typed_times(tmp_path, table, form):
+    when = pl.Series("timestamp", [datetime(2024, 3, 1, 12), datetime(1969, 12, 31, 23)])
+    want = [NOON, -3600]
+    if form == "date":
+        when, want = when.cast(pl.Date), [NOON - 12 * 3600, -86400]
+    elif form == "zone":
+        when, want = when.dt.replace_time_zone("Europe/Paris"), [NOON - 3600, -7200]
+    elif form == "float":
+        when = pl.Series("timestamp", [float(NOON), -3600.0])
+    else:
+        when = when.cast(pl.Datetime(form))
+    path = tmp_path / "log.parquet"
+    pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "timestamp": when}).write_parquet(path)
+    assert table(path).read_raw().interactions["timestamp"].to_list() == want
+
+
+def test_fractions_of_a_second_keep_their_order(tmp_path, table):
+    path = tmp_path / "log.parquet"
+    frame = pl.DataFrame({"user_id": 1, "item_id": [1, 2], "timestamp": [NOON + 0.75, NOON + 0.25]})
+    frame.write_parquet(path)
+    events = table(path).read_raw().interactions
+    assert events["timestamp"].to_list() == [NOON, NOON]
+    assert events["order"].to_list() == [NOON * 10**6 + 750_000, NOON * 10**6 + 250_000]
+
+
+def test_ids_with_gaps_written_by_pandas(tmp_path, table):
+    path = tmp_path / "log.parquet"
+    frame = pl.DataFrame({"user_id": [17850.0, None, float("nan")], "item_id": [1, 2, 3]})
+    frame.write_parquet(path)
+    raw = table(path, timestamp_column=None).read_raw()
+    assert raw.interactions["user_id"].to_list() == [17850, None, None]
+
+
+def test_ratings_below_the_least_are_counted(table):
+    text = "user_id,item_id,timestamp,stars\n1,1,1,5\n1,2,2,3\n1,3,3,\n1,4,4,4\n"
+    raw = table(text, rating_column="stars", min_rating=4.0).read_raw()
+    assert raw.interactions["item_id"].to_list() == [1, 4]
+    assert raw.dropped == {"missing rating": 1, "rating below 4": 1}
+    assert table(text, rating_column="stars").read_raw().dropped == {}
+    with pytest.raises(UserError, match=r"none of the 4 rows has stars >= 9.*data.min_rating"):
+        table(text, rating_column="stars", min_rating=9.0).read_raw()
+    with pytest.raises(UserError, match=r"data.min_rating=4.0 needs data.rating_column"):
+        table(text, min_rating=4.0).read_raw()
+    with pytest.raises(UserError, match="column 'stars' holds no number"):
+        table(
+            text.replace(",5", ",").replace(",3\n", ",\n").replace(",4\n", ",\n"),
+            rating_column="stars",
+            min_rating=4.0,
+        ).read_raw()
+
+
+def test_tables_beside_the_log(tmp_path, table):
+    items = tmp_path / "items.csv"
+    items.write_text("sku,name,price\n1,Nut,2\n2,Bolt,3\n")
+    users = tmp_path / "users.jsonl"
+    users.write_text('{"user_id": "a", "age": 3}\n')
+    raw = table(
+        CSV,
+        items_path=str(items),
+        items_id_column="sku",
+        title_column="name",
+        users_path=str(users),
+    ).read_raw()
+    assert raw.items.to_dicts()[1] == {"item_id": 2, "title": "Bolt", "price": "3"}
+    assert raw.users.to_dicts() == [{"user_id": "a", "age": 3}]
+    with pytest.raises(
+        UserError, match=r"data.title_column=nam: no such column. Did you mean 'name'"
+    ):
+        table(CSV, items_path=str(items), items_id_column="sku", title_column="nam").read_raw()
+    key = table(CSV, items_path=str(items)).source_key()
+    assert set(key) == {"path", "items_path"}
+
+
+def test_titles_within_the_log(table):
+    text = "user_id,item_id,timestamp,label\n1,1,1,\n1,1,2,One\n1,1,3,Uno\n1,2,4,Two\n"
+    raw = table(text, title_column="label").read_raw()
+    assert raw.items.rows() == [(1, "One"), (2, "Two")]
+
+
+def test_source_key_is_content(tmp_path, table):
+    first = table(CSV).source_key()
+    other = tmp_path / "sub" / "log.csv"
+    other.parent.mkdir()
+    other.write_text(CSV)
+    assert table(other).source_key() == first
+    # echo -n "" | sha256sum style check by another program's known value
+    other.write_text("abc")
+    assert table(other).source_key()["path"] == {
+        "name": "log.csv",
+        "bytes": 3,
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    }
+
+
+def fails(reader, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        reader.read_raw()
+
+
+def test_path_errors(tmp_path, table, monkeypatch):
+    reader = table(tmp_path)
+    fails(reader, r"data.path=.*: is a directory, a file is needed. It holds: nothing")
+    with pytest.raises(UserError, match=r"data.path is not set.*Add e.g. data.path=clicks.csv"):
+        type(reader)(reader.Config(**{**vars(reader.config), "path": None})).source_key()
+    table(CSV, name="clicks.csv")
+    fails(table(tmp_path / "click.csv"), r"no such file. Did you mean '.*/clicks.csv'\?")
+    fails(table(tmp_path / "nowhere" / "click.csv"), r"Its folder '.*nowhere' does not exist")
+    monkeypatch.chdir(tmp_path)
+    fails(
+        table(Path("Clicks.csv")), r"data.path=Clicks.csv: no such file. Did you mean 'clicks.csv'"
+    )
+    fails(table(CSV, name="log.xlsx"), r"suffix '.xlsx' cannot be read; allowed: .csv, .tsv")
+    fails(table(CSV, name="log"), r"suffix '' cannot be read")
+    fails(table(b"x", name="log.parquet.gz"), r"unpack the .gz first")
+    fails(table("", name="log.csv"), r"log.csv: the file is empty \(0 bytes\)")
+
+
+def test_content_errors(table):
+    head = "user_id,item_id,timestamp\n"
+    fails(table(head), r"data.path=.*log.csv: the file has a header but no rows")
+    fails(
+        table("user,item_id,time\n1,2,3\n"),
+        r"data.user_column=user_id: no such column. Did you mean 'user'\?\n"
+        r"data.timestamp_column=timestamp: no such column. Did you mean 'time'\?\n"
+        r"Columns of .*log.csv: user, item_id, time",
+    )
+    fails(
+        table(head + "1,2,\n1,2,soon\n"),
+        r"log.csv: no time in column 'timestamp' can be read; the first is 'soon' \(row 2\). "
+        r"Tried: numbers and ISO 8601 dates. Set data.timestamp_format",
+    )
+    fails(table(head + "1,2,3\n", timestamp_format="%Y"), r"Tried: format '%Y'")
+    fails(
+        table(head + "1,2,3\n", timestamp_column=None, order_column="timestamp", user_column="usr"),
+        r"data.user_column=usr: no such column",
+    )
+    fails(
+        table(head + "1,2,x\n", timestamp_column=None, order_column="timestamp"),
+        r"data.order_column=timestamp: no value in this column of .* the first is 'x'",
+    )
+
+
+def test_damaged_files(tmp_path, table):
+    parquet = write(tmp_path, "parquet")
+    whole = parquet.read_bytes()
+    fails(
+        table(whole[: len(whole) // 2], name="cut.parquet"), r"cut.parquet: cannot be read as Parq"
+    )
+    fails(table(b"not parquet", name="bad.parquet"), r"cannot be read as Parquet: .*damaged, cut")
+    fails(table('{"user_id": 1,\n', name="bad.jsonl"), r"cannot be read as JSON lines")
+    fails(table(CSV + "a,1,2,3,4\n"), r"cannot be read as text separated by ','")
+    fails(table(b"\x1f\x8bbroken", name="bad.csv.gz"), r"cannot be read as text separated by")
+
+
+def test_mixed_and_odd_id_types(tmp_path, table):
+    lines = '{"user_id": "a", "item_id": 1}\n{"user_id": 7, "item_id": 2}\n'
+    fails(
+        table(lines, name="log.jsonl", timestamp_column=None),
+        r"log.jsonl: column 'user_id' mixes types: 7 in row 2 is a number, 'a' in row 1 is a s",
+    )
+    # A number of the same name deeper in the line is not the id.
+    nested = '{"user_id": "a", "item_id": 1, "meta": {"user_id": 3}}\n'
+    raw = table(nested, name="log.jsonl", timestamp_column=None).read_raw()
+    assert raw.interactions["user_id"].to_list() == ["a"]
+    path = tmp_path / "log.parquet"
+    pl.DataFrame({"user_id": [1.0, 2.5], "item_id": [1, 2]}).write_parquet(path)
+    fails(table(path, timestamp_column=None), r"id column 'user_id' holds 2.5 in row 2")
+    pl.DataFrame({"user_id": [[1], [2]], "item_id": [1, 2]}).write_parquet(path)
+    fails(table(path, timestamp_column=None), r"id column 'user_id' is of type List\(Int64\)")
+    pl.DataFrame({"user_id": pl.Series([2**63], dtype=pl.UInt64), "item_id": [1]}).write_parquet(
+        path
+    )
+    fails(table(path, timestamp_column=None), r"'user_id' holds numbers beyond 64 bits")

@@ -1,0 +1,97 @@
+"""A run that is stopped anywhere and continued ends bit for bit as one left alone."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from recsys_lab.config import Interrupted, build, config_dir
+from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
+from recsys_lab.training import fit as fit_module
+from recsys_lab.training.fit import fit
+
+USERS, ITEMS, EPOCHS = 24, 30, 4
+
+
+class FakeData:
+    """Twenty-four users with ten events each."""
+
+    items = np.random.default_rng(0).integers(0, ITEMS, USERS * 10).astype(np.int32)
+    timestamps = None
+    _ends: ClassVar[dict[str, tuple[int, ...]]] = {
+        "train": (0, 8), "validation": (0, 8, 9), "test": (0, 9, 10),
+    }  # fmt: skip
+
+    def segments(self, phase: str) -> np.ndarray:
+        users = np.arange(USERS)
+        return np.stack([users, *(users * 10 + place for place in self._ends[phase])], 1)
+
+
+def options(group: str, name: str, **changes) -> dict:
+    return {**OmegaConf.load(config_dir() / group / f"{name}.yaml"), **changes}
+
+
+def plain_loss(states_ND, targets_N, table_VD):
+    return torch.nn.functional.cross_entropy(states_ND @ table_VD.T, targets_N)
+
+
+def train(folder: Path, monkeypatch, stop_after: int | None, **recipe_changes):
+    """Train to the end, or until ``stop_after`` more steps were made."""
+    torch.manual_seed(0)
+    model = build(
+        options("model", "sasrec", hidden_dim=8, feedforward_dim=8, max_length=8, dropout=0.3),
+        num_items=ITEMS,
+    )
+    recipe = build(
+        options(
+            "recipe", "default", max_epochs=EPOCHS, batch_size=5, schedule="cosine",
+            warmup_steps=3, accelerator="cpu", **recipe_changes,
+        )
+    )  # fmt: skip
+    protocol = build(options("evaluation", "full_ranking"))
+    data = FakeData()
+    asked = [0]
+
+    def stop() -> bool:
+        asked[0] += 1
+        return stop_after is not None and asked[0] >= stop_after
+
+    class Signal:
+        def __enter__(self):
+            return stop
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(fit_module, "_stop_signal", Signal)
+    return fit(
+        model, plain_loss, recipe, protocol,
+        TrainingBatches(data, batch_size=5, window=9, seed=7),
+        EvaluationBatches(data, "validation", batch_size=7, window=8, exclude_seen=True),
+        folder, logger=None, console=Console(quiet=True), on_epoch=len,
+    ), model  # fmt: skip
+
+
+def last_state(folder: Path) -> dict:
+    return torch.load(folder / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("stops", [(1,), (5,), (3, 4, 6), (2, 1, 1, 1, 9)])
+def test_stopped_and_continued_equals_left_alone(tmp_path, monkeypatch, stops):
+    whole, _ = train(tmp_path / "whole", monkeypatch, None)
+    for steps in stops:
+        with pytest.raises(Interrupted):
+            train(tmp_path / "parts", monkeypatch, steps)
+    parts, _ = train(tmp_path / "parts", monkeypatch, None)
+    assert parts.history == whole.history
+    assert parts.best_epoch == whole.best_epoch
+    mine, reference = last_state(tmp_path / "parts"), last_state(tmp_path / "whole")
+    assert mine["global_step"] == reference["global_step"] == EPOCHS * 5
+    for name, value in reference["state_dict"].items():
+        assert torch.equal(mine["state_dict"][name], value), name
+    best = (tmp_path / "parts" / "best.safetensors").read_bytes()
+    assert best == (tmp_path / "whole" / "best.safetensors").read_bytes()
