@@ -145,6 +145,10 @@ class DenseModel(Recommender, Protocol):
         """Take over stored weights."""
         ...
 
+    def train(self) -> object:
+        """Turn dropout on."""
+        ...
+
     def eval(self) -> object:
         """Turn dropout off."""
         ...

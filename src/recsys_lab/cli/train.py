@@ -240,8 +240,6 @@ def _show(console: Console, record: RunRecord) -> None:
 
 def _log_to(path: Path) -> logging.Handler:
     handler = logging.FileHandler(path)
-    for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     return handler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import warnings
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pytorch_lightning.loggers import Logger
@@ -48,6 +49,7 @@ def fit(
     logger: Logger | None,
     console: Console,
     on_epoch: Callable[[list[dict[str, float]]], None],
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Keeper:
     """Train until the recipe says stop; leave the best weights in ``model``.
 
@@ -62,6 +64,7 @@ def fit(
         logger: Lightning logger or None.
         console: for the progress line.
         on_epoch: gets the history after each epoch.
+        callbacks: more Lightning callbacks.
 
     Returns:
         The keeper: history, best epoch and value.
@@ -77,9 +80,10 @@ def fit(
         if last.exists():
             _restore(keeper, last)
         if not keeper.finished:
+            model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
             display = ProgressDisplay(console, recipe.config.monitor)
-            trainer = _trainer(recipe, logger, [keeper, display])
+            trainer = _trainer(recipe, logger, [keeper, display, *callbacks])
             resume_from = str(last) if last.exists() else None
             with _known_warnings():
                 trainer.fit(module, training, validation, ckpt_path=resume_from, weights_only=True)
@@ -96,6 +100,8 @@ def _restore(keeper: Keeper, path: Path) -> None:
 
 def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]) -> pl.Trainer:
     config = recipe.config
+    for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
