@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item):
     """With RECSYS_LAB_NO_SKIPS set, a test that lacks what it needs fails."""
     report = yield
     if report.skipped and os.environ.get("RECSYS_LAB_NO_SKIPS") and not hasattr(report, "wasxfail"):

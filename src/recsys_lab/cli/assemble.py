@@ -73,9 +73,9 @@ class Parts:
         return {"fingerprint": fingerprint(fields), "fields": fields}
 
 
-def assemble(cfg: DictConfig) -> Parts:
-    """Prepare the data, seed everything, build the model."""
-    data = prepare_from(cfg)
+def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:
+    """Prepare the data (unless given), seed everything, build the model."""
+    data = data or prepare_from(cfg)
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
     on_gpu = cfg.recipe.accelerator != "cpu" and torch.cuda.is_available()

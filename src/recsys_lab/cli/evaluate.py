@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from safetensors.torch import load_file
 
 from recsys_lab.cli.assemble import Parts, assemble, result_table
+from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import UserError
+from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.runs.record import CONFIG, RunRecord
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
@@ -48,14 +47,8 @@ def restore(record: RunRecord) -> Parts:
         UserError: the data has changed since.
     """
     stored = OmegaConf.load(record.folder / CONFIG)
-    parts = assemble(stored)  # type: ignore[arg-type]
-    expected, got = record.values["data"]["fingerprint"], parts.data.fingerprint
-    if expected != got:
-        msg = (
-            f"{record.folder}: the run saw data with fingerprint {expected}, the source now gives "
-            f"{got}; bring back the original data"
-        )
-        raise UserError(msg)
+    assert isinstance(stored, DictConfig)
+    parts = assemble(stored, _data(record, stored))
     if parts.is_fitted:
         with np.load(record.folder / "model.npz", allow_pickle=False) as arrays:
             parts.model.load_arrays(dict(arrays), parts.data)
@@ -64,6 +57,20 @@ def restore(record: RunRecord) -> Parts:
         parts.model.load_state_dict(weights)
         parts.model.to(torch.device(parts.device)).eval()
     return parts
+
+
+def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
+    """The dataset that the run saw: the prepared one, else prepared again from the source."""
+    noted = record.values["data"]
+    folder = Path(noted["path"])
+    data = PreparedDataset(folder) if folder.exists() else prepare_from(stored)
+    if data.fingerprint != noted["fingerprint"]:
+        msg = (
+            f"{record.folder}: the run saw data with fingerprint {noted['fingerprint']}, but "
+            f"{data.path} has {data.fingerprint}; bring back the original data"
+        )
+        raise UserError(msg)
+    return data
 
 
 def _differences(recorded: dict[str, Any], computed: dict[str, float]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -46,7 +47,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         handler = _log_to(folder / "run.log")
         try:
             _run(cfg, record, console)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             record.update(status="interrupted")
             raise Interrupted(
                 f"stopped; what was done is kept. Go on with: recsys-lab train resume={folder}"
@@ -71,7 +72,7 @@ def _run(cfg: DictConfig, record: RunRecord, console: Console) -> None:
         status="running",
         data={
             "name": parts.data.manifest["name"],
-            "path": str(parts.data.path),
+            "path": str(parts.data.path.resolve()),
             "fingerprint": parts.data.fingerprint,
             "num_users": parts.data.num_users,
             "num_items": parts.data.num_items,
@@ -155,16 +156,19 @@ def _test(parts: Parts, record: RunRecord) -> None:
 
 def _folder(cfg: DictConfig, output_dir: Path) -> Path:
     """The run directory; ``resume=auto`` finds the latest unfinished run of this config."""
-    if cfg.resume != "auto" or (output_dir / RECORD).exists():
+    chosen = any(o.startswith("run_dir=") for o in HydraConfig.get().overrides.task)
+    if cfg.resume != "auto" or chosen:
         return output_dir
-    root = output_dir.parents[1] if len(output_dir.parts) > 2 else output_dir.parent
     wanted = _identity(OmegaConf.to_container(cfg, resolve=True))
     candidates = []
-    for path in root.glob(f"*/*/{RECORD}"):
+    for path in output_dir.parents[1].glob(f"*/*/{RECORD}"):  # runs/DAY/RUN/run.json
         values = RunRecord.load(path.parent).values
         if values["status"] != "finished" and _identity(values["config"]) == wanted:
             candidates.append((values["created"], path.parent))
-    return max(candidates)[1] if candidates else output_dir
+    if not candidates:
+        return output_dir
+    output_dir.rmdir()  # Hydra made it, empty, before anybody knew
+    return max(candidates)[1]
 
 
 def _identity(config: Any) -> dict[str, Any]:
