@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext, redirect_stdout
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -22,16 +24,20 @@ MODELS = ("popularity", "sasrec", "oracle")
 
 def main() -> int:
     """Run the three and print one table."""
+    console = Console()
     folder = Path("runs") / f"quickstart-{datetime.now():%Y%m%d-%H%M%S}"
     columns = {}
     for model in MODELS:
         run = folder / model
-        code = run_command(["train", f"model={model}", f"run_dir={run}", *sys.argv[1:]])
+        command = ["train", f"model={model}", f"run_dir={run}", *sys.argv[1:]]
+        console.print(f"recsys-lab {' '.join(command)}", highlight=False, soft_wrap=True)
+        # The baselines take a second each; only SASRec has progress to show.
+        with nullcontext() if model == "sasrec" else redirect_stdout(StringIO()):
+            code = run_command(command)
         if code:
             return code
         columns[model] = json.loads((run / "run.json").read_text())["test"]
-    console = Console()
-    console.print(result_table(columns, "synthetic_shop, test users, seen items filtered"))
+    console.print(result_table(columns, "synthetic_shop, test users"))
     share = columns["sasrec"]["ndcg@10"] / columns["oracle"]["ndcg@10"]
     console.print(
         "The oracle knows the process that made the log: no model can be better on average.\n"

@@ -39,7 +39,7 @@ def follow(folder: Path, phrase: str, extra: list[str]) -> subprocess.CompletedP
     ("names", "phrase", "extra"),
     [
         (("my_models/mean_pool.py", "conf/model/mean_pool.yaml"), "YAML owns values", TINY),
-        (("my_models/visits.py", "conf/data/visits.yaml"), "conf/data/visits.yaml", ["tracking=none"]),
+        (("my_models/visits.py", "conf/data/visits.yaml"), "conf/data/visits.yaml", TINY[2:]),
     ],
 )  # fmt: skip
 def test_how_to_add(tmp_path, names, phrase, extra):

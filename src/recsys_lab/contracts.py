@@ -7,7 +7,7 @@ V items, N supervised positions, K list length.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -143,6 +143,10 @@ class DenseModel(Recommender, Protocol):
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> object:
         """Take over stored weights."""
+        ...
+
+    def compile(self, **options: Any) -> object:
+        """Run the inner layers through `torch.compile`."""
         ...
 
     def train(self) -> object:

@@ -134,6 +134,24 @@ def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own code
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_equals_plain_without_recompiling(name):
+    """Batches of other sizes must not compile anew: that would cost more than it gives."""
+    plain, compiled = make(name).eval(), make(name).eval()
+    compiled.compile(dynamic=True)
+    torch._dynamo.utils.counters.clear()
+    graphs = []
+    for seed in range(4):
+        batch = batch_of(histories(seed)[: 4 - seed % 2])
+        expected, _ = plain.training_states(batch)
+        got, _ = compiled.training_states(batch)
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert graphs[0] >= 1
+    assert graphs[-1] == graphs[0]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_save_load_recommend(name, tmp_path):
     from safetensors.torch import load_file, save_file

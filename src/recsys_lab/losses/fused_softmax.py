@@ -32,9 +32,12 @@ class Blocking:
     columns: int
 
     @staticmethod
-    def choose(num_items: int, memory_bytes: int) -> Blocking:
-        """The largest blocks whose R x V buffer fits the budget, in tiles that fit the cache."""
-        rows = max(1, min(MAX_ROWS, memory_bytes // (4 * num_items)))
+    def choose(num_items: int, memory_bytes: int, on_cpu: bool = True) -> Blocking:
+        """The largest blocks whose R x V buffer fits the budget; on a CPU in cached tiles."""
+        rows = max(1, memory_bytes // (4 * num_items))
+        if not on_cpu:  # few large kernels; there is no cache of this size to stay in
+            return Blocking(rows, num_items)
+        rows = min(MAX_ROWS, rows)
         if 4 * num_items * min(rows, 64) <= TILE_BYTES:  # a block of whole rows fits the cache
             return Blocking(min(rows, TILE_BYTES // (4 * num_items)), num_items)
         return Blocking(rows, min(num_items, max(256, TILE_BYTES // (4 * rows))))

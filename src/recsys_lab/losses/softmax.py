@@ -60,13 +60,16 @@ class SoftmaxLoss:
         self._check(states_ND, targets_N, table_VD)
         if self.config.temperature != 1:
             states_ND = states_ND / self.config.temperature
-        blocking = Blocking.choose(table_VD.shape[0], self.config.memory_mebibytes << 20)
+        budget = self.config.memory_mebibytes << 20
+        on_cpu = states_ND.device.type == "cpu"
+        blocking = Blocking.choose(table_VD.shape[0], budget, on_cpu)
         # Half precision would lose the small probabilities' gradients: full precision inside.
         with torch.autocast(states_ND.device.type, enabled=False):
             if states_ND.dtype in (torch.float16, torch.bfloat16):
                 states_ND = states_ND.float()
             table_VD = table_VD.to(states_ND.dtype)
-            buffer = self._reused(blocking.rows * table_VD.shape[0], states_ND)
+            rows = min(blocking.rows, states_ND.shape[0])
+            buffer = self._reused(rows * table_VD.shape[0], states_ND)
             inputs = (states_ND, targets_N, table_VD, blocking, buffer)
             loss: Tensor = FusedSoftmax.apply(*inputs)  # type: ignore[no-untyped-call]
         return loss

@@ -6,7 +6,7 @@ Shapes: B users, T events of all users end to end, D width, V items, N supervise
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -87,6 +87,11 @@ class SASRec(nn.Module):
             nn.init.normal_(module.weight, std=self.config.init_std)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
+
+    def compile(self, **options: Any) -> None:
+        """Compile the blocks; what surrounds them depends on counts known to the host only."""
+        for block in self.blocks:
+            block.compile(**options)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Every position but the last predicts the next item: (N, D) and the targets (N,).

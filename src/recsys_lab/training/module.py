@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-import torch
 
 from recsys_lab.evaluation.full_ranking import FullRanking, rank
 
@@ -44,12 +43,8 @@ class SequentialModule(pl.LightningModule):
         self._protocol = protocol
         self._total_steps = steps_per_epoch * recipe.config.max_epochs
         self._results = protocol.results()
-        # Compiled through an attribute, so that parameter names stay the same.
-        self._states = (
-            torch.compile(model.training_states, dynamic=True)
-            if recipe.config.compile
-            else model.training_states
-        )
+        if recipe.config.compile:
+            model.compile(dynamic=True)  # in place: parameter names stay the same
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
         self.validation: dict[str, float] = {}
@@ -66,7 +61,7 @@ class SequentialModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at the supervised positions."""
         del batch_idx
-        states_ND, targets_N = self._states(batch)
+        states_ND, targets_N = self.model.training_states(batch)
         loss = self._loss(states_ND, targets_N, self.model.item_table())
         # Summed on the device: reading it each step would make the host wait.
         self.loss_sum = self.loss_sum + loss.detach()

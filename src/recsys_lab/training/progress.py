@@ -61,22 +61,22 @@ class ProgressDisplay(pl.Callback):
     ) -> None:
         """Refresh now and then."""
         del outputs, batch
-        if self._task is None or (batch_idx + 1) % _EVERY:
-            return
+        if (batch_idx + 1) % _EVERY == 0:
+            self._show(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Show the validation metric."""
+        self._show(trainer, pl_module, value=f"{pl_module.validation[self._monitor]:.4f}")
+
+    def _show(self, trainer: pl.Trainer, pl_module: Any, **fields: str) -> None:
+        assert self._task is not None
         self._progress.update(
             self._task,
             completed=trainer.global_step,
             epoch=f"{trainer.current_epoch + 1}",
             loss=f"{pl_module.mean_loss:.4f}",
+            **fields,
         )
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the validation metric."""
-        del pl_module
-        value = trainer.callback_metrics.get(self._monitor)
-        if self._task is not None and value is not None:
-            step = trainer.global_step
-            self._progress.update(self._task, completed=step, value=f"{float(value):.4f}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the last line on screen."""
