@@ -158,7 +158,9 @@ def evaluate(
 def rank(model: Recommender, batch: EvaluationBatch, protocol: FullRanking) -> RankedLists:
     """The lists of one batch under a protocol; validation and test both come through here."""
     exclude = (batch.seen_rows, batch.seen_items) if protocol.config.exclude_seen else None
-    return model.recommend(batch.history, protocol.list_length, exclude)
+    # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
+    with torch.autocast(batch.target_items.device.type, enabled=False):
+        return model.recommend(batch.history, protocol.list_length, exclude)
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:

@@ -73,7 +73,7 @@ def fit(
         Interrupted: the user asked to stop; a checkpoint was stored first.
     """
     steps = len(training)
-    _check_monitor(recipe, protocol)
+    _check(recipe, protocol)
     with _stop_signal() as stop_asked:
         keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
         last = folder / LAST
@@ -120,7 +120,13 @@ def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]
     )
 
 
-def _check_monitor(recipe: Recipe, protocol: FullRanking) -> None:
+def _check(recipe: Recipe, protocol: FullRanking) -> None:
+    if recipe.config.validate_every > recipe.config.max_epochs:
+        msg = (
+            f"recipe.validate_every: got {recipe.config.validate_every}, more than the "
+            f"{recipe.config.max_epochs} epochs of recipe.max_epochs, so no epoch could be chosen"
+        )
+        raise UserError(msg)
     allowed = [f"val/{n}@{k}" for n in protocol.config.metrics for k in protocol.config.ks]
     if recipe.config.monitor not in allowed:
         msg = (

@@ -68,7 +68,7 @@ class ProgressDisplay(pl.Callback):
         """Show the validation metric."""
         self._show(trainer, pl_module, value=f"{pl_module.validation[self._monitor]:.4f}")
 
-    def _show(self, trainer: pl.Trainer, pl_module: Any, **fields: str) -> None:
+    def _show(self, trainer: pl.Trainer, pl_module: Any, **fields: Any) -> None:
         assert self._task is not None
         self._progress.update(
             self._task,
