@@ -20,6 +20,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted
+from recsys_lab.training.memory import return_freed_memory
 from recsys_lab.training.module import SequentialModule
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Keeper(pl.Callback):
         trainer.should_stop = trainer.should_stop or stopping
         self._on_epoch(self.history)
         self._save(trainer)
+        return_freed_memory()
         if self._stop_asked() and not self.finished:
             raise Interrupted("stopped before the end")
 
