@@ -1,0 +1,219 @@
+"""Whole runs from the command line: record, evaluation, seeds, resume, interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from omegaconf import OmegaConf
+
+from recsys_lab.cli.main import run_command
+
+USERS, ITEMS = 60, 25
+SMALL = [
+    "data=table", "data.path=log.csv", "model.hidden_dim=8", "model.feedforward_dim=8",
+    "model.max_length=6", "recipe.max_epochs=3", "recipe.batch_size=16",
+]  # fmt: skip
+COUNTS = ["data=table", "data.path=log.csv", "model=popularity", "tracking=none"]
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path, monkeypatch):
+    """A folder with a log of its own; a user's events are in order of time."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(3)
+    weights = 1 / np.arange(1, ITEMS + 1)
+    rows = [
+        (f"u{user}", f"i{item}", 1000 * place + user)
+        for user in range(USERS)
+        for place, item in enumerate(rng.choice(ITEMS, 8, False, weights / weights.sum()))
+    ]
+    frame = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    frame.sample(fraction=1.0, shuffle=True, seed=1).write_csv("log.csv")
+
+
+def train(*overrides: str, tracking: str = "none", base: list[str] = SMALL) -> int:
+    return run_command(["train", *base, f"tracking={tracking}", *overrides])
+
+
+def record(folder: str | Path) -> dict:
+    return json.loads((Path(folder) / "run.json").read_text())
+
+
+def test_the_record_tells_everything(capsys):
+    assert train("run_dir=run", "seed=4") == 0
+    values = record("run")
+    assert values["status"] == "finished"
+    assert values["seed"] == 4
+    assert values["config"]["model"]["hidden_dim"] == 8
+    assert values["data"]["num_users"] == USERS
+    assert len(values["data"]["fingerprint"]) == 64
+    assert values["protocol"]["fields"]["exclude_seen"] is True
+    assert [row["epoch"] for row in values["epochs"]] == [0, 1, 2]
+    best = max(values["epochs"], key=lambda row: row["val/ndcg@10"])
+    assert values["best"]["epoch"] == best["epoch"]
+    assert values["validation"]["ndcg@10"] == best["val/ndcg@10"]
+    assert all(row["train/loss"] > 0 for row in values["epochs"])
+    assert values["packages"]["torch"]
+    assert values["compute"]["seconds"] > 0
+    assert OmegaConf.load("run/config.yaml").seed == 4
+    rows = pl.read_parquet("run/test_users.parquet")
+    assert rows["user"].to_list() == list(range(USERS))
+    for name, value in values["test"].items():
+        assert rows[name].mean() == pytest.approx(value, abs=1e-12)
+    assert "ndcg@10" in capsys.readouterr().out
+
+
+def test_popularity_equals_an_independent_count():
+    assert train("run_dir=run", base=COUNTS) == 0
+    log = pl.read_csv("log.csv").sort("user_id", "timestamp")
+    histories = {u: g["item_id"].to_list() for (u,), g in log.group_by("user_id")}
+    counts: dict[str, int] = dict.fromkeys(set(log["item_id"]), 0)
+    for items in histories.values():
+        for item in items[:-2]:
+            counts[item] += 1
+    low = high = 0
+    for items in histories.values():  # ties may fall either way: bounds on the hit rate
+        target, others = items[-1], counts.keys() - set(items)
+        above = sum(counts[i] > counts[target] for i in others)
+        level = sum(counts[i] == counts[target] for i in others)
+        low += above + level < 10
+        high += above < 10
+    assert low / USERS <= record("run")["test"]["hr@10"] <= high / USERS
+    assert low / USERS > 0.3
+
+
+def test_lists_keep_seen_items_out_only_when_told():
+    assert train("run_dir=without", base=COUNTS) == 0
+    assert train("run_dir=with", "evaluation.exclude_seen=false", base=COUNTS) == 0
+    prints = [record(name)["protocol"]["fingerprint"] for name in ("without", "with")]
+    assert prints[0] != prints[1]
+    data = Path(record("without")["data"]["path"])
+    items, offsets = np.load(data / "items.npy"), np.load(data / "offsets.npy")
+    shown_seen = {}
+    for name in ("without", "with"):
+        rows = pl.read_parquet(f"{name}/test_users.parquet")
+        shown_seen[name] = sum(
+            len(set(shown) & set(items[offsets[u] : offsets[u + 1] - 1].tolist()))
+            for u, shown in zip(rows["user"], rows["items"].to_list(), strict=True)
+        )
+    assert shown_seen["without"] == 0
+    assert shown_seen["with"] > USERS
+
+
+def test_evaluate_gives_the_same_numbers(capsys):
+    assert train("run_dir=run") == 0
+    Path("log.csv").rename("elsewhere.csv")  # the prepared dataset is enough
+    assert run_command(["evaluate", "run"]) == 0
+    assert "equal to the run record" in capsys.readouterr().out
+    values = record("run")
+    values["test"]["ndcg@10"] += 1e-9
+    Path("run/run.json").write_text(json.dumps(values))
+    assert run_command(["evaluate", "run"]) == 1
+    assert "the record says otherwise for ndcg@10" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_what_is_no_finished_run(capsys):
+    assert run_command(["evaluate", "nothing"]) == 2
+    assert train("run_dir=run") == 0
+    values = record("run")
+    Path("run/run.json").write_text(json.dumps({**values, "status": "interrupted"}))
+    assert run_command(["evaluate", "run"]) == 2
+    assert "train resume=run" in capsys.readouterr().err
+
+
+def test_seeds_decide_the_result():
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert train(f"run_dir={folder}", f"seed={seed}") == 0
+    weights = [Path(f, "checkpoints/best.safetensors").read_bytes() for f in "abc"]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+    assert record("a")["test"] == record("b")["test"]
+
+
+def test_a_finished_run_is_shown_and_another_config_refused(capsys):
+    assert train("run_dir=run") == 0
+    assert train("run_dir=run") == 2
+    assert "resume=auto" in capsys.readouterr().err
+    assert train("run_dir=run", "resume=auto") == 0
+    assert "this run is finished" in capsys.readouterr().out
+    assert train("run_dir=run", "resume=auto", "model.hidden_dim=16") == 2
+    assert "differs in model" in capsys.readouterr().err
+
+
+def start(folder: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "recsys_lab", "train", *SMALL, "tracking=none", *more]
+    command += [f"run_dir={folder}", "recipe.max_epochs=60", "recipe.patience=null"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    path = Path(folder) / "run.json"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (path.exists() and len(record(folder)["epochs"]) > 3):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_by_hand_or_killed_then_resumed(number):
+    process = start("stopped")
+    os.kill(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "recsys-lab train resume=" in errors
+        assert record("stopped")["status"] == "interrupted"
+    assert len(record("stopped")["epochs"]) < 60
+    assert run_command(["train", "resume=stopped"]) == 0
+    assert train("run_dir=whole", "recipe.max_epochs=60", "recipe.patience=null") == 0
+    for name in ("checkpoints/best.safetensors", "test_users.parquet"):
+        assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
+    assert record("stopped")["epochs"] == record("whole")["epochs"]
+
+
+def test_two_processes_do_not_share_a_run(capsys):
+    from recsys_lab.runs.record import only_process
+
+    with only_process(Path("run")):
+        assert train("run_dir=run") == 2
+    assert "another process works on this run" in capsys.readouterr().err
+
+
+def test_wandb_summary_holds_the_best_epoch():
+    """A learning rate far too high makes the last epoch worse than the best."""
+    assert (
+        train("run_dir=run", "recipe.learning_rate=0.3", "recipe.max_epochs=6", tracking="wandb")
+        == 0
+    )
+    values = record("run")
+    assert values["best"]["epoch"] < 5
+    (log,) = Path("run/wandb").glob("offline-run-*/*.wandb")
+    wandb = Path(sys.executable).with_name("wandb")
+    done = subprocess.run(
+        [wandb, "leet", "inspect", "--summary", "--json", log],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    summary = json.loads(done.stdout)["summary"]
+    assert summary["val/ndcg@10"] == pytest.approx(values["validation"]["ndcg@10"])
+    assert summary["val/ndcg@10"] != pytest.approx(values["epochs"][-1]["val/ndcg@10"])
+    assert summary["test/ndcg@10"] == pytest.approx(values["test"]["ndcg@10"])
+    assert summary["best/epoch"] == values["best"]["epoch"]
+
+
+def test_a_dead_tracker_loses_nothing(monkeypatch):
+    from pytorch_lightning.loggers import WandbLogger
+
+    def dead(*_, **__):
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(WandbLogger, "log_metrics", dead)
+    assert train("run_dir=run", tracking="wandb") == 0
+    assert record("run")["status"] == "finished"
+    assert "the tracker failed" in Path("run/run.log").read_text()
