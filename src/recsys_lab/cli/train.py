@@ -41,7 +41,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     with only_process(folder):
         record = _open(cfg, folder)
         if record.done:
-            console.print(f"{folder}: this run is finished")
+            console.print(f"{folder}: this run is finished", soft_wrap=True)
             _show(console, record)
             return
         handler = _log_to(folder / "run.log")
