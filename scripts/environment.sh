@@ -16,7 +16,7 @@ ensure_environment() { # extras, e.g. "dev" or ""
     exit 2
   }
   echo "installing into .venv (some minutes the first time)"
-  "$python" -m venv --clear .venv
+  "$python" -m venv .venv
   .venv/bin/python -m pip install --quiet --constraint constraints.txt torch
   .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable ".${extras:+[$extras]}"
   echo "$wanted $extras" >"$stamp"

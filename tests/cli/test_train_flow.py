@@ -217,3 +217,24 @@ def test_a_dead_tracker_loses_nothing(monkeypatch):
     assert train("run_dir=run", tracking="wandb") == 0
     assert record("run")["status"] == "finished"
     assert "the tracker failed" in Path("run/run.log").read_text()
+
+
+def test_a_run_is_not_resumed_on_other_data(capsys):
+    assert train("run_dir=run") == 0
+    values = record("run")
+    Path("run/run.json").write_text(json.dumps({**values, "status": "interrupted"}))
+    log = pl.read_csv("log.csv").with_columns(item_id=pl.col("item_id") + "x")
+    log.write_csv("log.csv")
+    assert run_command(["train", "resume=run"]) == 2
+    assert "the data have changed since the run began" in capsys.readouterr().err
+    assert record("run")["data"] == values["data"]
+
+
+def test_dropped_rows_are_told_on_the_terminal(capsys):
+    Path("log.csv").write_text(Path("log.csv").read_text() + ",i1,5\n")
+    assert train("run_dir=run") == 0
+    assert "missing user" in capsys.readouterr().err
+
+
+def test_mixed_precision_with_clipping_trains():
+    assert train("run_dir=run", "recipe.precision=bf16-mixed", "recipe.gradient_clip=1.0") == 0

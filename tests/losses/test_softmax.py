@@ -132,6 +132,50 @@ def test_no_positions_are_refused():
         make()(states[:0], targets[:0], table)
 
 
+def test_states_and_targets_must_be_as_many():
+    states, targets, table = case(3, 9, 2)
+    with pytest.raises(ValueError, match="3 states but 2 targets"):
+        make()(states, targets[:2], table)
+
+
+def test_second_derivative_is_refused():
+    """It would leave out the Hessian: a wrong number without a word."""
+    states, targets, table = case(6, 9, 4)
+    value = make()(states, targets, table)
+    (first,) = torch.autograd.grad(value**2, states, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        first.sum().backward()
+
+
+def test_gradients_of_two_losses_that_share_the_buffer():
+    loss, one, two = make(), case(6, 9, 4), case(5, 12, 4, seed=3)
+    leaves = (one[0], one[2], two[0], two[2])
+    mine = torch.autograd.grad(loss(*one) + 3 * loss(*two), leaves)
+    reference = torch.autograd.grad(plain(*one) + 3 * plain(*two), leaves)
+    for got, expected in zip(mine, reference, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_tied_table_and_kept_graph():
+    """States made from the table; a second backward must not see changes to the first's."""
+    _, targets, table = case(12, 30, 8)
+    read = torch.arange(12) % 7
+    (expected,) = torch.autograd.grad(plain(2 * table[read], targets, table), table)
+    value = make()(2 * table[read], targets, table)
+    value.backward(retain_graph=True)
+    torch.testing.assert_close(table.grad, expected)
+    table.grad.zero_()
+    value.backward()
+    torch.testing.assert_close(table.grad, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_budget_counts_the_bytes_of_the_type(dtype):
+    loss = make(memory=1)
+    loss(*case(300, 5000, 4, dtype))
+    assert 0.9 * 2**20 < loss._buffer.nbytes <= 2**20
+
+
 @pytest.mark.parametrize("num_items", [10, 3417, 100_000, 1_000_000, 50_000_000])
 def test_buffer_stays_within_the_budget(num_items):
     blocking = Blocking.choose(num_items, 512 << 20)

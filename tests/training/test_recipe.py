@@ -1,6 +1,7 @@
 """Schedules by hand; options that cannot work are refused."""
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError, build, config_dir
@@ -43,3 +44,12 @@ def test_an_epoch_must_be_validated():
 def test_precision_on_a_cpu():
     assert recipe(accelerator="cpu").trainer_precision() == "32"
     assert recipe(precision="bf16-mixed").trainer_precision() == "bf16-mixed"
+
+
+def test_clipping_under_mixed_precision_gives_up_the_fused_form():
+    """Lightning refuses a fused optimizer there, with an error in the middle of the first step."""
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    for precision, clip, fused in (("32", 1.0, True), ("bf16-mixed", None, True),
+                                   ("bf16-mixed", 1.0, False)):  # fmt: skip
+        made = recipe(precision=precision, gradient_clip=clip, accelerator="cpu")
+        assert made.optimizer(parameters).defaults["fused"] is fused

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             console.print(f"{folder}: this run is finished", soft_wrap=True)
             _show(console, record)
             return
-        handler = _log_to(folder / "run.log")
+        handlers = _log_to(folder / "run.log")
         try:
             _run(cfg, record, console)
         except (Interrupted, KeyboardInterrupt):
@@ -60,14 +61,22 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             _log.error("the run failed\n%s", traceback.format_exc())
             raise
         finally:
-            logging.getLogger().removeHandler(handler)
-            handler.close()
+            for handler in handlers:
+                logging.getLogger().removeHandler(handler)
+                handler.close()
         _show(console, record)
 
 
 def _run(cfg: DictConfig, record: RunRecord, console: Console) -> None:
     spent = _stopwatch(record.values["compute"]["seconds"])
     parts = assemble(cfg)
+    earlier = (record.values.get("data") or {}).get("fingerprint")
+    if earlier not in (None, parts.data.fingerprint):
+        msg = (
+            f"{record.folder}: the data have changed since the run began (fingerprint {earlier}, "
+            f"now {parts.data.fingerprint}); bring the original data back, or start a new run"
+        )
+        raise UserError(msg)
     record.update(
         status="running",
         data={
@@ -83,7 +92,8 @@ def _run(cfg: DictConfig, record: RunRecord, console: Console) -> None:
     _warn_of_repeats(parts, console)
     tracker = build(cfg.tracking)
     tracker_id = tracker.start(_tracker_run(cfg, record), record.folder)
-    record.update(tracker={"kind": cfg.tracking._target_.rpartition(".")[2], "id": tracker_id})
+    known_id = tracker_id or (record.values.get("tracker") or {}).get("id")
+    record.update(tracker={"kind": cfg.tracking._target_.rpartition(".")[2], "id": known_id})
     failed = True
     try:
         if parts.is_fitted:
@@ -157,17 +167,21 @@ def _test(parts: Parts, record: RunRecord) -> None:
 def _folder(cfg: DictConfig, output_dir: Path) -> Path:
     """The run directory; ``resume=auto`` finds the latest unfinished run of this config."""
     chosen = any(o.startswith("run_dir=") for o in HydraConfig.get().overrides.task)
-    if cfg.resume != "auto" or chosen:
+    if cfg.resume != "auto" or chosen or (output_dir / RECORD).exists():
         return output_dir
     wanted = _identity(OmegaConf.to_container(cfg, resolve=True))
     candidates = []
     for path in output_dir.parents[1].glob(f"*/*/{RECORD}"):  # runs/DAY/RUN/run.json
-        values = RunRecord.load(path.parent).values
+        try:
+            values = RunRecord.load(path.parent).values
+        except UserError:  # another run's damaged record is no reason to stop
+            continue
         if values["status"] != "finished" and _identity(values["config"]) == wanted:
             candidates.append((values["created"], path.parent))
     if not candidates:
         return output_dir
-    output_dir.rmdir()  # Hydra made it, empty, before anybody knew
+    with suppress(OSError):
+        output_dir.rmdir()  # Hydra made it, empty, before anybody knew
     return max(candidates)[1]
 
 
@@ -180,9 +194,9 @@ def _open(cfg: DictConfig, folder: Path) -> RunRecord:
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     if not (folder / RECORD).exists():
-        record = RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]
+        # The record last: a folder with a record can be resumed, so it must hold the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
-        return record
+        return RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]
     record = RunRecord.load(folder)
     stored = _identity(record.values["config"])
     differing = [k for k, v in _identity(config).items() if stored.get(k) != v]
@@ -242,8 +256,13 @@ def _show(console: Console, record: RunRecord) -> None:
     console.print(f"run: {record.folder}", soft_wrap=True)
 
 
-def _log_to(path: Path) -> logging.Handler:
+def _log_to(path: Path) -> tuple[logging.Handler, ...]:
+    """Everything of the lab into the run's log; warnings also to the terminal."""
     handler = logging.FileHandler(path)
+    logging.getLogger("recsys_lab").setLevel(logging.INFO)
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
-    return handler
+    logging.getLogger().addHandler(terminal)
+    return handler, terminal

@@ -188,7 +188,16 @@ def _ids(column: pl.Series, table: TableFile) -> pl.Series:
 
 def _whole_numbers(column: pl.Series, log: TableFile) -> pl.Series:
     if column.dtype == pl.String or column.dtype.is_numeric():
-        numbers = column.cast(pl.Int64, strict=False)
+        # Integers as they are: beyond 2^53 a float would merge neighbours.
+        exact = column if column.dtype.is_integer() else column.cast(pl.Float64, strict=False)
+        fractions = exact.filter(exact.is_finite() & (exact != exact.floor()))
+        if len(fractions):
+            raise UserError(
+                f"data.order_column={column.name}: {log.file} has places that are no whole "
+                f"numbers, such as {fractions[0]}; cutting them would change the order. Number "
+                "the events, or use data.timestamp_column"
+            )
+        numbers = exact.cast(pl.Int64, strict=False)
         if numbers.null_count() < len(numbers):
             return numbers
     raise UserError(

@@ -113,6 +113,8 @@ def _by_format(text: pl.Series, form: str) -> pl.Series:
 
 
 def _guess_unit(column: pl.Series) -> str:
+    if column.dtype.is_float():
+        column = column.filter(column.is_finite())  # one NaN would make the median NaN
     some = column.gather_every(max(1, len(column) // 10_000))  # a sample tells the magnitude
     size = some.abs().median()
     size = float(size) if isinstance(size, int | float) else 0.0

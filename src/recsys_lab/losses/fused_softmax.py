@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 TILE_BYTES = 4 << 20  # one tile of logits: stays in cache between its product and its exp
 MAX_ROWS = 256  # beyond it nothing got faster on a CPU (5,600 positions, 100k items)
@@ -32,15 +33,21 @@ class Blocking:
     columns: int
 
     @staticmethod
-    def choose(num_items: int, memory_bytes: int, on_cpu: bool = True) -> Blocking:
-        """The largest blocks whose R x V buffer fits the budget; on a CPU in cached tiles."""
-        rows = max(1, memory_bytes // (4 * num_items))
+    def choose(
+        num_items: int, memory_bytes: int, on_cpu: bool = True, item_bytes: int = 4
+    ) -> Blocking:
+        """The largest blocks whose R x V buffer fits the budget; on a CPU in cached tiles.
+
+        ``item_bytes`` is the size of one logit: 4 for float32, 8 for float64.
+        """
+        row_bytes = item_bytes * num_items
+        rows = max(1, memory_bytes // row_bytes)
         if not on_cpu:  # few large kernels; there is no cache of this size to stay in
             return Blocking(rows, num_items)
         rows = min(MAX_ROWS, rows)
-        if 4 * num_items * min(rows, 64) <= TILE_BYTES:  # a block of whole rows fits the cache
-            return Blocking(min(rows, TILE_BYTES // (4 * num_items)), num_items)
-        return Blocking(rows, min(num_items, max(256, TILE_BYTES // (4 * rows))))
+        if row_bytes * min(rows, 64) <= TILE_BYTES:  # a block of whole rows fits the cache
+            return Blocking(min(rows, TILE_BYTES // row_bytes), num_items)
+        return Blocking(rows, min(num_items, max(256, TILE_BYTES // (item_bytes * rows))))
 
 
 class FusedSoftmax(torch.autograd.Function):
@@ -58,6 +65,7 @@ class FusedSoftmax(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable  # the stored gradients are constants: a second derivative would be wrong
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Scale what the forward left."""
         scaled = []

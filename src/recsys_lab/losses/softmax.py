@@ -55,19 +55,20 @@ class SoftmaxLoss:
             A scalar of the states' type (float32 under autocast).
 
         Raises:
-            ValueError: there are no positions, or a target is not an item.
+            ValueError: there are no positions, states and targets differ in number, or a target
+                is not an item (checked on the CPU only: a device would have to be waited for).
         """
         self._check(states_ND, targets_N, table_VD)
         if self.config.temperature != 1:
             states_ND = states_ND / self.config.temperature
         budget = self.config.memory_mebibytes << 20
         on_cpu = states_ND.device.type == "cpu"
-        blocking = Blocking.choose(table_VD.shape[0], budget, on_cpu)
         # Half precision would lose the small probabilities' gradients: full precision inside.
         with torch.autocast(states_ND.device.type, enabled=False):
             if states_ND.dtype in (torch.float16, torch.bfloat16):
                 states_ND = states_ND.float()
             table_VD = table_VD.to(states_ND.dtype)
+            blocking = Blocking.choose(table_VD.shape[0], budget, on_cpu, states_ND.itemsize)
             rows = min(blocking.rows, states_ND.shape[0])
             buffer = self._reused(rows * table_VD.shape[0], states_ND)
             inputs = (states_ND, targets_N, table_VD, blocking, buffer)
@@ -84,6 +85,12 @@ class SoftmaxLoss:
 
     @staticmethod
     def _check(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> None:
+        if states_ND.shape[0] != targets_N.shape[0]:
+            msg = (
+                f"softmax loss: {states_ND.shape[0]} states but {targets_N.shape[0]} targets; "
+                "each supervised position needs one of each"
+            )
+            raise ValueError(msg)
         if states_ND.shape[0] == 0:
             msg = "softmax loss: no supervised positions in this batch"
             raise ValueError(msg)

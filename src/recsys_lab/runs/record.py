@@ -164,13 +164,19 @@ def _code_state(folder: Path) -> tuple[dict[str, Any], str]:
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(folder), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+            done = subprocess.run(command, capture_output=True, timeout=20, check=True)
         except (OSError, subprocess.SubprocessError):
             return None
-        return done.stdout
+        return done.stdout.decode(errors="replace")
 
-    commit = git("rev-parse", "HEAD")
+    # An installed copy may lie inside another project's checkout: its commit says nothing.
+    ours = git("ls-files", "--error-unmatch", __file__) is not None
+    commit = git("rev-parse", "HEAD") if ours else None
     if commit is None:
         return {"commit": None, "dirty": None}, ""
-    diff = git("diff", "HEAD", "--", ":/src", ":/configs") or ""
-    return {"commit": commit.strip(), "dirty": bool(diff)}, diff
+    parts = (":/src", ":/configs")
+    diff = git("diff", "HEAD", "--", *parts) or ""
+    new = git("ls-files", "--others", "--exclude-standard", "--full-name", "--", *parts) or ""
+    files = new.split()
+    state = {"commit": commit.strip(), "dirty": bool(diff or files), "untracked": files}
+    return state, diff

@@ -62,7 +62,8 @@ class WandbTracking:
                 needs a login.
             project: W&B project.
             entity: W&B team or user; null for the login's own.
-            init_timeout: seconds to wait for the network before going on offline.
+            init_timeout: seconds to wait for login and network before going on offline, and
+                for the last upload at the end.
         """
 
         mode: Literal["offline", "online"]
@@ -113,6 +114,8 @@ class WandbTracking:
             settings=wandb.Settings(
                 mode=mode,  # type: ignore[arg-type]
                 init_timeout=self.config.init_timeout,
+                login_timeout=self.config.init_timeout,
+                finish_timeout=self.config.init_timeout,
                 silent=True,
                 disable_git=True,
                 x_disable_meta=True,

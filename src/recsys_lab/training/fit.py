@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.training.keeper import BEST, LAST, AtomicCheckpointIO, Keeper, Placed
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
@@ -86,7 +86,12 @@ def fit(
             trainer = _trainer(recipe, logger, [keeper, display, *callbacks])
             resume_from = str(last) if last.exists() else None
             with _known_warnings():
-                trainer.fit(module, training, validation, ckpt_path=resume_from, weights_only=True)
+                try:
+                    trainer.fit(
+                        module, training, validation, ckpt_path=resume_from, weights_only=True
+                    )
+                except SystemExit as stop:  # Lightning's answer to SIGTERM within validation
+                    raise Interrupted("stopped before the end") from stop
     model.load_state_dict(load_file(folder / BEST))
     model.eval()
     return keeper
@@ -144,7 +149,7 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: Any) -> None:
         del frame
         if asked:
-            raise KeyboardInterrupt
+            raise Interrupted("stopped before the end")
         asked.append(number)
 
     try:

@@ -70,7 +70,7 @@ class Recipe:
         self.config = config
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """The optimizer, in its fused form (one pass over memory instead of several)."""
+        """The optimizer, fused where that is allowed (one pass over memory, not several)."""
         import torch
 
         kinds: dict[str, type[torch.optim.Adam]]
@@ -80,7 +80,8 @@ class Recipe:
             lr=self.config.learning_rate,
             betas=(self.config.beta1, self.config.beta2),
             weight_decay=self.config.weight_decay,
-            fused=True,
+            # Lightning refuses to clip under mixed precision when the optimizer unscales itself.
+            fused=self.config.gradient_clip is None or self.trainer_precision() == "32",
         )
 
     def scheduler(self, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
