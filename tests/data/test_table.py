@@ -272,3 +272,21 @@ def test_mixed_and_odd_id_types(tmp_path, table):
         path
     )
     fails(table(path, timestamp_column=None), r"'user_id' holds numbers beyond 64 bits")
+
+
+def test_places_that_are_no_whole_numbers_are_refused(table):
+    """Cut to integers, 1.2, 1.9 and 1.5 would be one place."""
+    text = "user_id,item_id,place\n1,a,1.2\n1,b,1.9\n1,c,1.5\n"
+    with pytest.raises(UserError, match=r"order_column=place: .*no whole numbers, such as 1.2"):
+        table(text, timestamp_column=None, order_column="place").read_raw()
+    whole = table(text.replace(".2", ".0").replace("1.9", "3.0").replace("1.5", ""),
+                  timestamp_column=None, order_column="place")  # fmt: skip
+    assert whole.read_raw().interactions["order"].to_list() == [1, 3, None]
+
+
+def test_one_nan_does_not_change_the_unit(tmp_path, table):
+    path = tmp_path / "log.parquet"
+    times = [NOON + 0.5, None, float("nan")]
+    frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 3], "timestamp": times})
+    frame.write_parquet(path)
+    assert table(path).read_raw().interactions["timestamp"].to_list() == [NOON, None, None]
