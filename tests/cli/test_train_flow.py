@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.contracts import NO_ITEM
 
 USERS, ITEMS = 60, 25
 SMALL = [
@@ -61,16 +64,68 @@ def test_the_record_tells_everything(capsys):
     assert values["validation"]["ndcg@10"] == best["val/ndcg@10"]
     assert all(row["train/loss"] > 0 for row in values["epochs"])
     assert values["packages"]["torch"]
+    assert values["command"] == sys.argv
+    assert "commit" in values["code"]
     assert values["compute"]["seconds"] > 0
+    assert values["compute"]["peak_memory_mebibytes"] > 50
     assert OmegaConf.load("run/config.yaml").seed == 4
     rows = pl.read_parquet("run/test_users.parquet")
     assert rows["user"].to_list() == list(range(USERS))
+    places = [  # the rank again, from the list itself
+        shown.index(target) + 1 if target in shown else None
+        for shown, target in zip(rows["items"].to_list(), rows["target"], strict=True)
+    ]
+    assert rows["rank"].to_list() == places
+    assert rows["mrr@5"].to_list() == [1 / p if p and p <= 5 else 0.0 for p in places]
     for name, value in values["test"].items():
         assert rows[name].mean() == pytest.approx(value, abs=1e-12)
     assert "ndcg@10" in capsys.readouterr().out
 
 
-def test_popularity_equals_an_independent_count():
+def test_nothing_that_is_stored_can_run_code():
+    """Tensors and plain containers only; the other files are no pickles at all."""
+    assert train("run_dir=run") == 0
+    kinds = {path.suffix for path in Path("run").rglob("*") if path.is_file()}
+    assert kinds <= {".json", ".yaml", ".ckpt", ".safetensors", ".parquet", ".log", ".diff", ""}
+    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 12
+
+
+def write_log_without_ties() -> dict[str, list[str]]:
+    """Item k has about 2k training events, no two items the same number; user -> items."""
+    rng = np.random.default_rng(5)
+    histories = {"first": ["i2", "i11", "i10", "i9"]}  # gives items 1 and 2 different counts
+    for user in range(18):
+        least = 3 + user // 2  # trains on the items from here on, is tested on those below
+        held_out = rng.choice(np.arange(1, least), 2, replace=False)
+        places = [*rng.permutation(np.arange(least, 12)), *held_out]
+        histories[f"u{user}"] = [f"i{k}" for k in places]
+    rows = [(u, i, t) for u, items in histories.items() for t, i in enumerate(items)]
+    pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row").write_csv("log.csv")
+    return histories
+
+
+def test_popularity_equals_an_independent_computation():
+    histories = write_log_without_ties()
+    counts = {f"i{k}": 0 for k in range(1, 12)}
+    for items in histories.values():
+        for item in items[:-2]:
+            counts[item] += 1
+    assert len(set(counts.values())) == len(counts)
+    ranks = np.array([
+        1 + sum(counts[i] > counts[items[-1]] for i in counts if i not in items)
+        for items in histories.values()
+    ])  # fmt: skip
+    assert len(set(ranks)) > 3
+    assert train("run_dir=run", "evaluation.ks=[1,2,5]", base=COUNTS) == 0
+    test = record("run")["test"]
+    for k in (1, 2, 5):
+        found = ranks <= k
+        assert test[f"hr@{k}"] == pytest.approx(found.mean(), abs=1e-12)
+        assert test[f"ndcg@{k}"] == pytest.approx((found / np.log2(ranks + 1)).mean(), abs=1e-12)
+        assert test[f"mrr@{k}"] == pytest.approx((found / ranks).mean(), abs=1e-12)
+
+
+def test_popularity_with_ties_is_within_the_bounds():
     assert train("run_dir=run", base=COUNTS) == 0
     log = pl.read_csv("log.csv").sort("user_id", "timestamp")
     histories = {u: g["item_id"].to_list() for (u,), g in log.group_by("user_id")}
@@ -99,6 +154,12 @@ def test_lists_keep_seen_items_out_only_when_told():
     shown_seen = {}
     for name in ("without", "with"):
         rows = pl.read_parquet(f"{name}/test_users.parquet")
+        # 20 places; without its seven seen items a user has 18 candidates left.
+        whole = 20 if name == "with" else ITEMS - 7
+        for shown in rows["items"].to_list():
+            assert len(set(shown[:whole])) == whole
+            assert set(shown[:whole]) <= set(range(ITEMS))
+            assert shown[whole:] == [NO_ITEM] * (20 - whole)
         shown_seen[name] = sum(
             len(set(shown) & set(items[offsets[u] : offsets[u + 1] - 1].tolist()))
             for u, shown in zip(rows["user"], rows["items"].to_list(), strict=True)
@@ -121,11 +182,29 @@ def test_evaluate_gives_the_same_numbers(capsys):
 
 def test_evaluate_refuses_what_is_no_finished_run(capsys):
     assert run_command(["evaluate", "nothing"]) == 2
-    assert train("run_dir=run") == 0
+    assert "nothing: no run there (run.json is missing)" in capsys.readouterr().err
+    assert train("run_dir=run", base=COUNTS) == 0
     values = record("run")
     Path("run/run.json").write_text(json.dumps({**values, "status": "interrupted"}))
     assert run_command(["evaluate", "run"]) == 2
-    assert "train resume=run" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "status is 'interrupted', so it has no test result" in told
+    assert "train resume=run" in told
+
+
+def test_evaluate_refuses_other_data(capsys):
+    assert train("run_dir=run", base=COUNTS) == 0
+    prepared = Path(record("run")["data"]["path"])
+    shutil.rmtree(prepared)  # so the log is read again
+    assert run_command(["evaluate", "run"]) == 0
+    shutil.rmtree(prepared)
+    lines = Path("log.csv").read_text().splitlines()
+    Path("log.csv").write_text("\n".join(lines[:-1]) + "\n")
+    capsys.readouterr()
+    assert run_command(["evaluate", "run"]) == 2
+    told = capsys.readouterr().err
+    assert f"the run saw data with fingerprint {record('run')['data']['fingerprint']}" in told
+    assert "bring back the original data" in told
 
 
 def test_seeds_decide_the_result():
@@ -147,35 +226,59 @@ def test_a_finished_run_is_shown_and_another_config_refused(capsys):
     assert "differs in model" in capsys.readouterr().err
 
 
-def start(folder: str, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "recsys_lab", "train", *SMALL, "tracking=none", *more]
-    command += [f"run_dir={folder}", "recipe.max_epochs=60", "recipe.patience=null"]
+LONG = ["recipe.max_epochs=40", "recipe.patience=null", "recipe.checkpoint_every_steps=3"]
+
+
+def started(*arguments: str, epochs: int) -> subprocess.Popen[str]:
+    """The command in a process of its own, once the record shows more than so many epochs."""
+    command = [sys.executable, "-m", "recsys_lab", "train", *arguments]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
-    path = Path(folder) / "run.json"
+    path = Path("stopped/run.json")
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (path.exists() and len(record(folder)["epochs"]) > 3):
+    while time.monotonic() < deadline:
+        if path.exists() and len(record("stopped")["epochs"]) > epochs:
+            break
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_by_hand_or_killed_then_resumed(number):
-    process = start("stopped")
-    os.kill(process.pid, number)
+def test_stopped_by_hand_then_killed_then_resumed():
+    process = started(*SMALL, *LONG, "tracking=none", "run_dir=stopped", epochs=2)
+    os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "recsys-lab train resume=" in errors
-        assert record("stopped")["status"] == "interrupted"
-    assert len(record("stopped")["epochs"]) < 60
+    assert process.returncode == 130
+    assert "what was done is kept. Go on with: recsys-lab train resume=" in errors
+    assert "Traceback" not in errors
+    assert record("stopped")["status"] == "interrupted"
+    done = len(record("stopped")["epochs"])
+    assert done < 40
+    process = started("resume=stopped", epochs=done + 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(record("stopped")["epochs"]) < 40
     assert run_command(["train", "resume=stopped"]) == 0
-    assert train("run_dir=whole", "recipe.max_epochs=60", "recipe.patience=null") == 0
+    assert train("run_dir=whole", *LONG) == 0
     for name in ("checkpoints/best.safetensors", "test_users.parquet"):
         assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
-    assert record("stopped")["epochs"] == record("whole")["epochs"]
+    for name in ("epochs", "best", "validation", "test", "status"):
+        assert record("stopped")[name] == record("whole")[name]
+
+
+def test_auto_finds_the_unfinished_run_of_the_same_config(capsys):
+    for _ in range(2):
+        assert train(base=COUNTS) == 0
+    first, second = sorted(Path("runs").glob("*/*/run.json"))
+    first.write_text(json.dumps({**record(first.parent), "status": "interrupted"}))
+    assert train("resume=auto", "seed=1", base=COUNTS) == 0  # another config: a new run
+    assert record(first.parent)["status"] == "interrupted"
+    assert train("resume=auto", base=COUNTS) == 0
+    assert record(first.parent)["status"] == "finished"
+    assert len(list(Path("runs").glob("*/*"))) == 3
+    assert f"run: {second.parent.absolute()}" in capsys.readouterr().out
 
 
 def test_two_processes_do_not_share_a_run(capsys):
@@ -205,15 +308,17 @@ def test_wandb_summary_holds_the_best_epoch():
     assert summary["val/ndcg@10"] != pytest.approx(values["epochs"][-1]["val/ndcg@10"])
     assert summary["test/ndcg@10"] == pytest.approx(values["test"]["ndcg@10"])
     assert summary["best/epoch"] == values["best"]["epoch"]
+    assert json.loads(done.stdout)["config"]["data_fingerprint"] == values["data"]["fingerprint"]
 
 
 def test_a_dead_tracker_loses_nothing(monkeypatch):
-    from pytorch_lightning.loggers import WandbLogger
+    class Dead:
+        id = "dead"
 
-    def dead(*_, **__):
-        raise ConnectionError("gone")
+        def __getattr__(self, name):
+            raise ConnectionError(f"no {name}")
 
-    monkeypatch.setattr(WandbLogger, "log_metrics", dead)
+    monkeypatch.setattr("wandb.init", lambda **_: Dead())
     assert train("run_dir=run", tracking="wandb") == 0
     assert record("run")["status"] == "finished"
     assert "the tracker failed" in Path("run/run.log").read_text()

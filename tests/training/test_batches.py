@@ -54,6 +54,23 @@ def test_continues_from_a_place():
     assert [b.items_T.tolist() for b in fresh] == whole[1:]
 
 
+@pytest.mark.parametrize("taken", range(7))
+def test_three_epochs_continue_exactly_from_every_place(taken):
+    def stream(loader):
+        for _ in range(3):
+            yield from ((b.users_B.tolist(), b.items_T.tolist()) for b in loader)
+
+    whole = list(stream(batches()))
+    assert len(whole) == 6
+    loader = batches()
+    for _ in zip(range(taken), stream(loader), strict=False):
+        pass
+    fresh = batches()
+    fresh.load_state_dict(loader.state_dict())
+    rest = [(b.users_B.tolist(), b.items_T.tolist()) for _ in range(4) for b in fresh]
+    assert rest[: 6 - taken] == whole[taken:]
+
+
 def test_window_keeps_the_most_recent_events():
     found: dict[int, list[int] | None] = dict.fromkeys(range(5))
     for batch in batches(batch_size=1, window=3):

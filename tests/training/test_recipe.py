@@ -31,6 +31,45 @@ def test_rate(schedule, expected):
         assert rates.rate(step, 14) == pytest.approx(rate), step
 
 
+@pytest.mark.parametrize(
+    ("schedule", "step", "rate"),
+    [
+        ("linear", 6, 0.8),  # 2 of the 10 steps after the warm-up
+        ("cosine", 6, 0.9045084971874737),  # (1 + cos 36 degrees) / 2
+        ("cosine", 12, 0.09549150281252627),  # (1 + cos 144 degrees) / 2
+        ("linear", 99, 0.0),
+    ],
+)
+def test_rate_between_its_ends(schedule, step, rate):
+    assert recipe(schedule=schedule, warmup_steps=4).rate(step, 14) == pytest.approx(rate)
+
+
+def test_a_warm_up_longer_than_the_training_only_rises():
+    rates = recipe(schedule="cosine", warmup_steps=10)
+    assert [rates.rate(step, 5) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_the_optimizer_follows_the_rate():
+    made = recipe(schedule="linear", warmup_steps=2, learning_rate=0.1, accelerator="cpu")
+    optimizer = made.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    scheduler = made.scheduler(optimizer, 6)
+    used = []
+    for _ in range(6):
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert used == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
+
+
+def test_a_constant_rate_needs_no_scheduler():
+    made = recipe(schedule="constant", warmup_steps=0, accelerator="cpu")
+    optimizer = made.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    assert made.scheduler(optimizer, 6) is None
+    assert type(optimizer) is torch.optim.Adam
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    assert type(recipe(optimizer="adamw").optimizer(parameters)) is torch.optim.AdamW
+
+
 def test_monitor_must_be_computed():
     with pytest.raises(UserError, match=r"recipe.monitor: got 'test/ndcg@10'.*val/ndcg@10"):
         _check(recipe(monitor="test/ndcg@10"), protocol())

@@ -80,10 +80,12 @@ class RunRecord:
         path = folder / RECORD
         try:
             values = json.loads(path.read_text())
-        except FileNotFoundError:
+            if not isinstance(values, dict):
+                raise ValueError(f"a {type(values).__name__} in place of an object")
+        except (FileNotFoundError, NotADirectoryError):
             msg = f"{folder}: no run there ({RECORD} is missing); give the directory of a run"
             raise UserError(msg) from None
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # no JSON, no text, or JSON of another kind
             msg = f"{path}: not a run record ({error}); the file was changed by hand?"
             raise UserError(msg) from None
         if values.get("schema_version") != SCHEMA_VERSION:
@@ -112,8 +114,11 @@ class RunRecord:
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
