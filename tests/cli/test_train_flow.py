@@ -1,12 +1,9 @@
-"""Whole runs from the command line: record, evaluation, seeds, resume, interruption."""
+"""Whole runs from the command line: record, lists, evaluation, tracking."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +14,13 @@ from omegaconf import OmegaConf
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.contracts import NO_ITEM
-
-USERS, ITEMS = 60, 25
-SMALL = [
-    "data=table", "data.path=log.csv", "model.hidden_dim=8", "model.feedforward_dim=8",
-    "model.max_length=6", "recipe.max_epochs=3", "recipe.batch_size=16",
-]  # fmt: skip
-COUNTS = ["data=table", "data.path=log.csv", "model=popularity", "tracking=none"]
+from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, train
 
 
 @pytest.fixture(autouse=True)
 def shop(tmp_path, monkeypatch):
-    """A folder with a log of its own; a user's events are in order of time."""
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(3)
-    weights = 1 / np.arange(1, ITEMS + 1)
-    rows = [
-        (f"u{user}", f"i{item}", 1000 * place + user)
-        for user in range(USERS)
-        for place, item in enumerate(rng.choice(ITEMS, 8, False, weights / weights.sum()))
-    ]
-    frame = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
-    frame.sample(fraction=1.0, shuffle=True, seed=1).write_csv("log.csv")
-
-
-def train(*overrides: str, tracking: str = "none", base: list[str] = SMALL) -> int:
-    return run_command(["train", *base, f"tracking={tracking}", *overrides])
-
-
-def record(folder: str | Path) -> dict:
-    return json.loads((Path(folder) / "run.json").read_text())
+    with in_shop(tmp_path, monkeypatch):
+        yield
 
 
 def test_the_record_tells_everything(capsys):
@@ -192,6 +166,25 @@ def test_evaluate_refuses_what_is_no_finished_run(capsys):
     assert "train resume=run" in told
 
 
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [(COUNTS, "model.npz"), (COUNTS, "config.yaml"), (SMALL, "checkpoints/best.safetensors")],
+)
+def test_evaluate_says_which_file_of_the_run_is_gone(capsys, base, name):
+    assert train("run_dir=run", base=base) == 0
+    Path("run", name).unlink()
+    assert run_command(["evaluate", "run"]) == 2
+    assert f"run: {name} is missing, so the run's numbers" in capsys.readouterr().err
+
+
+def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):
+    assert train("run_dir=run", "recipe.monitor=val/ndcg@7", "evaluation.ks=[5,10]") == 2
+    told = capsys.readouterr().err
+    assert "recipe.monitor: got 'val/ndcg@7', which validation does not compute" in told
+    assert "choose one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
+    assert record("run")["status"] == "failed"
+
+
 def test_evaluate_refuses_other_data(capsys):
     assert train("run_dir=run", base=COUNTS) == 0
     prepared = Path(record("run")["data"]["path"])
@@ -205,88 +198,6 @@ def test_evaluate_refuses_other_data(capsys):
     told = capsys.readouterr().err
     assert f"the run saw data with fingerprint {record('run')['data']['fingerprint']}" in told
     assert "bring back the original data" in told
-
-
-def test_seeds_decide_the_result():
-    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert train(f"run_dir={folder}", f"seed={seed}") == 0
-    weights = [Path(f, "checkpoints/best.safetensors").read_bytes() for f in "abc"]
-    assert weights[0] == weights[1]
-    assert weights[0] != weights[2]
-    assert record("a")["test"] == record("b")["test"]
-
-
-def test_a_finished_run_is_shown_and_another_config_refused(capsys):
-    assert train("run_dir=run") == 0
-    assert train("run_dir=run") == 2
-    assert "resume=auto" in capsys.readouterr().err
-    assert train("run_dir=run", "resume=auto") == 0
-    assert "this run is finished" in capsys.readouterr().out
-    assert train("run_dir=run", "resume=auto", "model.hidden_dim=16") == 2
-    assert "differs in model" in capsys.readouterr().err
-
-
-LONG = ["recipe.max_epochs=40", "recipe.patience=null", "recipe.checkpoint_every_steps=3"]
-
-
-def started(*arguments: str, epochs: int) -> subprocess.Popen[str]:
-    """The command in a process of its own, once the record shows more than so many epochs."""
-    command = [sys.executable, "-m", "recsys_lab", "train", *arguments]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-    path = Path("stopped/run.json")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if path.exists() and len(record("stopped")["epochs"]) > epochs:
-            break
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
-    return process
-
-
-def test_stopped_by_hand_then_killed_then_resumed():
-    process = started(*SMALL, *LONG, "tracking=none", "run_dir=stopped", epochs=2)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "what was done is kept. Go on with: recsys-lab train resume=" in errors
-    assert "Traceback" not in errors
-    assert record("stopped")["status"] == "interrupted"
-    done = len(record("stopped")["epochs"])
-    assert done < 40
-    process = started("resume=stopped", epochs=done + 2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    assert len(record("stopped")["epochs"]) < 40
-    assert run_command(["train", "resume=stopped"]) == 0
-    assert train("run_dir=whole", *LONG) == 0
-    for name in ("checkpoints/best.safetensors", "test_users.parquet"):
-        assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
-    for name in ("epochs", "best", "validation", "test", "status"):
-        assert record("stopped")[name] == record("whole")[name]
-
-
-def test_auto_finds_the_unfinished_run_of_the_same_config(capsys):
-    for _ in range(2):
-        assert train(base=COUNTS) == 0
-    first, second = sorted(Path("runs").glob("*/*/run.json"))
-    first.write_text(json.dumps({**record(first.parent), "status": "interrupted"}))
-    assert train("resume=auto", "seed=1", base=COUNTS) == 0  # another config: a new run
-    assert record(first.parent)["status"] == "interrupted"
-    assert train("resume=auto", base=COUNTS) == 0
-    assert record(first.parent)["status"] == "finished"
-    assert len(list(Path("runs").glob("*/*"))) == 3
-    assert f"run: {second.parent.absolute()}" in capsys.readouterr().out
-
-
-def test_two_processes_do_not_share_a_run(capsys):
-    from recsys_lab.runs.record import only_process
-
-    with only_process(Path("run")):
-        assert train("run_dir=run") == 2
-    assert "another process works on this run" in capsys.readouterr().err
 
 
 def test_wandb_summary_holds_the_best_epoch():
@@ -322,17 +233,6 @@ def test_a_dead_tracker_loses_nothing(monkeypatch):
     assert train("run_dir=run", tracking="wandb") == 0
     assert record("run")["status"] == "finished"
     assert "the tracker failed" in Path("run/run.log").read_text()
-
-
-def test_a_run_is_not_resumed_on_other_data(capsys):
-    assert train("run_dir=run") == 0
-    values = record("run")
-    Path("run/run.json").write_text(json.dumps({**values, "status": "interrupted"}))
-    log = pl.read_csv("log.csv").with_columns(item_id=pl.col("item_id") + "x")
-    log.write_csv("log.csv")
-    assert run_command(["train", "resume=run"]) == 2
-    assert "the data have changed since the run began" in capsys.readouterr().err
-    assert record("run")["data"] == values["data"]
 
 
 def test_dropped_rows_are_told_on_the_terminal(capsys):

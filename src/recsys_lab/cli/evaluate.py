@@ -44,19 +44,30 @@ def restore(record: RunRecord) -> Parts:
     """The data, protocol and trained model of a finished run.
 
     Raises:
-        UserError: the data has changed since.
+        UserError: the data has changed since, or a file of the run is gone.
     """
-    stored = OmegaConf.load(record.folder / CONFIG)
+    stored = OmegaConf.load(_stored(record.folder, CONFIG))
     assert isinstance(stored, DictConfig)
     parts = assemble(stored, _data(record, stored))
     if parts.is_fitted:
-        with np.load(record.folder / "model.npz", allow_pickle=False) as arrays:
+        with np.load(_stored(record.folder, "model.npz"), allow_pickle=False) as arrays:
             parts.model.load_arrays(dict(arrays), parts.data)
     else:
-        weights = load_file(record.folder / "checkpoints" / "best.safetensors")
+        weights = load_file(_stored(record.folder, "checkpoints/best.safetensors"))
         parts.model.load_state_dict(weights)
         parts.model.to(torch.device(parts.device)).eval()
     return parts
+
+
+def _stored(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        msg = (
+            f"{folder}: {name} is missing, so the run's numbers cannot be reproduced; "
+            "bring the file back, or train again in another run_dir"
+        )
+        raise UserError(msg)
+    return path
 
 
 def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
