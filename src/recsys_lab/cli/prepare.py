@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lab.config import build
-from recsys_lab.data.pipeline import prepare
+from recsys_lab.data.pipeline import Preparation, prepare
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,8 +28,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
     """The prepared dataset that a config names."""
-    reader, filters, split = build(cfg.data), build(cfg.filter), build(cfg.split)
-    return prepare(reader, filters, split, Path(cfg.prepared_dir), data_name(cfg.data))
+    parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
+    return prepare(build(cfg.data), parts, Path(cfg.prepared_dir), data_name(cfg.data))
 
 
 def data_name(node: DictConfig) -> str:

@@ -23,6 +23,7 @@ class TrainConfig:
     data: Component
     filter: Component
     split: Component
+    engine: Component
     model: Component
     loss: Component
     recipe: Component
@@ -30,6 +31,7 @@ class TrainConfig:
     tracking: Component
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     prepared_dir: str
+    fail_on_leaks: list[str]
     run_dir: str
     resume: str | None
     name: str | None

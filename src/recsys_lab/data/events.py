@@ -1,12 +1,12 @@
-"""Raw log -> ordered events with dense codes; every dropped row is counted with a reason.
+"""Raw log -> coded events in order, written once in narwhals for every engine.
 
-Frames are handled through narwhals, so the engine may be any that it supports.
 Shapes: T events, U users, V items.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -15,204 +15,178 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
-from recsys_lab.data.filters import later_duplicates
+from recsys_lab.data.engines.base import ROW
+from recsys_lab.data.filters import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from recsys_lab.data.engines.base import Frame, Session
     from recsys_lab.data.filters import Filters
     from recsys_lab.data.raw import RawData
-
-    Frame = nw.DataFrame[Any]
+    from recsys_lab.data.tally import Tally
 
 TIE_RULE = "file order"
 """Events of a user that share their time (and order, where there is one) keep the file's order."""
 
+_RULE = "_failed_rule"
+_KEY = "_user_and_time"
+
 
 @dataclass(frozen=True)
-class Events:
-    """All interactions, by user, oldest first.
+class Coded:
+    """The log in order of user, time, order and row, on disk column by column.
 
     Attributes:
-        frame: ``user``, ``item`` (int32 codes), ``timestamp`` (int64 seconds, where there is one).
-        user_ids: raw id of every user code, an Arrow array (U,), ascending.
-        item_ids: raw id of every item code, (V,), ascending.
-        counts: one entry a step: step, rows, users, items, dropped, reason.
+        columns: ``user`` and ``item`` (int32 codes), ``timestamp`` and ``order`` (int64, where
+            there are), and the features of events (int32 codes, -1 where missing, or float64),
+            (T,) each, memory-mapped.
+        values: of every coded column its raw values by code, Arrow arrays, ascending.
     """
 
-    frame: Frame
-    user_ids: Any
-    item_ids: Any
-    counts: list[dict[str, Any]]
-
-    def column(self, name: str) -> NDArray[Any]:
-        """One column as a contiguous array, (T,)."""
-        return np.ascontiguousarray(self.frame[name].to_numpy())
+    columns: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
-def encode_ids(column: nw.Series[Any], name: str) -> tuple[NDArray[np.int32], Any]:
-    """Dense codes of raw ids, -1 where missing, and the ids in ascending order.
-
-    Integers are ordered as numbers, strings by their bytes. Missing are nulls, and strings
-    without a visible character.
-
-    Raises:
-        UserError: when the ids are neither integers nor strings.
-    """
-    array = column.to_arrow()
-    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    if pa.types.is_null(array.type):
-        return np.full(len(array), -1, dtype=np.int32), pa.array([], pa.string())
-    integers = pa.types.is_integer(array.type)
-    if not (integers or pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        raise UserError(f"{name}: ids are {array.type}; allowed are integers and strings")
-    encoded = pc.dictionary_encode(array.cast(pa.int64()) if integers else array)
-    ids = encoded.dictionary
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    order = pc.sort_indices(ids).to_numpy()
-    if not integers:  # sorted, so that the codes of what is left stay dense
-        blank = pc.equal(pc.utf8_trim_whitespace(ids), "").to_numpy(zero_copy_only=False)
-        order = order[~blank[order]]
-    rank = np.full(len(ids) + 1, -1, dtype=np.int32)  # the last entry is for code -1: nulls
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return rank[codes], ids.take(pa.array(order))
-
-
-def order_events(raw: RawData, filters: Filters) -> Events:
-    """Drop bad rows and duplicates, put events in order, apply the k-core, make codes dense.
+def order_events(
+    session: Session, raw: RawData, filters: Filters, tally: Tally, scratch: Path
+) -> Coded:
+    """Drop bad rows, give ids dense codes, put events in order.
 
     Raises:
         UserError: when the log is empty, all its times are unreadable, or nothing is left.
     """
-    source: Frame = nw.from_native(raw.interactions, eager_only=True)
-    user_codes, user_ids = encode_ids(source["user_id"], "user_id")
-    item_codes, item_ids = encode_ids(source["item_id"], "item_id")
-    keys = [name for name in ("timestamp", "order") if name in source.columns]
-    engine = source.implementation
-    frame = source.select(*keys) if keys else source.select("user_id")
-    frame = frame.with_columns(
-        nw.new_series("user", user_codes, nw.Int32, backend=engine),
-        nw.new_series("item", item_codes, nw.Int32, backend=engine),
-    ).with_row_index("row")
-    frame = frame.select("user", "item", *keys, "row")
+    frame = session.scan(raw.interactions)
+    present = frame.collect_schema().names()
+    keys = [name for name in ("timestamp", "order") if name in present]
+    coded = {"user": "user_id", "item": "item_id"}
+    coded |= {name: name for name, kind in raw.features.events.items() if kind == "categorical"}
+    numbers = [name for name, kind in raw.features.events.items() if kind == "numeric"]
+    numbers = [name for name in numbers if name not in keys]
 
-    tally = _Tally(frame)
-    tally.read(dict(raw.dropped or {}))
-    frame = tally.keep("bad rows", frame, nw.col("user") >= 0, "missing user")
-    frame = tally.keep("bad rows", frame, nw.col("item") >= 0, "missing item")
-    for key in keys:
-        reason = "unparseable timestamp" if key == "timestamp" else "unparseable order"
-        frame = tally.keep("bad rows", frame, ~nw.col(key).is_null(), reason)
-    tally.refuse_nothing(frame)
+    values = {}
+    for name, column in coded.items():
+        values[name] = _distinct(frame, column)
+        frame = _encode(session, frame, f"_{name}", column, values[name])
+    rules = _bad_rows(keys) + filters.rules(present)
+    frame = frame.select(
+        *(nw.col(f"_{name}").alias(name) for name in coded),
+        *keys,
+        *(nw.col(name).cast(nw.Float64) for name in numbers),
+        ROW,
+        _first_failed(rules).alias(_RULE),
+    )
+    frame = session.keep(frame)
+    _count(frame, raw, rules, tally)
+    frame = _ordered(frame.filter(nw.col(_RULE) == len(rules)), keys)
+    names = [*coded, *keys, *numbers]
+    return Coded(_write(session, frame.select(*names), names, tally.rows, scratch), values)
 
-    frame = _ordered(frame, keys)
-    if filters.config.drop_duplicates:
-        again = later_duplicates(*_codes(frame), [frame[key].to_numpy() for key in keys])
-        frame = tally.keep("duplicates", frame, _mask(frame, ~again), "exact duplicate")
-    core, passes = filters.k_core(*_codes(frame))
-    if passes:
-        reason = (
-            f"user with fewer than {filters.config.min_user_count} or item with fewer than "
-            f"{filters.config.min_item_count} events ({passes} passes)"
-        )
-        frame = tally.keep("k-core", frame, _mask(frame, core), reason)
-        tally.refuse_nothing(frame)
-    return _dense(frame, user_ids, item_ids, tally.counts)
+
+def _distinct(frame: Frame, column: str) -> pa.Array:
+    """The values of a column, ascending: numbers by size, strings by their bytes.
+
+    Nulls, and strings without a visible character, are missing and not among them.
+
+    Raises:
+        UserError: when they are neither integers nor strings.
+    """
+    found = frame.select(column).unique().collect(backend="pyarrow").to_native()[column]
+    array = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    kind = array.type
+    if pa.types.is_null(kind):
+        return pa.array([], pa.int64())
+    if pa.types.is_integer(kind):
+        array = array.cast(pa.int64())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
+        array = array.cast(pa.large_string())
+        array = array.filter(pc.not_equal(pc.utf8_trim_whitespace(array), ""))
+    else:
+        raise UserError(f"{column}: is {kind}; allowed are integers and strings")
+    array = array.drop_null()
+    if len(array) > np.iinfo(np.int32).max:
+        raise UserError(f"{column}: {len(array):,} different values are more than int32 can count")
+    return array.take(pc.sort_indices(array))
+
+
+def _encode(session: Session, frame: Frame, name: str, column: str, values: pa.Array) -> Frame:
+    """Add the place of every value among the sorted ones, int32; null where missing."""
+    codes = pa.array(np.arange(len(values), dtype=np.int32))
+    key = f"{name}_value"
+    table = session.table(pa.table({key: values, name: codes}))
+    return frame.join(table, left_on=column, right_on=key, how="left")
+
+
+def _bad_rows(keys: Sequence[str]) -> list[Rule]:
+    rules = [
+        Rule("bad rows", f"missing {name}", nw.col(f"_{name}").is_null())
+        for name in ("user", "item")
+    ]
+    names = {"timestamp": "unparseable timestamp", "order": "unparseable order"}
+    return rules + [Rule("bad rows", names[key], nw.col(key).is_null()) for key in keys]
+
+
+def _first_failed(rules: Sequence[Rule]) -> nw.Expr:
+    """Number of the first rule that a row fails; ``len(rules)`` for rows that stay."""
+    number = nw.lit(len(rules))
+    for place, rule in reversed(list(enumerate(rules))):
+        number = nw.when(rule.fails).then(nw.lit(place)).otherwise(number)
+    return number.cast(nw.Int8)
+
+
+def _count(frame: Frame, raw: RawData, rules: Sequence[Rule], tally: Tally) -> None:
+    """Note how many rows each rule drops."""
+    table = frame.group_by(_RULE).agg(nw.len().alias("rows")).collect(backend="pyarrow")
+    rows = dict(zip(table[_RULE].to_list(), table["rows"].to_list(), strict=True))
+    dropped = dict(raw.dropped or {})
+    tally.read(sum(rows.values()) + sum(dropped.values()))
+    for reason, number in dropped.items():
+        tally.drop("reader", number, reason)
+    for place, rule in enumerate(rules):
+        tally.drop(rule.step, rows.get(place, 0), rule.reason)
+    tally.refuse_nothing()
 
 
 def _ordered(frame: Frame, keys: Sequence[str]) -> Frame:
     """By user, then the keys, then the row in the file, which makes the order unique."""
     if not keys:
-        return frame.sort("user", "row")
-    first, low, high = keys[0], frame[keys[0]].min(), frame[keys[0]].max()
+        return frame.sort("user", ROW)
+    first = nw.col(keys[0])
+    ends = frame.select(first.min().alias("low"), first.max().alias("high"),
+                        nw.col("user").max().alias("user"))  # fmt: skip
+    low, high, last_user = (int(value) for value in ends.collect(backend="pyarrow").row(0))
     span = high - low + 1
-    if (int(frame["user"].max()) + 1) * span >= 2**63:
-        return frame.sort("user", *keys, "row")
-    # User and first key in one number: the sort takes 0.8 s instead of 1.4 s at 10M rows.
-    packed = nw.col("user").cast(nw.Int64) * span + (nw.col(first) - low)
-    return frame.with_columns(packed.alias("_key")).sort("_key", *keys[1:], "row").drop("_key")
+    if (last_user + 1) * span >= 2**63:
+        return frame.sort("user", *keys, ROW)
+    # User and first key in one number: one comparison for two.
+    packed = nw.col("user").cast(nw.Int64) * span + (first - low)
+    return frame.with_columns(packed.alias(_KEY)).sort(_KEY, *keys[1:], ROW).drop(_KEY)
 
 
-def _codes(frame: Frame) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    return frame["user"].to_numpy(), frame["item"].to_numpy()
-
-
-def _mask(frame: Frame, keep: NDArray[np.bool_]) -> nw.Series[Any]:
-    return nw.new_series("keep", keep, nw.Boolean, backend=frame.implementation)
-
-
-def _dense(frame: Frame, user_ids: Any, item_ids: Any, counts: list[dict[str, Any]]) -> Events:
-    """Renumber what is left 0, 1, 2, ... in the order of the raw ids."""
-    columns, kept = [], []
-    for name, codes, ids in zip(("user", "item"), _codes(frame), (user_ids, item_ids), strict=True):
-        present = np.bincount(codes, minlength=len(ids)) > 0
-        dense = (np.cumsum(present) - 1).astype(np.int32)[codes]
-        columns.append(nw.new_series(name, dense, nw.Int32, backend=frame.implementation))
-        kept.append(ids.take(pa.array(np.flatnonzero(present))))
-    times = [name for name in ("timestamp",) if name in frame.columns]
-    frame = frame.with_columns(*columns).select("user", "item", *times)
-    return Events(frame, kept[0], kept[1], counts)
-
-
-@dataclass
-class _Tally:
-    """The bookkeeping: rows in = rows out + dropped, at every step."""
-
-    first: Frame
-    counts: list[dict[str, Any]] = field(default_factory=list)
-
-    def read(self, dropped: dict[str, int]) -> None:
-        """What the source held, and what the reader could not use."""
-        rows = len(self.first) + sum(dropped.values())
-        users, items = _distinct(self.first)
-        known = {"users": users, "items": items}
-        self.counts.append(
-            {"step": "read", "rows": rows, **known, "dropped": 0, "reason": "rows of the source"}
-        )
-        for reason, number in dropped.items():
-            rows -= number
-            self.counts.append(
-                {"step": "reader", "rows": rows, **known, "dropped": number, "reason": reason}
-            )
-
-    def keep(
-        self, step: str, frame: Frame, condition: nw.Expr | nw.Series[Any], reason: str
-    ) -> Frame:
-        """Filter; the step is noted also when nothing was dropped."""
-        kept = frame.filter(condition)
-        dropped = len(frame) - len(kept)
-        last = self.counts[-1]
-        users, items = _distinct(kept) if dropped else (last["users"], last["items"])
-        assert last["rows"] == len(frame), "a row was lost without being counted"
-        self.counts.append(
-            {
-                "step": step,
-                "rows": len(kept),
-                "users": users,
-                "items": items,
-                "dropped": dropped,
-                "reason": reason,
-            }
-        )
-        return kept
-
-    def refuse_nothing(self, frame: Frame) -> None:
-        """An empty log is an error that says where the rows went."""
-        if len(frame):
-            return
-        report = "; ".join(f"{c['reason']}: {c['dropped']}" for c in self.counts if c["dropped"])
-        raise UserError(
-            f"no interaction is left of {self.counts[0]['rows']} rows. Dropped: "
-            f"{report or 'none, the source has no rows'}. Check the column mapping (data.*) and "
-            "lower filter.min_user_count and filter.min_item_count"
-        )
-
-
-def _distinct(frame: Frame) -> tuple[int, int]:
-    """Distinct users and items, missing ones not counted."""
-    users, items = _codes(frame)
-    return tuple(  # type: ignore[return-value]
-        int(np.count_nonzero(np.bincount(codes[codes >= 0]))) for codes in (users, items)
-    )
+def _write(
+    session: Session, frame: Frame, names: Sequence[str], rows: int, scratch: Path
+) -> dict[str, NDArray[Any]]:
+    """Stream the frame to disk and map it."""
+    types: dict[str, np.dtype[Any]] = {}
+    written = 0
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context((scratch / f"{name}.column").open("wb")) for name in names
+        }
+        for batch in session.batches(frame):
+            written += len(batch)
+            for name in names:
+                column = batch.column(batch.schema.get_field_index(name))
+                if pa.types.is_int32(column.type):
+                    column = column.fill_null(-1)
+                values = column.to_numpy(zero_copy_only=False)
+                types[name] = values.dtype
+                values.tofile(files[name])
+    assert written == rows, "a row was lost without being counted"
+    return {
+        name: np.memmap(scratch / f"{name}.column", types[name], mode="r").view(np.ndarray)
+        for name in names
+    }

@@ -1,22 +1,42 @@
-"""Which events of the raw log stay: duplicates and the iterative k-core."""
+"""Which events of the raw log stay: conditions on a row, and on its place among others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import numpy as np
+import narwhals as nw
 from annotated_types import Ge
 
+from recsys_lab.config import UserError
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Collection
+
+
+class Rule(NamedTuple):
+    """One reason to drop a row.
+
+    Attributes:
+        step: name of the step in the counts.
+        reason: for people.
+        fails: true for the rows to drop; where an earlier rule fails it may be null.
+    """
+
+    step: str
+    reason: str
+    fails: nw.Expr
 
 
 class Filters:
-    """The filter settings, applied by the pipeline after bad rows are gone.
+    """The filter settings, applied in the order of the options; bad rows are gone before.
 
     Args:
         config: the settings.
+
+    Raises:
+        UserError: for a date that cannot be read, or a start after the end.
     """
 
     @dataclass(frozen=True)
@@ -24,67 +44,103 @@ class Filters:
         """Options of `Filters`.
 
         Attributes:
+            event_types: events of other types are dropped; null for all.
+            min_rating: events with a smaller or no rating are dropped; null for off.
+            start: earlier events are dropped: ISO 8601, UTC where no zone is given; null for off.
+            end: events at or after it are dropped; null for off.
             drop_duplicates: drop rows that repeat user, item and time (or order); the first stays.
                 Without a timestamp and an order nothing is a duplicate.
-            min_user_count: users with fewer events go, 0 for off; with ``min_item_count``
-                repeated until nothing changes (k-core).
-            min_item_count: items with fewer events go, 0 for off.
+            drop_consecutive_repeats: of an item that a user has several times in a row the first
+                event stays.
+            max_history: a user's older events are dropped; 0 for off.
+            min_user_count: users with fewer events are dropped; 0 for off.
+            min_item_count: items with fewer events are dropped; 0 for off.
+            iterative: repeat the two counts until nothing changes (k-core); else each is taken
+                once, items first, and what users are then left may make items rarer.
         """
 
+        event_types: list[str] | None
+        min_rating: float | None
+        start: str | None
+        end: str | None
         drop_duplicates: bool
+        drop_consecutive_repeats: bool
+        max_history: Annotated[int, Ge(0)]
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
+        iterative: bool
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._start = _seconds("start", config.start)
+        self._end = _seconds("end", config.end)
+        if self._start is not None and self._end is not None and self._start >= self._end:
+            raise UserError(
+                f"filter.start={config.start} is not before filter.end={config.end}: no event "
+                "would be left"
+            )
 
-    def k_core(
-        self, users_T: NDArray[np.int32], items_T: NDArray[np.int32]
-    ) -> tuple[NDArray[np.bool_], int]:
-        """Which events are in the k-core, bool (T,), and the passes that it took.
+    def rules(self, columns: Collection[str]) -> list[Rule]:
+        """The conditions on single rows.
 
-        The largest k-core is unique, so the order of removals does not matter.
+        Args:
+            columns: of the log.
+
+        Raises:
+            UserError: when the log has no column that a setting needs.
         """
-        keep_T = np.ones(len(users_T), dtype=np.bool_)
-        limits = self.config.min_user_count, self.config.min_item_count
-        if max(limits) <= 1:
-            return keep_T, 0
-        place = np.arange(len(users_T))
-        passes = 0
-        while True:
-            passes += 1
-            keep = np.ones(len(users_T), dtype=np.bool_)
-            for codes, limit in zip((users_T, items_T), limits, strict=True):
-                if limit > 1 and len(codes):
-                    keep &= np.bincount(codes)[codes] >= limit
-            if keep.all():
-                return keep_T, passes
-            keep_T[place[~keep]] = False
-            users_T, items_T, place = users_T[keep], items_T[keep], place[keep]
+        config = self.config
+        found = []
+        if config.event_types is not None:
+            _require("event_type", columns, f"event_types={config.event_types}")
+            kind = nw.col("event_type")
+            found += [
+                Rule("event type", "missing event type", kind.is_null()),
+                Rule(
+                    "event type",
+                    f"event type is none of {', '.join(config.event_types)}",
+                    ~kind.is_in(config.event_types),
+                ),
+            ]
+        if config.min_rating is not None:
+            _require("rating", columns, f"min_rating={config.min_rating:g}")
+            rating = nw.col("rating")
+            found += [
+                Rule("rating", "missing rating", rating.is_null() | rating.is_nan()),
+                Rule(
+                    "rating", f"rating below {config.min_rating:g}", rating < config.min_rating
+                ),
+            ]
+        for option, limit, word in (("start", self._start, "before"), ("end", self._end, "from")):
+            if limit is None:
+                continue
+            text = getattr(config, option)
+            _require("timestamp", columns, f"{option}={text}")
+            time = nw.col("timestamp")
+            fails = time < limit if option == "start" else time >= limit
+            found.append(Rule("dates", f"{word} {text} on" if option == "end" else f"{word} {text}",
+                              fails))  # fmt: skip
+        return found
 
 
-def later_duplicates(
-    users_T: NDArray[np.int32], items_T: NDArray[np.int32], keys: list[NDArray[np.int64]]
-) -> NDArray[np.bool_]:
-    """Which events repeat an earlier one of the same user, item and keys, bool (T,).
+def _seconds(option: str, text: str | None) -> int | None:
+    """Seconds since the epoch of a date."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"filter.{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp())
 
-    Args:
-        users_T: user codes; events are sorted by user, then by the keys.
-        items_T: item codes.
-        keys: timestamp and/or order of every event, (T,) each.
-    """
-    repeated_T = np.zeros(len(users_T), dtype=np.bool_)
-    if not keys or len(users_T) < 2:
-        return repeated_T
-    tied = users_T[1:] == users_T[:-1]
-    for key in keys:
-        tied &= key[1:] == key[:-1]
-    # Only events that share user and keys with a neighbour can be duplicates: few, as a rule.
-    in_tie = np.concatenate([tied, [False]]) | np.concatenate([[False], tied])
-    group = np.cumsum(~np.concatenate([[False], tied]))[in_tie].astype(np.int64)
-    pair = group * (int(items_T.max()) + 1) + items_T[in_tie]
-    _, first = np.unique(pair, return_index=True)
-    later = np.ones(len(pair), dtype=np.bool_)
-    later[first] = False
-    repeated_T[np.flatnonzero(in_tie)[later]] = True
-    return repeated_T
+
+def _require(column: str, columns: Collection[str], setting: str) -> None:
+    if column not in columns:
+        raise UserError(
+            f"filter.{setting}: this log has no {column}. Name its column with "
+            f"data.{column}_column where the source has one, or set the filter to null"
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.raw import Reader
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise it when the prepared files change their meaning: older ones are then prepared anew."""
 
 
@@ -42,8 +43,8 @@ def fingerprint(
     """SHA-256 of what a model can learn or be judged by; equal on every machine and engine.
 
     Args:
-        arrays: the flat arrays.
-        ids: Arrow arrays of raw ids, integers or strings.
+        arrays: the flat arrays, also memory-mapped.
+        ids: Arrow arrays of raw ids, int64 or strings, without nulls.
         settings: tie rule, filters, split.
     """
     digest = hashlib.sha256()
@@ -55,7 +56,12 @@ def fingerprint(
         if pa.types.is_integer(column.type):
             digest.update(b"int" + column.to_numpy().astype("<i8").tobytes())
         else:
-            digest.update(json.dumps(["str", *column.to_pylist()], ensure_ascii=True).encode())
+            lengths = pc.binary_length(column).to_numpy().astype("<i8")
+            digest.update(b"str" + lengths.tobytes())
+            ends = pa.array([0, len(column)], pa.int64())
+            whole = pa.LargeListArray.from_arrays(ends, column.cast(pa.large_string()))
+            joined = pc.binary_join(whole, pa.scalar("", pa.large_string()))
+            digest.update(joined[0].as_buffer())
     digest.update(content_hash(settings).encode())
     return digest.hexdigest()
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import shutil
 import time
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import narwhals as nw
 import numpy as np
-import pyarrow as pa
 
 from recsys_lab.config import UserError
 from recsys_lab.data.events import TIE_RULE, order_events
+from recsys_lab.data.layout import describe_ids, write_arrays, write_interactions
 from recsys_lab.data.manifest import (
     SCHEMA_VERSION,
     content_hash,
@@ -28,21 +28,41 @@ from recsys_lab.data.manifest import (
     reader_settings,
 )
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.data.split import repeated_target_share
+from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.tally import Tally
+from recsys_lab.data.trim import Trim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recsys_lab.data.engines.base import Engine
     from recsys_lab.data.filters import Filters
     from recsys_lab.data.raw import RawData, Reader
-    from recsys_lab.data.split import LeaveOneOut, Segments
+    from recsys_lab.data.splits.base import Split
 
 log = logging.getLogger(__name__)
 
 
-def prepare(
-    reader: Reader, filters: Filters, split: LeaveOneOut, root: Path, name: str
-) -> PreparedDataset:
+@dataclass(frozen=True)
+class Preparation:
+    """What makes a dataset out of a source.
+
+    Attributes:
+        filters: which events stay.
+        split: which events are targets.
+        engine: where the work happens; every engine gives the same bytes.
+    """
+
+    filters: Filters
+    split: Split
+    engine: Engine
+
+    def settings(self) -> dict[str, Any]:
+        """What shapes the result, for the key and the fingerprint."""
+        return {"filter": asdict(self.filters.config), "split": self.split.settings()}
+
+
+def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> PreparedDataset:
     """The prepared dataset of a source; made when it is not there yet.
 
     The folder is ``root/name-<key>``, where the key covers the schema version, the source's
@@ -51,8 +71,7 @@ def prepare(
 
     Args:
         reader: the source.
-        filters: which events stay.
-        split: which events are targets.
+        parts: filters, split, engine.
         root: where prepared datasets live; made when absent.
         name: the dataset's name in the folder's name.
 
@@ -64,11 +83,7 @@ def prepare(
         "config": reader_settings(reader),
         "key": reader.source_key(),
     }
-    settings = {
-        "filter": asdict(filters.config),
-        "split": split.settings(),
-    }
-    key = content_hash({"schema": SCHEMA_VERSION, "source": source, **settings})
+    key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
     if folder.exists():
         manifest, problem = read_manifest(folder)
@@ -79,25 +94,41 @@ def prepare(
 
     _make_folder(Path(root))
     _sweep(folder)
-    scratch = _unique(folder)
-    scratch.mkdir()
+    scratch, work = _unique(folder), _unique(folder)
     try:
-        manifest = _write(scratch, reader.read_raw(), filters, split, settings)
+        scratch.mkdir()
+        work.mkdir()
+        raw = reader.read_raw(work)
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
             "source": source,
+            "about": None if raw.about is None else asdict(raw.about),
+            "engine": parts.engine.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            **manifest,
-            "files": file_sizes(scratch),
+            **_write(scratch, work, raw, parts),
         }
-        text = json.dumps(manifest, indent=1, ensure_ascii=False)
-        (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        _finish(scratch, manifest)
         _publish(scratch, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(
+            f"prepared_dir={root}: no space left while preparing ({error.strerror}); nothing was "
+            "kept. Free some, or choose another prepared_dir"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
     _report(manifest, folder)
     return PreparedDataset(folder)
+
+
+def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
+    """The manifest last: it lists the other files."""
+    manifest["files"] = file_sizes(scratch)
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _make_folder(root: Path) -> None:
@@ -137,86 +168,56 @@ def _unique(folder: Path) -> Path:
 
 
 def _write(
-    folder: Path, raw: RawData, filters: Filters, split: LeaveOneOut, settings: dict[str, Any]
+    folder: Path, scratch: Path, raw: RawData, parts: Preparation
 ) -> dict[str, Any]:
     """Write all files but the manifest and return what the manifest says of them."""
-    events = order_events(raw, filters)
-    users = events.column("user")
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(users))]).astype(np.int64)
-    arrays: dict[str, NDArray[Any]] = {"items": events.column("item"), "offsets": offsets}
-    if "timestamp" in events.frame.columns:
-        arrays["timestamps"] = events.column("timestamp")
-    phases = split.segments(offsets)
-    _refuse_unusable(offsets, phases, split)
-
-    parts = {"train": phases.train, "validation": phases.validation, "test": phases.test}
-    for label, array in {**arrays, **parts}.items():
+    tally = Tally()
+    with parts.engine.open(scratch) as session:
+        coded = order_events(session, raw, parts.filters, tally, scratch)
+    trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
+    trim.apply(parts.filters, tally)
+    arrays = write_arrays(coded, trim, folder, scratch)
+    _refuse_one_user(arrays.offsets)
+    num_items = len(arrays.item_ids)
+    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
+    phases = parts.split.segments(log)
+    rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
+    for label, array in rows.items():
         np.save(folder / f"{label}.npy", array)
-    events.frame.write_parquet(folder / "interactions.parquet")
-    engine = events.frame.implementation
-    _describe(events.item_ids, "item", raw.items, engine).write_parquet(folder / "items.parquet")
-    _describe(events.user_ids, "user", raw.users, engine).write_parquet(folder / "users.parquet")
+    write_interactions(arrays, trim, folder / "interactions.parquet")
+    describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
+    describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")
     if raw.truth_path is not None:
         shutil.copyfile(raw.truth_path, folder / "truth.npz")
 
-    rules = {"tie_rule": TIE_RULE, **settings}
-    items = arrays["items"]
+    content = [arrays.items, arrays.offsets]
+    if arrays.timestamps is not None:
+        content.append(arrays.timestamps)
+    rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return {
-        "num_users": len(offsets) - 1,
-        "num_items": len(events.item_ids),
-        "num_interactions": len(items),
-        "has_timestamps": "timestamps" in arrays,
+        "num_users": len(arrays.offsets) - 1,
+        "num_items": num_items,
+        "num_interactions": len(arrays.items),
+        "has_timestamps": arrays.timestamps is not None,
         "tie_rule": TIE_RULE,
-        "settings": settings,
-        "counts": events.counts,
+        "settings": parts.settings(),
+        "counts": tally.counts,
         "split": {
-            **split.settings(),
-            **{f"{label}_rows": len(part) for label, part in parts.items()},
-            "users_without_targets": len(offsets) - 1 - len(phases.test),
+            **parts.split.settings(),
+            **{f"{label}_rows": len(part) for label, part in rows.items()},
+            "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
+            **phases.counts,
         },
-        "repeated_target_share": {
-            "validation": repeated_target_share(items, phases.validation),
-            "test": repeated_target_share(items, phases.test),
-        },
-        "fingerprint": fingerprint(
-            list(arrays.values()), [events.user_ids, events.item_ids], rules
-        ),
+        "fingerprint": fingerprint(content, [arrays.user_ids, arrays.item_ids], rules),
     }
 
 
-def _refuse_unusable(offsets: NDArray[np.int64], phases: Segments, split: LeaveOneOut) -> None:
-    lengths = np.diff(offsets)
-    if len(lengths) == 1:
+def _refuse_one_user(offsets: NDArray[np.int64]) -> None:
+    if len(offsets) == 2:
         raise UserError(
-            f"only one user is left, with {lengths[0]} events: a recommender needs several. "
+            f"only one user is left, with {offsets[-1]} events: a recommender needs several. "
             "Check data.user_column and the filter settings"
         )
-    if not len(phases.test):
-        raise UserError(
-            f"none of the {len(lengths)} users has {split.min_events} or more events (the most "
-            f"is {lengths.max()}), so there is nothing to validate or test on. Check "
-            "data.user_column, or use a longer log"
-        )
-
-
-def _describe(ids: Any, kind: str, table: Any, engine: Any) -> nw.DataFrame[Any]:
-    """One row a code: ``kind`` (the code), ``kind_id``, and the source's other columns."""
-    key = f"{kind}_id"
-    codes = pa.array(np.arange(len(ids), dtype=np.int32))
-    frame = nw.from_arrow(pa.table({kind: codes, key: ids}), backend=engine)
-    if table is None:
-        return frame
-    known: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
-    known = known.rename({kind: f"{kind}_raw"}) if kind in known.columns else known
-    known = known.filter(~nw.col(key).is_null()).unique(key, keep="first", maintain_order=True)
-    if frame.schema[key] == nw.String or known.schema[key] == nw.String:
-        on = nw.col(key).cast(nw.String)  # the log's ids may be text where the table's are numbers
-    else:
-        on = nw.col(key).cast(nw.Int64)
-    known = known.with_columns(on.alias("_on")).drop(key)
-    return (
-        frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").drop("_on").sort(kind)
-    )
 
 
 def _report(manifest: dict[str, Any], folder: Path) -> None:

@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    import narwhals as nw
     import polars as pl
+
+FeatureType = Literal["categorical", "numeric", "text", "list"]
+"""How a column is encoded: see `recsys_lab.data.features`."""
+
+
+@dataclass(frozen=True)
+class ParquetLog:
+    """A log that lies in Parquet files: the engine scans them itself, without a copy.
+
+    Attributes:
+        files: local paths or URLs; the log's order is theirs, then that of their rows.
+        columns: name of a column of `RawData.interactions` -> what makes it from the files'
+            columns. The expressions run on every engine.
+    """
+
+    files: tuple[str, ...]
+    columns: Mapping[str, nw.Expr]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns that models may read besides ids and times, by name.
+
+    Attributes:
+        items: columns of `RawData.items`.
+        users: columns of `RawData.users`.
+        events: columns of `RawData.interactions`.
+    """
+
+    items: Mapping[str, FeatureType] = field(default_factory=dict)
+    users: Mapping[str, FeatureType] = field(default_factory=dict)
+    events: Mapping[str, FeatureType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class About:
+    """What people must know of a published dataset.
+
+    Attributes:
+        title: its full name.
+        homepage: its official address.
+        licence: the terms in one sentence.
+        citation: whom to cite.
+        notes: traps of its protocol, one sentence each.
+    """
+
+    title: str
+    homepage: str
+    licence: str
+    citation: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -17,21 +69,27 @@ class RawData:
     """The raw log and what is known about users and items.
 
     Attributes:
-        interactions: rows in file order with ``user_id`` and ``item_id`` (integers or strings;
-            null or empty where missing) and, where there are, ``timestamp`` (seconds since the
-            epoch, int64; null where it could not be read) and ``order`` (int64, null likewise).
+        interactions: rows in file order with ``user_id`` and ``item_id`` (int64 or strings;
+            null or blank where missing) and, where there are, ``timestamp`` (seconds since the
+            epoch, int64; null where it could not be read), ``order`` (int64, null likewise),
+            ``event_type`` (string), ``rating``, ``price``, ``quantity`` (float64), and the
+            columns of ``features.events``. A lazy frame must keep its order when collected.
             Events of a user are put in order by timestamp, then order, then file order.
         items: ``item_id`` and optional columns such as ``title``; or None.
         users: ``user_id`` and optional columns; or None.
         dropped: rows of the source that are not in ``interactions``, by reason.
         truth_path: where a synthetic reader stored its process, or None.
+        features: the columns that are encoded.
+        about: of a published dataset, or None.
     """
 
-    interactions: pl.DataFrame
+    interactions: pl.DataFrame | pl.LazyFrame | ParquetLog
     items: pl.DataFrame | None = None
     users: pl.DataFrame | None = None
     dropped: Mapping[str, int] | None = None
     truth_path: Path | None = None
+    features: Features = Features()
+    about: About | None = None
 
 
 class Reader(Protocol):
@@ -49,8 +107,12 @@ class Reader(Protocol):
         """Identity of the source's content, ready for JSON, equal on every machine."""
         ...
 
-    def read_raw(self) -> RawData:
+    def read_raw(self, scratch: Path) -> RawData:
         """Read the source.
+
+        Args:
+            scratch: an empty folder for what does not fit into memory, e.g. Parquet files that
+                ``interactions`` scans; removed when the dataset is prepared.
 
         Raises:
             UserError: when it is absent, damaged or not of the expected form.

@@ -38,7 +38,7 @@ class Sequences:
         path = require_option(self.config.path, "data.path", "data.path=Beauty.txt")
         return {"path": file_key(require_file(path, "data.path"))}
 
-    def read_raw(self) -> RawData:
+    def read_raw(self, scratch: Path) -> RawData:
         """Read the file."""
         path = require_option(self.config.path, "data.path", "data.path=Beauty.txt")
         file = require_file(path, "data.path")

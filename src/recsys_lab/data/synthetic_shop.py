@@ -102,7 +102,7 @@ class SyntheticShop:
         """What the log depends on: generator version and every option."""
         return {"generator_version": GENERATOR_VERSION, **asdict(self.config)}
 
-    def read_raw(self) -> RawData:
+    def read_raw(self, scratch: Path) -> RawData:
         """Draw the log.
 
         Returns:

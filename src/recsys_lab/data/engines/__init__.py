@@ -1,0 +1,1 @@
+"""Where a log is filtered and ordered: in memory, on one disk, or on many machines."""

@@ -1,0 +1,74 @@
+"""What the pipeline asks of an engine.
+
+The pipeline speaks narwhals; an engine knows how frames come in, stay and go out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import narwhals as nw
+    import polars as pl
+    import pyarrow as pa
+
+    from recsys_lab.data.raw import ParquetLog
+
+    Frame = nw.LazyFrame[Any]
+
+ROW = "row"
+"""Column that `Session.scan` adds: it ascends in the log's order, with gaps or without."""
+
+ROWS_A_FILE = 2**40
+"""Where an engine numbers rows within files, the file's number counts this much."""
+
+
+class Session(Protocol):
+    """One preparation's hold of an engine."""
+
+    def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
+        """The log with a column `ROW`."""
+        ...
+
+    def table(self, table: pa.Table) -> Frame:
+        """A table of this process, to be joined to."""
+        ...
+
+    def keep(self, frame: Frame) -> Frame:
+        """The same rows, computed once, for several uses."""
+        ...
+
+    def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
+        """All rows in the frame's order."""
+        ...
+
+
+class Engine(Protocol):
+    """Makes sessions."""
+
+    @property
+    def name(self) -> str:
+        """For the manifest."""
+        ...
+
+    def open(self, scratch: Path) -> AbstractContextManager[Session]:
+        """Begin a preparation.
+
+        Args:
+            scratch: an empty folder for what does not fit into memory.
+
+        Raises:
+            UserError: when the engine is not installed or cannot start.
+        """
+        ...
+
+
+def stage(log: pl.DataFrame | pl.LazyFrame, folder: str) -> str:
+    """Write a frame as one Parquet file, in its order, without holding all of it."""
+    file = f"{folder}/staged.parquet"
+    log.lazy().sink_parquet(file, maintain_order=True, mkdir=True)
+    return file

@@ -1,0 +1,132 @@
+"""On one machine's disk: a bounded memory, the rest spills."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import narwhals as nw
+import pyarrow as pa
+from annotated_types import Ge
+
+from recsys_lab.config import UserError
+from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage
+from recsys_lab.data.raw import ParquetLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import polars as pl
+
+    from recsys_lab.data.engines.base import Frame
+
+ROWS_A_BATCH = 1 << 20
+
+
+class DuckDB:
+    """For logs larger than memory, on one machine.
+
+    Args:
+        config: how much of the machine it may take.
+    """
+
+    name = "duckdb"
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `DuckDB`.
+
+        Attributes:
+            memory_limit: beyond it data spill to disk, e.g. 4GiB.
+            threads: null: all cores.
+        """
+
+        memory_limit: str
+        threads: Annotated[int, Ge(1)] | None
+
+    def __init__(self, config: Config) -> None:
+        if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", config.memory_limit):
+            raise UserError(
+                f"engine.memory_limit={config.memory_limit}: is no amount of memory; write e.g. "
+                "4GiB or 500MB"
+            )
+        self.config = config
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[DuckDBSession]:
+        """Open a database in ``scratch``."""
+        import duckdb
+
+        connection = duckdb.connect(str(scratch / "work.duckdb"))
+        try:
+            connection.execute(f"SET memory_limit = '{self.config.memory_limit}'")
+            connection.execute(f"SET temp_directory = {_quoted(str(scratch / 'spilled'))}")
+            # Every result that matters is sorted; keeping the order of others costs memory.
+            connection.execute("SET preserve_insertion_order = false")
+            if self.config.threads is not None:
+                connection.execute(f"SET threads = {self.config.threads}")
+            yield DuckDBSession(connection, scratch)
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise UserError(
+                f"engine=duckdb: {str(error).splitlines()[0]}. Raise engine.memory_limit (now "
+                f"{self.config.memory_limit}) or free disk space in {scratch}"
+            ) from error
+        finally:
+            connection.close()
+
+
+class DuckDBSession:
+    """See `recsys_lab.data.engines.base.Session`."""
+
+    def __init__(self, connection: Any, scratch: Path) -> None:
+        self._connection = connection
+        self._scratch = scratch
+        self._tables = 0
+
+    def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
+        """The log; rows are numbered by file and place in it."""
+        files: tuple[str, ...]
+        if isinstance(log, ParquetLog):
+            files = log.files
+        else:
+            files = (stage(log, str(self._scratch)),)
+        numbers = pa.table({"_file": files, "_number": range(len(files))})
+        relation = self._connection.sql(
+            f"SELECT * EXCLUDE (filename, file_row_number), filename AS _file, "
+            f"file_row_number AS _row FROM read_parquet([{', '.join(map(_quoted, files))}], "
+            "filename = true, file_row_number = true, hive_partitioning = false)"
+        )
+        frame: Frame = nw.from_native(relation)
+        if len(files) > 1:
+            frame = frame.join(self.table(numbers), on="_file")
+            row = nw.col("_number") * ROWS_A_FILE + nw.col("_row")
+        else:
+            row = nw.col("_row")
+        if isinstance(log, ParquetLog):
+            return frame.select(row.alias(ROW), **log.columns)
+        return frame.with_columns(row.alias(ROW)).drop("_file", "_row")
+
+    def table(self, table: pa.Table) -> Frame:
+        """A copy inside the database."""
+        return self._create(self._connection.from_arrow(table))
+
+    def keep(self, frame: Frame) -> Frame:
+        """A table in the database's file."""
+        return self._create(frame.to_native())
+
+    def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
+        """The result as it comes."""
+        yield from frame.to_native().to_arrow_reader(ROWS_A_BATCH)
+
+    def _create(self, relation: Any) -> Frame:
+        self._tables += 1
+        name = f"kept_{self._tables}"
+        relation.create(name)
+        return nw.from_native(self._connection.table(name))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,73 @@
+"""In memory, on all cores of this machine."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import narwhals as nw
+import polars as pl
+
+from recsys_lab.data.engines.base import ROW
+from recsys_lab.data.raw import ParquetLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from recsys_lab.data.engines.base import Frame
+
+ROWS_A_BATCH = 1 << 20
+
+
+class Polars:
+    """The default: fastest for what fits into memory.
+
+    Args:
+        config: no options.
+    """
+
+    name = "polars"
+
+    @dataclass(frozen=True)
+    class Config:
+        """`Polars` has no options."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[PolarsSession]:
+        """Begin a preparation; nothing is written to ``scratch``."""
+        del scratch
+        yield PolarsSession()
+
+
+class PolarsSession:
+    """See `recsys_lab.data.engines.base.Session`."""
+
+    def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
+        """The log with its row numbers."""
+        if not isinstance(log, ParquetLog):
+            return nw.from_native(log.lazy().with_row_index(ROW))
+        frame = nw.from_native(pl.scan_parquet(list(log.files)).with_row_index(ROW))
+        return frame.select(ROW, **log.columns)
+
+    def table(self, table: pa.Table) -> Frame:
+        """The same table."""
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        return nw.from_native(frame.lazy())
+
+    def keep(self, frame: Frame) -> Frame:
+        """Collect it."""
+        return nw.from_native(frame.to_native().collect().lazy())
+
+    def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
+        """Slices of the collected frame."""
+        collected: pl.DataFrame = frame.to_native().collect()
+        for part in collected.iter_slices(ROWS_A_BATCH):
+            yield from part.to_arrow().combine_chunks().to_batches()

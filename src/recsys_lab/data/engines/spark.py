@@ -1,0 +1,162 @@
+"""On many machines: any Spark master."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import narwhals as nw
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys_lab.config import UserError
+from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage
+from recsys_lab.data.raw import ParquetLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from recsys_lab.data.engines.base import Frame
+
+
+class Spark:
+    """The way past one machine. Needs ``pip install 'recsys-lab[spark]'`` and Java.
+
+    Args:
+        config: the master and its settings.
+    """
+
+    name = "spark"
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Spark`.
+
+        Attributes:
+            master: e.g. local[2], yarn, spark://host:7077; null: the one that spark-submit or
+                spark-defaults.conf names.
+            staging_dir: a folder or URL that this process and all workers can write and read;
+                null: a folder below prepared_dir, which is enough for a local master.
+            settings: Spark properties, e.g. {spark.executor.memory: 8g}.
+        """
+
+        master: str | None
+        staging_dir: str | None
+        settings: dict[str, str]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[SparkSession]:
+        """Start a Spark session, or join the running one."""
+        try:
+            from pyspark.errors import PySparkException
+            from pyspark.sql import SparkSession as Builder
+        except ImportError as error:
+            raise UserError(
+                "engine=spark needs pyspark: pip install 'recsys-lab[spark]', and Java 17"
+            ) from error
+        running = Builder.getActiveSession()
+        try:
+            session = running or self._start(Builder.builder)
+            yield SparkSession(session, scratch, self.config.staging_dir)
+        except PySparkException as error:
+            raise UserError(f"engine=spark: {_first_line(error)}") from error
+        finally:
+            if running is None and (started := Builder.getActiveSession()) is not None:
+                started.stop()
+
+    def _start(self, builder: Any) -> Any:
+        builder = builder.appName("recsys-lab prepare")
+        if self.config.master is not None:
+            builder = builder.master(self.config.master)
+        settings = {
+            "spark.sql.session.timeZone": "UTC",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.log.level": "ERROR",
+            **self.config.settings,
+        }
+        for key, value in settings.items():
+            builder = builder.config(key, value)
+        try:
+            return builder.getOrCreate()
+        except Exception as error:  # py4j raises its own kinds, pyspark RuntimeError without Java
+            raise UserError(
+                f"engine=spark: a session on engine.master={self.config.master} could not be "
+                f"started ({_first_line(error)}). It needs Java 17 (JAVA_HOME) and a reachable "
+                "master"
+            ) from error
+
+
+class SparkSession:
+    """See `recsys_lab.data.engines.base.Session`."""
+
+    def __init__(self, session: Any, scratch: Path, staging_dir: str | None) -> None:
+        self._session = session
+        self._scratch = scratch
+        self._staging = f"{staging_dir.rstrip('/')}/{scratch.name}" if staging_dir else str(scratch)
+
+    def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
+        """The log; rows are numbered by file and place in it."""
+        from pyspark.sql import functions as F
+
+        if isinstance(log, ParquetLog):
+            files = [_absolute(file) for file in log.files]
+        else:
+            files = [stage(log, self._staging)]
+        frame = self._session.read.parquet(*files)
+        place = F.col("_metadata.file_path").alias("_file")
+        frame = frame.select("*", place, F.col("_metadata.row_index").alias("_row"))
+        # Spark escapes names in its own way: take its spelling of each file.
+        order = {_bare(file): number for number, file in enumerate(files)}
+        spelt = [row["_file"] for row in frame.select("_file").distinct().collect()]
+        places = [order[_bare(unquote(name))] for name in spelt]
+        numbers = pa.table({"_file": spelt, "_number": places})
+        frame = frame.join(F.broadcast(self._session.createDataFrame(numbers)), on="_file")
+        scanned: Frame = nw.from_native(frame)
+        row = (nw.col("_number") * ROWS_A_FILE + nw.col("_row")).alias(ROW)
+        if isinstance(log, ParquetLog):
+            return scanned.select(row, **log.columns)
+        return scanned.with_columns(row).drop("_file", "_row", "_number")
+
+    def table(self, table: pa.Table) -> Frame:
+        """Sent to the workers."""
+        return nw.from_native(self._session.createDataFrame(table))
+
+    def keep(self, frame: Frame) -> Frame:
+        """Kept on the workers' disks."""
+        from pyspark import StorageLevel
+
+        return nw.from_native(frame.to_native().persist(StorageLevel.DISK_ONLY))
+
+    def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
+        """Written by the workers, part by part, and read here in the parts' order."""
+        target = f"{self._staging}/sorted"
+        frame.to_native().write.parquet(target)
+        import fsspec
+
+        files, _ = fsspec.core.url_to_fs(target)
+        for part in sorted(files.glob(f"{target}/part-*.parquet")):
+            with files.open(part, "rb") as stream:
+                yield from pq.ParquetFile(stream).iter_batches()
+
+
+def _absolute(file: str) -> str:
+    return file if "://" in file else str(Path(file).resolve())
+
+
+def _bare(file: str) -> str:
+    """A file's name without the scheme, of which s3, s3a and file: are variants."""
+    scheme, colon, rest = file.partition(":")
+    return "/" + (rest if colon and scheme.isalnum() else file).lstrip("/")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

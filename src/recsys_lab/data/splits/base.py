@@ -1,0 +1,71 @@
+"""What a split reads and gives.
+
+Shapes: U users, T events laid end to end by user, V items, n rows of one phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FlatLog:
+    """All events by user, oldest first; the arrays may be memory-mapped.
+
+    Attributes:
+        items: item of every event, int32 (T,).
+        offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
+        timestamps: seconds since the epoch, int64 (T,), or None.
+        num_items: V.
+    """
+
+    items: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    timestamps: NDArray[np.int64] | None
+    num_items: int
+
+
+@dataclass(frozen=True)
+class Segments:
+    """One split as rows of places in the flat arrays, all int64, ascending by user.
+
+    Attributes:
+        train: (user, start, end), (n, 3): users with training events.
+        validation: (user, history start, history end, target end), (n, 4): targets are the
+            events ``history end .. target end``.
+        test: likewise.
+        counts: what people must know of the split, by name, e.g. targets dropped as cold.
+    """
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Split(Protocol):
+    """A rule that gives every event its part."""
+
+    @property
+    def config(self) -> Any:
+        """The split's dataclass."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded in the manifest and the protocol fingerprint, ready for JSON."""
+        ...
+
+    def segments(self, log: FlatLog) -> Segments:
+        """Split the events.
+
+        Raises:
+            UserError: when the log lacks what the rule needs (times), or nothing is left to train
+                on or to find.
+        """
+        ...
