@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lab.config import build
+from recsys_lab.data.leaks import Leak, check_kinds, fatal
 from recsys_lab.data.pipeline import Preparation, prepare
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
     """The prepared dataset that a config names."""
+    check_kinds(cfg.fail_on_leaks)
     parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
-    return prepare(build(cfg.data), parts, Path(cfg.prepared_dir), data_name(cfg.data))
+    data = prepare(build(cfg.data), parts, Path(cfg.prepared_dir), data_name(cfg.data))
+    fatal([Leak(**leak) for leak in data.manifest["leaks"]], cfg.fail_on_leaks)
+    return data
 
 
 def data_name(node: DictConfig) -> str:

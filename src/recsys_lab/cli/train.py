@@ -237,7 +237,8 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
 
 
 def _warn_of_repeats(parts: Parts, console: Console) -> None:
-    share = (parts.data.manifest.get("repeated_target_share") or {}).get("test", 0.0)
+    leaks = {(leak["kind"], leak["phase"]): leak for leak in parts.data.manifest["leaks"]}
+    share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
     if parts.protocol.config.exclude_seen and share > 0.01:
         console.print(
             f"note: {share:.1%} of the test targets stand in their user's history already; with "

@@ -19,6 +19,7 @@ import numpy as np
 from recsys_lab.config import UserError
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.layout import describe_ids, write_arrays, write_interactions
+from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
     SCHEMA_VERSION,
     content_hash,
@@ -29,6 +30,7 @@ from recsys_lab.data.manifest import (
 )
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.finish import dropped_targets
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
 
@@ -184,6 +186,7 @@ def _write(
     rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
     for label, array in rows.items():
         np.save(folder / f"{label}.npy", array)
+    np.save(folder / "dropped_targets.npy", dropped_targets(phases))
     write_interactions(arrays, trim, folder / "interactions.parquet")
     describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
     describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")
@@ -193,6 +196,7 @@ def _write(
     content = [arrays.items, arrays.offsets]
     if arrays.timestamps is not None:
         content.append(arrays.timestamps)
+    leaks = check_leaks(log, phases, held_out_phases=parts.split.held_out_phases)
     rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return {
         "num_users": len(arrays.offsets) - 1,
@@ -208,6 +212,7 @@ def _write(
             "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
             **phases.counts,
         },
+        "leaks": [leak.to_json() for leak in leaks],
         "fingerprint": fingerprint(content, [arrays.user_ids, arrays.item_ids], rules),
     }
 

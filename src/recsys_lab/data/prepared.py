@@ -13,6 +13,8 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.manifest import read_manifest
+from recsys_lab.data.npy import map_npy
+from recsys_lab.data.splits.places import count_items
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +39,7 @@ class PreparedDataset:
         items: item of every event, int32 (T,), memory-mapped.
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch of every event, int64 (T,), or None.
+        dropped_targets: places among the targets that are none, int64, ascending; mostly empty.
 
     Raises:
         UserError: when the folder is absent, incomplete or of another schema version.
@@ -45,6 +48,7 @@ class PreparedDataset:
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
+    dropped_targets: NDArray[np.int64]
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -61,11 +65,10 @@ class PreparedDataset:
         self.items = self._map("items")
         self.offsets = self._map("offsets")
         self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
+        self.dropped_targets = np.asarray(self._map("dropped_targets"))
 
     def _map(self, name: str) -> NDArray[Any]:
-        # A plain view of the map: fancy indexing of np.memmap itself is markedly slower.
-        array: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r").view(np.ndarray)
-        return array
+        return map_npy(self.path / f"{name}.npy")
 
     @property
     def fingerprint(self) -> str:
@@ -96,12 +99,8 @@ class PreparedDataset:
 
     def training_item_counts(self) -> NDArray[np.int64]:
         """Events of each item in the training part, int64 (V,)."""
-        edges = np.zeros(self.num_interactions + 1, dtype=np.int64)
         _, starts, ends = self.segments("train").T
-        np.add.at(edges, starts, 1)
-        np.add.at(edges, ends, -1)
-        trained = np.cumsum(edges[:-1]) > 0
-        return np.bincount(self.items[trained], minlength=self.num_items)
+        return count_items(self.items, starts, ends, self.num_items)
 
     def truth(self) -> Truth | None:
         """The process that made a synthetic log; None for real data."""

@@ -5,7 +5,7 @@ Shapes: U users, T events laid end to end by user, V items, n rows of one phase.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,6 +55,11 @@ class Split(Protocol):
     @property
     def config(self) -> Any:
         """The split's dataclass."""
+        ...
+
+    @property
+    def held_out_phases(self) -> Collection[str]:
+        """Phases whose users have no other part."""
         ...
 
     def settings(self) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""What all splits share: cold users and items, counts, and errors when nothing is left.
+
+Shapes: U users, T events laid end to end by user, V items, n rows of one phase, G targets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.places import count_items, flat_index, row_chunks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.splits.base import FlatLog
+
+Cold = Literal["keep", "drop", "report"]
+"""``keep`` them and say nothing; ``drop`` them and count; keep and ``report`` their count."""
+
+
+@dataclass(frozen=True)
+class GappedSegments(Segments):
+    """Segments of which some places are no targets although they lie among the targets.
+
+    Attributes:
+        dropped_targets: such places of both phases, int64, ascending. Nothing else changes for
+            them: a test history may still hold one that validation does not look for.
+    """
+
+    dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+def dropped_targets(segments: Segments) -> NDArray[np.int64]:
+    """The places that are no targets, ascending; mostly none."""
+    if isinstance(segments, GappedSegments):
+        return segments.dropped_targets
+    return np.empty(0, dtype=np.int64)
+
+
+def target_places(
+    rows_n4: NDArray[np.int64], dropped: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The targets of some rows of validation or test.
+
+    Args:
+        rows_n4: (user, history start, history end, target end).
+        dropped: places that are no targets, ascending.
+
+    Returns:
+        Place of every target, (G,), and the number of its row, (G,), ascending.
+    """
+    lengths = rows_n4[:, 3] - rows_n4[:, 2]
+    places = flat_index(rows_n4[:, 2], rows_n4[:, 3])
+    rows = np.repeat(np.arange(len(rows_n4)), lengths)
+    if not len(dropped):
+        return places, rows
+    at = np.minimum(np.searchsorted(dropped, places), len(dropped) - 1)
+    stays = dropped[at] != places
+    return places[stays], rows[stays]
+
+
+def finish(
+    log: FlatLog,
+    split: str,
+    rule: Segments,
+    hint: str,
+    *,
+    cold_items: Cold,
+    cold_users: Cold = "keep",
+    held_out: NDArray[np.bool_] | None = None,
+) -> Segments:
+    """Apply what is common to all splits to the rows that a rule gives.
+
+    Rows without training events, without targets or (for validation and test) without history
+    go: a sequential recommender has no input for a user whose targets come first. They are
+    counted, as are cold targets and users unless they are kept silently.
+
+    Args:
+        log: the events.
+        split: its config name, for errors.
+        rule: the rows; its counts are kept.
+        hint: what to do when nothing is left, for the error.
+        cold_items: of targets whose item has no training event.
+        cold_users: of rows whose user has no training event.
+        held_out: users that the rule holds out of training on purpose, (U,): never cold.
+
+    Raises:
+        UserError: when a phase has no rows.
+    """
+    train = rule.train[rule.train[:, 2] > rule.train[:, 1]]
+    counts = dict(rule.counts)
+    known = np.zeros(len(log.offsets) - 1, dtype=bool)
+    known[train[:, 0]] = True
+    familiar = known if held_out is None else known | held_out
+    phases = {}
+    for name, rows in (("validation", rule.validation), ("test", rule.test)):
+        rows = rows[rows[:, 3] > rows[:, 2]]
+        has_input = rows[:, 2] > rows[:, 1]
+        counts[f"{name}_users_without_history"] = int((~has_input).sum())
+        phases[name] = rows[has_input]
+    counts["events_unused"] = _unused(log, train, *phases.values())
+    trained = count_items(log.items, train[:, 1], train[:, 2], log.num_items) > 0
+    gaps = []
+    for name, rows in phases.items():
+        rows = _cold_users(name, rows, familiar, cold_users, counts)
+        phases[name], gap = _cold_items(name, rows, log.items, trained, cold_items, counts)
+        gaps.append(gap)
+    result = Segments(train, phases["validation"], phases["test"])
+    _refuse_nothing(split, result, counts, hint)
+    found = np.zeros(len(known), dtype=bool)
+    found[result.validation[:, 0]] = True
+    found[result.test[:, 0]] = True
+    counts["users_without_targets"] = int((known & ~found).sum())
+    dropped = np.sort(np.concatenate(gaps))
+    if len(dropped):
+        return GappedSegments(
+            result.train, result.validation, result.test, counts, dropped_targets=dropped
+        )
+    return replace(result, counts=counts)
+
+
+def _unused(log: FlatLog, *phases: NDArray[np.int64]) -> int:
+    """Events that are in no row: a user's rows together are one run of events."""
+    first, last = log.offsets[1:].copy(), log.offsets[:-1].copy()
+    for rows in phases:
+        users = rows[:, 0]
+        first[users] = np.minimum(first[users], rows[:, 1])
+        last[users] = np.maximum(last[users], rows[:, -1])
+    return len(log.items) - int(np.maximum(last - first, 0).sum())
+
+
+def _cold_users(
+    name: str,
+    rows: NDArray[np.int64],
+    familiar: NDArray[np.bool_],
+    cold: Cold,
+    counts: dict[str, int],
+) -> NDArray[np.int64]:
+    if cold == "keep":
+        return rows
+    is_cold = ~familiar[rows[:, 0]]
+    prefix = "dropped_cold" if cold == "drop" else "cold"
+    counts[f"{prefix}_{name}_users"] = int(is_cold.sum())
+    return rows[~is_cold] if cold == "drop" else rows
+
+
+def _cold_items(
+    name: str,
+    rows: NDArray[np.int64],
+    items: NDArray[np.int32],
+    trained: NDArray[np.bool_],
+    cold: Cold,
+    counts: dict[str, int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that stay, and the places of cold targets in them."""
+    lengths = rows[:, 3] - rows[:, 2]
+    counts[f"{name}_targets"] = int(lengths.sum())
+    nothing = np.empty(0, dtype=np.int64)
+    if cold == "keep":
+        return rows, nothing
+    stays = np.ones(len(rows), dtype=bool)
+    gaps, number = [nothing], 0
+    for part in row_chunks(lengths):
+        places, of_row = target_places(rows[part], nothing)
+        is_cold = ~trained[items[places]]
+        number += int(is_cold.sum())
+        warm = np.bincount(of_row[~is_cold], minlength=len(lengths[part])) > 0
+        stays[part] = warm
+        gaps.append(places[is_cold & warm[of_row]])
+    if cold == "report":
+        counts[f"cold_{name}_targets"] = number
+        return rows, nothing
+    counts[f"dropped_cold_{name}_targets"] = number
+    counts[f"{name}_targets"] -= number
+    return rows[stays], np.concatenate(gaps)
+
+
+def _refuse_nothing(split: str, result: Segments, counts: dict[str, int], hint: str) -> None:
+    for phase, what in (
+        ("train", "no event to train on"),
+        ("validation", "no validation target"),
+        ("test", "no test target"),
+    ):
+        if len(getattr(result, phase)):
+            continue
+        lost = counts.get(f"{phase}_users_without_history", 0)
+        why = [f"{lost:,} users have no event before their targets"] if lost else []
+        why += [
+            f"{number:,} cold {whose} were dropped"
+            for whose in ("users", "targets")
+            if (number := counts.get(f"dropped_cold_{phase}_{whose}"))
+        ]
+        said = f" ({'; '.join(why)})" if why else ""
+        raise UserError(f"split={split}: {what} is left{said}. {hint}")

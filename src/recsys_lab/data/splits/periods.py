@@ -1,0 +1,116 @@
+"""Splits by time: dates, cuts, and the target events of a period.
+
+Shapes: T events laid end to end by user, U users.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from recsys_lab.config import UserError
+from recsys_lab.data.splits.places import draw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.splits.base import FlatLog
+
+Target = Literal["first", "last", "random", "all"]
+"""Which of a user's events in a period must be found."""
+
+DAY = 86_400
+"""Seconds."""
+
+
+def require_times(log: FlatLog, split: str) -> NDArray[np.int64]:
+    """The times of all events, (T,).
+
+    Raises:
+        UserError: when the log has none.
+    """
+    if log.timestamps is None:
+        raise UserError(
+            f"split={split}: this split cuts by time and the log has no timestamps. Name their "
+            "column with data.timestamp_column, or take a split by position: "
+            "split=leave_one_out, last_n, user_ratio or unseen_users"
+        )
+    return log.timestamps
+
+
+def seconds_of(option: str, text: str) -> int:
+    """First whole second at or after a date, since the epoch.
+
+    Args:
+        option: the option it came from, for the error.
+        text: ISO 8601; without a zone: UTC.
+
+    Raises:
+        UserError: when it is no date.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return math.ceil(moment.timestamp())
+
+
+def say_time(seconds: int) -> str:
+    """A time for people, in UTC."""
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return f"{seconds} s after 1970"
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def span(log: FlatLog, times_T: NDArray[np.int64]) -> tuple[int, int]:
+    """Times of the first and the last event of the whole log."""
+    starts, ends = log.offsets[:-1], log.offsets[1:]
+    filled = ends > starts
+    return int(times_T[starts[filled]].min()), int(times_T[ends[filled] - 1].max())
+
+
+def say_span(log: FlatLog, times_T: NDArray[np.int64]) -> str:
+    """Where the log's events lie, for errors."""
+    first, last = span(log, times_T)
+    return f"The log runs from {say_time(first)} to {say_time(last)}"
+
+
+def rows_between(
+    rule: Target,
+    history_U: NDArray[np.int64],
+    first_U: NDArray[np.int64],
+    end_U: NDArray[np.int64],
+    *,
+    seed: int,
+    stream: int,
+) -> NDArray[np.int64]:
+    """Rows (user, history start, history end, target end) of one period, (n, 4).
+
+    Args:
+        rule: which of the period's events are targets.
+        history_U: first event that may be read, of every user.
+        first_U: first event of the period.
+        end_U: event after the period's last one.
+        seed: of the random choice.
+        stream: tells validation and test draws apart.
+    """
+    users = np.flatnonzero(end_U > first_U)
+    history, first, end = history_U[users], first_U[users], end_U[users]
+    if rule == "first":
+        end = first + 1
+    elif rule == "last":
+        first = end - 1
+    elif rule == "random":
+        number = draw(seed, stream, users) % (end - first).astype(np.uint64)
+        first = first + number.astype(np.int64)
+        end = first + 1
+    return np.stack([users, history, first, end], axis=1)

@@ -1,0 +1,179 @@
+"""Back-tests: train up to a window, test on it, move on.
+
+Shapes: U users, T events laid end to end by user, n rows of one phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+
+from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.periods import (
+    DAY,
+    require_times,
+    rows_between,
+    say_span,
+    say_time,
+    seconds_of,
+    span,
+)
+from recsys_lab.data.splits.places import first_from
+
+if TYPE_CHECKING:
+    from recsys_lab.data.splits.base import FlatLog
+
+
+class Window(NamedTuple):
+    """One window of a back-test, in seconds since the epoch; every end is excluded.
+
+    Attributes:
+        train_start: None: the log's first event.
+        validation_start: where training ends.
+        test_start: where validation ends.
+        test_end: where the test window ends.
+    """
+
+    train_start: int | None
+    validation_start: int
+    test_start: int
+    test_end: int
+
+
+class Rolling:
+    """One of several consecutive windows, each with its own training: how retraining is judged.
+
+    Test windows of `window_days` are laid backwards from the end without gaps; window 0 is the
+    oldest. Before each lies its validation window, before that its training period. In a window
+    only the events of these three are used, as input too; nothing after the test window is.
+    Targets are taken in the validation and in the test window by the same rule: the user's
+    ``first`` or ``last`` event in it, by all events before that one (for ``last`` this includes
+    earlier events of the window), or ``all`` of them, by the events before the window.
+
+    Users without any event before their targets have no input and are left out, counted.
+
+    Args:
+        config: see `Config`.
+
+    Raises:
+        UserError: when there is no such window, or the end is no date.
+    """
+
+    held_out_phases: tuple[str, ...] = ()
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Rolling`.
+
+        Attributes:
+            num_windows: test windows in all.
+            window: which of them this dataset is, 0 the oldest; null: all of them, which
+                commands turn into one run for each.
+            window_days: length of a test window, in days.
+            validation_days: length of the validation window before it, in days.
+            train_days: length of the training period before that, in days; null for everything.
+            end: events at or after this date are not used: ISO 8601, UTC where no zone is given;
+                null: the last window ends with the log's last event.
+            target: which events of a user in a window are to be found.
+            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
+                or keep and ``report`` their number.
+            cold_users: rows of users without training events, likewise.
+        """
+
+        num_windows: Annotated[int, Ge(1)]
+        window: Annotated[int, Ge(0)] | None
+        window_days: Annotated[float, Gt(0), Le(1_000_000)]
+        validation_days: Annotated[float, Gt(0), Le(1_000_000)]
+        train_days: Annotated[float, Gt(0), Le(1_000_000)] | None
+        end: str | None
+        target: Literal["first", "last", "all"]
+        cold_items: Literal["keep", "drop", "report"]
+        cold_users: Literal["keep", "drop", "report"]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        if config.window is not None and config.window >= config.num_windows:
+            raise UserError(
+                f"split.window={config.window}: there are split.num_windows={config.num_windows} "
+                f"windows; allowed are 0 (the oldest) to {config.num_windows - 1}, or null for all"
+            )
+        self._end = None if config.end is None else seconds_of("split.end", config.end)
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded in the manifest and the protocol fingerprint."""
+        return {"name": "rolling", **asdict(self.config)}
+
+    def windows(self, log: FlatLog) -> list[Window]:
+        """All windows of the back-test, the oldest first.
+
+        Raises:
+            UserError: when the log has no times.
+        """
+        config = self.config
+        times = require_times(log, "rolling")
+        end = span(log, times)[1] + 1 if self._end is None else self._end
+        length, before = _seconds(config.window_days), _seconds(config.validation_days)
+        found = []
+        for back in range(config.num_windows, 0, -1):
+            test = end - back * length
+            validation = test - before
+            train = None if config.train_days is None else validation - _seconds(config.train_days)
+            found.append(Window(train, validation, test, test + length))
+        return found
+
+    def segments(self, log: FlatLog) -> Segments:
+        """Split the events of the chosen window.
+
+        Raises:
+            UserError: when no window is chosen, the log has no times, or a part is empty.
+        """
+        config = self.config
+        if config.window is None:
+            raise UserError(
+                "split=rolling: one dataset is one window; split.window=null stands for all. Set "
+                f"split.window to one of 0 (the oldest) to {config.num_windows - 1}, or use a "
+                "command that runs every window"
+            )
+        times = require_times(log, "rolling")
+        window = self.windows(log)[config.window]
+        starts, ends = log.offsets[:-1], log.offsets[1:]
+        if window.train_start is not None:
+            starts = first_from(times, starts, ends, window.train_start)
+        validation, test, end = (
+            first_from(times, starts, ends, time)
+            for time in (window.validation_start, window.test_start, window.test_end)
+        )
+        users = np.arange(len(starts), dtype=np.int64)
+        rule = Segments(
+            train=np.stack([users, starts, validation], axis=1),
+            validation=rows_between(config.target, starts, validation, test, seed=0, stream=1),
+            test=rows_between(config.target, starts, test, end, seed=0, stream=0),
+            counts={
+                "validation_start_time": window.validation_start,
+                "test_start_time": window.test_start,
+                "test_end_time": window.test_end,
+            },
+        )
+        hint = (
+            f"{say_span(log, times)}; window {config.window}: validation from "
+            f"{say_time(window.validation_start)}, test from {say_time(window.test_start)} to "
+            f"{say_time(window.test_end)}. Choose fewer or shorter windows (split.num_windows, "
+            "split.window_days, split.validation_days), or another split.end"
+        )
+        return finish(
+            log,
+            "rolling",
+            rule,
+            hint,
+            cold_items=config.cold_items,
+            cold_users=config.cold_users,
+        )
+
+
+def _seconds(days: float) -> int:
+    return max(1, round(days * DAY))

@@ -1,0 +1,93 @@
+"""A share of every user's events is found by what came before it.
+
+Shapes: U users, T events laid end to end by user, n rows of one phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Gt, Lt
+
+from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.places import rounded_down
+
+if TYPE_CHECKING:
+    from recsys_lab.data.splits.base import FlatLog
+
+
+class UserRatio:
+    """The last share of a user's events is the test targets, the share before it validation.
+
+    Of a user's n events, ``floor(ratio * n)`` but at least one are test targets, likewise
+    validation targets; where these "at least one" would leave no training event, the
+    validation target goes first, then the test target. So 1 event is trained on, 2 are train
+    and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.) All
+    targets of a phase are to be found by the same history, the events before the first of them.
+
+    Args:
+        config: see `Config`.
+
+    Raises:
+        UserError: when the ratios leave nothing to train on.
+    """
+
+    held_out_phases: tuple[str, ...] = ()
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `UserRatio`.
+
+        Attributes:
+            validation_ratio: share of a user's events that are validation targets.
+            test_ratio: share of a user's events that are test targets.
+            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
+                or keep and ``report`` their number.
+        """
+
+        validation_ratio: Annotated[float, Gt(0), Lt(1)]
+        test_ratio: Annotated[float, Gt(0), Lt(1)]
+        cold_items: Literal["keep", "drop", "report"]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        if config.validation_ratio + config.test_ratio > 1 - 1e-6:
+            raise UserError(
+                f"split.validation_ratio={config.validation_ratio:g} and "
+                f"split.test_ratio={config.test_ratio:g} leave nothing to train on: their sum "
+                "must be below 1"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded in the manifest and the protocol fingerprint."""
+        return {"name": "user_ratio", **asdict(self.config)}
+
+    def segments(self, log: FlatLog) -> Segments:
+        """Split the events.
+
+        Raises:
+            UserError: when every user has too few events.
+        """
+        starts, ends = log.offsets[:-1], log.offsets[1:]
+        users = np.arange(len(starts), dtype=np.int64)
+        lengths = ends - starts
+        tests = rounded_down(self.config.test_ratio, lengths)
+        validations = rounded_down(self.config.validation_ratio, lengths)
+        tests += (tests == 0) & (lengths - validations > 1)
+        validations += (validations == 0) & (lengths - tests > 1)
+        test = ends - tests
+        validation = test - validations
+        rule = Segments(
+            train=np.stack([users, starts, validation], axis=1),
+            validation=np.stack([users, starts, validation, test], axis=1),
+            test=np.stack([users, starts, test, ends], axis=1),
+        )
+        hint = (
+            "Both phases need users with 3 events; the longest history has "
+            f"{int(lengths.max(initial=0))}"
+        )
+        return finish(log, "user_ratio", rule, hint, cold_items=self.config.cold_items)
