@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from recsys_lab.data.engines.duckdb import DuckDB
+from recsys_lab.data.engines.polars import Polars
+from recsys_lab.data.engines.spark import Spark
 from recsys_lab.data.filters import Filters
-from recsys_lab.data.pipeline import prepare
+from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.data.raw import RawData
-from recsys_lab.data.split import LeaveOneOut
+from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 from recsys_lab.data.table import Table
 
 if TYPE_CHECKING:
@@ -47,7 +50,8 @@ class Given:
     def source_key(self):
         return {"rows": len(self.raw["interactions"])}
 
-    def read_raw(self):
+    def read_raw(self, scratch):
+        assert not list(scratch.iterdir())
         return RawData(**self.raw)
 
 
@@ -56,6 +60,14 @@ def build(kind: type, group: str, name: str, **overrides: Any) -> Any:
     values = yaml.safe_load((ROOT / "configs" / group / f"{name}.yaml").read_text())
     assert values.pop("_target_") == f"{kind.__module__}.{kind.__name__}"
     return kind(kind.Config(**{**values, **overrides}))
+
+
+def engines(name: str) -> Any:
+    """An engine as shipped; Spark on two cores of this machine."""
+    if name == "spark":
+        few = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
+        return build(Spark, "engine", "spark", master="local[2]", settings=few)
+    return build({"polars": Polars, "duckdb": DuckDB}[name], "engine", name)
 
 
 @pytest.fixture
@@ -75,10 +87,18 @@ def shared() -> Path:
 def run(tmp_path: Path) -> Callable[..., PreparedDataset]:
     """Prepare a reader; keywords are filter options."""
 
-    def prepare_it(reader: Any, *, root: Path | None = None, **options: Any) -> PreparedDataset:
+    def prepare_it(
+        reader: Any,
+        *,
+        root: Path | None = None,
+        split: Any = None,
+        engine: str = "polars",
+        **options: Any,
+    ) -> PreparedDataset:
         filters = build(Filters, "filter", "default", **options)
-        split = build(LeaveOneOut, "split", "leave_one_out")
-        return prepare(reader, filters, split, root or tmp_path / "prepared", "log")
+        split = split or build(LeaveOneOut, "split", "leave_one_out")
+        parts = Preparation(filters, split, engines(engine))
+        return prepare(reader, parts, root or tmp_path / "prepared", "log")
 
     return prepare_it
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 import pytest
@@ -10,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.data.events import order_events
+from recsys_lab.data.engines.polars import PolarsSession
+from recsys_lab.data.events import FIRST_SECOND, LAST_SECOND, _ordered, order_events
 from recsys_lab.data.filters import Filters
+from recsys_lab.data.layout import write_arrays
 from recsys_lab.data.raw import RawData
-from recsys_lab.data.split import LeaveOneOut, repeated_target_share
+from recsys_lab.data.tally import Tally
+from recsys_lab.data.trim import Trim
 
-from .conftest import LOG
+from .conftest import LOG, Given, build
 
 
 def test_numeric_ids_sort_as_numbers(table, run):
@@ -70,10 +76,19 @@ def test_milliseconds_order_events_within_a_second(table, run):
 
 
 def test_times_too_far_apart_to_pack_sort_alike():
-    times = [2**62, -(2**62), 0, 2**62]
-    frame = pl.DataFrame({"user_id": [2, 1, 1, 1], "item_id": [1, 2, 3, 4], "timestamp": times})
-    result = order_events(RawData(frame), Filters(Filters.Config(True, 0, 0)))
-    assert result.column("item").tolist() == [1, 2, 3, 0]
+    users, times = [2**31 - 1, 0, 0, 0], [LAST_SECOND, LAST_SECOND, FIRST_SECOND, 0]
+    frame = pl.LazyFrame({"user": users, "timestamp": times, "row": [0, 1, 2, 3]})
+    ordered = _ordered(nw.from_native(frame), ["timestamp"])
+    assert ordered.collect()["row"].to_list() == [2, 3, 1, 0]
+
+
+def test_years_that_no_calendar_has_are_dropped(run):
+    times = [FIRST_SECOND, FIRST_SECOND - 1, LAST_SECOND, LAST_SECOND + 1, 2**62, 0, 0]
+    frame = pl.DataFrame({"user_id": [1] * 6 + [2], "item_id": range(7), "timestamp": times})
+    data = run(Given(interactions=frame))
+    assert data.timestamps.tolist() == [FIRST_SECOND, 0, LAST_SECOND, 0]
+    counts = {c["reason"]: c["dropped"] for c in data.manifest["counts"]}
+    assert counts["timestamp outside the years 1 to 9999"] == 3
 
 
 def test_k_core_by_hand(table, run):
@@ -90,28 +105,6 @@ def test_k_core_by_hand(table, run):
     assert last["reason"].startswith("user with fewer than 3 or item with fewer than 2 events (")
 
 
-events = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=60)
-
-
-@given(events, st.integers(0, 4), st.integers(0, 4))
-def test_k_core_is_the_largest_stable_set(pairs, min_user, min_item):
-    users = np.array([u for u, _ in pairs], dtype=np.int32)
-    items = np.array([i for _, i in pairs], dtype=np.int32)
-    got, _ = Filters(Filters.Config(True, min_user, min_item)).k_core(users, items)
-    alive = set(range(len(pairs)))
-    while True:  # the definition: remove one offending event at a time
-        bad = [
-            e
-            for e in alive
-            if sum(pairs[o][0] == pairs[e][0] for o in alive) < min_user
-            or sum(pairs[o][1] == pairs[e][1] for o in alive) < min_item
-        ]
-        if not bad:
-            break
-        alive.discard(bad[0])
-    assert set(np.flatnonzero(got).tolist()) == alive
-
-
 rows = st.lists(
     st.tuples(
         st.one_of(st.none(), st.sampled_from(["", " ", "a", "b", "c", "d"])),
@@ -122,7 +115,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows, st.integers(0, 3), st.integers(0, 3), st.booleans())
 def test_every_row_is_kept_or_counted_once(log, min_user, min_item, drop):
     frame = pl.DataFrame(
@@ -130,50 +123,45 @@ def test_every_row_is_kept_or_counted_once(log, min_user, min_item, drop):
         schema={"user_id": pl.String, "item_id": pl.Int64, "timestamp": pl.Int64},
         orient="row",
     )
-    filters = Filters(Filters.Config(drop, min_user, min_item))
+    options = {
+        "drop_duplicates": drop,
+        "min_user_count": min_user,
+        "min_item_count": min_item,
+    }
     good = [r for r in log if r[0] and r[0].strip() and r[1] is not None and r[2] is not None]
     unique = list(dict.fromkeys(good)) if drop else good
-    try:
-        result = order_events(RawData(frame, dropped={"too old": 7}), filters)
-    except UserError as error:
-        message = str(error)
-    else:
-        message = ""
-    if message:
-        assert "no interaction is left of" in message
-        assert not good or max(min_user, min_item) > 1
-        return
-    counts = result.counts
+    raw = RawData(frame, dropped={"too old": 7})
+    tally = Tally()
+    filters = build(Filters, "filter", "default", **options)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            coded = order_events(PolarsSession(), raw, filters, tally, folder)
+            trim = Trim(coded.columns, *(len(coded.values[k]) for k in ("user", "item")), part=5)
+            trim.apply(filters, tally)
+        except UserError as error:
+            assert "no interaction is left of" in str(error)
+            assert not good or max(min_user, min_item) > 1
+            return
+        arrays = write_arrays(coded, trim, folder, folder)
+        users, items = arrays.user_ids.to_pylist(), arrays.item_ids.to_pylist()
+        lengths = np.diff(arrays.offsets)
+        left = [
+            (users[u], items[i], t)
+            for u, i, t in zip(
+                np.repeat(np.arange(len(users)), lengths),
+                arrays.items.tolist(),
+                arrays.timestamps.tolist(),
+                strict=True,
+            )
+        ]
+    counts = tally.counts
     assert counts[0]["rows"] == len(log) + 7
     for before, after in pairwise(counts):
         assert before["rows"] - after["dropped"] == after["rows"]
     last = counts[-1]
-    left = result.frame.to_native()
     assert last["rows"] == len(left) == counts[0]["rows"] - sum(c["dropped"] for c in counts)
-    assert last["users"] == left["user"].n_unique() == len(result.user_ids)
-    assert last["items"] == left["item"].n_unique() == len(result.item_ids)
+    assert last["users"] == len({r[0] for r in left}) == len(users)
+    assert last["items"] == len({r[1] for r in left}) == len(items)
     if max(min_user, min_item) <= 1:  # the reference: Python's stable sort of what is good
-        users, items = result.user_ids.to_pylist(), result.item_ids.to_pylist()
-        got = [(users[u], items[i], t) for u, i, t in left.iter_rows()]
-        assert got == sorted(unique, key=lambda r: (r[0], r[2]))
-
-
-def test_any_narwhals_engine_gives_the_same(table):
-    raw = table(LOG).read_raw()
-    filters = Filters(Filters.Config(True, 0, 2))
-    ours = order_events(raw, filters)
-    other = order_events(RawData(raw.interactions.to_arrow()), filters)
-    assert other.counts == ours.counts
-    for name in ("user", "item", "timestamp"):
-        assert other.column(name).tolist() == ours.column(name).tolist()
-    assert other.item_ids.to_pylist() == ours.item_ids.to_pylist()
-
-
-def test_repeated_target_share_by_hand():
-    items = np.array([1, 2, 1, 3, 4, 5, 6, 6, 5], dtype=np.int32)
-    offsets = np.array([0, 3, 6, 9])
-    phases = LeaveOneOut(LeaveOneOut.Config()).segments(offsets)
-    assert repeated_target_share(items, phases.test) == pytest.approx(1 / 3)  # only user 0's 1
-    assert repeated_target_share(items, phases.validation) == pytest.approx(1 / 3)  # user 2's 6
-    several = np.array([[0, 0, 1, 3], [2, 6, 6, 8]])  # targets 2, 1 after 1; 6, 6 after nothing
-    assert repeated_target_share(items, several) == pytest.approx(1 / 4)
+        assert left == sorted(unique, key=lambda r: (r[0], r[2]))

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+import yaml
 
 from recsys_lab.config import UserError
 from recsys_lab.data.manifest import fingerprint
 from recsys_lab.data.prepared import PreparedDataset
 
-from .conftest import LOG, Given
+from .conftest import LOG, ROOT, Given
 
 
 def test_arrays_equal_the_hand_made_ones(table, run):
@@ -53,22 +54,20 @@ def test_manifest_says_everything(table, run):
     data = run(table(LOG))
     stored = json.loads((data.path / "manifest.json").read_text())
     assert stored == data.manifest
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["source"]["reader"] == "Table"
     assert "path" not in stored["source"]["config"]
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
     assert stored["tie_rule"] == "file order"
-    assert stored["settings"]["filter"] == {
-        "drop_duplicates": True,
-        "min_user_count": 0,
-        "min_item_count": 0,
-    }
+    options = yaml.safe_load((ROOT / "configs/filter/default.yaml").read_text())
+    assert {**stored["settings"]["filter"], "_target_": options["_target_"]} == options
     assert data.protocol_fields() == {
         "data": stored["fingerprint"],
         "tie_rule": "file order",
         "filter": stored["settings"]["filter"],
-        "split": {"name": "leave_one_out", "validation": "second last", "test": "last"},
+        "split": stored["settings"]["split"],
     }
+    assert stored["settings"]["split"]["name"] == "leave_one_out"
     assert set(stored["files"]) == {p.name for p in data.path.iterdir()} - {"manifest.json"}
 
 
@@ -130,7 +129,8 @@ def test_failure_leaves_nothing_behind(table, run, tmp_path):
         run(table("user_id,item_id,timestamp\nu,a,1\n"))
 
     class Interrupted(Given):
-        def read_raw(self):
+        def read_raw(self, scratch):
+            (scratch / "half").touch()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -152,19 +152,24 @@ def test_old_remains_of_a_killed_process_are_swept(table, run):
 RACER = """
 import sys, time
 from pathlib import Path
-from recsys_lab.data import filters, pipeline, split, table
+from recsys_lab.data import filters, pipeline, table
+from recsys_lab.data.engines.polars import Polars
+from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 path, root = sys.argv[1:]
 options = dict.fromkeys(table.Table.Config.__dataclass_fields__)
 options |= dict(path=path, user_column="user_id", item_column="item_id", timestamp_unit="auto")
 class Slow(table.Table):
-    def read_raw(self):
+    def read_raw(self, scratch):
         Path(path + "." + str(__import__("os").getpid())).touch()
         while len(list(Path(path).parent.glob("log.csv.*"))) < 3:
             time.sleep(0.01)  # until all have found that nothing is prepared yet
-        return super().read_raw()
-core = filters.Filters(filters.Filters.Config(True, 0, 0))
-one = split.LeaveOneOut(split.LeaveOneOut.Config())
-data = pipeline.prepare(Slow(table.Table.Config(**options)), core, one, Path(root), "log")
+        return super().read_raw(scratch)
+all_events = filters.Filters(
+    filters.Filters.Config(None, None, None, None, True, False, 0, 0, 0, True)
+)
+one = LeaveOneOut(LeaveOneOut.Config("keep"))
+parts = pipeline.Preparation(all_events, one, Polars(Polars.Config()))
+data = pipeline.prepare(Slow(table.Table.Config(**options)), parts, Path(root), "log")
 print(data.path.name, data.items.tolist())
 """
 
@@ -250,7 +255,7 @@ def test_ml_1m_counts(shared, table, run):
     )
     assert (data.num_users, data.num_items, data.num_interactions) == (6040, 3416, 999_611)
     assert data.item_titles()[0] == "Toy Story (1995)"
-    assert data.manifest["repeated_target_share"] == {"validation": 0.0, "test": 0.0}
+    assert "repeated_targets" not in {leak["kind"] for leak in data.manifest["leaks"]}
     frame = pl.read_parquet(log)  # another way to the same targets
     last = frame.sort("user_id", "position").group_by("user_id", maintain_order=True).last()
     ids = np.array(data.item_ids())

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TIE_RULE = "file order"
 """Events of a user that share their time (and order, where there is one) keep the file's order."""
 
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Of the years that a calendar date can have, in seconds since the epoch."""
+
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
 
@@ -126,7 +129,12 @@ def _bad_rows(keys: Sequence[str]) -> list[Rule]:
         for name in ("user", "item")
     ]
     names = {"timestamp": "unparseable timestamp", "order": "unparseable order"}
-    return rules + [Rule("bad rows", names[key], nw.col(key).is_null()) for key in keys]
+    rules += [Rule("bad rows", names[key], nw.col(key).is_null()) for key in keys]
+    if "timestamp" in keys:
+        time = nw.col("timestamp")
+        beyond = (time < FIRST_SECOND) | (time > LAST_SECOND)
+        rules.append(Rule("bad rows", "timestamp outside the years 1 to 9999", beyond))
+    return rules
 
 
 def _first_failed(rules: Sequence[Rule]) -> nw.Expr:

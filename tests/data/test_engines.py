@@ -1,0 +1,156 @@
+"""The three engines: same bytes, same counts, same errors."""
+
+from __future__ import annotations
+
+import hashlib
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys_lab.config import UserError
+from recsys_lab.data.raw import Features, ParquetLog
+
+from .conftest import LOG, Given
+
+ENGINES = ("polars", "duckdb", "spark")
+
+
+def shop(rows: int, *, text_ids: bool) -> pl.DataFrame:
+    """Ties, duplicates, missing and odd ids, missing times; not in order."""
+    rng = np.random.default_rng(7)
+    frame = pl.DataFrame(
+        {
+            "user_id": rng.integers(0, rows // 20, rows),
+            "item_id": rng.zipf(1.3, rows) % 200,
+            "timestamp": rng.integers(1_600_000_000, 1_600_000_500, rows),
+            "order": rng.integers(0, 3, rows),
+            "rating": rng.integers(1, 6, rows).astype(float),
+            "event_type": rng.choice(["view", "cart", "buy"], rows),
+        }
+    )
+    none = pl.when(pl.int_range(pl.len()) % 37 == 0)
+    frame = frame.with_columns(none.then(None).otherwise(pl.col("timestamp")).alias("timestamp"))
+    frame = pl.concat([frame, frame.head(rows // 10)])
+    if not text_ids:
+        return frame.with_columns(
+            pl.when(pl.col("user_id") == 3).then(None).otherwise(pl.col("user_id")).alias("user_id")
+        )
+    odd = {0: "", 1: " \t", 2: "\u00a0", 3: "Zoë 'quoted'", 4: "zoë", 5: "é", 6: "𝄞", 7: "007"}
+    return frame.with_columns(
+        pl.col(name).replace_strict(odd, default=pl.format("u{}", name)).alias(name)
+        for name in ("user_id", "item_id")
+    )
+
+
+def digest(folder):
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name not in ("manifest.json", "card.html")
+    }
+
+
+@pytest.mark.parametrize("text_ids", [False, True])
+def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
+    frame = shop(3000, text_ids=text_ids)
+    features = Features(events={"rating": "numeric", "event_type": "categorical"})
+    options = {
+        "min_rating": 2.0,
+        "start": "2020-09-13T12:27",
+        "min_user_count": 4,
+        "min_item_count": 2,
+        "max_history": 30,
+        "drop_consecutive_repeats": True,
+    }
+    found = {}
+    for engine in ENGINES:
+        reader = Given(interactions=frame, features=features)
+        found[engine] = run(reader, root=tmp_path / engine, engine=engine, **options)
+    first = found["polars"]
+    assert 500 < first.num_interactions < 2500
+    assert first.manifest["engine"] == "polars"
+    for data in found.values():
+        assert data.fingerprint == first.fingerprint
+        assert data.manifest["counts"] == first.manifest["counts"]
+        assert digest(data.path) == digest(first.path)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parquet_files_are_scanned_in_their_order(run, tmp_path, engine):
+    # All at one time: nothing but the order of files and rows says which item was last.
+    folder = tmp_path / "a b=1"
+    folder.mkdir()
+    files = []
+    for number, items in enumerate((["c", "a"], ["d"], ["b", "a"])):
+        files.append(str(folder / f"part {9 - number}.parquet"))
+        rows = {"who": [1] * len(items), "what": items, "ms": [5000] * len(items)}
+        pl.concat([pl.DataFrame(rows), pl.DataFrame({**rows, "who": [2] * len(items)})]).write_parquet(
+            files[-1], row_group_size=1
+        )  # fmt: skip
+    log = ParquetLog(
+        tuple(files),
+        {
+            "user_id": nw.col("who"),
+            "item_id": nw.col("what"),
+            "timestamp": nw.col("ms") // 1000,
+        },
+    )
+
+    class InFiles(Given):
+        def source_key(self):
+            return {}
+
+    data = run(InFiles(interactions=log), engine=engine, drop_duplicates=False)
+    ids = data.item_ids()
+    assert [ids[i] for i in data.items] == ["c", "a", "d", "b", "a"] * 2
+    assert data.timestamps.tolist() == [5] * 10
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ids_of_other_kinds_are_refused(run, engine):
+    frame = pl.DataFrame({"user_id": [1.5, 2.5], "item_id": [1, 2]})
+    with pytest.raises(UserError, match="user_id: is double; allowed are integers and strings"):
+        run(Given(interactions=frame), engine=engine)
+
+
+def test_duckdb_names_its_limits(make):
+    from recsys_lab.data.engines.duckdb import DuckDB
+
+    with pytest.raises(UserError, match="engine.memory_limit=lots: is no amount of memory"):
+        make(DuckDB, "engine", "duckdb", memory_limit="lots")
+
+
+def test_duckdb_out_of_memory_is_told(run, table, make, monkeypatch, tmp_path):
+    import duckdb
+
+    from recsys_lab.data.engines import duckdb as module
+
+    def full(*_):
+        raise duckdb.OutOfMemoryException("Out of Memory Error: no more\nat line 1")
+
+    monkeypatch.setattr(module.DuckDBSession, "keep", full)
+    with pytest.raises(UserError, match=r"Out of Memory Error: no more. Raise engine.memory_limit"):
+        run(table(LOG), engine="duckdb")
+    assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_spark_without_a_master_it_can_reach(run, table, make, monkeypatch):
+    from recsys_lab.data.engines.spark import Spark
+
+    class Refusing:
+        def appName(self, _):
+            return self
+
+        master = appName
+
+        def config(self, *_):
+            return self
+
+        def getOrCreate(self):
+            raise RuntimeError("Java gateway process exited\nmore")
+
+    engine = make(Spark, "engine", "spark", master="spark://nowhere:7077")
+    with pytest.raises(UserError, match=r"spark://nowhere:7077 could not be started \(Java gate"):
+        engine._start(Refusing())
