@@ -109,7 +109,15 @@ def lab_duckdb(log: str, folder: str) -> dict[str, object]:
 def measure(kind: str, log: Path) -> dict[str, object]:
     """Run one kind in a process of its own."""
     with tempfile.TemporaryDirectory(dir=log.parent) as folder:
-        command = [sys.executable, "-c", MEASURE, str(Path(__file__).parent), kind, str(log), folder]
+        command = [
+            sys.executable,
+            "-c",
+            MEASURE,
+            str(Path(__file__).parent),
+            kind,
+            str(log),
+            folder,
+        ]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result: dict[str, object] = json.loads(output.splitlines()[-1])
     return result
@@ -131,9 +139,11 @@ def main() -> None:
             began = time.perf_counter()
             write_log(log, rows)
             console.print(f"{rows:,} rows written in {time.perf_counter() - began:.0f} s")
-            kinds = ["plain", "lab_polars", "lab_duckdb"] if rows <= IN_MEMORY_ROWS else ["lab_duckdb"]
+            kinds = (
+                ["plain", "lab_polars", "lab_duckdb"] if rows <= IN_MEMORY_ROWS else ["lab_duckdb"]
+            )
             base = None
-            for kind in kinds:
+            for kind in [*in_memory, "lab_duckdb"]:
                 got = measure(kind, log)
                 seconds = float(got["seconds"])
                 base = seconds if kind == "plain" else base

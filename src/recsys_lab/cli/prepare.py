@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from recsys_lab.cli.windows import window_configs
 from recsys_lab.config import build
 from recsys_lab.data.leaks import Leak, check_kinds, fatal
 from recsys_lab.data.pipeline import Preparation, prepare
@@ -22,9 +23,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     """Prepare (or reuse) and print what was counted."""
     del output_dir
     console = Console()
-    data = prepare_from(cfg)
-    console.print(counts_table(data))
-    console.print(f"prepared dataset: {data.path}\nfingerprint: {data.fingerprint}", soft_wrap=True)
+    for config in window_configs(cfg):
+        data = prepare_from(config)
+        console.print(counts_table(data))
+        console.print(f"prepared dataset: {data.path}", soft_wrap=True)
+        console.print(f"fingerprint: {data.fingerprint}", soft_wrap=True)
 
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:

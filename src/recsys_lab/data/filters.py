@@ -107,9 +107,7 @@ class Filters:
             rating = nw.col("rating")
             found += [
                 Rule("rating", "missing rating", rating.is_null() | rating.is_nan()),
-                Rule(
-                    "rating", f"rating below {config.min_rating:g}", rating < config.min_rating
-                ),
+                Rule("rating", f"rating below {config.min_rating:g}", rating < config.min_rating),
             ]
         for option, limit, word in (("start", self._start, "before"), ("end", self._end, "from")):
             if limit is None:

@@ -169,9 +169,7 @@ def _unique(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
 
 
-def _write(
-    folder: Path, scratch: Path, raw: RawData, parts: Preparation
-) -> dict[str, Any]:
+def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dict[str, Any]:
     """Write all files but the manifest and return what the manifest says of them."""
     tally = Tally()
     with parts.engine.open(scratch) as session:
@@ -193,7 +191,7 @@ def _write(
     if raw.truth_path is not None:
         shutil.copyfile(raw.truth_path, folder / "truth.npz")
 
-    content = [arrays.items, arrays.offsets]
+    content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
     if arrays.timestamps is not None:
         content.append(arrays.timestamps)
     leaks = check_leaks(log, phases, held_out_phases=parts.split.held_out_phases)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -11,6 +11,9 @@ from recsys_lab.config import UserError
 from recsys_lab.data.files import file_key, require_file, require_option
 from recsys_lab.data.ids import numbers_if_alike
 from recsys_lab.data.raw import RawData
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Sequences:
@@ -40,6 +43,7 @@ class Sequences:
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the file."""
+        del scratch
         path = require_option(self.config.path, "data.path", "data.path=Beauty.txt")
         file = require_file(path, "data.path")
         try:

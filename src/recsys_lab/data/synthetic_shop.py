@@ -110,6 +110,7 @@ class SyntheticShop:
             strictly ascending for each user; items with ``title``, ``category`` and ``price``;
             and a file with the process, which lives as long as this reader.
         """
+        del scratch
         process = make_process(self.config, _rng(self.config, "process"))
         interactions = _simulate(process, self.config)
         described = describe_items(process.categories, _rng(self.config, "titles"))

@@ -88,11 +88,7 @@ class DuckDBSession:
 
     def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
         """The log; rows are numbered by file and place in it."""
-        files: tuple[str, ...]
-        if isinstance(log, ParquetLog):
-            files = log.files
-        else:
-            files = (stage(log, str(self._scratch)),)
+        files = self._files(log)
         numbers = pa.table({"_file": files, "_number": range(len(files))})
         relation = self._connection.sql(
             f"SELECT * EXCLUDE (filename, file_row_number), filename AS _file, "
@@ -121,11 +117,17 @@ class DuckDBSession:
         """The result as it comes."""
         yield from frame.to_native().to_arrow_reader(ROWS_A_BATCH)
 
+    def _files(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> tuple[str, ...]:
+        if isinstance(log, ParquetLog):
+            return log.files
+        return (stage(log, str(self._scratch)),)
+
     def _create(self, relation: Any) -> Frame:
         self._tables += 1
         name = f"kept_{self._tables}"
         relation.create(name)
-        return nw.from_native(self._connection.table(name))
+        created: Frame = nw.from_native(self._connection.table(name))
+        return created
 
 
 def _quoted(text: str) -> str:

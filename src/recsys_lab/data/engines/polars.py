@@ -64,7 +64,8 @@ class PolarsSession:
 
     def keep(self, frame: Frame) -> Frame:
         """Collect it."""
-        return nw.from_native(frame.to_native().collect().lazy())
+        collected: pl.DataFrame = frame.to_native().collect()
+        return nw.from_native(collected.lazy())
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
         """Slices of the collected frame."""

@@ -128,13 +128,15 @@ class SparkSession:
 
     def table(self, table: pa.Table) -> Frame:
         """Sent to the workers."""
-        return nw.from_native(self._session.createDataFrame(table))
+        sent: Frame = nw.from_native(self._session.createDataFrame(table))
+        return sent
 
     def keep(self, frame: Frame) -> Frame:
         """Kept on the workers' disks."""
         from pyspark import StorageLevel
 
-        return nw.from_native(frame.to_native().persist(StorageLevel.DISK_ONLY))
+        kept: Frame = nw.from_native(frame.to_native().persist(StorageLevel.DISK_ONLY))
+        return kept
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
         """Written by the workers, part by part, and read here in the parts' order."""

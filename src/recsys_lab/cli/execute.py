@@ -1,0 +1,165 @@
+"""One run: prepare, train or fit, rank, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_lab.cli.assemble import Parts, assemble
+from recsys_lab.config import UserError, build
+from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.runs.record import RunRecord, finish_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from omegaconf import DictConfig
+    from pytorch_lightning.loggers import Logger
+    from rich.console import Console
+
+_log = logging.getLogger(__name__)
+
+
+def execute(cfg: DictConfig, record: RunRecord, console: Console) -> None:
+    """Do everything that is still to do of a run.
+
+    Args:
+        cfg: the whole config.
+        record: of this run; says how far it came.
+        console: for people.
+
+    Raises:
+        UserError: also when the data are no longer those that the run began with.
+    """
+    spent = _stopwatch(record.values["compute"]["seconds"])
+    parts = assemble(cfg)
+    earlier = (record.values.get("data") or {}).get("fingerprint")
+    if earlier not in (None, parts.data.fingerprint):
+        msg = (
+            f"{record.folder}: the data have changed since the run began (fingerprint {earlier}, "
+            f"now {parts.data.fingerprint}); bring the original data back, or start a new run"
+        )
+        raise UserError(msg)
+    record.update(
+        status="running",
+        data={
+            "name": parts.data.manifest["name"],
+            "path": str(parts.data.path.resolve()),
+            "fingerprint": parts.data.fingerprint,
+            "num_users": parts.data.num_users,
+            "num_items": parts.data.num_items,
+            "num_interactions": parts.data.num_interactions,
+        },
+        protocol=parts.protocol_record(),
+        split=parts.data.manifest["split"],
+    )
+    _warn_of_repeats(parts, console)
+    tracker = build(cfg.tracking)
+    tracker_id = tracker.start(_tracker_run(cfg, record), record.folder)
+    known_id = tracker_id or (record.values.get("tracker") or {}).get("id")
+    record.update(tracker={"kind": cfg.tracking._target_.rpartition(".")[2], "id": known_id})
+    failed = True
+    try:
+        if parts.is_fitted:
+            _fit(parts, record)
+        else:
+            _train(cfg, parts, record, tracker.logger(), console, spent)
+        _test(parts, record)
+        record.note_compute(spent())
+        failed = False
+    finally:
+        tracker.finish(_summary(record), failed=failed)
+    record.update(status="finished", **finish_time())
+
+
+def _stopwatch(before: float) -> Callable[[], float]:
+    """Seconds spent on the run: those of earlier processes and of this one."""
+    started = time.monotonic()
+    return lambda: before + time.monotonic() - started
+
+
+def _train(
+    cfg: DictConfig, parts: Parts, record: RunRecord, logger: Logger | None, console: Console,
+    spent: Callable[[], float],
+) -> None:  # fmt: skip
+    from recsys_lab.training.fit import fit  # Lightning: not needed for a fitted model
+
+    training = TrainingBatches(
+        parts.data,
+        batch_size=parts.recipe.config.batch_size,
+        window=parts.model.window + 1,  # one more than is read: the first target
+        seed=cfg.seed,
+    )
+    if not len(training):
+        msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
+        raise UserError(msg)
+    keeper = fit(
+        parts.model, build(cfg.loss), parts.recipe, parts.protocol, training,
+        parts.batches("validation"), record.folder / "checkpoints",
+        logger=logger, console=console,
+        on_epoch=lambda history: record.note_compute(spent(), epochs=history),
+    )  # fmt: skip
+    parts.model.to(parts.device)
+    best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
+    last = keeper.history[-1]["epoch"]
+    record.update(
+        epochs=keeper.history,
+        best={"epoch": keeper.best_epoch, "still_improving": keeper.best_epoch == last},
+        validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
+        parameters=sum(p.numel() for p in parts.model.parameters()),
+    )
+    if keeper.best_epoch == last:
+        _log.warning("the best epoch was the last one: the model was still improving")
+
+
+def _fit(parts: Parts, record: RunRecord) -> None:
+    parts.model.fit(parts.data)
+    with (record.folder / "model.npz").open("wb") as handle:
+        np.savez(handle, **parts.model.arrays())
+    record.update(validation=parts.evaluate("validation").compute())
+
+
+def _test(parts: Parts, record: RunRecord) -> None:
+    """Open the test split, once, after the model is chosen."""
+    results = parts.evaluate("test")
+    temporary = record.folder / ".test_users.parquet"
+    results.per_user().write_parquet(temporary)
+    temporary.replace(record.folder / "test_users.parquet")
+    record.update(test=results.compute())
+
+
+def _tracker_run(cfg: DictConfig, record: RunRecord) -> dict[str, Any]:
+    earlier = record.values.get("tracker") or {}
+    fingerprint = record.values["data"]["fingerprint"]
+    return {
+        "id": earlier.get("id"),
+        "name": record.values["name"],
+        "group": cfg.group,
+        "tags": list(cfg.tags),
+        "job_type": "train",
+        "config": {**record.values["config"], "data_fingerprint": fingerprint},
+    }
+
+
+def _summary(record: RunRecord) -> Mapping[str, float]:
+    values = record.values
+    found = {f"best/{k}": v for k, v in (values.get("validation") or {}).items()}
+    found |= {f"val/{k}": v for k, v in (values.get("validation") or {}).items()}
+    found |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
+    if values.get("best"):
+        found["best/epoch"] = values["best"]["epoch"]
+    return found
+
+
+def _warn_of_repeats(parts: Parts, console: Console) -> None:
+    leaks = {(leak["kind"], leak["phase"]): leak for leak in parts.data.manifest["leaks"]}
+    share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
+    if parts.protocol.config.exclude_seen and share > 0.01:
+        console.print(
+            f"note: {share:.1%} of the test targets stand in their user's history already; with "
+            "evaluation.exclude_seen=true no model can hit these",
+            highlight=False,
+        )
