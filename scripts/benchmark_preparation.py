@@ -139,9 +139,7 @@ def main() -> None:
             began = time.perf_counter()
             write_log(log, rows)
             console.print(f"{rows:,} rows written in {time.perf_counter() - began:.0f} s")
-            kinds = (
-                ["plain", "lab_polars", "lab_duckdb"] if rows <= IN_MEMORY_ROWS else ["lab_duckdb"]
-            )
+            in_memory = ["plain", "lab_polars"] if rows <= IN_MEMORY_ROWS else []
             base = None
             for kind in [*in_memory, "lab_duckdb"]:
                 got = measure(kind, log)

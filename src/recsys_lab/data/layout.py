@@ -93,7 +93,8 @@ def write_interactions(arrays: Arrays, trim: Trim, file: Path) -> None:
     with pq.ParquetWriter(file, pa.schema(fields)) as writer:
         for first, last in _user_parts(arrays.offsets, trim.part):
             start, end = arrays.offsets[first], arrays.offsets[last]
-            columns: list[NDArray[Any]] = [np.repeat(users[first:last], lengths[first:last]), arrays.items[start:end]]
+            columns: list[NDArray[Any]] = [np.repeat(users[first:last], lengths[first:last])]
+            columns.append(arrays.items[start:end])
             if arrays.timestamps is not None:
                 columns.append(arrays.timestamps[start:end])
             writer.write_table(pa.table(columns, schema=pa.schema(fields)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean
-from recsys_lab.data.splits.finish import dropped_targets, target_places
+from recsys_lab.data.splits.finish import target_places
 from recsys_lab.data.splits.places import (
     count_items,
     first_from,
@@ -121,7 +121,7 @@ def check_leaks(
             np.concatenate([test[:, 2], validation[:, 3]]),
         ),
     }
-    dropped = dropped_targets(segments)
+    dropped = segments.dropped_targets
     found = []
     for phase, rows in (("validation", validation), ("test", test)):
         counts, total = _count_targets(log, rows, dropped, training, hidden[phase])
@@ -134,30 +134,6 @@ def check_leaks(
             elif counts.get(kind):
                 found.append(_leak(kind, phase, counts[kind], total, top_k=top_k))
     return found
-
-
-def repeated_target_share(
-    items_T: NDArray[np.int32],
-    segments: NDArray[np.int64],
-    dropped: NDArray[np.int64] | None = None,
-) -> float:
-    """Share of targets that are already in the history.
-
-    Such targets can never be hit when seen items are filtered.
-
-    Args:
-        items_T: item of every event.
-        segments: (user, history start, history end, target end), (n, 4).
-        dropped: places that are no targets, ascending; None for none.
-    """
-    none = np.empty(0, dtype=np.int64)
-    number, total = 0, 0
-    for part in row_chunks(segments[:, 3] - segments[:, 1]):
-        rows = segments[part]
-        places, of_row = target_places(rows, none if dropped is None else dropped)
-        number += int(repeated(items_T, rows, places, of_row).sum())
-        total += len(places)
-    return number / total if total else 0.0
 
 
 def check_kinds(kinds: Sequence[str]) -> None:

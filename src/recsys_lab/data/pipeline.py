@@ -30,7 +30,6 @@ from recsys_lab.data.manifest import (
 )
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
-from recsys_lab.data.splits.finish import dropped_targets
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
 
@@ -184,7 +183,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
     for label, array in rows.items():
         np.save(folder / f"{label}.npy", array)
-    np.save(folder / "dropped_targets.npy", dropped_targets(phases))
+    np.save(folder / "dropped_targets.npy", phases.dropped_targets)
     write_interactions(arrays, trim, folder / "interactions.parquet")
     describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
     describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")

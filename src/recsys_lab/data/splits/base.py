@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -41,12 +42,15 @@ class Segments:
             events ``history end .. target end``.
         test: likewise.
         counts: what people must know of the split, by name, e.g. targets dropped as cold.
+        dropped_targets: places of both phases that are no targets although they lie among them,
+            int64, ascending. Nothing else changes for them: a test history may hold one.
     """
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     counts: Mapping[str, int] = field(default_factory=dict)
+    dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 class Split(Protocol):

@@ -5,7 +5,7 @@ Shapes: U users, T events laid end to end by user, V items, n rows of one phase,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,25 +21,6 @@ if TYPE_CHECKING:
 
 Cold = Literal["keep", "drop", "report"]
 """``keep`` them and say nothing; ``drop`` them and count; keep and ``report`` their count."""
-
-
-@dataclass(frozen=True)
-class GappedSegments(Segments):
-    """Segments of which some places are no targets although they lie among the targets.
-
-    Attributes:
-        dropped_targets: such places of both phases, int64, ascending. Nothing else changes for
-            them: a test history may still hold one that validation does not look for.
-    """
-
-    dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-
-def dropped_targets(segments: Segments) -> NDArray[np.int64]:
-    """The places that are no targets, ascending; mostly none."""
-    if isinstance(segments, GappedSegments):
-        return segments.dropped_targets
-    return np.empty(0, dtype=np.int64)
 
 
 def target_places(
@@ -117,11 +98,7 @@ def finish(
     found[result.test[:, 0]] = True
     counts["users_without_targets"] = int((known & ~found).sum())
     dropped = np.sort(np.concatenate(gaps))
-    if len(dropped):
-        return GappedSegments(
-            result.train, result.validation, result.test, counts, dropped_targets=dropped
-        )
-    return replace(result, counts=counts)
+    return replace(result, counts=counts, dropped_targets=dropped)
 
 
 def _unused(log: FlatLog, *phases: NDArray[np.int64]) -> int:

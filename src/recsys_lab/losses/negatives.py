@@ -1,0 +1,136 @@
+"""Negative items: how they are drawn, and their scores.
+
+Shapes: N supervised positions, K negatives, D width, V items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Sampling = Literal["uniform", "popularity", "in_batch", "mixed"]
+"""``uniform`` over the catalogue; by training ``popularity`` to a power; the targets of other
+positions (``in_batch``); ``mixed``: half uniform, half in the batch (Yang et al., 2020,
+https://doi.org/10.1145/3366424.3386195)."""
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Negatives drawn for the positions of a step, with replacement.
+
+    Attributes:
+        items: item indices, int64: (K,) shared by all positions, or (N, K).
+        log_expected: log of the expected number of times that each is drawn, like ``items``.
+    """
+
+    items: Tensor
+    log_expected: Tensor
+
+
+class NegativeSampler:
+    """Draws negatives; a position's own target may be among them and is masked by `scores`.
+
+    Args:
+        sampling: the distribution.
+        number: K.
+        shared: one set for all positions of a step, or one set for each.
+        alpha: the power of popularity.
+    """
+
+    def __init__(self, sampling: Sampling, number: int, *, shared: bool, alpha: float) -> None:
+        self._sampling = sampling
+        self._number = number
+        self._shared = shared
+        self._alpha = alpha
+        self._weights: Tensor | None = None
+
+    def read_counts(self, counts_V: Tensor) -> None:
+        """Take over how often each item occurs in training, (V,).
+
+        Items that never occur count as half an event, so that each can be drawn.
+        """
+        self._weights = counts_V.double().clamp(min=0.5)
+        self._cumulative: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
+        """Negatives for these positions; the random numbers are torch's own."""
+        count = targets_N.shape[0]
+        shape = (self._number,) if self._shared else (count, self._number)
+        if self._sampling == "uniform":
+            items = torch.randint(num_items, shape, device=targets_N.device)
+            return Negatives(items, self._expected(items, num_items, uniform=1.0))
+        if self._sampling == "popularity":
+            return self._popular(shape, num_items, targets_N.device)
+        items = targets_N[torch.randint(count, shape, device=targets_N.device)]
+        if self._sampling == "in_batch":
+            return Negatives(items, self._expected(items, num_items, uniform=0.0))
+        half = torch.randint(num_items, shape, device=items.device)
+        is_uniform = torch.arange(self._number, device=items.device) % 2 == 0
+        items = torch.where(is_uniform, half, items)
+        return Negatives(items, self._expected(items, num_items, uniform=0.5))
+
+    def _popular(self, shape: tuple[int, ...], num_items: int, device: torch.device) -> Negatives:
+        weights_V, cumulative_V = self._by_popularity(num_items, device, self._alpha)
+        draws = torch.rand(shape, dtype=torch.float64, device=device)
+        items = torch.searchsorted(cumulative_V, draws, right=True).clamp(max=num_items - 1)
+        return Negatives(items, (weights_V[items] * self._number).log().float())
+
+    def _expected(self, items: Tensor, num_items: int, *, uniform: float) -> Tensor:
+        """Of draws of which a share is uniform and the rest follows the training events."""
+        chance = torch.full(items.shape, uniform / num_items, device=items.device)
+        if uniform < 1:
+            weights_V, _ = self._by_popularity(num_items, items.device, 1.0)
+            chance = chance + (1 - uniform) * weights_V[items].float()
+        return (chance * self._number).log()
+
+    def _by_popularity(
+        self, num_items: int, device: torch.device, alpha: float
+    ) -> tuple[Tensor, Tensor]:
+        """Probability of every item, and their sums, both (V,) in double precision."""
+        if self._weights is None or self._weights.shape[0] != num_items:
+            msg = (
+                f"negatives drawn by {self._sampling} need the training counts of all "
+                f"{num_items} items: call read_counts first"
+            )
+            raise ValueError(msg)
+        if device not in self._cumulative:
+            weights = self._weights.to(device) ** alpha
+            weights = weights / weights.sum()
+            self._cumulative[device] = weights, weights.cumsum(0)
+        return self._cumulative[device]
+
+
+def positive_scores(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor, *,
+                    cosine: bool, sparse: bool = False) -> Tensor:  # fmt: skip
+    """Score of each position's target, (N,)."""
+    rows_ND = _rows(targets_N, table_VD, cosine=cosine, sparse=sparse)
+    return (_unit(states_ND, cosine=cosine) * rows_ND).sum(dim=-1)
+
+
+def negative_scores(states_ND: Tensor, negatives: Negatives, targets_N: Tensor, table_VD: Tensor,
+                    *, cosine: bool, sparse: bool = False) -> Tensor:  # fmt: skip
+    """Scores of the negatives, (N, K); ``-inf`` where a negative is the position's target."""
+    rows = _rows(negatives.items, table_VD, cosine=cosine, sparse=sparse)
+    states_ND = _unit(states_ND, cosine=cosine)
+    if rows.dim() == 2:
+        scores_NK = states_ND @ rows.T
+        hit_NK = targets_N.unsqueeze(1) == negatives.items
+    else:
+        scores_NK = torch.einsum("nd,nkd->nk", states_ND, rows)
+        hit_NK = targets_N.unsqueeze(1) == negatives.items
+    return scores_NK.masked_fill(hit_NK, -torch.inf)
+
+
+def _rows(items: Tensor, table_VD: Tensor, *, cosine: bool, sparse: bool) -> Tensor:
+    # Looked up as an embedding: its gradient may then stay as sparse as the sample.
+    return _unit(F.embedding(items, table_VD, sparse=sparse), cosine=cosine)
+
+
+def _unit(vectors: Tensor, *, cosine: bool) -> Tensor:
+    return F.normalize(vectors, dim=-1) if cosine else vectors

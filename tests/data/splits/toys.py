@@ -1,0 +1,74 @@
+"""Small logs and splits; what a split gives, in words that a person can check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from hypothesis import strategies as st
+
+from recsys_lab.data.splits.base import FlatLog, Segments
+from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.global_temporal import GlobalTemporal
+from recsys_lab.data.splits.last_n import LastN
+from recsys_lab.data.splits.leave_one_out import LeaveOneOut
+from recsys_lab.data.splits.rolling import Rolling
+from recsys_lab.data.splits.unseen_users import UnseenUsers
+from recsys_lab.data.splits.user_ratio import UserRatio
+
+CONFIGS = Path(__file__).parents[3] / "configs" / "split"
+DAY = 86_400
+KINDS = {
+    "leave_one_out": LeaveOneOut,
+    "last_n": LastN,
+    "user_ratio": UserRatio,
+    "global_temporal": GlobalTemporal,
+    "rolling": Rolling,
+    "unseen_users": UnseenUsers,
+}
+
+
+def make(name: str, **overrides: Any) -> Any:
+    """The split as its shipped YAML describes it, with overrides."""
+    kind = KINDS[name]
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert values.pop("_target_") == f"{kind.__module__}.{kind.__name__}"
+    assert overrides.keys() <= values.keys()
+    return kind(kind.Config(**{**values, **overrides}))
+
+
+def log_of(*users: list[tuple[int, int]] | list[int]) -> FlatLog:
+    """A log of users, each a list of (item, time) or of items without times."""
+    lengths = [len(user) for user in users]
+    events = [event for user in users for event in user]
+    timed = all(isinstance(event, tuple) for event in events)
+    items = [event[0] if isinstance(event, tuple) else event for event in events]
+    times = np.array([event[1] for event in events], dtype=np.int64) if timed else None
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return FlatLog(np.array(items, dtype=np.int32), offsets, times, 1 + max(items, default=0))
+
+
+def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
+    """train: user -> items; validation and test: user -> (history items, target items)."""
+    items, gaps = log.items.tolist(), segments.dropped_targets
+    found: dict[str, Any] = {"train": {u: items[a:b] for u, a, b in segments.train.tolist()}}
+    for phase in ("validation", "test"):
+        rows = getattr(segments, phase)
+        places, of_row = target_places(rows, gaps)
+        found[phase] = {
+            user: (items[start:end], [items[p] for p in places[of_row == row].tolist()])
+            for row, (user, start, end, _) in enumerate(rows.tolist())
+        }
+    return found
+
+
+@st.composite
+def logs(draw: Any) -> FlatLog:
+    """Up to 8 users with up to 12 events each, over 40 days, with ties; times do not decrease."""
+    users = []
+    for _ in range(draw(st.integers(2, 8))):
+        days = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12))
+        users.append([(draw(st.integers(0, 6)), day * DAY) for day in sorted(days)])
+    return log_of(*users)
