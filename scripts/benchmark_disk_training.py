@@ -55,7 +55,8 @@ def config(log: Path) -> DictConfig:
 
 def resident() -> dict[str, int]:
     """Bytes of this process in memory: all, and of mapped files; and the peak of all."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    lines = Path("/proc/self/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
     names = {"all": "VmRSS", "files": "RssFile", "peak": "VmHWM"}
     return {name: int(fields[field].split()[0]) << 10 for name, field in names.items()}
 

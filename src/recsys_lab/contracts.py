@@ -198,6 +198,15 @@ class FittedModel(Recommender, Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsCounts(Protocol):
+    """A loss that must know how often each item occurs in training."""
+
+    def read_counts(self, counts_V: Tensor) -> None:
+        """Take them over before the first step, int64 (V,)."""
+        ...
+
+
 class Loss(Protocol):
     """Tensors in, scalar out."""
 

@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from recsys_lab.cli.assemble import Parts, assemble
 from recsys_lab.config import UserError, build
+from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.runs.record import RunRecord, finish_time
 
@@ -96,8 +98,11 @@ def _train(
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
+    loss = build(cfg.loss)
+    if isinstance(loss, ReadsCounts):
+        loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
     keeper = fit(
-        parts.model, build(cfg.loss), parts.recipe, parts.protocol, training,
+        parts.model, loss, parts.recipe, parts.protocol, training,
         parts.batches("validation"), record.folder / "checkpoints",
         logger=logger, console=console,
         on_epoch=lambda history: record.note_compute(spent(), epochs=history),

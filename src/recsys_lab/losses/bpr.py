@@ -1,0 +1,58 @@
+"""Bayesian personalised ranking: the target above sampled negatives.
+
+Shapes: N supervised positions, K negatives, D width, V items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt
+from torch.nn import functional as F
+
+from recsys_lab.losses.sampled import SampledLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class BPRLoss(SampledLoss):
+    """``-mean_j log sigma(s+ - s_j)``, mean over the positions.
+
+    Rendle et al., 2009, https://arxiv.org/abs/1205.2618, without the regulariser, which is the
+    recipe's weight decay. A negative that is the position's own target counts as nothing.
+
+    Args:
+        config: the options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `BPRLoss`.
+
+        Attributes:
+            sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
+            num_negatives: negatives of a position.
+            shared_negatives: all positions of a step have the same ones: one matrix product.
+            alpha: power of the popularity, for ``sampling: popularity``.
+            cosine: scale states and item vectors to length one.
+            temperature: divides the scores.
+        """
+
+        sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
+        num_negatives: Annotated[int, Ge(1)]
+        shared_negatives: bool
+        alpha: Annotated[float, Ge(0)]
+        cosine: bool
+        temperature: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.config = config
+
+    def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
+        """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
+        positive_N, negative_NK, _ = self._scores(states_ND, targets_N, table_VD)
+        # -log sigma(s+ - s) is softplus(s - s+), and 0 for the masked s = -inf.
+        return F.softplus(negative_NK - positive_N.unsqueeze(1)).mean()

@@ -1,0 +1,64 @@
+"""Softmax cross-entropy over the target and a sample of the catalogue.
+
+Shapes: N supervised positions, K negatives, D width, V items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt
+
+from recsys_lab.losses.sampled import SampledLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SampledSoftmaxLoss(SampledLoss):
+    """``-log(exp(s+) / (exp(s+) + sum_j exp(s_j - log E_j)))``, mean over the positions.
+
+    E_j is the expected number of draws of negative j, so that the sum estimates the one over the
+    whole catalogue without bias (Bengio and Senecal, 2008, https://doi.org/10.1109/TNN.2007.912312;
+    the logQ correction); without ``log_q`` it is left out. A negative that is the position's own
+    target counts as nothing.
+
+    Args:
+        config: the options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `SampledSoftmaxLoss`.
+
+        Attributes:
+            sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
+            num_negatives: negatives of a position.
+            shared_negatives: all positions of a step have the same ones: one matrix product.
+            alpha: power of the popularity, for ``sampling: popularity``.
+            cosine: scale states and item vectors to length one.
+            temperature: divides the scores.
+            log_q: correct for how often each negative is drawn.
+        """
+
+        sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
+        num_negatives: Annotated[int, Ge(1)]
+        shared_negatives: bool
+        alpha: Annotated[float, Ge(0)]
+        cosine: bool
+        temperature: Annotated[float, Gt(0)]
+        log_q: bool
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.config = config
+
+    def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
+        """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
+        positive_N, negative_NK, log_expected = self._scores(states_ND, targets_N, table_VD)
+        if self.config.log_q:
+            negative_NK = negative_NK - log_expected
+        rest_N = torch.logsumexp(negative_NK, dim=1)
+        return torch.nn.functional.softplus(rest_N - positive_N).mean()
