@@ -185,6 +185,18 @@ def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):
     assert record("run")["status"] == "failed"
 
 
+def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
+    assert train("run_dir=out", "recipe.monitor=val/nothing") == 2
+    assert record("out")["status"] == "failed"
+    assert train("run_dir=out") == 0
+    assert record("out")["config"]["recipe"]["monitor"] == "val/ndcg@10"
+    assert train("run_dir=out") == 2  # a real run is not overwritten
+    assert "already holds a run" in capsys.readouterr().err
+    Path("taken").write_text("")
+    assert train("run_dir=taken") == 2
+    assert "run_dir: taken is a file" in capsys.readouterr().err
+
+
 def test_evaluate_refuses_other_data(capsys):
     assert train("run_dir=run", base=COUNTS) == 0
     prepared = Path(record("run")["data"]["path"])

@@ -85,6 +85,13 @@ def test_precision_on_a_cpu():
     assert recipe(precision="bf16-mixed").trainer_precision() == "bf16-mixed"
 
 
+def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert recipe(accelerator="auto").device() == recipe(accelerator="cpu").device() == "cpu"
+    with pytest.raises(UserError, match=r"recipe.accelerator=gpu: torch finds no CUDA device"):
+        recipe(accelerator="gpu").device()
+
+
 def test_clipping_under_mixed_precision_gives_up_the_fused_form():
     """Lightning refuses a fused optimizer there, with an error in the middle of the first step."""
     parameters = [torch.nn.Parameter(torch.zeros(1))]

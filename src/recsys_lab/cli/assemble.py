@@ -78,9 +78,9 @@ def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:
     data = data or prepare_from(cfg)
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
-    on_gpu = cfg.recipe.accelerator != "cpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu and isinstance(model, torch.nn.Module) else "cpu"
-    return Parts(data, model, build(cfg.evaluation), build(cfg.recipe), device)
+    recipe = build(cfg.recipe)
+    device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
+    return Parts(data, model, build(cfg.evaluation), recipe, device)
 
 
 def seed_everything(seed: int) -> None:

@@ -13,9 +13,7 @@ from omegaconf import DictConfig
 
 from recsys_lab.cli.preflight import Request
 from recsys_lab.config import UserError
-
-RECORD = "run.json"
-STORED_CONFIG = "config.yaml"
+from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
 
 def resumed(request: Request) -> Request:
@@ -66,7 +64,7 @@ def resumed(request: Request) -> Request:
     return replace(
         request,
         config_path=run_dir,
-        config_name=STORED_CONFIG.removesuffix(".yaml"),
+        config_name=CONFIG.removesuffix(".yaml"),
         config_dir=None,
         overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra],
     )
@@ -79,17 +77,29 @@ def refuse_occupied(cfg: DictConfig) -> None:
         UserError: ``run_dir`` holds a run and ``resume`` is null.
     """
     run_dir = Path(str(cfg.run_dir))
-    if cfg.resume is None and (run_dir / RECORD).exists():
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"run_dir: {run_dir} is a file; choose another run_dir.")
+    if cfg.resume is None and _holds_run(run_dir):
         raise UserError(
             f"run_dir: {run_dir} already holds a run. Add resume=auto to go on with it, "
             "or choose another run_dir."
         )
 
 
+def _holds_run(run_dir: Path) -> bool:
+    """Whether there is a run that got further than a wrong setting."""
+    if not (run_dir / RECORD).exists():
+        return False
+    try:
+        return not RunRecord.load(run_dir).is_stillborn
+    except UserError:  # damaged, but somebody's
+        return True
+
+
 def _require_run(run_dir: Path) -> None:
     if not run_dir.is_dir():
         raise UserError(f"resume: no run directory {run_dir}{_runs_near(run_dir)}")
-    for name in (RECORD, STORED_CONFIG):
+    for name in (RECORD, CONFIG):
         if not (run_dir / name).is_file():
             raise UserError(
                 f"resume: {run_dir} is not a run directory: it has no {name}{_runs_near(run_dir)}"

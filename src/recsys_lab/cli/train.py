@@ -113,7 +113,7 @@ def _identity(config: Any) -> dict[str, Any]:
 def _open(cfg: DictConfig, folder: Path) -> RunRecord:
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    if not (folder / RECORD).exists():
+    if not (folder / RECORD).exists() or RunRecord.load(folder).is_stillborn:
         # The record last: a folder with a record can be resumed, so it must hold the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
         return RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]

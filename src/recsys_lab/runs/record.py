@@ -106,6 +106,12 @@ class RunRecord:
         self.update(compute=compute, **changes)
 
     @property
+    def is_stillborn(self) -> bool:
+        """Whether the run failed before there was anything to keep, e.g. for a wrong setting."""
+        has_checkpoints = any((self.folder / "checkpoints").glob("*"))
+        return self.values["status"] == "failed" and not has_checkpoints
+
+    @property
     def done(self) -> bool:
         """Whether the run came to its end."""
         return bool(self.values["status"] == "finished")
@@ -115,7 +121,10 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text)
+        with temporary.open("w") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())  # a rename may reach the disk before the content does
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -108,7 +108,7 @@ def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]
     for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return pl.Trainer(
-        accelerator=config.accelerator,
+        accelerator="gpu" if recipe.device() == "cuda" else "cpu",
         devices=1,
         precision=recipe.trainer_precision(),
         max_epochs=config.max_epochs,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
+from recsys_lab.config import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -112,5 +114,21 @@ class Recipe:
 
         if self.config.precision != "auto":
             return self.config.precision
+        bf16 = self.device() == "cuda" and torch.cuda.is_bf16_supported()
+        return "bf16-mixed" if bf16 else "32"
+
+    def device(self) -> str:
+        """Where training and ranking happen, ``"cuda"`` or ``"cpu"``.
+
+        Raises:
+            UserError: a GPU is asked for and there is none.
+        """
+        import torch
+
+        if self.config.accelerator == "gpu" and not torch.cuda.is_available():
+            raise UserError(
+                "recipe.accelerator=gpu: torch finds no CUDA device here; use auto or cpu, or "
+                "install torch's CUDA build"
+            )
         on_gpu = self.config.accelerator != "cpu" and torch.cuda.is_available()
-        return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32"
+        return "cuda" if on_gpu else "cpu"
