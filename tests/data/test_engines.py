@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import warnings
+from pathlib import Path
 
 import narwhals as nw
 import numpy as np
@@ -12,9 +15,22 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, ParquetLog
 
-from .conftest import LOG, Given
+from .conftest import LOG, Given, engines
 
 ENGINES = ("polars", "duckdb", "spark")
+
+# Py4J leaves its sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_spark():
+    """The engine joins a session that runs; starting one for each test would take long."""
+    with engines("spark").open(Path()):
+        yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def shop(rows: int, *, text_ids: bool) -> pl.DataFrame:

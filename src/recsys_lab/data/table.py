@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -13,6 +13,9 @@ from recsys_lab.data.formats import TableFile
 from recsys_lab.data.ids import clean_ids
 from recsys_lab.data.raw import RawData
 from recsys_lab.data.times import parse_times
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Table:
@@ -71,8 +74,9 @@ class Table:
         files = self._files()
         return {option: file_key(table.file) for option, table in files.items()}
 
-    def read_raw(self) -> RawData:
+    def read_raw(self, scratch: Path) -> RawData:
         """Read the log and the tables beside it."""
+        del scratch
         files = self._files()
         config, log = self.config, files["path"]
         title = config.title_column if config.items_path is None else None
