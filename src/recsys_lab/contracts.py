@@ -167,10 +167,25 @@ class Truth(Protocol):
 
 
 class TrainingData(Protocol):
-    """What a model may know of a prepared dataset: the training part only."""
+    """A prepared dataset as a model learns from it: only places in ``segments("train")``.
+
+    The flat arrays hold the events of all phases; reading other places is a leak.
+
+    Attributes:
+        num_items: V.
+        num_users: U.
+        items: item of every event, int32, user after user, each in the order of its time.
+        timestamps: seconds since the epoch of every event, int64, or None.
+    """
 
     num_items: int
     num_users: int
+    items: NDArray[np.int32]
+    timestamps: NDArray[np.int64] | None
+
+    def segments(self, phase: str) -> NDArray[np.int64]:
+        """For ``"train"``: rows (user, start, end), places in the flat arrays, (n, 3)."""
+        ...
 
     def training_item_counts(self) -> NDArray[np.int64]:
         """Events of each item in the training part, (V,)."""

@@ -36,7 +36,7 @@ class TestHelp:
         assert shell("trian")[::2] == (
             2,
             "recsys-lab: no verb 'trian'; did you mean 'train'? "
-            "Verbs: prepare, train, evaluate, toy.\n",
+            "Verbs: prepare, train, evaluate, datasets, toy.\n",
         )
 
     def test_a_verbs_help_names_its_groups(self, shell):
@@ -86,7 +86,10 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("line", "expected"),
         [
-            ("recsys-lab ", ["prepare", "train", "evaluate", "toy", "--help", "--version"]),
+            (
+                "recsys-lab ",
+                ["prepare", "train", "evaluate", "datasets", "toy", "--help", "--version"],
+            ),
             ("recsys-lab to", ["toy"]),
             ("recsys-lab toy mod", ["model=", "model."]),
             ("recsys-lab toy model=", ["model=flat", "model=net"]),

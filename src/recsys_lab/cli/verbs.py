@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
@@ -44,6 +44,14 @@ class EvaluateConfig:
     """Top-level keys of ``evaluate``."""
 
     run: str
+
+
+@dataclass(frozen=True)
+class DatasetsConfig:
+    """Top-level keys of ``datasets``."""
+
+    name: str | None
+    format: Literal["table", "json"]
 
 
 @dataclass(frozen=True)
@@ -82,5 +90,11 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab evaluate RUN_DIR",
         EvaluateConfig,
         positional="run",
+    ),
+    "datasets": Verb(
+        "list the datasets that data= takes: size, licence, traps",
+        "recsys-lab datasets gowalla",
+        DatasetsConfig,
+        positional="name",
     ),
 }

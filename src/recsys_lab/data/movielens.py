@@ -1,93 +1,45 @@
-"""MovieLens 100k and 1M in their official form (Harper and Konstan, 2015)."""
+"""MovieLens 100k, 1M, 10M, 20M and 32M in their official form (Harper and Konstan, 2015)."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.download import download, read_members
-from recsys_lab.data.raw import RawData
+from recsys_lab.data.archives import find_members, member_key, open_member
+from recsys_lab.data.download import download
+from recsys_lab.data.lines import delimited_chunks
+from recsys_lab.data.movielens_editions import EDITIONS, GENRES, NAMED
+from recsys_lab.data.parquet_log import write_log
+from recsys_lab.data.raw import Features, RawData
 
-NOTICE = (
-    "MovieLens data is for research; GroupLens allows no redistribution and no commercial use "
-    "without permission, and asks for citation: https://doi.org/10.1145/2827872"
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
-GENRES = (
-    "unknown",
-    "Action",
-    "Adventure",
-    "Animation",
-    "Children's",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Fantasy",
-    "Film-Noir",
-    "Horror",
-    "Musical",
-    "Mystery",
-    "Romance",
-    "Sci-Fi",
-    "Thriller",
-    "War",
-    "Western",
-)
-"""The flags at the end of a line of u.item, in order."""
+    from recsys_lab.data.named import Named
+    from recsys_lab.data.raw import FeatureType
 
-
-@dataclass(frozen=True)
-class Edition:
-    """Where one edition is and how its files are written."""
-
-    url: str
-    md5: str
-    log: str
-    items: str
-    users: str
-    log_separator: bytes
-    separator: bytes
-    user_columns: tuple[str, ...]
-
-
-EDITIONS = {
-    "100k": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-100k.zip",
-        md5="0e33842e24a9c977be4e0107933c0723",
-        log="u.data",
-        items="u.item",
-        users="u.user",
-        log_separator=b"\t",
-        separator=b"|",
-        user_columns=("user_id", "age", "gender", "occupation", "zip_code"),
-    ),
-    "1m": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",
-        md5="c4d9eecfca2ab87c1945afe126590906",
-        log="ratings.dat",
-        items="movies.dat",
-        users="users.dat",
-        log_separator=b"::",
-        separator=b"::",
-        user_columns=("user_id", "gender", "age", "occupation", "zip_code"),
-    ),
+LOG = {
+    "user_id": pl.Int64,
+    "item_id": pl.Int64,
+    "rating": pl.Float64,
+    "timestamp": pl.Int64,
 }
 
 
 class MovieLens:
-    """Reads every rating as an event; titles and genres are kept.
+    """Reads every rating as an event; titles, years, genres and what is told of users are kept.
 
     Args:
         config: the edition and the place.
     """
+
+    named: ClassVar[Mapping[str, Named]] = NAMED
 
     @dataclass(frozen=True)
     class Config:
@@ -99,79 +51,136 @@ class MovieLens:
             download_dir: where a downloaded zip is kept.
         """
 
-        variant: Literal["100k", "1m"]
+        variant: Literal["100k", "1m", "10m", "20m", "32m"]
         path: str | None
         download_dir: str
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.edition = EDITIONS[config.variant]
-        self._members: dict[str, bytes] | None = None
+        self.about = NAMED[config.variant].about
 
     def source_key(self) -> dict[str, Any]:
         """Size and SHA-256 of each file in the archive: equal for the zip and the folder."""
-        return {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for name, data in self._read_members().items()
+        return member_key(self._place(), self.edition.files, "data.path")
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Stream the ratings to Parquet; read films and users."""
+        place = self._place()
+        users = self._users(place)
+        films = self._films(place)
+        with open_member(place, self.edition.log, "data.path") as stream:
+            log = write_log(self._ratings(stream, place), LOG, scratch / "ratings.parquet")
+        items: dict[str, FeatureType] = {"title": "text", "genres": "list", "year": "numeric"}
+        people: dict[str, FeatureType] = {
+            "age": "numeric" if self.config.variant == "100k" else "categorical",
+            "gender": "categorical",
+            "occupation": "categorical",
+            "zip_code": "categorical",
         }
+        features = Features(items, people if users is not None else {}, {"rating": "numeric"})
+        return RawData(log, films, users, features=features, about=self.about)
 
-    def read_raw(self) -> RawData:
-        """Read ratings, films and users."""
+    def _ratings(self, stream: IO[bytes], place: Path) -> Iterator[pl.DataFrame]:
+        """Values that are no numbers become null, and such rows are counted as bad."""
         edition = self.edition
-        columns = ["user_id", "item_id", "rating", "timestamp"]
-        ratings = self._frame(edition.log, edition.log_separator, columns)
-        interactions = ratings.select(
-            pl.col("user_id", "item_id", "timestamp").cast(pl.Int64, strict=False)
-        )
-        users = self._frame(edition.users, edition.separator, list(edition.user_columns))
-        users = users.with_columns(pl.col("user_id", "age").cast(pl.Int64, strict=False))
-        return RawData(interactions, self._films(), users)
+        chunks = delimited_chunks(
+            stream, list(LOG), edition.log_separator, self._where(place, edition.log),
+            header=edition.log_header,
+        )  # fmt: skip
+        for chunk in chunks:
+            yield chunk.with_columns(
+                pl.col(name).str.strip_chars().cast(kind, strict=False)
+                for name, kind in LOG.items()
+            )
 
-    def _films(self) -> pl.DataFrame:
-        """item_id, title and genres ('Comedy|Drama')."""
+    def _films(self, place: Path) -> pl.DataFrame:
+        """item_id, title, year (of the title's end), genres (a list)."""
         edition = self.edition
-        if self.config.variant == "1m":
-            films = self._frame(edition.items, edition.separator, ["item_id", "title", "genres"])
-        else:
-            columns = ["item_id", "title", "release_date", "video_date", "url", *GENRES]
-            films = self._frame(edition.items, edition.separator, columns)
+        names = ["item_id", "title", "genres"]
+        if self.config.variant == "100k":
+            names = ["item_id", "title", "release_date", "video_date", "url", *GENRES]
+        films = self._table(place, edition.items, names)
+        if self.config.variant == "100k":
             flags = [
                 pl.when(pl.col(genre) == "1").then(pl.lit(genre, dtype=pl.String))
                 for genre in GENRES
             ]
-            films = films.select(
-                "item_id",
-                "title",
-                "release_date",
-                genres=pl.concat_str(flags, separator="|", ignore_nulls=True),
+            films = films.with_columns(genres=pl.concat_list(flags).list.drop_nulls())
+        else:
+            genres = pl.col("genres").str.split("|")
+            films = films.with_columns(
+                genres=pl.when(pl.col("genres") == "(no genres listed)")
+                .then(pl.lit([], dtype=pl.List(pl.String)))
+                .otherwise(genres)
             )
-        return films.with_columns(pl.col("item_id").cast(pl.Int64, strict=False))
+        year = pl.col("title").str.extract(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
+        return films.select(
+            pl.col("item_id").cast(pl.Int64, strict=False),
+            "title",
+            year=year.cast(pl.Int64),
+            genres="genres",
+        )
 
-    def _frame(self, name: str, separator: bytes, columns: list[str]) -> pl.DataFrame:
-        """One file as strings. It is Latin-1, and '::' is no separator that a parser knows."""
-        data = self._read_members()[name]
-        if len(separator) > 1:
-            data, separator = data.replace(separator, b"\x1f"), b"\x1f"
-        text = data.decode("latin-1").encode()
+    def _users(self, place: Path) -> pl.DataFrame | None:
+        """The small editions tell of users, the large ones do not."""
+        edition = self.edition
+        if edition.users is None:
+            return None
+        users = self._table(place, edition.users, list(edition.user_columns))
+        return users.with_columns(
+            pl.col("user_id").cast(pl.Int64, strict=False),
+            # In 1M it is the lower end of a range: 1, 18, 25, 35, 45, 50, 56.
+            pl.col("age").cast(pl.Int64, strict=False),
+        )
+
+    def _table(self, place: Path, name: str, columns: list[str]) -> pl.DataFrame:
+        """A small file as strings."""
+        edition = self.edition
+        with open_member(place, name, "data.path") as stream:
+            data = stream.read()
+        separator = edition.separator
         try:
+            text = data.decode(edition.encoding).removeprefix("\ufeff")
+            if len(separator) > 1:
+                text, separator = text.replace(separator, "\x1f"), "\x1f"
             return pl.read_csv(
-                io.BytesIO(text),
-                separator=separator.decode(),
+                io.BytesIO(text.encode()),
+                separator=separator,
                 has_header=False,
-                quote_char=None,  # titles hold single quotation marks
+                skip_rows=0 if edition.log_header is None else 1,
+                # Titles hold single quotation marks where the separator is not the comma.
+                quote_char='"' if separator == "," else None,
                 schema=dict.fromkeys(columns, pl.String),
             )
-        except PolarsError as error:
+        except (PolarsError, UnicodeDecodeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{self._place()}: {name} is not in the form of MovieLens {self.config.variant} "
+                f"{self._where(place, name)} is not in the official form "
                 f"({', '.join(columns[:4])}, ...): {reason}"
             ) from error
 
+    def _where(self, place: Path, name: str) -> str:
+        return f"data.path={place}: {name} (MovieLens {self.config.variant})"
+
     def _place(self) -> Path:
+        place = self._given() or self._fetched()
+        found = find_members(place, self.edition.files, "data.path")
+        missing = [name for name in self.edition.files if name not in found]
+        if missing:
+            raise UserError(
+                f"data.path={place}: has no {', '.join(missing)}; expected are "
+                f"{', '.join(self.edition.files)} of MovieLens {self.config.variant}"
+            )
+        return place
+
+    def _fetched(self) -> Path:
+        folder = Path(self.config.download_dir).expanduser()
+        return download(self.edition.url, self.edition.md5, folder, self.about.licence)
+
+    def _given(self) -> Path | None:
         if self.config.path is None:
-            folder = Path(self.config.download_dir).expanduser()
-            return download(self.edition.url, self.edition.md5, folder, NOTICE)
+            return None
         place = Path(self.config.path).expanduser()
         if not place.exists():
             raise UserError(
@@ -180,10 +189,3 @@ class MovieLens:
                 "data.path=null to download it"
             )
         return place
-
-    def _read_members(self) -> dict[str, bytes]:
-        if self._members is None:
-            edition = self.edition
-            names = [edition.log, edition.items, edition.users]
-            self._members = read_members(self._place(), names, "data.path")
-        return self._members

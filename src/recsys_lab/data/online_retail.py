@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from recsys_lab.config import UserError
 from recsys_lab.data.download import read_members
 from recsys_lab.data.files import did_you_mean, file_key, require_file
 from recsys_lab.data.ids import clean_ids
-from recsys_lab.data.named import About, Named, fetch
+from recsys_lab.data.named import About, Named
+from recsys_lab.data.official import fetch
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.times import parse_times
 
@@ -98,7 +100,7 @@ class OnlineRetail:
         invoice = _text(table, "InvoiceNo")
         frame = table.select(
             user_id=_customers(table["CustomerID"], file),
-            item_id=_ids(table, item),
+            item_id=_text(table, item),
             timestamp=seconds,
             price=_number("UnitPrice"),
             quantity=_number("Quantity"),
@@ -114,15 +116,14 @@ class OnlineRetail:
         kinds: dict[str, Any] = {"price": "numeric", "quantity": "numeric"}
         if self.config.keep_returns or self.config.keep_cancelled:
             kinds["event_type"] = "categorical"
+        people: dict[str, Any] = {"country": "categorical"}
         has_country = "Country" in table.columns
         return RawData(
-            frame.select(
-                "user_id", "item_id", "timestamp", "event_type", "price", "quantity"
-            ),
+            frame.select("user_id", "item_id", "timestamp", "event_type", "price", "quantity"),
             items=_first(frame, "item_id", "title"),
             users=_first(frame, "user_id", "country") if has_country else None,
             dropped=dropped,
-            features=Features(users={"country": "categorical"} if has_country else {}, events=kinds),
+            features=Features(users=people if has_country else {}, events=kinds),
             about=NAMED.about,
         )
 
@@ -199,7 +200,7 @@ def _delimited(data: bytes) -> pl.DataFrame:
 
 def _workbook(data: bytes, file: Path) -> pl.DataFrame:
     try:
-        import fastexcel
+        fastexcel: Any = importlib.import_module("fastexcel")
     except ImportError as error:
         raise UserError(
             f"{file}: reading a workbook needs the package fastexcel: pip install fastexcel. Or "
@@ -242,11 +243,6 @@ def _text(table: pl.DataFrame, name: str) -> pl.Series:
         return pl.Series(name, [None], dtype=pl.String).new_from_index(0, len(table))
     text = table[name].cast(pl.String).str.strip_chars()
     return text.set(text == "", None)
-
-
-def _ids(table: pl.DataFrame, name: str) -> pl.Series:
-    """Stock codes and descriptions are text: 85123A and 10002."""
-    return _text(table, name)
 
 
 def _customers(column: pl.Series, file: Path) -> pl.Series:

@@ -1,0 +1,219 @@
+"""``recsys-lab datasets``: what can be typed after ``data=``, with size, licence and traps."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml  # type: ignore[import-untyped]
+from hydra.core.hydra_config import HydraConfig
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config.targets import import_class
+from recsys_lab.data.named import describe
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+GENERIC = "depends on your data"
+"""Said of a source's size, licence and needs where it is not one published dataset."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One choice of the config group ``data``.
+
+    Attributes:
+        name: as typed: ``data=name``.
+        kind: dataset (published), source (of the user's own data), or unreadable.
+        title: its full name, or what the source reads.
+        size: rows, users and items.
+        licence: the terms.
+        needs: what must be there or be done first.
+        homepage: official address.
+        citation: whom to cite.
+        notes: traps of the protocol.
+        variants: size of each value of ``data.variant``.
+        command: how to prepare it.
+        options: the config's values, without ``_target_``.
+    """
+
+    name: str
+    kind: str
+    title: str
+    size: str
+    licence: str
+    needs: str
+    homepage: str
+    citation: str
+    notes: Sequence[str]
+    variants: Mapping[str, str]
+    command: str
+    options: Mapping[str, Any]
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Print the list, or one of its entries."""
+    del output_dir
+    folders = [
+        Path(source.path) / "data"
+        for source in HydraConfig.get().runtime.config_sources
+        if source.schema == "file"
+    ]
+    entries = find_entries(folders)
+    if cfg.name is not None:
+        entries = [entry for entry in entries if entry.name == cfg.name]
+        if not entries:
+            names = [entry.name for entry in find_entries(folders)]
+            raise UserError(
+                f"no dataset {cfg.name!r}{did_you_mean(cfg.name, names)} There are: "
+                f"{', '.join(names)}."
+            )
+    try:
+        _print(entries, one=cfg.name is not None, as_json=cfg.format == "json")
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print(entries: Sequence[Entry], *, one: bool, as_json: bool) -> None:
+    if as_json:
+        found = [asdict(entry) for entry in entries]
+        print(json.dumps(found[0] if one else found, indent=1, default=str))
+    elif one:
+        _show(entries[0])
+    else:
+        _list(entries)
+    sys.stdout.flush()
+
+
+def find_entries(folders: Sequence[Path]) -> list[Entry]:
+    """Every config in the folders: published datasets by name, then the other sources.
+
+    Args:
+        folders: of the group ``data``; where two hold a config of one name, the first counts.
+    """
+    files: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.rglob("*.yaml")):
+            files.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
+    order = {"dataset": 0, "source": 1, "unreadable": 2}
+    entries = [_entry(name, file, folders) for name, file in files.items()]
+    return sorted(entries, key=lambda entry: (order[entry.kind], entry.name))
+
+
+def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
+    try:
+        options = _options(file, folders, set())
+        reader = import_class(options.pop("_target_", None))
+    except (UserError, ImportError, OSError, ValueError, yaml.YAMLError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return _plain(name, "unreadable", f"{file}: {reason}", {})
+    named = describe(reader, options)
+    if named is None:
+        return _plain(name, "source", _first_sentence(reader), options)
+    about = named.about
+    variants = getattr(reader, "named", None)
+    return Entry(
+        name=name,
+        kind="dataset",
+        title=about.title,
+        size=named.size,
+        licence=about.licence,
+        needs=named.needs,
+        homepage=about.homepage,
+        citation=about.citation,
+        notes=list(about.notes),
+        variants={str(key): value.size for key, value in variants.items()}
+        if isinstance(variants, Mapping)
+        else {},
+        command=_command(name, options),
+        options=options,
+    )
+
+
+def _plain(name: str, kind: str, title: str, options: Mapping[str, Any]) -> Entry:
+    own = GENERIC if kind == "source" else ""
+    command = _command(name, options) if kind == "source" else ""
+    return Entry(name, kind, title, own, own, own, "", "", [], {}, command, options)
+
+
+def _options(file: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, Any]:
+    """The values of a config, over those of the configs that it names under ``defaults``."""
+    seen.add(file)
+    loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(loaded, dict):
+        raise ValueError("is not a mapping of options")
+    merged: dict[str, Any] = {}
+    for base in loaded.pop("defaults", None) or []:
+        places = [folder / f"{base}.yaml" for folder in folders] if isinstance(base, str) else []
+        other = next((place for place in places if place.is_file() and place not in seen), None)
+        if other is not None:
+            merged |= _options(other, folders, seen)
+    return merged | loaded
+
+
+def _first_sentence(reader: type[Any]) -> str:
+    module = inspect.getmodule(reader)
+    text = (module.__doc__ if module else None) or reader.__doc__ or reader.__name__
+    return text.strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _command(name: str, options: Mapping[str, Any]) -> str:
+    """The shortest command that works once PATH is filled in."""
+    words = ["recsys-lab prepare", f"data={name}"]
+    if "path" in options and options["path"] is None and "download_dir" not in options:
+        words.append("data.path=PATH")
+    return " ".join(words)
+
+
+def _list(entries: Sequence[Entry]) -> None:
+    console = Console()
+    table = Table(title="published datasets", title_justify="left", show_lines=True)
+    table.add_column("data=", no_wrap=True)
+    for heading in ("size", "licence", "needs"):
+        table.add_column(heading)
+    for entry in entries:
+        if entry.kind == "dataset":
+            table.add_row(*map(escape, (entry.name, entry.size, entry.licence, entry.needs)))
+    console.print(table)
+    others = Table(title="other sources", title_justify="left")
+    others.add_column("data=", no_wrap=True)
+    others.add_column("reads")
+    for entry in entries:
+        if entry.kind != "dataset":
+            others.add_row(escape(entry.name), escape(entry.title))
+    console.print(others)
+    console.print("recsys-lab datasets NAME: homepage, citation, traps, command.")
+
+
+def _show(entry: Entry) -> None:
+    console = Console()
+    console.print(f"[bold]{escape(entry.title)}[/bold]  (data={escape(entry.name)})")
+    for heading in ("size", "licence", "needs", "homepage", "citation"):
+        text = getattr(entry, heading)
+        if text and text != GENERIC:
+            console.print(f"{heading}: {escape(text)}", soft_wrap=True)
+    for variant, size in entry.variants.items():
+        console.print(f"data.variant={escape(variant)}: {escape(size)}", soft_wrap=True)
+    for note in entry.notes:
+        console.print(f"- {escape(note)}", soft_wrap=True)
+    if entry.options:
+        values = ", ".join(f"data.{key}={_shown(value)}" for key, value in entry.options.items())
+        console.print(f"options: {escape(values)}", soft_wrap=True)
+    if entry.command:
+        console.print(f"command: {escape(entry.command)}", soft_wrap=True)
+
+
+def _shown(value: Any) -> str:
+    """As it is typed on the command line."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

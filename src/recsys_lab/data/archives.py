@@ -1,0 +1,278 @@
+"""Files inside folders, zip, tar and gzip, as streams: nothing is unpacked to disk.
+
+Members are found by name at any depth and never written anywhere, so that no name, link or device
+in an archive can reach a place outside it; an archive that tries is refused all the same. What
+comes out is counted, and a zip bomb stops at `MAX_RATIO` times what went in.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import zipfile
+import zlib
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+MAX_RATIO = 200
+"""Bytes out for a byte in, at most. Logs in JSON or text shrink 3 to 20 times."""
+
+FREE_BYTES = 64 << 20
+"""What any archive may give, however small it is."""
+
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
+"""What Python raises for a damaged archive."""
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+
+
+class BoundedReader(io.RawIOBase):
+    """A stream that ends in a `UserError` when it gives more than it may.
+
+    Args:
+        source: what to read.
+        packed: bytes that it comes from, compressed.
+        where: the option and the file, named in the error.
+    """
+
+    def __init__(self, source: IO[bytes], packed: int, where: str) -> None:
+        self._source, self._where, self._packed = source, where, packed
+        self._left = allowed_bytes(packed)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer."""
+        data = self._source.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise bomb(self._where, allowed_bytes(self._packed), self._packed)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def allowed_bytes(packed: int) -> int:
+    """What may come out of so many compressed bytes."""
+    return max(FREE_BYTES, MAX_RATIO * packed)
+
+
+def bomb(where: str, size: int, packed: int) -> UserError:
+    """The error for an archive that grows beyond all measure."""
+    return UserError(
+        f"{where}: unpacks to more than {size:,} bytes out of {packed:,}, as a zip bomb does; no "
+        f"official file grows more than {MAX_RATIO} times. Do not use it, or unpack it yourself "
+        "and pass the folder"
+    )
+
+
+@contextmanager
+def open_member(place: Path, name: str, option: str) -> Iterator[IO[bytes]]:
+    """A file by its name, unpacked in passing.
+
+    Args:
+        place: a folder, zip or tar that holds it at any depth, also as ``NAME.gz``; or the file
+            itself, whatever it is called, also with gzip.
+        name: without folders.
+        option: the config option the place came from, named in errors.
+
+    Raises:
+        UserError: when it is absent, the archive is damaged, unsafe or a zip bomb. Damage and
+            bombs show while the stream is read.
+    """
+    with _whole(place, option), ExitStack() as stack:
+        stream = _opened(place, name, option, stack)
+        if stream is None:
+            raise _absent([name], [name], place, option)
+        yield stream
+
+
+def find_members(place: Path, names: Sequence[str], option: str) -> list[str]:
+    """Those of the names that `open_member` finds; a plain file or gzip stands for the first.
+
+    Raises:
+        UserError: as `open_member`.
+    """
+    with _whole(place, option):
+        if place.is_dir():
+            return [name for name in names if _inside(place, name) is not None]
+        if _is_zip(place):
+            with zipfile.ZipFile(place) as archive:
+                found = {_bare(info.filename) for info in archive.infolist()}
+        elif _is_tar(place):
+            with _tar(place, option) as tar:
+                found = {_bare(member.name) for member in _safe(tar, place, option)}
+        else:
+            return list(names[:1])
+        return [name for name in names if name in found]
+
+
+def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of files: equal for an archive and its unpacked folder.
+
+    Raises:
+        UserError: as `open_member`.
+    """
+    key = {}
+    for name in names:
+        with open_member(place, name, option) as stream:
+            digest, size = hashlib.sha256(), 0
+            while part := stream.read(1 << 20):
+                digest.update(part)
+                size += len(part)
+        key[name] = {"bytes": size, "sha256": digest.hexdigest()}
+    return key
+
+
+def read_members(place: Path, names: list[str], option: str) -> dict[str, bytes]:
+    """Small files out of a zip or tar archive or an unpacked folder, found by name at any depth.
+
+    Nothing is unpacked to disk. For large files see `open_member`.
+
+    Args:
+        place: the archive or the folder.
+        names: file names without folders.
+        option: the config option the place came from, named in errors.
+
+    Raises:
+        UserError: when the place or a file in it is absent, the archive is damaged, unsafe or a
+            zip bomb, or a member's name leads out of the archive.
+    """
+    if not place.is_dir() and not _is_tar(place):
+        with _whole(place, option):
+            zipfile.ZipFile(place).close()  # says so where it is none
+    missing = set(names) - set(find_members(place, names, option))
+    if missing:
+        raise _absent([name for name in names if name in missing], names, place, option)
+    found = {}
+    for name in names:
+        with open_member(place, name, option) as stream:
+            found[name] = stream.read()
+    return found
+
+
+def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] | None:
+    where = f"{option}={place}"
+    if place.is_dir():
+        file = _inside(place, name)
+        return None if file is None else _plain(file, f"{option}={file}", stack)
+    if _is_zip(place):
+        archive = stack.enter_context(zipfile.ZipFile(place))
+        _refuse_unsafe((info.filename for info in archive.infolist()), place, option)
+        packed = sum(info.compress_size for info in archive.infolist())
+        size = sum(info.file_size for info in archive.infolist())
+        if size > allowed_bytes(packed):
+            raise bomb(where, allowed_bytes(packed), packed)
+        for info in archive.infolist():
+            if _bare(info.filename) == name and not info.is_dir():
+                if info.flag_bits & 1:
+                    raise UserError(f"{where}: its member '{info.filename}' has a password")
+                source = stack.enter_context(archive.open(info))
+                return _bounded(source, max(info.compress_size, 1), where, info.filename)
+        return None
+    if _is_tar(place):
+        tar = stack.enter_context(_tar(place, option))
+        for member in _safe(tar, place, option):
+            if _bare(member.name) == name and member.isfile():
+                found = tar.extractfile(member)
+                assert found is not None
+                return _bounded(found, place.stat().st_size, where, member.name)
+        return None
+    return _plain(place, where, stack)
+
+
+def _plain(file: Path, where: str, stack: ExitStack) -> IO[bytes]:
+    raw = stack.enter_context(file.open("rb"))
+    if raw.peek(2)[:2] != b"\x1f\x8b":  # by content: browsers unpack gzip and keep the name
+        return raw
+    unzipped = stack.enter_context(gzip.GzipFile(fileobj=raw))
+    return _bounded(unzipped, file.stat().st_size, where, "")
+
+
+def _bounded(source: Any, packed: int, where: str, member: str) -> IO[bytes]:
+    """The stream with a limit; a second gzip inside an archive is unpacked too."""
+    stream = io.BufferedReader(BoundedReader(source, packed, where), 1 << 18)
+    if not member.endswith(".gz"):
+        return stream
+    inner: Any = gzip.GzipFile(fileobj=stream)
+    return io.BufferedReader(BoundedReader(inner, packed, where), 1 << 18)
+
+
+@contextmanager
+def _tar(place: Path, option: str) -> Iterator[tarfile.TarFile]:
+    """The archive as a bounded stream: a bomb may also hide in a member that nobody asks for."""
+    with ExitStack() as stack:
+        plain = _plain(place, f"{option}={place}", stack)
+        yield stack.enter_context(tarfile.open(fileobj=plain, mode="r|*"))
+
+
+def _safe(tar: tarfile.TarFile, place: Path, option: str) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        _refuse_unsafe([member.name], place, option)
+        if not (member.isfile() or member.isdir()):
+            raise UserError(
+                f"{option}={place}: unsafe archive, its member '{member.name}' is a link or a "
+                "device. This is not an official archive; do not use it"
+            )
+        yield member
+
+
+@contextmanager
+def _whole(place: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except (*BROKEN, NotImplementedError) as error:
+        form = "tar" if _is_tar(place) else "gzip" if place.suffix.lower() == ".gz" else "zip"
+        raise UserError(
+            f"{option}={place}: is not a whole {form} archive ({error}); it is damaged or cut "
+            "short: get it again"
+        ) from error
+    except PermissionError as error:
+        raise UserError(f"{option}={place}: no permission to read it ({error})") from error
+
+
+def _is_zip(place: Path) -> bool:
+    if place.suffix.lower() == ".zip":
+        return True
+    with place.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+def _is_tar(place: Path) -> bool:
+    return place.name.lower().endswith(TAR_SUFFIXES)
+
+
+def _bare(member: str) -> str:
+    """The last name of a member, without .gz."""
+    return PurePosixPath(member.replace("\\", "/")).name.removesuffix(".gz")
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    found = [*sorted(folder.rglob(name)), *sorted(folder.rglob(f"{name}.gz"))]
+    return next((file for file in found if file.is_file()), None)
+
+
+def _refuse_unsafe(members: Iterable[str], place: Path, option: str) -> None:
+    for member in members:
+        path = PurePosixPath(member.replace("\\", "/"))
+        drive = member[1:2] == ":"
+        if path.is_absolute() or ".." in path.parts or drive:
+            raise UserError(
+                f"{option}={place}: unsafe archive, its member '{member}' leads out of the "
+                "folder. This is not an official archive; do not use it"
+            )
+
+
+def _absent(missing: Sequence[str], names: Sequence[str], place: Path, option: str) -> UserError:
+    return UserError(
+        f"{option}={place}: has no {', '.join(missing)}; expected are {', '.join(names)}"
+    )

@@ -1,0 +1,236 @@
+"""Large text files, line by line, into Parquet: bounded memory, errors that name the row."""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHUNK = 16 << 20
+"""Bytes of text turned into rows at once."""
+
+MAX_LINE = 64 << 20
+"""Bytes; no published log has a line a hundredth as long."""
+
+MAX_LITERAL = 4 << 20
+"""Characters of a line of Python literals; the parser's tree takes fifty times as much memory."""
+
+Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""A record of the file -> a row of the table."""
+
+
+def text_chunks(stream: IO[bytes], where: str) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, about `CHUNK` bytes at a time, each with the number of rows before it.
+
+    Raises:
+        UserError: for a line longer than `MAX_LINE`.
+    """
+    rows, rest = 0, b""
+    while data := stream.read(CHUNK):
+        head, cut, tail = data.rpartition(b"\n")
+        if not cut:
+            rest += data
+            if len(rest) > MAX_LINE:
+                raise UserError(
+                    f"{where}: row {rows + 1} is longer than {MAX_LINE:,} bytes; the file is "
+                    "damaged or of another form"
+                )
+            continue
+        chunk, rest = rest + head + cut, tail
+        yield rows, chunk
+        rows += chunk.count(b"\n")
+    if rest.strip():
+        yield rows, rest
+
+
+def json_chunks(stream: IO[bytes], schema: Mapping[str, Any], where: str) -> Iterator[pl.DataFrame]:
+    """Columns of JSON lines, null where a record lacks them, a chunk at a time.
+
+    Lines of Python literals, as some older files have, are read too, if slowly.
+
+    Args:
+        stream: the text, UTF-8.
+        schema: the columns to read; others are ignored.
+        where: the option and the file, named in errors.
+
+    Raises:
+        UserError: naming the row that is no record.
+    """
+    for before, chunk in text_chunks(stream, where):
+        try:
+            frame = pl.read_ndjson(chunk, schema=dict(schema))
+        except PolarsError:  # one line is odd: find it, or read the others' way
+            rows = [{name: record.get(name) for name in schema} for record in records(
+                before, chunk, where)]  # fmt: skip
+            frame = pl.DataFrame(rows, schema=dict(schema), strict=False)
+        yield frame
+
+
+def shaped_chunks(
+    stream: IO[bytes], schema: Mapping[str, Any], shape: Shape, where: str
+) -> Iterator[pl.DataFrame]:
+    """Rows that a function makes of records whose fields are of mixed types, a chunk at a time.
+
+    Args:
+        stream: lines of JSON or of Python literals.
+        schema: of the rows.
+        shape: makes a row of a record.
+        where: the option and the file, named in errors.
+
+    Raises:
+        UserError: naming the row that is no record.
+    """
+    for before, chunk in text_chunks(stream, where):
+        rows = [shape(record) for record in records(before, chunk, where)]
+        yield pl.DataFrame(rows, schema=dict(schema), strict=False)
+
+
+def records(before: int, chunk: bytes, where: str) -> Iterator[dict[str, Any]]:
+    """The record in each line that is not blank.
+
+    Raises:
+        UserError: naming the row that is no record.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd escapes in literals: the value is clear
+        for row, line in enumerate(chunk.split(b"\n"), before + 1):
+            if line.strip():
+                yield _record(line, row, where)
+
+
+def _record(line: bytes, row: int, where: str) -> dict[str, Any]:
+    try:
+        text = line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}: row {row} is not UTF-8 (byte {error.start + 1} of the line is "
+            f"0x{line[error.start]:02x})"
+        ) from error
+    try:
+        found = _parsed(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{where}: row {row} is neither JSON nor a Python literal: {text[:80]!r} ({reason}). "
+            "The file may be damaged or cut short; get it again"
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(
+            f"{where}: row {row} is {type(found).__name__} {text[:80]!r}; expected is a record in "
+            "braces on each line"
+        )
+    return found
+
+
+def _parsed(text: str) -> Any:
+    """JSON or a Python literal, by what the line is.
+
+    ``ast.literal_eval`` builds numbers, strings, lists and dicts and nothing else: a name, a call
+    or an operator is an error, so that a file cannot run code; its length is limited because a
+    literal's syntax tree is many times larger than its text.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if text[:2] not in ("{'", "{u", "{}") and not text.startswith("{ '"):
+            raise ValueError(f"{error.msg} at character {error.pos + 1}") from error
+    if len(text) > MAX_LITERAL:
+        raise ValueError(f"a literal of more than {MAX_LITERAL:,} characters")
+    return ast.literal_eval(text)
+
+
+def delimited_chunks(
+    stream: IO[bytes],
+    columns: list[str],
+    separator: str,
+    where: str,
+    *,
+    header: str | None = None,
+    encoding: str = "utf-8",
+) -> Iterator[pl.DataFrame]:
+    """Delimited text without quotation, every column as strings, a chunk at a time.
+
+    Args:
+        stream: the text.
+        columns: all of the file's, in order.
+        separator: of one or more characters.
+        where: the option and the file, named in errors.
+        header: the first line, where the file has one.
+        encoding: of the text.
+
+    Raises:
+        UserError: for another header, a row with too many columns, or another encoding.
+    """
+    for before, chunk in text_chunks(stream, where):
+        text = _decoded(chunk, before, where, encoding)
+        if before == 0 and header is not None:
+            first, _, text = text.removeprefix("\ufeff").partition("\n")
+            if first.rstrip("\r") != header:
+                raise UserError(f"{where}: row 1 is {first[:80]!r}; expected is {header!r}")
+            if not text:
+                continue
+            before = 1
+        if len(separator) > 1:
+            text = text.replace(separator, "\x1f")
+        yield _frame(text, columns, separator if len(separator) == 1 else "\x1f", before, where)
+
+
+def _decoded(chunk: bytes, before: int, where: str, encoding: str) -> str:
+    try:
+        return chunk.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = before + chunk.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{where}: row {row} is not {encoding.upper()} (byte 0x{chunk[error.start]:02x})"
+        ) from error
+
+
+def _frame(text: str, columns: list[str], separator: str, before: int, where: str) -> pl.DataFrame:
+    schema = dict.fromkeys(columns, pl.String)
+    try:
+        return pl.read_csv(
+            text.encode(), separator=separator, has_header=False, quote_char=None, schema=schema
+        )
+    except PolarsError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        width = [line.count(separator) + 1 for line in text.splitlines()]
+        row = next((n for n, got in enumerate(width) if got > len(columns)), 0) + before + 1
+        raise UserError(
+            f"{where}: row {row} is not in the official form ({', '.join(columns[:4])}"
+            f"{', ...' if len(columns) > 4 else ''}): {reason}"
+        ) from error
+
+
+def write_chunks(chunks: Iterator[pl.DataFrame], schema: Mapping[str, Any], target: Path) -> int:
+    """Write frames of one schema into one Parquet file, a row group each.
+
+    Args:
+        chunks: the frames.
+        schema: theirs, for a file without rows.
+        target: made.
+
+    Returns:
+        The number of rows.
+    """
+    import pyarrow.parquet as pq
+
+    empty = pl.DataFrame(schema=dict(schema)).to_arrow()
+    rows = 0
+    with pq.ParquetWriter(target, empty.schema) as writer:
+        for frame in chunks:
+            if len(frame):
+                writer.write_table(frame.to_arrow().cast(empty.schema))
+                rows += len(frame)
+        if not rows:
+            writer.write_table(empty)
+    return rows
