@@ -119,7 +119,7 @@ def test_prepared(tmp_path, reader, run):
     assert data.item_titles()[1:] == ['Misérables, "Les" (1995)', "Kolya (1996)"]
 
 
-def test_odd_rows_are_nulls_or_errors(tmp_path, reader, run):
+def test_odd_rows_are_nulls_or_errors(tmp_path, reader):
     place = write(tmp_path, "20m", "folder")
     log = place / "ratings.csv"
     log.write_text(FILES["20m"]["ratings.csv"] + "x,242,5.0,881250951\n22,7,,881250952\n22,7,1.0\n")

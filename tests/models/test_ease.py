@@ -80,5 +80,5 @@ def test_too_many_items_are_refused_before_any_work():
 
 def test_rounding_that_makes_it_indefinite_is_told():
     same = Log([[0, 1, 2]] * 3, 3)  # X'X has rank 1
-    with pytest.raises(UserError, match="cannot be inverted in float32; set model.precision"):
+    with pytest.raises(UserError, match=r"cannot be inverted in float32; set model\.precision"):
         fitted(same, regularization=1e-12, precision="float32")

@@ -49,6 +49,7 @@ def test_repeats_do_not_change_cosine():
     )
 
 
+@pytest.mark.filterwarnings("ignore:Method expects CSR input")  # the library warns of itself
 @pytest.mark.parametrize(
     ("kind", "theirs"),
     [

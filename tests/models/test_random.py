@@ -36,7 +36,7 @@ def test_scores_equal_the_hash_in_plain_integers():
         expected = [
             (mix((of_user + i * 0x9E3779B97F4A7C15) & MASK) >> 40) / 2**24 for i in range(7)
         ]
-        order = sorted(range(7), key=lambda i: -expected[i])  # noqa: B023
+        order = np.argsort(-np.asarray(expected)).tolist()
         assert lists.items_BK[row].tolist() == order
         assert lists.scores_BK[row].tolist() == [expected[i] for i in order]
 

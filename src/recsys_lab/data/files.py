@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
@@ -39,23 +41,54 @@ def require_file(path: str | Path, option: str) -> Path:
         option: the config option it came from, named in the errors.
 
     Raises:
-        UserError: when there is no such file, it is a directory, or it is empty.
+        UserError: when there is no such file, it is a directory or no regular file, it is empty,
+            or its folder may not be looked into.
     """
     file = Path(path).expanduser()
-    if file.is_dir():
-        inside = sorted(entry.name for entry in file.iterdir())[:8]
-        raise UserError(
-            f"{option}={path}: is a directory, a file is needed. It holds: "
-            f"{', '.join(inside) or 'nothing'}"
-        )
-    if not file.exists():
-        raise UserError(f"{option}={path}: no such file.{_siblings(file)}")
-    if file.stat().st_size == 0:
-        raise UserError(f"{option}={path}: the file is empty (0 bytes)")
+    with readable(f"{option}={path}"):
+        if file.is_dir():
+            inside = sorted(entry.name for entry in file.iterdir())[:8]
+            raise UserError(
+                f"{option}={path}: is a directory, a file is needed. It holds: "
+                f"{', '.join(inside) or 'nothing'}"
+            )
+        if not file.exists():
+            raise UserError(f"{option}={path}: no such file.{siblings(file)}")
+        if not file.is_file():
+            raise UserError(f"{option}={path}: is no regular file; write the log to a file first")
+        if file.stat().st_size == 0:
+            raise UserError(f"{option}={path}: the file is empty (0 bytes)")
     return file
 
 
-def _siblings(file: Path) -> str:
+def out_of_space(error: OSError) -> bool:
+    """Whether the disk, a quota or a limit on file sizes is what failed."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Turn what the system says of a file into a `UserError`; a full disk is left as it is.
+
+    Args:
+        where: the option and the path.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError(
+            f"{where}: no permission to read it. Change its mode (chmod u+r) or copy it to a "
+            "place of your own"
+        ) from error
+    except OSError as error:
+        if out_of_space(error):
+            raise
+        reason = error.strerror or str(error) or type(error).__name__
+        raise UserError(f"{where}: cannot be read ({reason})") from error
+
+
+def siblings(file: Path) -> str:
+    """What may help somebody who named a file that is not there."""
     parent = file.parent
     if not parent.is_dir():
         return (
@@ -66,7 +99,7 @@ def _siblings(file: Path) -> str:
 
 
 def require_columns(
-    wanted: dict[str, str | None], present: list[str], file: Path, prefix: str = "data."
+    wanted: dict[str, str | None], present: list[str], file: Path | str, prefix: str = "data."
 ) -> None:
     """Check that the columns that options name are in a file.
 
@@ -90,7 +123,11 @@ def require_columns(
 
 
 def file_key(file: Path) -> dict[str, str | int]:
-    """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder."""
-    with file.open("rb") as stream:
+    """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder.
+
+    Raises:
+        UserError: when it may not be read.
+    """
+    with readable(str(file)), file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
+        return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}

@@ -1,145 +1,225 @@
-"""CSV, TSV, JSON lines and Parquet -> a polars frame, with clear errors."""
+"""CSV, TSV, JSON lines and Parquet -> a lazy polars frame, with clear errors."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
-from functools import cached_property
-from typing import TYPE_CHECKING
+import csv
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.data.checked import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
+from recsys_lab.data.files import out_of_space, readable
+from recsys_lab.data.jsonlines import JSON_LINES, read_json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Collection, Iterator
 
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}
-"""Of delimited text by suffix; the last three are RecBole's atomic files."""
+RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
+"""RecBole's atomic files: quotation marks in them are plain characters."""
 
-JSON_LINES = (".jsonl", ".ndjson")
+SEPARATORS = {".csv": ",", ".tsv": "\t", **RECBOLE}
+"""Of delimited text by suffix."""
+
 SUFFIXES = (*SEPARATORS, *JSON_LINES, ".parquet")
+
+
+class Form(NamedTuple):
+    """What a file's name says of its content.
+
+    Attributes:
+        suffix: in lower case, that of a compression left out.
+        compression: one of `COMPRESSIONS`, or an empty string.
+    """
+
+    suffix: str
+    compression: str
+
+
+def form_of(name: str) -> Form:
+    """The form that a name announces."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
+    return Form(suffixes[-1] if suffixes else "", compression)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A table that is ready to be read.
+
+    Attributes:
+        columns: names in file order.
+        frame: all rows in file order; of delimited text every column as strings.
+    """
+
+    columns: list[str]
+    frame: pl.LazyFrame
 
 
 class TableFile:
     """One table on disk.
 
     Args:
-        file: the path; the form is taken from the suffix, before ``.gz`` where there is one.
-        option: the config option the path came from, named in errors.
+        file: the path; the form is taken from the suffix, before that of a compression.
+        where: the config option and the path, named in errors.
         separator: of delimited text; None: by the suffix.
+        quoted: whether a quotation mark quotes in delimited text.
 
     Raises:
-        UserError: for an unknown suffix, or when the file cannot be read as what it is called.
+        UserError: for an unknown suffix, or a separator of several bytes.
     """
 
-    def __init__(self, file: Path, option: str, separator: str | None = None) -> None:
+    def __init__(
+        self, file: Path, where: str, separator: str | None = None, *, quoted: bool = True
+    ) -> None:
         self.file = file
-        self.option = option
-        suffixes = [suffix.lower() for suffix in file.suffixes]
-        self._zipped = suffixes[-1:] == [".gz"]
-        self._suffix = "".join((suffixes[:-1] if self._zipped else suffixes)[-1:])
-        if self._suffix not in SUFFIXES and separator is None:
+        self.where = where
+        self.form = form_of(file.name)
+        suffix = self.form.suffix
+        if suffix not in SUFFIXES and separator is None:
             raise UserError(
-                f"{option}={file}: a file with suffix '{self._suffix}' cannot be read; allowed: "
-                f"{', '.join(SUFFIXES)} (text also with .gz), or any delimited text with "
-                "data.separator set"
+                f"{where}: a file with suffix '{suffix}' cannot be read; allowed: "
+                f"{', '.join(SUFFIXES)} (text also with {', '.join(COMPRESSIONS)}), or any "
+                "delimited text with data.separator set"
             )
-        if self._zipped and self._suffix == ".parquet":
-            raise UserError(f"{option}={file}: Parquet is compressed inside; unpack the .gz first")
-        self._separator = separator or SEPARATORS.get(self._suffix, ",")
+        if self.form.compression and suffix == ".parquet":
+            raise UserError(
+                f"{where}: Parquet is compressed inside; unpack the {self.form.compression} first"
+            )
+        if separator is not None and (len(separator.encode()) != 1 or separator in '"\r\n'):
+            raise UserError(
+                f"data.separator={separator!r}: one ASCII character is needed, such as ',' or "
+                "'\\t'; replace longer separators in the file"
+            )
+        self._separator = separator or SEPARATORS.get(suffix, ",")
+        self._quoted = quoted and suffix not in RECBOLE
 
     @property
     def is_text(self) -> bool:
         """Whether the values have no types: delimited text."""
-        return self._suffix != ".parquet" and self._suffix not in JSON_LINES
+        return self.form.suffix != ".parquet" and self.form.suffix not in JSON_LINES
 
-    def columns(self) -> list[str]:
-        """Column names in file order."""
-        try:
-            if self._suffix == ".parquet":
-                return list(pl.read_parquet_schema(self.file))
-            if self._suffix in JSON_LINES:
-                return self._json_frame.columns
-            return pl.read_csv(self.file, separator=self._separator, n_rows=0).columns
-        except (PolarsError, OSError) as error:
-            raise self._unreadable(error) from error
+    def open(
+        self, scratch: Path, wanted: Collection[str] | None = None, ids: Collection[str] = ()
+    ) -> Opened:
+        """Check the content and get ready to read it.
 
-    def read(self, columns: list[str]) -> pl.DataFrame:
-        """These columns, every row in file order; those of delimited text as strings."""
-        try:
-            if self._suffix == ".parquet":
-                return pl.read_parquet(self.file, columns=columns)
-            if self._suffix in JSON_LINES:
-                return self._json_frame.select(columns)
-            return pl.read_csv(
-                self.file,
-                separator=self._separator,
-                columns=columns,
-                schema_overrides=dict.fromkeys(columns, pl.String),
-            ).select(columns)
-        except (PolarsError, OSError) as error:
-            raise self._unreadable(error) from error
-
-    def refuse_mixed_types(self, frame: pl.DataFrame, ids: Iterable[str]) -> None:
-        """JSON lines: an id column must hold numbers or strings, not both.
-
-        The reader turns both into strings, after which 7 and "7" would be one user.
+        Args:
+            scratch: an existing folder for what is unpacked.
+            wanted: columns that are read from JSON lines; None for all.
+            ids: those that are ids of users or items.
 
         Raises:
-            UserError: naming the column and a row of each kind.
+            UserError: when the file is not what its suffix says.
         """
-        if self._suffix not in JSON_LINES:
-            return
-        for column in ids:
-            if frame.schema[column] != pl.String:
-                continue
-            number, text = (
-                self._row_of(column, rb"-?\d", (int, float)),
-                self._row_of(column, b'"', str),
+        if self.form.suffix == ".parquet":
+            return self._parquet()
+        target = scratch / f"{len(list(scratch.iterdir()))}-unpacked"
+        separator = self._separator if self.is_text else None
+        check = TextCheck(self.where, separator, quoted=self._quoted)
+        plain = plain_text(self.file, self.form.compression, check, target, self.where)
+        if not self.is_text:
+            columns, frame = read_json_lines(plain, self.where, wanted, ids, scratch)
+            return Opened(columns, frame)
+        columns = self._header(plain)
+        with self.explained():
+            frame = pl.scan_csv(
+                plain,
+                separator=self._separator,
+                infer_schema=False,
+                quote_char='"' if self._quoted else None,
             )
-            if number and text:
-                raise UserError(
-                    f"{self.option}={self.file}: column '{column}' mixes types: "
-                    f"{number[1]!r} in row {number[0]} is a number, {text[1]!r} in row {text[0]} "
-                    "is a string. Write all ids in one way"
-                )
+        return Opened(columns, frame)
 
-    def _row_of(
-        self, column: str, start: bytes, kind: type | tuple[type, ...]
-    ) -> tuple[int, object] | None:
-        """The first row (from 1) whose value has this type, found by text, checked as JSON."""
-        data = self._bytes()
-        pattern = re.compile(b'"' + re.escape(column.encode()) + rb'"\s*:\s*' + start)
-        for match in pattern.finditer(data):
-            line = data.count(b"\n", 0, match.start())
-            first = data.rfind(b"\n", 0, match.start()) + 1
-            last = data.find(b"\n", match.start())
-            value = json.loads(data[first : None if last < 0 else last]).get(column)
-            if isinstance(value, kind):
-                return line + 1, value
-        return None
+    def _parquet(self) -> Opened:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-    def _bytes(self) -> bytes:
-        if self._zipped:
-            with gzip.open(self.file) as stream:
-                return stream.read()
-        return self.file.read_bytes()
+        try:
+            with readable(self.where):
+                columns = list(pq.read_schema(self.file).names)
+                self._refuse_duplicates(columns)
+                frame = pl.scan_parquet(self.file, hive_partitioning=False)
+                frame.collect_schema()
+        except (PolarsError, pa.ArrowException) as error:
+            raise self.unreadable(error) from error
+        return Opened(columns, frame)
 
-    @cached_property
-    def _json_frame(self) -> pl.DataFrame:
-        return pl.read_ndjson(
-            self._bytes() if self._zipped else self.file, infer_schema_length=None
-        )
+    def _header(self, plain: Path) -> list[str]:
+        with plain.open(encoding="utf-8-sig", newline="") as stream:
+            lines = csv.reader(stream, **self._dialect())
+            try:
+                names = next((line for line in lines if line), [])
+            except csv.Error as error:
+                raise self.unreadable(error) from error
+        if any("\r" in name for name in names) or "\r" in self._separator:
+            raise UserError(
+                f"{self.where}: its lines end in a carriage return alone; write newlines, e.g. "
+                "tr '\\r' '\\n'"
+            )
+        if not any(name.strip() for name in names):
+            raise UserError(f"{self.where}: the first line names no columns; a header is needed")
+        self._refuse_duplicates(names)
+        return names
 
-    def _unreadable(self, error: Exception) -> UserError:
+    def _dialect(self) -> dict[str, object]:
+        if self._quoted:
+            return {"delimiter": self._separator, "strict": False}
+        return {"delimiter": self._separator, "quoting": csv.QUOTE_NONE}
+
+    def _refuse_duplicates(self, names: list[str]) -> None:
+        twice = sorted({name for name in names if name.strip() and names.count(name) > 1})
+        if twice:
+            raise UserError(
+                f"{self.where}: has {names.count(twice[0])} columns named '{twice[0]}'; give "
+                "every column its own name"
+            )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what polars says of this file while it is read into a `UserError`."""
+        try:
+            yield
+        except PolarsError as error:
+            raise self.unreadable(error) from error
+        except OSError as error:
+            if out_of_space(error):
+                raise
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: Exception) -> UserError:
+        """What is wrong with the file, as exactly as can be said."""
+        row = self._ragged_row() if self.is_text and not self.form.compression else None
+        if row is not None:
+            return UserError(f"{self.where}: {row}")
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        form = "Parquet" if self._suffix == ".parquet" else "JSON lines"
+        form = "Parquet" if self.form.suffix == ".parquet" else "JSON lines"
         form = f"text separated by {self._separator!r}" if self.is_text else form
         return UserError(
-            f"{self.option}={self.file}: cannot be read as {form}: {first}. The file may be "
+            f"{self.where}: cannot be read as {form}: {first}. The file may be "
             "damaged, cut short, or of another form than its suffix says"
         )
+
+    def _ragged_row(self) -> str | None:
+        """The first line with more values than the header."""
+        if csv.field_size_limit() < MAX_LINE:
+            csv.field_size_limit(min(MAX_LINE, sys.maxsize))
+        with self.file.open(encoding="utf-8-sig", newline="", errors="replace") as stream:
+            lines = csv.reader(stream, **self._dialect())
+            try:
+                header = next((line for line in lines if line), [])
+                for values in lines:
+                    if len(values) > len(header):
+                        return (
+                            f"line {lines.line_num:,} has {len(values)} values, the header names "
+                            f"{len(header)} columns. A value with a {self._separator!r} inside "
+                            "must be quoted"
+                        )
+            except csv.Error:
+                return None
+        return None

@@ -2,45 +2,126 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import narwhals as nw
 import polars as pl
-from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WHOLE = {pl.Float32: 2**24, pl.Float64: 2**53}
+"""Up to here every whole number has a float of its own; beyond, neighbours share one."""
+
+LEAST, MOST = -(2**63), 2**63 - 1
 
 
 def clean_ids(ids: pl.Series, source: str, *, untyped: bool) -> pl.Series:
-    """Ids as int64 or strings.
+    """Ids as int64 or strings: see `plan_ids`.
+
+    Args:
+        ids: the column.
+        source: the file and its option, named in the errors.
+        untyped: whether strings may stand for numbers.
+
+    Raises:
+        UserError: for other types, and numbers that are not whole.
+    """
+    frame = ids.to_frame().lazy()
+    plan = plan_ids(frame, ids.name, source, untyped=untyped)
+    return apply_plans(frame, {ids.name: plan}).collect()[ids.name]
+
+
+def plan_ids(frame: pl.LazyFrame, column: str, source: str, *, untyped: bool) -> Plan:
+    """How a column becomes ids, int64 or strings.
 
     Numbers with a decimal point that are all whole (a column with gaps, written by pandas)
     become integers; NaN becomes null.
 
     Args:
-        ids: the column.
+        frame: the whole log: one value decides for all.
+        column: its name.
         source: the file and its option, named in the errors.
         untyped: whether strings may stand for numbers: see `numbers_if_alike`.
 
     Raises:
-        UserError: for other types, and numbers that are not whole.
+        UserError: for other types, and numbers that are not whole or beyond 64 bits.
     """
-    where = f"{source}: id column '{ids.name}'"
-    if ids.dtype == pl.Categorical or isinstance(ids.dtype, pl.Enum):
-        ids = ids.cast(pl.String)
-    if ids.dtype == pl.String:
-        return numbers_if_alike(ids) if untyped else ids
-    if ids.dtype.is_float():
-        ids = ids.fill_nan(None)
-        odd = (ids != ids.floor()).fill_null(False) | ids.is_infinite().fill_null(False)
-        if odd.any():
-            row = int(odd.arg_max() or 0)
-            raise UserError(
-                f"{where} holds {ids[row]} in row {row + 1}; ids are whole numbers or strings"
-            )
-    elif not (ids.dtype.is_integer() or ids.dtype == pl.Null):
-        raise UserError(f"{where} is of type {ids.dtype}; ids are integers or strings")
-    try:
-        return ids.cast(pl.Int64)
-    except PolarsError as error:
-        raise UserError(f"{where} holds numbers beyond 64 bits; write them as strings") from error
+    where = f"{source}: id column '{column}'"
+    kind = frame.collect_schema()[column]
+    if kind == pl.String:
+        prepare = None
+        if untyped and _all_numbers(frame, column):
+            prepare = pl.col(column).cast(pl.Int64, strict=False)
+        return Plan(column, prepare, same)
+    if kind == pl.Categorical or isinstance(kind, pl.Enum):
+        return Plan(column, None, lambda values: values.cast(nw.String))
+    if isinstance(kind, pl.Decimal) and kind.scale == 0:
+        _require_64_bits(frame, column, where)
+        return Plan(column, pl.col(column).cast(pl.Int64), same)
+    if kind.is_float():
+        limit = WHOLE.get(type(kind), 2**11)
+        _require_whole(frame, column, where, limit)
+        return Plan(column, None, whole_numbers(limit))
+    if not (kind.is_integer() or kind == pl.Null):
+        raise UserError(f"{where} is of type {kind}; ids are integers or strings")
+    if kind in (pl.UInt64, pl.Int128, pl.UInt128):
+        _require_64_bits(frame, column, where)
+    wide = kind in (pl.Int128, pl.UInt128, pl.Null)
+    prepare = pl.col(column).cast(pl.Int64) if wide else None
+    return Plan(column, prepare, lambda values: values.cast(nw.Int64))
+
+
+def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:
+    """Floats as int64, rounded down; null for NaN and from the limit on."""
+
+    def make(values: nw.Expr) -> nw.Expr:
+        # Engines agree that NaN is larger than every number.
+        inside = nw.when(values.abs() <= limit).then(values)
+        return inside.floor().cast(nw.Int64)
+
+    return make
+
+
+def _all_numbers(frame: pl.LazyFrame, column: str) -> bool:
+    alike, blank = _alike(pl.col(column))
+    found = one_row(frame, alike=alike.all(), blank=blank.all())
+    return bool(found["alike"]) and not found["blank"]
+
+
+def _alike(ids: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Whether a value is blank or a whole number in the usual form, and whether it is blank."""
+    blank = (ids.str.strip_chars() == "").fill_null(True)
+    numbers = ids.cast(pl.Int64, strict=False)
+    return (numbers.cast(pl.String) == ids).fill_null(False) | blank, blank
+
+
+def _require_whole(frame: pl.LazyFrame, column: str, where: str, limit: int) -> None:
+    value = pl.col(column)
+    # In comparisons NaN counts as the largest number, and it only stands for a missing id.
+    odd = ((value != value.floor()) | (value.abs() > limit)) & value.is_not_nan()
+    found = first_row(frame, column, odd)
+    if found is None:
+        return
+    row, got = found
+    if abs(got) > limit and got == got // 1:
+        raise UserError(
+            f"{where} holds {got:.0f} in row {row}, a decimal number too large to be exact; write "
+            "ids as integers or strings"
+        )
+    raise UserError(f"{where} holds {got} in row {row}; ids are whole numbers or strings")
+
+
+def _require_64_bits(frame: pl.LazyFrame, column: str, where: str) -> None:
+    found = first_row(frame, column, ~pl.col(column).is_between(LEAST, MOST))
+    if found is not None:
+        raise UserError(
+            f"{where} holds numbers beyond 64 bits, such as {found[1]} in row {found[0]}; write "
+            "them as strings"
+        )
 
 
 def numbers_if_alike(ids: pl.Series) -> pl.Series:
@@ -48,7 +129,5 @@ def numbers_if_alike(ids: pl.Series) -> pl.Series:
 
     So 007 and 7 stay two ids. Blank values count as missing.
     """
-    blank = (ids.str.strip_chars() == "").fill_null(True)
-    numbers = ids.cast(pl.Int64, strict=False)
-    alike = (numbers.cast(pl.String) == ids).fill_null(False) | blank
-    return numbers if alike.all() and not blank.all() else ids
+    alike = _all_numbers(ids.to_frame().lazy(), ids.name)
+    return ids.cast(pl.Int64, strict=False) if alike else ids

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
@@ -69,10 +70,8 @@ def json_chunks(stream: IO[bytes], schema: Mapping[str, Any], where: str) -> Ite
     for before, chunk in text_chunks(stream, where):
         try:
             frame = pl.read_ndjson(chunk, schema=dict(schema))
-        except PolarsError:  # one line is odd: find it, or read the others' way
-            rows = [{name: record.get(name) for name in schema} for record in records(
-                before, chunk, where)]  # fmt: skip
-            frame = pl.DataFrame(rows, schema=dict(schema), strict=False)
+        except PolarsError:  # one line is odd: find it, or read it the slow way
+            frame = _typed(records(before, chunk, where), schema)
         yield frame
 
 
@@ -91,8 +90,35 @@ def shaped_chunks(
         UserError: naming the row that is no record.
     """
     for before, chunk in text_chunks(stream, where):
-        rows = [shape(record) for record in records(before, chunk, where)]
-        yield pl.DataFrame(rows, schema=dict(schema), strict=False)
+        yield _typed((shape(record) for record in records(before, chunk, where)), schema)
+
+
+def _typed(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """A frame of rows whose values may have any type; null where one does not fit its column."""
+    columns: dict[str, list[Any]] = {name: [] for name in schema}
+    for row in rows:
+        for name, kind in schema.items():
+            columns[name].append(_fitting(row.get(name), kind))
+    return pl.DataFrame(columns, schema=dict(schema))
+
+
+def _fitting(value: object, kind: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return None
+    if kind == pl.String:
+        return str(value) if isinstance(value, str | int | float) else None
+    if kind == pl.List(pl.String):
+        return (
+            [part for part in value if isinstance(part, str)] if isinstance(value, list) else None
+        )
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    if kind == pl.Float64:
+        return number if math.isfinite(number) else None
+    whole = math.isfinite(number) and number.is_integer() and abs(number) < 2**63
+    return (value if isinstance(value, int) else int(number)) if whole else None
 
 
 def records(before: int, chunk: bytes, where: str) -> Iterator[dict[str, Any]]:

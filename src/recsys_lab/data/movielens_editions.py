@@ -132,15 +132,14 @@ LICENCES = {
     "100k": "Research use; redistribution and commercial use need GroupLens' permission",
     "1m": "Research use; redistribution and commercial use need GroupLens' permission",
     "10m": "Research use; redistribution and commercial use need GroupLens' permission",
-    "20m": "Research use; redistribution only under the same terms, commercial use needs "
-    "GroupLens' permission",
-    "32m": "Research use; redistribution only under the same terms, commercial use needs "
+    "20m": "Research use; redistribution and commercial use need GroupLens' permission",
+    "32m": "Research use; redistribution only under the same terms; commercial use needs "
     "GroupLens' permission",
 }
 NOTES = (
     "Ratings were entered in sessions: many of a user share one second, and a user's whole "
     "history often spans minutes. Ties keep the file's order; another rule changes results.",
-    "Every user has at least 20 ratings, so that there are no cold users.",
+    "Only users with at least 20 ratings were taken, so that there are no cold users.",
     "A rating says when a film was rated, not when it was seen. Published protocols differ in "
     "whether all ratings or only those of 4 and more count: filter.min_rating.",
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
+from recsys_lab.data.card import write_card
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.layout import describe_ids, write_arrays, write_interactions
 from recsys_lab.data.leaks import check_leaks
@@ -30,6 +31,7 @@ from recsys_lab.data.manifest import (
 )
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
 
@@ -127,6 +129,7 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
 
 def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
     """The manifest last: it lists the other files."""
+    write_card(manifest, scratch / "card.html")
     manifest["files"] = file_sizes(scratch)
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
@@ -210,6 +213,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
             **phases.counts,
         },
         "leaks": [leak.to_json() for leak in leaks],
+        "statistics": describe(log, phases),
         "fingerprint": fingerprint(content, [arrays.user_ids, arrays.item_ids], rules),
     }
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import narwhals as nw
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.data.ids import whole_numbers
+from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,18 +26,22 @@ ISO_FORMATS = (
     "%Y-%m-%d",
 )
 
+LARGEST = 9.2e18
+"""Ticks; what lies beyond, nearly 2^63, marks a missing time and is read as none."""
+
+DAY = 86_400
+
 
 def parse_times(
-    column: pl.Series, file: Path, unit: str = "auto", time_format: str | None = None
+    column: pl.Series, file: Path | str, unit: str = "auto", time_format: str | None = None
 ) -> tuple[pl.Series, pl.Series | None]:
     """Seconds since the epoch, null where unreadable, and the ticks where they are finer.
 
     Args:
-        column: numbers, dates, datetimes (without a zone: UTC), or text with either.
+        column: see `plan_times`.
         file: named in the error.
-        unit: of numbers; ``auto`` takes it from their size: as seconds they would lie after the
-            year 5100.
-        time_format: of text, as in ``strptime``; None: numbers or ISO 8601.
+        unit: see `plan_times`.
+        time_format: see `plan_times`.
 
     Returns:
         int64 seconds (rounded down), and the int64 ticks when the source is finer than a second,
@@ -42,83 +50,212 @@ def parse_times(
     Raises:
         UserError: when not one value can be read.
     """
-    ticks, scale = _ticks(column, unit, time_format)
-    present = column.drop_nulls()
-    if len(present) and ticks.null_count() == len(ticks):
-        row = (column.is_not_null()).arg_max()
-        how = f"format '{time_format}'" if time_format else "numbers and ISO 8601 dates"
-        raise UserError(
-            f"{file}: no time in column '{column.name}' can be read; the first is "
-            f"{present[0]!r} (row {1 + (row or 0)}). Tried: {how}. Set data.timestamp_format (as "
-            "in strptime, e.g. '%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
-        )
-    seconds = (ticks // scale).alias("timestamp")
-    finer = scale > 1 and bool((ticks % scale != 0).any())
-    return seconds, ticks.alias("order") if finer else None
+    frame = column.to_frame().lazy()
+    plans = plan_times(frame, column.name, file, unit, time_format)
+    made = apply_plans(frame, plans).collect()
+    return made["timestamp"], made["order"] if "order" in plans else None
 
 
-def _ticks(column: pl.Series, unit: str, time_format: str | None) -> tuple[pl.Series, int]:
-    """int64 ticks, null where unreadable, and ticks a second."""
-    if column.dtype == pl.String:
-        column = _from_text(column, time_format)
-    if column.dtype == pl.Date:
-        return column.dt.epoch("s").cast(pl.Int64), 1
-    if isinstance(column.dtype, pl.Datetime):
-        return column.dt.epoch("ns" if column.dtype.time_unit == "ns" else "us"), (
-            UNITS["ns"] if column.dtype.time_unit == "ns" else UNITS["us"]
-        )
-    if not column.dtype.is_numeric():
-        return pl.Series(column.name, [None] * len(column), dtype=pl.Int64), 1
-    if unit == "auto":
-        unit = _guess_unit(column)
-    if column.dtype.is_float():
-        whole = bool((column == column.floor()).fill_null(True).all())
-        if not whole and unit == "s":  # fractions of seconds become microseconds
-            return (column * UNITS["us"]).round().cast(pl.Int64, strict=False), UNITS["us"]
-        column = column.floor()
-    return column.cast(pl.Int64, strict=False), UNITS[unit]
+def plan_times(
+    frame: pl.LazyFrame,
+    column: str,
+    file: Path | str,
+    unit: str = "auto",
+    time_format: str | None = None,
+    *,
+    portable: bool = False,
+) -> dict[str, Plan]:
+    """How a column becomes ``timestamp`` and, where it is finer than a second, ``order``.
+
+    Text is read in the one way, numbers or ISO 8601, that fits most of its values; the others are
+    unreadable.
+
+    Args:
+        frame: the whole log.
+        column: numbers, dates, datetimes (without a zone: UTC), or text with either.
+        file: named in the error.
+        unit: of numbers; ``auto`` takes it from their size: as seconds they would lie after the
+            year 5100.
+        time_format: of text, as in ``strptime``; None: numbers or ISO 8601.
+        portable: whether datetimes are to be read by what runs on every engine.
+
+    Returns:
+        seconds rounded down, and the ticks, int64; null where unreadable.
+
+    Raises:
+        UserError: when not one value can be read.
+    """
+    prepare, scale = _prepared(frame, column, time_format, portable=portable)
+    source = pl.col(column) if prepare is None else prepare
+    values = frame.select(t=source)
+    kind = values.collect_schema()["t"]
+    make = same
+    if kind == pl.Date:
+        make = _seconds_of_date
+    elif isinstance(kind, pl.Datetime):
+        make, scale = _ticks_of_datetime, UNITS["us"]
+    elif kind.is_numeric() and scale is None:
+        make, scale = _numbers(values, kind, unit)
+    plans = {"ticks": Plan("t", None, make)}
+    if kind.is_numeric() or kind.is_temporal():
+        ticks = pl.col("ticks")
+        fine = (ticks % (scale or 1) != 0).any()
+        found = one_row(apply_plans(values, plans), some=ticks.is_not_null().any(), fine=fine)
+    else:
+        found = {"some": False, "fine": False}
+    if not found["some"]:
+        _refuse_unreadable(frame, column, file, time_format)
+        return {"timestamp": Plan(column, pl.lit(None, dtype=pl.Int64), same)}
+    seconds = partial(_seconds, make=make, scale=scale or 1)
+    result = {"timestamp": Plan(column, prepare, seconds)}
+    if found["fine"]:
+        result["order"] = Plan(column, prepare, make)
+    return result
 
 
-def _from_text(column: pl.Series, time_format: str | None) -> pl.Series:
-    """Datetimes by the format; else numbers where any value is one; else ISO 8601."""
-    text = column.str.strip_chars()
+def _refuse_unreadable(
+    frame: pl.LazyFrame, column: str, file: Path | str, time_format: str | None
+) -> None:
+    first = first_row(frame, column, pl.col(column).is_not_null())
+    if first is None:
+        return
+    how = f"format '{time_format}'" if time_format else "numbers and ISO 8601 dates"
+    raise UserError(
+        f"{file}: no time in column '{column}' can be read; the first is {first[1]!r} "
+        f"(row {first[0]}). Tried: {how}. Set data.timestamp_format (as in strptime, e.g. "
+        "'%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
+    )
+
+
+def _seconds(values: nw.Expr, make: Any, scale: int) -> nw.Expr:
+    ticks = make(values)
+    if scale == 1:
+        seconds: nw.Expr = ticks
+        return seconds
+    # Spark divides whole numbers as floats: half a second keeps it off the edge.
+    inside = nw.when((ticks < int(LARGEST)) & (ticks > -int(LARGEST))).then(ticks)
+    return ((inside - inside % scale + scale // 2) // scale).cast(nw.Int64)
+
+
+def _seconds_of_date(date: nw.Expr) -> nw.Expr:
+    return _days(date) * DAY
+
+
+def _ticks_of_datetime(moment: nw.Expr) -> nw.Expr:
+    """Microseconds of a datetime without a zone, from its fields.
+
+    No function for it exists on every engine.
+    """
+    time = moment.dt
+    clock = (time.hour().cast(nw.Int64) * 60 + time.minute()) * 60 + time.second()
+    return (_days(moment) * DAY + clock) * UNITS["us"] + time.microsecond().cast(nw.Int64)
+
+
+def _days(date: nw.Expr) -> nw.Expr:
+    """Days since 1970-01-01: Howard Hinnant's ``days_from_civil``, for the years 1 to 9999."""
+    month = date.dt.month().cast(nw.Int64)
+    year = date.dt.year().cast(nw.Int64) - (month <= 2).cast(nw.Int64)
+    march = (month + 9) % 12
+    day_of_year = (153 * march + 2) // 5 + date.dt.day().cast(nw.Int64) - 1
+    era = year // 400
+    year_of_era = year - era * 400
+    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
+    return era * 146_097 + day_of_era - 719_468
+
+
+def _prepared(
+    frame: pl.LazyFrame, column: str, time_format: str | None, *, portable: bool
+) -> tuple[pl.Expr | None, int | None]:
+    """What polars does first, and ticks a second where that is then known."""
+    kind = frame.collect_schema()[column]
+    value = pl.col(column)
+    if kind == pl.String:
+        return _from_text(frame, column, time_format)
+    if kind == pl.Date and not portable:
+        return value.dt.epoch("s").cast(pl.Int64), 1
+    if isinstance(kind, pl.Datetime):
+        if kind.time_unit == "ns":
+            return value.dt.epoch("ns"), UNITS["ns"]
+        if kind.time_zone is not None or not portable:
+            return value.dt.epoch("us"), UNITS["us"]
+    if isinstance(kind, pl.Decimal) or kind == pl.Float16:
+        return value.cast(pl.Float64), None
+    if kind in (pl.UInt64, pl.Int128, pl.UInt128):
+        return value.cast(pl.Int64, strict=False), None
+    return None, None
+
+
+def _from_text(
+    frame: pl.LazyFrame, column: str, time_format: str | None
+) -> tuple[pl.Expr | None, int | None]:
+    """By the format; else as numbers or ISO 8601, whichever reads more."""
+    text = pl.col(column).str.strip_chars()
     if time_format is not None:
+        times = _by_format(text, time_format)
         try:
-            return _by_format(text, time_format)
+            one_row(frame, some=times.is_not_null().any())
         except PolarsError as error:
             raise UserError(
                 f"data.timestamp_format={time_format}: is not a format of dates as in strptime "
                 f"({str(error).splitlines()[0]})"
             ) from error
+        return times.dt.epoch("us"), UNITS["us"]
     whole = text.cast(pl.Int64, strict=False)
     number = text.cast(pl.Float64, strict=False)
-    number = number.set(~number.is_finite().fill_null(True), None)
-    if number.null_count() < len(number):
-        return whole if whole.null_count() == number.null_count() else number
+    number = pl.when(number.abs() <= LARGEST).then(number)
     # Guessed formats would take 03/04 for the third of April or the fourth of March: ISO alone.
     iso = text.str.replace(r"^(\d{4}-\d\d-\d\d)T", "$1 ").str.replace(" ?(Z|UTC)$", "+00:00")
-    times = pl.Series(column.name, [None] * len(iso), dtype=pl.Datetime("us"))
-    for form in ISO_FORMATS:
-        if times.null_count() == iso.null_count():
-            break
-        parsed = _by_format(iso, form)
-        times = times.zip_with(times.is_not_null(), parsed)
-    return times
+    times = pl.coalesce(_by_format(iso, form) for form in ISO_FORMATS)
+    found = one_row(
+        frame,
+        number=number.count(),
+        whole=(whole.is_not_null() & number.is_not_null()).sum(),
+        iso=times.count(),
+    )
+    if found["iso"] > found["number"]:
+        return times.dt.epoch("us"), UNITS["us"]
+    return (whole if found["whole"] == found["number"] else number), None
 
 
-def _by_format(text: pl.Series, form: str) -> pl.Series:
+def _by_format(text: pl.Expr, form: str) -> pl.Expr:
     """Datetimes in UTC, in microseconds, null where the text has another form."""
     parsed = text.str.to_datetime(form, strict=False, time_unit="us")
     return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if "%z" in form else parsed
 
 
-def _guess_unit(column: pl.Series) -> str:
-    if column.dtype.is_float():
-        column = column.filter(column.is_finite())  # one NaN would make the median NaN
-    some = column.gather_every(max(1, len(column) // 10_000))  # a sample tells the magnitude
-    size = some.abs().median()
-    size = float(size) if isinstance(size, int | float) else 0.0
+def _numbers(values: pl.LazyFrame, kind: pl.DataType, unit: str) -> tuple[Any, int]:
+    """How numbers become ticks, and ticks a second."""
+    if unit == "auto":
+        unit = _guess_unit(values, kind)
+    if not kind.is_float():
+        return _integers, UNITS[unit]
+    t = pl.col("t")
+    fraction = one_row(values, fraction=(t.is_finite() & (t != t.floor())).any())["fraction"]
+    if fraction and unit == "s":
+        return _microseconds, UNITS["us"]
+    return whole_numbers(LARGEST), UNITS[unit]
+
+
+def _integers(values: nw.Expr) -> nw.Expr:
+    return values.cast(nw.Int64)
+
+
+def _microseconds(seconds: nw.Expr) -> nw.Expr:
+    """Fractions of seconds, to the nearest microsecond."""
+    inside = nw.when(seconds.abs() <= LARGEST / UNITS["us"]).then(seconds)
+    return (inside * UNITS["us"] + 0.5).floor().cast(nw.Int64)
+
+
+def _guess_unit(values: pl.LazyFrame, kind: pl.DataType) -> str:
+    """By the median of a sample, so that a few odd values do not decide."""
+    rows = one_row(values, rows=pl.len())["rows"]
+    size = pl.col("t").cast(pl.Float64).abs()
+    if kind.is_float():
+        size = size.filter(size.is_finite())  # one NaN would make the median NaN
+    sample = values.with_row_index("row").filter(pl.col("row") % max(1, rows // 10_000) == 0)
+    middle = one_row(sample, middle=size.median())["middle"]
+    size_of_most = middle if isinstance(middle, float) else 0.0
     for unit, ticks in UNITS.items():
-        if size < 1e11 * ticks:
+        if size_of_most < 1e11 * ticks:
             return unit
     return "ns"

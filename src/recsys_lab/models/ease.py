@@ -64,7 +64,7 @@ class EASE:
         if need > config.memory_gibibytes:
             msg = (
                 f"model=ease keeps dense matrices of {num_items:,} x {num_items:,} items, "
-                f"{need:.1f} GiB; model.memory_gibibytes allows {config.memory_gibibytes:g}. "
+                f"{need:.3g} GiB; model.memory_gibibytes allows {config.memory_gibibytes:g}. "
                 "Raise it if the machine has the memory, leave rare items out "
                 "(filter.min_item_count), or use model=item_knn or model=ials"
             )

@@ -101,7 +101,8 @@ class SparkSession:
     def __init__(self, session: Any, scratch: Path, staging_dir: str | None) -> None:
         self._session = session
         self._scratch = scratch
-        self._staging = f"{staging_dir.rstrip('/')}/{scratch.name}" if staging_dir else str(scratch)
+        own = str(scratch.resolve())
+        self._staging = f"{staging_dir.rstrip('/')}/{scratch.name}" if staging_dir else own
 
     def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
         """The log; rows are numbered by file and place in it."""

@@ -1,0 +1,285 @@
+"""The data card: one HTML page, readable offline and on paper, made of the manifest alone."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.data import card_facts as facts
+from recsys_lab.data.card_charts import concentration_chart, histogram_chart, time_chart
+from recsys_lab.data.leaks import KINDS_BY_TIME
+from recsys_lab.data.markup import Markup, join, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+# The page may load nothing and run nothing, whatever a dataset's name or citation holds.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def write_card(manifest: Mapping[str, Any], file: Path) -> None:
+    """Write the page.
+
+    Args:
+        manifest: as in ``manifest.json``, with ``statistics`` of `statistics.describe`.
+        file: what is written, whole.
+    """
+    style = files("recsys_lab.data").joinpath("card.css").read_text(encoding="utf-8")
+    name = facts.title(manifest)
+    sections = (
+        _counts, _people_and_items, _time, _split, _leaks, _features, _about, _reproduction
+    )  # fmt: skip
+    page = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            tag("title", f"{name}: data card"),
+            tag("style", Markup(style)),
+        ),
+        tag("body", tag("main", _head(manifest, name), *(part(manifest) for part in sections))),
+        lang="en",
+    )
+    file.write_text(f"<!doctype html>\n{page}\n", encoding="utf-8")
+
+
+def _head(manifest: Mapping[str, Any], name: str) -> Markup:
+    said = [manifest["name"]] if manifest["name"] != name else []
+    said += [
+        f"read by {manifest['source']['reader']}",
+        f"prepared with {manifest['engine']} on {manifest['created'].replace('T', ' ')}",
+    ]
+    tiles = []
+    for label, value in facts.key_figures(manifest):
+        # A number alone is set large; words after it would not fit so.
+        wide = {} if " " not in value else {"class_": "words"}
+        tiles.append(tag("div", tag("dt", label), tag("dd", value), **wide))
+    return tag(
+        "header",
+        tag("p", "Data card", class_="kicker"),
+        tag("h1", name),
+        tag("p", " · ".join(said), class_="lead"),
+        tag("dl", *tiles[:4], class_="figures"),
+        tag("dl", *tiles[4:], class_="figures"),
+    )
+
+
+def _counts(manifest: Mapping[str, Any]) -> Markup:
+    counts = manifest["counts"]
+    read = max(counts[0]["rows"], 1)
+    rows = []
+    for step in counts:
+        share = step["rows"] / read
+        bar = tag("span", tag("span", style=f"width:{100 * share:.1f}%"), class_="track")
+        rows.append(
+            [
+                step["step"],
+                *(facts.number(step.get(key)) for key in ("rows", "users", "items", "dropped")),
+                tag("span", bar, title=f"{facts.percent(share)} of the source's rows"),
+                step.get("reason") or "",
+            ]
+        )
+    heads = ("step", "rows", "users", "items", "dropped", "rows left", "dropped because")
+    left = facts.percent(counts[-1]["rows"] / read)
+    caption = f"Rows, users and items after each step; {left} of the source's rows are left."
+    table = _table(caption, heads, rows, right=range(1, 5))
+    settings = facts.settings_rows(manifest["settings"]["filter"])
+    return _section(
+        "From the source to the dataset",
+        table,
+        tag("h3", "Filter settings"),
+        _facts(settings, code=True),
+    )
+
+
+def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
+    found = manifest["statistics"]
+    rows = [
+        [name, *(facts.number(found[key][column]) for column in facts.DISTRIBUTION)]
+        for name, key in (
+            ("events per user", "history_length"),
+            ("events per item", "item_popularity"),
+        )
+    ]
+    heads = ("", *facts.DISTRIBUTION.values())
+    charts = tag(
+        "div",
+        _figure(
+            "How long histories are",
+            histogram_chart("histories", found["history_length"], "user"),
+        ),
+        _figure(
+            "How popular items are", histogram_chart("popularity", found["item_popularity"], "item")
+        ),
+        class_="pair",
+    )
+    shares = tag(
+        "div",
+        _figure("How much the popular items take", concentration_chart(found["item_popularity"])),
+        tag(
+            "div",
+            tag("h3", "Concentration and repetition"),
+            _facts(facts.shape_facts(manifest), numbers=True),
+        ),
+        class_="pair",
+    )
+    caption = "Events per user (length of a history) and per item (its popularity)."
+    return _section(
+        "Users and items",
+        charts,
+        _table(caption, heads, rows, right=range(1, len(heads))),
+        shares,
+    )
+
+
+def _time(manifest: Mapping[str, Any]) -> Markup:
+    time = manifest["statistics"]["time"]
+    if time is None:
+        said = "The log has no timestamps: the order of a user's events is that of the source."
+        return _section("Time", tag("p", said))
+    unit = time["events"]["unit"]
+    chart = tag(
+        "div", _figure(f"Events by {unit}", time_chart(time["events"])), class_="wide scroll"
+    )
+    rule = f"Of a user's events at one time: {manifest['tie_rule']}."
+    return _section("Time (UTC)", chart, _facts(facts.time_facts(time)), tag("p", rule))
+
+
+def _split(manifest: Mapping[str, Any]) -> Markup:
+    settings = manifest["settings"]["split"]
+    heads = ("phase", "users", "events", "of all events", "targets", "median history")
+    caption = (
+        "Events are trained on, or are targets; the history is what a target is found by, and in "
+        "training what a user is trained on."
+    )
+    table = _table(caption, heads, facts.split_rows(manifest), right=range(1, 6))
+    return _section(
+        f"Split: {settings['name']}",
+        table,
+        tag(
+            "div",
+            tag("div", tag("h3", "Settings"), _facts(facts.settings_rows(settings), code=True)),
+            tag("div", tag("h3", "Counted"), _facts(facts.split_counts(manifest), numbers=True)),
+            class_="pair",
+        ),
+    )
+
+
+def _leaks(manifest: Mapping[str, Any]) -> Markup:
+    notes = []
+    if manifest["statistics"]["time"] is None:
+        kinds = " and ".join(KINDS_BY_TIME)
+        notes.append(tag("p", f"Without timestamps, {kinds} cannot be found.", class_="lead"))
+    if not manifest["leaks"]:
+        return _section("Leak check", tag("p", "Nothing was found.", class_="good"), *notes)
+    order = sorted(manifest["leaks"], key=lambda leak: leak["severity"] != "leak")
+    found = [
+        tag(
+            "li",
+            tag(
+                "p",
+                tag("span", leak["severity"], class_="severity"),
+                " ",
+                tag("code", leak["kind"]),
+                f" in {leak['phase']}",
+            ),
+            tag("p", leak["explanation"]),
+            class_="leak" if leak["severity"] == "leak" else "note-only",
+        )
+        for leak in order
+    ]
+    said = "A leak may make results better than they should be; a note is good to know."
+    return _section(
+        "Leak check", tag("p", said, class_="lead"), *notes, tag("ul", *found, class_="findings")
+    )
+
+
+def _features(manifest: Mapping[str, Any]) -> Markup:
+    rows = facts.feature_rows(manifest)
+    if not rows:
+        return _section("Features", tag("p", "None besides ids and times."))
+    heads = ("of", "column", "type", "known of it")
+    return _section("Features", _table("Columns that models may read.", heads, rows))
+
+
+def _about(manifest: Mapping[str, Any]) -> Markup:
+    about = manifest["about"]
+    if about is None:
+        said = "The source states no licence and no citation."
+        return _section("Licence and citation", tag("p", said))
+    place = about["homepage"]
+    link = tag("a", place, href=place, rel="noopener noreferrer")
+    rows: list[tuple[str, str]] = [
+        ("licence", about["licence"]),
+        ("cite", about["citation"]),
+        ("homepage", link if place.startswith(("https://", "http://")) else place),
+    ]
+    notes = [tag("li", note) for note in about["notes"]]
+    listed = [tag("h3", "Good to know"), tag("ul", *notes)] if notes else []
+    return _section("Licence and citation", _facts(rows), *listed)
+
+
+def _reproduction(manifest: Mapping[str, Any]) -> Markup:
+    source = manifest["source"]
+    rows = [
+        ("fingerprint", manifest["fingerprint"]),
+        ("reader", source["reader"]),
+        ("engine", manifest["engine"]),
+        ("created", manifest["created"]),
+        ("schema version", str(manifest["schema_version"])),
+    ]
+    return _section(
+        "Where it comes from",
+        tag("p", "Equal fingerprints are equal datasets, split included.", class_="lead"),
+        _facts(rows, code=True),
+        tag("h3", "Source settings"),
+        _facts(facts.settings_rows(source["config"]), code=True),
+        tag("h3", "Source content"),
+        _facts(facts.settings_rows(source["key"]), code=True),
+    )
+
+
+def _section(heading: str, *content: str) -> Markup:
+    return tag("section", tag("h2", heading), *content)
+
+
+def _figure(caption: str, chart: Markup) -> Markup:
+    return tag("figure", tag("figcaption", caption), chart)
+
+
+def _table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Iterable[int] = (),
+) -> Markup:
+    """A table whose first column names the rows; the columns `right` hold numbers."""
+    classes: dict[int, dict[str, str]] = {place: {"class_": "n"} for place in right}
+    head = [
+        tag("th", text, scope="col", **classes.get(place, {})) for place, text in enumerate(heads)
+    ]
+    body = [
+        tag(
+            "tr",
+            tag("th", row[0], scope="row"),
+            *(tag("td", row[place], **classes.get(place, {})) for place in range(1, len(row))),
+        )
+        for row in rows
+    ]
+    table = tag(
+        "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *body)
+    )
+    return tag("div", table, class_="scroll")
+
+
+def _facts(rows: Iterable[tuple[str, str]], *, numbers: bool = False, code: bool = False) -> Markup:
+    items = [
+        join(tag("dt", name), tag("dd", tag("code", value) if code else value))
+        for name, value in rows
+    ]
+    if not items:
+        return tag("p", "None.")
+    return tag("dl", *items, class_="facts numbers" if numbers else "facts")

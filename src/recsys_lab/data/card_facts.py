@@ -1,0 +1,170 @@
+"""What a manifest says, as words and rows for people; the page and the terminal show the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+DISTRIBUTION = {
+    "min": "min",
+    "q25": "25%",
+    "median": "median",
+    "q75": "75%",
+    "p90": "90%",
+    "p99": "99%",
+    "max": "max",
+    "mean": "mean",
+}
+"""Key of a distribution in the statistics -> heading."""
+
+_UNITS = ((365.25 * 86_400, "years"), (86_400, "days"), (3_600, "h"), (60, "min"))
+
+
+def number(value: float | None) -> str:
+    """With thousands separators and at most two decimals; a dash where nothing was counted."""
+    if value is None:
+        return "-"
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """With three digits that count, also where the share is tiny; 100% only when it is all."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    digits = max(1, 2 - math.floor(math.log10(100 * min(share, 1 - share)))) if share < 1 else 1
+    return f"{100 * share:.{min(digits, 12)}f}%"
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which there is at least one."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{number(round(seconds / size, 1))} {unit}"
+    return f"{number(seconds)} s"
+
+
+def say_value(value: Any) -> str:
+    """As it stands in a config file."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def title(manifest: Mapping[str, Any]) -> str:
+    """The published name, else that of the folder."""
+    about = manifest.get("about")
+    return str(about["title"] if about else manifest["name"])
+
+
+def span(manifest: Mapping[str, Any]) -> str:
+    """First and last day, and how long that is."""
+    time = manifest["statistics"]["time"]
+    if time is None:
+        return "no timestamps"
+    first, last = (str(time[key]).split("T")[0] for key in ("first", "last"))
+    return f"{first} to {last} ({duration(86_400 * time['days'])})"
+
+
+def key_figures(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of what is asked first."""
+    found = manifest["statistics"]
+    lengths, items = found["history_length"], found["item_popularity"]
+    return [
+        ("users", number(manifest["num_users"])),
+        ("items", number(manifest["num_items"])),
+        ("interactions", number(manifest["num_interactions"])),
+        ("density", percent(found["density"])),
+        ("events per user", f"{number(lengths['median'])} median, {number(lengths['max'])} max"),
+        ("events per item", f"{number(items['median'])} median, {number(items['max'])} max"),
+        ("time span", span(manifest)),
+    ]
+
+
+def shape_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of what the distributions do not say."""
+    found = manifest["statistics"]
+    items = found["item_popularity"]
+    return [
+        ("events on the top 1% of items", percent(items["top_1_percent_share"])),
+        ("events on the top 10% of items", percent(items["top_10_percent_share"])),
+        ("Gini coefficient of items", f"{items['gini']:.3f}"),
+        ("distinct user-item pairs", number(found["distinct_pairs"])),
+        ("density (of all pairs)", percent(found["density"])),
+        ("sparsity", percent(found["sparsity"])),
+        ("events whose user had the item before", percent(found["repeat_share"])),
+        ("events that repeat the one just before", percent(found["consecutive_repeat_share"])),
+    ]
+
+
+def time_facts(time: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of the time span and of the gaps between a user's events."""
+    rows = [
+        ("first event", str(time["first"])),
+        ("last event", str(time["last"])),
+        ("span", f"{number(round(time['days'], 2))} days"),
+    ]
+    gaps = time["gap_seconds"]
+    if gaps is not None:
+        shown = ", ".join(duration(gaps[key]) for key in ("q25", "median", "q75"))
+        rows.append(("time between a user's events (25%, median, 75%)", shown))
+    return rows
+
+
+def split_rows(manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Phase, users, events, their share of all, targets, median history."""
+    rows: list[tuple[str, ...]] = []
+    for phase, sizes in manifest["statistics"]["split"].items():
+        share = sizes["events"] / manifest["num_interactions"]
+        cells = (sizes["users"], sizes["events"], None, sizes.get("targets"))
+        users, events, _, targets = map(number, cells)
+        rows.append(
+            (phase, users, events, percent(share), targets, number(sizes["median_history"]))
+        )
+    return rows
+
+
+def split_counts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, number) that the split counted; moments as dates."""
+    settings = manifest["settings"]["split"]
+    return [
+        (key.removesuffix("_time").replace("_", " "), _moment(key, value))
+        for key, value in manifest["split"].items()
+        if key not in settings
+    ]
+
+
+def settings_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(option, value) as in a config file."""
+    return [(key, say_value(value)) for key, value in settings.items()]
+
+
+def feature_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Table, column, type and whatever else is known of every feature."""
+    rows = []
+    for table, columns in (manifest.get("features") or {}).items():
+        for column, known in columns.items():
+            details = {"type": known} if isinstance(known, str) else dict(known)
+            kind = str(details.pop("type", ""))
+            said = ", ".join(f"{key} {_brief(value)}" for key, value in details.items())
+            rows.append((str(table), str(column), kind, said.replace("_", " ")))
+    return rows
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"({len(value)})"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return say_value(value)
+
+
+def _moment(key: str, value: Any) -> str:
+    if not isinstance(value, int):
+        return say_value(value)
+    if not key.endswith("_time"):
+        return number(value)
+    return str(np.datetime64(value, "s")).replace("T", " ")

@@ -1,0 +1,191 @@
+"""Bars and curves as inline SVG: no script, colours from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recsys_lab.data.markup import Markup, join, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 26, 42
+"""Room around the plot for axis labels, in the units of the drawing (pixels at full size)."""
+
+HEIGHT = 240
+MAX_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What people read around a chart.
+
+    Attributes:
+        key: an identifier that is used once on the page.
+        title: what is shown; read aloud, not drawn.
+        description: what can be seen, for those who cannot see it.
+        x: name and unit of the horizontal axis.
+        y: name and unit of the vertical axis.
+    """
+
+    key: str
+    title: str
+    description: str
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar.
+
+    Attributes:
+        value: its height, at least 0.
+        tick: what the axis says at its left edge where there is room; may be empty.
+        tip: what is said when it is pointed at.
+    """
+
+    value: float
+    tick: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point that is pointed out, at shares of the two axes."""
+
+    x: float
+    y: float
+    label: str
+
+
+def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460) -> Markup:
+    """Bars of equal width, from the left.
+
+    Args:
+        bars: at least one.
+        labels: the texts.
+        width: of the drawing; the height is `HEIGHT`.
+    """
+    ticks = nice_ticks(max(bar.value for bar in bars))
+    inner, height = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    step, gap = inner / len(bars), 1 if len(bars) > 60 else 2
+    drawn = []
+    for place, bar in enumerate(bars):
+        tall = height * bar.value / ticks[-1]
+        drawn.append(
+            tag(
+                "rect",
+                tag("title", bar.tip),
+                class_="bar",
+                x=LEFT + place * step + gap / 2,
+                y=TOP + height - tall,
+                width=step - gap,
+                height=tall,
+            )
+        )
+    places = [(LEFT + place * step, bar.tick) for place, bar in enumerate(bars) if bar.tick]
+    below = _thinned(places, width)
+    beside = [(tick / ticks[-1], compact(tick)) for tick in ticks]
+    return _chart(join(*drawn), below, beside, labels, width)
+
+
+def _thinned(places: Sequence[tuple[float, str]], width: int) -> list[tuple[float, str]]:
+    """As many of the texts as do not touch each other or the border, from the left."""
+    kept: list[tuple[float, str]] = []
+    room = 6 * max(len(text) for _, text in places) + 14  # a digit is about 6 wide
+    for x, text in places:
+        if not kept or (x - kept[-1][0] >= room and x + room / 2 <= width):
+            kept.append((x, text))
+    return kept
+
+
+def curve_chart(
+    points: Sequence[Sequence[float]], marks: Sequence[Mark], labels: Labels, width: int = 460
+) -> Markup:
+    """A curve of shares over shares, with the diagonal to compare it with.
+
+    Args:
+        points: (x, y), both from 0 to 1, x ascending.
+        marks: points to name.
+        labels: the texts.
+        width: of the drawing.
+    """
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + x * (width - LEFT - RIGHT), TOP + (1 - y) * (HEIGHT - TOP - BOTTOM)
+
+    path = " L".join("{:.1f} {:.1f}".format(*place(x, y)) for x, y in points)
+    corner = "{:.1f} {:.1f}".format(*place(1, 0))
+    origin = "{:.1f} {:.1f}".format(*place(0, 0))
+    (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
+    drawn = [
+        tag("path", class_="area", d=f"M{origin} L{path} L{corner} Z"),
+        tag("line", class_="even", x1=x1, y1=y1, x2=x2, y2=y2),
+        tag("path", class_="curve", d=f"M{path}"),
+    ]
+    for mark in marks:
+        x, y = place(mark.x, mark.y)
+        # Below and right of the curve, which bends to the upper left; the top label needs a drop.
+        drawn.append(tag("circle", class_="mark", cx=x, cy=y, r=3.5))
+        drawn.append(tag("text", mark.label, class_="note", x=x + 8, y=y + 14))
+    shares = [tick / 4 for tick in range(5)]
+    below = [(place(share, 0)[0], f"{share:.0%}") for share in shares]
+    beside = [(share, f"{share:.0%}") for share in shares]
+    return _chart(join(*drawn), below, beside, labels, width)
+
+
+def _chart(
+    drawn: Markup,
+    below: Sequence[tuple[float, str]],
+    beside: Sequence[tuple[float, str]],
+    labels: Labels,
+    width: int,
+) -> Markup:
+    """The drawing between its axes; `below` has places, `beside` shares of the height."""
+    base = HEIGHT - BOTTOM
+    lines, texts = [], []
+    for share, text in beside:
+        y = base - share * (base - TOP)
+        lines.append(tag("line", class_="grid", x1=LEFT, y1=y, x2=width - RIGHT, y2=y))
+        texts.append(tag("text", text, x=LEFT - 8, y=y + 4, text_anchor="end"))
+    for x, text in below:
+        lines.append(tag("line", class_="tick", x1=x, y1=base, x2=x, y2=base + 4))
+        texts.append(tag("text", text, x=x, y=base + 17, text_anchor="middle"))
+    middle = (LEFT + width - RIGHT) / 2
+    texts.append(tag("text", labels.y, class_="unit", x=LEFT - 38, y=13))
+    texts.append(tag("text", labels.x, class_="unit", x=middle, y=HEIGHT - 6, text_anchor="middle"))
+    return tag(
+        "svg",
+        tag("title", labels.title, id=f"{labels.key}-title"),
+        tag("desc", labels.description, id=f"{labels.key}-desc"),
+        *lines,
+        drawn,
+        tag("line", class_="axis", x1=LEFT, y1=base, x2=width - RIGHT, y2=base),
+        *texts,
+        viewBox=f"0 0 {width} {HEIGHT}",
+        role="img",
+        aria_labelledby=f"{labels.key}-title {labels.key}-desc",
+    )
+
+
+def nice_ticks(highest: float) -> list[int]:
+    """0 and round whole numbers up to the first that is not below `highest`."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            step = factor * power
+            if highest <= step * (MAX_TICKS - 1):
+                steps = max(1, math.ceil(highest / step))
+                return [step * tick for tick in range(steps + 1)]
+        power *= 10
+
+
+def compact(number: float) -> str:
+    """``950``, ``1.2k``, ``30M``."""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{suffix}"
+    return f"{number:.3g}"

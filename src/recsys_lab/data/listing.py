@@ -1,0 +1,150 @@
+"""Which files a path stands for: one, those of a pattern, those of a folder, those of a URL."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import file_key, readable, require_file, siblings
+from recsys_lab.data.formats import SUFFIXES, form_of
+from recsys_lab.data.remote import copy_url, has_wildcard, is_remote, list_urls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What stands for null in the name of a partition's folder."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file of a log.
+
+    Attributes:
+        name: below the folder that all files share, with ``/``.
+        place: local path or URL.
+        partition: column -> value of every ``key=value`` folder in its name; None for null.
+    """
+
+    name: str
+    place: str
+    partition: Mapping[str, str | None]
+
+    def key(self, option: str) -> dict[str, Any]:
+        """Name, size and SHA-256 of the content.
+
+        Args:
+            option: named in errors.
+
+        Raises:
+            UserError: when it cannot be read.
+        """
+        if is_remote(self.place):
+            return {"name": self.name, **copy_url(self.place, None, option)}
+        return {**file_key(Path(self.place)), "name": self.name}
+
+
+def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
+    """The files of a log in the order in which they are read: by their names below the folder.
+
+    Names are compared character by character, so part-10 stands before part-9 and after part-09.
+    In a folder, files are taken at any depth whose suffix is one of a table (any suffix when a
+    separator is given); those whose name, or a folder's name, begins with ``_`` or ``.`` are
+    left out, as Spark and Hive do.
+
+    Args:
+        path: as the user wrote it.
+        option: the config option it came from, named in errors.
+        separator: of delimited text, or None.
+
+    Raises:
+        UserError: when there is no such file, or the files of a folder are of several forms.
+    """
+    if is_remote(path):
+        root, places = list_urls(path, option)
+        one = not has_wildcard(path) and places == [path.rstrip("/")]
+    else:
+        root, places, one = _local(path, option)
+    if one:
+        return [_listed(PurePosixPath(root), places[0])]
+    whole = has_wildcard(path)
+    found = [_listed(PurePosixPath(root), place) for place in places]
+    visible = [file for file in found if whole or not _hidden(file.name)]
+    tables = [file for file in visible if separator or form_of(file.name).suffix in SUFFIXES]
+    if not tables:
+        names = ", ".join(file.name for file in found[:8]) or "nothing"
+        kind = "matches" if whole else "holds"
+        raise UserError(
+            f"{option}={path}: {kind} no table; allowed: {', '.join(SUFFIXES)} (text also with "
+            f".gz, .bz2, .xz, .zst), or data.separator set. It {kind}: {names}"
+        )
+    _require_one_form(tables, path, option)
+    return sorted(tables, key=lambda file: file.name)
+
+
+def _local(path: str, option: str) -> tuple[str, list[str], bool]:
+    """The folder, its files, and whether the path names a single file."""
+    place = Path(path).expanduser()
+    with readable(f"{option}={path}"):
+        if place.is_dir():
+            files = [str(file) for file in place.rglob("*") if file.is_file()]
+            return place.as_posix(), files, False
+        if place.exists() or not has_wildcard(path):
+            require_file(path, option)
+            return place.parent.as_posix(), [str(place)], True
+        files = [str(file) for file in map(Path, glob.glob(str(place), recursive=True))
+                 if file.is_file()]  # fmt: skip
+    fixed = Path(*_fixed_parts(place))
+    if not files:
+        raise UserError(f"{option}={path}: no file matches this pattern.{siblings(fixed / '*')}")
+    return fixed.as_posix(), files, False
+
+
+def _fixed_parts(pattern: Path) -> list[str]:
+    parts = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return parts
+
+
+def _listed(root: PurePosixPath, place: str) -> Listed:
+    full = place if is_remote(place) else Path(place).as_posix()
+    name = full.removeprefix(f"{root}/") if str(root) != "." else full
+    if is_remote(place):
+        name = place.removeprefix(str(root).replace(":/", "://", 1)).lstrip("/")
+    partition = {}
+    for folder in PurePosixPath(name).parts[:-1]:
+        key, equals, value = folder.partition("=")
+        if equals and key:
+            partition[key] = None if value == NO_VALUE else unquote(value)
+    return Listed(name, place, partition)
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in PurePosixPath(name).parts)
+
+
+def _require_one_form(tables: list[Listed], path: str, option: str) -> None:
+    forms: dict[str, str] = {}
+    for file in tables:
+        forms.setdefault(form_of(file.name).suffix, file.name)
+    if len(forms) > 1:
+        shown = "; ".join(f"{suffix}: {name}" for suffix, name in sorted(forms.items()))
+        raise UserError(
+            f"{option}={path}: holds tables of several forms ({shown}). Name those of the log "
+            f"with a pattern, e.g. {option}='{path.rstrip('/')}/*{min(forms)}'"
+        )
+    keys = {file.name: sorted(file.partition) for file in tables}
+    first = keys[tables[0].name]
+    for name, other in keys.items():
+        if other != first:
+            raise UserError(
+                f"{option}={path}: {name} lies in the partition folders {other}, {tables[0].name} "
+                f"in {first}; all files of a log need the same ones"
+            )

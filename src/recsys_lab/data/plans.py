@@ -1,0 +1,77 @@
+"""How a column of a log is made out of one of its source, decided once for all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from recsys_lab.data.raw import ParquetLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a column.
+
+    Attributes:
+        source: name of the column in the source.
+        prepare: what only polars can do, first: parse text, change odd types; None for nothing.
+        make: the rest, which runs on every engine.
+    """
+
+    source: str
+    prepare: pl.Expr | None
+    make: Callable[[nw.Expr], nw.Expr]
+
+
+def same(column: nw.Expr) -> nw.Expr:
+    """For `Plan.make` where nothing is left to do."""
+    return column
+
+
+def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, Plan]) -> pl.LazyFrame:
+    """The planned columns, made by polars.
+
+    Args:
+        frame: has the sources.
+        plans: name -> how it is made.
+    """
+    prepared = frame.select(
+        (pl.col(plan.source) if plan.prepare is None else plan.prepare).alias(f"_{name}")
+        for name, plan in plans.items()
+    )
+    made = nw.from_native(prepared).select(
+        plan.make(nw.col(f"_{name}")).alias(name) for name, plan in plans.items()
+    )
+    result: pl.LazyFrame = made.to_native()
+    return result
+
+
+def as_parquet_log(files: Sequence[str], plans: Mapping[str, Plan]) -> ParquetLog | None:
+    """The log as every engine scans it, or None when a column needs polars."""
+    if any(plan.prepare is not None for plan in plans.values()):
+        return None
+    columns = {name: plan.make(nw.col(plan.source)) for name, plan in plans.items()}
+    return ParquetLog(tuple(files), columns)
+
+
+def one_row(frame: pl.LazyFrame, **values: pl.Expr) -> dict[str, Any]:
+    """Aggregates of a frame that may be larger than memory."""
+    return frame.select(**values).collect(engine="streaming").row(0, named=True)
+
+
+def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[int, Any] | None:
+    """The first row (from 1) for which a condition holds, and the column's value there."""
+    found = (
+        frame.select(pl.col(column).alias("value"), condition.alias("holds"))
+        .with_row_index("row", 1)
+        .filter(pl.col("holds"))
+        .head(1)
+        .collect(engine="streaming")
+    )
+    return None if found.is_empty() else (found["row"][0], found["value"][0])

@@ -1,0 +1,142 @@
+"""Files in object stores and on the web, through fsspec: found, hashed, copied here."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import out_of_space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CHUNK = 1 << 20
+
+PACKAGES = {
+    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
+    "abfss": "adlfs", "http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub",
+    "sftp": "paramiko", "ssh": "paramiko", "hdfs": "pyarrow", "oss": "ossfs", "dbfs": "requests",
+}  # fmt: skip
+"""What fsspec needs for a scheme; credentials are taken where these packages look for them."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is a URL with a scheme, such as ``s3://bucket/log.csv``."""
+    return "://" in path
+
+
+def has_wildcard(url: str) -> bool:
+    """Whether a URL stands for several files; ``?`` begins a query, as URLs have it."""
+    return "*" in url or "[" in url
+
+
+def list_urls(url: str, option: str) -> tuple[str, list[str]]:
+    """The folder that a URL lies in or is, and the URLs of the files that it stands for.
+
+    Args:
+        url: a file, a folder, or either with ``*``.
+        option: the config option it came from, named in errors.
+
+    Returns:
+        the common folder without wildcards, and the files below it, sorted by name.
+
+    Raises:
+        UserError: when the scheme is not known, its package is not installed, or the place cannot
+            be reached.
+    """
+    files, path = _opened(url, option)
+    web = url.startswith("http")
+    with _reached(url, option):
+        if has_wildcard(url):
+            root = path[: min(path.find(mark) for mark in "*[" if mark in path)].rpartition("/")[0]
+            found = files.glob(path)
+        elif web or not files.isdir(path):
+            if not files.exists(path):
+                raise FileNotFoundError(path)
+            root, found = path.rstrip("/").rpartition("/")[0], [path]
+        else:
+            root, found = path.rstrip("/"), files.find(path)
+        found = [name for name in found if web or files.isfile(name)]
+    names = sorted(found)
+    return str(files.unstrip_protocol(root)), [str(files.unstrip_protocol(name)) for name in names]
+
+
+def copy_url(url: str, target: Path | None, option: str) -> dict[str, Any]:
+    """Read a remote file from its beginning to its end.
+
+    Args:
+        url: of one file.
+        target: where its content goes, or None to take its hash alone.
+        option: the config option it came from, named in errors.
+
+    Returns:
+        ``bytes`` and ``sha256`` of the content.
+
+    Raises:
+        UserError: when it cannot be read, or ends before its announced size.
+    """
+    files, path = _opened(url, option)
+    digest, size = hashlib.sha256(), 0
+    sink = target.open("wb") if target is not None else None
+    try:
+        with _reached(url, option):
+            announced = files.info(path).get("size")
+            # A block size of 0 reads in one answer: not every web server serves ranges.
+            how = {"block_size": 0} if url.startswith("http") else {}
+            with files.open(path, "rb", **how) as source:
+                while chunk := source.read(CHUNK):
+                    size += len(chunk)
+                    digest.update(chunk)
+                    if sink is not None:
+                        sink.write(chunk)
+            if announced is not None and size < announced:
+                raise ConnectionError(f"only {size:,} of {announced:,} bytes came")
+    finally:
+        if sink is not None:
+            sink.close()
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _opened(url: str, option: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    scheme = url.partition("://")[0]
+    try:
+        files, path = url_to_fs(url)
+    except ImportError as error:
+        package = PACKAGES.get(scheme)
+        need = f"the package {package}: pip install {package}" if package else str(error)
+        raise UserError(f"{option}={url}: {scheme}:// needs {need}") from error
+    except ValueError as error:
+        raise UserError(
+            f"{option}={url}: the scheme '{scheme}://' is not known ({error}). Known are e.g. "
+            "s3://, gs://, az://, https://; a file on this machine has no scheme"
+        ) from error
+    except Exception as error:
+        raise _unreachable(url, option, error) from error
+    return files, str(path)
+
+
+@contextmanager
+def _reached(url: str, option: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"{option}={url}: no such file") from error
+    except Exception as error:  # every driver raises its own kinds
+        if isinstance(error, OSError) and out_of_space(error):
+            raise
+        raise _unreachable(url, option, error) from error
+
+
+def _unreachable(url: str, option: str, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return UserError(
+        f"{option}={url}: cannot be read ({type(error).__name__}: {reason}). Check the address, "
+        "the network and the credentials of this machine, or copy the file here"
+    )
