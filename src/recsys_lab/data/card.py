@@ -62,8 +62,7 @@ def _head(manifest: Mapping[str, Any], name: str) -> Markup:
         tag("p", "Data card", class_="kicker"),
         tag("h1", name),
         tag("p", " · ".join(said), class_="lead"),
-        tag("dl", *tiles[:4], class_="figures"),
-        tag("dl", *tiles[4:], class_="figures"),
+        tag("dl", *tiles, class_="figures"),
     )
 
 
@@ -73,12 +72,12 @@ def _counts(manifest: Mapping[str, Any]) -> Markup:
     rows = []
     for step in counts:
         share = step["rows"] / read
-        bar = tag("span", tag("span", style=f"width:{100 * share:.1f}%"), class_="track")
+        bar = tag("span", style=f"width:{100 * share:.1f}%")
         rows.append(
             [
                 step["step"],
                 *(facts.number(step.get(key)) for key in ("rows", "users", "items", "dropped")),
-                tag("span", bar, title=f"{facts.percent(share)} of the source's rows"),
+                join(facts.percent(share), tag("span", bar, class_="track", aria_hidden="true")),
                 step.get("reason") or "",
             ]
         )
@@ -122,7 +121,9 @@ def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
         tag(
             "div",
             tag("h3", "Concentration and repetition"),
-            _facts(facts.shape_facts(manifest), numbers=True),
+            _facts(
+                [*facts.concentration_facts(manifest), *facts.pair_facts(manifest)], numbers=True
+            ),
         ),
         class_="pair",
     )

@@ -33,7 +33,9 @@ def histogram_chart(key: str, found: Mapping[str, Any], whose: str) -> Markup:
         events = number(low) if after == low + 1 else f"{number(low)} to {number(after - 1)}"
         # Powers of two are where people look; the edges between them are rounded roots.
         named = len(counts) <= FEW or low & (low - 1) == 0
-        bars.append(Bar(count, number(low) if named else "", f"{events} events: {number(count)} {whose}s"))
+        bars.append(
+            Bar(count, number(low) if named else "", f"{events} events: {number(count)} {whose}s")
+        )
     said = (
         f"From {number(found['min'])} to {number(found['max'])} events; half of the {whose}s have "
         f"at most {number(found['median'])}, nine in ten at most {number(found['p90'])}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,8 @@ DISTRIBUTION = {
 }
 """Key of a distribution in the statistics -> heading."""
 
-_UNITS = ((365.25 * 86_400, "years"), (86_400, "days"), (3_600, "h"), (60, "min"))
+_YEAR, _DAY = 365.25 * 86_400, 86_400
+_UNITS = ((2 * _YEAR, _YEAR, "years"), (_DAY, _DAY, "days"), (3_600, 3_600, "h"), (60, 60, "min"))
 
 
 def number(value: float | None) -> str:
@@ -37,15 +37,16 @@ def percent(share: float) -> str:
     """With three digits that count, also where the share is tiny; 100% only when it is all."""
     if share in (0, 1):
         return f"{share:.0%}"
-    digits = max(1, 2 - math.floor(math.log10(100 * min(share, 1 - share)))) if share < 1 else 1
-    return f"{100 * share:.{min(digits, 12)}f}%"
+    exponent = int(f"{100 * min(share, 1 - share):.2e}".partition("e")[2])
+    return f"{100 * share:.{min(12, max(1, 2 - exponent))}f}%"
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit of which there is at least one."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{number(round(seconds / size, 1))} {unit}"
+    """In the largest unit of which there is at least one; of years, two."""
+    for least, size, unit in _UNITS:
+        if seconds >= least:
+            many = round(seconds / size, 1)
+            return f"{number(many)} {unit.removesuffix('s') if many == 1 else unit}"
     return f"{number(seconds)} s"
 
 
@@ -66,7 +67,7 @@ def span(manifest: Mapping[str, Any]) -> str:
     if time is None:
         return "no timestamps"
     first, last = (str(time[key]).split("T")[0] for key in ("first", "last"))
-    return f"{first} to {last} ({duration(86_400 * time['days'])})"
+    return f"{first} to {last} ({duration(_DAY * time['days'])})"
 
 
 def key_figures(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -84,16 +85,22 @@ def key_figures(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def shape_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of what the distributions do not say."""
-    found = manifest["statistics"]
-    items = found["item_popularity"]
+def concentration_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of how unevenly the events lie on the items."""
+    items = manifest["statistics"]["item_popularity"]
     return [
         ("events on the top 1% of items", percent(items["top_1_percent_share"])),
         ("events on the top 10% of items", percent(items["top_10_percent_share"])),
         ("Gini coefficient of items", f"{items['gini']:.3f}"),
+    ]
+
+
+def pair_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of how many (user, item) pairs there are, and how often again."""
+    found = manifest["statistics"]
+    return [
         ("distinct user-item pairs", number(found["distinct_pairs"])),
-        ("density (of all pairs)", percent(found["density"])),
+        ("density (share of all pairs)", percent(found["density"])),
         ("sparsity", percent(found["sparsity"])),
         ("events whose user had the item before", percent(found["repeat_share"])),
         ("events that repeat the one just before", percent(found["consecutive_repeat_share"])),
@@ -128,12 +135,12 @@ def split_rows(manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def split_counts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(what, number) that the split counted; moments as dates."""
-    settings = manifest["settings"]["split"]
+    """(what, number) that the split counted besides `split_rows`; moments as dates."""
+    known = {*manifest["settings"]["split"], "train_rows", "validation_rows", "test_rows"}
     return [
         (key.removesuffix("_time").replace("_", " "), _moment(key, value))
         for key, value in manifest["split"].items()
-        if key not in settings
+        if key not in known
     ]
 
 

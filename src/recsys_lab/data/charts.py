@@ -11,7 +11,7 @@ from recsys_lab.data.markup import Markup, join, tag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 26, 42
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 42
 """Room around the plot for axis labels, in the units of the drawing (pixels at full size)."""
 
 HEIGHT = 240
@@ -126,11 +126,12 @@ def curve_chart(
         tag("line", class_="even", x1=x1, y1=y1, x2=x2, y2=y2),
         tag("path", class_="curve", d=f"M{path}"),
     ]
-    for mark in marks:
+    text_y = y1 + 9.0
+    for mark in sorted(marks, key=lambda mark: mark.y):
         x, y = place(mark.x, mark.y)
-        # Below and right of the curve, which bends to the upper left; the top label needs a drop.
+        text_y = min(y + 4, text_y - 14)  # beside its point, but above the text before
         drawn.append(tag("circle", class_="mark", cx=x, cy=y, r=3.5))
-        drawn.append(tag("text", mark.label, class_="note", x=x + 8, y=y + 14))
+        drawn.append(tag("text", mark.label, class_="note", x=x + 9, y=text_y))
     shares = [tick / 4 for tick in range(5)]
     below = [(place(share, 0)[0], f"{share:.0%}") for share in shares]
     beside = [(share, f"{share:.0%}") for share in shares]

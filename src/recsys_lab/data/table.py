@@ -8,21 +8,35 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import file_key, require_columns, require_file, require_option
-from recsys_lab.data.formats import TableFile
-from recsys_lab.data.ids import clean_ids
-from recsys_lab.data.raw import RawData
-from recsys_lab.data.times import parse_times
+from recsys_lab.data.event_columns import (
+    event_features,
+    plan_events,
+    plan_feature,
+    wanted_columns,
+)
+from recsys_lab.data.files import require_option
+from recsys_lab.data.ids import plan_ids
+from recsys_lab.data.plans import Plan, apply_plans, as_parquet_log, one_row, same
+from recsys_lab.data.raw import Features, ParquetLog, RawData
+from recsys_lab.data.tables import Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from recsys_lab.data.tables import OpenTables
+
+IN_MEMORY = 512 << 20
+"""Bytes of files; a longer log that is no Parquet is streamed to Parquet."""
+
 
 class Table:
-    """Reads one row an event.
+    """Reads one row an event, from one file or from many of equal columns.
+
+    Parquet is scanned by the engine itself where its columns have fitting types; other logs are
+    read into memory, or streamed to Parquet when they are large.
 
     Args:
-        config: the file and its columns.
+        config: the files and their columns.
     """
 
     @dataclass(frozen=True)
@@ -30,18 +44,31 @@ class Table:
         """Options of `Table`.
 
         Attributes:
-            path: the log: .csv, .tsv, .jsonl, .ndjson, .parquet, RecBole's .inter; text also .gz.
+            path: the log: .csv, .tsv, .jsonl, .ndjson, .parquet, RecBole's .inter; text also with
+                .gz, .bz2, .xz, .zst. A file, a pattern such as logs/*.csv.gz (``**`` for any
+                depth), a folder, or a URL of these (s3://, gs://, az://, https://; read through
+                fsspec). Files are read in the order of their names below the folder, compared
+                character by character, and need equal columns; folders named day=2024-01-01 are
+                a column ``day``.
             separator: of delimited text; null: by the suffix.
+            quoted: whether a quotation mark quotes in delimited text; else it is a character.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
-            timestamp_column: when: numbers, dates or datetimes; null where there is none.
+            timestamp_column: when: numbers, dates or datetimes; null where there is none. Values
+                of no such form are dropped and counted, as are years outside 1 to 9999.
             timestamp_unit: of numbers; auto: by their size.
-            timestamp_format: of text, as in strptime; null: numbers or ISO 8601.
+            timestamp_format: of text, as in strptime; null: numbers or ISO 8601, what most are.
             order_column: the place in the user's history, integers; alone it replaces the
                 timestamp, beside one it orders events of the same time. With neither, events are
                 in file order.
-            rating_column: read only for ``min_rating``.
-            min_rating: rows with a smaller or no rating are dropped and counted; null for off.
+            event_type_column: what happened, such as view or purchase; null where all are alike.
+            rating_column: how much it was liked, a number; null for none.
+            price_column: what one piece cost; null for none.
+            quantity_column: how many pieces; null for none.
+            event_features: further columns of the log and their types.
+            item_features: columns of ``items_path`` or, without one, of the log, where the first
+                value of an item counts, and their types.
+            user_features: the same of ``users_path``.
             title_column: item title for people to read: a column of ``items_path`` or, without
                 one, of the log; null for none.
             items_path: a table of items, all of whose columns are kept; null for none.
@@ -52,14 +79,20 @@ class Table:
 
         path: str | None
         separator: str | None
+        quoted: bool
         user_column: str
         item_column: str
         timestamp_column: str | None
         timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
         timestamp_format: str | None
         order_column: str | None
+        event_type_column: str | None
         rating_column: str | None
-        min_rating: float | None
+        price_column: str | None
+        quantity_column: str | None
+        event_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        item_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        user_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
         title_column: str | None
         items_path: str | None
         items_id_column: str
@@ -68,143 +101,136 @@ class Table:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        require_option(config.path, "data.path", "data.path=clicks.csv")
+        self._tables = {
+            option: Tables(path, f"data.{option}", config.separator, quoted=config.quoted)
+            for option in ("path", "items_path", "users_path")
+            if (path := getattr(config, option)) is not None
+        }
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of every file that is read."""
-        files = self._files()
-        return {option: file_key(table.file) for option, table in files.items()}
+        return {option: table.key() for option, table in self._tables.items()}
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the log and the tables beside it."""
-        del scratch
-        files = self._files()
-        config, log = self.config, files["path"]
-        title = config.title_column if config.items_path is None else None
-        columns = self._log_columns(log, title)
-        frame = log.read(columns)
-        if frame.is_empty():
-            raise UserError(f"data.path={log.file}: the file has a header but no rows")
-        log.refuse_mixed_types(frame, [config.user_column, config.item_column])
-        rows = len(frame)
-        frame, dropped = self._rated(frame, log)
-        if frame.is_empty():
-            raise UserError(
-                f"data.path={log.file}: none of the {rows} rows has {config.rating_column} >= "
-                f"{config.min_rating}; lower data.min_rating (null for off)"
-            )
-        interactions = self._events(frame, log)
-        items = self._table(files, "items_path", "item_id", config.items_id_column)
-        if title is not None:
-            titles = interactions.select("item_id", title=frame[title].cast(pl.String))
-            items = titles.drop_nulls().unique("item_id", keep="first", maintain_order=True)
-        users = self._table(files, "users_path", "user_id", config.users_id_column)
-        return RawData(interactions, items, users, dropped)
-
-    def _files(self) -> dict[str, TableFile]:
         config = self.config
-        require_option(config.path, "data.path", "data.path=clicks.csv")
-        files = {}
-        for option in ("path", "items_path", "users_path"):
-            path = getattr(config, option)
-            if path is not None:
-                name = f"data.{option}"
-                files[option] = TableFile(require_file(path, name), name, config.separator)
-        return files
-
-    def _log_columns(self, log: TableFile, title: str | None) -> list[str]:
-        """The columns to read, each once, all checked to exist."""
-        config = self.config
-        if config.min_rating is not None and config.rating_column is None:
-            raise UserError(
-                f"data.min_rating={config.min_rating} needs data.rating_column, the column with "
-                "the ratings"
+        beside = {side: self._of_log(side) for side in ("item", "user")}
+        wanted = wanted_columns(config)
+        for columns in beside.values():
+            wanted |= {option: column for option, column in columns.values()}
+        folder = scratch / "files"
+        folder.mkdir()
+        log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
+        with log.explained():
+            frame = _at_hand(log, scratch)
+            if not one_row(frame, rows=pl.len())["rows"]:
+                raise UserError(f"{log.where}: the file has a header but no rows")
+            plans = plan_events(
+                frame, config, log.where, untyped=log.is_text, portable=log.parquet is not None
             )
-        wanted = {
-            "user_column": config.user_column,
-            "item_column": config.item_column,
-            "timestamp_column": config.timestamp_column,
-            "order_column": config.order_column,
-            "rating_column": config.rating_column if config.min_rating is not None else None,
-            "title_column": title,
+            sides = {
+                side: self._first_values(frame, side, plans[f"{side}_id"], columns, log.where)
+                for side, columns in beside.items()
+            }
+            interactions = _interactions(log, frame, plans, scratch)
+        items = self._table("item", folder) if config.items_path is not None else sides["item"]
+        users = self._table("user", folder) if config.users_path is not None else sides["user"]
+        features = Features(
+            dict(config.item_features), dict(config.user_features), event_features(config)
+        )
+        return RawData(interactions, items, users, features=features)
+
+    def _of_log(self, side: str) -> dict[str, tuple[str, str]]:
+        """Columns of items or users that the log holds: name -> option and column."""
+        config = self.config
+        if getattr(config, f"{side}s_path") is not None:
+            return {}
+        names = {
+            name: (f"{side}_features.{name}", name) for name in getattr(config, f"{side}_features")
         }
-        require_columns(wanted, log.columns(), log.file)
-        return list(dict.fromkeys(column for column in wanted.values() if column is not None))
+        if side == "item" and config.title_column is not None:
+            names["title"] = ("title_column", config.title_column)
+        return names
 
-    def _rated(self, frame: pl.DataFrame, log: TableFile) -> tuple[pl.DataFrame, dict[str, int]]:
-        """Rows whose rating is high enough, and how many went by reason."""
-        config = self.config
-        if config.min_rating is None or config.rating_column is None:
-            return frame, {}
-        rating = frame[config.rating_column].cast(pl.Float64, strict=False)
-        missing = rating.is_null() | rating.is_nan().fill_null(False)
-        if missing.all():
-            raise UserError(
-                f"data.path={log.file}: column '{config.rating_column}' holds no number"
-            )
-        low = (rating < config.min_rating).fill_null(False) & ~missing
-        counts = {"missing rating": missing, f"rating below {config.min_rating:g}": low}
-        dropped = {reason: int(rows.sum()) for reason, rows in counts.items()}
-        return frame.filter(~(missing | low)), dropped
-
-    def _events(self, frame: pl.DataFrame, log: TableFile) -> pl.DataFrame:
-        config = self.config
-        columns = [
-            _ids(frame[config.user_column], log).alias("user_id"),
-            _ids(frame[config.item_column], log).alias("item_id"),
-        ]
-        finer = None
-        if config.timestamp_column is not None:
-            seconds, finer = parse_times(
-                frame[config.timestamp_column],
-                log.file,
-                config.timestamp_unit,
-                config.timestamp_format,
-            )
-            columns.append(seconds)
-        if config.order_column is not None:
-            columns.append(_whole_numbers(frame[config.order_column], log).alias("order"))
-        elif finer is not None:
-            columns.append(finer)
-        return pl.DataFrame(columns)
-
-    def _table(
-        self, files: dict[str, TableFile], option: str, key: str, column: str
+    def _first_values(
+        self,
+        frame: pl.LazyFrame,
+        side: str,
+        ids: Plan,
+        columns: dict[str, tuple[str, str]],
+        where: str,
     ) -> pl.DataFrame | None:
-        """A table of items or users with its id and title columns under their standard names."""
-        if option not in files:
+        """Items or users of the log with the first value of each column."""
+        if not columns:
             return None
-        table = files[option]
-        title = self.config.title_column if key == "item_id" else None
-        present = table.columns()
-        names = {f"{option.removesuffix('_path')}_id_column": column, "title_column": title}
-        require_columns(names, present, table.file)
-        frame = table.read(present)
-        ids = _ids(frame[column], table).alias(key)
-        frame = frame.drop(column, *([key] if key in present and key != column else []))
-        if title is not None and title != "title":
-            frame = frame.drop("title", strict=False).rename({title: "title"})
-        return frame.insert_column(0, ids)
+        kinds = getattr(self.config, f"{side}_features")
+        key = f"{side}_id"
+        table: pl.DataFrame | None = None
+        for name, (option, column) in columns.items():
+            value = plan_feature(frame, column, kinds.get(name, "text"), f"data.{option}", where)
+            found = apply_plans(frame, {key: ids, name: value}).drop_nulls()
+            first = found.unique(key, keep="first", maintain_order=True).collect()
+            table = first if table is None else table.join(
+                first, on=key, how="full", coalesce=True, maintain_order="left_right"
+            )  # fmt: skip
+        return table
+
+    def _table(self, side: str, folder: Path) -> pl.DataFrame:
+        """A table of items or users with its id and title columns under their standard names."""
+        config, key = self.config, f"{side}_id"
+        column = getattr(config, f"{side}s_id_column")
+        title = config.title_column if side == "item" else None
+        kinds = getattr(config, f"{side}_features")
+        names = {
+            f"{side}s_id_column": column,
+            "title_column": title,
+            **{f"{side}_features.{name}": name for name in kinds},
+        }
+        opened = self._tables[f"{side}s_path"].open(folder, {}, [column])
+        opened.require(names)
+        with opened.explained():
+            frame = opened.frame.collect().lazy()
+            plans = {key: plan_ids(frame, column, opened.where, untyped=opened.is_text)}
+            for name in opened.columns:
+                if name in kinds:
+                    option = f"data.{side}_features.{name}"
+                    plans[name] = plan_feature(frame, name, kinds[name], option, opened.where)
+                elif name not in (key, column):
+                    plans[name] = Plan(name, None, same)
+            if title is not None:
+                plans["title"] = Plan(title, None, same)
+                if title != "title" and title not in kinds:
+                    del plans[title]
+            return apply_plans(frame, plans).collect()
 
 
-def _ids(column: pl.Series, table: TableFile) -> pl.Series:
-    return clean_ids(column, f"{table.option}={table.file}", untyped=table.is_text)
+def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
+    """The rows where they can be read several times at little cost."""
+    if log.parquet is not None:
+        return log.frame
+    if log.bytes <= IN_MEMORY:
+        return log.frame.collect().lazy()
+    file = scratch / "source.parquet"
+    log.frame.sink_parquet(file, maintain_order=True)
+    return pl.scan_parquet(file)
 
 
-def _whole_numbers(column: pl.Series, log: TableFile) -> pl.Series:
-    if column.dtype == pl.String or column.dtype.is_numeric():
-        # Integers as they are: beyond 2^53 a float would merge neighbours.
-        exact = column if column.dtype.is_integer() else column.cast(pl.Float64, strict=False)
-        fractions = exact.filter(exact.is_finite() & (exact != exact.floor()))
-        if len(fractions):
-            raise UserError(
-                f"data.order_column={column.name}: {log.file} has places that are no whole "
-                f"numbers, such as {fractions[0]}; cutting them would change the order. Number "
-                "the events, or use data.timestamp_column"
-            )
-        numbers = exact.cast(pl.Int64, strict=False)
-        if numbers.null_count() < len(numbers):
-            return numbers
-    raise UserError(
-        f"data.order_column={column.name}: no value in this column of {log.file} is a whole "
-        f"number; the first is {column[0]!r}. For times use data.timestamp_column"
-    )
+def _interactions(
+    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, Plan], scratch: Path
+) -> pl.DataFrame | ParquetLog:
+    """The log as the engine scans it, without a copy where that can be."""
+    if log.parquet is not None:
+        scanned = as_parquet_log(log.parquet, plans)
+        if scanned is not None:
+            return scanned
+    made = apply_plans(frame, plans)
+    if log.bytes <= IN_MEMORY:
+        return made.collect()
+    file = scratch / "log.parquet"
+    made.sink_parquet(file, maintain_order=True)
+    (scratch / "source.parquet").unlink(missing_ok=True)
+    columns = {name: Plan(name, None, same) for name in plans}
+    stored = as_parquet_log([str(file)], columns)
+    assert stored is not None
+    return stored

@@ -11,14 +11,16 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import did_you_mean, require_columns
-from recsys_lab.data.formats import JSON_LINES, Opened, TableFile
+from recsys_lab.data.files import out_of_space, require_columns
+from recsys_lab.data.formats import TableFile, form_of
+from recsys_lab.data.jsonlines import JSON_LINES
 from recsys_lab.data.listing import list_files
 from recsys_lab.data.remote import copy_url, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from recsys_lab.data.formats import Opened
     from recsys_lab.data.listing import Listed
 
 
@@ -92,7 +94,7 @@ class Tables:
     def _compare(self, file: Listed, first: Opened, other: Opened, names: list[str]) -> None:
         """Records of JSON lines may lack keys that are not read."""
         one, two = set(first.columns), set(other.columns)
-        if file.name.lower().endswith(JSON_LINES) or any(s in file.name for s in JSON_LINES):
+        if form_of(file.name).suffix in JSON_LINES:
             one, two = one & set(names), two & set(names)
         if one != two:
             raise UserError(
@@ -145,7 +147,7 @@ class OpenTables:
         self._tables = tables
         self.is_text = tables[0].is_text
         self.bytes = sum(table.file.stat().st_size for table in tables)
-        frames = [
+        self._frames = frames = [
             _selected(one.frame, one.columns, file.partition, columns)
             for file, one in zip(listed, opened, strict=True)
         ]
@@ -174,10 +176,18 @@ class OpenTables:
         try:
             yield
         except (PolarsError, OSError) as error:
-            for table in self._tables:  # polars does not say which
-                table.refuse_damage(error)
-            with self._tables[0].explained():
+            if isinstance(error, OSError) and out_of_space(error):
                 raise
+            raise self._culprit(error) from error
+
+    def _culprit(self, error: Exception) -> UserError:
+        """Polars does not say which file is damaged: read each alone."""
+        for table, frame in zip(self._tables, self._frames, strict=True):
+            try:
+                frame.select(pl.all().count()).collect(engine="streaming")
+            except (PolarsError, OSError) as its_own:
+                return table.unreadable(its_own)
+        return self._tables[0].unreadable(error)
 
 
 def _selected(
@@ -193,6 +203,3 @@ def _selected(
         if name not in present
     }
     return frame.select(folders.get(name, pl.col(name)) for name in columns)
-
-
-__all__ = ["OpenTables", "Tables", "did_you_mean"]
