@@ -1,0 +1,89 @@
+"""Rolling windows and leaks on the command line."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.data.prepared import PreparedDataset
+from tests.cli.flow import COUNTS, in_shop, record, train
+
+# Event p of user u is at 1000 p + u seconds, so each window of 1000 seconds holds one a user.
+SECONDS = 1000 / 86_400
+ROLLING = [
+    *COUNTS, "split=rolling", "split.num_windows=3", f"split.window_days={SECONDS}",
+    f"split.validation_days={SECONDS}", "split.end='1970-01-01T02:13:20'",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield
+
+
+def test_one_command_runs_every_window(capsys):
+    assert train("run_dir=out", base=ROLLING) == 0
+    said = capsys.readouterr().out
+    whole = record("out")
+    assert whole["status"] == "finished"
+    assert len(whole["windows"]) == 3
+    ends = []
+    for number, window in enumerate(whole["windows"]):
+        one = record(f"out/window_{number}")
+        assert one["config"]["split"]["window"] == number
+        assert one["test"] == window["test"]
+        data = PreparedDataset(one["data"]["path"])
+        users, start, cut, end = data.segments("test").T
+        assert len(users) == 60
+        assert (data.timestamps[cut] // 1000).tolist() == [5 + number] * 60
+        assert (end - cut == 1).all()
+        assert (cut - start == 5 + number).all()
+        assert (data.segments("train")[:, 2] - start == 4 + number).all()
+        ends.append(window["split"]["test_end_time"])
+    assert ends == [6000, 7000, 8000]
+    for name, mean in whole["test"].items():
+        assert mean == pytest.approx(sum(w["test"][name] for w in whole["windows"]) / 3)
+    assert "test metrics by window" in said
+    assert f"{whole['test']['ndcg@10']:.4f}" in said
+    assert train("run_dir=out", "resume=auto", base=ROLLING) == 0
+    assert "this run is finished" in capsys.readouterr().out
+
+
+def test_prepare_makes_every_window(capsys):
+    assert run_command(["prepare", *ROLLING]) == 0
+    assert len(list(Path("prepared").iterdir())) == 3
+    assert run_command(["prepare", *ROLLING, "split.window=1"]) == 0
+    assert len(list(Path("prepared").iterdir())) == 3
+    capsys.readouterr()
+    assert run_command(["prepare", *ROLLING, "split.window=3"]) == 2
+    assert "split.window=3: there are split.num_windows=3 windows" in capsys.readouterr().err
+
+
+def test_leaks_are_fatal_when_asked(capsys):
+    late = pl.col("user_id").str.slice(1).cast(pl.Int64) >= 30  # they come when others have gone
+    log = pl.read_csv("log.csv").with_columns(pl.col("timestamp") + late * 50_000)
+    log.write_csv("log.csv")
+    assert run_command(["prepare", *COUNTS, "fail_on_leaks=[future_in_training]"]) == 2
+    error = capsys.readouterr().err
+    assert "fail_on_leaks=future_in_training: the split leaks" in error
+    assert "30 of 60 validation targets (50.0%) are not later" in error
+    assert run_command(["prepare", *COUNTS, "fail_on_leaks=[al]"]) == 2
+    assert "there is no leak 'al'. Did you mean 'all'?" in capsys.readouterr().err
+    temporal = ["split=global_temporal", "fail_on_leaks=[all]"]
+    assert run_command(["prepare", *COUNTS, *temporal]) == 0
+
+
+def test_a_temporal_split_trains_and_tests():
+    assert train("run_dir=out", "split=global_temporal", base=COUNTS) == 0
+    split = record("out")["split"]
+    data = PreparedDataset(record("out")["data"]["path"])
+    _, start, end = data.segments("train").T
+    log = pl.read_csv("log.csv")
+    before = log.filter(pl.col("timestamp") < split["validation_cut_time"])
+    assert int((end - start).sum()) == len(before)
+    assert json.loads((data.path / "manifest.json").read_text())["leaks"] == [
+        leak for leak in data.manifest["leaks"] if leak["severity"] == "note"
+    ]
