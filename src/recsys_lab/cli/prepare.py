@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
+from recsys_lab.cli.data_card import print_data_card
 from recsys_lab.cli.windows import window_configs
 from recsys_lab.config import build
 from recsys_lab.data.leaks import Leak, check_kinds, fatal
@@ -25,9 +25,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     console = Console()
     for config in window_configs(cfg):
         data = prepare_from(config)
-        console.print(counts_table(data))
-        console.print(f"prepared dataset: {data.path}", soft_wrap=True)
-        console.print(f"fingerprint: {data.fingerprint}", soft_wrap=True)
+        print_data_card(console, data.manifest, data.path)
 
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
@@ -45,17 +43,3 @@ def data_name(node: DictConfig) -> str:
     path = node.get("path")
     parts = [source, node.get("variant"), Path(path).stem if path else None]
     return "_".join(str(part) for part in parts if part)
-
-
-def counts_table(data: PreparedDataset) -> Table:
-    """Rows, users and items after each step, with the reason of every loss."""
-    table = Table(title=data.manifest["name"], title_justify="left")
-    table.add_column("step")
-    for heading in ("rows", "users", "items", "dropped"):
-        table.add_column(heading, justify="right")
-    table.add_column("reason")
-    for step in data.manifest["counts"]:
-        numbers = [step.get(key) for key in ("rows", "users", "items", "dropped")]
-        cells = ["" if n is None else f"{n:,}" for n in numbers]
-        table.add_row(step["step"], *cells, step.get("reason") or "")
-    return table

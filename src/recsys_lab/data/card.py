@@ -188,7 +188,7 @@ def _leaks(manifest: Mapping[str, Any]) -> Markup:
                 f" in {leak['phase']}",
             ),
             tag("p", leak["explanation"]),
-            class_="leak" if leak["severity"] == "leak" else "note-only",
+            class_=leak["severity"],
         )
         for leak in order
     ]

@@ -29,13 +29,13 @@ def histogram_chart(key: str, found: Mapping[str, Any], whose: str) -> Markup:
     """
     edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
     bars = []
-    for low, after, count in zip(edges, edges[1:], counts, strict=False):
-        events = number(low) if after == low + 1 else f"{number(low)} to {number(after - 1)}"
-        # Powers of two are where people look; the edges between them are rounded roots.
-        named = len(counts) <= FEW or low & (low - 1) == 0
-        bars.append(
-            Bar(count, number(low) if named else "", f"{events} events: {number(count)} {whose}s")
-        )
+    # Powers of two are where people look; the edges between them are rounded roots.
+    ticks = [number(edge) if len(counts) <= FEW or edge & (edge - 1) == 0 else "" for edge in edges]
+    for low, after, tick, count in zip(edges, edges[1:], ticks, counts, strict=False):
+        events = "1 event" if after == 2 else f"{number(low)} events"
+        if after > low + 1:
+            events = f"{number(low)} to {number(after - 1)} events"
+        bars.append(Bar(count, tick, f"{events}: {_many(count, whose)}"))
     said = (
         f"From {number(found['min'])} to {number(found['max'])} events; half of the {whose}s have "
         f"at most {number(found['median'])}, nine in ten at most {number(found['p90'])}."
@@ -47,7 +47,7 @@ def histogram_chart(key: str, found: Mapping[str, Any], whose: str) -> Markup:
         f"events per {whose} (logarithmic)",
         f"{whose}s",
     )
-    return bar_chart(bars, labels)
+    return bar_chart(bars, labels, end=ticks[-1])
 
 
 def concentration_chart(found: Mapping[str, Any]) -> Markup:
@@ -86,7 +86,7 @@ def time_chart(events: Mapping[str, Any]) -> Markup:
     for start, count in zip(events["starts"], events["counts"], strict=True):
         sign, digits = start[:1] if start.startswith("-") else "", start.lstrip("-")
         name = sign + "-".join(digits.split("-")[:parts])
-        bars.append(Bar(count, name, f"{unit} from {start}: {number(count)} events"))
+        bars.append(Bar(count, name, f"{unit} from {start}: {_many(count, 'event')}"))
     most = max(events["counts"])
     said = (
         f"{number(len(bars))} bars, one a {unit}, from {events['starts'][0]} to "
@@ -94,3 +94,7 @@ def time_chart(events: Mapping[str, Any]) -> Markup:
     )
     labels = Labels("series", f"Events by {unit}", said, f"start of the {unit} (UTC)", "events")
     return bar_chart(bars, labels, width=WIDE)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"

@@ -34,19 +34,20 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """With three digits that count, also where the share is tiny; 100% only when it is all."""
+    """With three digits that count; near 100%, with two of what is missing; 100% only when all."""
     if share in (0, 1):
         return f"{share:.0%}"
     exponent = int(f"{100 * min(share, 1 - share):.2e}".partition("e")[2])
-    return f"{100 * share:.{min(12, max(1, 2 - exponent))}f}%"
+    digits = (2 if share < 0.5 else 1) - exponent
+    return f"{100 * share:.{min(12, max(1, digits))}f}%"
 
 
 def duration(seconds: float) -> str:
     """In the largest unit of which there is at least one; of years, two."""
     for least, size, unit in _UNITS:
         if seconds >= least:
-            many = round(seconds / size, 1)
-            return f"{number(many)} {unit.removesuffix('s') if many == 1 else unit}"
+            many = f"{seconds / size:,.1f}".removesuffix(".0")
+            return f"{many} {unit.removesuffix('s') if many == '1' else unit}"
     return f"{number(seconds)} s"
 
 

@@ -16,6 +16,8 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 42
 
 HEIGHT = 240
 MAX_TICKS = 5
+WIDEST = 64
+"""Of a bar: a few bars do not become walls."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,18 @@ class Mark:
     label: str
 
 
-def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460) -> Markup:
+def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460, end: str = "") -> Markup:
     """Bars of equal width, from the left.
 
     Args:
         bars: at least one.
         labels: the texts.
+        end: what the axis says at the right edge of the last bar; may be empty.
         width: of the drawing; the height is `HEIGHT`.
     """
     ticks = nice_ticks(max(bar.value for bar in bars))
     inner, height = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-    step, gap = inner / len(bars), 1 if len(bars) > 60 else 2
+    step, gap = min(WIDEST, inner / len(bars)), 1 if len(bars) > 60 else 2
     drawn = []
     for place, bar in enumerate(bars):
         tall = height * bar.value / ticks[-1]
@@ -86,8 +89,8 @@ def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460) -> Markup:
                 height=tall,
             )
         )
-    places = [(LEFT + place * step, bar.tick) for place, bar in enumerate(bars) if bar.tick]
-    below = _thinned(places, width)
+    edges = enumerate([*(bar.tick for bar in bars), end])
+    below = _thinned([(LEFT + place * step, text) for place, text in edges if text], width)
     beside = [(tick / ticks[-1], compact(tick)) for tick in ticks]
     return _chart(join(*drawn), below, beside, labels, width)
 
@@ -95,9 +98,9 @@ def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460) -> Markup:
 def _thinned(places: Sequence[tuple[float, str]], width: int) -> list[tuple[float, str]]:
     """As many of the texts as do not touch each other or the border, from the left."""
     kept: list[tuple[float, str]] = []
-    room = 6 * max(len(text) for _, text in places) + 14  # a digit is about 6 wide
+    room = 6 * max((len(text) for _, text in places), default=0) + 14  # a digit is about 6 wide
     for x, text in places:
-        if not kept or (x - kept[-1][0] >= room and x + room / 2 <= width):
+        if not kept or (x - kept[-1][0] >= room and x + room / 2 <= width + 7):
             kept.append((x, text))
     return kept
 

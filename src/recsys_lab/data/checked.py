@@ -225,9 +225,7 @@ class TextCheck:
         return UserError(f"{self._where}: {what}. {hint}")
 
 
-def plain_text(
-    file: Path, compression: str, check: TextCheck, target: Path, where: str
-) -> Path:
+def plain_text(file: Path, compression: str, check: TextCheck, target: Path, where: str) -> Path:
     """The checked file, uncompressed.
 
     Args:

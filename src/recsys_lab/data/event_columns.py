@@ -217,5 +217,3 @@ def _no_places(frame: pl.LazyFrame, column: str, path: str) -> UserError:
         f"data.order_column={column}: no value in this column of {path} is a whole number; the "
         f"first is {first!r}. For times use data.timestamp_column"
     )
-
-

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -55,10 +55,12 @@ class Opened:
     Attributes:
         columns: names in file order.
         frame: all rows in file order; of delimited text every column as strings.
+        bytes: of the file, unpacked.
     """
 
     columns: list[str]
     frame: pl.LazyFrame
+    bytes: int
 
 
 class TableFile:
@@ -125,7 +127,7 @@ class TableFile:
         plain = plain_text(self.file, self.form.compression, check, target, self.where)
         if not self.is_text:
             columns, frame = read_json_lines(plain, self.where, wanted, ids, scratch)
-            return Opened(columns, frame)
+            return Opened(columns, frame, plain.stat().st_size)
         columns = self._header(plain)
         with self.explained():
             frame = pl.scan_csv(
@@ -134,7 +136,7 @@ class TableFile:
                 infer_schema=False,
                 quote_char='"' if self._quoted else None,
             )
-        return Opened(columns, frame)
+        return Opened(columns, frame, plain.stat().st_size)
 
     def _parquet(self) -> Opened:
         import pyarrow as pa
@@ -148,7 +150,7 @@ class TableFile:
                 frame.collect_schema()
         except (PolarsError, pa.ArrowException) as error:
             raise self.unreadable(error) from error
-        return Opened(columns, frame)
+        return Opened(columns, frame, self.file.stat().st_size)
 
     def _header(self, plain: Path) -> list[str]:
         with plain.open(encoding="utf-8-sig", newline="") as stream:
@@ -167,7 +169,7 @@ class TableFile:
         self._refuse_duplicates(names)
         return names
 
-    def _dialect(self) -> dict[str, object]:
+    def _dialect(self) -> dict[str, Any]:
         if self._quoted:
             return {"delimiter": self._separator, "strict": False}
         return {"delimiter": self._separator, "quoting": csv.QUOTE_NONE}

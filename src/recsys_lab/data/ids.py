@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
@@ -13,7 +13,7 @@ from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WHOLE = {pl.Float32: 2**24, pl.Float64: 2**53}
+WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
 """Up to here every whole number has a float of its own; beyond, neighbours share one."""
 
 LEAST, MOST = -(2**63), 2**63 - 1

@@ -77,9 +77,7 @@ def _frame(before: int, chunk: bytes, where: str) -> pl.DataFrame:
         records = [_record(line, before + place, where)
                    for place, line in enumerate(chunk.splitlines(), 1) if line.strip()]  # fmt: skip
     names = dict.fromkeys(name for record in records for name in record)
-    return pl.DataFrame(
-        {name: _column([record.get(name) for record in records]) for name in names}
-    )
+    return pl.DataFrame({name: _column([record.get(name) for record in records]) for name in names})
 
 
 def _column(values: list[Any]) -> pl.Series:

@@ -64,44 +64,41 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
     Raises:
         UserError: when there is no such file, or the files of a folder are of several forms.
     """
-    if is_remote(path):
-        root, places = list_urls(path, option)
-        one = not has_wildcard(path) and places == [path.rstrip("/")]
-    else:
-        root, places, one = _local(path, option)
+    names, one = list_urls(path, option) if is_remote(path) else _local(path, option)
+    found = [_listed(name, place) for name, place in sorted(names.items())]
     if one:
-        return [_listed(PurePosixPath(root), places[0])]
-    whole = has_wildcard(path)
-    found = [_listed(PurePosixPath(root), place) for place in places]
-    visible = [file for file in found if whole or not _hidden(file.name)]
+        return found
+    chosen = has_wildcard(path)
+    visible = [file for file in found if chosen or not _hidden(file.name)]
     tables = [file for file in visible if separator or form_of(file.name).suffix in SUFFIXES]
     if not tables:
-        names = ", ".join(file.name for file in found[:8]) or "nothing"
-        kind = "matches" if whole else "holds"
+        inside = ", ".join(file.name for file in found[:8]) or "nothing"
+        kind = "matches" if chosen else "holds"
         raise UserError(
             f"{option}={path}: {kind} no table; allowed: {', '.join(SUFFIXES)} (text also with "
-            f".gz, .bz2, .xz, .zst), or data.separator set. It {kind}: {names}"
+            f".gz, .bz2, .xz, .zst), or data.separator set. It {kind}: {inside}"
         )
     _require_one_form(tables, path, option)
-    return sorted(tables, key=lambda file: file.name)
+    return tables
 
 
-def _local(path: str, option: str) -> tuple[str, list[str], bool]:
-    """The folder, its files, and whether the path names a single file."""
+def _local(path: str, option: str) -> tuple[dict[str, str], bool]:
+    """Name below the folder -> path of the files, and whether the path names one file."""
     place = Path(path).expanduser()
     with readable(f"{option}={path}"):
         if place.is_dir():
-            files = [str(file) for file in place.rglob("*") if file.is_file()]
-            return place.as_posix(), files, False
-        if place.exists() or not has_wildcard(path):
+            root, files = place, list(place.rglob("*"))
+        elif place.exists() or not glob.has_magic(path):
             require_file(path, option)
-            return place.parent.as_posix(), [str(place)], True
-        files = [str(file) for file in map(Path, glob.glob(str(place), recursive=True))
-                 if file.is_file()]  # fmt: skip
-    fixed = Path(*_fixed_parts(place))
-    if not files:
-        raise UserError(f"{option}={path}: no file matches this pattern.{siblings(fixed / '*')}")
-    return fixed.as_posix(), files, False
+            return {place.name: str(place)}, True
+        else:
+            root = Path(*_fixed_parts(place))
+            files = [Path(file) for file in glob.glob(str(place), recursive=True)]
+            if not files:
+                raise UserError(
+                    f"{option}={path}: no file matches this pattern.{siblings(root / '*')}"
+                )
+        return {f.relative_to(root).as_posix(): str(f) for f in files if f.is_file()}, False
 
 
 def _fixed_parts(pattern: Path) -> list[str]:
@@ -113,11 +110,7 @@ def _fixed_parts(pattern: Path) -> list[str]:
     return parts
 
 
-def _listed(root: PurePosixPath, place: str) -> Listed:
-    full = place if is_remote(place) else Path(place).as_posix()
-    name = full.removeprefix(f"{root}/") if str(root) != "." else full
-    if is_remote(place):
-        name = place.removeprefix(str(root).replace(":/", "://", 1)).lstrip("/")
+def _listed(name: str, place: str) -> Listed:
     partition = {}
     for folder in PurePosixPath(name).parts[:-1]:
         key, equals, value = folder.partition("=")

@@ -33,35 +33,36 @@ def has_wildcard(url: str) -> bool:
     return "*" in url or "[" in url
 
 
-def list_urls(url: str, option: str) -> tuple[str, list[str]]:
-    """The folder that a URL lies in or is, and the URLs of the files that it stands for.
+def list_urls(url: str, option: str) -> tuple[dict[str, str], bool]:
+    """The files that a URL stands for.
 
     Args:
         url: a file, a folder, or either with ``*``.
         option: the config option it came from, named in errors.
 
     Returns:
-        the common folder without wildcards, and the files below it, sorted by name.
+        the name of each file below the folder that they share -> its own URL, and whether ``url``
+        names one file.
 
     Raises:
         UserError: when the scheme is not known, its package is not installed, or the place cannot
             be reached.
     """
     files, path = _opened(url, option)
-    web = url.startswith("http")
+    web = url.startswith("http")  # where folders cannot be told from files
     with _reached(url, option):
-        if has_wildcard(url):
-            root = path[: min(path.find(mark) for mark in "*[" if mark in path)].rpartition("/")[0]
-            found = files.glob(path)
-        elif web or not files.isdir(path):
-            if not files.exists(path):
-                raise FileNotFoundError(path)
-            root, found = path.rstrip("/").rpartition("/")[0], [path]
+        one = not has_wildcard(url) and (web or not files.isdir(path))
+        if one:
+            files.info(path)
+            root, found = path.rpartition("/")[0], [path]
+        elif has_wildcard(url):
+            fixed = path[: min(path.find(mark) for mark in "*[" if mark in path)]
+            root, found = fixed.rpartition("/")[0], files.glob(path)
         else:
             root, found = path.rstrip("/"), files.find(path)
-        found = [name for name in found if web or files.isfile(name)]
-    names = sorted(found)
-    return str(files.unstrip_protocol(root)), [str(files.unstrip_protocol(name)) for name in names]
+        found = [name for name in found if one or web or files.isfile(name)]
+    names = {name.removeprefix(root).lstrip("/"): files.unstrip_protocol(name) for name in found}
+    return names, one
 
 
 def copy_url(url: str, target: Path | None, option: str) -> dict[str, Any]:
@@ -127,6 +128,9 @@ def _reached(url: str, option: str) -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError as error:
+        cause = error.__cause__  # of the web's driver, which says so of all that fails
+        if isinstance(cause, OSError):
+            raise _unreachable(url, option, cause) from error
         raise UserError(f"{option}={url}: no such file") from error
     except Exception as error:  # every driver raises its own kinds
         if isinstance(error, OSError) and out_of_space(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -101,8 +102,12 @@ class Table:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    @cached_property
+    def _tables(self) -> dict[str, Tables]:
+        config = self.config
         require_option(config.path, "data.path", "data.path=clicks.csv")
-        self._tables = {
+        return {
             option: Tables(path, f"data.{option}", config.separator, quoted=config.quoted)
             for option in ("path", "items_path", "users_path")
             if (path := getattr(config, option)) is not None
@@ -118,7 +123,7 @@ class Table:
         beside = {side: self._of_log(side) for side in ("item", "user")}
         wanted = wanted_columns(config)
         for columns in beside.values():
-            wanted |= {option: column for option, column in columns.values()}
+            wanted |= dict(columns.values())
         folder = scratch / "files"
         folder.mkdir()
         log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
@@ -187,8 +192,7 @@ class Table:
             "title_column": title,
             **{f"{side}_features.{name}": name for name in kinds},
         }
-        opened = self._tables[f"{side}s_path"].open(folder, {}, [column])
-        opened.require(names)
+        opened = self._tables[f"{side}s_path"].open(folder, names, [column], every=True)
         with opened.explained():
             frame = opened.frame.collect().lazy()
             plans = {key: plan_ids(frame, column, opened.where, untyped=opened.is_text)}

@@ -52,15 +52,20 @@ class Tables:
         return keys[0] if self.listed[0].place == self._path or len(keys) == 1 else keys
 
     def open(
-        self, scratch: Path, wanted: Mapping[str, str | None], ids: Collection[str]
+        self,
+        scratch: Path,
+        wanted: Mapping[str, str | None],
+        ids: Collection[str],
+        *,
+        every: bool = False,
     ) -> OpenTables:
         """Check every file.
 
         Args:
             scratch: an existing folder for what is fetched and unpacked.
-            wanted: option (without ``data.``) -> column; None where the option is off. With no
-                options, all columns are read.
+            wanted: option (without ``data.``) -> column to read; None where the option is off.
             ids: the columns that are ids of users or items.
+            every: whether to read all other columns too.
 
         Raises:
             UserError: when one cannot be read, or lacks a column that another has.
@@ -70,11 +75,11 @@ class Tables:
         for file in self.listed:
             table = self._table(file, scratch)
             tables.append(table)
-            opened.append(table.open(scratch, set(names) or None, ids))
+            opened.append(table.open(scratch, None if every else set(names), ids))
             self._compare(file, opened[0], opened[-1], names)
         columns = list(dict.fromkeys([*opened[0].columns, *self.listed[0].partition]))
         self._require(wanted, opened[0].columns, columns)
-        read = list(dict.fromkeys(names)) or columns
+        read = columns if every else list(dict.fromkeys(names))
         return OpenTables(self.where, self.listed, tables, opened, read)
 
     def _table(self, file: Listed, scratch: Path) -> TableFile:
@@ -131,7 +136,8 @@ class OpenTables:
     Attributes:
         frame: all rows in order.
         is_text: whether values have no types: delimited text.
-        bytes: of the files.
+        bytes: of the files, unpacked.
+        columns: what `frame` has.
         parquet: the local Parquet files whose rows `frame` has unchanged, or None.
     """
 
@@ -145,8 +151,9 @@ class OpenTables:
     ) -> None:
         self.where = where
         self._tables = tables
+        self.columns = columns
         self.is_text = tables[0].is_text
-        self.bytes = sum(table.file.stat().st_size for table in tables)
+        self.bytes = sum(one.bytes for one in opened)
         self._frames = frames = [
             _selected(one.frame, one.columns, file.partition, columns)
             for file, one in zip(listed, opened, strict=True)

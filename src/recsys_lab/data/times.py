@@ -14,6 +14,7 @@ from recsys_lab.data.ids import whole_numbers
 from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -89,7 +90,7 @@ def plan_times(
     source = pl.col(column) if prepare is None else prepare
     values = frame.select(t=source)
     kind = values.collect_schema()["t"]
-    make = same
+    make: Callable[[nw.Expr], nw.Expr] = same
     if kind == pl.Date:
         make = _seconds_of_date
     elif isinstance(kind, pl.Datetime):
