@@ -1,5 +1,7 @@
 """A small synthetic shop, for tests of the data and of what reads it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from recsys_lab.data.shop_process import ShopProcess
@@ -31,7 +33,7 @@ SMALL = SyntheticShop.Config(
 def make(config):
     """The process and the log as plain arrays, user by user."""
     reader = SyntheticShop(config)
-    raw = reader.read_raw()
+    raw = reader.read_raw(Path())
     process = ShopProcess.load(raw.truth_path)
     log = raw.interactions.sort("user_id", maintain_order=True)
     number = {int(raw_id): i for i, raw_id in enumerate(process.item_ids)}

@@ -6,7 +6,8 @@ V items, N supervised positions, K list length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,12 +15,33 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+FIRST_KNOWN = 2
+"""Smallest code of a known value in an encoded column; 0 is missing, 1 unknown."""
+
 NO_ITEM = -1
 """Fills a ranked list that has fewer than K admissible items."""
+
+
+@dataclass(frozen=True)
+class ListFeature:
+    """Several codes for each row.
+
+    Attributes:
+        codes: of all rows end to end, int64.
+        offsets: row r has ``codes[offsets[r]:offsets[r + 1]]``, int64.
+    """
+
+    codes: Tensor
+    offsets: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ListFeature:
+        """The same on another device."""
+        codes = self.codes.to(device, non_blocking=non_blocking)
+        return ListFeature(codes, self.offsets.to(device, non_blocking=non_blocking))
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,9 @@ class Batch:
         offsets: user b owns ``items_T[offsets[b]:offsets[b + 1]]``, int64 (B + 1,).
         lengths: the same lengths on the host as a tuple, so that no step waits for the device.
         timestamps_T: seconds since the epoch of every event, int64 (T,), or None.
+        features: the columns that the model asks for in its attribute ``features``:
+            ``event.NAME`` (T,), ``item.NAME`` of every event's item (T,), ``user.NAME`` (B,); codes
+            int64, numbers float32.
     """
 
     users_B: Tensor
@@ -42,6 +67,7 @@ class Batch:
     offsets: Tensor
     lengths: tuple[int, ...]
     timestamps_T: Tensor | None = None
+    features: Mapping[str, Tensor | ListFeature] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -54,9 +80,16 @@ class Batch:
         def move(x: Tensor) -> Tensor:
             return x.to(device, non_blocking=non_blocking)
 
-        times = None if self.timestamps_T is None else move(self.timestamps_T)
         return Batch(
-            move(self.users_B), move(self.items_T), move(self.offsets), self.lengths, times
+            move(self.users_B),
+            move(self.items_T),
+            move(self.offsets),
+            self.lengths,
+            None if self.timestamps_T is None else move(self.timestamps_T),
+            {
+                name: column.to(device, non_blocking=non_blocking)
+                for name, column in self.features.items()
+            },
         )
 
 
@@ -166,6 +199,34 @@ class Truth(Protocol):
         ...
 
 
+class FeatureColumns(Protocol):
+    """Encoded columns of items, users and events, each named ``side.column``."""
+
+    def entry(self, name: str) -> Mapping[str, Any]:
+        """What is known of a column: its ``type``, ``cardinality``, ``mean`` and so on.
+
+        Raises:
+            UserError: when there is no such column.
+        """
+        ...
+
+    def column(self, name: str) -> Any:
+        """Codes (0 missing, 1 unknown, 2 and up), numbers, or lists of codes as a pair of arrays.
+
+        Raises:
+            UserError: when there is no such column, or it is text.
+        """
+        ...
+
+    def text(self, name: str) -> list[str | None]:
+        """The texts of a column of type text, one a row.
+
+        Raises:
+            UserError: when there is no such column.
+        """
+        ...
+
+
 class TrainingData(Protocol):
     """A prepared dataset as a model learns from it: only places in ``segments("train")``.
 
@@ -182,6 +243,11 @@ class TrainingData(Protocol):
     num_users: int
     items: NDArray[np.int32]
     timestamps: NDArray[np.int64] | None
+
+    @property
+    def features(self) -> FeatureColumns:
+        """Encoded columns."""
+        ...
 
     def segments(self, phase: str) -> NDArray[np.int64]:
         """For ``"train"``: rows (user, start, end), places in the flat arrays, (n, 3)."""

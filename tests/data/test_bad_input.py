@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import resource
@@ -18,7 +19,8 @@ from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 from recsys_lab.data.table import Table
 
-from .bad_inputs import COUNTED, GOOD, READ, REFUSED, Bad
+from .bad_cases import COUNTED, READ, REFUSED
+from .bad_inputs import GOOD, Bad
 from .conftest import ROOT, build, engines
 
 REPORT = Path(__file__).with_name("BAD_INPUT.md")
@@ -98,8 +100,6 @@ except UserError as error:
 @pytest.mark.parametrize("form", ["csv", "csv.gz"])
 def test_no_space_left(tmp_path, form):
     """A limit on the size of files stands for a full disk."""
-    import gzip
-
     log = tmp_path / f"log.{form}"
     text = "user_id,item_id,timestamp\n" + "".join(f"{n % 99},{n},{n}\n" for n in range(9_000))
     log.write_bytes(text.encode() if form == "csv" else gzip.compress(text.encode()))

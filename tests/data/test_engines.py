@@ -89,6 +89,7 @@ def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
     assert first.manifest["engine"] == "polars"
     for data in found.values():
         assert data.fingerprint == first.fingerprint
+        assert data.manifest["features_fingerprint"] == first.manifest["features_fingerprint"]
         assert data.manifest["counts"] == first.manifest["counts"]
         assert digest(data.path) == digest(first.path)
 

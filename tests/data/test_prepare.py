@@ -150,14 +150,13 @@ def test_old_remains_of_a_killed_process_are_swept(table, run):
 
 
 RACER = """
-import sys, time
+import json, sys, time
 from pathlib import Path
 from recsys_lab.data import filters, pipeline, table
 from recsys_lab.data.engines.polars import Polars
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-path, root = sys.argv[1:]
-options = dict.fromkeys(table.Table.Config.__dataclass_fields__)
-options |= dict(path=path, user_column="user_id", item_column="item_id", timestamp_unit="auto")
+path, root, options = sys.argv[1:]
+options = {**json.loads(options), "path": path}
 class Slow(table.Table):
     def read_raw(self, scratch):
         Path(path + "." + str(__import__("os").getpid())).touch()
@@ -177,7 +176,9 @@ print(data.path.name, data.items.tolist())
 def test_three_processes_prepare_at_once(tmp_path):
     log, root = tmp_path / "log.csv", tmp_path / "prepared"
     log.write_text(LOG)
-    command = [sys.executable, "-c", RACER, str(log), str(root)]
+    options = yaml.safe_load((ROOT / "configs/data/table.yaml").read_text())
+    options.pop("_target_")
+    command = [sys.executable, "-c", RACER, str(log), str(root), json.dumps(options)]
     racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = {racer.communicate(timeout=60)[0] for racer in racers}
     assert [racer.returncode for racer in racers] == [0, 0, 0]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from recsys_lab.config import UserError
@@ -18,7 +20,7 @@ def sequences(tmp_path, make):
 
 def test_lines_become_events_in_order(sequences, run):
     reader = sequences("2 30 4 4\r\n\n  1\t7  30 4 \n2 9\n3\n")
-    raw = reader.read_raw()
+    raw = reader.read_raw(Path())
     assert raw.interactions.rows() == [
         *[(2, 30), (2, 4), (2, 4)],
         *[(1, 7), (1, 30), (1, 4)],
@@ -33,7 +35,7 @@ def test_lines_become_events_in_order(sequences, run):
 
 
 def test_text_ids(sequences):
-    raw = sequences("u1 B00 B01\nu2 007 7").read_raw()
+    raw = sequences("u1 B00 B01\nu2 007 7").read_raw(Path())
     assert raw.interactions.rows() == [("u1", "B00"), ("u1", "B01"), ("u2", "007"), ("u2", "7")]
 
 
@@ -41,11 +43,11 @@ def test_errors(sequences, make):
     with pytest.raises(
         UserError, match=r"no line is 'user item item ...'.*the first is 'user,item'"
     ):
-        sequences("user,item\n1,2\n").read_raw()
+        sequences("user,item\n1,2\n").read_raw(Path())
     with pytest.raises(UserError, match="no line is"):
-        sequences("\n\n").read_raw()
+        sequences("\n\n").read_raw(Path())
     with pytest.raises(UserError, match=r"is not UTF-8 text \(byte 2\)"):
-        sequences(b"1 \xff\n").read_raw()
+        sequences(b"1 \xff\n").read_raw(Path())
     with pytest.raises(UserError, match=r"data.path is not set.*data.path=Beauty.txt"):
         make(Sequences, "data", "sequences").source_key()
 

@@ -16,10 +16,7 @@ import yaml
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch
 from recsys_lab.data.batches import EvaluationBatches
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.pipeline import prepare
 from recsys_lab.data.shop_process import DAY, SHOP_OPENS, ShopProcess
-from recsys_lab.data.split import LeaveOneOut
 from recsys_lab.data.synthetic_shop import SyntheticShop, load_truth
 from tests.shop import SMALL, make
 
@@ -37,7 +34,7 @@ def test_nothing_is_sold_before_it_arrives_and_late_items_are_sold():
 
 
 def test_log_looks_like_a_log():
-    raw = SyntheticShop(SMALL).read_raw()
+    raw = SyntheticShop(SMALL).read_raw(Path())
     log = raw.interactions
     assert log.schema == {"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": pl.Int64}
     assert log["timestamp"].is_sorted()
@@ -56,14 +53,14 @@ def test_log_looks_like_a_log():
 
 
 def test_more_categories_than_names():
-    raw = SyntheticShop(replace(SMALL, num_items=60, num_categories=50)).read_raw()
+    raw = SyntheticShop(replace(SMALL, num_items=60, num_categories=50)).read_raw(Path())
     assert raw.items["category"].n_unique() == 50
     assert raw.items["title"].n_unique() == 60
 
 
 def test_same_config_same_bytes_other_seed_other_log():
     readers = [SyntheticShop(SMALL), SyntheticShop(SMALL), SyntheticShop(replace(SMALL, seed=8))]
-    first, again, other = [reader.read_raw() for reader in readers]
+    first, again, other = [reader.read_raw(Path()) for reader in readers]
     assert first.interactions.equals(again.interactions)
     assert first.items.equals(again.items)
     assert first.truth_path.read_bytes() == again.truth_path.read_bytes()
@@ -72,7 +69,7 @@ def test_same_config_same_bytes_other_seed_other_log():
 
 
 def test_more_users_keep_the_same_shop():
-    few, many = [SyntheticShop(replace(SMALL, num_users=n)).read_raw() for n in (50, 60)]
+    few, many = [SyntheticShop(replace(SMALL, num_users=n)).read_raw(Path()) for n in (50, 60)]
     assert few.items.equals(many.items)
 
 
@@ -102,7 +99,8 @@ CHANGES = {
 @pytest.mark.parametrize("option", [field.name for field in fields(SyntheticShop.Config)])
 def test_every_option_changes_the_log(option):
     changed = replace(SMALL, **{option: CHANGES[option]})
-    log, other = [SyntheticShop(config).read_raw().interactions for config in (SMALL, changed)]
+    readers = SyntheticShop(SMALL), SyntheticShop(changed)
+    log, other = (reader.read_raw(Path()).interactions for reader in readers)
     assert not log.equals(other)
     assert SyntheticShop(changed).source_key() != SyntheticShop(SMALL).source_key()
 
@@ -137,7 +135,7 @@ def test_config_file_names_every_option():
     options = yaml.safe_load(CONFIG_FILE.read_text())
     assert options.pop("_target_") == "recsys_lab.data.synthetic_shop.SyntheticShop"
     assert list(options) == [field.name for field in fields(SyntheticShop.Config)]
-    log = SyntheticShop(SyntheticShop.Config(**options)).read_raw().interactions
+    log = SyntheticShop(SyntheticShop.Config(**options)).read_raw(Path()).interactions
     assert 100_000 < len(log) < 150_000
 
 
@@ -147,7 +145,7 @@ def prepared(raw_ids, num_events):
 
 def test_truth_speaks_of_prepared_items():
     reader = SyntheticShop(SMALL)
-    raw = reader.read_raw()
+    raw = reader.read_raw(Path())
     process = ShopProcess.load(raw.truth_path)
     numbers = np.random.default_rng(3).permutation(40)[:25]  # 15 items were never bought
     data = prepared(process.item_ids[numbers].tolist(), len(raw.interactions))
@@ -173,7 +171,7 @@ def test_truth_speaks_of_prepared_items():
 
 def test_filtered_data_have_no_known_truth():
     reader = SyntheticShop(SMALL)
-    raw = reader.read_raw()
+    raw = reader.read_raw(Path())
     made = len(raw.interactions)
     with pytest.raises(UserError) as error:
         load_truth(raw.truth_path, prepared([], made - 1000))
@@ -182,12 +180,10 @@ def test_filtered_data_have_no_known_truth():
     assert "prepare without filtering (filter=default)" in message
 
 
-def test_through_the_pipeline(tmp_path):
+def test_through_the_pipeline(run):
     """Prepared and batched, the true probabilities still predict the test targets."""
     config = replace(SMALL, num_users=5000, num_items=60)
-    keep_all = Filters(Filters.Config(drop_duplicates=True, min_user_count=0, min_item_count=0))
-    split = LeaveOneOut(LeaveOneOut.Config())
-    data = prepare(SyntheticShop(config), keep_all, split, tmp_path, "shop")
+    data = run(SyntheticShop(config))
     excess = []
     for batch in EvaluationBatches(data, "test", batch_size=700, window=None, exclude_seen=False):
         p_BV = data.truth().next_item_probabilities(batch.history)
@@ -197,15 +193,14 @@ def test_through_the_pipeline(tmp_path):
     assert len(excess_B) == 5000
     assert abs(excess_B.mean()) < 4 * excess_B.std() / math.sqrt(5000)
 
-    core = Filters(Filters.Config(drop_duplicates=True, min_user_count=8, min_item_count=0))
-    filtered = prepare(SyntheticShop(config), core, split, tmp_path, "shop")
+    filtered = run(SyntheticShop(config), min_user_count=8)
     with pytest.raises(UserError, match=r"prepare without filtering \(filter=default\)"):
         filtered.truth()
 
 
 def test_truth_file_goes_with_its_reader():
     reader = SyntheticShop(SMALL)
-    path = reader.read_raw().truth_path
+    path = reader.read_raw(Path()).truth_path
     assert path.exists()
     del reader
     assert not path.parent.exists()

@@ -122,6 +122,15 @@ def test_an_odd_file_among_others_is_named(table, tmp_path):
     fails(table(tmp_path / "logs"), r"several forms \(.csv: a.csv; .tsv: b.tsv\)")
 
 
+def test_rows_are_counted_within_their_file(table, tmp_path):
+    (tmp_path / "logs").mkdir()
+    for name, ids in (("a", [1.0, 2.0, 3.0]), ("b", [4.0, 5.5])):
+        frame([(1.0, 1, 1) for _ in ids]).with_columns(user_id=pl.Series(ids)).write_parquet(
+            tmp_path / "logs" / f"{name}.parquet"
+        )
+    fails(table(tmp_path / "logs"), "'user_id' holds 5.5 in row 2 of b.parquet; ids are whole")
+
+
 def test_parquet_files_whose_types_differ(table, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
@@ -167,7 +176,8 @@ def test_extreme_numbers_do_not_overflow_on_any_engine(table, tmp_path):
     path = tmp_path / "log.parquet"
     ends = [1_710_000_000_123_456_789] * 3 + [2**63 - 1, -(2**63), -5]
     places = [1.0, 2.0, float("nan"), float("inf"), 1e300, 3.0]
-    rows = {"user_id": 1, "item_id": range(6), "timestamp": ends, "place": places}
+    users = [1.0, None, float("nan"), 2.0, 3.0, 2.0]
+    rows = {"user_id": users, "item_id": range(6), "timestamp": ends, "place": places}
     pl.DataFrame(rows).write_parquet(path)
     (tmp_path / "scratch").mkdir()
     log = table(path, order_column="place").read_raw(tmp_path / "scratch").interactions
@@ -175,6 +185,24 @@ def test_extreme_numbers_do_not_overflow_on_any_engine(table, tmp_path):
         scanned = nw.from_native(native).select(**log.columns).collect("polars").to_native()
         assert scanned["timestamp"].to_list() == [1_710_000_000] * 3 + [None, None, -1]
         assert scanned["order"].to_list() == [1, 2, None, None, None, 3]
+        assert scanned["user_id"].to_list() == [1, None, None, 2, 3, 2]
+
+
+def test_nan_beside_small_numbers_on_every_engine(table, tmp_path):
+    """Statistics of Parquet leave NaN out, and DuckDB believes them."""
+    path = tmp_path / "log.parquet"
+    odd = [1.5, float("nan"), None, 2.0]
+    users = [1.0, float("nan"), None, 2.0]
+    pl.DataFrame({"user_id": users, "item_id": 1, "timestamp": odd, "stars": odd}).write_parquet(
+        path
+    )
+    (tmp_path / "scratch").mkdir()
+    log = table(path, rating_column="stars").read_raw(tmp_path / "scratch").interactions
+    for native in (pl.scan_parquet(path), duckdb.sql(f"select * from '{path}'")):
+        scanned = nw.from_native(native).select(**log.columns).collect("polars").to_native()
+        assert scanned["user_id"].to_list() == [1, None, None, 2]
+        assert scanned["order"].to_list() == [1_500_000, None, None, 2_000_000]
+        assert scanned["rating"].to_list() == [1.5, None, None, 2.0]
 
 
 def test_years_agree_with_pythons_calendar(table, tmp_path):
@@ -292,4 +320,7 @@ def test_files_of_the_web(table, site):
     assert read(reader).interactions.rows() == ROWS
     fails(elsewhere(table(CSV), f"{address}/short.csv"), r"short.csv: cannot be read \(.*Check the")
     fails(elsewhere(table(CSV), f"{address}/none.csv"), r"none.csv: no such file")
-    fails(elsewhere(table(CSV), "http://127.0.0.1:9/x.csv"), r"127.0.0.1:9/x.csv: cannot be read \(.*Check the addr")
+    fails(
+        elsewhere(table(CSV), "http://127.0.0.1:9/x.csv"),
+        r"127.0.0.1:9/x.csv: cannot be read \(.*Check the addr",
+    )

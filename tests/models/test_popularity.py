@@ -12,10 +12,16 @@ DAY = 86_400
 class Columns:
     """Item features as codes."""
 
-    def __init__(self, **columns):
-        self.columns = {name: np.asarray(values) for name, values in columns.items()}
+    def __init__(self, kind, **columns):
+        self.kind = kind
+        self.columns = {f"item.{name}": np.asarray(values) for name, values in columns.items()}
 
-    def item(self, name):
+    def entry(self, name):
+        if name not in self.columns:
+            raise UserError(f"this dataset has no feature '{name}'")
+        return {"type": self.kind}
+
+    def column(self, name):
         return self.columns[name]
 
 
@@ -49,7 +55,7 @@ def test_the_last_days_of_training_count():
 
 def test_items_of_the_last_category_come_first():
     counts = [[0] * 6 + [1] * 5 + [2] * 4 + [3] * 3 + [4] * 2 + [5]]
-    log = Log(counts, 6, features=Columns(category=[7, 3, 7, 3, -1, -1]))
+    log = Log(counts, 6, features=Columns("categorical", category=[7, 3, 7, 3, 0, 1]))
     model = make("popularity", 6, category_feature="category")
     model.fit(log)
     assert lists(model, [[5, 0]], 6) == [[0, 2, 1, 3, 4, 5]]
@@ -70,18 +76,13 @@ def test_recent_popularity_needs_timestamps():
     )
 
 
-@pytest.mark.parametrize(
-    ("features", "problem"),
-    [
-        (None, "these data have no item features"),
-        (Columns(brand=[0, 1]), "these data have no item feature of this name"),
-        (Columns(category=[0.5, 1.5]), "this feature is not categorical"),
-    ],
-)
-def test_a_category_that_cannot_be_read_is_refused(features, problem):
+def test_a_category_that_cannot_be_read_is_refused():
+    model = make("popularity", 2, category_feature="category")
+    with pytest.raises(UserError, match=r"this dataset has no feature 'item.category'"):
+        model.fit(Log([[0, 1]], 2, features=Columns("categorical", brand=[0, 1])))
     with pytest.raises(UserError) as error:
-        make("popularity", 2, category_feature="category").fit(Log([[0, 1]], 2, features=features))
+        model.fit(Log([[0, 1]], 2, features=Columns("numeric", category=[0.5, 1.5])))
     assert str(error.value) == (
-        f"model.category_feature: got 'category', but {problem}; name a categorical item feature "
-        "that the data config declares, or set model.category_feature=null"
+        "model.category_feature: got 'category', which is numeric; name a categorical item "
+        "feature, or set model.category_feature=null"
     )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recsys_lab.data.batches import EvaluationBatches, TrainingBatches, flat_index
+from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
+from recsys_lab.data.splits.places import flat_index
 
 
 class Log:
@@ -13,6 +14,8 @@ class Log:
     ends = lengths.cumsum()
     items = np.arange(25, dtype=np.int32)
     timestamps = np.arange(25, dtype=np.int64) * 10
+    dropped_targets = np.empty(0, dtype=np.int64)
+    features = None
 
     def segments(self, phase):
         users, starts = np.arange(5), self.ends - self.lengths

@@ -22,6 +22,8 @@ class FakeData:
 
     items = np.random.default_rng(0).integers(0, ITEMS, USERS * 10).astype(np.int32)
     timestamps = None
+    features = None
+    dropped_targets = np.empty(0, dtype=np.int64)
     _ends: ClassVar[dict[str, tuple[int, ...]]] = {
         "train": (0, 8), "validation": (0, 8, 9), "test": (0, 9, 10),
     }  # fmt: skip

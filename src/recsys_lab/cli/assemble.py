@@ -57,6 +57,7 @@ class Parts:
             batch_size=self.protocol.batch_size(self.data.num_items),
             window=self.model.window,
             exclude_seen=self.protocol.config.exclude_seen,
+            features=getattr(self.model, "features", ()),
         )
 
     def evaluate(self, phase: str) -> Results:

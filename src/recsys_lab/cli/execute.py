@@ -94,6 +94,7 @@ def _train(
         batch_size=parts.recipe.config.batch_size,
         window=parts.model.window + 1,  # one more than is read: the first target
         seed=cfg.seed,
+        features=getattr(parts.model, "features", ()),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"

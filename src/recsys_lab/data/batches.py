@@ -6,17 +6,23 @@ the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
-from recsys_lab.contracts import Batch, EvaluationBatch
+from recsys_lab.contracts import Batch, EvaluationBatch, ListFeature
+from recsys_lab.data.feature_store import Lists
+from recsys_lab.data.npy import Touched
+from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.places import flat_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from recsys_lab.data.feature_store import FeatureStore
 
 
 class FlatData(Protocol):
@@ -24,6 +30,16 @@ class FlatData(Protocol):
 
     items: NDArray[np.int32]
     timestamps: NDArray[np.int64] | None
+
+    @property
+    def dropped_targets(self) -> NDArray[np.int64]:
+        """Places among the targets that are none, ascending."""
+        ...
+
+    @property
+    def features(self) -> FeatureStore:
+        """Encoded columns of items, users and events."""
+        ...
 
     def segments(self, phase: str) -> NDArray[np.int64]:
         """Rows (user, start, end) for train; (user, start, end, target_end) for the others."""
@@ -42,17 +58,27 @@ class TrainingBatches:
         window: most recent events of a history that are read.
         seed: of the order.
         min_length: shorter training histories have nothing to predict and are left out.
+        features: columns that the model reads, as in `Batch.features`.
+
+    Raises:
+        UserError: when the dataset lacks one of them.
     """
 
     def __init__(
-        self, data: FlatData, *, batch_size: int, window: int, seed: int, min_length: int = 2
+        self,
+        data: FlatData,
+        *,
+        batch_size: int,
+        window: int,
+        seed: int,
+        min_length: int = 2,
+        features: Sequence[str] = (),
     ) -> None:
         segments = np.asarray(data.segments("train"))
-        segments = segments[segments[:, 2] - segments[:, 1] >= min_length]
-        self._users = segments[:, 0]
-        self._starts = np.maximum(segments[:, 1], segments[:, 2] - window)
-        self._ends = segments[:, 2]
-        self._data = data
+        is_long = segments[:, 2] - segments[:, 1] >= min_length
+        self._users, starts, self._ends = (column[is_long] for column in segments.T)
+        self._starts = np.maximum(starts, self._ends - window)
+        self._histories = Histories(data, features)
         self._batch_size = batch_size
         self._seed = seed
         self.epoch = 0
@@ -76,9 +102,7 @@ class TrainingBatches:
             first = self.batch * self._batch_size
             rows = order[first : first + self._batch_size]
             self.batch += 1  # before the yield: a checkpoint taken now must not repeat it
-            yield read_histories(
-                self._data, self._users[rows], self._starts[rows], self._ends[rows]
-            )
+            yield self._histories(self._users[rows], self._starts[rows], self._ends[rows])
 
     def state_dict(self) -> dict[str, int]:
         """The place: Lightning stores it in every checkpoint."""
@@ -99,6 +123,10 @@ class EvaluationBatches:
         window: most recent events that the model reads; None for all.
         exclude_seen: whether the seen pairs are filled in.
         shard: (rank, world size): every world-size-th user from rank on, never padded.
+        features: columns that the model reads, as in `Batch.features`.
+
+    Raises:
+        UserError: when the dataset lacks one of them.
     """
 
     def __init__(
@@ -110,9 +138,11 @@ class EvaluationBatches:
         window: int | None,
         exclude_seen: bool,
         shard: tuple[int, int] = (0, 1),
+        features: Sequence[str] = (),
     ) -> None:
         self._segments = np.asarray(data.segments(phase))[shard[0] :: shard[1]]
         self._data = data
+        self._histories = Histories(data, features)
         self._batch_size = batch_size
         self._window = window
         self._exclude_seen = exclude_seen
@@ -127,42 +157,75 @@ class EvaluationBatches:
             yield self._read(self._segments[first : first + self._batch_size])
 
     def _read(self, segments: NDArray[np.int64]) -> EvaluationBatch:
-        users, starts, ends, target_ends = segments.T
+        users, starts, ends, _ = segments.T
         begin = starts if self._window is None else np.maximum(starts, ends - self._window)
         nothing = torch.empty(0, dtype=torch.int64)
         seen_rows, seen_items = nothing, nothing
         if self._exclude_seen:
-            seen_rows, seen_items = self._pairs(starts, ends)
-        target_rows, target_items = self._pairs(ends, target_ends)
-        history = read_histories(self._data, users, begin, ends)
+            seen_rows, seen_items = self._pairs(
+                flat_index(starts, ends), np.repeat(np.arange(len(starts)), ends - starts)
+            )
+        target_rows, target_items = self._pairs(
+            *target_places(segments, self._data.dropped_targets)
+        )
+        history = self._histories(users, begin, ends)
         return EvaluationBatch(history, seen_rows, seen_items, target_rows, target_items)
 
     def _pairs(
-        self, starts: NDArray[np.int64], ends: NDArray[np.int64]
+        self, places: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = np.repeat(np.arange(len(starts)), ends - starts)
-        items = self._data.items[flat_index(starts, ends)].astype(np.int64)
+        items = self._data.items[places].astype(np.int64)
         return torch.from_numpy(rows), torch.from_numpy(items)
 
 
-def flat_index(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenation of ``arange(start, end)`` over all rows, without a Python loop, (T,)."""
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+class Histories:
+    """Reads histories and the features beside them.
+
+    Args:
+        data: the prepared dataset.
+        features: columns to read, as in `Batch.features`.
+
+    Raises:
+        UserError: when the dataset lacks one of them.
+    """
+
+    def __init__(self, data: FlatData, features: Sequence[str]) -> None:
+        self._data = data
+        self._columns = {name: data.features.column(name) for name in features}
+        events = (c for name, c in self._columns.items() if name.startswith("event."))
+        flat = [column for column in events if not isinstance(column, Lists)]
+        self._touched = Touched([data.items, data.timestamps, *flat])
+
+    def __call__(
+        self, users: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> Batch:
+        """The events ``start .. end`` of each user as one batch."""
+        places = flat_index(starts, ends)
+        lengths = ends - starts
+        items_T = self._data.items[places].astype(np.int64)
+        times = self._data.timestamps
+        rows = {"event": places, "item": items_T, "user": users}
+        features = {
+            name: _rows(column, rows[name.partition(".")[0]])
+            for name, column in self._columns.items()
+        }
+        self._touched.note(len(users), 8 * len(places))
+        return Batch(
+            users_B=torch.from_numpy(np.ascontiguousarray(users)),
+            items_T=torch.from_numpy(items_T),
+            offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
+            lengths=tuple(lengths.tolist()),
+            timestamps_T=None if times is None else torch.from_numpy(times[places]),
+            features=features,
+        )
 
 
-def read_histories(
-    data: FlatData, users: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> Batch:
-    """The events ``start .. end`` of each user as one batch."""
-    index = flat_index(starts, ends)
-    lengths = ends - starts
-    times = data.timestamps
-    return Batch(
-        users_B=torch.from_numpy(np.ascontiguousarray(users)),
-        items_T=torch.from_numpy(data.items[index].astype(np.int64)),
-        offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
-        lengths=tuple(lengths.tolist()),
-        timestamps_T=None if times is None else torch.from_numpy(times[index].astype(np.int64)),
-    )
+def _rows(column: NDArray[Any] | Lists, rows: NDArray[np.int64]) -> torch.Tensor | ListFeature:
+    """Some rows of a column: codes as int64, numbers as they are."""
+    if isinstance(column, Lists):
+        starts, ends = column.offsets[rows], column.offsets[rows + 1]
+        codes = column.codes[flat_index(starts, ends)].astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(ends - starts)])
+        return ListFeature(torch.from_numpy(codes), torch.from_numpy(offsets))
+    values = column[rows]
+    return torch.from_numpy(values if values.dtype == np.float32 else values.astype(np.int64))

@@ -98,6 +98,7 @@ class TextCheck:
         self._since = 0  # bytes since the last newline
         self._held = b""  # the last byte, whose neighbour is still to come
         self._before = _NEWLINE
+        self._returns = False
         self._open = False
         self._opened_line = 0
 
@@ -116,6 +117,7 @@ class TextCheck:
             self._quotes(self._held + body, last=False)
         self.size += len(data)
         self._lines += data.count(b"\n")
+        self._returns = self._returns or b"\r" in data
 
     def finish(self) -> None:
         """Say what only the end shows.
@@ -129,6 +131,10 @@ class TextCheck:
             self._decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             raise self._not_utf8(b"", error) from error
+        if self._returns and not self._lines:
+            raise self._bad(
+                "its lines end in a carriage return alone", "Write newlines, e.g. tr '\\r' '\\n'"
+            )
         if self._quoted:
             self._quotes(self._held, last=True)
             if self._open:

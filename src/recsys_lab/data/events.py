@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.base import ROW
+from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.filters import Rule
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ TIE_RULE = "file order"
 
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 """Of the years that a calendar date can have, in seconds since the epoch."""
+
+EVENT = "event_"
+"""Before the name of a feature in `Coded`."""
 
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
@@ -66,9 +70,9 @@ def order_events(
     present = frame.collect_schema().names()
     keys = [name for name in ("timestamp", "order") if name in present]
     coded = {"user": "user_id", "item": "item_id"}
-    coded |= {name: name for name, kind in raw.features.events.items() if kind == "categorical"}
-    numbers = [name for name, kind in raw.features.events.items() if kind == "numeric"]
-    numbers = [name for name in numbers if name not in keys]
+    features = _event_features(raw, present)
+    coded |= {f"{EVENT}{name}": name for name, kind in features if kind == "categorical"}
+    numbers = [name for name, kind in features if kind == "numeric"]
 
     values = {}
     for name, column in coded.items():
@@ -78,15 +82,31 @@ def order_events(
     frame = frame.select(
         *(nw.col(f"_{name}").alias(name) for name in coded),
         *keys,
-        *(nw.col(name).cast(nw.Float64) for name in numbers),
+        *(nw.col(name).cast(nw.Float64).alias(f"{EVENT}{name}") for name in numbers),
         ROW,
         _first_failed(rules).alias(_RULE),
     )
     frame = session.keep(frame)
     _count(frame, raw, rules, tally)
     frame = _ordered(frame.filter(nw.col(_RULE) == len(rules)), keys)
-    names = [*coded, *keys, *numbers]
+    names = [*coded, *keys, *(f"{EVENT}{name}" for name in numbers)]
     return Coded(_write(session, frame.select(*names), names, tally.rows, scratch), values)
+
+
+def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and type of every declared column of the events."""
+    for name, kind in raw.features.events.items():
+        if name not in present:
+            raise UserError(
+                f"data.event_features: the log has no column '{name}'."
+                f"{did_you_mean(name, present)} It has: {', '.join(present)}"
+            )
+        if kind not in ("categorical", "numeric"):
+            raise UserError(
+                f"data.event_features: '{name}' is declared {kind}; columns of events are "
+                "categorical or numeric"
+            )
+    return list(raw.features.events.items())
 
 
 def _distinct(frame: Frame, column: str) -> pa.Array:

@@ -159,11 +159,6 @@ class TableFile:
                 names = next((line for line in lines if line), [])
             except csv.Error as error:
                 raise self.unreadable(error) from error
-        if any("\r" in name for name in names) or "\r" in self._separator:
-            raise UserError(
-                f"{self.where}: its lines end in a carriage return alone; write newlines, e.g. "
-                "tr '\\r' '\\n'"
-            )
         if not any(name.strip() for name in names):
             raise UserError(f"{self.where}: the first line names no columns; a header is needed")
         self._refuse_duplicates(names)

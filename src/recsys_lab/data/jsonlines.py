@@ -54,8 +54,11 @@ def read_json_lines(
             if waiting is not None:
                 parts.append(_stored(waiting, folder, len(parts)))
             waiting = frame
-    if waiting is None:
-        return [], pl.LazyFrame()
+    if waiting is None or not keys:
+        raise UserError(
+            f"{where}: holds no record; every line needs an object, e.g. "
+            '{"user_id": 7, "item_id": "b"}'
+        )
     if not parts:
         return list(keys), waiting.lazy()
     parts.append(_stored(waiting, folder, len(parts)))

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_lab.data.events import EVENT
+from recsys_lab.data.features import (
+    write_event_codes,
+    write_event_numbers,
+    write_table_features,
+)
 from recsys_lab.data.npy import map_npy, npy_writer
+from recsys_lab.data.splits.places import count_items
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.events import Coded
+    from recsys_lab.data.raw import Features
     from recsys_lab.data.trim import Trim
 
 
@@ -34,7 +43,7 @@ class Arrays:
         timestamps: seconds since the epoch, int64 (T,), or None.
         user_ids: raw id of every user, an Arrow array (U,), ascending.
         item_ids: raw id of every item, (V,), ascending.
-        features: file of every event feature's trimmed column, as coded in `Coded`.
+        features: column of every event feature, as coded in `Coded`.
     """
 
     items: NDArray[np.int32]
@@ -42,7 +51,7 @@ class Arrays:
     timestamps: NDArray[np.int64] | None
     user_ids: Any
     item_ids: Any
-    features: dict[str, Path]
+    features: dict[str, NDArray[Any]]
 
 
 def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Arrays:
@@ -59,11 +68,10 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
         _write_column(columns["timestamp"], trim, folder / "timestamps.npy")
     features = {}
     for name in columns:
-        if name not in ("user", "item", "order"):
-            features[name] = scratch / f"{name}.npy"
-            if name != "timestamp":
-                _write_column(columns[name], trim, features[name])
-    features.pop("timestamp", None)
+        if name.startswith(EVENT):
+            file = scratch / f"{name}.npy"
+            _write_column(columns[name], trim, file)
+            features[name.removeprefix(EVENT)] = map_npy(file)
     return Arrays(
         items=map_npy(folder / "items.npy"),
         offsets=offsets,
@@ -81,6 +89,43 @@ def _write_column(
         for start, end in trim.parts():
             part = column[start:end][trim.keep_T[start:end]]
             write(part if codes is None else codes[part])
+
+
+def write_features(
+    raw: Features, coded: Coded, arrays: Arrays, train: NDArray[np.int64], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Encode the declared columns below ``folder/features``.
+
+    Args:
+        raw: the declarations.
+        coded: for the values of event columns.
+        arrays: the log.
+        train: rows (user, start, end) of the training part, (n, 3).
+        folder: with ``items.parquet`` and ``users.parquet``.
+
+    Returns:
+        The manifest's ``features``: side -> column -> what is known of it.
+    """
+    if not (raw.items or raw.users or raw.events):
+        return {}
+    place = folder / "features"
+    place.mkdir()
+    events = {}
+    for name, column in arrays.features.items():
+        if raw.events[name] == "numeric":
+            events[name] = write_event_numbers(name, column, train, place)
+        else:
+            values = coded.values[f"{EVENT}{name}"]
+            events[name] = write_event_codes(name, column, values, train, place)
+    trained = {
+        "item": count_items(arrays.items, train[:, 1], train[:, 2], len(arrays.item_ids)) > 0,
+        "user": np.isin(np.arange(len(arrays.user_ids)), train[:, 0]),
+    }
+    found = {}
+    for side, kinds in (("item", raw.items), ("user", raw.users)):
+        table = pl.read_parquet(folder / f"{side}s.parquet")
+        found[side] = write_table_features(table, kinds, trained[side], place, side)
+    return {**found, "event": events}
 
 
 def write_interactions(arrays: Arrays, trim: Trim, file: Path) -> None:

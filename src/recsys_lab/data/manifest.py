@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,12 +67,34 @@ def fingerprint(
     return digest.hexdigest()
 
 
+def features_fingerprint(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """SHA-256 of the encoded columns and of the texts; apart from the log's own fingerprint.
+
+    So a model that reads columns can be compared with one that does not.
+
+    Args:
+        folder: the prepared dataset.
+        entries: the manifest's ``features``.
+    """
+    files = {}
+    for file in sorted((folder / "features").glob("*.npy")):
+        with file.open("rb") as stream:
+            files[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    for side, columns in sorted(entries.items()):
+        for name, entry in sorted(columns.items()):
+            if entry["type"] == "text":
+                column = pq.read_table(folder / f"{side}s.parquet", columns=[name])[name]
+                texts = pc.fill_null(column.cast(pa.large_string()), "").combine_chunks()
+                files[f"{side}.{name}"] = fingerprint([], [texts], {})
+    return content_hash({"files": files, "entries": entries})
+
+
 def file_sizes(folder: Path) -> dict[str, int]:
     """Bytes of every file but the manifest."""
     return {
-        file.name: file.stat().st_size
-        for file in sorted(folder.iterdir())
-        if file.name != "manifest.json"
+        file.relative_to(folder).as_posix(): file.stat().st_size
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "manifest.json"
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -34,6 +35,47 @@ def npy_writer(
 
         yield write
     assert written == length, f"{file}: {written} values instead of {length}"
+
+
+class Touched:
+    """Keeps memory-mapped arrays from filling this process's memory.
+
+    Pages that were read count as resident until they are given back; the system's own cache
+    keeps them, so reading them again is cheap.
+
+    Args:
+        arrays: memory-mapped; others are ignored.
+        limit: bytes that may be touched before all are given back.
+    """
+
+    PAGE = 1 << 16
+    """A read makes about this much resident around it."""
+
+    def __init__(self, arrays: Iterable[NDArray[Any] | None], limit: int = 1 << 27) -> None:
+        maps = (_map_below(array) for array in arrays if array is not None)
+        self._maps = [found for found in maps if found is not None]
+        self._limit = limit
+        self._bytes = 0
+
+    def note(self, reads: int, size: int) -> None:
+        """Some places of each array were read.
+
+        Args:
+            reads: how many.
+            size: bytes of all reads of one array together.
+        """
+        self._bytes += len(self._maps) * max(reads * self.PAGE, size)
+        if self._bytes > self._limit:
+            for found in self._maps:
+                found.madvise(mmap.MADV_DONTNEED)
+            self._bytes = 0
+
+
+def _map_below(array: Any) -> mmap.mmap | None:
+    """The map that an array is a view of."""
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    return array
 
 
 def map_npy(file: Path) -> NDArray[Any]:

@@ -19,11 +19,12 @@ import numpy as np
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.events import TIE_RULE, order_events
-from recsys_lab.data.layout import describe_ids, write_arrays, write_interactions
+from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
     SCHEMA_VERSION,
     content_hash,
+    features_fingerprint,
     file_sizes,
     fingerprint,
     read_manifest,
@@ -190,6 +191,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     write_interactions(arrays, trim, folder / "interactions.parquet")
     describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
     describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")
+    features = write_features(raw.features, coded, arrays, phases.train, folder)
     if raw.truth_path is not None:
         shutil.copyfile(raw.truth_path, folder / "truth.npz")
 
@@ -212,6 +214,8 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
             "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
             **phases.counts,
         },
+        "features": features,
+        "features_fingerprint": features_fingerprint(folder, features),
         "leaks": [leak.to_json() for leak in leaks],
         "statistics": describe(log, phases),
         "fingerprint": fingerprint(content, [arrays.user_ids, arrays.item_ids], rules),

@@ -13,6 +13,9 @@ from recsys_lab.data.raw import ParquetLog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+FILE = "_recsys_lab_file"
+"""Column that tells which of several files a row is from."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -65,13 +68,19 @@ def one_row(frame: pl.LazyFrame, **values: pl.Expr) -> dict[str, Any]:
     return frame.select(**values).collect(engine="streaming").row(0, named=True)
 
 
-def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[int, Any] | None:
-    """The first row (from 1) for which a condition holds, and the column's value there."""
-    found = (
-        frame.select(pl.col(column).alias("value"), condition.alias("holds"))
-        .with_row_index("row", 1)
-        .filter(pl.col("holds"))
-        .head(1)
-        .collect(engine="streaming")
-    )
-    return None if found.is_empty() else (found["row"][0], found["value"][0])
+def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[str, Any] | None:
+    """Where a condition first holds, for people, and the column's value there.
+
+    Rows are counted from 1, within their file where the frame has a column `FILE`.
+    """
+    file = pl.col(FILE).cast(pl.String) if FILE in frame.collect_schema() else pl.lit(None)
+    rows = frame.select(pl.col(column).alias("value"), condition.alias("holds"), file.alias("file"))
+    rows = rows.with_row_index("row", 1)
+    found = rows.filter(pl.col("holds")).head(1).collect(engine="streaming")
+    if found.is_empty():
+        return None
+    row, value, _, name = (found[key][0] for key in ("row", "value", "holds", "file"))
+    if name is None:
+        return f"row {row}", value
+    start = one_row(rows.filter(pl.col("file") == name), row=pl.col("row").min())["row"]
+    return f"row {row - start + 1} of {name}", value

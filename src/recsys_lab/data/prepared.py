@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.data.feature_store import FeatureStore
 from recsys_lab.data.manifest import read_manifest
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.places import count_items
@@ -40,6 +41,7 @@ class PreparedDataset:
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch of every event, int64 (T,), or None.
         dropped_targets: places among the targets that are none, int64, ascending; mostly empty.
+        features: encoded columns of items, users and events.
 
     Raises:
         UserError: when the folder is absent, incomplete or of another schema version.
@@ -66,6 +68,7 @@ class PreparedDataset:
         self.offsets = self._map("offsets")
         self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
         self.dropped_targets = np.asarray(self._map("dropped_targets"))
+        self.features = FeatureStore(self.path, manifest["features"])
 
     def _map(self, name: str) -> NDArray[Any]:
         return map_npy(self.path / f"{name}.npy")

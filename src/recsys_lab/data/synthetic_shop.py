@@ -17,7 +17,7 @@ import polars as pl
 from annotated_types import Ge, Gt, Le, Lt
 
 from recsys_lab.config import UserError
-from recsys_lab.data.raw import RawData
+from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.shop_catalogue import make_process
 from recsys_lab.data.shop_process import DAY, SHOP_OPENS, ShopProcess
 from recsys_lab.data.shop_titles import describe_items
@@ -119,6 +119,9 @@ class SyntheticShop:
             items=described.insert_column(0, pl.Series("item_id", process.item_ids)),
             users=pl.DataFrame({"user_id": np.arange(1, self.config.num_users + 1)}),
             truth_path=self._store(process, len(interactions)),
+            features=Features(
+                items={"category": "categorical", "price": "numeric", "title": "text"}
+            ),
         )
 
     def _store(self, process: ShopProcess, num_events: int) -> Path:

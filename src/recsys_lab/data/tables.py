@@ -15,6 +15,7 @@ from recsys_lab.data.files import out_of_space, require_columns
 from recsys_lab.data.formats import TableFile, form_of
 from recsys_lab.data.jsonlines import JSON_LINES
 from recsys_lab.data.listing import list_files
+from recsys_lab.data.plans import FILE
 from recsys_lab.data.remote import copy_url, is_remote
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Tables:
         """Name, size and SHA-256 of the file, or of each of the files."""
         self._keys = {file.place: file.key(self._option) for file in self.listed}
         keys = list(self._keys.values())
-        return keys[0] if self.listed[0].place == self._path or len(keys) == 1 else keys
+        return keys[0] if len(keys) == 1 else keys
 
     def open(
         self,
@@ -134,7 +135,7 @@ class OpenTables:
         columns: to read.
 
     Attributes:
-        frame: all rows in order.
+        frame: all rows in order; beside the columns `FILE`, where there are several files.
         is_text: whether values have no types: delimited text.
         bytes: of the files, unpacked.
         columns: what `frame` has.
@@ -158,6 +159,12 @@ class OpenTables:
             _selected(one.frame, one.columns, file.partition, columns)
             for file, one in zip(listed, opened, strict=True)
         ]
+        if len(frames) > 1:
+            kind = pl.Enum([file.name for file in listed])
+            self._frames = frames = [
+                frame.with_columns(pl.lit(file.name, dtype=kind).alias(FILE))
+                for file, frame in zip(listed, frames, strict=True)
+            ]
         with self.explained():
             schemas = [frame.collect_schema() for frame in frames]
         self._refuse_mixed(schemas, listed)

@@ -94,7 +94,8 @@ def plan_times(
     if kind == pl.Date:
         make = _seconds_of_date
     elif isinstance(kind, pl.Datetime):
-        make, scale = _ticks_of_datetime, UNITS["us"]
+        fine = one_row(values, fine=(pl.col("t").dt.microsecond() != 0).any())["fine"]
+        make, scale = (_ticks_of_datetime, UNITS["us"]) if fine else (_seconds_of_datetime, 1)
     elif kind.is_numeric() and scale is None:
         make, scale = _numbers(values, kind, unit)
     plans = {"ticks": Plan("t", None, make)}
@@ -123,7 +124,7 @@ def _refuse_unreadable(
     how = f"format '{time_format}'" if time_format else "numbers and ISO 8601 dates"
     raise UserError(
         f"{file}: no time in column '{column}' can be read; the first is {first[1]!r} "
-        f"(row {first[0]}). Tried: {how}. Set data.timestamp_format (as in strptime, e.g. "
+        f"({first[0]}). Tried: {how}. Set data.timestamp_format (as in strptime, e.g. "
         "'%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
     )
 
@@ -142,14 +143,27 @@ def _seconds_of_date(date: nw.Expr) -> nw.Expr:
     return _days(date) * DAY
 
 
-def _ticks_of_datetime(moment: nw.Expr) -> nw.Expr:
-    """Microseconds of a datetime without a zone, from its fields.
+def _seconds_of_datetime(moment: nw.Expr) -> nw.Expr:
+    """Of a datetime without a zone, rounded down, from its fields.
 
     No function for it exists on every engine.
     """
     time = moment.dt
     clock = (time.hour().cast(nw.Int64) * 60 + time.minute()) * 60 + time.second()
-    return (_days(moment) * DAY + clock) * UNITS["us"] + time.microsecond().cast(nw.Int64)
+    return _days(moment) * DAY + clock
+
+
+def _ticks_of_datetime(moment: nw.Expr) -> nw.Expr:
+    """Microseconds of a datetime without a zone."""
+    return _seconds_of_datetime(moment) * UNITS["us"] + _fraction(moment)
+
+
+def _fraction(moment: nw.Expr) -> nw.Expr:
+    """Microseconds within the second, from the text: Spark has no field of them without a zone."""
+    digits = moment.cast(nw.String).str.replace_all(r"^[^.]*\.?", "")
+    digits = digits.str.replace_all("[^0-9]", "")
+    six = nw.concat_str([digits, nw.lit("000000")]).str.slice(0, 6)
+    return six.cast(nw.Int64)
 
 
 def _days(date: nw.Expr) -> nw.Expr:
@@ -204,18 +218,21 @@ def _from_text(
     whole = text.cast(pl.Int64, strict=False)
     number = text.cast(pl.Float64, strict=False)
     number = pl.when(number.abs() <= LARGEST).then(number)
+    found = one_row(
+        frame,
+        given=text.count(),
+        number=number.count(),
+        whole=(whole.is_not_null() & number.is_not_null()).sum(),
+    )
+    numbers = whole if found["whole"] == found["number"] else number
+    if found["number"] * 2 >= found["given"]:
+        return numbers, None
     # Guessed formats would take 03/04 for the third of April or the fourth of March: ISO alone.
     iso = text.str.replace(r"^(\d{4}-\d\d-\d\d)T", "$1 ").str.replace(" ?(Z|UTC)$", "+00:00")
     times = pl.coalesce(_by_format(iso, form) for form in ISO_FORMATS)
-    found = one_row(
-        frame,
-        number=number.count(),
-        whole=(whole.is_not_null() & number.is_not_null()).sum(),
-        iso=times.count(),
-    )
-    if found["iso"] > found["number"]:
+    if one_row(frame, iso=times.count())["iso"] > found["number"]:
         return times.dt.epoch("us"), UNITS["us"]
-    return (whole if found["whole"] == found["number"] else number), None
+    return numbers, None
 
 
 def _by_format(text: pl.Expr, form: str) -> pl.Expr:
@@ -243,7 +260,7 @@ def _integers(values: nw.Expr) -> nw.Expr:
 
 def _microseconds(seconds: nw.Expr) -> nw.Expr:
     """Fractions of seconds, to the nearest microsecond."""
-    inside = nw.when(seconds.abs() <= LARGEST / UNITS["us"]).then(seconds)
+    inside = nw.when(seconds.is_finite() & (seconds.abs() <= LARGEST / UNITS["us"])).then(seconds)
     return (inside * UNITS["us"] + 0.5).floor().cast(nw.Int64)
 
 

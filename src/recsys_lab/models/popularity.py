@@ -12,6 +12,7 @@ import numpy as np
 from annotated_types import Gt
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import FIRST_KNOWN
 from recsys_lab.models.classical import recommend_by, training_events
 
 if TYPE_CHECKING:
@@ -111,20 +112,13 @@ def _recent_counts(data: TrainingData, days: float) -> NDArray[np.int64]:
 
 
 def _categories(data: TrainingData, name: str) -> NDArray[np.int64]:
-    """The category of each item, negative where unknown, (V,)."""
-    features = getattr(data, "features", None)
-    problem = "these data have no item features"
-    if features is not None:
-        try:
-            codes = np.asarray(features.item(name))
-        except KeyError:
-            problem = "these data have no item feature of this name"
-        else:
-            if codes.shape == (data.num_items,) and codes.dtype.kind in "iu":
-                return codes.astype(np.int64)
-            problem = "this feature is not categorical"
-    msg = (
-        f"model.category_feature: got '{name}', but {problem}; name a categorical item feature "
-        "that the data config declares, or set model.category_feature=null"
-    )
-    raise UserError(msg)
+    """The category of each item, negative where missing or unknown, (V,)."""
+    kind = data.features.entry(f"item.{name}")["type"]
+    if kind != "categorical":
+        msg = (
+            f"model.category_feature: got '{name}', which is {kind}; name a categorical item "
+            "feature, or set model.category_feature=null"
+        )
+        raise UserError(msg)
+    codes_V = np.asarray(data.features.column(f"item.{name}"), dtype=np.int64)
+    return np.where(codes_V < FIRST_KNOWN, -1, codes_V)

@@ -1,0 +1,115 @@
+"""The encoded columns of a prepared dataset, memory-mapped.
+
+Shapes: T events, V items, U users.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import did_you_mean
+from recsys_lab.data.npy import map_npy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SIDES = ("item", "user", "event")
+
+
+class Lists(NamedTuple):
+    """Several codes for each row.
+
+    Attributes:
+        codes: of all rows end to end, int32.
+        offsets: row r has ``codes[offsets[r]:offsets[r + 1]]``, int64.
+    """
+
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+class FeatureStore:
+    """What models may read besides ids and times: see `recsys_lab.data.features`.
+
+    Args:
+        folder: the prepared dataset.
+        entries: the manifest's ``features``: side -> column -> what is known of it.
+    """
+
+    def __init__(
+        self, folder: Path, entries: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    ) -> None:
+        self._folder = folder
+        self._entries = entries
+        self._mapped: dict[str, NDArray[Any] | Lists] = {}
+
+    def names(self) -> list[str]:
+        """All columns as ``side.column``, e.g. ``item.category``."""
+        return [f"{side}.{name}" for side in SIDES for name in self._entries.get(side, {})]
+
+    def entry(self, name: str) -> Mapping[str, Any]:
+        """What the manifest says of ``side.column``: its type, cardinality or mean and so on.
+
+        Raises:
+            UserError: when there is no such column.
+        """
+        side, _, column = name.partition(".")
+        found = self._entries.get(side, {}).get(column)
+        if found is None:
+            names = self.names()
+            raise UserError(
+                f"this dataset has no feature '{name}'.{did_you_mean(name, names)} It has: "
+                f"{', '.join(names) or 'none'}. Columns are declared with data.item_features, "
+                "data.user_features and data.event_features"
+            )
+        return found
+
+    def column(self, name: str) -> NDArray[Any] | Lists:
+        """The column ``side.column``: int32 codes, float32 numbers, or `Lists`.
+
+        Raises:
+            UserError: when there is no such column, or it is text, which has no codes.
+        """
+        kind = self.entry(name)["type"]
+        if kind == "text":
+            raise UserError(
+                f"feature '{name}' is text: read it with text(), or declare it otherwise"
+            )
+        if name not in self._mapped:
+            place = self._folder / "features" / name.replace(".", "_", 1)
+            codes = map_npy(place.with_name(f"{place.name}.npy"))
+            if kind == "list":
+                offsets = map_npy(place.with_name(f"{place.name}_offsets.npy"))
+                self._mapped[name] = Lists(codes, offsets)
+            else:
+                self._mapped[name] = codes
+        return self._mapped[name]
+
+    def text(self, name: str) -> list[str | None]:
+        """The texts of a column of type text, one a row."""
+        self.entry(name)
+        side, _, column = name.partition(".")
+        table = pl.read_parquet(self._folder / f"{side}s.parquet", columns=[column])
+        return table[column].cast(pl.String).to_list()
+
+    def values(self, name: str) -> list[Any]:
+        """The known values of a categorical or list column; code 2 is the first."""
+        self.entry(name)
+        place = self._folder / "features" / f"{name.replace('.', '_', 1)}_values.parquet"
+        return pl.read_parquet(place)["value"].to_list()
+
+    def require(self, names: Iterable[str]) -> None:
+        """Check that all columns are there and have codes or numbers.
+
+        Raises:
+            UserError: for the first that is not.
+        """
+        for name in names:
+            self.column(name)

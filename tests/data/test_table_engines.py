@@ -1,0 +1,87 @@
+"""A Parquet log is read alike by every engine, odd values and all."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys_lab.data.raw import ParquetLog
+
+from .conftest import engines
+
+# Py4J leaves its sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_spark():
+    """The engine joins a session that runs."""
+    with engines("spark").open(Path()):
+        yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+MOMENTS = [
+    datetime(2024, 2, 29, 23, 59, 59, 999_999),
+    datetime(1969, 12, 31, 23, 59, 59, 7),
+    datetime(1, 1, 1),
+    datetime(9999, 12, 31, 23, 59, 59),
+    None,
+    datetime(1900, 3, 1),
+]
+SECONDS = [1_709_251_199, -1, -62_135_596_800, 253_402_300_799, None, -2_203_891_200]
+
+
+def scanned(engine: str, log: ParquetLog, folder: Path) -> list[dict]:
+    (folder / engine).mkdir()
+    with engines(engine).open(folder / engine) as session:
+        rows = session.scan(log).collect("pyarrow").to_native().to_pylist()
+    return sorted(rows, key=lambda row: row.pop("row"))
+
+
+@pytest.mark.parametrize("column", ["moment", "tick", "day"])
+def test_all_engines_read_the_same(table, tmp_path, column):
+    path = tmp_path / "log.parquet"
+    odd = [1.5, float("nan"), None, 1.0, -2.0, 3.0]
+    ticks = [1_709_294_399_999_999_999, -1, 0, 2**63 - 1, None, -1_709_294_400_000_000_001]
+    pl.DataFrame(
+        {
+            "user_id": [1.0, 2.0, float("nan"), None, 3.0, 1.0],
+            "item_id": ["a", "b", "é", "", " ", None],
+            "moment": MOMENTS,
+            "tick": ticks,
+            "day": [None if moment is None else moment.date() for moment in MOMENTS],
+            "price": odd,
+            "kind": ["x", "", None, "y", "z", "x"],
+        }
+    ).write_parquet(path)
+    (tmp_path / "scratch").mkdir()
+    reader = table(
+        path,
+        timestamp_column=column,
+        timestamp_unit="ns" if column == "tick" else "auto",
+        price_column="price",
+        event_type_column="kind",
+    )
+    log = reader.read_raw(tmp_path / "scratch").interactions
+    assert isinstance(log, ParquetLog)
+    first = scanned("polars", log, tmp_path)
+    assert scanned("duckdb", log, tmp_path) == first
+    assert scanned("spark", log, tmp_path) == first
+    assert [row["user_id"] for row in first] == [1, 2, None, None, 3, 1]
+    assert [row["price"] for row in first] == [1.5, None, None, 1.0, -2.0, 3.0]
+    want = {
+        "moment": SECONDS,
+        "tick": [1_709_294_399, -1, 0, None, None, -1_709_294_401],
+        "day": [None if second is None else second // 86_400 * 86_400 for second in SECONDS],
+    }
+    assert [row["timestamp"] for row in first] == want[column]
+    if column == "moment":
+        assert first[0]["order"] == SECONDS[0] * 10**6 + 999_999
