@@ -20,6 +20,7 @@ from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 from recsys_lab.data.table import Table
 
 from .bad_cases import COUNTED, READ, REFUSED
+from .bad_downloads import PUBLISHED, Published
 from .bad_inputs import GOOD, Bad
 from .conftest import ROOT, build, engines
 
@@ -59,6 +60,23 @@ def test_it_ends_in_a_clear_error(case, tmp_path):
 def test_it_is_counted_or_read(case, tmp_path):
     message = attempt(case, tmp_path)
     assert re.fullmatch(case.message, message), message
+
+
+def attempt_published(case: Published, folder: Path) -> str:
+    """The error that a damaged publication ends with."""
+    before = {file.name for file in folder.parent.iterdir()}
+    with pytest.raises(UserError) as caught:
+        case.use(folder)
+    assert {file.name for file in folder.parent.iterdir()} == before
+    left = {file.name for file in folder.rglob("*") if file.is_file()}
+    assert left <= {"ml-1m.zip", "file"}, "half a file was left behind"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("case", PUBLISHED, ids=lambda case: case.what)
+def test_published_sets_that_are_not_right(case, tmp_path):
+    message = attempt_published(case, tmp_path)
+    assert re.search(case.message, message, re.DOTALL), message
 
 
 def test_without_permission(tmp_path):
@@ -121,23 +139,35 @@ def test_a_long_line_takes_little_memory(tmp_path):
     assert after - before < 60_000  # KiB
 
 
+def tidy(message: str, folder: str) -> str:
+    """A message without what differs from machine to machine and version to version."""
+    message = message.replace(f"{folder}/input/", "").replace(f"{folder}/input", "FOLDER")
+    message = message.replace(f"{folder}/", "").replace(folder, "FOLDER")
+    message = re.sub(r"127\.0\.0\.1:\d+", "HOST", message)
+    message = re.sub(r"(as Parquet: ).*?(\. The file may)", r"\1...\2", message, flags=re.DOTALL)
+    message = re.sub(r"(cannot be read \().*?(\)\. Check)", r"\1...\2", message)
+    message = re.sub(r"(cannot be undone \().*?(\)\. Get)", r"\1...\2", message)
+    return " ".join(message.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
 def report() -> str:
     """The table of inputs and what each ends with."""
     lines = ["# What bad input ends with", "",
              "Made by `python -m tests.data.test_bad_input`; a test keeps it up to date. Every",
              "refused input leaves no dataset, whole or half, behind.", ""]  # fmt: skip
-    for title, cases in (("Refused", REFUSED), ("Dropped and counted", COUNTED), ("Read", READ)):
+    parts = {
+        "Refused": (REFUSED, attempt),
+        "Published sets, refused": (PUBLISHED, attempt_published),
+        "Dropped and counted": (COUNTED, attempt),
+        "Read": (READ, attempt),
+    }
+    for title, (cases, end) in parts.items():
         lines += [f"## {title}", "", "| input | result |", "| --- | --- |"]
         for case in cases:
-            with tempfile.TemporaryDirectory() as folder:
-                message = attempt(case, Path(folder)).replace(f"{folder}/input/", "")
-                message = message.replace(f"{folder}/input", "FOLDER")
-            # What libraries say differs from version to version.
-            message = re.sub(r"(as Parquet: ).*?(\. The file may)", r"\1...\2", message, flags=re.S)
-            message = re.sub(r"(cannot be read \().*?(\)\. Check)", r"\1...\2", message)
-            message = re.sub(r"(cannot be undone \().*?(\)\. Get)", r"\1...\2", message)
-            message = " ".join(message.split()).replace("|", "\\|").replace("<", "&lt;")
-            lines.append(f"| {case.what} | {message} |")
+            with tempfile.TemporaryDirectory() as outer:
+                folder = Path(outer) / "x"
+                folder.mkdir()
+                lines.append(f"| {case.what} | {tidy(end(case, folder), str(folder))} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -102,10 +102,8 @@ def test_parquet_files_are_scanned_in_their_order(run, tmp_path, engine):
     files = []
     for number, items in enumerate((["c", "a"], ["d"], ["b", "a"])):
         files.append(str(folder / f"part {9 - number}.parquet"))
-        rows = {"who": [1] * len(items), "what": items, "ms": [5000] * len(items)}
-        pl.concat([pl.DataFrame(rows), pl.DataFrame({**rows, "who": [2] * len(items)})]).write_parquet(
-            files[-1], row_group_size=1
-        )  # fmt: skip
+        rows = [{"who": who, "what": what, "ms": 5000} for who in (1, 2) for what in items]
+        pl.DataFrame(rows).write_parquet(files[-1], row_group_size=1)
     log = ParquetLog(
         tuple(files),
         {
@@ -135,11 +133,11 @@ def test_ids_of_other_kinds_are_refused(run, engine):
 def test_duckdb_names_its_limits(make):
     from recsys_lab.data.engines.duckdb import DuckDB
 
-    with pytest.raises(UserError, match="engine.memory_limit=lots: is no amount of memory"):
+    with pytest.raises(UserError, match=r"engine.memory_limit=lots: is no amount of memory"):
         make(DuckDB, "engine", "duckdb", memory_limit="lots")
 
 
-def test_duckdb_out_of_memory_is_told(run, table, make, monkeypatch, tmp_path):
+def test_duckdb_out_of_memory_is_told(run, table, monkeypatch, tmp_path):
     import duckdb
 
     from recsys_lab.data.engines import duckdb as module
@@ -153,7 +151,7 @@ def test_duckdb_out_of_memory_is_told(run, table, make, monkeypatch, tmp_path):
     assert list((tmp_path / "prepared").iterdir()) == []
 
 
-def test_spark_without_a_master_it_can_reach(run, table, make, monkeypatch):
+def test_spark_without_a_master_it_can_reach(make):
     from recsys_lab.data.engines.spark import Spark
 
     class Refusing:
@@ -171,3 +169,19 @@ def test_spark_without_a_master_it_can_reach(run, table, make, monkeypatch):
     engine = make(Spark, "engine", "spark", master="spark://nowhere:7077")
     with pytest.raises(UserError, match=r"spark://nowhere:7077 could not be started \(Java gate"):
         engine._start(Refusing())
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_a_damaged_page_is_told(run, table, tmp_path, engine):
+    file = tmp_path / "log.parquet"
+    rows = 5000
+    ids = [f"user {n % 7} {n}" for n in range(rows)]
+    pl.DataFrame({"user_id": ids, "item_id": range(rows), "timestamp": range(rows)}).write_parquet(
+        file, compression="uncompressed", use_pyarrow=True
+    )
+    data = bytearray(file.read_bytes())
+    data[40:4000] = b"\xff" * 3960
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=r"(could not be read to its end|cannot be read)"):
+        run(table(file), engine=engine)
+    assert not (tmp_path / "prepared").exists() or not list((tmp_path / "prepared").iterdir())

@@ -148,18 +148,6 @@ def test_ids_with_gaps_written_by_pandas(tmp_path, table):
     assert raw.interactions["user_id"].to_list() == [17850, None, None]
 
 
-def test_what_else_the_log_says(table):
-    text = "user_id,item_id,timestamp,stars,what\n1,1,1,5,view\n1,2,2,,\n1,3,3,x,buy\n1,4,4,nan,\n"
-    raw = read(table(text, rating_column="stars", event_type_column="what"))
-    assert raw.interactions["rating"].to_list() == [5.0, None, None, None]
-    assert raw.interactions["event_type"].to_list() == ["view", None, "buy", None]
-    assert raw.features.events == {"event_type": "categorical", "rating": "numeric"}
-    assert not raw.dropped
-    text = "user_id,item_id,timestamp,stars\n1,1,1,good\n"
-    with pytest.raises(UserError, match=r"rating_column=stars: .* holds no number; .* is 'good'"):
-        read(table(text, rating_column="stars"))
-
-
 def test_tables_beside_the_log(tmp_path, table):
     items = tmp_path / "items.csv"
     items.write_text("sku,name,price\n1,Nut,2\n2,Bolt,3\n")
@@ -302,3 +290,12 @@ def test_one_nan_does_not_change_the_unit(tmp_path, table):
     frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 3], "timestamp": times})
     frame.write_parquet(path)
     assert read(table(path)).interactions["timestamp"].to_list() == [NOON, None, None]
+
+
+def test_most_values_decide_how_times_are_read(table):
+    rows = ["2024-03-01 12:00"] * 3 + ["1709294400", "soon"]
+    text = "user_id,item_id,timestamp\n" + "".join(f"1,{n},{t}\n" for n, t in enumerate(rows))
+    assert read(table(text)).interactions["timestamp"].to_list() == [NOON] * 3 + [None, None]
+    rows = [str(NOON)] * 3 + ["2024-03-01", "soon"]
+    text = "user_id,item_id,timestamp\n" + "".join(f"1,{n},{t}\n" for n, t in enumerate(rows))
+    assert read(table(text)).interactions["timestamp"].to_list() == [NOON] * 3 + [None, None]

@@ -212,7 +212,7 @@ def _write(
                     column = column.fill_null(-1)
                 values = column.to_numpy(zero_copy_only=False)
                 types[name] = values.dtype
-                values.tofile(files[name])
+                files[name].write(np.ascontiguousarray(values).data)
     assert written == rows, "a row was lost without being counted"
     return {
         name: np.memmap(scratch / f"{name}.column", types[name], mode="r").view(np.ndarray)

@@ -23,7 +23,7 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean
-from recsys_lab.data.npy import npy_writer
+from recsys_lab.data.npy import npy_writer, save_npy
 from recsys_lab.data.splits.places import place_chunks
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def write_table_features(
             _require_flat(column, kind, side)
             values = _values(column)
             codes, known = _encode(values, trained_R)
-            np.save(f"{place}.npy", codes)
+            save_npy(place.with_name(f"{place.name}.npy"), codes)
             found[name] = _store_known(known, kind, place)
     return found
 
@@ -201,8 +201,11 @@ def _write_lists(
     row = np.repeat(np.arange(len(lengths)), lengths)[present]
     codes, known = _encode(values.drop_null(), trained_R[row])
     counts = np.bincount(row, minlength=len(lengths))
-    np.save(f"{place}.npy", codes)
-    np.save(f"{place}_offsets.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+    save_npy(place.with_name(f"{place.name}.npy"), codes)
+    save_npy(
+        place.with_name(f"{place.name}_offsets.npy"),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    )
     stored = _store_known(known, "list", place)
     return {**stored, "mean_length": float(counts.mean()) if len(counts) else 0.0}
 
@@ -225,7 +228,7 @@ def _write_numbers(
             "or text, or mend the table"
         )
     values_R = numbers.to_numpy()
-    np.save(f"{place}.npy", values_R.astype(np.float32))
+    save_npy(place.with_name(f"{place.name}.npy"), values_R.astype(np.float32))
     return {"type": "numeric", **_summary([values_R[trained_R]])}
 
 

@@ -20,7 +20,7 @@ from recsys_lab.data.features import (
     write_event_numbers,
     write_table_features,
 )
-from recsys_lab.data.npy import map_npy, npy_writer
+from recsys_lab.data.npy import map_npy, npy_writer, save_npy
 from recsys_lab.data.splits.places import count_items
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     dense = (np.cumsum(present) - 1).astype(np.int32)
     lengths = trim.user_counts[trim.user_counts > 0]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    np.save(folder / "offsets.npy", offsets)
+    save_npy(folder / "offsets.npy", offsets)
 
     columns = coded.columns
     _write_column(columns["item"], trim, folder / "items.npy", dense)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -30,7 +30,8 @@ def npy_writer(
 
         def write(part: NDArray[Any]) -> None:
             nonlocal written
-            np.ascontiguousarray(part, dtype).tofile(stream)
+            # Not `tofile`: what it raises on a full disk says nothing of the disk.
+            stream.write(np.ascontiguousarray(part, dtype).data)
             written += len(part)
 
         yield write
@@ -76,6 +77,19 @@ def _map_below(array: Any) -> mmap.mmap | None:
     while array is not None and not isinstance(array, mmap.mmap):
         array = getattr(array, "base", None)
     return array
+
+
+def save_npy(file: Path, array: NDArray[Any]) -> None:
+    """Write a small array of any shape."""
+    with file.open("wb") as stream:
+        np.lib.format.write_array(_Stream(stream), array)
+
+
+class _Stream:
+    """A file that is none to numpy, which then writes through it instead of around it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.write = stream.write
 
 
 def map_npy(file: Path) -> NDArray[Any]:

@@ -30,6 +30,7 @@ from recsys_lab.data.manifest import (
     read_manifest,
     reader_settings,
 )
+from recsys_lab.data.npy import save_npy
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.statistics import describe
@@ -186,8 +187,8 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     phases = parts.split.segments(log)
     rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
     for label, array in rows.items():
-        np.save(folder / f"{label}.npy", array)
-    np.save(folder / "dropped_targets.npy", phases.dropped_targets)
+        save_npy(folder / f"{label}.npy", array)
+    save_npy(folder / "dropped_targets.npy", phases.dropped_targets)
     write_interactions(arrays, trim, folder / "interactions.parquet")
     describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
     describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")

@@ -66,7 +66,8 @@ class Table:
             rating_column: how much it was liked, a number; null for none.
             price_column: what one piece cost; null for none.
             quantity_column: how many pieces; null for none.
-            event_features: further columns of the log and their types.
+            event_features: further columns of the log and their types, e.g.
+                ``+data.event_features.colour=categorical``.
             item_features: columns of ``items_path`` or, without one, of the log, where the first
                 value of an item counts, and their types.
             user_features: the same of ``users_path``.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from recsys_lab.config import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -65,6 +67,15 @@ class Engine(Protocol):
             UserError: when the engine is not installed or cannot start.
         """
         ...
+
+
+def unreadable(error: BaseException) -> UserError:
+    """For what an engine finds only when it reads the rows, such as a damaged page."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"the log could not be read to its end: {reason}. A file may be damaged or cut short; "
+        "fetch it again"
+    )
 
 
 def stage(log: pl.DataFrame | pl.LazyFrame, folder: str) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from annotated_types import Ge
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage
+from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage, unreadable
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class DuckDB:
                 f"engine=duckdb: {str(error).splitlines()[0]}. Raise engine.memory_limit (now "
                 f"{self.config.memory_limit}) or free disk space in {scratch}"
             ) from error
+        except duckdb.Error as error:
+            raise unreadable(error) from error
         finally:
             connection.close()
 

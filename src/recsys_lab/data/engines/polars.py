@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import narwhals as nw
 import polars as pl
+from narwhals.exceptions import NarwhalsError
+from polars.exceptions import PolarsError
 
-from recsys_lab.data.engines.base import ROW
+from recsys_lab.data.engines.base import ROW, unreadable
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -43,7 +45,10 @@ class Polars:
     def open(self, scratch: Path) -> Iterator[PolarsSession]:
         """Begin a preparation; nothing is written to ``scratch``."""
         del scratch
-        yield PolarsSession()
+        try:
+            yield PolarsSession()
+        except (PolarsError, NarwhalsError) as error:
+            raise unreadable(error) from error
 
 
 class PolarsSession:

@@ -1,0 +1,136 @@
+"""Hugging Face ``datasets``: an id on the Hub, or a local folder."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import file_key, require_option
+from recsys_lab.data.mapped import read_mapped
+from recsys_lab.data.staging import stage_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recsys_lab.data.raw import RawData
+
+ROWS_A_BATCH = 50_000
+
+
+class Hub:
+    """Reads one split as events; no code of the dataset's repository is run.
+
+    Args:
+        config: the dataset and its columns.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Hub`.
+
+        Attributes:
+            path: an id on the Hub (owner/name), a folder of data files, or one that
+                ``Dataset.save_to_disk`` wrote.
+            name: configuration of the dataset; null: its only one.
+            hub_split: e.g. train.
+            revision: commit, tag or branch on the Hub; null: the newest.
+            streaming: read without storing a copy in the cache of ``datasets``.
+            user_column: who; integers or strings.
+            item_column: what; integers or strings.
+            timestamp_column: when: numbers, dates or datetimes; null: the order of the rows.
+            timestamp_unit: of numbers; auto: by their size.
+            timestamp_format: of text, as in strptime; null: numbers or ISO 8601.
+            order_column: the place in the user's history, integers; null for none.
+            event_type_column: what kind of event; null for none.
+            rating_column: null for none.
+            price_column: null for none.
+            quantity_column: null for none.
+            event_features: columns of the events that models may read, with their type.
+            item_features: columns of the items, likewise.
+            user_features: columns of the users, likewise.
+            title_column: item title for people to read; null for none.
+        """
+
+        path: str | None
+        name: str | None
+        hub_split: str
+        revision: str | None
+        streaming: bool
+        user_column: str
+        item_column: str
+        timestamp_column: str | None
+        timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
+        timestamp_format: str | None
+        order_column: str | None
+        event_type_column: str | None
+        rating_column: str | None
+        price_column: str | None
+        quantity_column: str | None
+        event_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        item_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        user_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        title_column: str | None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._staged: Path | None = None
+
+    def source_key(self) -> dict[str, Any]:
+        """SHA-256 of the split's rows; reads them."""
+        return {key: value for key, value in file_key(self._file()).items() if key != "name"}
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Read the rows that `source_key` brought here."""
+        place = f"data.path={self.config.path}"
+        return read_mapped(self.config, {"path": self._file()}, scratch, {"path": place})
+
+    def _file(self) -> Path:
+        """The rows as Parquet, in a folder that goes with this reader."""
+        if self._staged is None:
+            path = require_option(self.config.path, "data.path", "data.path=owner/name")
+            folder = Path(tempfile.mkdtemp(prefix="recsys_lab-hub-"))
+            weakref.finalize(self, rmtree, folder, ignore_errors=True)
+            file = folder / "rows.parquet"
+            stage_batches(self._batches(path), file, f"data.path={path}")
+            self._staged = file
+        return self._staged
+
+    def _batches(self, path: str) -> Iterator[Any]:
+        data = self._load(path).with_format("arrow")
+        for table in data.iter(ROWS_A_BATCH):
+            yield from table.combine_chunks().to_batches()
+
+    def _load(self, path: str) -> Any:
+        """One split, as the library gives it."""
+        import datasets
+
+        config = self.config
+        place = Path(path).expanduser()
+        try:
+            if (place / "dataset_dict.json").exists() or (place / "dataset_info.json").exists():
+                found = datasets.load_from_disk(str(place))
+                if not isinstance(found, datasets.DatasetDict):
+                    return found
+                if config.hub_split not in found:
+                    raise ValueError(f"Splits: {', '.join(found)}")
+                return found[config.hub_split]
+            return datasets.load_dataset(
+                str(place) if place.exists() else path,
+                config.name,
+                split=config.hub_split,
+                revision=config.revision,
+                streaming=config.streaming,
+            )
+        except Exception as error:  # the library raises whatever its many parts raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"data.path={path}, data.hub_split={config.hub_split}: cannot be loaded by "
+                f"datasets ({type(error).__name__}: {reason}). Allowed are an id on the Hub "
+                "(owner/name; needs a network), a folder of data files, or one written by "
+                "save_to_disk"
+            ) from error

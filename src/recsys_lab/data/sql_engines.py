@@ -1,0 +1,151 @@
+"""How the rows of a query come out of each kind of database, batch by batch."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import require_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
+"""The databases that can be read."""
+
+ROWS_A_BATCH = 100_000
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_READ_ONLY = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+def batches_of(
+    url: str, query: str, user: str | None, password: str | None, option: str
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query, in its order; types may differ from batch to batch.
+
+    Args:
+        url: of the database, without a password.
+        query: one that gives rows.
+        user: overrides the URL's.
+        password: or None.
+        option: that the query came from, named in errors.
+
+    Raises:
+        UserError: with the database's own words when it cannot be reached, refuses the user, or
+            does not understand the query. The password is in no message.
+    """
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme in ("duckdb", "sqlite"):
+        require_file(url.partition(":///")[2] or url, "data.url")
+    if scheme == "duckdb":
+        yield from _duckdb(url, query, option)
+    else:
+        yield from _sqlalchemy(url, query, user, password, option)
+
+
+def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
+    import duckdb
+
+    file = Path(url.partition(":///")[2]).expanduser()
+    try:
+        connection = duckdb.connect(str(file), read_only=True)
+    except duckdb.Error as error:
+        raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
+    try:
+        relation = connection.sql(query)
+        if relation is None:
+            raise UserError(f"{option}: is no query that gives rows; a SELECT is needed")
+        yield from relation.to_arrow_reader(ROWS_A_BATCH)
+    except duckdb.Error as error:
+        raise UserError(f"{option}: {_first_line(error)}") from error
+    finally:
+        connection.close()
+
+
+def _sqlalchemy(
+    url: str, query: str, user: str | None, password: str | None, option: str
+) -> Iterator[pa.RecordBatch]:
+    try:
+        import sqlalchemy
+    except ImportError as error:
+        raise UserError("data=sql needs sqlalchemy: pip install 'recsys-lab[sql]'") from error
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.partition("+")[0]
+    with _told(url, password):
+        made = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
+        if user is not None:
+            made = made.set(username=user)
+        if password is not None:
+            made = made.set(password=password)
+        try:
+            engine = sqlalchemy.create_engine(made)
+        except ImportError as error:
+            raise UserError(
+                f"data.url={url}: the driver is not installed ({error.name}): "
+                "pip install 'recsys-lab[sql]'"
+            ) from error
+        connection = engine.connect()
+    try:
+        with _told(option, password):
+            connection.execute(sqlalchemy.text(_READ_ONLY[scheme]))
+            streaming = connection.execution_options(stream_results=True)
+            result = streaming.exec_driver_sql(query)
+            if not result.returns_rows:
+                raise UserError(f"{option}: is no query that gives rows; a SELECT is needed")
+            names = list(result.keys())
+            while rows := result.fetchmany(ROWS_A_BATCH):
+                yield _batch(names, rows, option)
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+@contextmanager
+def _told(where: str, password: str | None) -> Iterator[None]:
+    """A database's complaint becomes a message, without the password."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        said = _first_line(getattr(error, "orig", None) or error)
+        if password:
+            said = said.replace(password, "***")
+        where = where if where.startswith("data.") else f"data.url={where}"
+        # From None: the driver's own error may hold the whole connection string.
+        raise UserError(f"{where}: {said}") from None
+
+
+def _batch(names: list[str], rows: Sequence[Any], option: str) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [_array(name, values, option) for name, values in zip(names, columns, strict=True)]
+    return pa.record_batch(arrays, names=names)
+
+
+def _array(name: str, values: Sequence[Any], option: str) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if Decimal in kinds:
+        values = [float(value) if isinstance(value, Decimal) else value for value in values]
+    elif uuid.UUID in kinds or (len(kinds) > 1 and str in kinds):
+        values = [None if value is None else str(value) for value in values]
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise UserError(
+            f"{option}: column '{name}' cannot be read ({_first_line(error)}); CAST it in the query"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

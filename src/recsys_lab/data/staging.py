@@ -1,0 +1,91 @@
+"""Batches whose types may differ -> one Parquet file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:
+    """Write batches as they come; each column gets one type that holds all its values.
+
+    Args:
+        batches: each with the same columns.
+        file: what is written.
+        option: where they come from, named in errors.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UserError: when there are no rows, or two columns of one name.
+    """
+    parts: list[Path] = []
+    schemas: list[pa.Schema] = []
+    writer: pq.ParquetWriter | None = None
+    rows = 0
+    try:
+        for batch in batches:
+            if not schemas:
+                _require_apart(batch.schema, option)
+            if not len(batch):
+                continue
+            if not schemas or batch.schema != schemas[-1]:
+                if writer is not None:
+                    writer.close()
+                parts.append(file.with_name(f"{file.stem}-{len(parts)}.part"))
+                schemas.append(batch.schema)
+                writer = pq.ParquetWriter(parts[-1], batch.schema)
+            assert writer is not None
+            writer.write_batch(batch)
+            rows += len(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+    if not rows:
+        raise UserError(f"{option}: gives no rows")
+    if len(parts) == 1:
+        parts[0].rename(file)
+    else:
+        _join(parts, schemas, file)
+    return rows
+
+
+def _require_apart(schema: pa.Schema, option: str) -> None:
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{option}: the result has several columns '{twice[0]}'; name them apart with AS"
+        )
+
+
+def _join(parts: list[Path], schemas: list[pa.Schema], file: Path) -> None:
+    fields = [
+        pa.field(name, _common([schema.field(name).type for schema in schemas]))
+        for name in schemas[0].names
+    ]
+    schema = pa.schema(fields)
+    with pq.ParquetWriter(file, schema) as writer:
+        for part in parts:
+            for batch in pq.ParquetFile(part).iter_batches():
+                writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+            part.unlink()
+
+
+def _common(types: list[pa.DataType]) -> pa.DataType:
+    """A type that holds the values of all; text where nothing else does."""
+    left = {kind for kind in types if not pa.types.is_null(kind)}
+    if len(left) <= 1:
+        return left.pop() if left else pa.null()
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in left):
+        floats = any(pa.types.is_floating(kind) for kind in left)
+        return pa.float64() if floats else pa.int64()
+    return pa.large_string()

@@ -1,0 +1,83 @@
+"""Hugging Face datasets from local folders."""
+
+from __future__ import annotations
+
+import datasets
+import polars as pl
+import pytest
+
+from recsys_lab.config import UserError
+from recsys_lab.data.hub import Hub
+
+from .conftest import LOG, build
+
+FRAME = pl.read_csv(LOG.encode())
+
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "log"
+    place.mkdir()
+    FRAME.write_parquet(place / "train.parquet")
+    return place
+
+
+def hub(path, **options):
+    return build(Hub, "data", "hub", path=str(path), **options)
+
+
+def check(data):
+    assert data.user_ids() == ["a", "b", "c"]
+    assert data.items.tolist() == [1, 2, 3, 0, 2, 1, 3, 3]
+    assert data.timestamps.tolist() == [1, 2, 3, 1, 5, 5, 9, 3]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_folder_of_files(run, folder, streaming):
+    check(run(hub(folder, streaming=streaming)))
+
+
+@pytest.mark.parametrize("with_splits", [False, True])
+def test_what_save_to_disk_wrote(run, tmp_path, with_splits):
+    data = datasets.Dataset.from_polars(FRAME)
+    saved = datasets.DatasetDict({"train": data}) if with_splits else data
+    saved.save_to_disk(tmp_path / "saved")
+    check(run(hub(tmp_path / "saved")))
+
+
+def test_batches_are_joined(run, folder, monkeypatch):
+    monkeypatch.setattr("recsys_lab.data.hub.ROWS_A_BATCH", 3)
+    check(run(hub(folder)))
+
+
+def test_content_is_the_key(folder):
+    first = hub(folder).source_key()
+    assert first == hub(folder, streaming=True).source_key()
+    FRAME.head(7).write_parquet(folder / "train.parquet")
+    assert hub(folder).source_key() != first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hub_split": "tst"}, r"data.hub_split=tst: cannot be loaded by datasets"),
+        ({"user_column": "usr_id"}, r"no such column. Did you mean 'user_id'"),
+    ],
+)  # fmt: skip
+def test_mistakes(folder, tmp_path, options, message):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(UserError, match=message):
+        hub(folder, **options).read_raw(scratch)
+
+
+def test_an_id_without_a_network():
+    with pytest.raises(UserError, match=r"data.path=nobody/nothing, .*needs a network"):
+        hub("nobody/nothing").source_key()

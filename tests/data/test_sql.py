@@ -1,0 +1,242 @@
+"""Queries on real databases: DuckDB and SQLite files, and a PostgreSQL server of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from recsys_lab.config import UserError
+from recsys_lab.data.sql import SQL
+
+from .conftest import build
+
+ROWS = [("b", 1, 30), ("a", 2, 10), ("a", 1, 20), ("b", 2, 40), ("a", 3, 30), ("b", 3, 50)]
+CREATE = "CREATE TABLE clicks (who {text}, sku {whole}, moment {whole})"
+QUERY = "SELECT who AS user_id, sku AS item_id, moment AS timestamp FROM clicks"
+PASSWORD = "s3cret/with@signs"
+
+
+def sql(url, query=QUERY, **options):
+    return build(SQL, "data", "sql", url=url, query=query, **options)
+
+
+@pytest.fixture
+def duckdb_url(tmp_path):
+    file = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(CREATE.format(text="VARCHAR", whole="BIGINT"))
+        connection.executemany("INSERT INTO clicks VALUES (?, ?, ?)", ROWS)
+    return f"duckdb:///{file}"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    file = tmp_path / "shop.db"
+    connection = sqlite3.connect(file)
+    connection.execute(CREATE.format(text="TEXT", whole="INTEGER"))
+    connection.executemany("INSERT INTO clicks VALUES (?, ?, ?)", ROWS)
+    connection.commit()
+    connection.close()
+    return f"sqlite:///{file}"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """A server with the table, and a user who needs a password: (url, user)."""
+    found = [shutil.which("pg_ctl"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))]
+    programs = [Path(name) for name in found if name]
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    bin_dir = programs[-1].resolve().parent
+    folder = tmp_path_factory.mktemp("postgres")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        as_user = ["runuser", "-u", "postgres", "--"]
+        for place in (folder, *folder.parents):
+            if place.owner() != "root" or place == Path("/tmp"):
+                break
+            place.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    (folder / "password").write_text(PASSWORD)
+    shutil.copymode(__file__, folder / "password")
+    data, port = folder / "data", free_port()
+
+    def run(*command):
+        subprocess.run([*as_user, *map(str, command)], check=True, capture_output=True, cwd="/")
+
+    run(bin_dir / "initdb", "-D", data, "-U", "shop", "-A", "scram-sha-256",
+        f"--pwfile={folder / 'password'}")  # fmt: skip
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    run(bin_dir / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    import psycopg
+
+    try:
+        with psycopg.connect(
+            host="127.0.0.1", port=port, user="shop", password=PASSWORD, dbname="postgres"
+        ) as connection:
+            connection.execute(CREATE.format(text="TEXT", whole="BIGINT"))
+            with connection.cursor() as cursor:
+                cursor.executemany("INSERT INTO clicks VALUES (%s, %s, %s)", ROWS)
+        yield f"postgresql://127.0.0.1:{port}/postgres"
+    finally:
+        run(bin_dir / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def secrets(monkeypatch):
+    monkeypatch.setenv("SHOP_USER", "shop")
+    monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
+    return {"user_env": "SHOP_USER", "password_env": "SHOP_PASSWORD"}
+
+
+def check(run, reader):
+    data = run(reader)
+    assert data.user_ids() == ["a", "b"]
+    assert data.item_ids() == [1, 2, 3]
+    assert data.items.tolist() == [1, 0, 2, 0, 1, 2]
+    assert data.timestamps.tolist() == [10, 20, 30, 30, 40, 50]
+    return data
+
+
+def test_duckdb(run, duckdb_url):
+    check(run, sql(duckdb_url))
+
+
+def test_sqlite(run, sqlite_url):
+    check(run, sql(sqlite_url))
+
+
+def test_postgresql(run, postgres, secrets, capfd, caplog):
+    data = check(run, sql(postgres, **secrets))
+    for file in data.path.rglob("*"):
+        if file.is_file():
+            assert PASSWORD.encode() not in file.read_bytes()
+    said = capfd.readouterr()
+    assert PASSWORD not in said.out + said.err + caplog.text
+
+
+def test_the_same_rows_are_one_content(run, duckdb_url, sqlite_url, tmp_path):
+    first, second = sql(duckdb_url), sql(duckdb_url)
+    assert first.source_key() == second.source_key()
+    with duckdb.connect(duckdb_url.partition(":///")[2]) as connection:
+        connection.execute("INSERT INTO clicks VALUES ('c', 1, 5)")
+    assert sql(duckdb_url).source_key() != first.source_key()
+    one = run(sql(sqlite_url), root=tmp_path / "one")
+    assert one.fingerprint == check(run, second).fingerprint
+
+
+def test_items_and_columns(run, sqlite_url):
+    connection = sqlite3.connect(sqlite_url.partition(":///")[2])
+    connection.execute("CREATE TABLE goods (sku INTEGER, name TEXT, brand TEXT)")
+    connection.executemany(
+        "INSERT INTO goods VALUES (?, ?, ?)", [(2, "hat", "x"), (1, "sock", "y")]
+    )
+    connection.commit()
+    connection.close()
+    data = run(
+        sql(
+            sqlite_url,
+            items_query="SELECT * FROM goods",
+            items_id_column="sku",
+            title_column="name",
+            item_features={"brand": "categorical"},
+        )
+    )
+    assert data.item_titles() == ["sock", "hat", "3"]
+    assert data.features.column("item.brand").tolist() == [3, 2, 0]
+
+
+def test_types_are_those_of_the_whole_result(run, sqlite_url, monkeypatch):
+    monkeypatch.setattr("recsys_lab.data.sql_engines.ROWS_A_BATCH", 2)
+    query = "SELECT who AS user_id, CASE WHEN moment < 40 THEN sku ELSE who END AS item_id, moment AS timestamp FROM clicks ORDER BY moment"  # noqa: E501
+    data = run(sql(sqlite_url, query))
+    assert data.item_ids() == ["1", "2", "3", "b"]  # numbers first, then text: all are text
+
+
+@pytest.mark.parametrize("kind", ["duckdb_url", "sqlite_url"])
+@pytest.mark.parametrize(
+    ("query", "options", "message"),
+    [
+        ("SELEC who FROM clicks", {}, r"data.query: .*SELEC"),
+        ("SELECT * FROM clicks_2", {}, r"data.query: .*clicks_2"),
+        ("SELECT * FROM clicks", {}, r"data.user_column=user_id: no such column"),
+        ("SELECT who, who FROM clicks", {}, r"data.query: .*columns 'who'|no such column"),
+        (QUERY + " WHERE moment < 0", {}, r"data.query: gives no rows"),
+        (QUERY, {"timestamp_column": None}, r"rows of a database have no order of their own"),
+        ("INSERT INTO clicks VALUES ('x', 1, 1)", {}, r"data.query: .*(read-only|readonly)"),
+    ],
+)  # fmt: skip
+def test_bad_queries(request, tmp_path, kind, query, options, message):
+    url = request.getfixturevalue(kind)
+    before = {file: file.read_bytes() for file in tmp_path.glob("shop.*")}
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        sql(url, query, **options).read_raw(_scratch(tmp_path))
+    assert {file: file.read_bytes() for file in tmp_path.glob("shop.*")} == before
+
+
+def _scratch(tmp_path):
+    folder = tmp_path / "scratch"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("oracle://host/db", {}, "unknown database 'oracle'. *Allowed: duckdb, sqlite, postgresql"),
+        ("postgres://host/db", {}, "Did you mean 'postgresql'"),
+        ("postgresql://me:pw@host/db", {}, "data.url: holds a password.*data.password_env"),
+        ("sqlite:///nowhere.db", {}, "no such file"),
+        ("duckdb:///nowhere.duckdb", {}, "no such file"),
+        ("sqlite:///x", {"password_env": "NOT_SET_ANYWHERE"}, "no such environment variable"),
+        (None, {}, "data.url is not set"),
+    ],
+)
+def test_bad_places(tmp_path, url, options, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message) as error:
+        sql(url, **options).source_key()
+    assert "pw" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []  # no database was created
+
+
+def test_a_server_that_is_not_there(secrets):
+    with pytest.raises(UserError, match=r"(?i)data.url=postgresql://.*(refused|failed)") as error:
+        sql(f"postgresql://127.0.0.1:{free_port()}/db", **secrets).source_key()
+    assert PASSWORD not in str(error.value)
+
+
+def test_what_a_server_refuses(postgres, secrets, monkeypatch):
+    with pytest.raises(UserError, match=r"data.query: .*clicks_2"):
+        sql(postgres, "SELECT * FROM clicks_2", **secrets).source_key()
+    with pytest.raises(UserError, match=r"data.query: syntax error at or near \"DELETE\""):
+        sql(postgres, "DELETE FROM clicks RETURNING *", **secrets).source_key()
+    with pytest.raises(UserError, match=r'database "nothing" does not exist'):
+        sql(postgres.replace("/postgres", "/nothing"), **secrets).source_key()
+    monkeypatch.setenv("SHOP_PASSWORD", "wr0ng-one")
+    with pytest.raises(UserError, match=r"password authentication failed") as error:
+        sql(postgres, **secrets).source_key()
+    assert "wr0ng-one" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_the_rows_brought_here_go_with_the_reader(duckdb_url):
+    reader = sql(duckdb_url)
+    reader.source_key()
+    folder = reader._files()["path"].parent
+    assert folder.exists()
+    del reader
+    assert not folder.exists()

@@ -1,0 +1,60 @@
+"""What a table's rows say besides who, what and when."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from recsys_lab.config import UserError
+
+from .test_table import CSV, read
+
+
+def test_what_else_the_log_says(table):
+    text = "user_id,item_id,timestamp,stars,what\n1,1,1,5,view\n1,2,2,,\n1,3,3,x,buy\n1,4,4,nan,\n"
+    raw = read(table(text, rating_column="stars", event_type_column="what"))
+    assert raw.interactions["rating"].to_list() == [5.0, None, None, None]
+    assert raw.interactions["event_type"].to_list() == ["view", None, "buy", None]
+    assert raw.features.events == {"event_type": "categorical", "rating": "numeric"}
+    assert not raw.dropped
+    text = "user_id,item_id,timestamp,stars\n1,1,1,good\n"
+    with pytest.raises(UserError, match=r"rating_column=stars: .* holds no number; .* is 'good'"):
+        read(table(text, rating_column="stars"))
+
+
+def test_features_of_events_items_and_users(table):
+    text = (
+        "user_id,item_id,timestamp,colour,weight,about,tags,age\n"
+        "a,1,1,red,1.5,A nut,x  y,\na,2,2,,heavy,,,\nb,1,3,blue,2,Nut,z,31\n"
+    )
+    reader = table(
+        text,
+        event_features={"colour": "categorical", "weight": "numeric", "tags": "list"},
+        item_features={"about": "text"},
+        user_features={"age": "numeric"},
+    )
+    raw = read(reader)
+    assert raw.interactions["colour"].to_list() == ["red", None, "blue"]
+    assert raw.interactions["weight"].to_list() == [1.5, None, 2.0]
+    assert raw.interactions["tags"].to_list() == [["x", "y"], None, ["z"]]
+    assert raw.items.rows() == [(1, "A nut")]
+    assert raw.users.rows() == [("b", 31.0)]
+    assert raw.features.items == {"about": "text"}
+    assert raw.features.users == {"age": "numeric"}
+    with pytest.raises(UserError, match=r"data.item_features.abut=abut: no such column. Did you m"):
+        read(table(text, item_features={"abut": "text"}))
+
+
+def test_features_of_tables_beside_the_log(tmp_path, table):
+    items = tmp_path / "items.parquet"
+    frame = pl.DataFrame({"item_id": [1, 2], "kind": ["a", ""], "price": ["3", "x"], "n": [7, 8]})
+    frame.write_parquet(items)
+    features = {"kind": "categorical", "price": "numeric", "n": "categorical"}
+    raw = read(table(CSV, items_path=str(items), item_features=features))
+    assert raw.items["kind"].to_list() == ["a", None]
+    assert raw.items["price"].to_list() == [3.0, None]
+    assert raw.items["n"].to_list() == [7, 8]
+    with pytest.raises(
+        UserError, match=r"data.item_features.kind: column 'kind' .* holds no number"
+    ):
+        read(table(CSV, items_path=str(items), item_features={"kind": "numeric"}))
