@@ -203,4 +203,4 @@ def test_resident_memory_does_not_grow_with_the_log(tmp_path):
     np.save(tmp_path / "timestamps.npy", np.ones(events, np.int64))
     command = [sys.executable, "-c", RESIDENT, str(tmp_path)]
     grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert grown < 200 << 20
+    assert grown < 100 << 20

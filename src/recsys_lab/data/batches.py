@@ -13,7 +13,7 @@ import torch
 
 from recsys_lab.contracts import Batch, EvaluationBatch, ListFeature
 from recsys_lab.data.feature_store import Lists
-from recsys_lab.data.npy import Touched
+from recsys_lab.data.npy import RunReader
 from recsys_lab.data.splits.finish import target_places
 from recsys_lab.data.splits.places import flat_index
 
@@ -162,20 +162,16 @@ class EvaluationBatches:
         nothing = torch.empty(0, dtype=torch.int64)
         seen_rows, seen_items = nothing, nothing
         if self._exclude_seen:
-            seen_rows, seen_items = self._pairs(
-                flat_index(starts, ends), np.repeat(np.arange(len(starts)), ends - starts)
-            )
-        target_rows, target_items = self._pairs(
-            *target_places(segments, self._data.dropped_targets)
+            seen_rows = torch.from_numpy(np.repeat(np.arange(len(starts)), ends - starts))
+            seen_items = torch.from_numpy(self._histories.items(starts, ends))
+        places, rows = target_places(segments, self._data.dropped_targets)
+        return EvaluationBatch(
+            self._histories(users, begin, ends),
+            seen_rows,
+            seen_items,
+            torch.from_numpy(rows),
+            torch.from_numpy(self._data.items[places].astype(np.int64)),
         )
-        history = self._histories(users, begin, ends)
-        return EvaluationBatch(history, seen_rows, seen_items, target_rows, target_items)
-
-    def _pairs(
-        self, places: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        items = self._data.items[places].astype(np.int64)
-        return torch.from_numpy(rows), torch.from_numpy(items)
 
 
 class Histories:
@@ -190,32 +186,37 @@ class Histories:
     """
 
     def __init__(self, data: FlatData, features: Sequence[str]) -> None:
-        self._data = data
-        self._columns = {name: data.features.column(name) for name in features}
-        events = (c for name, c in self._columns.items() if name.startswith("event."))
-        flat = [column for column in events if not isinstance(column, Lists)]
-        self._touched = Touched([data.items, data.timestamps, *flat])
+        self._items = RunReader(data.items)
+        self._times = None if data.timestamps is None else RunReader(data.timestamps)
+        columns = {name: data.features.column(name) for name in features}
+        self._of_events = {
+            name: RunReader(column)
+            for name, column in columns.items()
+            if name.startswith("event.") and not isinstance(column, Lists)
+        }
+        self._of_rows = {n: column for n, column in columns.items() if n not in self._of_events}
+
+    def items(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Items of the events ``start .. end`` of each user, (T,)."""
+        return self._items(starts, ends).astype(np.int64)
 
     def __call__(
         self, users: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> Batch:
         """The events ``start .. end`` of each user as one batch."""
-        places = flat_index(starts, ends)
-        lengths = ends - starts
-        items_T = self._data.items[places].astype(np.int64)
-        times = self._data.timestamps
-        rows = {"event": places, "item": items_T, "user": users}
-        features = {
-            name: _rows(column, rows[name.partition(".")[0]])
-            for name, column in self._columns.items()
+        items_T = self.items(starts, ends)
+        features: dict[str, torch.Tensor | ListFeature] = {
+            name: _tensor(read(starts, ends)) for name, read in self._of_events.items()
         }
-        self._touched.note(len(users), 8 * len(places))
+        for name, column in self._of_rows.items():
+            features[name] = _rows(column, items_T if name.startswith("item.") else users)
+        lengths = ends - starts
         return Batch(
             users_B=torch.from_numpy(np.ascontiguousarray(users)),
             items_T=torch.from_numpy(items_T),
             offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
             lengths=tuple(lengths.tolist()),
-            timestamps_T=None if times is None else torch.from_numpy(times[places]),
+            timestamps_T=None if self._times is None else _tensor(self._times(starts, ends)),
             features=features,
         )
 
@@ -227,5 +228,9 @@ def _rows(column: NDArray[Any] | Lists, rows: NDArray[np.int64]) -> torch.Tensor
         codes = column.codes[flat_index(starts, ends)].astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(ends - starts)])
         return ListFeature(torch.from_numpy(codes), torch.from_numpy(offsets))
-    values = column[rows]
+    return _tensor(column[rows])
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    """Codes and times as int64, numbers as they are."""
     return torch.from_numpy(values if values.dtype == np.float32 else values.astype(np.int64))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
+import os
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from recsys_lab.data.splits.places import flat_index
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -38,43 +41,48 @@ def npy_writer(
     assert written == length, f"{file}: {written} values instead of {length}"
 
 
-class Touched:
-    """Keeps memory-mapped arrays from filling this process's memory.
+class RunReader:
+    """Reads runs of places out of an array on disk.
 
-    Pages that were read count as resident until they are given back; the system's own cache
-    keeps them, so reading them again is cheap.
+    Pages of a memory map that were read count as this process's memory, up to 2 MiB around each
+    place, so reading a long log here and there would soon make all of it resident. Long arrays are
+    therefore read from their file; the system's cache makes that about as fast.
 
     Args:
-        arrays: memory-mapped; others are ignored.
-        limit: bytes that may be touched before all are given back.
+        array: memory-mapped by `map_npy`, or plain.
+        limit: bytes up to which an array is simply indexed.
     """
 
-    PAGE = 1 << 16
-    """A read makes about this much resident around it."""
+    def __init__(self, array: NDArray[Any], limit: int = 1 << 26) -> None:
+        self._array = array
+        self._file: int | None = None
+        mapped = _memmap_below(array)
+        if mapped is not None and array.nbytes > limit:
+            self._file = os.open(str(mapped.filename), os.O_RDONLY)
+            self._begin = int(mapped.offset)
+            weakref.finalize(self, os.close, self._file)
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            if array.nbytes < memory // 4 and hasattr(os, "posix_fadvise"):
+                # In one go into the system's cache: the first epoch would fetch it bit by bit.
+                os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
 
-    def __init__(self, arrays: Iterable[NDArray[Any] | None], limit: int = 1 << 27) -> None:
-        maps = (_map_below(array) for array in arrays if array is not None)
-        self._maps = [found for found in maps if found is not None]
-        self._limit = limit
-        self._bytes = 0
-
-    def note(self, reads: int, size: int) -> None:
-        """Some places of each array were read.
-
-        Args:
-            reads: how many.
-            size: bytes of all reads of one array together.
-        """
-        self._bytes += len(self._maps) * max(reads * self.PAGE, size)
-        if self._bytes > self._limit:
-            for found in self._maps:
-                found.madvise(mmap.MADV_DONTNEED)
-            self._bytes = 0
+    def __call__(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[Any]:
+        """The values of all runs ``start .. end``, end to end."""
+        if self._file is None:
+            return self._array[flat_index(starts, ends)]
+        size = self._array.itemsize
+        values = np.empty(int((ends - starts).sum()), self._array.dtype)
+        target, place = values.view(np.uint8).data, 0
+        for start, end in zip((starts * size).tolist(), (ends * size).tolist(), strict=True):
+            stop = place + end - start
+            os.preadv(self._file, [target[place:stop]], self._begin + start)
+            place = stop
+        return values
 
 
-def _map_below(array: Any) -> mmap.mmap | None:
-    """The map that an array is a view of."""
-    while array is not None and not isinstance(array, mmap.mmap):
+def _memmap_below(array: Any) -> np.memmap[Any, Any] | None:
+    """The memory map that an array is a view of."""
+    while array is not None and not isinstance(array, np.memmap):
         array = getattr(array, "base", None)
     return array
 
