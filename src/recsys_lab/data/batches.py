@@ -212,7 +212,7 @@ class Histories:
             features[name] = _rows(column, items_T if name.startswith("item.") else users)
         lengths = ends - starts
         return Batch(
-            users_B=torch.from_numpy(np.ascontiguousarray(users)),
+            users_B=torch.from_numpy(np.array(users)),  # a copy: the map cannot be written
             items_T=torch.from_numpy(items_T),
             offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
             lengths=tuple(lengths.tolist()),
