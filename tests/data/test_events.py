@@ -77,8 +77,10 @@ def test_milliseconds_order_events_within_a_second(table, run):
 def test_times_too_far_apart_to_pack_sort_alike():
     users, times = [2**31 - 1, 0, 0, 0], [LAST_SECOND, LAST_SECOND, FIRST_SECOND, 0]
     frame = pl.LazyFrame({"user": users, "timestamp": times, "row": [0, 1, 2, 3]})
-    ordered = _ordered(nw.from_native(frame), ["timestamp"])
-    assert ordered.collect()["row"].to_list() == [2, 3, 1, 0]
+    frame = frame.with_columns(pl.col("row").alias("place"))
+    for rows in (frame, frame.sort("row", descending=True)):
+        ordered = _ordered(PolarsSession(), nw.from_native(rows), ["timestamp"])
+        assert ordered.collect()["place"].to_list() == [2, 3, 1, 0]
 
 
 def test_years_that_no_calendar_has_are_dropped(run):

@@ -88,7 +88,8 @@ def order_events(
     )
     frame = session.keep(frame)
     _count(frame, raw, rules, tally)
-    frame = _ordered(frame.filter(nw.col(_RULE) == len(rules)), keys)
+    kept = frame.filter(nw.col(_RULE) == len(rules)).drop(_RULE)
+    frame = _ordered(session, kept, keys)
     names = [*coded, *keys, *(f"{EVENT}{name}" for name in numbers)]
     return Coded(_write(session, frame.select(*names), names, tally.rows, scratch), values)
 
@@ -178,20 +179,21 @@ def _count(frame: Frame, raw: RawData, rules: Sequence[Rule], tally: Tally) -> N
     tally.refuse_nothing()
 
 
-def _ordered(frame: Frame, keys: Sequence[str]) -> Frame:
+def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:
     """By user, then the keys, then the row in the file, which makes the order unique."""
     if not keys:
-        return frame.sort("user", ROW)
+        return session.ordered(frame, ["user"])
     first = nw.col(keys[0])
     ends = frame.select(first.min().alias("low"), first.max().alias("high"),
                         nw.col("user").max().alias("user"))  # fmt: skip
     low, high, last_user = (int(value) for value in ends.collect(backend="pyarrow").row(0))
     span = high - low + 1
     if (last_user + 1) * span >= 2**63:
-        return frame.sort("user", *keys, ROW)
+        return session.ordered(frame, ["user", *keys])
     # User and first key in one number: one comparison for two.
     packed = nw.col("user").cast(nw.Int64) * span + (first - low)
-    return frame.with_columns(packed.alias(_KEY)).sort(_KEY, *keys[1:], ROW).drop(_KEY)
+    frame = frame.with_columns(packed.alias(_KEY))
+    return session.ordered(frame, [_KEY, *keys[1:]]).drop(_KEY)
 
 
 def _write(

@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.engines.base import Engine
     from recsys_lab.data.filters import Filters
+    from recsys_lab.data.layout import Arrays
     from recsys_lab.data.raw import RawData, Reader
-    from recsys_lab.data.splits.base import Split
+    from recsys_lab.data.splits.base import Segments, Split
 
 log = logging.getLogger(__name__)
 
@@ -185,22 +187,17 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     num_items = len(arrays.item_ids)
     log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
     phases = parts.split.segments(log)
-    rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
-    for label, array in rows.items():
-        save_npy(folder / f"{label}.npy", array)
-    save_npy(folder / "dropped_targets.npy", phases.dropped_targets)
-    write_interactions(arrays, trim, folder / "interactions.parquet")
-    describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
-    describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")
-    features = write_features(raw.features, coded, arrays, phases.train, folder)
-    if raw.truth_path is not None:
-        shutil.copyfile(raw.truth_path, folder / "truth.npz")
-
-    content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
-    if arrays.timestamps is not None:
-        content.append(arrays.timestamps)
-    leaks = check_leaks(log, phases, held_out_phases=parts.split.held_out_phases)
-    rules = {"tie_rule": TIE_RULE, **parts.settings()}
+    with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
+        leaks = pool.submit(check_leaks, log, phases, held_out_phases=parts.split.held_out_phases)
+        statistics = pool.submit(describe, log, phases)
+        mark = pool.submit(_fingerprint, arrays, parts)
+        write_interactions(arrays, trim, folder / "interactions.parquet")
+        rows = _write_split(phases, folder)
+        describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
+        describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")
+        features = write_features(raw.features, coded, arrays, phases.train, folder)
+        if raw.truth_path is not None:
+            shutil.copyfile(raw.truth_path, folder / "truth.npz")
     return {
         "num_users": len(arrays.offsets) - 1,
         "num_items": num_items,
@@ -211,16 +208,33 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "counts": tally.counts,
         "split": {
             **parts.split.settings(),
-            **{f"{label}_rows": len(part) for label, part in rows.items()},
+            **rows,
             "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
             **phases.counts,
         },
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),
-        "leaks": [leak.to_json() for leak in leaks],
-        "statistics": describe(log, phases),
-        "fingerprint": fingerprint(content, [arrays.user_ids, arrays.item_ids], rules),
+        "leaks": [leak.to_json() for leak in leaks.result()],
+        "statistics": statistics.result(),
+        "fingerprint": mark.result(),
     }
+
+
+def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
+    """Store the rows of each phase; return how many they are."""
+    rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
+    for label, array in rows.items():
+        save_npy(folder / f"{label}.npy", array)
+    save_npy(folder / "dropped_targets.npy", phases.dropped_targets)
+    return {f"{label}_rows": len(array) for label, array in rows.items()}
+
+
+def _fingerprint(arrays: Arrays, parts: Preparation) -> str:
+    content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
+    if arrays.timestamps is not None:
+        content.append(arrays.timestamps)
+    rules = {"tie_rule": TIE_RULE, **parts.settings()}
+    return fingerprint(content, [arrays.user_ids, arrays.item_ids], rules)
 
 
 def _refuse_one_user(offsets: NDArray[np.int64]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from recsys_lab.config import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -42,6 +42,10 @@ class Session(Protocol):
 
     def keep(self, frame: Frame) -> Frame:
         """The same rows, computed once, for several uses."""
+        ...
+
+    def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
+        """The rows by some columns, then by `ROW`, which the result lacks."""
         ...
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:

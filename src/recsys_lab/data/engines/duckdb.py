@@ -16,7 +16,7 @@ from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage, unreadable
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -114,6 +114,10 @@ class DuckDBSession:
     def keep(self, frame: Frame) -> Frame:
         """A table in the database's file."""
         return self._create(frame.to_native())
+
+    def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
+        """The rows by some columns, then by `ROW`."""
+        return frame.sort(*by, ROW).drop(ROW)
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
         """The result as it comes."""

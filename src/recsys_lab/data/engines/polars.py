@@ -15,7 +15,7 @@ from recsys_lab.data.engines.base import ROW, unreadable
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -71,6 +71,17 @@ class PolarsSession:
         """Collect it."""
         collected: pl.DataFrame = frame.to_native().collect()
         return nw.from_native(collected.lazy())
+
+    def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
+        """The rows by some columns, then by `ROW`.
+
+        Most frames are in the order of `ROW` still; a stable sort by the other columns is then
+        several times as fast as one by all.
+        """
+        collected: pl.DataFrame = frame.to_native().collect()
+        if not collected[ROW].is_sorted():
+            collected = collected.sort(ROW)
+        return nw.from_native(collected.lazy().drop(ROW).sort(*by, maintain_order=True))
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
         """Slices of the collected frame."""

@@ -17,7 +17,7 @@ from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import polars as pl
 
@@ -138,6 +138,10 @@ class SparkSession:
 
         kept: Frame = nw.from_native(frame.to_native().persist(StorageLevel.DISK_ONLY))
         return kept
+
+    def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
+        """The rows by some columns, then by `ROW`."""
+        return frame.sort(*by, ROW).drop(ROW)
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
         """Written by the workers, part by part, and read here in the parts' order."""
