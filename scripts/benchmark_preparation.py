@@ -130,8 +130,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the log is written (default: temporary)")
     arguments = parser.parse_args()
     table = Table(title="preparation: 5-core, codes, order, leave-one-out, arrays")
-    for heading in ("rows", "by", "seconds", "x plain", "peak GiB", "events left", "fingerprint"):
-        table.add_column(heading, justify="right")
+    for heading in ("rows", "by", "s", "x plain", "GiB", "events left", "print"):
+        table.add_column(heading, justify="right", no_wrap=True)
     console = Console()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for rows in map(int, arguments.rows):
@@ -148,7 +148,7 @@ def main() -> None:
                 table.add_row(
                     f"{rows:,}", kind, f"{seconds:.1f}", f"{seconds / base:.2f}" if base else "",
                     f"{got['peak'] / 2**30:.2f}", f"{got['events']:,}",
-                    str(got.get("fingerprint", ""))[:12],
+                    str(got.get("fingerprint", ""))[:8],
                 )  # fmt: skip
             log.unlink()
     console.print(table)
