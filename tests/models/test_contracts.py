@@ -12,7 +12,7 @@ from recsys_lab.config import build, config_dir
 from recsys_lab.contracts import Batch
 
 V, B, LENGTHS = 40, 4, (6, 2, 9, 4)
-SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32}
+SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32, "recurrent_dim": 24}
 
 
 @cache
@@ -40,7 +40,10 @@ VARIANTS = [(name, {}) for name in NAMES] + [
     ("sasrec", {"norm": "post", "activation": "relu", "feedforward_dim": 16}),
     ("sasrec", {"position_origin": "end", "scale_embedding": True}),
     ("sasrec", {"num_heads": 4, "num_layers": 1}),
+    ("gru4rec", {"num_layers": 2}),
 ]
+
+NOT_COMPILED = ("gru4rec",)  # fused kernels
 
 # Positions that count from the end read the history's length by design.
 CAUSAL = [v for v in VARIANTS if v[1].get("position_origin") != "end"]
@@ -120,7 +123,7 @@ def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
     batch = batch_of(histories())
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
-    for _ in range(60):
+    for _ in range(120):
         states_ND, targets_N = model.training_states(batch)
         loss = F.cross_entropy(states_ND @ model.item_table().T, targets_N)
         optimizer.zero_grad()
@@ -148,7 +151,7 @@ def test_compiled_equals_plain_without_recompiling(name):
         got, _ = compiled.training_states(batch)
         torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
         graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-    assert graphs[0] >= 1
+    assert graphs[0] >= (0 if name in NOT_COMPILED else 1)
     assert graphs[-1] == graphs[0]
 
 
@@ -175,6 +178,13 @@ def test_sasrec_parameter_count_equals_the_closed_form():
     d, f, length = 16, 32, 9
     block = (3 * d * d + 3 * d) + (d * d + d) + (d * f + f) + (f * d + d) + 4 * d
     assert sum(p.numel() for p in model.parameters()) == V * d + length * d + 3 * block + 2 * d
+
+
+def test_gru4rec_parameter_count_equals_the_closed_form():
+    model = make("gru4rec", num_layers=2)
+    d, r = 16, 24
+    first, second = 3 * r * (d + r) + 6 * r, 3 * r * (r + r) + 6 * r
+    assert sum(p.numel() for p in model.parameters()) == V * d + first + second + r * d + d
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

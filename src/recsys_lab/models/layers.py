@@ -17,6 +17,8 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from recsys_lab.contracts import Batch
+
 
 @dataclass(frozen=True)
 class Rectangle:
@@ -95,6 +97,15 @@ class _Gather(torch.autograd.Function):
         (place_T,) = ctx.saved_tensors
         zeros = grad_TD.new_zeros(ctx.size, grad_TD.shape[1])
         return zeros.index_copy_(0, place_T, grad_TD), None
+
+
+def shift(batch: Batch) -> tuple[Tensor, Tensor]:
+    """All events but each history's last, and all but each history's first, both (T - B,)."""
+    lengths_B = batch.offsets.diff() - 1
+    total = batch.items_T.shape[0] - batch.size
+    rows_N = torch.repeat_interleave(lengths_B, output_size=total)
+    index_N = torch.arange(total, device=rows_N.device) + rows_N
+    return batch.items_T[index_N], batch.items_T[index_N + 1]
 
 
 class CausalSelfAttention(nn.Module):

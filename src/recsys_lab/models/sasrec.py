@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
-from recsys_lab.models.layers import CausalSelfAttention, Rectangle
+from recsys_lab.models.layers import CausalSelfAttention, Rectangle, shift
 from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class SASRec(nn.Module):
 
         Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
         """
-        inputs_N, targets_N = _shift(batch)
+        inputs_N, targets_N = shift(batch)
         lengths = [length - 1 for length in batch.lengths]
         rectangle = Rectangle.of(lengths, batch.items_T.device)
         x_ND = self._embed(inputs_N, rectangle)
@@ -170,12 +170,3 @@ class _Block(nn.Module):
             return x + self.dropout(self.feedforward(self.feedforward_norm(x)))  # type: ignore[no-any-return]
         x = self.attention_norm(x)
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]
-
-
-def _shift(batch: Batch) -> tuple[Tensor, Tensor]:
-    """All events but each history's last, and all but each history's first, both (T - B,)."""
-    lengths_B = batch.offsets.diff() - 1
-    total = batch.items_T.shape[0] - batch.size
-    rows_N = torch.repeat_interleave(lengths_B, output_size=total)
-    index_N = torch.arange(total, device=rows_N.device) + rows_N
-    return batch.items_T[index_N], batch.items_T[index_N + 1]
