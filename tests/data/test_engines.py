@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
+from recsys_lab.data.filters import Filters
 from recsys_lab.data.raw import Features, ParquetLog
 
 from .conftest import LOG, Given, engines
@@ -185,3 +186,19 @@ def test_a_damaged_page_is_told(run, table, tmp_path, engine):
     with pytest.raises(UserError, match=r"(could not be read to its end|cannot be read)"):
         run(table(file), engine=engine)
     assert not (tmp_path / "prepared").exists() or not list((tmp_path / "prepared").iterdir())
+
+
+def test_spark_uses_a_shared_folder_and_leaves_it_empty(table, make, tmp_path):
+    from recsys_lab.data.engines.spark import Spark
+    from recsys_lab.data.pipeline import Preparation, prepare
+    from recsys_lab.data.splits.leave_one_out import LeaveOneOut
+
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    engine = make(Spark, "engine", "spark", staging_dir=shared.as_uri())
+    parts = Preparation(
+        make(Filters, "filter", "default"), make(LeaveOneOut, "split", "leave_one_out"), engine
+    )
+    data = prepare(table(LOG), parts, tmp_path / "prepared", "log")
+    assert data.items.tolist() == [1, 2, 3, 0, 2, 1, 3, 3]
+    assert list(shared.iterdir()) == []

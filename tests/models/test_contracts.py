@@ -36,7 +36,8 @@ def trainable_names() -> list[str]:
 
 
 NAMES = trainable_names()
-VARIANTS = [(name, {}) for name in NAMES] + [
+CLOZE = ("bert4rec",)  # their supervised positions are drawn: see their own tests
+VARIANTS = [(name, {}) for name in NAMES if name not in CLOZE] + [
     ("sasrec", {"norm": "post", "activation": "relu", "feedforward_dim": 16}),
     ("sasrec", {"position_origin": "end", "scale_embedding": True}),
     ("sasrec", {"num_heads": 4, "num_layers": 1}),
@@ -138,7 +139,7 @@ def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own code
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CLOZE])
 def test_compiled_equals_plain_without_recompiling(name):
     """Batches of other sizes must not compile anew: that would cost more than it gives."""
     plain, compiled = make(name).eval(), make(name).eval()
@@ -167,8 +168,9 @@ def test_save_load_recommend(name, tmp_path):
     other.eval()
     exclude = (torch.tensor([0, 0, 3]), torch.tensor([1, 2, 3]))
     with torch.inference_mode():
-        mine = model.recommend(batch_of(histories()), 5, exclude)
-        theirs = other.recommend(batch_of(histories()), 5, exclude)
+        given = batch_of([history[-model.window :] for history in histories()])
+        mine = model.recommend(given, 5, exclude)
+        theirs = other.recommend(given, 5, exclude)
     assert torch.equal(mine.items_BK, theirs.items_BK)
     assert not {1, 2} & set(mine.items_BK[0].tolist())
 

@@ -52,6 +52,15 @@ class Rectangle:
         send = [x.to(device, non_blocking=True) for x in (place_T, position_T, lengths_B)]
         return Rectangle(send[0], send[1], send[2], (len(lengths), width))
 
+    def real(self, device: torch.device) -> Tensor:
+        """Which places hold an event, bool (B, L)."""
+        return torch.arange(self.shape[1], device=device) < self.lengths_B.unsqueeze(1)
+
+    def from_end(self) -> Tensor:
+        """Place of each event counted from its sequence's last, which has 0, (T,)."""
+        rows_T = torch.div(self.place_T, self.shape[1], rounding_mode="floor")
+        return self.lengths_B[rows_T] - 1 - self.position_T
+
     def spread(self, x_TD: Tensor) -> Tensor:
         """(T, D) -> (B, L, D), zeros at the padding."""
         batch, width = self.shape
@@ -108,17 +117,19 @@ def shift(batch: Batch) -> tuple[Tensor, Tensor]:
     return batch.items_T[index_N], batch.items_T[index_N + 1]
 
 
-class CausalSelfAttention(nn.Module):
-    """Multi-head attention to the present and the past (Vaswani et al. 2017, section 3.2).
+class SelfAttention(nn.Module):
+    """Multi-head attention within a sequence (Vaswani et al. 2017, section 3.2).
 
     Args:
         hidden_dim: width D, a multiple of num_heads.
         num_heads: heads H.
         dropout: of the attention weights.
+        causal: whether an event sees only itself and earlier ones, or all.
     """
 
-    def __init__(self, hidden_dim: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, hidden_dim: int, num_heads: int, dropout: float, *, causal: bool) -> None:
         super().__init__()
+        self.causal = causal
         self.num_heads = num_heads
         self.dropout = dropout
         self.qkv = nn.Linear(hidden_dim, 3 * hidden_dim)
@@ -128,7 +139,10 @@ class CausalSelfAttention(nn.Module):
         """States of all T events, (T, D) -> (T, D)."""
         q, k, v = self._heads(rectangle.spread(self.qkv(x_TD)), 3)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        mask = None if self.causal else rectangle.real(x_TD.device)[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=self.causal
+        )
         return self.out(rectangle.gather(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
 
     def last(self, x_TD: Tensor, last_BD: Tensor, rectangle: Rectangle) -> Tensor:
@@ -138,11 +152,59 @@ class CausalSelfAttention(nn.Module):
         (q,) = self._heads(F.linear(last_BD, weight[:width], bias[:width]).unsqueeze(1), 1)
         kv_TD = F.linear(x_TD, weight[width:], bias[width:])
         k, v = self._heads(rectangle.spread(kv_TD), 2)
-        columns_L = torch.arange(rectangle.shape[1], device=x_TD.device)
-        real_BL = columns_L < rectangle.lengths_B.unsqueeze(1)
+        real_BL = rectangle.real(x_TD.device)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=real_BL[:, None, None, :])
         return self.out(mixed.transpose(1, 2).flatten(1))  # type: ignore[no-any-return]
 
     def _heads(self, x_BLD: Tensor, parts: int) -> tuple[Tensor, ...]:
         x = x_BLD.unflatten(2, (parts, self.num_heads, -1))
         return tuple(part.transpose(1, 2) for part in x.unbind(2))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and feed-forward, each with dropout, residual sum and layer norm.
+
+    Args:
+        hidden_dim: width D, a multiple of num_heads.
+        num_heads: attention heads.
+        feedforward_dim: inner width of the feed-forward layers.
+        activation: ``gelu`` or ``relu``.
+        norm: layer norm before each sub-layer (``pre``) or after its residual sum (``post``).
+        dropout: of each sub-layer's output.
+        attention_dropout: of the attention weights.
+        causal: whether an event sees only itself and earlier ones.
+    """
+
+    def __init__(
+        self, hidden_dim: int, num_heads: int, feedforward_dim: int, *, activation: str, norm: str,
+        dropout: float, attention_dropout: float, causal: bool,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.pre = norm == "pre"
+        self.attention = SelfAttention(hidden_dim, num_heads, attention_dropout, causal=causal)
+        self.attention_norm = nn.LayerNorm(hidden_dim)
+        self.feedforward = nn.Sequential(
+            nn.Linear(hidden_dim, feedforward_dim),
+            nn.GELU() if activation == "gelu" else nn.ReLU(),
+            nn.Linear(feedforward_dim, hidden_dim),
+        )
+        self.feedforward_norm = nn.LayerNorm(hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+        """(T, D) -> (T, D)."""
+        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
+        return self._finish(x_TD, self.attention(normed_TD, rectangle))
+
+    def last(self, x_TD: Tensor, last_B: Tensor, rectangle: Rectangle) -> Tensor:
+        """The output at the last event of each sequence alone, (T, D) -> (B, D)."""
+        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
+        mixed_BD = self.attention.last(normed_TD, normed_TD[last_B], rectangle)
+        return self._finish(x_TD[last_B], mixed_BD)
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.dropout(attended)
+        if self.pre:
+            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))  # type: ignore[no-any-return]
+        x = self.attention_norm(x)
+        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
-from recsys_lab.models.layers import CausalSelfAttention, Rectangle, shift
+from recsys_lab.models.layers import Rectangle, TransformerBlock, shift
 from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
@@ -77,7 +76,19 @@ class SASRec(nn.Module):
         self.items = nn.Embedding(num_items, config.hidden_dim)
         self.positions = nn.Embedding(config.max_length, config.hidden_dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                config.hidden_dim,
+                config.num_heads,
+                config.feedforward_dim,
+                activation=config.activation,
+                norm=config.norm,
+                dropout=config.dropout,
+                attention_dropout=config.attention_dropout,
+                causal=True,
+            )
+            for _ in range(config.num_layers)
+        )
         pre = config.norm == "pre"
         self.final_norm = nn.LayerNorm(config.hidden_dim) if pre else nn.Identity()
         self.apply(self._initialise)
@@ -131,42 +142,5 @@ class SASRec(nn.Module):
             x_TD = x_TD * self.config.hidden_dim**0.5
         position_T = rectangle.position_T
         if self.config.position_origin == "end":
-            rows_T = torch.div(rectangle.place_T, rectangle.shape[1], rounding_mode="floor")
-            position_T = rectangle.lengths_B[rows_T] - 1 - position_T
+            position_T = rectangle.from_end()
         return self.dropout(x_TD + self.positions(position_T))  # type: ignore[no-any-return]
-
-
-class _Block(nn.Module):
-    """Attention and feed-forward, each with dropout, residual sum and layer norm."""
-
-    def __init__(self, config: SASRec.Config) -> None:
-        super().__init__()
-        dim = config.hidden_dim
-        self.pre = config.norm == "pre"
-        self.attention = CausalSelfAttention(dim, config.num_heads, config.attention_dropout)
-        self.attention_norm = nn.LayerNorm(dim)
-        self.feedforward = nn.Sequential(
-            nn.Linear(dim, config.feedforward_dim),
-            nn.GELU() if config.activation == "gelu" else nn.ReLU(),
-            nn.Linear(config.feedforward_dim, dim),
-        )
-        self.feedforward_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
-        """(T, D) -> (T, D)."""
-        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
-        return self._finish(x_TD, self.attention(normed_TD, rectangle))
-
-    def last(self, x_TD: Tensor, last_B: Tensor, rectangle: Rectangle) -> Tensor:
-        """The output at the last event of each sequence alone, (T, D) -> (B, D)."""
-        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
-        mixed_BD = self.attention.last(normed_TD, normed_TD[last_B], rectangle)
-        return self._finish(x_TD[last_B], mixed_BD)
-
-    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + self.dropout(attended)
-        if self.pre:
-            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))  # type: ignore[no-any-return]
-        x = self.attention_norm(x)
-        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]

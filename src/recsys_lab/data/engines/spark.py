@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,8 @@ class Spark:
         running = Builder.getActiveSession()
         try:
             session = running or self._start(Builder.builder)
-            yield SparkSession(session, scratch, self.config.staging_dir)
+            with closing(SparkSession(session, scratch, self.config.staging_dir)) as opened:
+                yield opened
         except PySparkException as error:
             raise UserError(f"engine=spark: {_first_line(error)}") from error
         finally:
@@ -103,6 +104,8 @@ class SparkSession:
         self._scratch = scratch
         own = str(scratch.resolve())
         self._staging = f"{staging_dir.rstrip('/')}/{scratch.name}" if staging_dir else own
+        self._is_shared = staging_dir is not None
+        self._kept: list[Any] = []
 
     def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
         """The log; rows are numbered by file and place in it."""
@@ -136,7 +139,8 @@ class SparkSession:
         """Kept on the workers' disks."""
         from pyspark import StorageLevel
 
-        kept: Frame = nw.from_native(frame.to_native().persist(StorageLevel.DISK_ONLY))
+        self._kept.append(frame.to_native().persist(StorageLevel.DISK_ONLY))
+        kept: Frame = nw.from_native(self._kept[-1])
         return kept
 
     def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
@@ -153,6 +157,17 @@ class SparkSession:
         for part in sorted(files.glob(f"{target}/part-*.parquet")):
             with files.open(part, "rb") as stream:
                 yield from pq.ParquetFile(stream).iter_batches()
+
+    def close(self) -> None:
+        """Free the workers' disks, and the shared folder; the scratch folder is its owner's."""
+        for kept in self._kept:
+            kept.unpersist()
+        if self._is_shared:
+            import fsspec
+
+            files, place = fsspec.core.url_to_fs(self._staging)
+            if files.exists(place):
+                files.rm(place, recursive=True)
 
 
 def _absolute(file: str) -> str:

@@ -1,0 +1,161 @@
+"""BERT4Rec: a bidirectional transformer that fills gaps (Sun et al., CIKM 2019).
+
+Shapes: B users, T events of all users end to end, D width, V items, N masked events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor, nn
+
+from recsys_lab.config import UserError
+from recsys_lab.models.layers import Rectangle, TransformerBlock
+from recsys_lab.models.ranking import top_k
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import Batch, Exclude, RankedLists
+
+
+class BERT4Rec(nn.Module):
+    """Cloze: some events of a history are hidden, and found by all the others.
+
+    To rank, a hidden event is put after the history. It needs up to 30 times the epochs of a
+    causal model (Petrov and Macdonald, 2022, https://arxiv.org/abs/2207.07483): see
+    ``recipe=bert4rec``. Paper: https://arxiv.org/abs/1904.06690.
+
+    Args:
+        config: the options.
+        num_items: catalogue size V.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `BERT4Rec`.
+
+        Attributes:
+            hidden_dim: width D, a multiple of num_heads.
+            num_layers: transformer blocks.
+            num_heads: attention heads.
+            max_length: events that are read, the hidden one after the history included.
+            feedforward_dim: inner width of the feed-forward layers.
+            dropout: of embeddings and of each sub-layer's output.
+            attention_dropout: of the attention weights.
+            mask_probability: chance of each event to be hidden; at least one of a history is.
+            last_probability: share of histories of which the last event alone is hidden, as when
+                ranking.
+            init_std: standard deviation of the normal initialisation.
+        """
+
+        hidden_dim: Annotated[int, Ge(1)]
+        num_layers: Annotated[int, Ge(1)]
+        num_heads: Annotated[int, Ge(1)]
+        max_length: Annotated[int, Ge(2)]
+        feedforward_dim: Annotated[int, Ge(1)]
+        dropout: Annotated[float, Ge(0), Lt(1)]
+        attention_dropout: Annotated[float, Ge(0), Lt(1)]
+        mask_probability: Annotated[float, Gt(0), Lt(1)]
+        last_probability: Annotated[float, Ge(0), Le(1)]
+        init_std: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config, *, num_items: int) -> None:
+        super().__init__()
+        if config.hidden_dim % config.num_heads:
+            msg = (
+                f"model.hidden_dim: got {config.hidden_dim}, which {config.num_heads} heads "
+                "cannot share; choose a multiple of model.num_heads"
+            )
+            raise UserError(msg)
+        self.config = config
+        self.window = config.max_length - 1
+        self.items = nn.Embedding(num_items, config.hidden_dim)
+        self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
+        self.positions = nn.Embedding(config.max_length, config.hidden_dim)
+        self.norm = nn.LayerNorm(config.hidden_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                config.hidden_dim,
+                config.num_heads,
+                config.feedforward_dim,
+                activation="gelu",
+                norm="post",
+                dropout=config.dropout,
+                attention_dropout=config.attention_dropout,
+                causal=False,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.head = nn.Sequential(
+            nn.Linear(config.hidden_dim, config.hidden_dim), nn.GELU(),
+            nn.LayerNorm(config.hidden_dim),
+        )  # fmt: skip
+        self.apply(self._initialise)
+        nn.init.normal_(self.hidden_event, std=config.init_std)
+
+    def _initialise(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.init_std)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    def compile(self, **options: Any) -> None:
+        """Compile the blocks."""
+        for block in self.blocks:
+            block.compile(**options)
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The states of the hidden events, (N, D), and what they were, (N,).
+
+        Which are hidden is drawn by torch's generator; histories have at most ``max_length``
+        events.
+        """
+        hidden_T = self._draw(batch)
+        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        states_TD = self._states(batch.items_T, hidden_T, rectangle)
+        return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state of a hidden event after each history, (B, D)."""
+        lengths = [length + 1 for length in batch.lengths]
+        rectangle = Rectangle.of(lengths, batch.items_T.device)
+        last_B = batch.offsets[1:] + torch.arange(batch.size, device=batch.offsets.device)
+        hidden_T = torch.zeros(sum(lengths), dtype=torch.bool, device=last_B.device)
+        hidden_T[last_B] = True
+        items_T = torch.zeros(sum(lengths), dtype=torch.int64, device=last_B.device)
+        items_T[~hidden_T] = batch.items_T
+        return self.head(self._states(items_T, hidden_T, rectangle)[last_B])  # type: ignore[no-any-return]
+
+    def item_table(self) -> Tensor:
+        """Output embeddings, tied to the input ones, (V, D)."""
+        return self.items.weight
+
+    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
+        """The k items whose embeddings score highest with the query state."""
+        scores_BV = self.query_states(batch) @ self.item_table().T
+        return top_k(scores_BV, k, exclude, batch.users_B)
+
+    def _draw(self, batch: Batch) -> Tensor:
+        """Which events are hidden, bool (T,)."""
+        device = batch.items_T.device
+        total = batch.items_T.shape[0]
+        rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
+        last_B = batch.offsets[1:] - 1
+        hidden_T = torch.rand(total, device=device) < self.config.mask_probability
+        only_last_B = torch.rand(batch.size, device=device) < self.config.last_probability
+        hidden_T &= ~only_last_B[rows_T]
+        none_B = torch.zeros(batch.size, dtype=torch.int64, device=device)
+        none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
+        hidden_T[last_B] |= none_B
+        return hidden_T
+
+    def _states(self, items_T: Tensor, hidden_T: Tensor, rectangle: Rectangle) -> Tensor:
+        x_TD: Tensor = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.items(items_T))
+        # Positions count from the end: the event to be found has the same one in every history.
+        x_TD = self.dropout(self.norm(x_TD + self.positions(rectangle.from_end())))
+        for block in self.blocks:
+            x_TD = block(x_TD, rectangle)
+        return x_TD
