@@ -43,6 +43,15 @@ class ListFeature:
         codes = self.codes.to(device, non_blocking=non_blocking)
         return ListFeature(codes, self.offsets.to(device, non_blocking=non_blocking))
 
+    def rows(self, index: Tensor) -> ListFeature:
+        """Some rows, int64 (R,)."""
+        lengths = self.offsets.diff()[index]
+        ends = lengths.cumsum(0)
+        within = torch.arange(int(lengths.sum()), device=index.device)
+        within = within - torch.repeat_interleave(ends - lengths, lengths)
+        codes = self.codes[torch.repeat_interleave(self.offsets[:-1][index], lengths) + within]
+        return ListFeature(codes, torch.cat([ends.new_zeros(1), ends]))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -74,6 +83,26 @@ class Batch:
         """Number of users B."""
         return len(self.lengths)
 
+    def events(self, index_N: Tensor, lengths: tuple[int, ...]) -> Batch:
+        """Some events of the same users.
+
+        Args:
+            index_N: places among the T events, ascending, int64 (N,).
+            lengths: how many of them each user has.
+        """
+        offsets = torch.tensor((0, *lengths)).cumsum(0)
+        return Batch(
+            self.users_B,
+            self.items_T[index_N],
+            offsets.to(index_N.device, non_blocking=True),
+            lengths,
+            None if self.timestamps_T is None else self.timestamps_T[index_N],
+            {
+                name: column if name.startswith("user.") else _rows(column, index_N)
+                for name, column in self.features.items()
+            },
+        )
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device (Lightning calls this)."""
 
@@ -91,6 +120,10 @@ class Batch:
                 for name, column in self.features.items()
             },
         )
+
+
+def _rows(column: Tensor | ListFeature, index: Tensor) -> Tensor | ListFeature:
+    return column.rows(index) if isinstance(column, ListFeature) else column[index]
 
 
 @dataclass(frozen=True)
@@ -151,6 +184,10 @@ class Recommender(Protocol):
 
 class DenseModel(Recommender, Protocol):
     """A trained recommender whose score is a product of a state and an item's vector.
+
+    A class attribute ``one_target = True`` asks for training histories that have one target each,
+    their last event: every beginning of a history then is one of its own. For models in which an
+    event sees later ones. An attribute ``features`` names the columns to be read.
 
     Attributes:
         window: most recent events that it reads.

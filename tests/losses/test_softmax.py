@@ -52,8 +52,8 @@ def test_equal_to_the_plain_loss_at_every_block_shape(n, v, d, rows, columns, se
         torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-10)
 
 
-def make(temperature=1.0, memory=512) -> SoftmaxLoss:
-    return SoftmaxLoss(SoftmaxLoss.Config(temperature=temperature, memory_mebibytes=memory))
+def make(temperature=1.0, memory=512, cosine=False) -> SoftmaxLoss:
+    return SoftmaxLoss(SoftmaxLoss.Config(cosine, temperature, memory))
 
 
 def test_float32_close_to_float64():
@@ -196,3 +196,14 @@ def test_memory_does_not_grow_with_positions_times_items():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 150 * 1024  # KiB
+
+
+def test_cosine_scales_both_sides_to_length_one():
+    states, targets, table = case(7, 20, 4)
+    mine = value_and_gradients(make(temperature=0.1, cosine=True), states, targets, table)
+
+    def dense(s, y, t):
+        return F.cross_entropy(F.cosine_similarity(s[:, None], t[None], dim=2) / 0.1, y)
+
+    for got, expected in zip(mine, value_and_gradients(dense, states, targets, table), strict=True):
+        torch.testing.assert_close(got, expected)

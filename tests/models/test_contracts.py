@@ -13,6 +13,7 @@ from recsys_lab.contracts import Batch
 
 V, B, LENGTHS = 40, 4, (6, 2, 9, 4)
 SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32, "recurrent_dim": 24}
+DROPOUTS = ("dropout", "attention_dropout")
 
 
 @cache
@@ -37,10 +38,13 @@ def trainable_names() -> list[str]:
 
 NAMES = trainable_names()
 CLOZE = ("bert4rec",)  # their supervised positions are drawn: see their own tests
-VARIANTS = [(name, {}) for name in NAMES if name not in CLOZE] + [
+ONE_TARGET = [name for name in NAMES if getattr(make(name), "one_target", False)]
+CAUSAL_NAMES = [name for name in NAMES if name not in (*CLOZE, *ONE_TARGET)]
+VARIANTS = [(name, {}) for name in CAUSAL_NAMES] + [
     ("sasrec", {"norm": "post", "activation": "relu", "feedforward_dim": 16}),
     ("sasrec", {"position_origin": "end", "scale_embedding": True}),
-    ("sasrec", {"num_heads": 4, "num_layers": 1}),
+    ("sasrec", {"num_heads": 4, "num_layers": 1, "tied": False}),
+    ("hstu", {"time_bias": "past"}),
     ("gru4rec", {"num_layers": 2}),
 ]
 
@@ -51,12 +55,15 @@ CAUSAL = [v for v in VARIANTS if v[1].get("position_origin") != "end"]
 
 
 def batch_of(histories: list[list[int]]) -> Batch:
+    """A batch in which events are ever further apart in time."""
     lengths = [len(h) for h in histories]
+    times = [10**9 + 1800 * place**2 for length in lengths for place in range(length)]
     return Batch(
         users_B=torch.arange(len(histories)),
         items_T=torch.tensor([i for h in histories for i in h]),
         offsets=torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()]),
         lengths=tuple(lengths),
+        timestamps_T=torch.tensor(times),
     )
 
 
@@ -120,7 +127,7 @@ def test_companions_in_the_batch_change_nothing(name, changes):
 
 @pytest.mark.parametrize(("name", "changes"), VARIANTS)
 def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
-    model = make(name, **{"dropout": 0.0, **changes})
+    model = make(name, **{k: 0.0 for k in DROPOUTS if k in options(name)}, **changes)
     batch = batch_of(histories())
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
@@ -139,7 +146,7 @@ def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own code
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in CLOZE])
+@pytest.mark.parametrize("name", CAUSAL_NAMES)
 def test_compiled_equals_plain_without_recompiling(name):
     """Batches of other sizes must not compile anew: that would cost more than it gives."""
     plain, compiled = make(name).eval(), make(name).eval()
@@ -180,6 +187,45 @@ def test_sasrec_parameter_count_equals_the_closed_form():
     d, f, length = 16, 32, 9
     block = (3 * d * d + 3 * d) + (d * d + d) + (d * f + f) + (f * d + d) + 4 * d
     assert sum(p.numel() for p in model.parameters()) == V * d + length * d + 3 * block + 2 * d
+
+
+def test_gated_blocks_add_two_square_layers_and_an_untied_table_one_more_table():
+    def count(name, **changes):
+        return sum(p.numel() for p in make(name, **changes).parameters())
+
+    d, f = 16, 32
+    plain = {"num_layers": 1, "num_heads": 1}
+    gates, swiglu = 2 * (d * d + d), 3 * d * f - (2 * d * f + d + f)
+    assert count("esasrec", **plain) - count("sasrec", **plain) == gates + swiglu
+    assert count("gsasrec", **plain) - count("gsasrec", **plain, tied=True) == V * d
+
+
+def test_hstu_parameter_count_equals_the_closed_form():
+    model = make("hstu", num_layers=3, time_bias="past")
+    d, length = 16, 9
+    unit = 4 * d * d + (d * d + d) + length + 129
+    assert sum(p.numel() for p in model.parameters()) == V * d + length * d + 3 * unit
+
+
+def test_gates_after_the_norm_are_refused():
+    from recsys_lab.config import UserError
+
+    with pytest.raises(UserError, match=r"model\.gated: got true with model\.norm=post"):
+        make("esasrec", norm="post")
+
+
+def test_lists_are_ranked_by_cosine_where_the_loss_trains_cosines():
+    model = make("sasrec").eval()
+    given, everything = batch_of(histories()), V
+    with torch.inference_mode():
+        cosines = F.cosine_similarity(
+            model.query_states(given).unsqueeze(1), model.item_table().unsqueeze(0), dim=2
+        )
+        by_product = model.recommend(given, everything, None).items_BK
+        model.cosine = True
+        by_cosine = model.recommend(given, everything, None).items_BK
+    assert torch.equal(by_cosine, cosines.argsort(1, descending=True))
+    assert not torch.equal(by_cosine, by_product)
 
 
 def test_gru4rec_parameter_count_equals_the_closed_form():

@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 
 from recsys_lab.cli.prepare import prepare_from
-from recsys_lab.config import build
+from recsys_lab.config import UserError, build
 from recsys_lab.contracts import FittedModel
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.full_ranking import FullRanking, Results, evaluate, fingerprint
@@ -79,9 +79,23 @@ def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:
     data = data or prepare_from(cfg)
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
+    if cfg.loss.get("cosine"):
+        _rank_by_cosine(model, cfg)
     recipe = build(cfg.recipe)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
     return Parts(data, model, build(cfg.evaluation), recipe, device)
+
+
+def _rank_by_cosine(model: Any, cfg: DictConfig) -> None:
+    """Lists come from the scores that were trained."""
+    if not hasattr(model, "cosine"):
+        msg = (
+            f"loss.cosine: got true, and {cfg.model._target_} ranks by the product alone: give the "
+            "model an attribute cosine that its recommend heeds (as DotProductModel has), or use "
+            "loss.cosine=false"
+        )
+        raise UserError(msg)
+    model.cosine = True
 
 
 def seed_everything(seed: int) -> None:

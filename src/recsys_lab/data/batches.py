@@ -54,10 +54,12 @@ class TrainingBatches:
 
     Args:
         data: the prepared dataset.
-        batch_size: users a batch; the last batch of an epoch is smaller.
+        batch_size: histories a batch; the last batch of an epoch is smaller.
         window: most recent events of a history that are read.
         seed: of the order.
         min_length: shorter training histories have nothing to predict and are left out.
+        prefixes: every beginning of a history is one of its own, down to ``min_length`` events,
+            for models with one target a history.
         features: columns that the model reads, as in `Batch.features`.
 
     Raises:
@@ -72,12 +74,16 @@ class TrainingBatches:
         window: int,
         seed: int,
         min_length: int = 2,
+        prefixes: bool = False,
         features: Sequence[str] = (),
     ) -> None:
         segments = np.asarray(data.segments("train"))
         is_long = segments[:, 2] - segments[:, 1] >= min_length
-        self._users, starts, self._ends = (column[is_long] for column in segments.T)
-        self._starts = np.maximum(starts, self._ends - window)
+        self._users, self._starts, self._ends = (column[is_long] for column in segments.T)
+        self._window = window
+        # Not one row a prefix, but their number: a log may have billions.
+        beginnings = self._ends - self._starts - min_length + 1
+        self._before = np.cumsum(beginnings) if prefixes else None
         self._histories = Histories(data, features)
         self._batch_size = batch_size
         self._seed = seed
@@ -86,23 +92,25 @@ class TrainingBatches:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return -(-len(self._users) // self._batch_size)
+        return -(-self.num_histories // self._batch_size)
 
     @property
     def num_histories(self) -> int:
-        """Users with something to learn from."""
-        return len(self._users)
+        """Histories an epoch."""
+        if self._before is None or not len(self._before):
+            return len(self._users)
+        return int(self._before[-1])
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the current epoch, or the next epoch when the current one is done."""
         if self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._users))
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(self.num_histories)
         while self.batch < len(self):
             first = self.batch * self._batch_size
-            rows = order[first : first + self._batch_size]
+            numbers = order[first : first + self._batch_size]
             self.batch += 1  # before the yield: a checkpoint taken now must not repeat it
-            yield self._histories(self._users[rows], self._starts[rows], self._ends[rows])
+            yield self._read(numbers)
 
     def state_dict(self) -> dict[str, int]:
         """The place: Lightning stores it in every checkpoint."""
@@ -111,6 +119,17 @@ class TrainingBatches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from a stored place."""
         self.epoch, self.batch = state["epoch"], state["batch"]
+
+    def _read(self, numbers: NDArray[np.int64]) -> Batch:
+        """The histories with these numbers."""
+        if self._before is None:
+            rows, ends = numbers, self._ends[numbers]
+        else:
+            rows = np.searchsorted(self._before, numbers, side="right")
+            # The last beginning of a history is the whole of it.
+            ends = self._ends[rows] - (self._before[rows] - 1 - numbers)
+        starts = np.maximum(self._starts[rows], ends - self._window)
+        return self._histories(self._users[rows], starts, ends)
 
 
 class EvaluationBatches:

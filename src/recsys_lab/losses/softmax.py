@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge, Gt
+from torch.nn import functional as F
 
 from recsys_lab.losses.fused_softmax import Blocking, FusedSoftmax
 
@@ -32,10 +33,12 @@ class SoftmaxLoss:
         """Options of `SoftmaxLoss`.
 
         Attributes:
+            cosine: scale states and item vectors to length one.
             temperature: divides the logits.
             memory_mebibytes: for the block of logits that is worked on.
         """
 
+        cosine: bool
         temperature: Annotated[float, Gt(0)]
         memory_mebibytes: Annotated[int, Ge(1)]
 
@@ -59,6 +62,8 @@ class SoftmaxLoss:
                 is not an item (checked on the CPU only: a device would have to be waited for).
         """
         self._check(states_ND, targets_N, table_VD)
+        if self.config.cosine:
+            states_ND, table_VD = F.normalize(states_ND, dim=-1), F.normalize(table_VD, dim=-1)
         if self.config.temperature != 1:
             states_ND = states_ND / self.config.temperature
         budget = self.config.memory_mebibytes << 20

@@ -6,21 +6,20 @@ Shapes: B users, T events of all users end to end, D width, V items, N masked ev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
-from recsys_lab.config import UserError
+from recsys_lab.models.dot_product import DotProductModel, check_heads
 from recsys_lab.models.layers import Rectangle, TransformerBlock
-from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
-    from recsys_lab.contracts import Batch, Exclude, RankedLists
+    from recsys_lab.contracts import Batch
 
 
-class BERT4Rec(nn.Module):
+class BERT4Rec(DotProductModel):
     """Cloze: some events of a history are hidden, and found by all the others.
 
     To rank, a hidden event is put after the history. It needs up to 30 times the epochs of a
@@ -63,12 +62,7 @@ class BERT4Rec(nn.Module):
 
     def __init__(self, config: Config, *, num_items: int) -> None:
         super().__init__()
-        if config.hidden_dim % config.num_heads:
-            msg = (
-                f"model.hidden_dim: got {config.hidden_dim}, which {config.num_heads} heads "
-                "cannot share; choose a multiple of model.num_heads"
-            )
-            raise UserError(msg)
+        check_heads(config.hidden_dim, config.num_heads)
         self.config = config
         self.window = config.max_length - 1
         self.items = nn.Embedding(num_items, config.hidden_dim)
@@ -83,6 +77,7 @@ class BERT4Rec(nn.Module):
                 config.feedforward_dim,
                 activation="gelu",
                 norm="post",
+                gated=False,
                 dropout=config.dropout,
                 attention_dropout=config.attention_dropout,
                 causal=False,
@@ -93,19 +88,8 @@ class BERT4Rec(nn.Module):
             nn.Linear(config.hidden_dim, config.hidden_dim), nn.GELU(),
             nn.LayerNorm(config.hidden_dim),
         )  # fmt: skip
-        self.apply(self._initialise)
+        self.initialise(config.init_std)
         nn.init.normal_(self.hidden_event, std=config.init_std)
-
-    def _initialise(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=self.config.init_std)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-
-    def compile(self, **options: Any) -> None:
-        """Compile the blocks."""
-        for block in self.blocks:
-            block.compile(**options)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The states of the hidden events, (N, D), and what they were, (N,).
@@ -128,15 +112,6 @@ class BERT4Rec(nn.Module):
         items_T = torch.zeros(sum(lengths), dtype=torch.int64, device=last_B.device)
         items_T[~hidden_T] = batch.items_T
         return self.head(self._states(items_T, hidden_T, rectangle)[last_B])  # type: ignore[no-any-return]
-
-    def item_table(self) -> Tensor:
-        """Output embeddings, tied to the input ones, (V, D)."""
-        return self.items.weight
-
-    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
-        """The k items whose embeddings score highest with the query state."""
-        scores_BV = self.query_states(batch) @ self.item_table().T
-        return top_k(scores_BV, k, exclude, batch.users_B)
 
     def _draw(self, batch: Batch) -> Tensor:
         """Which events are hidden, bool (T,)."""

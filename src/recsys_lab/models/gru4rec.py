@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from recsys_lab.models.dot_product import DotProductModel
 from recsys_lab.models.layers import Rectangle, shift
-from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
-    from recsys_lab.contracts import Batch, Exclude, RankedLists
+    from recsys_lab.contracts import Batch
 
 
-class GRU4Rec(nn.Module):
+class GRU4Rec(DotProductModel):
     """Gated recurrent units; scores are products with the table that items enter by.
 
     With the full softmax this is the strong form of the model; the paper's own losses compared
@@ -73,24 +73,15 @@ class GRU4Rec(nn.Module):
 
         Each history must have at least 2 events.
         """
-        inputs_N, targets_N = shift(batch)
-        rectangle = Rectangle.of([length - 1 for length in batch.lengths], inputs_N.device)
-        return self.projection(self._states(inputs_N, rectangle)), targets_N
+        inputs, targets_N = shift(batch)
+        rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
+        return self.projection(self._states(inputs.items_T, rectangle)), targets_N
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
         states_TD = self._states(batch.items_T, rectangle)
         return self.projection(states_TD[batch.offsets[1:] - 1])  # type: ignore[no-any-return]
-
-    def item_table(self) -> Tensor:
-        """Output embeddings, tied to the input ones, (V, D)."""
-        return self.items.weight
-
-    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
-        """The k items whose embeddings score highest with the query state."""
-        scores_BV = self.query_states(batch) @ self.item_table().T
-        return top_k(scores_BV, k, exclude, batch.users_B)
 
     def _states(self, items_T: Tensor, rectangle: Rectangle) -> Tensor:
         """Outputs of the last recurrent layer; padding comes after, so it changes nothing."""

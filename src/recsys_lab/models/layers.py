@@ -108,13 +108,14 @@ class _Gather(torch.autograd.Function):
         return zeros.index_copy_(0, place_T, grad_TD), None
 
 
-def shift(batch: Batch) -> tuple[Tensor, Tensor]:
-    """All events but each history's last, and all but each history's first, both (T - B,)."""
+def shift(batch: Batch) -> tuple[Batch, Tensor]:
+    """All events but each history's last, and what follows each of them, int64 (T - B,)."""
     lengths_B = batch.offsets.diff() - 1
     total = batch.items_T.shape[0] - batch.size
     rows_N = torch.repeat_interleave(lengths_B, output_size=total)
     index_N = torch.arange(total, device=rows_N.device) + rows_N
-    return batch.items_T[index_N], batch.items_T[index_N + 1]
+    lengths = tuple(length - 1 for length in batch.lengths)
+    return batch.events(index_N, lengths), batch.items_T[index_N + 1]
 
 
 class SelfAttention(nn.Module):
@@ -168,8 +169,10 @@ class TransformerBlock(nn.Module):
         hidden_dim: width D, a multiple of num_heads.
         num_heads: attention heads.
         feedforward_dim: inner width of the feed-forward layers.
-        activation: ``gelu`` or ``relu``.
+        activation: ``gelu``, ``relu`` or ``swiglu`` (Shazeer, 2020, https://arxiv.org/abs/2002.05202).
         norm: layer norm before each sub-layer (``pre``) or after its residual sum (``post``).
+        gated: scale each sub-layer's output by a learned gate of its input, for ``pre`` (LiGR,
+            Borisyuk et al., 2025, https://arxiv.org/abs/2502.03417).
         dropout: of each sub-layer's output.
         attention_dropout: of the attention weights.
         causal: whether an event sees only itself and earlier ones.
@@ -177,17 +180,15 @@ class TransformerBlock(nn.Module):
 
     def __init__(
         self, hidden_dim: int, num_heads: int, feedforward_dim: int, *, activation: str, norm: str,
-        dropout: float, attention_dropout: float, causal: bool,
+        gated: bool, dropout: float, attention_dropout: float, causal: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.pre = norm == "pre"
+        self.attention_gate = _Gate(hidden_dim) if gated else None
+        self.feedforward_gate = _Gate(hidden_dim) if gated else None
         self.attention = SelfAttention(hidden_dim, num_heads, attention_dropout, causal=causal)
         self.attention_norm = nn.LayerNorm(hidden_dim)
-        self.feedforward = nn.Sequential(
-            nn.Linear(hidden_dim, feedforward_dim),
-            nn.GELU() if activation == "gelu" else nn.ReLU(),
-            nn.Linear(feedforward_dim, hidden_dim),
-        )
+        self.feedforward = feedforward(hidden_dim, feedforward_dim, activation)
         self.feedforward_norm = nn.LayerNorm(hidden_dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -203,8 +204,43 @@ class TransformerBlock(nn.Module):
         return self._finish(x_TD[last_B], mixed_BD)
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + self.dropout(attended)
-        if self.pre:
-            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))  # type: ignore[no-any-return]
-        x = self.attention_norm(x)
-        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]
+        if not self.pre:
+            x = self.attention_norm(x + self.dropout(attended))
+            return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]
+        attended = self.dropout(attended)
+        x = x + (attended if self.attention_gate is None else self.attention_gate(x, attended))
+        fed = self.dropout(self.feedforward(self.feedforward_norm(x)))
+        return x + (fed if self.feedforward_gate is None else self.feedforward_gate(x, fed))  # type: ignore[no-any-return]
+
+
+class _Gate(nn.Module):
+    def __init__(self, hidden_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_dim, hidden_dim)
+
+    def forward(self, x: Tensor, update: Tensor) -> Tensor:
+        """The update, scaled by what the gate makes of x."""
+        return torch.sigmoid(self.linear(x)) * update
+
+
+def feedforward(hidden_dim: int, inner_dim: int, activation: str) -> nn.Module:
+    """Two layers with an activation between: ``gelu``, ``relu``, or ``swiglu`` without biases."""
+    if activation == "swiglu":
+        return _SwiGLU(hidden_dim, inner_dim)
+    return nn.Sequential(
+        nn.Linear(hidden_dim, inner_dim),
+        nn.GELU() if activation == "gelu" else nn.ReLU(),
+        nn.Linear(inner_dim, hidden_dim),
+    )
+
+
+class _SwiGLU(nn.Module):
+    def __init__(self, hidden_dim: int, inner_dim: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(hidden_dim, 2 * inner_dim, bias=False)
+        self.out = nn.Linear(inner_dim, hidden_dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        gate, value = self.inner(x).chunk(2, dim=-1)
+        return self.out(F.silu(gate) * value)  # type: ignore[no-any-return]

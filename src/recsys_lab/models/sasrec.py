@@ -6,24 +6,27 @@ Shapes: B users, T events of all users end to end, D width, V items, N supervise
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
+from recsys_lab.models.dot_product import DotProductModel, check_heads
 from recsys_lab.models.layers import Rectangle, TransformerBlock, shift
-from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
-    from recsys_lab.contracts import Batch, Exclude, RankedLists
+    from recsys_lab.contracts import Batch
 
 
-class SASRec(nn.Module):
+class SASRec(DotProductModel):
     """A causal transformer over item embeddings; scores are products with the same table.
 
     The paper's model differs from today's default in three options: ReLU and a feed-forward
     width of ``hidden_dim``, dropout on the attention weights, and embeddings scaled by sqrt(D).
+    ``model=gsasrec`` has an output table of its own (Petrov and Macdonald, RecSys 2023,
+    https://arxiv.org/abs/2308.07192; loss=gbce); ``model=esasrec`` has gated blocks (Tikhonovich
+    et al., RecSys 2025, https://arxiv.org/abs/2508.06450; loss=sampled_softmax).
 
     Args:
         config: the options.
@@ -42,11 +45,13 @@ class SASRec(nn.Module):
             feedforward_dim: inner width of the feed-forward layers.
             activation: of the feed-forward layers.
             norm: layer norm before each sub-layer ("pre") or after its residual sum ("post").
+            gated: scale each sub-layer's output by a learned gate of its input; for "pre".
             position_origin: positions count from the start of the history that is read, or
                 from its end (the most recent event is position 0).
             dropout: of embeddings and of each sub-layer's output.
             attention_dropout: of the attention weights; above 0 it costs a slower kernel.
             scale_embedding: multiply item embeddings by sqrt(D) on the way in.
+            tied: score with the vectors that items enter by, or with a table of their own.
             init_std: standard deviation of the normal initialisation.
         """
 
@@ -55,25 +60,26 @@ class SASRec(nn.Module):
         num_heads: Annotated[int, Ge(1)]
         max_length: Annotated[int, Ge(1)]
         feedforward_dim: Annotated[int, Ge(1)]
-        activation: Literal["gelu", "relu"]
+        activation: Literal["gelu", "relu", "swiglu"]
         norm: Literal["pre", "post"]
+        gated: bool
         position_origin: Literal["start", "end"]
         dropout: Annotated[float, Ge(0), Lt(1)]
         attention_dropout: Annotated[float, Ge(0), Lt(1)]
         scale_embedding: bool
+        tied: bool
         init_std: Annotated[float, Gt(0)]
 
     def __init__(self, config: Config, *, num_items: int) -> None:
         super().__init__()
-        if config.hidden_dim % config.num_heads:
-            msg = (
-                f"model.hidden_dim: got {config.hidden_dim}, which {config.num_heads} heads "
-                "cannot share; choose a multiple of model.num_heads"
-            )
-            raise UserError(msg)
+        check_heads(config.hidden_dim, config.num_heads)
+        if config.gated and config.norm == "post":
+            raise UserError("model.gated: got true with model.norm=post; the gate needs norm=pre")
         self.config = config
         self.window = config.max_length
         self.items = nn.Embedding(num_items, config.hidden_dim)
+        if not config.tied:
+            self.output = nn.Embedding(num_items, config.hidden_dim)
         self.positions = nn.Embedding(config.max_length, config.hidden_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(
@@ -83,6 +89,7 @@ class SASRec(nn.Module):
                 config.feedforward_dim,
                 activation=config.activation,
                 norm=config.norm,
+                gated=config.gated,
                 dropout=config.dropout,
                 attention_dropout=config.attention_dropout,
                 causal=True,
@@ -91,28 +98,16 @@ class SASRec(nn.Module):
         )
         pre = config.norm == "pre"
         self.final_norm = nn.LayerNorm(config.hidden_dim) if pre else nn.Identity()
-        self.apply(self._initialise)
-
-    def _initialise(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=self.config.init_std)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-
-    def compile(self, **options: Any) -> None:
-        """Compile the blocks; what surrounds them depends on counts known to the host only."""
-        for block in self.blocks:
-            block.compile(**options)
+        self.initialise(config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Every position but the last predicts the next item: (N, D) and the targets (N,).
 
         Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
         """
-        inputs_N, targets_N = shift(batch)
-        lengths = [length - 1 for length in batch.lengths]
-        rectangle = Rectangle.of(lengths, batch.items_T.device)
-        x_ND = self._embed(inputs_N, rectangle)
+        inputs, targets_N = shift(batch)
+        rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
+        x_ND = self._embed(inputs.items_T, rectangle)
         for block in self.blocks:
             x_ND = block(x_ND, rectangle)
         return self.final_norm(x_ND), targets_N
@@ -128,13 +123,8 @@ class SASRec(nn.Module):
         return self.final_norm(self.blocks[-1].last(x_TD, last_B, rectangle))  # type: ignore[operator, no-any-return]
 
     def item_table(self) -> Tensor:
-        """Output embeddings, tied to the input ones, (V, D)."""
-        return self.items.weight
-
-    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
-        """The k items whose embeddings score highest with the query state."""
-        scores_BV = self.query_states(batch) @ self.item_table().T
-        return top_k(scores_BV, k, exclude, batch.users_B)
+        """Vectors that states are multiplied with, (V, D)."""
+        return super().item_table() if self.config.tied else self.output.weight
 
     def _embed(self, items_T: Tensor, rectangle: Rectangle) -> Tensor:
         x_TD = self.items(items_T)

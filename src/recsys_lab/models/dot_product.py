@@ -1,0 +1,75 @@
+"""What all trained models share that score by a product of a state and an item's vector.
+
+Shapes: B users, D width, V items, K list length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recsys_lab.config import UserError
+from recsys_lab.models.ranking import top_k
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import Batch, Exclude, RankedLists
+
+
+class DotProductModel(nn.Module):
+    """Ranks items by the product of their vectors with a user's state.
+
+    Attributes:
+        items: item vectors by index; called with indices, read as ``items.weight``.
+        blocks: the layers that `compile` compiles.
+        window: most recent events that are read.
+        cosine: rank by the cosine instead of the product, for losses that train cosines.
+    """
+
+    items: nn.Embedding
+    blocks: nn.ModuleList
+    window: int
+    cosine = False
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state that the next item is ranked by, (B, D)."""
+        raise NotImplementedError
+
+    def item_table(self) -> Tensor:
+        """Vectors that states are multiplied with, here those that events enter by, (V, D)."""
+        return self.items.weight
+
+    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
+        """The k items whose vectors score highest with the query state."""
+        states_BD, table_VD = self.query_states(batch), self.item_table()
+        if self.cosine:
+            states_BD, table_VD = F.normalize(states_BD, dim=-1), F.normalize(table_VD, dim=-1)
+        return top_k(states_BD @ table_VD.T, k, exclude, batch.users_B)
+
+    def compile(self, **options: Any) -> None:
+        """Compile the blocks; what surrounds them depends on counts known to the host only."""
+        for block in self.blocks:
+            block.compile(**options)
+
+    def initialise(self, std: float) -> None:
+        """Normal weights with this standard deviation and biases of zero, in all sub-modules."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def check_heads(hidden_dim: int, num_heads: int) -> None:
+    """Refuse a width that the heads cannot share.
+
+    Raises:
+        UserError: it is no multiple of their number.
+    """
+    if hidden_dim % num_heads:
+        msg = (
+            f"model.hidden_dim: got {hidden_dim}, which {num_heads} heads "
+            "cannot share; choose a multiple of model.num_heads"
+        )
+        raise UserError(msg)
