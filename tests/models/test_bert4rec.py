@@ -45,7 +45,8 @@ def states(model, given, hidden):
 
     batch = batch_of(given)
     rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
-    return model._states(batch.items_T, torch.tensor(hidden), rectangle)
+    x_TD = torch.where(torch.tensor(hidden)[:, None], model.hidden_event, model.embed(batch))
+    return model._states(x_TD, rectangle)
 
 
 def test_a_hidden_event_is_not_seen_and_both_sides_are():

@@ -75,15 +75,16 @@ class Parts:
 
 
 def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:
-    """Prepare the data (unless given), seed everything, build the model."""
+    """Build what needs no data, prepare them (unless given), seed everything, build the model."""
+    inputs, recipe, protocol = build(cfg.inputs), build(cfg.recipe), build(cfg.evaluation)
     data = data or prepare_from(cfg)
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
+    inputs.attach(model, data)
     if cfg.loss.get("cosine"):
         _rank_by_cosine(model, cfg)
-    recipe = build(cfg.recipe)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
-    return Parts(data, model, build(cfg.evaluation), recipe, device)
+    return Parts(data, model, protocol, recipe, device)
 
 
 def _rank_by_cosine(model: Any, cfg: DictConfig) -> None:

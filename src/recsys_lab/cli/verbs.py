@@ -25,6 +25,7 @@ class TrainConfig:
     split: Component
     engine: Component
     model: Component
+    inputs: Component
     loss: Component
     recipe: Component
     evaluation: Component

@@ -123,7 +123,7 @@ class OnlineRetail:
             items=_first(frame, "item_id", "title"),
             users=_first(frame, "user_id", "country") if has_country else None,
             dropped=dropped,
-            features=Features(users=people if has_country else {}, events=kinds),
+            features=Features({"title": "text"}, people if has_country else {}, kinds),
             about=NAMED.about,
         )
 

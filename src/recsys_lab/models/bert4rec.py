@@ -99,7 +99,8 @@ class BERT4Rec(DotProductModel):
         """
         hidden_T = self._draw(batch)
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
-        states_TD = self._states(batch.items_T, hidden_T, rectangle)
+        x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
+        states_TD = self._states(x_TD, rectangle)
         return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
 
     def query_states(self, batch: Batch) -> Tensor:
@@ -109,9 +110,9 @@ class BERT4Rec(DotProductModel):
         last_B = batch.offsets[1:] + torch.arange(batch.size, device=batch.offsets.device)
         hidden_T = torch.zeros(sum(lengths), dtype=torch.bool, device=last_B.device)
         hidden_T[last_B] = True
-        items_T = torch.zeros(sum(lengths), dtype=torch.int64, device=last_B.device)
-        items_T[~hidden_T] = batch.items_T
-        return self.head(self._states(items_T, hidden_T, rectangle)[last_B])  # type: ignore[no-any-return]
+        x_TD = self.hidden_event.repeat(sum(lengths), 1)
+        x_TD[~hidden_T] = self.embed(batch)
+        return self.head(self._states(x_TD, rectangle)[last_B])  # type: ignore[no-any-return]
 
     def _draw(self, batch: Batch) -> Tensor:
         """Which events are hidden, bool (T,)."""
@@ -127,8 +128,7 @@ class BERT4Rec(DotProductModel):
         hidden_T[last_B] |= none_B
         return hidden_T
 
-    def _states(self, items_T: Tensor, hidden_T: Tensor, rectangle: Rectangle) -> Tensor:
-        x_TD: Tensor = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.items(items_T))
+    def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
         # Positions count from the end: the event to be found has the same one in every history.
         x_TD = self.dropout(self.norm(x_TD + self.positions(rectangle.from_end())))
         for block in self.blocks:

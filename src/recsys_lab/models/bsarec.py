@@ -86,7 +86,7 @@ class BSARec(DotProductModel):
         """The state after the last event of each history, (B, D)."""
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
         # Positions count from the end: the latest event has the same one in every history.
-        x_TD = self.items(batch.items_T) + self.positions(rectangle.from_end())
+        x_TD = self.embed(batch) + self.positions(rectangle.from_end())
         x_TD = self.dropout(self.norm(x_TD))
         for block in self.blocks:
             x_TD = block(x_TD, rectangle)

@@ -1,6 +1,6 @@
 """What all trained models share that score by a product of a state and an item's vector.
 
-Shapes: B users, D width, V items, K list length.
+Shapes: B users, T events, D width, V items, K list length.
 """
 
 from __future__ import annotations
@@ -25,12 +25,24 @@ class DotProductModel(nn.Module):
         blocks: the layers that `compile` compiles.
         window: most recent events that are read.
         cosine: rank by the cosine instead of the product, for losses that train cosines.
+        context: gives a vector for each event of a batch besides its item's, or None.
+        features: columns that the context reads.
     """
 
     items: nn.Embedding
     blocks: nn.ModuleList
     window: int
     cosine = False
+    features: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context: nn.Module | None = None
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The vector that each event enters by, (T, D)."""
+        x_TD: Tensor = self.items(batch.items_T)
+        return x_TD if self.context is None else x_TD + self.context(batch)
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state that the next item is ranked by, (B, D)."""

@@ -75,16 +75,16 @@ class GRU4Rec(DotProductModel):
         """
         inputs, targets_N = shift(batch)
         rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
-        return self.projection(self._states(inputs.items_T, rectangle)), targets_N
+        return self.projection(self._states(inputs, rectangle)), targets_N
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
-        states_TD = self._states(batch.items_T, rectangle)
+        states_TD = self._states(batch, rectangle)
         return self.projection(states_TD[batch.offsets[1:] - 1])  # type: ignore[no-any-return]
 
-    def _states(self, items_T: Tensor, rectangle: Rectangle) -> Tensor:
+    def _states(self, batch: Batch, rectangle: Rectangle) -> Tensor:
         """Outputs of the last recurrent layer; padding comes after, so it changes nothing."""
-        x_TD = self.dropout(self.items(items_T))
+        x_TD = self.dropout(self.embed(batch))
         states_BLD, _ = self.gru(rectangle.spread(x_TD))
         return rectangle.gather(states_BLD)

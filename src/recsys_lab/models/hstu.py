@@ -100,7 +100,7 @@ class HSTU(DotProductModel):
         return states_TD[batch.offsets[1:] - 1]
 
     def _states(self, batch: Batch, rectangle: Rectangle, asking_T: Tensor | None) -> Tensor:
-        x_TD = self.items(batch.items_T) * self.config.hidden_dim**0.5
+        x_TD = self.embed(batch) * self.config.hidden_dim**0.5
         x_TD = self.dropout(x_TD + self.positions(rectangle.position_T))
         bucket_BLL = None
         if asking_T is not None and batch.timestamps_T is not None:

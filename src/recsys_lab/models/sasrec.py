@@ -107,7 +107,7 @@ class SASRec(DotProductModel):
         """
         inputs, targets_N = shift(batch)
         rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
-        x_ND = self._embed(inputs.items_T, rectangle)
+        x_ND = self._enter(inputs, rectangle)
         for block in self.blocks:
             x_ND = block(x_ND, rectangle)
         return self.final_norm(x_ND), targets_N
@@ -115,7 +115,7 @@ class SASRec(DotProductModel):
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
-        x_TD = self._embed(batch.items_T, rectangle)
+        x_TD = self._enter(batch, rectangle)
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, rectangle)
         last_B = batch.offsets[1:] - 1
@@ -126,8 +126,8 @@ class SASRec(DotProductModel):
         """Vectors that states are multiplied with, (V, D)."""
         return super().item_table() if self.config.tied else self.output.weight
 
-    def _embed(self, items_T: Tensor, rectangle: Rectangle) -> Tensor:
-        x_TD = self.items(items_T)
+    def _enter(self, batch: Batch, rectangle: Rectangle) -> Tensor:
+        x_TD = self.embed(batch)
         if self.config.scale_embedding:
             x_TD = x_TD * self.config.hidden_dim**0.5
         position_T = rectangle.position_T

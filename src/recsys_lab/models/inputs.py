@@ -1,0 +1,172 @@
+"""What a model knows of an item besides its index, and of an event besides its item.
+
+Shapes: T events, n items looked up, B users, V items, D width, E width of text vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from recsys_lab.config import UserError
+from recsys_lab.models.context import Context
+from recsys_lab.models.dot_product import DotProductModel
+from recsys_lab.models.item_features import (
+    KnownItems,
+    Projected,
+    item_feature,
+    principal_components,
+)
+from recsys_lab.models.text_vectors import text_vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recsys_lab.contracts import FeatureColumns, TrainingData
+
+
+class Inputs:
+    """Replaces a model's item vectors by ones made of several sources, and adds context.
+
+    The vectors enter the model with the events and, where the model ties them, score the items.
+    An item that never occurs in training has no part from its index: that part was never trained.
+
+    Args:
+        config: the options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Inputs`.
+
+        Attributes:
+            ids: every item has a free vector of its own.
+            features: item columns that are embedded: categorical, list or numeric.
+            text: item column of type text, or null.
+            encoder: sentence encoder for it: a folder or a name on the Hugging Face Hub.
+            text_use: project the encoder's vectors by a trained layer (projected); or reduce them
+                to D by principal components, as the first values of the free vectors (initial)
+                or as vectors that are not trained (frozen).
+            fusion: of the sources: their sum; one layer over all of them (concat); or a mean
+                weighted by a trained gate (gate).
+            context: user and event columns that are embedded and added to every event, and
+                time.hour, time.weekday, time.gap (since the event before).
+            cache_dir: keeps encoded texts.
+        """
+
+        ids: bool
+        features: list[str]
+        text: str | None
+        encoder: str | None
+        text_use: Literal["projected", "initial", "frozen"]
+        fusion: Literal["sum", "concat", "gate"]
+        context: list[str]
+        cache_dir: str
+
+    def __init__(self, config: Config) -> None:
+        if config.text is not None and config.encoder is None:
+            raise UserError(
+                "inputs.encoder: none given for inputs.text; give a folder with a sentence encoder "
+                "or its name on the Hugging Face Hub"
+            )
+        if config.text_use == "initial" and config.text is not None and not config.ids:
+            raise UserError(
+                "inputs.text_use: got initial, which sets the free vectors, with inputs.ids=false; "
+                "use inputs.ids=true, or inputs.text_use=projected or frozen"
+            )
+        if not (config.ids or config.features or config.text):
+            raise UserError(
+                "inputs: nothing says what an item is; set inputs.ids=true, inputs.features or "
+                "inputs.text"
+            )
+        self.config = config
+
+    @property
+    def plain(self) -> bool:
+        """Whether items are their index alone: any model will do then."""
+        config = self.config
+        return config.ids and not (config.features or config.text or config.context)
+
+    def attach(self, model: Any, data: TrainingData) -> None:
+        """Put the sources into the model.
+
+        Raises:
+            UserError: the model has no place for them, or the dataset lacks a column.
+        """
+        if self.plain:
+            return
+        if not isinstance(model, DotProductModel):
+            raise UserError(
+                f"inputs: {type(model).__name__} knows items by their index alone; use inputs=ids, "
+                "or a model that derives from recsys_lab.models.dot_product.DotProductModel"
+            )
+        config, dim = self.config, model.items.embedding_dim
+        text = self._text(data.features)
+        parts: list[nn.Module] = []
+        if config.ids:
+            parts.append(KnownItems(model.items, data.training_item_counts() > 0))
+        parts += [item_feature(name, data.features, dim) for name in config.features]
+        if text is not None and config.text_use == "projected":
+            parts.append(Projected(torch.from_numpy(text), dim))
+        elif text is not None:
+            components = principal_components(text, dim, model.items.weight)
+            if config.text_use == "initial":
+                with torch.no_grad():
+                    model.items.weight.copy_(components)
+            else:
+                parts.append(nn.Embedding.from_pretrained(components, freeze=True))
+        if len(parts) > 1 or not isinstance(parts[0], KnownItems):
+            model.items = FusedItems(parts, dim, config.fusion, data.num_items)  # type: ignore[assignment]
+        if config.context:
+            model.context = Context(config.context, data.features, dim)
+            model.features = model.context.columns
+
+    def _text(self, columns: FeatureColumns) -> NDArray[np.float32] | None:
+        if self.config.text is None:
+            return None
+        assert self.config.encoder is not None  # checked before
+        texts = columns.text(f"item.{self.config.text}")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return text_vectors(texts, self.config.encoder, Path(self.config.cache_dir), device)
+
+
+class FusedItems(nn.Module):
+    """Stands where an `nn.Embedding` of the items stood: called with items, or read whole.
+
+    Args:
+        parts: each gives (n, D) for n items.
+        dim: D.
+        fusion: how the parts become one: see `Inputs.Config`.
+        num_items: V.
+    """
+
+    def __init__(self, parts: list[nn.Module], dim: int, fusion: str, num_items: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.embedding_dim, self.num_embeddings = dim, num_items
+        self.fusion = fusion
+        width = dim if fusion == "concat" else len(parts)
+        self.mix = None if fusion == "sum" else nn.Linear(dim * len(parts), width)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Vectors of these items, (n,) -> (n, D)."""
+        found = [part(items) for part in self.parts]
+        if self.mix is None:
+            return torch.stack(found).sum(0)
+        mixed = self.mix(torch.cat(found, dim=-1))
+        if self.fusion == "concat":
+            return mixed  # type: ignore[no-any-return]
+        gated: Tensor = torch.stack(found, dim=-1) * mixed.softmax(-1).unsqueeze(-2)
+        return gated.sum(-1)
+
+    @property
+    def weight(self) -> Tensor:
+        """Vectors of all items, (V, D)."""
+        device = next(self.parts.parameters()).device
+        found: Tensor = self(torch.arange(self.num_embeddings, device=device))
+        return found

@@ -1,0 +1,118 @@
+"""Texts -> vectors by a sentence encoder, computed once and cached.
+
+Shapes: V texts, E width of the encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_AT_ONCE = 256  # texts a step
+
+
+def text_vectors(
+    texts: Sequence[str | None], encoder: str, cache_dir: Path, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Vectors of length one, float32 (V, E); zeros where there is no text.
+
+    Args:
+        texts: one a row; None or blank where missing.
+        encoder: a sentence-transformers or transformers model: a folder, or a name on the
+            Hugging Face Hub; weights are read from safetensors only.
+        cache_dir: keeps the vectors by encoder and texts.
+        device: where the encoder runs.
+
+    Raises:
+        UserError: sentence-transformers is not installed, or the encoder cannot be loaded.
+    """
+    known = sorted({text.strip() for text in texts if text and text.strip()})
+    path = cache_dir / f"{_key(known, encoder)}.npy"
+    if path.exists():
+        vectors = np.load(path, allow_pickle=False)
+    else:
+        vectors = _encode(known, encoder, device)
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as handle:
+            np.save(handle, vectors)
+        temporary.replace(path)
+    rows = {text: row for row, text in enumerate(known)}
+    found = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
+    for place, text in enumerate(texts):
+        row = rows.get((text or "").strip())
+        if row is not None:
+            found[place] = vectors[row]
+    return found
+
+
+def _key(texts: Sequence[str], encoder: str) -> str:
+    """Of the encoder, with the content of its files where it is a folder, and the texts."""
+    digest = hashlib.sha256(encoder.encode())
+    folder = Path(encoder)
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file():
+            with path.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "little") + text.encode())
+    return digest.hexdigest()[:32]
+
+
+def _encode(texts: Sequence[str], encoder: str, device: str) -> NDArray[np.float32]:
+    from rich.progress import track
+
+    model = _load(encoder, device)
+    if not texts:
+        raise UserError("inputs.text: the column has no text in any row; name another column")
+    # Texts of like length together: a step pads to its longest.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    steps = [order[first : first + _AT_ONCE] for first in range(0, len(order), _AT_ONCE)]
+    found: NDArray[np.float32] | None = None
+    for rows in track(steps, description="encoding texts", disable=len(steps) < 20):
+        part = model.encode(
+            [texts[row] for row in rows],
+            batch_size=_AT_ONCE, show_progress_bar=False, normalize_embeddings=True,
+        )  # fmt: skip
+        if found is None:
+            found = np.empty((len(texts), part.shape[1]), dtype=np.float32)
+        found[rows] = part
+    assert found is not None
+    return found
+
+
+def _load(encoder: str, device: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
+    except ImportError:
+        raise UserError(
+            "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
+        ) from None
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # a line that lasts a second
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own files' age
+            return SentenceTransformer(
+                encoder, device=device, trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )  # fmt: skip
+    except Exception as error:  # whatever a folder, the Hub or the network may fail with
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"inputs.encoder: cannot load '{encoder}' ({reason}); give a folder with a "
+            "sentence-transformers or transformers model in safetensors, or its name on the "
+            "Hugging Face Hub"
+        ) from error
