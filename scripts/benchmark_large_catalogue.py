@@ -45,7 +45,7 @@ def step_seconds(num_items: int, steps: int) -> list[float]:
     load = OmegaConf.load
     model = build(load(config_dir() / "model" / "sasrec.yaml"), num_items=num_items).train()
     loss_of = build(load(config_dir() / "loss" / "softmax.yaml"))
-    optimizer = build(load(config_dir() / "recipe" / "default.yaml")).optimizer(model.parameters())
+    optimizer = build(load(config_dir() / "recipe" / "default.yaml")).optimizer(model, loss_of)
     batch, seconds = batch_of(num_items), []
     for _ in range(steps):
         begun = time.perf_counter()

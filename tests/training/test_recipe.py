@@ -51,7 +51,7 @@ def test_a_warm_up_longer_than_the_training_only_rises():
 
 def test_the_optimizer_follows_the_rate():
     made = recipe(schedule="linear", warmup_steps=2, learning_rate=0.1, accelerator="cpu")
-    optimizer = made.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    optimizer = made.optimizer(torch.nn.Linear(1, 1), None)
     scheduler = made.scheduler(optimizer, 6)
     used = []
     for _ in range(6):
@@ -63,11 +63,11 @@ def test_the_optimizer_follows_the_rate():
 
 def test_a_constant_rate_needs_no_scheduler():
     made = recipe(schedule="constant", warmup_steps=0, accelerator="cpu")
-    optimizer = made.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    optimizer = made.optimizer(torch.nn.Linear(1, 1), None)
     assert made.scheduler(optimizer, 6) is None
     assert type(optimizer) is torch.optim.Adam
-    parameters = [torch.nn.Parameter(torch.zeros(1))]
-    assert type(recipe(optimizer="adamw").optimizer(parameters)) is torch.optim.AdamW
+    adamw = recipe(optimizer="adamw").optimizer(torch.nn.Linear(1, 1), None)
+    assert type(adamw) is torch.optim.AdamW
 
 
 def test_monitor_must_be_computed():
@@ -94,8 +94,7 @@ def test_a_gpu_that_is_not_there(monkeypatch):
 
 def test_clipping_under_mixed_precision_gives_up_the_fused_form():
     """Lightning refuses a fused optimizer there, with an error in the middle of the first step."""
-    parameters = [torch.nn.Parameter(torch.zeros(1))]
     for precision, clip, fused in (("32", 1.0, True), ("bf16-mixed", None, True),
                                    ("bf16-mixed", 1.0, False)):  # fmt: skip
         made = recipe(precision=precision, gradient_clip=clip, accelerator="cpu")
-        assert made.optimizer(parameters).defaults["fused"] is fused
+        assert made.optimizer(torch.nn.Linear(1, 1), None).defaults["fused"] is fused

@@ -41,7 +41,7 @@ def plain_loss(states_ND, targets_N, table_VD):
     return torch.nn.functional.cross_entropy(states_ND @ table_VD.T, targets_N)
 
 
-def train(folder: Path, monkeypatch, stop_after: int | None, **recipe_changes):
+def train(folder: Path, monkeypatch, stop_after: int | None, loss=plain_loss, **recipe_changes):
     """Train to the end, or until ``stop_after`` more steps were made."""
     torch.manual_seed(0)
     model = build(
@@ -71,7 +71,7 @@ def train(folder: Path, monkeypatch, stop_after: int | None, **recipe_changes):
 
     monkeypatch.setattr(fit_module, "_stop_signal", Signal)
     return fit(
-        model, plain_loss, recipe, protocol,
+        model, loss, recipe, protocol,
         TrainingBatches(data, batch_size=5, window=9, seed=7),
         EvaluationBatches(data, "validation", batch_size=7, window=8, exclude_seen=True),
         folder, logger=None, console=Console(quiet=True), on_epoch=len,
@@ -82,13 +82,23 @@ def last_state(folder: Path) -> dict:
     return torch.load(folder / "last.ckpt", weights_only=True)
 
 
-@pytest.mark.parametrize("stops", [(1,), (5,), (3, 4, 6), (2, 1, 1, 1, 9)])
-def test_stopped_and_continued_equals_left_alone(tmp_path, monkeypatch, stops):
-    whole, _ = train(tmp_path / "whole", monkeypatch, None)
+def row_sparse() -> dict:
+    return {
+        "loss": build(options("loss", "sampled_softmax", num_negatives=5)),
+        "sparse_items": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("stops", "how"),
+    [((1,), dict), ((5,), dict), ((3, 4, 6), dict), ((2, 1, 1, 1, 9), dict), ((3, 4), row_sparse)],
+)
+def test_stopped_and_continued_equals_left_alone(tmp_path, monkeypatch, stops, how):
+    whole, _ = train(tmp_path / "whole", monkeypatch, None, **how())
     for steps in stops:
         with pytest.raises(Interrupted):
-            train(tmp_path / "parts", monkeypatch, steps)
-    parts, _ = train(tmp_path / "parts", monkeypatch, None)
+            train(tmp_path / "parts", monkeypatch, steps, **how())
+    parts, _ = train(tmp_path / "parts", monkeypatch, None, **how())
     assert parts.history == whole.history
     assert parts.best_epoch == whole.best_epoch
     mine, reference = last_state(tmp_path / "parts"), last_state(tmp_path / "whole")

@@ -89,7 +89,7 @@ class SequentialModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """From the recipe."""
-        optimizer = self._recipe.optimizer(self.model.parameters())
+        optimizer = self._recipe.optimizer(self.model, self._loss)
         scheduler = self._recipe.scheduler(optimizer, self._total_steps)
         if scheduler is None:
             return optimizer

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+    from recsys_lab.contracts import DenseModel, Loss
+
 
 class Recipe:
     """How a model is trained, apart from the model, the loss and the data.
@@ -36,6 +38,8 @@ class Recipe:
             beta1: decay of the first moment.
             beta2: decay of the second moment.
             weight_decay: of the optimizer, on every parameter.
+            sparse_items: a step moves only the item vectors that it looked up (lazy Adam), for
+                catalogues of millions; needs a loss that samples.
             schedule: learning rate after the warm-up: constant, or falling to 0 at the end
                 along a line or a half cosine.
             warmup_steps: steps of linear rise from 0.
@@ -57,6 +61,7 @@ class Recipe:
         beta1: Annotated[float, Ge(0), Lt(1)]
         beta2: Annotated[float, Ge(0), Lt(1)]
         weight_decay: Annotated[float, Ge(0)]
+        sparse_items: bool
         schedule: Literal["constant", "linear", "cosine"]
         warmup_steps: Annotated[int, Ge(0)]
         gradient_clip: Annotated[float, Gt(0)] | None
@@ -69,10 +74,32 @@ class Recipe:
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
 
     def __init__(self, config: Config) -> None:
+        for name in ("weight_decay", "gradient_clip"):
+            if config.sparse_items and getattr(config, name):
+                raise UserError(
+                    f"recipe.sparse_items: got true with recipe.{name}={getattr(config, name)}, "
+                    f"which reads every item's vector; set recipe.{name}="
+                    f"{'0' if name == 'weight_decay' else 'null'}, or recipe.sparse_items=false"
+                )
         self.config = config
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """The optimizer, fused where that is allowed (one pass over memory, not several)."""
+    def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
+        """The optimizer of a model's parameters.
+
+        Raises:
+            UserError: ``sparse_items`` with a model or a loss that it is not for.
+        """
+        if not self.config.sparse_items:
+            return self._dense(model.parameters())
+        from recsys_lab.training.optimizers import make_sparse, row_sparse
+
+        return row_sparse(
+            self._dense, model, make_sparse(model, loss),
+            learning_rate=self.config.learning_rate, betas=(self.config.beta1, self.config.beta2),
+        )  # fmt: skip
+
+    def _dense(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """Fused where that is allowed (one pass over memory, not several)."""
         import torch
 
         kinds: dict[str, type[torch.optim.Adam]]

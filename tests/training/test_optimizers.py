@@ -1,0 +1,93 @@
+"""Row-sparse training against plain Adam, and what it is not for."""
+
+import copy
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from recsys_lab.config import UserError, build, config_dir
+from tests.models.test_contracts import V, batch_of, histories, make
+
+
+def part(group: str, name: str, **changes):
+    return build({**OmegaConf.load(config_dir() / group / f"{name}.yaml"), **changes})
+
+
+def recipe(**changes):
+    return part("recipe", "default", accelerator="cpu", learning_rate=0.05, **changes)
+
+
+def steps(model, optimizer, loss, number=4):
+    batch = batch_of(histories())
+    for _ in range(number):
+        optimizer.zero_grad()
+        states, targets = model.training_states(batch)
+        loss(states, targets, model.item_table()).backward()
+        optimizer.step()
+
+
+def everything(states, targets, table):
+    """Reads every row, through lookups whose gradient may be sparse."""
+    rows = torch.nn.functional.embedding(torch.arange(V), table, sparse=everything.sparse)
+    return torch.nn.functional.cross_entropy(states @ rows.T, targets)
+
+
+everything.sparse = False
+
+
+@pytest.mark.parametrize("name", ["sasrec", "gsasrec"])
+def test_equals_adam_when_a_step_reads_every_row(name, monkeypatch):
+    """Where all rows have a gradient, lazy Adam is Adam (the tied table; the output table)."""
+    dense = make(name, dropout=0.0, attention_dropout=0.0)
+    sparse = copy.deepcopy(dense)
+    steps(dense, recipe().optimizer(dense, everything), everything, 1)
+    monkeypatch.setattr(everything, "sparse", False)
+    optimizer = recipe(sparse_items=True).optimizer(sparse, everything)
+    steps(sparse, optimizer, everything, 1)
+    assert sparse.item_table().grad.is_sparse
+    for (key, mine), theirs in zip(sparse.named_parameters(), dense.parameters(), strict=True):
+        # A thousandth of a step: the two add their epsilon before and after a scaling.
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=0, msg=key)
+
+
+def test_rows_that_are_not_read_stay_as_they_are():
+    torch.manual_seed(0)
+    model = make("sasrec")
+    before = model.items.weight.detach().clone()
+    loss = part("loss", "sampled_softmax", num_negatives=3)
+    steps(model, recipe(sparse_items=True).optimizer(model, loss), loss, 1)
+    moved = set((model.items.weight != before).any(1).nonzero().flatten().tolist())
+    read = {item for history in histories() for item in history}
+    assert read <= moved
+    assert len(moved - read) <= 3
+    assert len(moved) < V
+
+
+def test_the_rate_is_followed_by_both_and_kept_with_the_state():
+    model, loss = make("sasrec"), part("loss", "bce")
+    made = recipe(sparse_items=True, schedule="linear", warmup_steps=2)
+    optimizer = made.optimizer(model, loss)
+    scheduler = made.scheduler(optimizer, 10)
+    for _ in range(3):
+        steps(model, optimizer, loss, 1)
+        scheduler.step()
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates == pytest.approx([0.05 * 7 / 8] * 2)
+    other = made.optimizer(copy.deepcopy(model), part("loss", "bce"))
+    other.load_state_dict(optimizer.state_dict())
+    assert [group["lr"] for group in other.param_groups] == rates
+    assert len(other.state) == len(optimizer.state) == len(list(model.parameters()))
+
+
+def test_what_it_is_not_for():
+    with pytest.raises(UserError, match=r"weight_decay=0\.1, which reads every item's vector"):
+        recipe(sparse_items=True, weight_decay=0.1)
+    with pytest.raises(UserError, match=r"set recipe\.gradient_clip=null"):
+        recipe(sparse_items=True, gradient_clip=1.0)
+    with pytest.raises(UserError, match=r"reads the vectors of all items; use a sampled one"):
+        recipe(sparse_items=True).optimizer(make("sasrec"), part("loss", "softmax"))
+    model = make("sasrec")
+    model.items = torch.nn.Identity()
+    with pytest.raises(UserError, match=r"are no plain table; use inputs=ids"):
+        recipe(sparse_items=True).optimizer(model, part("loss", "bce"))
