@@ -47,8 +47,10 @@ def test_equals_adam_when_a_step_reads_every_row(name, monkeypatch):
     steps(sparse, optimizer, everything, 1)
     assert sparse.item_table().grad.is_sparse
     for (key, mine), theirs in zip(sparse.named_parameters(), dense.parameters(), strict=True):
-        # A thousandth of a step: the two add their epsilon before and after a scaling.
-        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=0, msg=key)
+        # The two add their epsilon before and after a scaling: it shows in tiny gradients.
+        clear = (theirs.grad == 0) | (theirs.grad.abs() > 1e-3)
+        torch.testing.assert_close(mine[clear], theirs[clear], atol=1e-5, rtol=0, msg=key)
+        assert clear.double().mean() > 0.2, key
 
 
 def test_rows_that_are_not_read_stay_as_they_are():
