@@ -20,6 +20,9 @@ positions (``in_batch``); ``mixed``: half uniform, half in the batch (Yang et al
 https://doi.org/10.1145/3366424.3386195)."""
 
 
+_LOGITS_BYTES = 1 << 29
+
+
 @dataclass(frozen=True)
 class Negatives:
     """Negatives drawn for the positions of a step, with replacement.
@@ -116,15 +119,27 @@ def positive_scores(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor, *,
 def negative_scores(states_ND: Tensor, negatives: Negatives, targets_N: Tensor, table_VD: Tensor,
                     *, cosine: bool, sparse: bool = False) -> Tensor:  # fmt: skip
     """Scores of the negatives, (N, K); ``-inf`` where a negative is the position's target."""
-    rows = _rows(negatives.items, table_VD, cosine=cosine, sparse=sparse)
+    items = negatives.items
+    hit_NK = targets_N.unsqueeze(1) == items
     states_ND = _unit(states_ND, cosine=cosine)
-    if rows.dim() == 2:
-        scores_NK = states_ND @ rows.T
-        hit_NK = targets_N.unsqueeze(1) == negatives.items
+    if items.dim() == 1:
+        scores_NK = states_ND @ _rows(items, table_VD, cosine=cosine, sparse=sparse).T
+    elif not sparse and _all_is_cheaper(items, table_VD):
+        scores_NK = (states_ND @ _unit(table_VD, cosine=cosine).T).gather(1, items)
     else:
-        scores_NK = torch.einsum("nd,nkd->nk", states_ND, rows)
-        hit_NK = targets_N.unsqueeze(1) == negatives.items
+        rows_NKD = _rows(items, table_VD, cosine=cosine, sparse=sparse)
+        scores_NK = torch.einsum("nd,nkd->nk", states_ND, rows_NKD)
     return scores_NK.masked_fill(hit_NK, -torch.inf)
+
+
+def _all_is_cheaper(items_NK: Tensor, table_VD: Tensor) -> bool:
+    """Whether to score the whole catalogue by one matrix product and pick from it.
+
+    That writes V numbers a position where looking up writes K x D.
+    """
+    count, number = items_NK.shape
+    num_items, dim = table_VD.shape
+    return num_items <= number * dim and count * num_items * table_VD.itemsize <= _LOGITS_BYTES
 
 
 def _rows(items: Tensor, table_VD: Tensor, *, cosine: bool, sparse: bool) -> Tensor:
