@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from recsys_lab.config import UserError
+from recsys_lab.losses import softmax
 from recsys_lab.losses.fused_softmax import Blocking, FusedSoftmax
-from recsys_lab.losses.softmax import SoftmaxLoss
+from recsys_lab.losses.softmax import SoftmaxLoss, uses_liger
 
 
 def case(n, v, d, dtype=torch.float64, seed=0, scale=1.0):
@@ -53,7 +55,7 @@ def test_equal_to_the_plain_loss_at_every_block_shape(n, v, d, rows, columns, se
 
 
 def make(temperature=1.0, memory=512, cosine=False) -> SoftmaxLoss:
-    return SoftmaxLoss(SoftmaxLoss.Config(cosine, temperature, memory))
+    return SoftmaxLoss(SoftmaxLoss.Config(cosine, temperature, memory, "auto"))
 
 
 def test_float32_close_to_float64():
@@ -207,3 +209,28 @@ def test_cosine_scales_both_sides_to_length_one():
 
     for got, expected in zip(mine, value_and_gradients(dense, states, targets, table), strict=True):
         torch.testing.assert_close(got, expected)
+
+
+def test_the_fused_kernel_is_for_cuda(monkeypatch):
+    monkeypatch.setattr(softmax, "find_spec", lambda _: None)
+    assert not uses_liger("auto", "cuda")
+    with pytest.raises(UserError, match=r"kernel: got liger, and liger-kernel is not installed"):
+        uses_liger("liger", "cuda")
+    monkeypatch.setattr(softmax, "find_spec", lambda _: True)
+    assert uses_liger("auto", "cuda")
+    assert not uses_liger("blocks", "cuda")
+    assert not uses_liger("auto", "cpu")
+    with pytest.raises(UserError, match=r"kernel: got liger, and there is no CUDA device"):
+        uses_liger("liger", "cpu")
+
+
+@pytest.mark.cuda
+def test_the_fused_kernel_gives_the_same():
+    states, targets, table = (x.detach().cuda() for x in case(300, 5000, 64, torch.float32))
+    states.requires_grad_(), table.requires_grad_()
+    found = []
+    for kernel in ("blocks", "liger"):
+        loss = SoftmaxLoss(SoftmaxLoss.Config(False, 1.0, 64, kernel))
+        found.append(value_and_gradients(loss, states, targets, table))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)

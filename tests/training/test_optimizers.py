@@ -48,9 +48,10 @@ def test_equals_adam_when_a_step_reads_every_row(name, monkeypatch):
     assert sparse.item_table().grad.is_sparse
     for (key, mine), theirs in zip(sparse.named_parameters(), dense.parameters(), strict=True):
         # The two add their epsilon before and after a scaling: it shows in tiny gradients.
-        clear = (theirs.grad == 0) | (theirs.grad.abs() > 1e-3)
+        is_sparse = key in ("items.weight", "output.weight")
+        clear = (theirs.grad == 0) | (theirs.grad.abs() > (1e-3 if is_sparse else 0.0))
         torch.testing.assert_close(mine[clear], theirs[clear], atol=1e-5, rtol=0, msg=key)
-        assert clear.any(), key
+        assert clear.sum() > 50 or not is_sparse, key
 
 
 def test_rows_that_are_not_read_stay_as_they_are():

@@ -6,12 +6,14 @@ Shapes: N supervised positions, D width, V items.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt
 from torch.nn import functional as F
 
+from recsys_lab.config import UserError
 from recsys_lab.losses.fused_softmax import Blocking, FusedSoftmax
 
 if TYPE_CHECKING:
@@ -36,11 +38,15 @@ class SoftmaxLoss:
             cosine: scale states and item vectors to length one.
             temperature: divides the logits.
             memory_mebibytes: for the block of logits that is worked on.
+            kernel: work through blocks of logits (blocks), on any device; through liger-kernel's
+                fused kernel (liger), on CUDA alone; or through the latter where it is installed
+                and there is a device for it (auto). The result is the same.
         """
 
         cosine: bool
         temperature: Annotated[float, Gt(0)]
         memory_mebibytes: Annotated[int, Ge(1)]
+        kernel: Literal["auto", "blocks", "liger"]
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -58,6 +64,7 @@ class SoftmaxLoss:
             A scalar of the states' type (float32 under autocast).
 
         Raises:
+            UserError: ``kernel=liger`` without liger-kernel or without CUDA.
             ValueError: there are no positions, states and targets differ in number, or a target
                 is not an item (checked on the CPU only: a device would have to be waited for).
         """
@@ -73,6 +80,8 @@ class SoftmaxLoss:
             if states_ND.dtype in (torch.float16, torch.bfloat16):
                 states_ND = states_ND.float()
             table_VD = table_VD.to(states_ND.dtype)
+            if uses_liger(self.config.kernel, states_ND.device.type):
+                return _liger_loss(states_ND, targets_N, table_VD)
             blocking = Blocking.choose(table_VD.shape[0], budget, on_cpu, states_ND.itemsize)
             rows = min(blocking.rows, states_ND.shape[0])
             buffer = self._reused(rows * table_VD.shape[0], states_ND)
@@ -107,3 +116,26 @@ class SoftmaxLoss:
                     f"the table has items 0 to {table_VD.shape[0] - 1}"
                 )
                 raise ValueError(msg)
+
+
+def uses_liger(kernel: str, device: str) -> bool:
+    """Whether the fused kernel is to be used on this kind of device.
+
+    Raises:
+        UserError: it is asked for and cannot be.
+    """
+    installed = find_spec("liger_kernel") is not None
+    if kernel == "liger" and not (installed and device == "cuda"):
+        missing = "there is no CUDA device" if installed else "liger-kernel is not installed"
+        raise UserError(
+            f"loss.kernel: got liger, and {missing}; use loss.kernel=auto, or train on a GPU after "
+            "pip install 'recsys-lab[gpu]'"
+        )
+    return kernel != "blocks" and installed and device == "cuda"
+
+
+def _liger_loss(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+    loss: Tensor = LigerFusedLinearCrossEntropyLoss()(table_VD, states_ND, targets_N)
+    return loss
