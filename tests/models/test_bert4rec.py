@@ -5,18 +5,23 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
+from recsys_lab.models.layers import draw_hidden
 
 from .test_contracts import LENGTHS, V, batch_of, histories, make
+
+
+def drawn(model, batch):
+    return draw_hidden(batch, model.config.mask_probability, model.config.last_probability)
 
 
 def test_hidden_events_are_as_many_as_asked_for():
     model = make("bert4rec", mask_probability=0.3, last_probability=0.0, max_length=60)
     batch = batch_of([[1] * 50] * 400)
-    hidden_BL = model._draw(batch).view(400, 50)
+    hidden_BL = drawn(model, batch).view(400, 50)
     share = float(hidden_BL.float().mean())
     assert abs(share - 0.3) < 4 * (0.3 * 0.7 / 20_000) ** 0.5
     model = make("bert4rec", mask_probability=0.3, last_probability=1.0)
-    hidden_BL = model._draw(batch).view(400, 50)
+    hidden_BL = drawn(model, batch).view(400, 50)
     assert hidden_BL[:, -1].all()
     assert int(hidden_BL.sum()) == 400
 
@@ -25,7 +30,7 @@ def test_each_history_has_a_hidden_event():
     model = make("bert4rec", mask_probability=0.01, last_probability=0.0)
     for seed in range(20):
         torch.manual_seed(seed)
-        hidden_T = model._draw(batch_of(histories()))
+        hidden_T = drawn(model, batch_of(histories()))
         assert all(part.any() for part in hidden_T.split(LENGTHS))
 
 
@@ -33,7 +38,7 @@ def test_targets_are_the_hidden_events():
     model = make("bert4rec").eval()
     batch = batch_of(histories())
     torch.manual_seed(3)
-    hidden_T = model._draw(batch)
+    hidden_T = drawn(model, batch)
     torch.manual_seed(3)
     states_ND, targets_N = model.training_states(batch)
     assert torch.equal(targets_N, batch.items_T[hidden_T])

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from recsys_lab.models.dot_product import DotProductModel, check_heads
-from recsys_lab.models.layers import Rectangle, TransformerBlock
+from recsys_lab.models.layers import Rectangle, TransformerBlock, draw_hidden
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -97,7 +97,7 @@ class BERT4Rec(DotProductModel):
         Which are hidden is drawn by torch's generator; histories have at most ``max_length``
         events.
         """
-        hidden_T = self._draw(batch)
+        hidden_T = draw_hidden(batch, self.config.mask_probability, self.config.last_probability)
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, rectangle)
@@ -113,20 +113,6 @@ class BERT4Rec(DotProductModel):
         x_TD = self.hidden_event.repeat(sum(lengths), 1)
         x_TD[~hidden_T] = self.embed(batch)
         return self.head(self._states(x_TD, rectangle)[last_B])  # type: ignore[no-any-return]
-
-    def _draw(self, batch: Batch) -> Tensor:
-        """Which events are hidden, bool (T,)."""
-        device = batch.items_T.device
-        total = batch.items_T.shape[0]
-        rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
-        last_B = batch.offsets[1:] - 1
-        hidden_T = torch.rand(total, device=device) < self.config.mask_probability
-        only_last_B = torch.rand(batch.size, device=device) < self.config.last_probability
-        hidden_T &= ~only_last_B[rows_T]
-        none_B = torch.zeros(batch.size, dtype=torch.int64, device=device)
-        none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
-        hidden_T[last_B] |= none_B
-        return hidden_T
 
     def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
         # Positions count from the end: the event to be found has the same one in every history.

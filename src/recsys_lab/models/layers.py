@@ -118,6 +118,27 @@ def shift(batch: Batch) -> tuple[Batch, Tensor]:
     return batch.events(index_N, lengths), batch.items_T[index_N + 1]
 
 
+def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
+    """Which events a Cloze model has to find, bool (T,); at least one of each history.
+
+    Args:
+        batch: the histories.
+        probability: chance of each event.
+        only_last: share of histories of which the last event alone is hidden.
+    """
+    device = batch.items_T.device
+    total = batch.items_T.shape[0]
+    rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
+    last_B = batch.offsets[1:] - 1
+    hidden_T = torch.rand(total, device=device) < probability
+    only_last_B = torch.rand(batch.size, device=device) < only_last
+    hidden_T &= ~only_last_B[rows_T]
+    none_B = torch.zeros(batch.size, dtype=torch.int64, device=device)
+    none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
+    hidden_T[last_B] |= none_B
+    return hidden_T
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention within a sequence (Vaswani et al. 2017, section 3.2).
 

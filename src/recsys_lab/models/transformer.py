@@ -1,0 +1,187 @@
+"""Any Hugging Face architecture as the encoder of a history.
+
+Shapes: B users, T events of all users end to end, L length of the longest, D width, V items,
+N supervised positions.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor, nn
+
+from recsys_lab.config import UserError
+from recsys_lab.models.architectures import Sizes, architecture_of, from_pretrained, from_sizes
+from recsys_lab.models.dot_product import DotProductModel, check_heads
+from recsys_lab.models.layers import Rectangle, draw_hidden, shift
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import Batch
+
+
+class Transformer(DotProductModel):
+    """Item vectors through an encoder of the transformers library; its words are left out.
+
+    ``next_item`` trains every position of a causal encoder to predict the next item, as SASRec;
+    ``cloze`` hides events from a bidirectional one and finds them, as BERT4Rec.
+
+    Args:
+        config: the options.
+        num_items: catalogue size V.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Transformer`.
+
+        Attributes:
+            architecture: its name in transformers: see `recsys_lab.models.architectures`.
+            objective: next_item for causal encoders, cloze for bidirectional ones.
+            hidden_dim: width D of the item vectors, and of an encoder with random weights.
+            num_layers: layers of an encoder with random weights.
+            num_heads: heads of an encoder with random weights.
+            feedforward_dim: inner width of an encoder with random weights.
+            max_length: most recent events that are read, the hidden one included.
+            dropout: of the item vectors, and all rates of an encoder with random weights.
+            pretrained: folder or Hub name of stored weights (safetensors); null: random weights.
+            adapt: train the encoder fully (full), small matrices beside its layers (lora; Hu et
+                al., 2021, https://arxiv.org/abs/2106.09685), or not at all (frozen).
+            lora_rank: rank of these matrices.
+            lora_alpha: their output is scaled by alpha / rank.
+            mask_probability: chance of each event to be hidden, for cloze.
+            last_probability: share of histories of which the last event alone is hidden.
+            init_std: standard deviation of the item vectors at the start.
+        """
+
+        architecture: str
+        objective: Literal["next_item", "cloze"]
+        hidden_dim: Annotated[int, Ge(1)]
+        num_layers: Annotated[int, Ge(1)]
+        num_heads: Annotated[int, Ge(1)]
+        feedforward_dim: Annotated[int, Ge(1)]
+        max_length: Annotated[int, Ge(2)]
+        dropout: Annotated[float, Ge(0), Lt(1)]
+        pretrained: str | None
+        adapt: Literal["full", "lora", "frozen"]
+        lora_rank: Annotated[int, Ge(1)]
+        lora_alpha: Annotated[int, Ge(1)]
+        mask_probability: Annotated[float, Gt(0), Lt(1)]
+        last_probability: Annotated[float, Ge(0), Le(1)]
+        init_std: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config, *, num_items: int) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.is_cloze = config.objective == "cloze"
+        self.window = config.max_length - self.is_cloze
+        self.items = nn.Embedding(num_items, config.hidden_dim)
+        nn.init.normal_(self.items.weight, std=config.init_std)
+        self.dropout = nn.Dropout(config.dropout)
+        if self.is_cloze:
+            self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
+            nn.init.normal_(self.hidden_event, std=config.init_std)
+        encoder, width = _encoder(config)
+        self.blocks = nn.ModuleList([encoder])
+        fits = width == config.hidden_dim
+        self.widen = nn.Identity() if fits else nn.Linear(config.hidden_dim, width)
+        self.narrow = nn.Identity() if fits else nn.Linear(width, config.hidden_dim)
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States that predict, (N, D), and the items to be predicted, (N,).
+
+        For cloze, which events are hidden is drawn by torch's generator.
+        """
+        if not self.is_cloze:
+            inputs, targets_N = shift(batch)
+            rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
+            return self._states(self.embed(inputs), rectangle), targets_N
+        hidden_T = draw_hidden(batch, self.config.mask_probability, self.config.last_probability)
+        x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
+        states_TD = self._states(x_TD, Rectangle.of(batch.lengths, x_TD.device))
+        return states_TD[hidden_T], batch.items_T[hidden_T]
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state after the last event of each history, or of a hidden event there, (B, D)."""
+        x_TD, lengths, last_B = self.embed(batch), batch.lengths, batch.offsets[1:] - 1
+        if self.is_cloze:
+            lengths = tuple(length + 1 for length in lengths)
+            last_B = batch.offsets[1:] + torch.arange(batch.size, device=x_TD.device)
+            is_real_T = torch.ones(sum(lengths), dtype=torch.bool, device=x_TD.device)
+            is_real_T[last_B] = False
+            whole_TD = self.hidden_event.repeat(len(is_real_T), 1)
+            whole_TD[is_real_T] = x_TD
+            x_TD = whole_TD
+        return self._states(x_TD, Rectangle.of(lengths, x_TD.device))[last_B]
+
+    def compile(self, **options: Any) -> None:
+        """Compile the encoder, where that serves it."""
+        if architecture_of(self.config.architecture).compiles:
+            super().compile(**options)
+
+    def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+        """(T, D) -> (T, D)."""
+        x_BLD = rectangle.spread(self.widen(self.dropout(x_TD)))
+        mask_BL = rectangle.real(x_TD.device).long()
+        found = self.blocks[0](inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state
+        return self.narrow(rectangle.gather(found))  # type: ignore[no-any-return]
+
+
+def _check(config: Transformer.Config) -> None:
+    """Refuse what contradicts itself, before anything is built."""
+    causal = architecture_of(config.architecture).causal
+    if causal == (config.objective == "cloze"):
+        why, use = (
+            ("sees no later events, so it cannot fill a gap from both sides", "next_item")
+            if causal
+            else ("sees later events, so it would read what it is to predict", "cloze")
+        )
+        raise UserError(
+            f"model.objective: got {config.objective} with model.architecture="
+            f"{config.architecture}, which {why}; use model.objective={use}"
+        )
+    if config.pretrained is None:
+        check_heads(config.hidden_dim, config.num_heads)
+        if config.architecture == "rwkv" and config.num_layers == 1:
+            raise UserError("model.num_layers: got 1; rwkv needs at least 2 layers")
+        if config.adapt != "full":
+            raise UserError(
+                f"model.adapt: got {config.adapt} without model.pretrained: random weights would "
+                "stay random; use model.adapt=full, or name stored weights"
+            )
+
+
+def _encoder(config: Transformer.Config) -> tuple[nn.Module, int]:
+    """The encoder and its width."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of faster kernels and unused words
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if config.pretrained is not None:
+        encoder: Any = from_pretrained(config.architecture, config.pretrained)
+    else:
+        sizes = Sizes(
+            config.hidden_dim, config.num_layers, config.num_heads, config.feedforward_dim,
+            config.max_length, config.dropout,
+        )  # fmt: skip
+        encoder = from_sizes(config.architecture, sizes)
+    width = int(encoder.config.hidden_size)
+    if config.adapt != "full":
+        encoder.requires_grad_(False)
+    return (_with_lora(encoder, config) if config.adapt == "lora" else encoder), width
+
+
+def _with_lora(encoder: Any, config: Transformer.Config) -> nn.Module:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise UserError("model.adapt=lora needs peft: pip install 'recsys-lab[peft]'") from None
+    lora = LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it corrects by itself
+        adapted: nn.Module = get_peft_model(encoder, lora)
+    return adapted
