@@ -38,7 +38,7 @@ def test_equals_torch_transformer_encoder(norm, activation):
     config = SASRec.Config(
         hidden_dim=D, num_layers=2, num_heads=HEADS, max_length=L, feedforward_dim=24,
         activation=activation, norm=norm, position_origin="start", dropout=0.0,
-        attention_dropout=0.0, scale_embedding=False, init_std=0.5,
+        attention_dropout=0.0, scale_embedding=False, gated=False, tied=True, init_std=0.5,
     )  # fmt: skip
     model = SASRec(config, num_items=V).double()
     encoder = reference(model, norm, activation).double()
