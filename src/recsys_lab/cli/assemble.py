@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 from rich.table import Table
 
@@ -106,12 +107,39 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def result_table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:
-    """One row per metric, one column per system."""
+def result_table(
+    columns: Mapping[str, Mapping[str, float]], title: str,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> Table:  # fmt: skip
+    """One row per metric, one column per system; the last one's intervals beside it."""
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     for system in columns:
         table.add_column(system, justify="right")
+    if intervals:
+        table.add_column("95% interval", justify="right")
     for name in next(iter(columns.values())):
-        table.add_row(name, *(f"{values[name]:.4f}" for values in columns.values()))
+        cells = [f"{values[name]:.4f}" for values in columns.values()]
+        if intervals and name in intervals:
+            low, high = intervals[name]
+            cells.append(f"{low:.4f} - {high:.4f}")
+        table.add_row(name, *cells)
+    return table
+
+
+def slices_table(slices: pl.DataFrame, metric: str) -> Table:
+    """One metric by slice, with the number of users and the interval."""
+    table = Table(title=f"test {metric} by slice", title_justify="left")
+    table.add_column("slice")
+    table.add_column("value")
+    for name in ("users", metric, "95% interval"):
+        table.add_column(name, justify="right")
+    before = None
+    for row in slices.filter(pl.col("metric") == metric).iter_rows(named=True):
+        name = row["slice"] if row["slice"] != before else ""
+        if name and before is not None:
+            table.add_section()
+        before = row["slice"]
+        bounds = f"{row['low']:.4f} - {row['high']:.4f}"
+        table.add_row(name, row["value"], f"{row['users']:,}", f"{row['mean']:.4f}", bounds)
     return table

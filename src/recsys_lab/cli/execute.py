@@ -13,6 +13,8 @@ from recsys_lab.cli.assemble import Parts, assemble
 from recsys_lab.config import UserError, build
 from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.data.slice_keys import slice_keys
+from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.runs.record import RunRecord, finish_time
 
 if TYPE_CHECKING:
@@ -132,10 +134,17 @@ def _fit(parts: Parts, record: RunRecord) -> None:
 def _test(parts: Parts, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
     results = parts.evaluate("test")
-    temporary = record.folder / ".test_users.parquet"
-    results.per_user().write_parquet(temporary)
-    temporary.replace(record.folder / "test_users.parquet")
-    record.update(test=results.compute())
+    rows = results.per_user()
+    keys = slice_keys(parts.data, "test")
+    slices = slice_table(rows, keys, results.metrics)
+    for name, frame in (
+        ("test_users", rows.hstack(keys.drop("user", "target"))),
+        ("slices", slices),
+    ):
+        temporary = record.folder / f".{name}.parquet"
+        frame.write_parquet(temporary)
+        temporary.replace(record.folder / f"{name}.parquet")
+    record.update(test=results.compute(), intervals=intervals(rows, list(results.metrics)))
 
 
 def _tracker_run(cfg: DictConfig, record: RunRecord) -> dict[str, Any]:

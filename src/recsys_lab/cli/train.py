@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from recsys_lab.cli.assemble import result_table
+from recsys_lab.cli.assemble import result_table, slices_table
 from recsys_lab.cli.execute import execute
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, UserError
@@ -143,7 +144,10 @@ def _show(console: Console, record: RunRecord) -> None:
         if values.get(phase):
             rows[f"{values['name']} ({phase})"] = values[phase]
     if rows:
-        console.print(result_table(rows, values["data"]["name"]))
+        console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
+    slices = record.folder / "slices.parquet"
+    if slices.exists():
+        console.print(slices_table(pl.read_parquet(slices), record.main_metric))
 
 
 def _log_to(path: Path) -> tuple[logging.Handler, ...]:

@@ -76,10 +76,13 @@ class Results:
     Args:
         metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS`.
         ks: list lengths.
+
+    Attributes:
+        metrics: the metrics by name, e.g. ``ndcg@10``.
     """
 
     def __init__(self, metrics: Sequence[str], ks: Sequence[int]) -> None:
-        self._metrics = make_metrics(metrics, ks)
+        self.metrics = make_metrics(metrics, ks)
         self._rows: list[dict[str, np.ndarray[Any, Any]]] = []
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, keep_lists: bool = False) -> None:
@@ -92,14 +95,14 @@ class Results:
         """
         hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
         users_B = batch.history.users_B
-        for metric in self._metrics.values():
+        for metric in self.metrics.values():
             metric.update(users_B, hits_BK, num_targets_B)
         if keep_lists:
             self._rows.append(_rows(batch, ranked))
 
     def compute(self) -> dict[str, float]:
         """Means over users, keyed ``"ndcg@10"`` and so on."""
-        return {name: float(metric.compute()) for name, metric in self._metrics.items()}
+        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
 
     def per_user(self) -> pl.DataFrame:
         """One row per user and target, in user order.
@@ -117,7 +120,7 @@ class Results:
                 "items": pl.Series(columns["items"], dtype=pl.Array(pl.Int32, width)),
             }
         ).with_columns(pl.col("rank").replace(0, None))
-        for name, metric in self._metrics.items():
+        for name, metric in self.metrics.items():
             values = pl.DataFrame(
                 {
                     "user": torch.cat(metric.users).cpu().numpy(),

@@ -112,6 +112,11 @@ class RunRecord:
         return self.values["status"] == "failed" and not has_checkpoints
 
     @property
+    def main_metric(self) -> str:
+        """The metric that the recipe watches, without its phase, e.g. ``ndcg@10``."""
+        return str(self.values["config"]["recipe"]["monitor"]).partition("/")[2]
+
+    @property
     def done(self) -> bool:
         """Whether the run came to its end."""
         return bool(self.values["status"] == "finished")
