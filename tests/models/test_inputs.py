@@ -57,7 +57,7 @@ class Columns:
 def attached(model_name="sasrec", counts=None, **changes):
     model = make(model_name, **{k: 0.0 for k in ("dropout",) if k in options(model_name)})
     config = {
-        "_target_": "recsys_lab.models.inputs.Inputs", "ids": True, "features": [], "text": None,
+        "_target_": "recsys_lab.models.inputs.Inputs", "ids": True, "id_dropout": 0.0, "features": [], "text": None,
         "encoder": None, "text_use": "projected", "fusion": "sum", "context": [],
         "cache_dir": "unused", **changes,
     }  # fmt: skip
@@ -155,6 +155,16 @@ def test_an_item_that_training_never_meets_has_no_part_of_its_own():
     assert not torch.equal(model.items.weight[12], kind[2])
 
 
+def test_free_vectors_are_left_out_at_times_in_training():
+    model = attached(features=["kind"], id_dropout=0.3)
+    kind = model.items.parts[1](torch.arange(V))
+    torch.manual_seed(0)
+    left_out = torch.stack([(model.items.weight == kind).all(1) for _ in range(200)])
+    assert float(left_out.double().mean()) == pytest.approx(0.3, abs=0.03)
+    assert left_out.any(0).all()
+    assert not (model.eval().items.weight == kind).all(1).any()
+
+
 def test_context_belongs_to_the_event_that_is_read():
     names = ["user.land", "event.paid", "time.hour", "time.weekday", "time.gap"]
     model = attached(context=names)
@@ -248,6 +258,8 @@ def test_refusals(tmp_path):
         attached(text="title")
     with pytest.raises(UserError, match="nothing says what an item is"):
         attached(ids=False)
+    with pytest.raises(UserError, match=r"id_dropout: got 0\.3, which leaves nothing of an item"):
+        attached(id_dropout=0.3)
     with pytest.raises(UserError, match=r"text_use: got initial.*ids=false"):
         attached(ids=False, text="title", encoder="x", text_use="initial")
     with pytest.raises(UserError, match=r"inputs\.encoder: cannot load '.*nowhere'"):
@@ -256,7 +268,7 @@ def test_refusals(tmp_path):
         text_vectors([None, ""], encoder_path(), tmp_path)
     with pytest.raises(UserError, match=r"hidden_dim: got 500, and the encoder.*gives 12"):
         principal_components(np.ones((3, 12), np.float32), 500, torch.ones(1))
-    inputs = Inputs(Inputs.Config(True, ["kind"], None, None, "projected", "sum", [], "x"))
+    inputs = Inputs(Inputs.Config(True, 0.0, ["kind"], None, None, "projected", "sum", [], "x"))
     with pytest.raises(
         UserError, match=r"ItemKNN knows items by their index alone; use inputs=ids"
     ):

@@ -1,11 +1,9 @@
-"""Hugging Face architectures: how each names its sizes, and how it is built without its words."""
+"""Hugging Face architectures: what each is, and how it names its sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
@@ -24,7 +22,6 @@ class Sizes:
         heads: attention heads.
         inner: width within the feed-forward layers.
         length: events of the longest history.
-        dropout: rate.
     """
 
     width: int
@@ -32,7 +29,6 @@ class Sizes:
     heads: int
     inner: int
     length: int
-    dropout: float
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,20 @@ class Architecture:
     Attributes:
         causal: whether an event sees only earlier ones.
         options: its configuration for given sizes.
+        dropouts: its options that are dropout rates.
+        drops_inputs: whether one of them is of what enters.
+        rotary: whether heads rotate pairs of numbers, so that their width is even.
+        numbered: whether it has a vector for each position, and so a longest history.
         compiles: whether `torch.compile` serves it: a scan over the events is unrolled anew for
             each length.
     """
 
     causal: bool
     options: Callable[[Sizes], dict[str, Any]] = field(repr=False)
+    dropouts: tuple[str, ...] = ()
+    drops_inputs: bool = False
+    rotary: bool = False
+    numbered: bool = False
     compiles: bool = True
 
 
@@ -63,15 +67,11 @@ def _common(sizes: Sizes) -> dict[str, Any]:
 
 def _decoder(sizes: Sizes) -> dict[str, Any]:
     head = {"num_key_value_heads": sizes.heads, "head_dim": sizes.width // sizes.heads}
-    return _common(sizes) | head | {"attention_dropout": sizes.dropout}
+    return _common(sizes) | head
 
 
 def _phi3(sizes: Sizes) -> dict[str, Any]:
-    return _decoder(sizes) | {
-        "original_max_position_embeddings": sizes.length,
-        "resid_pdrop": sizes.dropout,
-        "embd_pdrop": sizes.dropout,
-    }
+    return _decoder(sizes) | {"original_max_position_embeddings": sizes.length}
 
 
 def _gemma3(sizes: Sizes) -> dict[str, Any]:
@@ -79,21 +79,19 @@ def _gemma3(sizes: Sizes) -> dict[str, Any]:
 
 
 def _gpt2(sizes: Sizes) -> dict[str, Any]:
-    names = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
     return {
         "n_embd": sizes.width, "n_layer": sizes.layers, "n_head": sizes.heads,
         "n_inner": sizes.inner, "n_positions": sizes.length,
-        **dict.fromkeys(names, sizes.dropout),
     }  # fmt: skip
 
 
 def _opt(sizes: Sizes) -> dict[str, Any]:
-    own = {"ffn_dim": sizes.inner, "word_embed_proj_dim": sizes.width}
-    return _common(sizes) | own | {"dropout": sizes.dropout, "attention_dropout": sizes.dropout}
+    return _common(sizes) | {"ffn_dim": sizes.inner, "word_embed_proj_dim": sizes.width}
 
 
 def _gpt_neox(sizes: Sizes) -> dict[str, Any]:
-    return _common(sizes) | {"attention_dropout": sizes.dropout, "hidden_dropout": sizes.dropout}
+    # All of a head is rotated: of a small head, the usual quarter may be nothing.
+    return _common(sizes) | {"rotary_pct": 1.0}
 
 
 def _mamba(sizes: Sizes) -> dict[str, Any]:
@@ -115,56 +113,69 @@ def _rwkv(sizes: Sizes) -> dict[str, Any]:
 
 
 def _bert(sizes: Sizes) -> dict[str, Any]:
-    names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    own = {"type_vocab_size": 1, "embedding_size": sizes.width}
-    # RoBERTa counts positions from the one after its padding word.
-    own["max_position_embeddings"] = sizes.length + 2
-    return _common(sizes) | own | dict.fromkeys(names, sizes.dropout)
+    return _common(sizes) | {"type_vocab_size": 1, "embedding_size": sizes.width}
 
 
-def _modernbert(sizes: Sizes) -> dict[str, Any]:
-    names = ("attention_dropout", "mlp_dropout", "embedding_dropout")
-    return _common(sizes) | dict.fromkeys(names, sizes.dropout)
+def _roberta(sizes: Sizes) -> dict[str, Any]:
+    # It counts positions from the one after its padding word, which is 0 here.
+    return _bert(sizes) | {"max_position_embeddings": sizes.length + 1}
 
 
 def _distilbert(sizes: Sizes) -> dict[str, Any]:
     return {
         "dim": sizes.width, "n_layers": sizes.layers, "n_heads": sizes.heads,
         "hidden_dim": sizes.inner, "max_position_embeddings": sizes.length,
-        "dropout": sizes.dropout, "attention_dropout": sizes.dropout,
     }  # fmt: skip
 
 
 def _t5(sizes: Sizes) -> dict[str, Any]:
     return {
         "d_model": sizes.width, "num_layers": sizes.layers, "num_heads": sizes.heads,
-        "d_ff": sizes.inner, "d_kv": sizes.width // sizes.heads, "dropout_rate": sizes.dropout,
+        "d_ff": sizes.inner, "d_kv": sizes.width // sizes.heads,
     }  # fmt: skip
 
 
+def _modern_decoder(options: Callable[[Sizes], dict[str, Any]] = _decoder) -> Architecture:
+    return Architecture(True, options, ("attention_dropout",), rotary=True)
+
+
+def _bert_like(options: Callable[[Sizes], dict[str, Any]] = _bert) -> Architecture:
+    rates = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    return Architecture(False, options, rates, drops_inputs=True, numbered=True)
+
+
 ARCHITECTURES = {
-    "gpt2": Architecture(True, _gpt2),
-    "llama": Architecture(True, _decoder),
-    "mistral": Architecture(True, _decoder),
-    "qwen2": Architecture(True, _decoder),
-    "qwen3": Architecture(True, _decoder),
-    "gemma3_text": Architecture(True, _gemma3),
-    "olmo2": Architecture(True, _decoder),
-    "phi3": Architecture(True, _phi3),
-    "smollm3": Architecture(True, _decoder),
-    "opt": Architecture(True, _opt),
-    "gpt_neox": Architecture(True, _gpt_neox),
+    "gpt2": Architecture(
+        True, _gpt2, ("resid_pdrop", "embd_pdrop", "attn_pdrop"), drops_inputs=True, numbered=True
+    ),
+    "llama": _modern_decoder(),
+    "mistral": _modern_decoder(),
+    "qwen2": _modern_decoder(),
+    "qwen3": _modern_decoder(),
+    "gemma3_text": _modern_decoder(_gemma3),
+    "olmo2": _modern_decoder(),
+    "phi3": Architecture(True, _phi3, ("resid_pdrop", "attention_dropout"), rotary=True),
+    "smollm3": _modern_decoder(),
+    "opt": Architecture(True, _opt, ("dropout", "attention_dropout"), numbered=True),
+    "gpt_neox": Architecture(
+        True, _gpt_neox, ("hidden_dropout", "attention_dropout"), drops_inputs=True, rotary=True
+    ),
     "mamba": Architecture(True, _mamba, compiles=False),
     "mamba2": Architecture(True, _mamba2, compiles=False),
     "rwkv": Architecture(True, _rwkv, compiles=False),
-    "bert": Architecture(False, _bert),
-    "roberta": Architecture(False, _bert),
-    "modernbert": Architecture(False, _modernbert),
-    "distilbert": Architecture(False, _distilbert),
-    "electra": Architecture(False, _bert),
-    "albert": Architecture(False, _bert),
-    "t5": Architecture(False, _t5),
-}
+    "bert": _bert_like(),
+    "roberta": _bert_like(_roberta),
+    "modernbert": Architecture(
+        False, _common, ("embedding_dropout", "attention_dropout", "mlp_dropout"),
+        drops_inputs=True, rotary=True,
+    ),
+    "distilbert": Architecture(
+        False, _distilbert, ("dropout", "attention_dropout"), drops_inputs=True, numbered=True
+    ),
+    "electra": _bert_like(),
+    "albert": _bert_like(),
+    "t5": Architecture(False, _t5, ("dropout_rate",), drops_inputs=True),
+}  # fmt: skip
 
 
 def architecture_of(name: str) -> Architecture:
@@ -179,61 +190,3 @@ def architecture_of(name: str) -> Architecture:
             f"{', '.join(ARCHITECTURES)}"
         )
     return ARCHITECTURES[name]
-
-
-def from_sizes(name: str, sizes: Sizes) -> nn.Module:
-    """An encoder with random weights."""
-    from transformers import AutoConfig
-
-    words = dict.fromkeys((f"{word}_token_id" for word in ("pad", "bos", "eos", "sep", "cls")), 0)
-    config = AutoConfig.for_model(
-        name, vocab_size=2, use_cache=False, **words, **architecture_of(name).options(sizes)
-    )
-    return _without_words(_auto(name).from_config(config))
-
-
-def from_pretrained(name: str, source: str) -> nn.Module:
-    """An encoder with stored weights.
-
-    Args:
-        name: the architecture that it must have.
-        source: a folder, or a name on the Hugging Face Hub.
-
-    Raises:
-        UserError: it cannot be loaded, or is of another architecture.
-    """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        if config.model_type == name:
-            encoder = _auto(name).from_pretrained(
-                source, config=config, use_safetensors=True, trust_remote_code=False
-            )
-            return _without_words(encoder)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"model.pretrained: cannot load '{source}' ({reason}); give a folder with config.json "
-            "and model.safetensors, or a name on the Hugging Face Hub"
-        ) from error
-    raise UserError(
-        f"model.architecture: got {name}, and model.pretrained={source} is a {config.model_type}; "
-        f"use model.architecture={config.model_type}"
-    )
-
-
-def _auto(name: str) -> Any:
-    import transformers
-
-    # The encoder half alone, where there are two.
-    return transformers.AutoModelForTextEncoding if name == "t5" else transformers.AutoModel
-
-
-def _without_words(encoder: Any) -> nn.Module:
-    """Take away what reads words and what sums up whole texts: neither is used."""
-    encoder.set_input_embeddings(nn.Identity())
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
-    assert isinstance(encoder, nn.Module)
-    return encoder

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
@@ -46,6 +47,9 @@ class Inputs:
 
         Attributes:
             ids: every item has a free vector of its own.
+            id_dropout: chance that this vector is left out, each time that an item is looked up
+                in training, so that the other sources learn to stand alone: for items that
+                training never meets (DropoutNet: Volkovs et al., NIPS 2017).
             features: item columns that are embedded: categorical, list or numeric.
             text: item column of type text, or null.
             encoder: sentence encoder for it: a folder or a name on the Hugging Face Hub.
@@ -60,6 +64,7 @@ class Inputs:
         """
 
         ids: bool
+        id_dropout: Annotated[float, Ge(0), Lt(1)]
         features: list[str]
         text: str | None
         encoder: str | None
@@ -78,6 +83,11 @@ class Inputs:
             raise UserError(
                 "inputs.text_use: got initial, which sets the free vectors, with inputs.ids=false; "
                 "use inputs.ids=true, or inputs.text_use=projected or frozen"
+            )
+        if config.id_dropout and not (config.ids and (config.features or config.text)):
+            raise UserError(
+                f"inputs.id_dropout: got {config.id_dropout}, which leaves nothing of an item; it "
+                "needs inputs.ids=true and inputs.features or inputs.text beside it"
             )
         if not (config.ids or config.features or config.text):
             raise UserError(
@@ -109,7 +119,9 @@ class Inputs:
         text = self._text(data.features)
         parts: list[nn.Module] = []
         if config.ids:
-            parts.append(KnownItems(model.items, data.training_item_counts() > 0))
+            parts.append(
+                KnownItems(model.items, data.training_item_counts() > 0, config.id_dropout)
+            )
         parts += [item_feature(name, data.features, dim) for name in config.features]
         if text is not None and config.text_use == "projected":
             parts.append(Projected(torch.from_numpy(text), dim))

@@ -23,18 +23,29 @@ if TYPE_CHECKING:
 
 
 class KnownItems(nn.Module):
-    """Free vectors, zero for items that training never meets."""
+    """Free vectors, zero for items that training never meets, and at times for the others.
+
+    Args:
+        items: the vectors.
+        is_known_V: whether training meets each item, bool (V,).
+        dropout: chance of a vector to be left out in training.
+    """
 
     is_known_V: Tensor
 
-    def __init__(self, items: nn.Embedding, is_known_V: NDArray[np.bool_]) -> None:
+    def __init__(self, items: nn.Embedding, is_known_V: NDArray[np.bool_], dropout: float) -> None:
         super().__init__()
         self.items = items
+        self.dropout = dropout
         self.register_buffer("is_known_V", torch.from_numpy(is_known_V), persistent=False)
 
     def forward(self, items: Tensor) -> Tensor:
         """(n,) -> (n, D)."""
-        return self.items(items) * self.is_known_V[items].unsqueeze(-1)  # type: ignore[no-any-return]
+        is_kept = self.is_known_V[items]
+        if self.training and self.dropout:
+            # Not scaled up as usual: what is left when ranking cold items is not scaled either.
+            is_kept = is_kept & (torch.rand(items.shape, device=items.device) >= self.dropout)
+        return self.items(items) * is_kept.unsqueeze(-1)  # type: ignore[no-any-return]
 
 
 class Projected(nn.Module):

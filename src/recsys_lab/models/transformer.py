@@ -6,7 +6,6 @@ N supervised positions.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +14,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
-from recsys_lab.models.architectures import Sizes, architecture_of, from_pretrained, from_sizes
+from recsys_lab.models.architectures import Sizes, architecture_of
 from recsys_lab.models.dot_product import DotProductModel, check_heads
+from recsys_lab.models.encoders import Encoder, from_pretrained, from_sizes, with_lora
 from recsys_lab.models.layers import Rectangle, draw_hidden, shift
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Transformer(DotProductModel):
             num_heads: heads of an encoder with random weights.
             feedforward_dim: inner width of an encoder with random weights.
             max_length: most recent events that are read, the hidden one included.
-            dropout: of the item vectors, and all rates of an encoder with random weights.
+            dropout: all rates of the encoder, and of what enters it.
             pretrained: folder or Hub name of stored weights (safetensors); null: random weights.
             adapt: train the encoder fully (full), small matrices beside its layers (lora; Hu et
                 al., 2021, https://arxiv.org/abs/2106.09685), or not at all (frozen).
@@ -81,15 +81,15 @@ class Transformer(DotProductModel):
         self.window = config.max_length - self.is_cloze
         self.items = nn.Embedding(num_items, config.hidden_dim)
         nn.init.normal_(self.items.weight, std=config.init_std)
-        self.dropout = nn.Dropout(config.dropout)
+        drops = architecture_of(config.architecture).drops_inputs
+        self.dropout = nn.Identity() if drops else nn.Dropout(config.dropout)
         if self.is_cloze:
             self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
             nn.init.normal_(self.hidden_event, std=config.init_std)
-        encoder, width = _encoder(config)
-        self.blocks = nn.ModuleList([encoder])
-        fits = width == config.hidden_dim
-        self.widen = nn.Identity() if fits else nn.Linear(config.hidden_dim, width)
-        self.narrow = nn.Identity() if fits else nn.Linear(width, config.hidden_dim)
+        encoder = _encoder(config)
+        self.blocks = nn.ModuleList([encoder.module])
+        self.widen = _between(config.hidden_dim, encoder.width_in)
+        self.narrow = _between(encoder.width_out, config.hidden_dim)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """States that predict, (N, D), and the items to be predicted, (N,).
@@ -126,14 +126,16 @@ class Transformer(DotProductModel):
     def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
         """(T, D) -> (T, D)."""
         x_BLD = rectangle.spread(self.widen(self.dropout(x_TD)))
-        mask_BL = rectangle.real(x_TD.device).long()
+        # No event sees the padding after it, where none sees later events.
+        mask_BL = rectangle.real(x_TD.device).long() if self.is_cloze else None
         found = self.blocks[0](inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state
         return self.narrow(rectangle.gather(found))  # type: ignore[no-any-return]
 
 
 def _check(config: Transformer.Config) -> None:
     """Refuse what contradicts itself, before anything is built."""
-    causal = architecture_of(config.architecture).causal
+    architecture = architecture_of(config.architecture)
+    causal = architecture.causal
     if causal == (config.objective == "cloze"):
         why, use = (
             ("sees no later events, so it cannot fill a gap from both sides", "next_item")
@@ -146,6 +148,12 @@ def _check(config: Transformer.Config) -> None:
         )
     if config.pretrained is None:
         check_heads(config.hidden_dim, config.num_heads)
+        head = config.hidden_dim // config.num_heads
+        if architecture.rotary and head % 2:
+            raise UserError(
+                f"model.num_heads: got {config.num_heads}, so heads of {config.architecture} are "
+                f"{head} wide, which must be even; change it or model.hidden_dim"
+            )
         if config.architecture == "rwkv" and config.num_layers == 1:
             raise UserError("model.num_layers: got 1; rwkv needs at least 2 layers")
         if config.adapt != "full":
@@ -155,33 +163,19 @@ def _check(config: Transformer.Config) -> None:
             )
 
 
-def _encoder(config: Transformer.Config) -> tuple[nn.Module, int]:
-    """The encoder and its width."""
-    from transformers.utils import logging
+def _between(width: int, wanted: int) -> nn.Module:
+    return nn.Identity() if width == wanted else nn.Linear(width, wanted)
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of faster kernels and unused words
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if config.pretrained is not None:
-        encoder: Any = from_pretrained(config.architecture, config.pretrained)
-    else:
-        sizes = Sizes(
-            config.hidden_dim, config.num_layers, config.num_heads, config.feedforward_dim,
-            config.max_length, config.dropout,
-        )  # fmt: skip
-        encoder = from_sizes(config.architecture, sizes)
-    width = int(encoder.config.hidden_size)
+
+def _encoder(config: Transformer.Config) -> Encoder:
+    name, length, dropout = config.architecture, config.max_length, config.dropout
+    if config.pretrained is None:
+        width, inner = config.hidden_dim, config.feedforward_dim
+        sizes = Sizes(width, config.num_layers, config.num_heads, inner, length)
+        return from_sizes(name, sizes, dropout)
+    encoder = from_pretrained(name, config.pretrained, length, dropout)
     if config.adapt != "full":
-        encoder.requires_grad_(False)
-    return (_with_lora(encoder, config) if config.adapt == "lora" else encoder), width
-
-
-def _with_lora(encoder: Any, config: Transformer.Config) -> nn.Module:
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError:
-        raise UserError("model.adapt=lora needs peft: pip install 'recsys-lab[peft]'") from None
-    lora = LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what it corrects by itself
-        adapted: nn.Module = get_peft_model(encoder, lora)
-    return adapted
+        encoder.module.requires_grad_(False)
+    if config.adapt == "lora":
+        encoder = with_lora(encoder, config.lora_rank, config.lora_alpha)
+    return encoder
