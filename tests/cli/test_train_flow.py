@@ -51,8 +51,10 @@ def test_the_record_tells_everything(capsys):
     ]
     assert rows["rank"].to_list() == places
     assert rows["mrr@5"].to_list() == [1 / p if p and p <= 5 else 0.0 for p in places]
-    for name, value in values["test"].items():
-        assert rows[name].mean() == pytest.approx(value, abs=1e-12)
+    for name in values["intervals"]:
+        assert rows[name].mean() == pytest.approx(values["test"][name], abs=1e-12)
+    shown = set(rows["items"].to_numpy()[:, :10].ravel())
+    assert values["test"]["coverage@10"] == len(shown) / ITEMS
     assert "ndcg@10" in capsys.readouterr().out
 
 
@@ -244,7 +246,7 @@ def test_a_dead_tracker_loses_nothing(monkeypatch):
     monkeypatch.setattr("wandb.init", lambda **_: Dead())
     assert train("run_dir=run", tracking="wandb") == 0
     assert record("run")["status"] == "finished"
-    assert "the tracker failed" in Path("run/run.log").read_text()
+    assert "wandb failed and is left behind" in Path("run/run.log").read_text()
 
 
 def test_dropped_rows_are_told_on_the_terminal(capsys):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from recsys_lab.contracts import Batch, EvaluationBatch, RankedLists
-from recsys_lab.evaluation.full_ranking import FullRanking, evaluate, fingerprint, rank
+from recsys_lab.evaluation.full_ranking import FullRanking
+from recsys_lab.evaluation.protocol import evaluate, fingerprint, rank
 from recsys_lab.models.ranking import TIE_RULE, top_k
 
 
@@ -25,7 +26,8 @@ class Fixed:
 def protocol(**changes) -> FullRanking:
     values = {
         "metrics": ["ndcg", "hr", "mrr"], "ks": [1, 3], "exclude_seen": True, "list_length": 3,
-        "score_mebibytes": 1,
+        "score_mebibytes": 1, "beyond_accuracy": [], "beyond_ks": [1], "category_feature": None,
+        "embeddings_path": None,
     }  # fmt: skip
     return FullRanking(FullRanking.Config(**{**values, **changes}))
 

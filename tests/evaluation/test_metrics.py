@@ -46,28 +46,36 @@ def as_trec(lists, rows, targets):
     return qrel, run
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.integers(0, 2**31))
 def test_equal_to_pytrec_eval_and_ir_measures(seed):
     lists, rows, targets, k = random_case(seed)
     mine = lab_values(lists, rows, targets, k)
     qrel, run = as_trec(lists, rows, targets)
     trec = pytrec_eval.RelevanceEvaluator(
-        qrel, {f"ndcg_cut.{k}", f"recall.{k}", f"success.{k}"}
+        qrel,
+        {f"{name}.{k}" for name in ("ndcg_cut", "recall", "success", "P", "map_cut")},
     ).evaluate(run)
+    cut = {user: dict(list(places.items())[:k]) for user, places in run.items()}
+    trec_of_k = pytrec_eval.RelevanceEvaluator(qrel, {"Rprec"}).evaluate(cut)
     for user in range(len(lists)):
         got = trec[f"u{user}"]
         assert mine[f"ndcg@{k}"][user] == pytest.approx(got[f"ndcg_cut_{k}"], abs=1e-6)
         assert mine[f"recall@{k}"][user] == pytest.approx(got[f"recall_{k}"], abs=1e-6)
         assert mine[f"hr@{k}"][user] == pytest.approx(got[f"success_{k}"], abs=1e-6)
+        assert mine[f"precision@{k}"][user] == pytest.approx(got[f"P_{k}"], abs=1e-6)
+        assert mine[f"map@{k}"][user] == pytest.approx(got[f"map_cut_{k}"], abs=1e-6)
+        r_precision = trec_of_k[f"u{user}"]["Rprec"]
+        assert mine[f"r_precision@{k}"][user] == pytest.approx(r_precision, abs=1e-6)
     wanted = {
         "ndcg": ir_measures.nDCG @ k, "recall": ir_measures.R @ k,
         "hr": ir_measures.Success @ k, "mrr": ir_measures.RR @ k,
+        "precision": ir_measures.P @ k, "map": ir_measures.AP @ k,
     }  # fmt: skip
-    for name, measure in wanted.items():
-        for value in ir_measures.iter_calc([measure], qrel, run):
-            user = int(value.query_id[1:])
-            assert mine[f"{name}@{k}"][user] == pytest.approx(value.value, abs=1e-6)
+    names = {measure: name for name, measure in wanted.items()}
+    for value in ir_measures.iter_calc(list(names), qrel, run):
+        user, name = int(value.query_id[1:]), names[value.measure]
+        assert mine[f"{name}@{k}"][user] == pytest.approx(value.value, abs=1e-6)
 
 
 def test_hand_computed():
@@ -78,6 +86,9 @@ def test_hand_computed():
     assert mine["mrr@4"][0] == 0.5
     assert mine["recall@4"][0] == 1.0
     assert mine["hr@4"][0] == 1.0
+    assert mine["precision@4"][0] == 0.5
+    assert mine["map@4"][0] == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert mine["r_precision@4"][0] == 0.5
 
 
 @settings(max_examples=50, deadline=None)
@@ -89,7 +100,7 @@ def test_bounds_and_growth_in_k(seed):
         for k in (1, 5, 10):
             assert (values[k][f"{name}@{k}"] >= 0).all()
             assert (values[k][f"{name}@{k}"] <= 1 + 1e-12).all()
-    for name in ("hr", "recall", "mrr"):
+    for name in ("hr", "recall", "mrr", "map", "r_precision"):
         for low, high in ((1, 5), (5, 10)):
             assert (values[low][f"{name}@{low}"] <= values[high][f"{name}@{high}"] + 1e-12).all()
 

@@ -57,7 +57,8 @@ class Columns:
 def attached(model_name="sasrec", counts=None, **changes):
     model = make(model_name, **{k: 0.0 for k in ("dropout",) if k in options(model_name)})
     config = {
-        "_target_": "recsys_lab.models.inputs.Inputs", "ids": True, "id_dropout": 0.0, "features": [], "text": None,
+        "_target_": "recsys_lab.models.inputs.Inputs", "ids": True, "id_dropout": 0.0,
+        "features": [], "text": None,
         "encoder": None, "text_use": "projected", "fusion": "sum", "context": [],
         "cache_dir": "unused", **changes,
     }  # fmt: skip

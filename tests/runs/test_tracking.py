@@ -1,27 +1,35 @@
-"""Trackers: what W&B's own reader finds afterwards, and that a broken one costs nothing."""
+"""Trackers: what their own readers find afterwards, and that a broken one costs nothing."""
 
 import json
 import logging
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
+import polars as pl
 import pytest
 import wandb
 
-from recsys_lab.config import build
-from recsys_lab.runs.tracking import NoTracking, WandbTracking
+from recsys_lab.config import build, config_dir
+from recsys_lab.runs.trackers.base import End, Start
+from recsys_lab.runs.tracking import Tracking
 
-RUN = {
-    "id": None, "name": "a run", "group": "side by side", "tags": ["first", "second"],
-    "job_type": "train", "config": {"seed": 3, "model": {"hidden_dim": 8}},
-}  # fmt: skip
+RUN = Start(
+    id=None, name="a run", group="side by side", tags=["first", "second"], job_type="train",
+    config={"seed": 3, "model": {"hidden_dim": 8}}, notes="why", commit="abc123",
+)  # fmt: skip
+TABLES = {"slices": pl.DataFrame({"value": ["head", "tail"], "ndcg@10": [0.5, 0.25]})}
 
 
-def tracking(mode: str = "offline") -> WandbTracking:
-    return WandbTracking(
-        WandbTracking.Config(mode=mode, project="mine", entity=None, init_timeout=20)
-    )
+def tracking(*trackers: str, **changes) -> Tracking:
+    options = {
+        "project": "mine", "mode": "offline", "entity": None, "init_timeout": 20.0,
+        "mlflow_uri": "sqlite:///mlflow.db", "artifacts": False, **changes,
+    }  # fmt: skip
+    return Tracking(Tracking.Config(trackers=list(trackers), **options))
 
 
 def read(folder: Path, *flags: str) -> str:
@@ -40,39 +48,56 @@ class Dead:
         raise ConnectionError(f"no {name}")
 
 
+def logged(chosen: Tracking, values=(0.1, 0.9, 0.2)) -> None:
+    for step, value in enumerate(values):
+        for logger in chosen.loggers():
+            logger.log_metrics({"val/ndcg@10": value, "epoch": step}, step)
+
+
 def test_the_summary_is_the_best_epoch_although_a_worse_one_was_logged_last(tmp_path):
-    tracker = tracking()
-    assert tracker.start(RUN, tmp_path)
-    logger = tracker.logger()
-    for step, value in enumerate([0.1, 0.9, 0.2]):
-        logger.log_metrics({"val/ndcg@10": value, "epoch": step}, step)
-    tracker.finish({"val/ndcg@10": 0.9, "test/ndcg@10": 0.8, "best/epoch": 1})
+    chosen = tracking("wandb", artifacts=True)
+    assert chosen.start(RUN, tmp_path, {})["wandb"]
+    logged(chosen)
+    kept = tmp_path / "run.json"
+    kept.write_text("{}")
+    summary = {"val/ndcg@10": 0.9, "test/ndcg@10": 0.8, "best/epoch": 1}
+    chosen.finish(End(summary, TABLES, {"run.json": kept}))
     told = json.loads(read(tmp_path, "--summary"))
     assert told["summary"]["val/ndcg@10"] == 0.9
     assert told["summary"]["test/ndcg@10"] == 0.8
     assert told["summary"]["best/epoch"] == 1
+    assert told["summary"]["slices"]["_type"] == "table-file"
+    assert told["summary"]["slices"]["nrows"] == 2
     assert told["config"]["model"]["hidden_dim"] == 8
     assert told["config"]["seed"] == 3
+    assert told["config"]["code_commit"] == "abc123"
     assert told["exit_code"] == 0
     lines = [json.loads(line) for line in read(tmp_path).splitlines()]
     rows = [line["history"]["item"] for line in lines if line["type"] == "history"]
-    assert [(row["epoch"], row["val/ndcg@10"]) for row in rows] == [(0, 0.1), (1, 0.9), (2, 0.2)]
+    assert [(row["epoch"], row["val/ndcg@10"]) for row in rows[:3]] == [
+        (0, 0.1),
+        (1, 0.9),
+        (2, 0.2),
+    ]
+    [stored] = tmp_path.glob("wandb/offline-run-*/files/media/table/slices*.json")
+    assert json.loads(stored.read_text())["data"] == [["head", 0.5], ["tail", 0.25]]
 
 
 def test_the_run_is_named_as_asked(tmp_path):
-    tracker = tracking()
-    identifier = tracker.start(RUN, tmp_path)
-    run = tracker.logger().experiment
+    chosen = tracking("wandb")
+    ids = chosen.start(RUN, tmp_path, {})
+    [logger] = chosen.loggers()
+    run = logger.experiment
     assert (run.name, run.group, run.tags) == ("a run", "side by side", ("first", "second"))
-    assert (run.project, run.id) == ("mine", identifier)
-    tracker.finish({}, failed=True)
+    assert (run.project, run.id, run.notes, run.job_type) == ("mine", ids["wandb"], "why", "train")
+    chosen.finish(End({}, failed=True))
     assert json.loads(read(tmp_path, "--summary"))["exit_code"] == 1
 
 
 def test_an_earlier_run_is_continued_under_its_id(tmp_path):
-    tracker = tracking()
-    assert tracker.start({**RUN, "id": "earlier1"}, tmp_path) == "earlier1"
-    tracker.finish({})
+    chosen = tracking("wandb")
+    assert chosen.start(RUN, tmp_path, {"wandb": "earlier1"}) == {"wandb": "earlier1"}
+    chosen.finish(End({}))
 
 
 def test_a_start_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):
@@ -80,11 +105,11 @@ def test_a_start_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):
         raise ConnectionError("no service")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    tracker = tracking()
-    assert tracker.start(RUN, tmp_path) is None
-    assert tracker.logger() is None
-    tracker.finish({"val/ndcg@10": 0.5})
-    assert "W&B (offline) did not start: no service" in caplog.text
+    chosen = tracking("wandb", "csv")
+    assert list(chosen.start(RUN, tmp_path, {})) == ["csv"]
+    assert len(chosen.loggers()) == 1
+    chosen.finish(End({"val/ndcg@10": 0.5}))
+    assert "wandb did not start, the run goes on without it: no service" in caplog.text
 
 
 def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):
@@ -97,7 +122,7 @@ def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):
         return Dead()
 
     monkeypatch.setattr(wandb, "init", init)
-    assert tracking("online").start(RUN, tmp_path) == "abc"
+    assert tracking("wandb", mode="online").start(RUN, tmp_path, {}) == {"wandb": "abc"}
     assert asked == ["online", "offline"]
     assert f"send it later with: wandb sync {tmp_path}" in caplog.text
 
@@ -105,24 +130,97 @@ def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize("call", ["log_metrics", "log_hyperparams", "save", "finalize", "finish"])
 def test_no_call_of_a_dead_tracker_raises(tmp_path, monkeypatch, caplog, call):
     monkeypatch.setattr(wandb, "init", lambda **_: Dead())
-    tracker = tracking()
-    tracker.start(RUN, tmp_path)
-    logger = tracker.logger()
+    chosen = tracking("wandb")
+    chosen.start(RUN, tmp_path, {})
+    [logger] = chosen.loggers()
     with caplog.at_level(logging.WARNING):
         if call == "finish":
-            tracker.finish({"val/ndcg@10": 0.5})
+            chosen.finish(End({"val/ndcg@10": 0.5}))
         elif call in ("save", "finalize"):
             getattr(logger, call)(*(["success"] if call == "finalize" else []))
         else:
             getattr(logger, call)({"val/ndcg@10": 0.5})
     if call in ("log_metrics", "log_hyperparams", "finish"):
-        assert "the tracker failed and is left behind, the run goes on: no " in caplog.text
+        assert "wandb failed and is left behind, the run goes on: no " in caplog.text
 
 
 def test_no_tracking_does_nothing(tmp_path):
-    tracker = build({"_target_": "recsys_lab.runs.tracking.NoTracking"})
-    assert isinstance(tracker, NoTracking)
-    assert tracker.start(RUN, tmp_path) is None
-    assert tracker.logger() is None
-    tracker.finish({"val/ndcg@10": 0.5}, failed=True)
+    import yaml
+
+    chosen = build(yaml.safe_load((config_dir() / "tracking" / "none.yaml").read_text()))
+    assert chosen.start(RUN, tmp_path, {}) == {}
+    assert chosen.loggers() == []
+    chosen.finish(End({"val/ndcg@10": 0.5}, failed=True))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_csv_and_tensorboard_side_by_side(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    chosen = tracking("csv", "tensorboard")
+    chosen.start(RUN, tmp_path, {})
+    logged(chosen)
+    for logger in chosen.loggers():
+        logger.finalize("success")
+    chosen.finish(End({"val/ndcg@10": 0.9}, TABLES))
+    epochs = pl.read_csv(tmp_path / "csv" / "metrics.csv")
+    assert epochs["val/ndcg@10"].to_list() == [0.1, 0.9, 0.2]
+    assert (tmp_path / "csv" / "summary.csv").read_text() == "metric,value\nval/ndcg@10,0.9\n"
+    assert pl.read_csv(tmp_path / "csv" / "slices.csv").equals(TABLES["slices"])
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [round(e.value, 6) for e in events.Scalars("val/ndcg@10")] == [0.1, 0.9, 0.2]
+    assert round(events.Scalars("summary/val/ndcg@10")[0].value, 6) == 0.9
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def asked(url: str, body: dict | None = None) -> bytes:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return answer.read()
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own dependencies
+def test_the_mlflow_ui_shows_the_run(tmp_path):
+    """A local store, and the real server over it, asked as the page in the browser asks."""
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    kept = tmp_path / "run.json"
+    kept.write_text("{}")
+    chosen = tracking("mlflow", mlflow_uri=store)
+    ids = chosen.start(RUN, tmp_path, {})
+    logged(chosen)
+    chosen.finish(End({"val/ndcg@10": 0.9}))
+    port = free_port()
+    command = [
+        Path(sys.executable).with_name("mlflow"), "ui", "--backend-store-uri", store,
+        "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ui:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            for _ in range(120):
+                try:
+                    page = asked(address)
+                    break
+                except OSError:
+                    time.sleep(0.5)
+            assert b"<title>MLflow</title>" in page
+            api = f"{address}/api/2.0/mlflow"
+            answer = json.loads(asked(f"{api}/runs/get?run_id={ids['mlflow']}"))["run"]
+        finally:
+            ui.terminate()
+    assert answer["info"]["run_name"] == "a run"
+    assert answer["info"]["status"] == "FINISHED"
+    metrics = {m["key"]: m["value"] for m in answer["data"]["metrics"]}
+    assert metrics["summary/val/ndcg_at_10"] == 0.9
+    params = {p["key"]: p["value"] for p in answer["data"]["params"]}
+    assert params == {"seed": "3", "model.hidden_dim": "8"}
+    tags = {t["key"]: t["value"] for t in answer["data"]["tags"]}
+    assert tags["group"] == "side by side"
+    assert tags["commit"] == "abc123"

@@ -74,7 +74,7 @@ def train(folder: Path, monkeypatch, stop_after: int | None, loss=plain_loss, **
         model, loss, recipe, protocol,
         TrainingBatches(data, batch_size=5, window=9, seed=7),
         EvaluationBatches(data, "validation", batch_size=7, window=8, exclude_seen=True),
-        folder, logger=None, console=Console(quiet=True), on_epoch=len,
+        folder, loggers=[], console=Console(quiet=True), on_epoch=len,
     ), model  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import importlib
 import os
 import sys
@@ -58,10 +59,13 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     verb = VERBS[name]
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
+    for flag in verb.flags:
+        parser.add_argument(f"--{flag}", action="store_true", help=f"the same as {flag}=true")
     args = parser.parse_intermixed_args(list(arguments))
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
-    args.overrides = _overrides(args.overrides, name, verb)
+    flags = [f"{flag}=true" for flag in verb.flags if getattr(args, flag)]
+    args.overrides = [*_overrides(args.overrides, name, verb), *flags]
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
         request = resumed(request)
@@ -80,14 +84,29 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 
 def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
-    """The overrides, with a bare argument as the override that it stands for."""
+    """The overrides, with the bare arguments as the override that they stand for."""
+    texts = [_literal(text, verb) for text in texts]
     if verb.positional is None:
-        return list(texts)
-    bare = [t for t in texts if ("=" not in t and not t.startswith("~")) or Path(t).exists()]
+        return texts
+    bare = [t for t in texts if ("=" not in t and not t.startswith("~")) or _is_path(t)]
+    if verb.takes_many:
+        listed = f"{verb.positional}=[{','.join(map(quoted, bare))}]"
+        return [*([listed] if bare else []), *(t for t in texts if t not in bare)]
     if len(bare) > 1:
         what = verb.positional.upper()
         raise UserError(f"{name} takes one {what}, got {len(bare)}: {', '.join(bare)}.")
     return [f"{verb.positional}={quoted(t)}" if t in bare else t for t in texts]
+
+
+def _literal(text: str, verb: Verb) -> str:
+    """An override whose value is no value of Hydra's grammar, such as ``where=model=SASRec``."""
+    key, equals, value = text.partition("=")
+    typed = equals and key in verb.literal and value != "null"
+    return f"{key}={quoted(value)}" if typed else text
+
+
+def _is_path(text: str) -> bool:
+    return Path(text).exists() or (glob.has_magic(text) and bool(glob.glob(text)))
 
 
 def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:

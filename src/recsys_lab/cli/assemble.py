@@ -15,7 +15,9 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import UserError, build
 from recsys_lab.contracts import FittedModel
 from recsys_lab.data.batches import EvaluationBatches
-from recsys_lab.evaluation.full_ranking import FullRanking, Results, evaluate, fingerprint
+from recsys_lab.evaluation.beyond import make_beyond
+from recsys_lab.evaluation.catalogue import read_catalogue
+from recsys_lab.evaluation.protocol import RankingProtocol, evaluate, fingerprint
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from recsys_lab.data.prepared import PreparedDataset
+    from recsys_lab.evaluation.beyond import BeyondMetric
+    from recsys_lab.evaluation.catalogue import Catalogue
+    from recsys_lab.evaluation.results import Results
     from recsys_lab.training.recipe import Recipe
 
 
@@ -37,13 +42,15 @@ class Parts:
         protocol: how it is judged.
         recipe: how it is trained (a fitted model reads nothing of it).
         device: where ranking happens.
+        catalogue: the items, for the metrics beyond accuracy.
     """
 
     data: PreparedDataset
     model: Any
-    protocol: FullRanking
+    protocol: RankingProtocol
     recipe: Recipe
     device: str
+    catalogue: Catalogue
 
     @property
     def is_fitted(self) -> bool:
@@ -51,19 +58,29 @@ class Parts:
         return isinstance(self.model, FittedModel)
 
     def batches(self, phase: str) -> EvaluationBatches:
-        """The users of a phase, as the protocol asks."""
+        """The users of a phase, as the protocol asks; of several processes, this one's share."""
+        seen = self.protocol.config.exclude_seen
         return EvaluationBatches(
             self.data,
             phase,
             batch_size=self.protocol.batch_size(self.data.num_items),
             window=self.model.window,
-            exclude_seen=self.protocol.config.exclude_seen,
+            exclude_seen=seen or (phase == "test" and self.protocol.reads_history),
+            shard=_shard(),
             features=getattr(self.model, "features", ()),
         )
 
     def evaluate(self, phase: str) -> Results:
-        """Rank for every user of a phase."""
-        return evaluate(self.model, self.batches(phase), self.protocol, self.device)
+        """Rank for every user of a phase; metrics beyond accuracy are for the test alone."""
+        beyond = self.beyond() if phase == "test" else {}
+        return evaluate(self.model, self.batches(phase), self.protocol, self.device, beyond)
+
+    def beyond(self) -> dict[str, BeyondMetric]:
+        """The metrics beyond accuracy, empty."""
+        config = self.protocol.config
+        return make_beyond(
+            config.beyond_accuracy, config.beyond_ks, self.catalogue.to(self.device)
+        )
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""
@@ -75,17 +92,29 @@ class Parts:
         return {"fingerprint": fingerprint(fields), "fields": fields}
 
 
+def _shard() -> tuple[int, int]:
+    """This process among those of torch.distributed: its rank and their number."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
 def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:
     """Build what needs no data, prepare them (unless given), seed everything, build the model."""
     inputs, recipe, protocol = build(cfg.inputs), build(cfg.recipe), build(cfg.evaluation)
     data = data or prepare_from(cfg)
+    protocol.attach(data)
+    options = protocol.config
+    catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
     inputs.attach(model, data)
     if cfg.loss.get("cosine"):
         _rank_by_cosine(model, cfg)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
-    return Parts(data, model, protocol, recipe, device)
+    parts = Parts(data, model, protocol, recipe, device, catalogue)
+    parts.beyond()  # what they lack is told before anything is trained
+    return parts
 
 
 def _rank_by_cosine(model: Any, cfg: DictConfig) -> None:
@@ -113,13 +142,13 @@ def result_table(
 ) -> Table:  # fmt: skip
     """One row per metric, one column per system; the last one's intervals beside it."""
     table = Table(title=title, title_justify="left")
-    table.add_column("metric")
+    table.add_column("metric", no_wrap=True)
     for system in columns:
         table.add_column(system, justify="right")
     if intervals:
         table.add_column("95% interval", justify="right")
-    for name in next(iter(columns.values())):
-        cells = [f"{values[name]:.4f}" for values in columns.values()]
+    for name in dict.fromkeys(name for values in columns.values() for name in values):
+        cells = [f"{values[name]:.4f}" if name in values else "" for values in columns.values()]
         if intervals and name in intervals:
             low, high = intervals[name]
             cells.append(f"{low:.4f} - {high:.4f}")

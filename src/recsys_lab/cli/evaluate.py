@@ -12,11 +12,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
+from recsys_lab.cli.judging import judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.data.slice_keys import slice_keys
-from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.runs.record import CONFIG, RunRecord
 
 
@@ -33,14 +32,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         )
         raise UserError(msg)
     parts = restore(record)
-    results = parts.evaluate("test")
-    rows = results.per_user()
-    bounds = intervals(rows, list(results.metrics))
-    columns = {record.values["name"]: results.compute()}
-    console.print(result_table(columns, record.folder.name, bounds))
-    slices = slice_table(rows, slice_keys(parts.data, "test"), results.metrics)
-    console.print(slices_table(slices, record.main_metric))
-    differing = _differences(record.values["test"], results.compute())
+    found = judge(parts)
+    columns = {record.values["name"]: found.means}
+    console.print(result_table(columns, record.folder.name, found.intervals))
+    console.print(slices_table(found.slices, record.main_metric))
+    differing = _differences(record.values["test"], found.means)
     if differing:
         msg = f"{record.folder}: the record says otherwise for " + "; ".join(differing)
         raise RuntimeError(msg)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import torch
 
 from recsys_lab.cli.assemble import Parts, assemble
+from recsys_lab.cli.examples import example_table
+from recsys_lab.cli.judging import judge
 from recsys_lab.config import UserError, build
 from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.data.slice_keys import slice_keys
-from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.runs.record import RunRecord, finish_time
+from recsys_lab.runs.trackers.base import End, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,21 +63,21 @@ def execute(cfg: DictConfig, record: RunRecord, console: Console) -> None:
         split=parts.data.manifest["split"],
     )
     _warn_of_repeats(parts, console)
-    tracker = build(cfg.tracking)
-    tracker_id = tracker.start(_tracker_run(cfg, record), record.folder)
-    known_id = tracker_id or (record.values.get("tracker") or {}).get("id")
-    record.update(tracker={"kind": cfg.tracking._target_.rpartition(".")[2], "id": known_id})
+    tracking = build(cfg.tracking)
+    earlier_ids = record.values.get("trackers") or {}
+    ids = tracking.start(_start(cfg, record), record.folder, earlier_ids)
+    record.update(trackers={**earlier_ids, **ids})
     failed = True
     try:
         if parts.is_fitted:
             _fit(parts, record)
         else:
-            _train(cfg, parts, record, tracker.logger(), console, spent)
+            _train(cfg, parts, record, tracking.loggers(), console, spent)
         _test(parts, record)
         record.note_compute(spent())
         failed = False
     finally:
-        tracker.finish(_summary(record), failed=failed)
+        tracking.finish(_end(parts, record, failed=failed))
     record.update(status="finished", **finish_time())
 
 
@@ -86,10 +88,12 @@ def _stopwatch(before: float) -> Callable[[], float]:
 
 
 def _train(
-    cfg: DictConfig, parts: Parts, record: RunRecord, logger: Logger | None, console: Console,
+    cfg: DictConfig, parts: Parts, record: RunRecord, loggers: list[Logger], console: Console,
     spent: Callable[[], float],
 ) -> None:  # fmt: skip
-    from recsys_lab.training.fit import fit  # Lightning: not needed for a fitted model
+    # Lightning: not needed for a fitted model
+    from recsys_lab.training.fit import fit
+    from recsys_lab.training.meter import Meter
 
     training = TrainingBatches(
         parts.data,
@@ -105,11 +109,13 @@ def _train(
     loss = build(cfg.loss)
     if isinstance(loss, ReadsCounts):
         loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
+    meter = Meter()
     keeper = fit(
         parts.model, loss, parts.recipe, parts.protocol, training,
         parts.batches("validation"), record.folder / "checkpoints",
-        logger=logger, console=console,
+        loggers=loggers, console=console,
         on_epoch=lambda history: record.note_compute(spent(), epochs=history),
+        callbacks=[meter],
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
@@ -119,6 +125,7 @@ def _train(
         best={"epoch": keeper.best_epoch, "still_improving": keeper.best_epoch == last},
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),
+        compute={**record.values["compute"], **meter.values()},
     )
     if keeper.best_epoch == last:
         _log.warning("the best epoch was the last one: the model was still improving")
@@ -133,31 +140,41 @@ def _fit(parts: Parts, record: RunRecord) -> None:
 
 def _test(parts: Parts, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
-    results = parts.evaluate("test")
-    rows = results.per_user()
-    keys = slice_keys(parts.data, "test")
-    slices = slice_table(rows, keys, results.metrics)
-    for name, frame in (
-        ("test_users", rows.hstack(keys.drop("user", "target"))),
-        ("slices", slices),
-    ):
+    found = judge(parts)
+    for name, frame in (("test_users", found.users), ("slices", found.slices)):
         temporary = record.folder / f".{name}.parquet"
         frame.write_parquet(temporary)
         temporary.replace(record.folder / f"{name}.parquet")
-    record.update(test=results.compute(), intervals=intervals(rows, list(results.metrics)))
+    record.update(test=found.means, intervals=found.intervals, fairness=found.fairness)
 
 
-def _tracker_run(cfg: DictConfig, record: RunRecord) -> dict[str, Any]:
-    earlier = record.values.get("tracker") or {}
+def _start(cfg: DictConfig, record: RunRecord) -> Start:
     fingerprint = record.values["data"]["fingerprint"]
-    return {
-        "id": earlier.get("id"),
-        "name": record.values["name"],
-        "group": cfg.group,
-        "tags": list(cfg.tags),
-        "job_type": "train",
-        "config": {**record.values["config"], "data_fingerprint": fingerprint},
-    }
+    return Start(
+        id=None,
+        name=record.values["name"],
+        group=cfg.group,
+        tags=list(cfg.tags),
+        job_type="train",
+        config={**record.values["config"], "data_fingerprint": fingerprint},
+        notes=cfg.notes,
+        commit=record.values["code"]["commit"],
+    )
+
+
+def _end(parts: Parts, record: RunRecord, *, failed: bool) -> End:
+    folder = record.folder
+    kept = {path.name: path for path in (
+        folder / "checkpoints" / "best.safetensors", folder / "model.npz",
+        folder / "test_users.parquet", folder / "run.json",
+    ) if path.exists()}  # fmt: skip
+    tables = {}
+    if not failed:
+        tables = {
+            "slices": pl.read_parquet(folder / "slices.parquet"),
+            "examples": example_table(parts.data, pl.read_parquet(folder / "test_users.parquet")),
+        }
+    return End(_summary(record), tables, kept, failed)
 
 
 def _summary(record: RunRecord) -> Mapping[str, float]:

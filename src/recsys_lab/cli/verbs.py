@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from recsys_lab.config import Component
 
@@ -38,6 +38,7 @@ class TrainConfig:
     name: str | None
     group: str | None
     tags: list[str]
+    notes: str | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,40 @@ class DatasetsConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig:
+    """Top-level keys of ``compare``."""
+
+    runs: Annotated[list[str], MinLen(1)]
+    baseline: str
+    metric: str | None
+    force: bool
+    output: str | None
+    level: Annotated[float, Gt(0), Lt(1)]
+    resamples: Annotated[int, Ge(100)]
+    permutations: Annotated[int, Ge(100)]
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)]
+
+
+@dataclass(frozen=True)
+class RunsConfig:
+    """Top-level keys of ``runs``."""
+
+    dir: str
+    where: str | None
+    sort: str
+    columns: list[str] | None
+    limit: Annotated[int, Ge(1)] | None
+    format: Literal["table", "json", "csv"]
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """Top-level keys of ``show``."""
+
+    run: str
+
+
+@dataclass(frozen=True)
 class Verb:
     """What the command line must know of a verb before it imports it.
 
@@ -64,6 +99,9 @@ class Verb:
         example: a command line for ``recsys-lab --help``.
         schema: dataclass of its top-level keys.
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
+        takes_many: whether several bare arguments may be given; the key then is their list.
+        flags: keys that ``--KEY`` sets to true.
+        literal: keys whose value is a text as typed, not a value of Hydra's grammar.
         has_run_dir: whether it works in a run directory, which Hydra then makes.
     """
 
@@ -71,6 +109,9 @@ class Verb:
     example: str
     schema: type[Any]
     positional: str | None = None
+    takes_many: bool = False
+    flags: tuple[str, ...] = ()
+    literal: tuple[str, ...] = ()
     has_run_dir: bool = False
 
 
@@ -90,6 +131,27 @@ VERBS: Mapping[str, Verb] = {
         "compute a finished run's test metrics again",
         "recsys-lab evaluate RUN_DIR",
         EvaluateConfig,
+        positional="run",
+    ),
+    "compare": Verb(
+        "say whether the difference between runs is real; tables for a paper",
+        "recsys-lab compare runs/2026-11-23 baseline=Popularity output=comparison",
+        CompareConfig,
+        positional="runs",
+        takes_many=True,
+        flags=("force",),
+    ),
+    "runs": Verb(
+        "list the runs in a folder, filtered and sorted",
+        "recsys-lab runs where=model=SASRec sort=-test/ndcg@10",
+        RunsConfig,
+        positional="dir",
+        literal=("where", "sort"),
+    ),
+    "show": Verb(
+        "one run in full: data, protocol, results, compute",
+        "recsys-lab show RUN_DIR",
+        ShowConfig,
         positional="run",
     ),
     "datasets": Verb(

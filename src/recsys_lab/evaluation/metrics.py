@@ -1,8 +1,6 @@
-"""Ranking metrics as torchmetrics classes, exact under any number of processes.
+"""Accuracy metrics as torchmetrics classes, exact under any number of processes.
 
-Shapes: B users, K list length. Every metric is a mean of per-user values. The values travel
-with their user index, and a user met twice (a padded distributed sampler) counts once; the
-mean is taken in user order in float64, so that the number of processes changes nothing.
+Shapes: B users, K list length. Every metric is a mean of per-user values, see `user_mean`.
 """
 
 from __future__ import annotations
@@ -12,32 +10,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+
+from recsys_lab.evaluation.user_mean import UserMean
 
 
-class PerUserMetric(Metric):
+class PerUserMetric(UserMean):
     """A mean over users of a value in [0, 1] computed from the first k places of a list.
 
     Args:
         k: places that count, at least 1.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-    name: str
-    users: list[Tensor]
-    values: list[Tensor]
-
-    def __init__(self, k: int) -> None:
-        super().__init__()
-        if k < 1:
-            msg = f"k: got {k}; a ranking metric needs at least one place"
-            raise ValueError(msg)
-        self.k = k
-        self.add_state("users", default=[], dist_reduce_fx="cat")
-        self.add_state("values", default=[], dist_reduce_fx="cat")
 
     @abstractmethod
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
@@ -50,19 +34,7 @@ class PerUserMetric(Metric):
 
     def update(self, users_B: Tensor, hits_BK: Tensor, num_targets_B: Tensor) -> None:
         """Add users; see `per_user` for the shapes."""
-        self.users.append(users_B)
-        self.values.append(self.per_user(hits_BK[:, : self.k], num_targets_B))
-
-    def compute(self) -> Tensor:
-        """The mean over distinct users, float64 scalar; NaN when there were none."""
-        if not self.users:
-            return torch.tensor(torch.nan, dtype=torch.float64)
-        users, values = dim_zero_cat(self.users), dim_zero_cat(self.values)
-        order = users.argsort(stable=True)
-        users, values = users[order], values[order]
-        first = torch.ones_like(users, dtype=torch.bool)
-        first[1:] = users[1:] != users[:-1]
-        return values[first].mean()
+        self.add(users_B, self.per_user(hits_BK[:, : self.k], num_targets_B))
 
 
 class NDCG(PerUserMetric):
@@ -103,6 +75,49 @@ class HitRate(PerUserMetric):
         return hits_BK.any(1).double()
 
 
+class Precision(PerUserMetric):
+    """Targets in the first k places, divided by k; at most min(targets, k) / k."""
+
+    name = "precision"
+
+    def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
+        """See the class."""
+        del num_targets_B
+        return hits_BK.sum(1).double() / self.k
+
+
+class MAP(PerUserMetric):
+    """Mean over users of the average precision at k; at most min(targets, k) / targets.
+
+    AP@k = sum over hits of the precision at their place, divided by the number of targets, also
+    when that is more than k: `map_cut_k` of trec_eval (Buckley & Voorhees 2005), not the version
+    of some competitions that divides by min(targets, k). With one target it equals MRR.
+    """
+
+    name = "map"
+
+    def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
+        """See the class."""
+        places_K = torch.arange(1, hits_BK.shape[1] + 1, device=hits_BK.device)
+        precisions_BK = hits_BK.cumsum(1).double() / places_K
+        return (precisions_BK * hits_BK).sum(1) / num_targets_B
+
+
+class RPrecision(PerUserMetric):
+    """Share of R targets that stand in the first R places, of a list cut to k places.
+
+    `Rprec` of trec_eval, on lists of k; where R is more than k at most k / R.
+    """
+
+    name = "r_precision"
+
+    def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
+        """See the class."""
+        places_K = torch.arange(hits_BK.shape[1], device=hits_BK.device)
+        counts_BK = places_K < num_targets_B.unsqueeze(1)
+        return (hits_BK & counts_BK).sum(1).double() / num_targets_B
+
+
 class MRR(PerUserMetric):
     """Reciprocal of the place of the first hit, 0 when none is in the first k places."""
 
@@ -115,7 +130,9 @@ class MRR(PerUserMetric):
         return hits_BK.any(1).double() / place_B
 
 
-METRICS: dict[str, type[PerUserMetric]] = {m.name: m for m in (NDCG, HitRate, Recall, MRR)}
+METRICS: dict[str, type[PerUserMetric]] = {
+    m.name: m for m in (NDCG, HitRate, Recall, Precision, MAP, RPrecision, MRR)
+}
 
 
 def make_metrics(names: Sequence[str], ks: Sequence[int]) -> dict[str, PerUserMetric]:

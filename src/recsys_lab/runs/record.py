@@ -102,8 +102,8 @@ class RunRecord:
     def note_compute(self, seconds: float, **changes: Any) -> None:
         """Set the wall time of all processes so far, raise the peak memory, set ``changes``."""
         peak = max(self.values["compute"]["peak_memory_mebibytes"], peak_memory_mebibytes())
-        compute = {"seconds": round(seconds, 3), "peak_memory_mebibytes": round(peak, 1)}
-        self.update(compute=compute, **changes)
+        spent = {"seconds": round(seconds, 3), "peak_memory_mebibytes": round(peak, 1)}
+        self.update(compute={**self.values["compute"], **spent}, **changes)
 
     @property
     def is_stillborn(self) -> bool:

@@ -3,51 +3,27 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt
 
+from recsys_lab.config import UserError
+from recsys_lab.runs.trackers.base import guarded, harmless
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from pytorch_lightning.loggers import Logger, WandbLogger
+    from pytorch_lightning.loggers import Logger
+
+    from recsys_lab.runs.trackers.base import End, Start, Tracker
 
 _log = logging.getLogger(__name__)
 
 
-class NoTracking:
-    """``tracking=none``: the run record alone.
-
-    Args:
-        config: no options.
-    """
-
-    @dataclass(frozen=True)
-    class Config:
-        """`NoTracking` has no options."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def start(self, run: Mapping[str, Any], folder: Path) -> str | None:
-        """Nothing to start."""
-        del run, folder
-        return None
-
-    def logger(self) -> Logger | None:
-        """Lightning logs nowhere."""
-        return None
-
-    def finish(self, summary: Mapping[str, float], failed: bool = False) -> None:
-        """Nothing to finish."""
-        del summary, failed
-
-
-class WandbTracking:
-    """Weights & Biases through Lightning's logger; offline unless told otherwise.
+class Tracking:
+    """None, one or several trackers.
 
     Args:
         config: the options.
@@ -55,112 +31,86 @@ class WandbTracking:
 
     @dataclass(frozen=True)
     class Config:
-        """Options of `WandbTracking`.
+        """Options of `Tracking`.
 
         Attributes:
-            mode: "offline" writes beside the run (``wandb sync`` sends it later); "online"
-                needs a login.
-            project: W&B project.
+            trackers: where copies go.
+            project: W&B's project, MLflow's experiment.
+            mode: of W&B: "offline" writes beside the run (``wandb sync`` sends it later);
+                "online" needs a login.
             entity: W&B team or user; null for the login's own.
-            init_timeout: seconds to wait for login and network before going on offline, and
-                for the last upload at the end.
+            init_timeout: seconds that W&B waits for login and network before going on offline,
+                and for the last upload at the end.
+            mlflow_uri: of MLflow's store: a server, or ``sqlite:///FILE``.
+            artifacts: W&B and MLflow also keep the best weights and the per-user results.
         """
 
-        mode: Literal["offline", "online"]
+        trackers: list[Literal["wandb", "mlflow", "tensorboard", "csv"]]
         project: str
+        mode: Literal["offline", "online"]
         entity: str | None
         init_timeout: Annotated[float, Gt(0)]
+        mlflow_uri: str
+        artifacts: bool
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._logger: WandbLogger | None = None
+        self._open: dict[str, Tracker] = {}
+        self._loggers: list[Logger] = []
 
-    def start(self, run: Mapping[str, Any], folder: Path) -> str | None:
-        """Open the tracker's run, or continue it.
+    def start(self, run: Start, folder: Path, ids: Mapping[str, str]) -> dict[str, str]:
+        """Open the run everywhere, or continue it.
 
         Args:
-            run: ``id`` (of an earlier start, or None), ``name``, ``group``, ``tags``,
-                ``config``, ``job_type``.
-            folder: where offline files go.
+            run: what the trackers must know.
+            folder: where they may put files.
+            ids: their own ids of the run, from an earlier start.
 
         Returns:
-            The tracker's run id, or None when it could not be started.
+            The ids; a tracker that could not be started is missing.
+
+        Raises:
+            UserError: a tracker is not installed.
         """
-        modes = ["online", "offline"] if self.config.mode == "online" else ["offline"]
-        for mode in modes:
+        found: dict[str, str] = {}
+        for name in dict.fromkeys(self.config.trackers):
+            tracker = self._make(name)
             try:
-                return self._start(run, folder, mode)
+                found[name], logger = tracker.start(replace(run, id=ids.get(name)), folder)
+            except UserError:
+                raise
             except Exception as error:
-                _log.warning("W&B (%s) did not start: %s", mode, error)
-                if mode == "online":
-                    _log.warning("going on offline; send it later with: wandb sync %s", folder)
-        return None
+                _log.warning("%s did not start, the run goes on without it: %s", name, error)
+                continue
+            self._open[name] = tracker
+            self._loggers.append(harmless(name, logger))
+        return found
 
-    def _start(self, run: Mapping[str, Any], folder: Path, mode: str) -> str:
-        import wandb
-        from pytorch_lightning.loggers import WandbLogger
+    def loggers(self) -> list[Logger]:
+        """What Lightning logs to; none of them ever raises."""
+        return self._loggers
 
-        experiment = wandb.init(
-            project=self.config.project,
-            entity=self.config.entity,
-            id=run["id"] or uuid.uuid4().hex[:8],
-            resume="allow" if run["id"] and mode == "online" else None,
-            name=run["name"],
-            group=run["group"],
-            tags=list(run["tags"]),
-            job_type=run["job_type"],
-            config=dict(run["config"]),
-            dir=str(folder),
-            settings=wandb.Settings(
-                mode=mode,  # type: ignore[arg-type]
-                init_timeout=self.config.init_timeout,
-                login_timeout=self.config.init_timeout,
-                finish_timeout=self.config.init_timeout,
-                silent=True,
-                disable_git=True,
-                x_disable_meta=True,
-            ),
-            reinit="finish_previous",
-        )
-        self._logger = WandbLogger(experiment=experiment)
-        return str(experiment.id)
+    def finish(self, end: End) -> None:
+        """Tell all how the run ended, and close them."""
+        for name, tracker in self._open.items():
+            guarded(name, tracker.finish)(end)
+        self._open, self._loggers = {}, []
 
-    def logger(self) -> Logger | None:
-        """Lightning's logger, which never raises."""
-        return None if self._logger is None else _harmless(self._logger)
+    def _make(self, name: str) -> Tracker:
+        config = self.config
+        if name == "wandb":
+            from recsys_lab.runs.trackers.wandb_tracker import WandbTracker
 
-    def finish(self, summary: Mapping[str, float], failed: bool = False) -> None:
-        """Put the best epoch's numbers into the summary and close the run.
+            return WandbTracker(
+                mode=config.mode, project=config.project, entity=config.entity,
+                timeout=config.init_timeout, artifacts=config.artifacts,
+            )  # fmt: skip
+        if name == "mlflow":
+            from recsys_lab.runs.trackers.mlflow_tracker import MlflowTracker
 
-        W&B fills the summary with the last logged values, which are the last epoch's.
-        """
-        if self._logger is None:
-            return
-        experiment = self._logger.experiment
+            return MlflowTracker(
+                uri=config.mlflow_uri, experiment=config.project, artifacts=config.artifacts
+            )
+        from recsys_lab.runs.trackers.local import CsvTracker, TensorboardTracker
 
-        def close() -> None:
-            experiment.summary.update(dict(summary))
-            experiment.finish(exit_code=int(failed))
-
-        _guarded(close)()
-        self._logger = None
-
-
-def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The same call, with an exception turned into a warning."""
-
-    def safe(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return call(*args, **kwargs)
-        except Exception as error:
-            _log.warning("the tracker failed and is left behind, the run goes on: %s", error)
-            return None
-
-    return safe
-
-
-def _harmless(logger: Logger) -> Logger:
-    """Guard every call that Lightning makes while training."""
-    for name in ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize"):
-        setattr(logger, name, _guarded(getattr(logger, name)))
-    return logger
+        return CsvTracker() if name == "csv" else TensorboardTracker()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
-    from recsys_lab.evaluation.full_ranking import FullRanking
+    from recsys_lab.evaluation.protocol import RankingProtocol
     from recsys_lab.training.recipe import Recipe
 
 
@@ -41,12 +41,12 @@ def fit(
     model: DenseModel,
     loss: Loss,
     recipe: Recipe,
-    protocol: FullRanking,
+    protocol: RankingProtocol,
     training: TrainingBatches,
     validation: Iterable[EvaluationBatch],
     folder: Path,
     *,
-    logger: Logger | None,
+    loggers: Sequence[Logger],
     console: Console,
     on_epoch: Callable[[list[dict[str, float]]], None],
     callbacks: Sequence[pl.Callback] = (),
@@ -61,7 +61,7 @@ def fit(
         training: the training batches.
         validation: the users of the validation phase.
         folder: checkpoints; a ``last.ckpt`` there is continued.
-        logger: Lightning logger or None.
+        loggers: Lightning loggers.
         console: for the progress line.
         on_epoch: gets the history after each epoch.
         callbacks: more Lightning callbacks.
@@ -83,7 +83,7 @@ def fit(
             model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
             display = ProgressDisplay(console, recipe.config.monitor)
-            trainer = _trainer(recipe, logger, [keeper, display, *callbacks])
+            trainer = _trainer(recipe, loggers, [keeper, display, *callbacks])
             resume_from = str(last) if last.exists() else None
             with _known_warnings():
                 try:
@@ -103,7 +103,7 @@ def _restore(keeper: Keeper, path: Path) -> None:
     keeper.load_state_dict(state["callbacks"][keeper.state_key])
 
 
-def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
     config = recipe.config
     for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -115,7 +115,7 @@ def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]
         check_val_every_n_epoch=config.validate_every,
         gradient_clip_val=config.gradient_clip,
         callbacks=callbacks,
-        logger=logger or False,
+        logger=list(loggers),
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -125,7 +125,7 @@ def _trainer(recipe: Recipe, logger: Logger | None, callbacks: list[pl.Callback]
     )
 
 
-def _check(recipe: Recipe, protocol: FullRanking) -> None:
+def _check(recipe: Recipe, protocol: RankingProtocol) -> None:
     if recipe.config.validate_every > recipe.config.max_epochs:
         msg = (
             f"recipe.validate_every: got {recipe.config.validate_every}, more than the "

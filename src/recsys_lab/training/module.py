@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from recsys_lab.evaluation.full_ranking import FullRanking, rank
+from recsys_lab.evaluation.protocol import RankingProtocol, rank
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class SequentialModule(pl.LightningModule):
         model: DenseModel,
         loss: Loss,
         recipe: Recipe,
-        protocol: FullRanking,
+        protocol: RankingProtocol,
         steps_per_epoch: int,
     ) -> None:
         super().__init__()

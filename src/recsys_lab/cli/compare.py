@@ -1,0 +1,57 @@
+"""``recsys-lab compare RUN...``: whether the difference between runs is real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from recsys_lab.config import UserError
+from recsys_lab.runs.collect import find_runs, refuse_unlike
+from recsys_lab.runs.exports import write_exports
+from recsys_lab.runs.judging import Options, compare
+from recsys_lab.runs.tables import print_comparison
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Print the tables; write them too when ``output`` names a folder."""
+    del output_dir
+    output = _output_folder(cfg.output)
+    records, left_out = find_runs(list(cfg.runs))
+    if not cfg.force:
+        refuse_unlike(records)
+    options = Options(
+        baseline=cfg.baseline,
+        metric=cfg.metric,
+        level=cfg.level,
+        resamples=cfg.resamples,
+        permutations=cfg.permutations,
+        seed=cfg.seed,
+    )
+    comparison = compare(records, left_out, options)
+    console = Console()
+    print_comparison(console, comparison)
+    if output is not None:
+        for path in write_exports(comparison, output):
+            console.print(f"written: {path}", soft_wrap=True, highlight=False)
+
+
+def _output_folder(output: str | None) -> Path | None:
+    """Made before anything is computed.
+
+    Raises:
+        UserError: it cannot be a folder.
+    """
+    if output is None:
+        return None
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"output: {folder} cannot be made a folder ({error.strerror}); choose another folder"
+        raise UserError(msg) from None
+    return folder

@@ -1,0 +1,80 @@
+"""The test of a chosen model: lists, metrics with intervals, slices, fairness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recsys_lab.contracts import ListFeature
+from recsys_lab.data.slice_keys import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
+from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
+from recsys_lab.evaluation.slices import intervals, slice_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recsys_lab.cli.assemble import Parts
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the test says of a model.
+
+    Attributes:
+        means: every metric, e.g. ``ndcg@10`` and ``coverage@10``.
+        intervals: 95% interval of every accuracy metric.
+        users: a row for each user and target, with the keys that slices are cut by.
+        slices: the accuracy metrics of every slice.
+        fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
+    """
+
+    means: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    users: pl.DataFrame
+    slices: pl.DataFrame
+    fairness: dict[str, list[dict[str, Any]]]
+
+
+def judge(parts: Parts) -> Judgement:
+    """Open the test split."""
+    results = parts.evaluate("test")
+    rows = results.per_user()
+    keys = slice_keys(parts.data, "test")
+    slices = slice_table(rows, keys, results.metrics)
+    fairness = {"gaps": metric_gaps(slices).to_dicts(), "exposure": _exposure(parts, rows)}
+    bounds = intervals(rows, list(results.metrics))
+    users = rows.hstack(keys.drop("user", "target"))
+    return Judgement(results.compute(), bounds, users, slices, fairness)
+
+
+def _exposure(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Shares of the popularity bands, and of the categories if a column of them is named."""
+    bands = popularity_bands(parts.catalogue.counts_V.numpy())
+    one_each = ListFeature(torch.from_numpy(bands), torch.arange(len(bands) + 1))
+    cuts = [("popularity", one_each, list(BANDS))]
+    if parts.catalogue.categories is not None:
+        name = parts.protocol.config.category_feature
+        assert name is not None
+        cuts.append((name, *_largest(parts, name, parts.catalogue.categories)))
+    return [
+        {"groups": name, "k": k, **row}
+        for name, groups, labels in cuts
+        for k in parts.protocol.config.beyond_ks
+        for row in exposure_of_groups(rows, k, parts.catalogue, groups, labels).to_dicts()
+    ]
+
+
+def _largest(parts: Parts, name: str, categories: ListFeature) -> tuple[ListFeature, list[str]]:
+    """The categories with the most items; all others are one."""
+    values = list(map(str, parts.data.features.values(name)))
+    counts = np.bincount(categories.codes.numpy(), minlength=len(values))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:LARGEST_GROUPS])
+    place = np.full(len(values), len(kept))
+    place[kept] = np.arange(len(kept))
+    labels = [values[code] for code in kept]
+    if len(kept) < len(values):
+        labels.append("(other)")
+    return ListFeature(torch.from_numpy(place)[categories.codes], categories.offsets), labels

@@ -1,0 +1,43 @@
+"""``recsys-lab runs [DIR]``: which runs there are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from recsys_lab.runs.listing import (
+    as_csv,
+    as_json,
+    as_table,
+    list_runs,
+    require_columns,
+    select,
+    usual_columns,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Print the list."""
+    del output_dir
+    rows = list_runs(Path(cfg.dir))
+    where = cfg.where.split(",") if cfg.where else []
+    chosen = select(rows, where=where, sort=cfg.sort, limit=cfg.limit)
+    columns = list(cfg.columns) if cfg.columns is not None else usual_columns(chosen)
+    require_columns(columns, rows)
+    try:
+        if cfg.format == "table":
+            title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
+            Console().print(as_table(chosen, columns, title))
+        else:
+            writer = as_json if cfg.format == "json" else as_csv
+            print(writer(chosen, columns).rstrip("\n"))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,69 @@
+"""The metrics beyond accuracy by name, made for one catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsys_lab.config import UserError
+from recsys_lab.evaluation.exposure import Coverage, Entropy, Exposure, Gini
+from recsys_lab.evaluation.lists import (
+    Calibration,
+    CategoryDiversity,
+    EmbeddingDiversity,
+    ListMetric,
+    Novelty,
+    Popularity,
+    PopularityLift,
+    RepeatShare,
+    Serendipity,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recsys_lab.evaluation.catalogue import Catalogue
+
+BeyondMetric = ListMetric | Exposure
+
+_CLASSES: tuple[type[BeyondMetric], ...] = (
+    Coverage, Gini, Entropy, Novelty, Popularity, PopularityLift, CategoryDiversity,
+    EmbeddingDiversity, Serendipity, RepeatShare, Calibration,
+)  # fmt: skip
+BEYOND: dict[str, type[BeyondMetric]] = {metric.name: metric for metric in _CLASSES}
+
+
+def make_beyond(
+    names: Sequence[str], ks: Sequence[int], catalogue: Catalogue
+) -> dict[str, BeyondMetric]:
+    """One metric for each name and k, keyed ``"coverage@10"`` and so on.
+
+    Raises:
+        UserError: a metric needs categories or embeddings that are not there, or a longer list.
+    """
+    return {f"{name}@{k}": _make(name, k, catalogue) for name in names for k in ks}
+
+
+def reads_history(names: Sequence[str]) -> bool:
+    """Whether one of these metrics needs the whole history of each user."""
+    return any(getattr(BEYOND[name], "reads_history", False) for name in names)
+
+
+def _make(name: str, k: int, catalogue: Catalogue) -> BeyondMetric:
+    kind = BEYOND[name]
+    where = f"evaluation.beyond_accuracy: '{name}'"
+    if kind in (CategoryDiversity, Calibration) and catalogue.categories is None:
+        raise UserError(
+            f"{where} needs categories of the items; name a categorical or list column of them, "
+            "e.g. evaluation.category_feature=item.category, or leave the metric out"
+        )
+    if kind is EmbeddingDiversity and catalogue.embeddings_VD is None:
+        raise UserError(
+            f"{where} needs a vector of each item; name a Parquet file with columns item_id and "
+            "embedding in evaluation.embeddings_path, or leave the metric out"
+        )
+    if k < getattr(kind, "least_k", 1):
+        raise UserError(
+            f"{where} compares the items of a list, so it needs at least 2 places, and "
+            f"evaluation.beyond_ks has {k}; take that out, or leave the metric out"
+        )
+    return kind(k, catalogue)

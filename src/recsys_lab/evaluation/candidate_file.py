@@ -1,0 +1,177 @@
+"""The candidates of each user are listed in a file, as in some published benchmarks.
+
+Shapes: B users, V items, P listed pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from annotated_types import Ge, MinLen
+
+from recsys_lab.config import UserError
+from recsys_lab.evaluation.protocol import RankingProtocol
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import EvaluationBatch, Exclude
+    from recsys_lab.evaluation.catalogue import RankedData
+
+_log = logging.getLogger(__name__)
+_COLUMNS = ("user_id", "item_id")
+# Written out in each protocol: a config is checked without importing anything.
+Place = Annotated[int, Ge(1)]
+Accuracy = Literal["ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr"]
+Beyond = Literal[
+    "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
+    "category_diversity", "embedding_diversity", "serendipity", "repeat_share", "calibration",
+]  # fmt: skip
+
+
+class CandidateFile(RankingProtocol):
+    """Rank only the items that a file admits for a user, in validation and test alike.
+
+    A target that is not among its user's candidates cannot be hit. How many these are is told.
+
+    Args:
+        config: the options.
+    """
+
+    bytes_per_score = 21
+    """A score, whether it is a candidate's, and the pair that excludes it."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `CandidateFile`; the others: see `recsys_lab.evaluation.protocol.Options`.
+
+        Attributes:
+            path: Parquet or CSV file with columns ``user_id`` and ``item_id``, raw ids, one row for
+                each admissible pair.
+        """
+
+        metrics: Annotated[list[Accuracy], MinLen(1)]
+        ks: Annotated[list[Place], MinLen(1)]
+        exclude_seen: bool
+        list_length: Place
+        score_mebibytes: Place
+        beyond_accuracy: list[Beyond]
+        beyond_ks: Annotated[list[Place], MinLen(1)]
+        category_feature: str | None
+        embeddings_path: str | None
+        path: str | None
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._path = config.path
+        self._num_items = 0
+        self._items_P = self._offsets = torch.empty(0, dtype=torch.int64)
+
+    def attach(self, data: RankedData) -> None:
+        """Read the file.
+
+        Raises:
+            UserError: it cannot be read, or a user to be ranked for has no candidate.
+        """
+        pairs = _known_pairs(_read(self._path), data, str(self._path))
+        users_P, items_P = pairs["user"].to_numpy(), pairs["item"].to_numpy()
+        self._num_items = data.num_items
+        counts_U = np.bincount(users_P, minlength=data.num_users)
+        self._items_P = torch.from_numpy(items_P.copy())
+        self._offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts_U)]))
+        for phase in ("validation", "test"):
+            segments = np.asarray(data.segments(phase))
+            lacking = segments[counts_U[segments[:, 0]] == 0, 0]
+            if len(lacking):
+                raise UserError(
+                    f"evaluation.path={self._path}: {len(lacking):,} of {len(segments):,} users "
+                    f"of {phase} have no candidate, such as {data.user_ids()[lacking[0]]!r}; list "
+                    "items for them"
+                )
+            _tell_reachable(phase, segments, data, users_P * data.num_items + items_P)
+
+    def candidates(self) -> dict[str, Any]:
+        """A hash of the admissible pairs."""
+        digest = hashlib.sha256(self._offsets.numpy().astype("<i8").tobytes())
+        digest.update(self._items_P.numpy().astype("<i8").tobytes())
+        return {"candidates": "file", "candidates_sha256": digest.hexdigest()[:16]}
+
+    def exclude(self, batch: EvaluationBatch) -> Exclude | None:
+        """All pairs but those listed; the seen ones too, if these are filtered."""
+        users_B = batch.history.users_B.cpu()
+        starts_B, ends_B = self._offsets[users_B], self._offsets[users_B + 1]
+        lengths_B = ends_B - starts_B
+        rows = torch.repeat_interleave(torch.arange(len(users_B)), lengths_B)
+        first_B = starts_B - (lengths_B.cumsum(0) - lengths_B)
+        items = self._items_P[torch.arange(len(rows)) + first_B[rows]]
+        out_BV = torch.ones(len(users_B), self._num_items, dtype=torch.bool)
+        out_BV[rows, items] = False
+        out_BV = out_BV.to(batch.seen_items.device)
+        if self.config.exclude_seen:
+            out_BV[batch.seen_rows, batch.seen_items] = True
+        out_rows, out_items = out_BV.nonzero(as_tuple=True)
+        return out_rows, out_items
+
+
+def _read(path: str | None) -> pl.DataFrame:
+    """The two columns of the file."""
+    if path is None:
+        raise UserError(
+            "evaluation.path: missing; name a Parquet or CSV file with columns user_id and "
+            "item_id, e.g. evaluation.path=candidates.parquet"
+        )
+    suffix = Path(path).suffix
+    if suffix not in (".parquet", ".csv"):
+        raise UserError(
+            f"evaluation.path={path}: the ending {suffix!r} is not read; allowed: .parquet, .csv"
+        )
+    try:
+        if suffix == ".parquet":
+            return pl.read_parquet(path, columns=list(_COLUMNS))
+        # As text: 007 and 7 are two ids; they get the type of the prepared ids later.
+        return pl.read_csv(path, columns=list(_COLUMNS), infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(
+            f"evaluation.path={path}: cannot be read as a table with columns user_id and item_id "
+            f"({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from None
+
+
+def _known_pairs(table: pl.DataFrame, data: RankedData, path: str) -> pl.DataFrame:
+    """Distinct (user, item) indices in their order; those of other users and items are counted."""
+    found = table.unique()
+    number = len(found)
+    for column, ids, name in zip(
+        _COLUMNS, (data.user_ids(), data.item_ids()), ("user", "item"), strict=True
+    ):
+        known = pl.DataFrame({column: ids}).with_row_index(name)
+        typed = found.with_columns(pl.col(column).cast(known.schema[column], strict=False))
+        found = typed.join(known, on=column, how="inner")
+    if len(found) < number:
+        _log.warning(
+            "evaluation.path=%s: %d of %d pairs are of users or items that the prepared data do "
+            "not hold, and are left out",
+            path, number - len(found), number,
+        )  # fmt: skip
+    return found.select(pl.col("user", "item").cast(pl.Int64)).sort("user", "item")
+
+
+def _tell_reachable(
+    phase: str, segments: np.ndarray[Any, Any], data: RankedData, keys_P: np.ndarray[Any, Any]
+) -> None:
+    lengths = segments[:, 3] - segments[:, 2]
+    before = np.cumsum(lengths) - lengths
+    places = np.repeat(segments[:, 2] - before, lengths) + np.arange(int(lengths.sum()))
+    keys = np.repeat(segments[:, 0], lengths) * data.num_items + data.items[places]
+    share = float(np.isin(keys, keys_P).mean())
+    if share < 1:
+        _log.warning(
+            "evaluation: %.1f%% of the %s targets are among their user's candidates; the others "
+            "cannot be hit",
+            100 * share, phase,
+        )  # fmt: skip

@@ -1,0 +1,153 @@
+"""What is known of the items besides scores; metrics beyond accuracy are made with it.
+
+Shapes: V items, D width of an embedding, S pairs of a row and an item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from recsys_lab.config import UserError
+from recsys_lab.contracts import FIRST_KNOWN, ListFeature, TrainingData
+
+
+class RankedData(TrainingData, Protocol):
+    """A prepared dataset as protocols read it."""
+
+    def item_ids(self) -> list[Any]:
+        """Raw id of every item, (V,)."""
+        ...
+
+    def user_ids(self) -> list[Any]:
+        """Raw id of every user, (U,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items that lists are made of.
+
+    Attributes:
+        counts_V: training events of each item, int64 (V,).
+        categories: the categories of each item, any number, or None.
+        embeddings_VD: a vector of each item, any float type, or None.
+    """
+
+    counts_V: Tensor
+    categories: ListFeature | None = None
+    embeddings_VD: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Catalogue:
+        """The same on another device."""
+        return Catalogue(
+            self.counts_V.to(device),
+            None if self.categories is None else self.categories.to(device),
+            None if self.embeddings_VD is None else self.embeddings_VD.to(device),
+        )
+
+
+def read_catalogue(
+    data: RankedData, category_feature: str | None, embeddings_path: str | None
+) -> Catalogue:
+    """The items of a prepared dataset.
+
+    Args:
+        data: the dataset.
+        category_feature: categorical or list column, e.g. ``item.category``.
+        embeddings_path: Parquet file with columns ``item_id`` and ``embedding``.
+
+    Raises:
+        UserError: there is no such column or file, or it is of another kind.
+    """
+    categories = None if category_feature is None else _categories(data, category_feature)
+    vectors = None if embeddings_path is None else _embeddings(Path(embeddings_path), data)
+    return Catalogue(torch.from_numpy(data.training_item_counts()), categories, vectors)
+
+
+def _categories(data: RankedData, name: str) -> ListFeature:
+    kind = data.features.entry(name)["type"]
+    if not name.startswith("item.") or kind not in ("categorical", "list"):
+        raise UserError(
+            f"evaluation.category_feature: '{name}' is a {kind} column; a categorical or list "
+            "column of the items is needed"
+        )
+    column = data.features.column(name)
+    codes, offsets = column if kind == "list" else (column, None)
+    return known_codes(
+        torch.from_numpy(np.array(codes)),
+        None if offsets is None else torch.from_numpy(np.array(offsets)),
+    )
+
+
+def _embeddings(path: Path, data: RankedData) -> Tensor:
+    where = f"evaluation.embeddings_path={path}"
+    try:
+        table = pl.read_parquet(path, columns=["item_id", "embedding"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(
+            f"{where}: cannot be read as Parquet with columns item_id and embedding "
+            f"({type(error).__name__})"
+        ) from None
+    items = pl.DataFrame({"item_id": data.item_ids()})
+    table = table.with_columns(pl.col("item_id").cast(items.schema["item_id"], strict=False))
+    found = items.join(
+        table.unique("item_id", keep="first"), on="item_id", how="left", maintain_order="left"
+    )["embedding"]
+    if found.null_count():
+        lacking = repr(items["item_id"][int(found.is_null().arg_max() or 0)])
+        raise UserError(
+            f"{where}: {found.null_count():,} of {len(items):,} items have no embedding, such as "
+            f"{lacking}; add them to the file"
+        )
+    try:
+        lists = found.cast(pl.List(pl.Float32))
+    except pl.exceptions.PolarsError:
+        raise UserError(
+            f"{where}: column embedding holds {found.dtype}, not lists of numbers"
+        ) from None
+    lengths = lists.list.len().to_numpy()
+    if lengths.min() != lengths.max():
+        raise UserError(
+            f"{where}: the embeddings have {lengths.min()} to {lengths.max()} numbers; "
+            "all need the same number"
+        )
+    flat = lists.explode().to_numpy()
+    return torch.from_numpy(flat.reshape(len(items), -1).copy())
+
+
+def known_codes(codes: Tensor, offsets: Tensor | None) -> ListFeature:
+    """A column of items as lists of its known values.
+
+    Args:
+        codes: as in a prepared dataset: 0 missing, 1 unknown, which are no category.
+        offsets: of a column of lists; None where every item has one code.
+    """
+    if offsets is None:
+        offsets = torch.arange(len(codes) + 1)
+    known = codes >= FIRST_KNOWN
+    before = torch.cat([torch.zeros(1, dtype=torch.int64), known.long().cumsum(0)])
+    return ListFeature(codes[known].long() - FIRST_KNOWN, before[offsets.long()])
+
+
+def category_mix(
+    rows_S: Tensor, items_S: Tensor, categories: ListFeature, num_rows: int, num_codes: int
+) -> Tensor:
+    """Share of each category among the items of a row, float64 (rows, codes).
+
+    An item with several categories counts for each in equal parts; one without is left out. A row
+    without any category is all zeros.
+    """
+    lengths_S = categories.offsets.diff()[items_S]
+    found = categories.rows(items_S)
+    rows = torch.repeat_interleave(rows_S, lengths_S)
+    weights = torch.repeat_interleave(1.0 / lengths_S.double(), lengths_S)
+    mix = torch.zeros(num_rows * num_codes, dtype=torch.float64, device=rows_S.device)
+    mix = mix.index_add_(0, rows * num_codes + found.codes, weights).view(num_rows, num_codes)
+    return mix / mix.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)

@@ -1,0 +1,108 @@
+"""Who is served worse, and which items are shown more than their share.
+
+Shapes: V items, G groups of items, U users, K list length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import torch
+
+from recsys_lab.contracts import NO_ITEM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from recsys_lab.contracts import ListFeature
+    from recsys_lab.evaluation.catalogue import Catalogue
+
+USER_COLUMNS = "user_"
+"""How slices by a column of the users are named."""
+
+
+def metric_gaps(slices: pl.DataFrame) -> pl.DataFrame:
+    """The largest difference of each metric between groups of users, for each user column.
+
+    ``max - min`` of the groups' means, at least 0; "unfairness" of Li et al., "User-oriented
+    fairness in recommendation", WWW 2021 (https://arxiv.org/abs/2104.10671), for any number of
+    groups. Chance alone makes a gap between small groups: look at the number of users and at the
+    intervals of the slices.
+
+    Args:
+        slices: as `recsys_lab.evaluation.slices.slice_table` gives them.
+
+    Returns:
+        Columns ``groups`` (of the slice), ``metric``, ``gap``, and for both ends ``highest``,
+        ``highest_mean``, ``highest_users``, ``lowest``, ``lowest_mean``, ``lowest_users``; no row
+        for a column with a single group.
+    """
+    ends = [
+        pl.col(column).sort_by("mean", descending=highest).first().alias(name)
+        for end, highest in (("highest", True), ("lowest", False))
+        for column, name in (
+            ("value", end), ("mean", f"{end}_mean"), ("users", f"{end}_users")
+        )
+    ]  # fmt: skip
+    return (
+        slices.filter(pl.col("slice").str.starts_with(USER_COLUMNS))
+        .group_by(pl.col("slice").alias("groups"), "metric", maintain_order=True)
+        .agg(pl.len().alias("number"), *ends)
+        .filter(pl.col("number") > 1)
+        .with_columns(gap=pl.col("highest_mean") - pl.col("lowest_mean"))
+        .drop("number")
+    )
+
+
+def exposure_of_groups(
+    rows: pl.DataFrame, k: int, catalogue: Catalogue, groups: ListFeature, labels: Sequence[str]
+) -> pl.DataFrame:
+    """What part of the places each group of items takes, and what part it could claim.
+
+    Exposure as in Singh and Joachims, "Fairness of exposure in rankings", KDD 2018
+    (https://arxiv.org/abs/1802.07281), with the same weight for all of the first k places. An item
+    of several groups gives each the same part; items of no group are left out.
+
+    Args:
+        rows: per user and target, as `Results.per_user` gives them.
+        k: places that count.
+        catalogue: the items.
+        groups: groups of every item, codes 0 .. G - 1.
+        labels: name of each group, (G,).
+
+    Returns:
+        Columns ``value``, ``items`` (in the group), ``exposure``, ``catalogue`` and ``events``
+        (shares that sum to 1), ``exposure_per_item`` and ``exposure_per_event``: the ratios of
+        exposure to the two others, 1 where a group is shown as often as these say, above where it
+        is favoured; null for a group without items or events.
+    """
+    items_UK = rows.unique("user", keep="first", maintain_order=True)["items"].to_numpy()[:, :k]
+    shown = torch.from_numpy(items_UK[items_UK != NO_ITEM])
+    num_items = len(catalogue.counts_V)
+    weights = {
+        "exposure": torch.bincount(shown, minlength=num_items),
+        "catalogue": torch.ones(num_items),
+        "events": catalogue.counts_V,
+    }
+    frame = pl.DataFrame(
+        {
+            "value": list(labels),
+            "items": torch.bincount(groups.codes, minlength=len(labels)).numpy(),
+            **{name: _shares(of, groups, len(labels)).numpy() for name, of in weights.items()},
+        }
+    )
+    return frame.with_columns(
+        pl.when(pl.col(base) > 0).then(pl.col("exposure") / pl.col(base)).alias(name)
+        for base, name in (("catalogue", "exposure_per_item"), ("events", "exposure_per_event"))
+    )
+
+
+def _shares(weights_V: Tensor, groups: ListFeature, num_groups: int) -> Tensor:
+    """Share of each group in a weight of the items, float64 (G,)."""
+    lengths_V = groups.offsets.diff()
+    parts = torch.repeat_interleave(weights_V.double() / lengths_V, lengths_V)
+    sums_G = torch.zeros(num_groups, dtype=torch.float64).index_add_(0, groups.codes, parts)
+    return sums_G / sums_G.sum()

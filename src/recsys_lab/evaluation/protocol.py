@@ -1,0 +1,160 @@
+"""What all protocols share: lists of all users of a phase, compared with the held-out targets.
+
+Shapes: B users, K list length, V items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from recsys_lab.evaluation.beyond import reads_history
+from recsys_lab.evaluation.results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists, Recommender
+    from recsys_lab.evaluation.beyond import BeyondMetric
+    from recsys_lab.evaluation.catalogue import RankedData
+
+
+class Options(Protocol):
+    """The options of every protocol."""
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Accuracy metrics."""
+        ...
+
+    @property
+    def ks(self) -> list[int]:
+        """List lengths at which these are computed."""
+        ...
+
+    @property
+    def exclude_seen(self) -> bool:
+        """Leave items of the user's history out of the lists.
+
+        A target that the user had before can then not be hit; the manifest counts these.
+        """
+        ...
+
+    @property
+    def list_length(self) -> int:
+        """Places stored per user, at least the largest of ks and beyond_ks."""
+        ...
+
+    @property
+    def score_mebibytes(self) -> int:
+        """Memory for one block of users x items scores."""
+        ...
+
+    @property
+    def beyond_accuracy(self) -> list[Any]:
+        """Metrics of the test lists that look at more than targets."""
+        ...
+
+    @property
+    def beyond_ks(self) -> list[int]:
+        """List lengths at which these are computed."""
+        ...
+
+    @property
+    def category_feature(self) -> str | None:
+        """Item column for metrics of categories, e.g. ``item.category``."""
+        ...
+
+    @property
+    def embeddings_path(self) -> str | None:
+        """Parquet file with columns ``item_id`` and ``embedding``.
+
+        An embedding is a list of numbers, the same number for each item.
+        """
+        ...
+
+
+class RankingProtocol:
+    """Which items are candidates for whom, and what is computed from the lists.
+
+    Args:
+        config: the options.
+    """
+
+    config: Options
+    bytes_per_score = 4
+
+    def __init__(self, config: Options) -> None:
+        self.config = config
+        self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
+
+    def attach(self, data: RankedData) -> None:
+        """Read what the choice of candidates needs of the prepared dataset."""
+        del data
+
+    @abstractmethod
+    def candidates(self) -> dict[str, Any]:
+        """The choice of candidates in the protocol's fingerprint."""
+
+    @abstractmethod
+    def exclude(self, batch: EvaluationBatch) -> Exclude | None:
+        """The pairs of a batch that must not be recommended."""
+
+    def batch_size(self, num_items: int) -> int:
+        """Users whose scores fit the memory budget, at most 256: larger ones leave the cache."""
+        budget = self.config.score_mebibytes * 2**20
+        return max(1, min(256, budget // (self.bytes_per_score * num_items)))
+
+    def fields(self, tie_rule: str) -> dict[str, Any]:
+        """What makes two results comparable: candidates, filter, tie rule of equal scores."""
+        return {
+            **self.candidates(),
+            "exclude_seen": self.config.exclude_seen,
+            "score_ties": tie_rule,
+        }
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether the metrics beyond accuracy need the whole history of each user."""
+        return reads_history(self.config.beyond_accuracy)
+
+    def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
+        """An empty set of results: accuracy, and the metrics given."""
+        return Results(self.config.metrics, self.config.ks, self.list_length, beyond)
+
+
+def evaluate(
+    model: Recommender,
+    batches: Iterable[EvaluationBatch],
+    protocol: RankingProtocol,
+    device: torch.device | str = "cpu",
+    beyond: Mapping[str, BeyondMetric] | None = None,
+) -> Results:
+    """Rank for every user of ``batches`` and keep the per-user rows.
+
+    Under torch.distributed each process is given the batches of its own users.
+    """
+    results = protocol.results(beyond)
+    with torch.inference_mode():
+        for on_host in batches:
+            batch = on_host.to(device)
+            results.update(batch, rank(model, batch, protocol), keep_lists=True)
+    return results
+
+
+def rank(model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol) -> RankedLists:
+    """The lists of one batch under a protocol; validation and test both come through here."""
+    # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
+    with torch.autocast(batch.target_items.device.type, enabled=False):
+        return model.recommend(batch.history, protocol.list_length, protocol.exclude(batch))
+
+
+def fingerprint(fields: Mapping[str, Any]) -> str:
+    """A hash of what must be equal for two results to be compared, 16 hex digits."""
+    text = json.dumps(fields, sort_keys=True, default=asdict)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

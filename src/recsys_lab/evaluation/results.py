@@ -1,0 +1,136 @@
+"""Ranked lists of one phase -> means and per-user rows, gathered from all processes.
+
+Shapes: B users of a batch, K list length, G targets, U distinct users.
+"""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING
+
+import polars as pl
+import torch
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from recsys_lab.evaluation.metrics import hits_of, make_metrics
+from recsys_lab.evaluation.user_mean import ByUser, first_of_each
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recsys_lab.contracts import EvaluationBatch, RankedLists
+    from recsys_lab.evaluation.beyond import BeyondMetric
+
+
+class Results:
+    """Collects ranked lists of one phase.
+
+    Under torch.distributed each process collects its own users; `compute` and `per_user` must then
+    be called by all of them, and give the same everywhere.
+
+    Args:
+        metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS`.
+        ks: list lengths.
+        list_length: places kept a user.
+        beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
+
+    Attributes:
+        metrics: the accuracy metrics by name, e.g. ``ndcg@10``.
+        beyond: the others.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        ks: Sequence[int],
+        list_length: int,
+        beyond: Mapping[str, BeyondMetric] | None = None,
+    ) -> None:
+        self.metrics = make_metrics(metrics, ks)
+        self.beyond = dict(beyond or {})
+        self._rows = TargetRows(list_length)
+
+    def update(self, batch: EvaluationBatch, ranked: RankedLists, keep_lists: bool = False) -> None:
+        """Add the lists of B users.
+
+        Args:
+            batch: the users and their targets.
+            ranked: their lists.
+            keep_lists: also keep per-user rows for `per_user`.
+        """
+        hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
+        users_B = batch.history.users_B
+        for metric in self.metrics.values():
+            metric.update(users_B, hits_BK, num_targets_B)
+        for other in self.beyond.values():
+            other.update(batch, ranked)
+        if keep_lists:
+            self._rows.update(batch, ranked)
+
+    def compute(self) -> dict[str, float]:
+        """Means over users, keyed ``"ndcg@10"`` and so on.
+
+        A metric beyond accuracy that means nothing for any of the users is left out.
+        """
+        accuracy = {name: float(metric.compute()) for name, metric in self.metrics.items()}
+        beyond = {name: float(metric.compute()) for name, metric in self.beyond.items()}
+        return accuracy | {name: value for name, value in beyond.items() if not isnan(value)}
+
+    def per_user(self) -> pl.DataFrame:
+        """One row per user and target, in user order.
+
+        Columns: ``user`` (index), ``target`` (item index), ``rank`` (from 1; null when the
+        target is not in the list), ``items`` (the list), and a column per metric that has a value
+        of each user (NaN for a user for whom it means nothing).
+        """
+        users_G, rows_G = self._rows.by_user()
+        target_G, rank_G, items_GK = rows_G[:, 1], rows_G[:, 2], rows_G[:, 3:]
+        columns = [
+            pl.Series("user", users_G.cpu().numpy()),
+            pl.Series("target", target_G.cpu().numpy()),
+            pl.Series("rank", rank_G.cpu().numpy()).replace(0, None),
+            pl.Series("items", items_GK.cpu().numpy(), pl.Array(pl.Int32, items_GK.shape[1])),
+        ]
+        for name, metric in (*self.metrics.items(), *self.beyond.items()):
+            if not metric.is_of_users:
+                continue
+            users_U, values_U = metric.by_user()
+            of_row = values_U[torch.searchsorted(users_U, users_G)]
+            columns.append(pl.Series(name, of_row.cpu().numpy()))
+        return pl.DataFrame(columns)
+
+
+class TargetRows(ByUser):
+    """A row for each user and target: its number among the user's, item, rank, the list.
+
+    Args:
+        list_length: places kept.
+    """
+
+    def __init__(self, list_length: int) -> None:
+        super().__init__(3 + list_length, torch.int32)
+
+    def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
+        """Add the lists of B users."""
+        rows_G = batch.target_rows
+        items_GK = ranked.items_BK[rows_G]
+        match_GK = items_GK == batch.target_items.unsqueeze(1)
+        rank_G = torch.where(match_GK.any(1), match_GK.int().argmax(1) + 1, 0)
+        before_B = torch.bincount(rows_G, minlength=batch.history.size).cumsum(0).roll(1)
+        before_B[:1] = 0
+        number_G = torch.arange(len(rows_G), device=rows_G.device) - before_B[rows_G]
+        heads_G3 = torch.stack([number_G, batch.target_items, rank_G], 1)
+        self.add(batch.history.users_B[rows_G], torch.cat([heads_G3, items_GK], 1))
+
+    def distinct(self) -> tuple[Tensor, Tensor]:
+        """Every target of every user once, in order of users and of their targets."""
+        self._fill()
+        users, rows = dim_zero_cat(self.users), dim_zero_cat(self.rows)
+        most = int(rows[:, 0].max()) + 1 if len(rows) else 1
+        at = first_of_each(users * most + rows[:, 0])
+        return users[at], rows[at]
+
+    def compute(self) -> Tensor:
+        """The rows, int32 (G, 3 + K)."""
+        return self.distinct()[1]

@@ -1,0 +1,151 @@
+"""Arguments of the command line -> finished runs that may stand in one table."""
+
+from __future__ import annotations
+
+import glob
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.runs.record import RECORD, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not compared.
+
+    Attributes:
+        folder: where it is.
+        reason: why, in words.
+    """
+
+    folder: str
+    reason: str
+
+
+def find_runs(arguments: Sequence[str]) -> tuple[list[RunRecord], list[LeftOut]]:
+    """The finished runs that the arguments mean, each once, in the order of the arguments.
+
+    Args:
+        arguments: run directories, folders with runs at any depth, and globs of these.
+
+    Returns:
+        The runs, and those that are there but have no test result.
+
+    Raises:
+        UserError: an argument names nothing, or nothing that is finished is left.
+    """
+    folders = dict.fromkeys(folder.resolve() for text in arguments for folder in _folders(text))
+    found: list[RunRecord] = []
+    left_out: list[LeftOut] = []
+    for folder in folders:
+        record = RunRecord.load(folder)
+        reason = _why_not(record)
+        if reason is None:
+            found.append(record)
+        else:
+            left_out.append(LeftOut(str(folder), reason))
+    if not found:
+        reasons = "".join(f"\n  {item.folder}: {item.reason}" for item in left_out)
+        msg = f"runs: no finished run in {', '.join(arguments)}; left out are:{reasons}"
+        raise UserError(msg)
+    return found, left_out
+
+
+def run_folders(folder: Path) -> Iterator[Path]:
+    """Directories of runs in a folder at any depth, in order of their paths.
+
+    Folders inside a run (checkpoints, the tracker's files) are not searched; the windows of a
+    rolling back-test are runs of their own.
+    """
+    if (folder / RECORD).is_file():
+        yield folder
+        inner = sorted(folder.glob("window_*"))
+    else:
+        inner = sorted(folder.iterdir())
+    for path in inner:
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            yield from run_folders(path)
+
+
+def refuse_unlike(records: Sequence[RunRecord]) -> None:
+    """Runs of different protocols are not compared.
+
+    Raises:
+        UserError: names every field that differs, with its value in every run.
+    """
+    differing = protocol_differences(records)
+    if not differing:
+        return
+    lines = ["these runs were judged under different protocols, so their numbers do not compare:"]
+    for field, values in differing.items():
+        lines.append(f"  {field}:")
+        for value in dict.fromkeys(values):
+            runs = [r for r, v in zip(records, values, strict=True) if v == value]
+            shown = ", ".join(str(run.folder) for run in runs[:5])
+            more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+            lines.append(f"    {value} in {shown}{more}")
+    lines.append(
+        "Compare runs of one protocol, or see the numbers side by side with --force (force=true), "
+        "which marks every table NOT COMPARABLE."
+    )
+    raise UserError("\n".join(lines))
+
+
+def protocol_differences(records: Sequence[RunRecord]) -> dict[str, list[str]]:
+    """Fields of the protocol that are not equal in all runs: field -> value by run."""
+    protocols = [record.values["protocol"] for record in records]
+    if len({protocol["fingerprint"] for protocol in protocols}) == 1:
+        return {}
+    flat = [flatten(protocol["fields"]) for protocol in protocols]
+    names = dict.fromkeys(name for fields in flat for name in fields)
+    rows = {name: [_shown(fields, name) for fields in flat] for name in names}
+    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _folders(text: str) -> list[Path]:
+    matches = sorted(glob.glob(text)) if glob.has_magic(text) else [text]
+    if glob.has_magic(text) and Path(text).exists():
+        matches = [text]  # brackets in a folder's own name
+    folders = [Path(match) for match in matches if Path(match).is_dir()]
+    if not folders:
+        what = "matches no folder" if glob.has_magic(text) else "no such folder"
+        if Path(text).is_file():
+            what = "is a file; give the run's directory"
+        raise UserError(f"runs: {text}: {what}. Give run directories, folders of runs, or globs.")
+    found = [run for folder in folders for run in run_folders(folder)]
+    if not found:
+        msg = f"runs: {text}: no run there ({RECORD} is missing, also in the folders below)"
+        raise UserError(f"{msg}. Give run directories, folders of runs, or globs.")
+    return found
+
+
+def _why_not(record: RunRecord) -> str | None:
+    values = record.values
+    if "windows" in values:
+        return "a rolling back-test, whose windows are runs of their own (window_0, window_1, ...)"
+    if not record.done:
+        return f"its status is '{values['status']}', so it has no test result"
+    if not values.get("test") or "protocol" not in values:
+        return "its record holds no test result"
+    return None
+
+
+def _shown(fields: Mapping[str, Any], name: str) -> str:
+    return json.dumps(fields[name]) if name in fields else "(not there)"

@@ -1,0 +1,232 @@
+"""A comparison as files: Markdown, LaTeX (booktabs), CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.runs import tables
+from recsys_lab.runs.record import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from recsys_lab.runs.comparison import Comparison, Metric, System
+    from recsys_lab.runs.statistics import Estimate
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "†": r"$\dagger$",
+    "↓": r"$\downarrow$",
+}  # fmt: skip
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~])")
+
+
+def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write ``comparison.md``, ``.tex``, ``.csv`` and ``.json``.
+
+    Args:
+        comparison: to be written.
+        folder: an existing folder; files of these names are replaced.
+    """
+    texts = {
+        "comparison.md": markdown(comparison),
+        "comparison.tex": latex(comparison),
+        "comparison.csv": csv_text(comparison),
+        "comparison.json": json_text(comparison),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def markdown(comparison: Comparison) -> str:
+    """All tables, with every setting that differs."""
+    parts = [f"# {_md(tables.marked(comparison, tables.heading(comparison)))}"]
+    heads = ["metric", *(f"{_md(s.name)}<br>{tables.runs_of(s)}" for s in comparison.systems)]
+    parts.append(_md_table(heads, _score_rows(comparison)))
+    parts.append(_md(tables.legend(comparison)))
+    if comparison.pairs:
+        parts.append(f"## {_md(tables.marked(comparison, 'differences, user by user'))}")
+        heads = ["metric", "pair", "difference", "95% interval", "relative", "p", "p Holm", "d_z"]
+        rows = [
+            [p.metric, f"{_md(p.first)} - {_md(p.second)}", *map(_md, tables.pair_cells(p))]
+            for p in comparison.pairs
+        ]
+        parts.append(_md_table([*heads, "win/tie/loss"], rows))
+    if comparison.slices:
+        title = f"{comparison.main_metric} by slice"
+        parts.append(f"## {_md(tables.marked(comparison, title))}")
+        parts.append(_slices(comparison))
+    if comparison.differing:
+        parts.append(f"## {_md(tables.marked(comparison, 'what differs'))}")
+        heads = ["setting", *(_md(system.name) for system in comparison.systems)]
+        rows = [
+            [_md(key), *(_md(tables.setting(value)) for value in values)]
+            for key, values in comparison.differing.items()
+        ]
+        parts.append(_md_table(heads, rows))
+    parts.append("\n".join(f"- {_md(note)}" for note in comparison.notes))
+    parts.append("## runs")
+    rows = [[_md(r.system), str(r.seed), _md(r.folder)] for r in comparison.runs]
+    parts.append(_md_table(["system", "seed", "folder"], rows))
+    parts += [f"- left out: {_md(f'{i.folder}: {i.reason}')}" for i in comparison.left_out]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def latex(comparison: Comparison) -> str:
+    """A table of metrics by system; a document that reads it needs the package booktabs."""
+    columns = "l" + "r" * len(comparison.systems)
+    caption = tables.marked(comparison, f"{tables.heading(comparison)}. {_caption(comparison)}")
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{_tex(caption)}}}",
+        f"  \\begin{{tabular}}{{{columns}}}",
+        "    \\toprule",
+        "    " + _tex_row(["", *(_tex(system.name) for system in comparison.systems)]),
+        "    \\midrule",
+    ]
+    for metric in comparison.metrics:
+        ranks = comparison.ranks(metric)
+        cells = [
+            _tex_cell(comparison, metric, system, rank)
+            for system, rank in zip(comparison.systems, ranks, strict=True)
+        ]
+        lines.append("    " + _tex_row([_tex(tables.metric_label(metric)), *cells]))
+    lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def csv_text(comparison: Comparison) -> str:
+    """One row for each system and metric, with its test against the baseline where there is one."""
+    heads = [
+        "comparable", "system", "seeds", "metric", "mean", "sd", "low", "high", "rank", "baseline",
+        "difference", "difference_low", "difference_high", "p", "p_holm", "covers_seeds", "wins",
+        "ties", "losses",
+    ]  # fmt: skip
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    for metric in comparison.metrics:
+        for system, rank in zip(comparison.systems, comparison.ranks(metric), strict=True):
+            score = system.scores[metric.name]
+            bounds = score.interval and (score.interval.low, score.interval.high)
+            row = [comparison.is_comparable, system.name, " ".join(map(str, system.seeds))]
+            row += [metric.name, score.mean, score.sd, *(bounds or ("", "")), rank]
+            writer.writerow([*row, *_tested(comparison, metric, system)])
+    return text.getvalue()
+
+
+def json_text(comparison: Comparison) -> str:
+    """`Comparison` whole, its field names as keys; NaN and infinity are null."""
+    found = asdict(comparison)
+    found["is_comparable"] = comparison.is_comparable
+    return json.dumps(_plain(found), indent=1, allow_nan=False) + "\n"
+
+
+def _score_rows(comparison: Comparison) -> list[list[str]]:
+    rows = []
+    for metric in comparison.metrics:
+        cells = [_md(tables.metric_label(metric))]
+        for system, rank in zip(comparison.systems, comparison.ranks(metric), strict=True):
+            score = system.scores[metric.name]
+            mean = tables.number(score.mean)
+            if len(comparison.systems) > 1:
+                mean = {1: f"**{mean}**", 2: f"<u>{mean}</u>"}.get(rank, mean)
+            sd = "" if score.sd is None else f" ± {tables.number(score.sd)}"
+            star = _md(tables.baseline_mark(comparison, metric, system))
+            bounds = score.interval
+            shown = (
+                ""
+                if bounds is None
+                else f"<br>{tables.number(bounds.low)} - {tables.number(bounds.high)}"
+            )
+            cells.append(f"{mean}{sd}{star}{shown}")
+        rows.append(cells)
+    return rows
+
+
+def _slices(comparison: Comparison) -> str:
+    heads = ["slice", "value", "users", *(_md(s.name) for s in comparison.systems)]
+    for pair in comparison.slices[0].pairs:
+        heads += [f"{_md(pair.first)} - {_md(pair.second)}", "win/tie/loss"]
+    rows = []
+    for part in comparison.slices:
+        cells = [_md(part.name), _md(part.value), f"{part.users:,}"]
+        cells += [_estimate(mean) for mean in part.means]
+        cells += [cell for pair in part.pairs for cell in tables.slice_pair_cells(pair)]
+        rows.append(cells)
+    return _md_table(heads, rows)
+
+
+def _estimate(mean: Estimate) -> str:
+    return "{}<br>{} - {}".format(*map(tables.number, (mean.value, mean.low, mean.high)))
+
+
+def _caption(comparison: Comparison) -> str:
+    said = "Mean ± standard deviation over seeds; best bold, second underlined."
+    if comparison.baseline is None or not comparison.pairs:
+        return said
+    return (
+        f"{said} * differs from {comparison.baseline} at p <= {comparison.level} (Holm), over "
+        "seeds and users; † these trained models differ, seeds not covered."
+    )
+
+
+def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int) -> str:
+    score = system.scores[metric.name]
+    mean = tables.number(score.mean)
+    if len(comparison.systems) > 1:
+        mean = {1: f"\\textbf{{{mean}}}", 2: f"\\underline{{{mean}}}"}.get(rank, mean)
+    sd = "" if score.sd is None else f" {{\\scriptsize$\\pm${tables.number(score.sd)}}}"
+    star = tables.baseline_mark(comparison, metric, system)
+    return mean + (f"$^{{{star.replace('†', chr(92) + 'dagger')}}}$" if star else "") + sd
+
+
+def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]:
+    if comparison.baseline is None:
+        return [""] * 10
+    pair = comparison.pair(metric.name, system.name, comparison.baseline)
+    if pair is None:
+        return [comparison.baseline, *[""] * 9]
+    difference = pair.test.difference
+    return [
+        comparison.baseline, difference.value, difference.low, difference.high, pair.test.p,
+        pair.p_holm, difference.covers_seeds, pair.wins, pair.ties, pair.losses,
+    ]  # fmt: skip
+
+
+def _md_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _md(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text.replace("\n", " "))
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

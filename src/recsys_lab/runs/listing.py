@@ -1,0 +1,185 @@
+"""Many runs as rows: which there are, filtered, sorted, with the columns that were asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
+from recsys_lab.runs.collect import flatten, run_folders
+from recsys_lab.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
+_LEFT_OUT = ("epochs", "windows", "command", "packages")  # long, and no columns of a table
+
+Row = dict[str, Any]
+
+
+def list_runs(folder: Path) -> list[Row]:
+    """One row for each run below a folder; only ``run.json`` is read.
+
+    Args:
+        folder: searched at any depth.
+
+    Returns:
+        Rows with `FIRST_COLUMNS`, ``folder``, ``test/METRIC``, ``validation/METRIC``, every
+        field of the record (``compute.seconds``) and every key of its config
+        (``recipe.batch_size``). A record that cannot be read has the status "unreadable".
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise UserError(f"dir: {folder}: {what}; give a folder with runs: recsys-lab runs DIR.")
+    return [_row(path, folder) for path in run_folders(folder)]
+
+
+def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int | None) -> list[Row]:
+    """Filter, sort and cut.
+
+    Args:
+        rows: of `list_runs`.
+        where: ``column=value``, all of which must hold; letter case does not matter.
+        sort: a column, ``-column`` for the reverse order; runs without a value come last.
+        limit: at most so many.
+
+    Raises:
+        UserError: a condition is none, or names a column that no run has.
+    """
+    for text in where:
+        column, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"where: {text!r} is no condition; write column=value.")
+        _require(column, rows, "where")
+        rows = [row for row in rows if _matches(row.get(column), value)]
+    column = sort.removeprefix("-")
+    _require(column, rows, "sort")
+    known = [row for row in rows if _key(row.get(column)) is not None]
+    known.sort(key=lambda row: _key(row[column]) or (0, 0.0, ""), reverse=sort.startswith("-"))
+    unknown = [row for row in rows if _key(row.get(column)) is None]
+    return [*known, *unknown][:limit]
+
+
+def usual_columns(rows: Sequence[Row]) -> list[str]:
+    """`FIRST_COLUMNS`, the metrics that these runs were chosen by, and the folder."""
+    metrics = dict.fromkeys(row["main"] for row in rows if row.get("main"))
+    return [*FIRST_COLUMNS, *metrics, "folder"]
+
+
+def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Check columns that were asked for.
+
+    Raises:
+        UserError: no run has such a column.
+    """
+    for column in columns:
+        _require(column, rows, "columns")
+
+
+def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> Table:
+    """For people."""
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        is_number = any(isinstance(row.get(column), int | float) for row in rows)
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        short = is_number or column in ("status", "created")
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=short)
+    for row in rows:
+        table.add_row(*(Text(_written(column, row.get(column))) for column in columns))
+    return table
+
+
+def as_json(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """A list of objects; null where a run has no such value."""
+    return json.dumps([{column: row.get(column) for column in columns} for row in rows], indent=1)
+
+
+def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """A header and one line for each run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = (row.get(column) for column in columns)
+        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in values])
+    return text.getvalue()
+
+
+def _row(path: Path, folder: Path) -> Row:
+    where = str(path.relative_to(folder))
+    try:
+        record = RunRecord.load(path)
+        return _fields(record) | {"folder": where}
+    except (UserError, KeyError, TypeError, AttributeError):  # damaged, or of another version
+        return {"name": path.name, "status": "unreadable", "folder": where}
+
+
+def _fields(record: RunRecord) -> Row:
+    values: Mapping[str, Any] = record.values
+    config = values["config"]
+    row = flatten(config)
+    row |= flatten({k: v for k, v in values.items() if k not in ("config", *_LEFT_OUT)})
+    for phase in ("test", "validation"):
+        row |= {f"{phase}/{name}": v for name, v in (values.get(phase) or {}).items()}
+    row |= {
+        "name": values["name"],
+        "model": str(config["model"]["_target_"]).rpartition(".")[2],
+        "data": (values.get("data") or {}).get("name"),
+        "seed": values["seed"],
+        "status": values["status"],
+        "created": values["created"],
+        "seconds": values["compute"]["seconds"],
+        "main": f"test/{record.main_metric}" if values.get("test") else None,
+    }
+    return row
+
+
+def _require(column: str, rows: Sequence[Row], option: str) -> None:
+    known = dict.fromkeys(key for row in rows for key in row)
+    if rows and column not in known:
+        hint = did_you_mean(column, known)
+        msg = f"{option}: no run has a column {column!r}{hint} Columns are"
+        raise UserError(
+            f"{msg} {', '.join(FIRST_COLUMNS)}, folder, test/METRIC, validation/METRIC, fields of "
+            "run.json and keys of the config, e.g. recipe.batch_size."
+        )
+
+
+def _matches(value: Any, wanted: str) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return math.isclose(value, float(wanted))
+        except ValueError:
+            return False
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.casefold() == wanted.casefold()
+
+
+def _key(value: Any) -> tuple[int, float, str] | None:
+    """Numbers before texts; None for nothing and NaN."""
+    if isinstance(value, int | float):
+        return None if math.isnan(value) else (0, float(value), "")
+    return None if value is None else (1, 0.0, str(value).casefold())
+
+
+def _written(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if column == "created":
+        return str(value)[:16].replace("T", " ")
+    if isinstance(value, float):
+        return f"{value:,.1f}" if column.endswith("seconds") else f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,117 @@
+"""What must be said beside the numbers of a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recsys_lab.runs.comparison import Comparison
+    from recsys_lab.runs.record import RunRecord
+
+
+def with_notes(
+    comparison: Comparison, records: Sequence[RunRecord], *, same_users: bool
+) -> Comparison:
+    """The comparison with its notes.
+
+    Args:
+        comparison: as judged.
+        records: of its runs, in order.
+        same_users: whether users could be paired.
+    """
+    notes = [
+        *_on_protocol(comparison, same_users=same_users),
+        *_on_tests(comparison),
+        *_on_training(comparison),
+        *_on_metrics(comparison, records),
+        *_on_code(comparison, records),
+    ]
+    return replace(comparison, notes=tuple(notes))
+
+
+def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
+    notes = []
+    if not comparison.is_comparable:
+        fields = ", ".join(comparison.protocol_differences)
+        notes.append(f"NOT COMPARABLE: the runs were judged under different protocols ({fields}).")
+    if not same_users:
+        notes.append("The test users or their targets differ, so nothing is tested user by user.")
+    return notes
+
+
+def _on_tests(comparison: Comparison) -> list[str]:
+    """What the verdicts cover; said once, for the main metric's pairs."""
+    pairs = [p for p in comparison.pairs if p.metric == comparison.main_metric]
+    if not pairs:
+        return []
+    sizes = {system.name: len(system.runs) for system in comparison.systems}
+    notes = []
+    if any(not pair.test.difference.covers_seeds for pair in pairs):
+        notes.append(
+            "Where both systems have one run, the test (marked †) says whether these two trained "
+            "models differ on other users, NOT whether the systems do: the variance of seeds is "
+            "not covered, and another seed may turn the result round. Train more seeds of each, "
+            "e.g. --multirun seed=0,1,2."
+        )
+    lone = [p for p in pairs if p.test.difference.covers_seeds]
+    lone = [p for p in lone if 1 in (sizes[p.first], sizes[p.second])]
+    if lone:
+        notes.append(
+            "Where one system has a single run, its seeds are taken to vary as much as the other's."
+        )
+    count = len(pairs)
+    against = "all pairs" if comparison.baseline is None else f"against {comparison.baseline}"
+    family = "1 test" if count == 1 else f"{count} tests"
+    notes.append(
+        f"p-values are adjusted by Holm's method for the {family} of a metric ({against}), not "
+        "for the number of metrics or slices."
+    )
+    return notes
+
+
+def _on_training(comparison: Comparison) -> list[str]:
+    notes = []
+    late = [run for run in comparison.runs if run.still_improving]
+    if late:
+        shown = ", ".join(f"{run.system} (seed {run.seed})" for run in late[:6])
+        more = f" and {len(late) - 6} more" if len(late) > 6 else ""
+        notes.append(
+            f"Still improving when training ended (best epoch was the last): {shown}{more}."
+        )
+    main = comparison.main_metric
+    sign = 1 if comparison.metric.higher_is_better else -1
+    if len(comparison.systems) > 1 and all(main in run.validation for run in comparison.runs):
+
+        def mean(place: int, phase: str) -> float:
+            runs = [comparison.runs[run] for run in comparison.systems[place].runs]
+            return sign * fmean(getattr(run, phase)[main] for run in runs)
+
+        places = range(len(comparison.systems))
+        best = {p: max(places, key=lambda s: mean(s, p)) for p in ("validation", "test")}
+        if best["validation"] != best["test"]:
+            names = {phase: comparison.systems[place].name for phase, place in best.items()}
+            notes.append(
+                f"Validation and test disagree: on {main}, {names['validation']} is best on "
+                f"validation, {names['test']} on test. Choose by validation."
+            )
+    return notes
+
+
+def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
+    shared = {metric.name for metric in comparison.metrics}
+    others = dict.fromkeys(m for r in records for m in r.values["test"] if m not in shared)
+    return [f"Not in all runs, so left out: {', '.join(others)}."] if others else []
+
+
+def _on_code(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
+    notes = []
+    commits = dict.fromkeys(str(run.commit)[:12] for run in comparison.runs)
+    if len(commits) > 1:
+        notes.append(f"The runs are of different versions of the code: {', '.join(commits)}.")
+    if any((record.values.get("code") or {}).get("dirty") for record in records):
+        notes.append("Some runs were made with uncommitted changes (code.diff in their folder).")
+    return notes

@@ -1,0 +1,1 @@
+"""One file for each place that receives copies of a run."""

@@ -1,0 +1,162 @@
+"""The per-user file of a run -> arrays that can be set side by side.
+
+Shapes: U users, M metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.runs.record import RunRecord
+
+    Floats = NDArray[np.float64]
+
+PER_USER = "test_users.parquet"
+_LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
+
+
+@dataclass(frozen=True)
+class UserResults:
+    """One run.
+
+    Attributes:
+        rows: ``user`` and ``target`` of every row, in order; equal where runs can be paired.
+        values_UM: metrics of the users, in order of users; NaN where one means nothing.
+        slices: of the main metric, (name, value) -> users that are in it, bool (U,), and the value
+            of each of them on the targets of the slice alone.
+    """
+
+    rows: pl.DataFrame
+    values_UM: Floats
+    slices: Mapping[tuple[str, str], tuple[NDArray[np.bool_], Floats]]
+
+
+def shared_metrics(records: Sequence[RunRecord], wanted: str | None) -> tuple[str, list[str]]:
+    """The main metric and all that every run has, in the order of the first run.
+
+    Args:
+        records: finished runs.
+        wanted: the main metric; None for the one that the first run was chosen by.
+
+    Raises:
+        UserError: there is none, or not the wanted one.
+    """
+    shared = [m for m in records[0].values["test"] if all(m in r.values["test"] for r in records)]
+    if not shared:
+        msg = "runs: no metric is in all of them; set evaluation.metrics and evaluation.ks alike"
+        raise UserError(f"{msg} and train again, or compute them with recsys-lab evaluate.")
+    if wanted is not None and wanted not in shared:
+        msg = f"metric: {wanted!r} is not in all runs{did_you_mean(wanted, shared)}"
+        raise UserError(f"{msg} Those that are: {', '.join(shared)}.")
+    main = wanted or records[0].main_metric
+    return main if main in shared else shared[0], shared
+
+
+def higher_is_better(name: str) -> bool:
+    """The direction of a metric, by its name in `recsys_lab.evaluation`; unknown ones: up."""
+    from recsys_lab.evaluation.beyond import BEYOND  # torch: not needed before
+    from recsys_lab.evaluation.metrics import METRICS
+
+    kind = name.partition("@")[0]
+    known = {**BEYOND, **METRICS}.get(kind)
+    return known is None or bool(known.higher_is_better)
+
+
+def metrics_of_users(record: RunRecord) -> set[str]:
+    """Metrics of the record that have a value of each user.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = record.folder / PER_USER
+    try:
+        columns = pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError):
+        _rows(record)  # says what is wrong
+        raise
+    missing = {"user", "target", "rank", "items"} - set(columns)
+    if missing:
+        msg = f"{path}: lacks the columns {', '.join(sorted(missing))}: not a file of this lab"
+        raise UserError(f"{msg}; train again, or leave the run out")
+    return {name for name in record.values["test"] if name in columns}
+
+
+def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) -> UserResults:
+    """Read a run.
+
+    Args:
+        record: a finished run.
+        metrics: columns to read.
+        main: the metric to be cut into slices, or None.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    rows = _rows(record)
+    users = rows.unique("user", keep="first", maintain_order=True)
+    values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    slices = {}
+    if main is not None:
+        names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
+        for name in names:
+            for value in _values(rows[name]):
+                slices[name, value] = _slice(rows, users, name, value, main)
+    return UserResults(rows.select(pl.col("user", "target").cast(pl.Int64)), values_UM, slices)
+
+
+def _rows(record: RunRecord) -> pl.DataFrame:
+    """The file's rows in order of users and targets."""
+    path = record.folder / PER_USER
+    try:
+        rows = pl.read_parquet(path)
+        return rows.sort("user", "target", maintain_order=True)
+    except FileNotFoundError:
+        msg = f"{record.folder}: {PER_USER} is missing, and runs are compared user by user"
+    except (pl.exceptions.PolarsError, OSError) as error:
+        msg = f"{path}: cannot be read ({str(error).splitlines()[0]})"
+    raise UserError(f"{msg}; bring the file back, train again, or leave the run out")
+
+
+def _values(column: pl.Series) -> list[str]:
+    """Values that occur, in their own order."""
+    found = set(column.drop_nulls().cast(pl.String).unique())
+    if isinstance(column.dtype, pl.Enum):
+        return [value for value in column.dtype.categories if value in found]
+    return sorted(found)
+
+
+def _slice(
+    rows: pl.DataFrame, users: pl.DataFrame, name: str, value: str, main: str
+) -> tuple[NDArray[np.bool_], Floats]:
+    part = rows.filter(pl.col(name).cast(pl.String) == value)
+    mask_U = users["user"].is_in(part["user"].unique().implode()).to_numpy()
+    if len(rows) == len(users):  # one target a user
+        return mask_U, part[main].cast(pl.Float64).to_numpy()
+    return mask_U, _on_targets(part, main)
+
+
+def _on_targets(part: pl.DataFrame, main: str) -> Floats:
+    """An accuracy metric on some of the users' targets; another metric as it is."""
+    from recsys_lab.evaluation.metrics import METRICS  # torch: needed for several targets alone
+    from recsys_lab.evaluation.slices import hits_from_ranks
+
+    name, _, k = main.partition("@")
+    if name not in METRICS:
+        users = part.unique("user", keep="first", maintain_order=True)
+        return users[main].cast(pl.Float64).to_numpy()
+    metric = METRICS[name](int(k))
+    hits_UK, targets_U = hits_from_ranks(part)
+    values_U: Floats = metric.per_user(hits_UK[:, : metric.k], targets_U).numpy()
+    return values_U

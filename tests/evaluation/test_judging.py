@@ -1,0 +1,127 @@
+"""Whole runs: several targets, groups of users and items, other candidates."""
+
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys_lab.cli.main import run_command
+from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, train
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield
+
+
+def write_tables() -> list[str]:
+    """Users of two countries, items of three kinds; the options that read them."""
+    lands = ["de" if user % 3 else "fr" for user in range(USERS)]
+    kinds = ["abc"[item % 3] for item in range(ITEMS)]
+    pl.DataFrame({"user_id": [f"u{u}" for u in range(USERS)], "land": lands}).write_csv("users.csv")
+    pl.DataFrame({"item_id": [f"i{i}" for i in range(ITEMS)], "kind": kinds}).write_csv("items.csv")
+    return [
+        "data.users_path=users.csv", "+data.user_features.land=categorical",
+        "data.items_path=items.csv", "+data.item_features.kind=categorical",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("base", [COUNTS, SMALL])
+def test_all_items_after_a_cut_are_targets(base):
+    """Several targets a user, from training to the record and back."""
+    split = ["split=global_temporal", "split.test_quantile=0.7", "split.validation_quantile=0.5"]
+    metrics = "evaluation.metrics=[ndcg,recall,hr,precision,map,r_precision,mrr]"
+    assert train("run_dir=run", *split, "split.target=all", metrics, base=base) == 0
+    test = record("run")["test"]
+    users = pl.read_parquet("run/test_users.parquet")
+    assert users.group_by("user").len()["len"].max() > 1
+    values = []
+    for _, rows in users.group_by("user", maintain_order=True):
+        targets, items = set(rows["target"]), rows["items"][0].to_list()[:5]
+        hits = [item in targets for item in items]
+        ideal = sum(1 / math.log2(place + 2) for place in range(min(5, len(targets))))
+        values.append(
+            {
+                "ndcg@5": sum(h / math.log2(p + 2) for p, h in enumerate(hits)) / ideal,
+                "recall@5": sum(hits) / len(targets),
+                "hr@5": float(any(hits)),
+                "precision@5": sum(hits) / 5,
+                "map@5": sum(sum(hits[: p + 1]) / (p + 1) for p, h in enumerate(hits) if h)
+                / len(targets),
+                "r_precision@5": sum(hits[: len(targets)]) / len(targets),
+                "mrr@5": next((1 / (p + 1) for p, h in enumerate(hits) if h), 0.0),
+            }
+        )
+    for name, mean in pl.DataFrame(values).mean().row(0, named=True).items():
+        assert test[name] == pytest.approx(mean, abs=1e-12)
+    assert set(record("run")["validation"]) == set(record("run")["intervals"])
+    assert run_command(["evaluate", "run"]) == 0
+
+
+def test_groups_of_users_and_items(capsys):
+    names = "[coverage,calibration,category_diversity,repeat_share,popularity_lift,serendipity]"
+    options = [
+        *write_tables(), f"evaluation.beyond_accuracy={names}", "evaluation.exclude_seen=false",
+        "evaluation.category_feature=item.kind",
+    ]  # fmt: skip
+    assert train("run_dir=run", *options, base=COUNTS) == 0
+    values = record("run")
+    slices = pl.read_parquet("run/slices.parquet").filter(
+        slice="user_land", metric="ndcg@10"
+    )  # fmt: skip
+    land = dict(slices.select("value", "mean").iter_rows())
+    gap = next(g for g in values["fairness"]["gaps"] if g["metric"] == "ndcg@10")
+    assert gap["groups"] == "user_land"
+    assert gap["gap"] == pytest.approx(abs(land["de"] - land["fr"]))
+    assert {gap["highest"]: gap["highest_users"], gap["lowest"]: gap["lowest_users"]} == {
+        "de": 40, "fr": 20,
+    }  # fmt: skip
+    rows = pl.read_parquet("run/test_users.parquet")
+    for name in ("calibration@10", "category_diversity@10", "repeat_share@10", "serendipity@10"):
+        assert rows[name].mean() == pytest.approx(values["test"][name])
+    assert values["test"]["repeat_share@10"] > 0
+    kinds = [row for row in values["fairness"]["exposure"] if row["groups"] == "item.kind"]
+    assert [row["value"] for row in kinds] == ["a", "b", "c"]
+    for share in ("exposure", "catalogue", "events"):
+        assert sum(row[share] for row in kinds) == pytest.approx(1)
+    bands = [row for row in values["fairness"]["exposure"] if row["groups"] == "popularity"]
+    assert bands[0]["exposure_per_item"] > 1 > bands[2]["exposure_per_item"]
+    assert "calibration@10" in capsys.readouterr().out
+    assert run_command(["evaluate", "run"]) == 0
+
+
+def test_a_metric_without_its_column_stops_before_training(capsys):
+    assert train("run_dir=run", "evaluation.beyond_accuracy=[calibration]") == 2
+    assert "needs categories of the items" in capsys.readouterr().err
+    assert not list(Path("run").glob("checkpoints/*"))
+
+
+def test_sampled_candidates_are_another_protocol(capsys):
+    assert train("run_dir=full", base=COUNTS) == 0
+    few = ["evaluation=sampled_candidates", "evaluation.num_candidates=5"]
+    assert train("run_dir=few", *few, base=COUNTS) == 0
+    assert "Krichene and Rendle" in capsys.readouterr().err
+    full, sampled = record("full"), record("few")
+    assert sampled["protocol"]["fields"]["candidates"] == "sampled"
+    assert sampled["protocol"]["fingerprint"] != full["protocol"]["fingerprint"]
+    assert sampled["test"]["hr@5"] > full["test"]["hr@5"]
+    shown = pl.read_parquet("few/test_users.parquet")["items"].to_numpy()
+    assert set((shown >= 0).sum(1)) == {6}
+    assert run_command(["evaluate", "few"]) == 0
+
+
+def test_candidates_from_a_file(capsys):
+    pairs = [(f"u{user}", f"i{item}") for user in range(USERS) for item in range(0, ITEMS, 2)]
+    pl.DataFrame(pairs, ["user_id", "item_id"], orient="row").write_parquet("pairs.parquet")
+    assert train("run_dir=none", "evaluation=candidate_file", base=COUNTS) == 2
+    assert "evaluation.path: missing; name a Parquet or CSV file" in capsys.readouterr().err
+    options = ["evaluation=candidate_file", "evaluation.path=pairs.parquet"]
+    assert train("run_dir=run", *options, base=COUNTS) == 0
+    assert "targets are among their user's candidates" in capsys.readouterr().err
+    items = pl.read_parquet(Path(record("run")["data"]["path"]) / "items.parquet")["item_id"]
+    shown = pl.read_parquet("run/test_users.parquet")["items"].explode()
+    numbers = {int(items[index][1:]) for index in shown.unique() if index >= 0}
+    assert numbers <= set(range(0, ITEMS, 2))
+    assert run_command(["evaluate", "run"]) == 0
