@@ -36,7 +36,7 @@ class TestHelp:
         assert shell("trian")[::2] == (
             2,
             "recsys-lab: no verb 'trian'; did you mean 'train'? "
-            "Verbs: prepare, train, evaluate, datasets, toy.\n",
+            "Verbs: prepare, train, evaluate, compare, runs, show, datasets, toy.\n",
         )
 
     def test_a_verbs_help_names_its_groups(self, shell):
@@ -88,7 +88,18 @@ class TestCompletion:
         [
             (
                 "recsys-lab ",
-                ["prepare", "train", "evaluate", "datasets", "toy", "--help", "--version"],
+                [
+                    "prepare",
+                    "train",
+                    "evaluate",
+                    "compare",
+                    "runs",
+                    "show",
+                    "datasets",
+                    "toy",
+                    "--help",
+                    "--version",
+                ],
             ),
             ("recsys-lab to", ["toy"]),
             ("recsys-lab toy mod", ["model=", "model."]),

@@ -101,8 +101,11 @@ def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
 def _literal(text: str, verb: Verb) -> str:
     """An override whose value is no value of Hydra's grammar, such as ``where=model=SASRec``."""
     key, equals, value = text.partition("=")
-    typed = equals and key in verb.literal and value != "null"
-    return f"{key}={quoted(value)}" if typed else text
+    if not equals:
+        return text
+    if any(place.endswith(".") and key.startswith(place) for place in verb.literal):
+        return f"++{key}={value if value == 'null' else quoted(value)}"
+    return f"{key}={quoted(value)}" if key in verb.literal and value != "null" else text
 
 
 def _is_path(text: str) -> bool:

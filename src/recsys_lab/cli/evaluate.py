@@ -31,6 +31,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             f"finish it first: recsys-lab train resume={record.folder}"
         )
         raise UserError(msg)
+    if "test" not in record.values:
+        raise UserError(
+            f"{record.folder}: a trial of a search, which never opens the test split; train its "
+            "config as a run of its own, e.g. the sweep's best: experiment=best"
+        )
     parts = restore(record)
     found = judge(parts)
     columns = {record.values["name"]: found.means}

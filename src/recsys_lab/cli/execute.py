@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,29 +14,44 @@ import torch
 from recsys_lab.cli.assemble import Parts, assemble
 from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.judging import judge
-from recsys_lab.config import UserError, build
+from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.runs.record import RunRecord, finish_time
 from recsys_lab.runs.trackers.base import End, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from omegaconf import DictConfig
+    from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
     from rich.console import Console
 
 _log = logging.getLogger(__name__)
 
 
-def execute(cfg: DictConfig, record: RunRecord, console: Console) -> None:
+@dataclass(frozen=True)
+class TrialRun:
+    """What is different for a run of a search: the test split stays closed.
+
+    Attributes:
+        callbacks: Lightning callbacks that watch the training.
+    """
+
+    callbacks: Sequence[Callback] = ()
+
+
+def execute(
+    cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None = None
+) -> None:
     """Do everything that is still to do of a run.
 
     Args:
         cfg: the whole config.
         record: of this run; says how far it came.
         console: for people.
+        trial: set when the run is one of a search.
 
     Raises:
         UserError: also when the data are no longer those that the run began with.
@@ -72,10 +88,14 @@ def execute(cfg: DictConfig, record: RunRecord, console: Console) -> None:
         if parts.is_fitted:
             _fit(parts, record)
         else:
-            _train(cfg, parts, record, tracking.loggers(), console, spent)
-        _test(parts, record)
+            _train(cfg, parts, record, tracking.loggers(), console, spent, trial)
+        if trial is None:
+            _test(parts, record)
         record.note_compute(spent())
         failed = False
+    except Pruned:
+        failed = False
+        raise
     finally:
         tracking.finish(_end(parts, record, failed=failed))
     record.update(status="finished", **finish_time())
@@ -89,7 +109,7 @@ def _stopwatch(before: float) -> Callable[[], float]:
 
 def _train(
     cfg: DictConfig, parts: Parts, record: RunRecord, loggers: list[Logger], console: Console,
-    spent: Callable[[], float],
+    spent: Callable[[], float], trial: TrialRun | None,
 ) -> None:  # fmt: skip
     # Lightning: not needed for a fitted model
     from recsys_lab.training.fit import fit
@@ -115,7 +135,7 @@ def _train(
         parts.batches("validation"), record.folder / "checkpoints",
         loggers=loggers, console=console,
         on_epoch=lambda history: record.note_compute(spent(), epochs=history),
-        callbacks=[meter],
+        callbacks=[meter, *(trial.callbacks if trial else ())],
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
@@ -169,7 +189,7 @@ def _end(parts: Parts, record: RunRecord, *, failed: bool) -> End:
         folder / "test_users.parquet", folder / "run.json",
     ) if path.exists()}  # fmt: skip
     tables = {}
-    if not failed:
+    if not failed and (folder / "slices.parquet").exists():
         tables = {
             "slices": pl.read_parquet(folder / "slices.parquet"),
             "examples": example_table(parts.data, pl.read_parquet(folder / "test_users.parquet")),

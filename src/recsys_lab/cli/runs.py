@@ -16,6 +16,7 @@ from recsys_lab.runs.listing import (
     list_runs,
     require_columns,
     select,
+    split_constant,
     usual_columns,
 )
 
@@ -34,6 +35,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     try:
         if cfg.format == "table":
             title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
+            if cfg.columns is None:
+                columns, said = split_constant(chosen, columns)
+                title += f"; {said}" if said else ""
             Console().print(as_table(chosen, columns, title))
         else:
             writer = as_json if cfg.format == "json" else as_csv

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from recsys_lab.cli.assemble import result_table, slices_table
-from recsys_lab.cli.execute import execute
+from recsys_lab.cli.execute import TrialRun, execute
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
-from recsys_lab.config import Interrupted, UserError
+from recsys_lab.config import Interrupted, Pruned, UserError
 from recsys_lab.runs.record import (
     CONFIG,
     RECORD,
@@ -34,12 +34,24 @@ _log = logging.getLogger(__name__)
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Start a run, or continue the one that ``resume`` names."""
-    record = _recorded(cfg, _folder(cfg, output_dir), Console())
+    record = recorded(cfg, _folder(cfg, output_dir), Console())
     Console().print(f"run: {record.folder}", soft_wrap=True)
 
 
-def _recorded(cfg: DictConfig, folder: Path, console: Console) -> RunRecord:
-    """The finished run of a config in a folder."""
+def recorded(
+    cfg: DictConfig, folder: Path, console: Console, trial: TrialRun | None = None
+) -> RunRecord:
+    """The finished run of a config in a folder, begun or gone on with.
+
+    Args:
+        cfg: the whole config.
+        folder: the run directory.
+        console: for people.
+        trial: set when the run is one of a search.
+
+    Raises:
+        Pruned: the search stopped it.
+    """
     with only_process(folder):
         record = _open(cfg, folder)
         if record.done:
@@ -48,12 +60,15 @@ def _recorded(cfg: DictConfig, folder: Path, console: Console) -> RunRecord:
             return record
         handlers = _log_to(folder / "run.log")
         try:
-            _execute(cfg, record, console)
+            _execute(cfg, record, console, trial)
         except (Interrupted, KeyboardInterrupt):
             record.update(status="interrupted")
             raise Interrupted(
                 f"stopped; what was done is kept. Go on with: recsys-lab train resume={folder}"
             ) from None
+        except Pruned:
+            record.update(status="pruned", **finish_time())
+            raise
         except UserError:
             record.update(status="failed")
             raise
@@ -69,10 +84,10 @@ def _recorded(cfg: DictConfig, folder: Path, console: Console) -> RunRecord:
         return record
 
 
-def _execute(cfg: DictConfig, record: RunRecord, console: Console) -> None:
+def _execute(cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None) -> None:
     windows = window_configs(cfg)
     if len(windows) == 1:
-        execute(windows[0], record, console)
+        execute(windows[0], record, console, trial)
         return
     records = []
     for number, config in enumerate(windows):
@@ -81,7 +96,7 @@ def _execute(cfg: DictConfig, record: RunRecord, console: Console) -> None:
         config.group = cfg.group or record.folder.name
         config.name = f"{record.values['name']} window {number}"
         console.print(f"window {number + 1} of {len(windows)}")
-        records.append(_recorded(config, folder, console))
+        records.append(recorded(config, folder, console))
     record.update(**mean_of_windows(records), status="finished", **finish_time())
 
 

@@ -42,6 +42,14 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class SweepConfig(TrainConfig):
+    """Top-level keys of ``sweep``: those of ``train``, how to search and what."""
+
+    sweep: Component
+    search: Component
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Top-level keys of ``evaluate``."""
 
@@ -101,7 +109,8 @@ class Verb:
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
         takes_many: whether several bare arguments may be given; the key then is their list.
         flags: keys that ``--KEY`` sets to true.
-        literal: keys whose value is a text as typed, not a value of Hydra's grammar.
+        literal: keys whose value is a text as typed, not a value of Hydra's grammar; one that
+            ends in a dot stands for all keys below it, new ones too.
         has_run_dir: whether it works in a run directory, which Hydra then makes.
     """
 
@@ -126,6 +135,12 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab train data=table data.path=log.csv model.num_layers=2",
         TrainConfig,
         has_run_dir=True,
+    ),
+    "sweep": Verb(
+        "search configs with Optuna: on every device, resumable, pruned",
+        "recsys-lab sweep 'search.params.model.hidden_dim=choice(32,64)' sweep.n_trials=40",
+        SweepConfig,
+        literal=("search.params.",),
     ),
     "evaluate": Verb(
         "compute a finished run's test metrics again",

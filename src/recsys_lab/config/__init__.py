@@ -2,11 +2,12 @@
 
 from recsys_lab.config.build import build, config_dir, config_values
 from recsys_lab.config.check import Component, Sources, check_config
-from recsys_lab.config.errors import Interrupted, UserError
+from recsys_lab.config.errors import Interrupted, Pruned, UserError
 
 __all__ = [
     "Component",
     "Interrupted",
+    "Pruned",
     "Sources",
     "UserError",
     "build",

@@ -18,6 +18,10 @@ class Interrupted(BaseException):
     """
 
 
+class Pruned(Exception):
+    """A search stopped this run: others do better."""
+
+
 def closest(name: str, options: Iterable[str]) -> str | None:
     """The option most like `name`, or None if none is near."""
     by_folded = {option.lower().replace("-", "_"): option for option in options}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recsys_lab.runs.collect import LeftOut
+    from recsys_lab.runs.record import RunRecord
     from recsys_lab.runs.statistics import Estimate, Test
 
 
@@ -67,6 +68,32 @@ class Run:
     parameters: int | None
     compute: Mapping[str, Any]
     commit: str | None
+
+    @classmethod
+    def of(cls, record: RunRecord, system: str) -> Run:
+        """What a record says, with the name of the system that the run belongs to."""
+        values: Mapping[str, Any] = record.values
+        best = values.get("best") or {}
+        compute = values["compute"]
+        return cls(
+            folder=str(record.folder),
+            name=values["name"],
+            system=system,
+            seed=values["seed"],
+            created=values["created"],
+            config=values["config"],
+            data=values["data"],
+            validation=values.get("validation") or {},
+            test=values["test"],
+            epochs=tuple(values["epochs"]),
+            best_epoch=best.get("epoch"),
+            still_improving=bool(best.get("still_improving")),
+            seconds=compute["seconds"],
+            peak_memory_mebibytes=compute["peak_memory_mebibytes"],
+            parameters=values.get("parameters"),
+            compute=compute,
+            commit=(values.get("code") or {}).get("commit"),
+        )
 
 
 @dataclass(frozen=True)

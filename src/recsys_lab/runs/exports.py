@@ -84,7 +84,9 @@ def markdown(comparison: Comparison) -> str:
 def latex(comparison: Comparison) -> str:
     """A table of metrics by system; a document that reads it needs the package booktabs."""
     columns = "l" + "r" * len(comparison.systems)
-    caption = tables.marked(comparison, f"{tables.heading(comparison)}. {_caption(comparison)}")
+    caption = tables.marked(
+        comparison, f"{tables.heading(comparison)}. {tables.legend(comparison)}"
+    )
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
@@ -170,16 +172,6 @@ def _slices(comparison: Comparison) -> str:
 
 def _estimate(mean: Estimate) -> str:
     return "{}<br>{} - {}".format(*map(tables.number, (mean.value, mean.low, mean.high)))
-
-
-def _caption(comparison: Comparison) -> str:
-    said = "Mean ± standard deviation over seeds; best bold, second underlined."
-    if comparison.baseline is None or not comparison.pairs:
-        return said
-    return (
-        f"{said} * differs from {comparison.baseline} at p <= {comparison.level} (Holm), over "
-        "seeds and users; † these trained models differ, seeds not covered."
-    )
 
 
 def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int) -> str:

@@ -100,7 +100,7 @@ class _Judge:
         self.metrics = [self._metric(name) for name in metrics]
 
     def comparison(self) -> Comparison:
-        paired = {name: self._paired(name) for name in self.of_users}
+        paired = self._paired()
         comparison = Comparison(
             runs=tuple(self._runs()),
             systems=tuple(self._system(place, paired) for place in range(len(self.groups))),
@@ -177,23 +177,47 @@ class _Judge:
         values_US = self._values(name, range(len(self.records)))
         return np.asarray(np.isfinite(values_US).all(1))
 
-    def _paired(self, name: str) -> list[tuple[Paired, int]]:
-        """For each system the sample that it stands in, and its place there."""
+    def _paired(self) -> dict[str, list[tuple[Paired, int]]]:
+        """By metric, for each system: the sample that it stands in, and its place there."""
         if self.same_users:
-            sample = self._sample(self._values(name, range(len(self.records))), self.groups)
-            return [(sample, place) for place in range(len(self.groups))]
-        alone = [self._values(name, group) for group in self.groups]
-        return [(self._sample(values, [range(values.shape[1])]), 0) for values in alone]
+            places = range(len(self.groups))
+            samples = self._samples_of(range(len(self.records)), self.groups)
+            return {name: [(one, place) for place in places] for name, one in samples.items()}
+        alone = [self._samples_of(group, [range(len(group))]) for group in self.groups]
+        return {name: [(samples[name], 0) for samples in alone] for name in self.of_users}
 
-    def _sample(self, values_US: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> Paired:
-        values_US = values_US[np.isfinite(values_US).all(1)]
-        if len(values_US) < 2:
-            msg = f"runs: {len(values_US)} users with results in all runs; at least 2 are needed"
+    def _samples_of(
+        self, runs: Sequence[int], groups: Sequence[Sequence[int]]
+    ) -> dict[str, Paired]:
+        """By metric; those that have a value of the same users are resampled together."""
+        values = {name: self._values(name, runs) for name in self.of_users}
+        by_users: dict[bytes, list[str]] = {}
+        for name, values_US in values.items():
+            by_users.setdefault(np.isfinite(values_US).all(1).tobytes(), []).append(name)
+        found: dict[str, Paired] = {}
+        for names in by_users.values():
+            samples = self._samples([values[name] for name in names], groups)
+            found |= dict(zip(names, samples, strict=True))
+        return found
+
+    def _samples(
+        self, values: Sequence[NDArray[np.float64]], groups: Sequence[Sequence[int]]
+    ) -> list[Paired]:
+        """One for each array (U, S); all are finite for the same users."""
+        known_U = np.isfinite(values[0]).all(1)
+        if known_U.sum() < 2:
+            msg = f"runs: {known_U.sum()} users with results in all runs; at least 2 are needed"
             raise UserError(f"{msg} for an interval.")
-        seed = self.options.seed
-        means_BS = resampled_means(values_US, self.options.resamples, seed)
-        permutations = self.options.permutations
-        return Paired(values_US, groups, means_BS, permutations=permutations, seed=seed)
+        options, width = self.options, values[0].shape[1]
+        values_UC = np.concatenate(values, 1)[known_U]
+        means_BC = resampled_means(values_UC, options.resamples, options.seed)
+        return [
+            Paired(
+                values_UC[:, first : first + width], groups, means_BC[:, first : first + width],
+                permutations=options.permutations, seed=options.seed,
+            )
+            for first in range(0, values_UC.shape[1], width)
+        ]  # fmt: skip
 
     def _system(self, place: int, paired: Mapping[str, list[tuple[Paired, int]]]) -> System:
         group = self.groups[place]
@@ -260,7 +284,7 @@ class _Judge:
             values_US = values_US[np.isfinite(values_US).all(1)]
             if len(values_US) < 2:
                 continue
-            sample = self._sample(values_US, self.groups)
+            (sample,) = self._samples([values_US], self.groups)
             means = [sample.mean(place) for place in range(len(self.groups))]
             pairs = []
             for places in self.places:
@@ -273,29 +297,4 @@ class _Judge:
         names = {
             run: name for name, group in zip(self.names, self.groups, strict=True) for run in group
         }
-        return [_run(record, names[place]) for place, record in enumerate(self.records)]
-
-
-def _run(record: RunRecord, system: str) -> Run:
-    values: Mapping[str, Any] = record.values
-    best = values.get("best") or {}
-    compute = values["compute"]
-    return Run(
-        folder=str(record.folder),
-        name=values["name"],
-        system=system,
-        seed=values["seed"],
-        created=values["created"],
-        config=values["config"],
-        data=values["data"],
-        validation=values.get("validation") or {},
-        test=values["test"],
-        epochs=tuple(values["epochs"]),
-        best_epoch=best.get("epoch"),
-        still_improving=bool(best.get("still_improving")),
-        seconds=compute["seconds"],
-        peak_memory_mebibytes=compute["peak_memory_mebibytes"],
-        parameters=values.get("parameters"),
-        compute=compute,
-        commit=(values.get("code") or {}).get("commit"),
-    )
+        return [Run.of(record, names[place]) for place, record in enumerate(self.records)]

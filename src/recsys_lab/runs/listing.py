@@ -16,6 +16,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.runs.collect import flatten, run_folders
 from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.tables import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,14 +60,10 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
     Raises:
         UserError: a condition is none, or names a column that no run has.
     """
-    for text in where:
-        column, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"where: {text!r} is no condition; write column=value.")
-        _require(column, rows, "where")
-        rows = [row for row in rows if _matches(row.get(column), value)]
     column = sort.removeprefix("-")
     _require(column, rows, "sort")
+    conditions = [_condition(text, rows) for text in where]
+    rows = [row for row in rows if all(_matches(row.get(key), v) for key, v in conditions)]
     known = [row for row in rows if _key(row.get(column)) is not None]
     known.sort(key=lambda row: _key(row[column]) or (0, 0.0, ""), reverse=sort.startswith("-"))
     unknown = [row for row in rows if _key(row.get(column)) is None]
@@ -77,6 +74,22 @@ def usual_columns(rows: Sequence[Row]) -> list[str]:
     """`FIRST_COLUMNS`, the metrics that these runs were chosen by, and the folder."""
     metrics = dict.fromkeys(row["main"] for row in rows if row.get("main"))
     return [*FIRST_COLUMNS, *metrics, "folder"]
+
+
+def split_constant(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[str], str]:
+    """The columns that tell the runs apart, and in words what is the same for all.
+
+    Args:
+        rows: to be shown.
+        columns: the usual ones; a name that repeats the model's is left out.
+    """
+    same = [
+        c for c in ("data", "status") if len(rows) > 1 and len({row.get(c) for row in rows}) == 1
+    ]
+    said = ", ".join(f"{column} {rows[0].get(column)}" for column in same)
+    if all(row.get("name") == row.get("model") for row in rows):
+        same.append("name")
+    return [column for column in columns if column not in same], said
 
 
 def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -91,11 +104,11 @@ def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
 
 def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> Table:
     """For people."""
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         is_number = any(isinstance(row.get(column), int | float) for row in rows)
         justify: Literal["left", "right"] = "right" if is_number else "left"
-        short = is_number or column in ("status", "created")
+        short = column in ("status", "created", "seed", "seconds")
         table.add_column(column, justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*(Text(_written(column, row.get(column))) for column in columns))
@@ -142,9 +155,23 @@ def _fields(record: RunRecord) -> Row:
         "status": values["status"],
         "created": values["created"],
         "seconds": values["compute"]["seconds"],
-        "main": f"test/{record.main_metric}" if values.get("test") else None,
+        "main": _main(record),
     }
     return row
+
+
+def _main(record: RunRecord) -> str | None:
+    """The column of the metric that the run was chosen by; a sweep's trials have no test result."""
+    phases = [phase for phase in ("test", "validation") if record.values.get(phase)]
+    return f"{phases[0]}/{record.main_metric}" if phases else None
+
+
+def _condition(text: str, rows: Sequence[Row]) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"where: {text!r} is no condition; write column=value.")
+    _require(column, rows, "where")
+    return column, value
 
 
 def _require(column: str, rows: Sequence[Row], option: str) -> None:
@@ -181,5 +208,7 @@ def _written(column: str, value: Any) -> str:
     if column == "created":
         return str(value)[:16].replace("T", " ")
     if isinstance(value, float):
+        if column.startswith(("test/", "validation/")):
+            return number(value)
         return f"{value:,.1f}" if column.endswith("seconds") else f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)

@@ -38,6 +38,12 @@ def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
     if not comparison.is_comparable:
         fields = ", ".join(comparison.protocol_differences)
         notes.append(f"NOT COMPARABLE: the runs were judged under different protocols ({fields}).")
+    candidates = comparison.protocol.get("candidates", "all items")
+    if candidates != "all items":
+        notes.append(
+            f"Candidates are not all items but '{candidates}': such metrics can order models "
+            "differently from the full ranking (Krichene & Rendle 2020)."
+        )
     if not same_users:
         notes.append("The test users or their targets differ, so nothing is tested user by user.")
     return notes
@@ -84,7 +90,8 @@ def _on_training(comparison: Comparison) -> list[str]:
         )
     main = comparison.main_metric
     sign = 1 if comparison.metric.higher_is_better else -1
-    if len(comparison.systems) > 1 and all(main in run.validation for run in comparison.runs):
+    comparable = comparison.is_comparable and len(comparison.systems) > 1
+    if comparable and all(main in run.validation for run in comparison.runs):
 
         def mean(place: int, phase: str) -> float:
             runs = [comparison.runs[run] for run in comparison.systems[place].runs]

@@ -125,7 +125,7 @@ def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "peak memory", f"{compute.pop('peak_memory_mebibytes'):,.0f} MiB"
     if values.get("parameters") is not None:
         yield "parameters", f"{values['parameters']:,}"
-    yield from _shown(compute)
+    yield from _shown({key: value for key, value in compute.items() if value is not None})
     best = values.get("best") or {}
     if best:
         yield "best epoch", f"{best['epoch']} (the first is 0) of {len(values['epochs'])}"

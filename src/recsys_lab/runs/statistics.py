@@ -125,13 +125,19 @@ class Paired:
         self._seed = seed
 
     def mean(self, system: int) -> Estimate:
-        """Mean of a system; with several runs over seeds and users, else over users alone."""
+        """Mean of a system; with several runs over seeds and users, else over users alone.
+
+        The interval is cut to the range of the users' values, outside which no mean can lie: with
+        two seeds the t distribution is wide.
+        """
         values_UR = self._values[system]
         value = float(values_UR.mean())
         if values_UR.shape[1] == 1:
             low, high = _percentiles(self._resampled[system][:, 0])
             return Estimate(value, low, high, covers_seeds=False)
-        return _t_estimate(value, *_variance([values_UR], values_UR.mean(1)))
+        found = _t_estimate(value, *_variance([values_UR], values_UR.mean(1)))
+        low, high = max(found.low, values_UR.min()), min(found.high, values_UR.max())
+        return Estimate(value, float(low), float(high), covers_seeds=True)
 
     def test(self, first: int, second: int) -> Test:
         """First against second system."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from recsys_lab.runs.record import RunRecord
 
 NEUTRAL = frozenset({
-    "seed", "run_dir", "resume", "name", "group", "tags", "prepared_dir", "fail_on_leaks",
+    "seed", "run_dir", "resume", "name", "group", "tags", "notes", "prepared_dir", "fail_on_leaks",
     "recipe.accelerator", "recipe.compile", "recipe.checkpoint_every_steps",
     "loss.memory_mebibytes", "loss.kernel",
 })  # fmt: skip

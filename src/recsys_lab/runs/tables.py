@@ -90,6 +90,7 @@ def slice_tables(comparison: Comparison, width: int) -> Iterator[Table]:
     with_pair = len(comparison.slices[0].pairs) == 1
     for places in _blocks(len(comparison.systems), (width - 32) // 13):
         table = _table(comparison, f"{comparison.main_metric} by slice", "slice")
+        table.columns[0].no_wrap = True
         table.add_column("users", justify="right", no_wrap=True)
         for place in places:
             name = Text(comparison.systems[place].name)
@@ -151,11 +152,17 @@ def marked(comparison: Comparison, title: str) -> str:
 
 def legend(comparison: Comparison) -> str:
     """What the cells and marks mean."""
-    parts = ["mean ± sd over seeds, below it the 95% interval; best bold, second underlined"]
-    if comparison.baseline is not None and comparison.pairs:
-        percent = f"{comparison.level:.0%}" if comparison.level >= 0.01 else str(comparison.level)
-        parts.append(f"* differs from {comparison.baseline} at {percent}, over seeds and users")
-        parts.append("† these trained models differ; seeds are not covered")
+    parts = ["mean ± sd over seeds, 95% interval; best bold, second underlined"]
+    if comparison.baseline is not None:
+        covered = {pair.test.difference.covers_seeds for pair in comparison.pairs}
+        level = f"at the {comparison.level:.4g} level (Holm)"
+        if True in covered:
+            parts.append(f"* differs from {comparison.baseline} {level}, over seeds and users")
+        if False in covered:
+            parts.append(
+                f"† this trained model differs from that of {comparison.baseline} {level}, "
+                "over users; seeds are not covered"
+            )
     return "; ".join(parts) + "."
 
 
@@ -214,13 +221,12 @@ def _cell(comparison: Comparison, metric: Metric, place: int, rank: int) -> Text
     system = comparison.systems[place]
     score = system.scores[metric.name]
     style = {1: "bold", 2: "underline"}.get(rank, "") if len(comparison.systems) > 1 else ""
-    text = Text(number(score.mean), style=style)
-    sd = "" if score.sd is None else f" ± {number(score.sd)}"
-    text.append(sd, style="not bold not underline")
-    text.append(f"{baseline_mark(comparison, metric, system):<1}", style="not underline")
+    text = Text().append(number(score.mean), style=style)
+    text.append("" if score.sd is None else f" ± {number(score.sd)}")
+    text.append(f"{baseline_mark(comparison, metric, system):<1}")
     if score.interval is not None:
-        bounds = f"\n{number(score.interval.low)} - {number(score.interval.high)} "
-        text.append(bounds, style="dim not bold not underline")
+        low, high = number(score.interval.low), number(score.interval.high)
+        text.append(f"\n{low} - {high} ", style="dim")
     return text
 
 

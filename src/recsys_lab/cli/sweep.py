@@ -1,0 +1,229 @@
+"""``recsys-lab sweep``: worker processes on one study, watched until its trials are done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.live import Live
+
+from recsys_lab.cli.prepare import prepare_from
+from recsys_lab.cli.sweep_plan import Plan, base_overrides
+from recsys_lab.cli.sweep_results import finish, status_line, status_table
+from recsys_lab.config import Interrupted, UserError, build, config_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from omegaconf import DictConfig
+
+    from recsys_lab.sweeps.study import Study
+
+_DATA = ("data", "filter", "split", "engine", "prepared_dir")
+_POLL = 0.5
+_LINE_EVERY = 15.0
+_QUICK = 10.0  # seconds: a worker that dies sooner, again and again, will not do better
+_GIVE_UP = 3
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Begin a sweep, or go on with it."""
+    del output_dir
+    console = Console()
+    plan = _plan(cfg)
+    plan.check()
+    searched = {d.key.partition(".")[0] for d in plan.search.space.dimensions}
+    if not searched & set(_DATA):
+        prepare_from(cfg)  # once, not in every worker
+    study = plan.study(sampler_seed=0)
+    path = plan.store()
+    console.print(f"sweep: {plan.folder} ({plan.storage})", soft_wrap=True)
+    parent = _Parent(plan, path, study, console)
+    try:
+        parent.work()
+    except KeyboardInterrupt:
+        parent.stop()
+        raise Interrupted(
+            "stopped; finished trials are kept, unfinished ones go on from their last checkpoint "
+            "when the same command is given again"
+        ) from None
+    finish(plan, study, console, parent.states())
+
+
+def _plan(cfg: DictConfig) -> Plan:
+    sweep = build(cfg.sweep)
+    build(cfg.search)  # refuses a space that is not understood
+    options = config_values(cfg.sweep)
+    monitored = [n for n in sweep.config.objectives if n.startswith("val/")]
+    if sweep.config.pruner != "none" and not monitored:
+        raise UserError(
+            f"sweep.pruner: got {sweep.config.pruner}, and {sweep.config.objectives[0]} is known "
+            "at the end only; use sweep.pruner=none"
+        )
+    if "num_windows" in cfg.split and cfg.split.window is None:
+        raise UserError("split.window: a sweep needs one window; name it, e.g. split.window=0")
+    folder = (Path(cfg.sweep.dir) / cfg.sweep.name).absolute()
+    hydra = HydraConfig.get()
+    own = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
+    return Plan(
+        folder=str(folder),
+        storage=cfg.sweep.storage or str(folder / "study.journal"),
+        options=options,
+        params=OmegaConf.to_container(cfg.search.params, resolve=True),  # type: ignore[arg-type]
+        base=base_overrides(hydra.overrides.task),
+        config_dir=own[0] if own else None,
+    )
+
+
+@dataclass
+class _Process:
+    number: int
+    popen: subprocess.Popen[bytes]
+    begun: float
+    log: IO[bytes]
+    quick_deaths: int = 0
+
+
+class _Parent:
+    """Starts workers, begins dead ones again, shows what goes on."""
+
+    def __init__(self, plan: Plan, path: Path, study: Study, console: Console) -> None:
+        self.plan, self.path, self.study, self.console = plan, path, study, console
+        options = plan.sweep.config
+        self.devices = _devices()
+        auto = len(self.devices) or max(1, (os.cpu_count() or 2) // 2)
+        self.count = auto if options.workers == "auto" else options.workers
+        self.begun = time.time()
+        self.deadline = None if options.timeout is None else self.begun + options.timeout
+        self.processes: list[_Process] = []
+        (plan.path / "workers").mkdir(parents=True, exist_ok=True)
+
+    def work(self) -> None:
+        """Until every trial that may be begun is ended, whoever runs it."""
+        wanted = min(self.count, max(1, self._left()))
+        self.processes = [self._start(number) for number in range(wanted)]
+        with self._display() as show:
+            while True:
+                self.processes = [p for p in map(self._looked_after, self.processes) if p]
+                show()
+                if not self.processes:
+                    if not self._orphans():
+                        break
+                    self.processes = [self._start(0)]
+                time.sleep(_POLL)
+
+    def stop(self) -> None:
+        """Wait for the workers, which the same Ctrl-C has reached, to store where they are."""
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                process.popen.send_signal(signal.SIGINT)
+        for process in self.processes:
+            try:
+                process.popen.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.popen.kill()
+
+    def states(self) -> list[dict[str, Any]]:
+        """What the workers of this command last told."""
+        found = []
+        for file in sorted((self.plan.path / "workers").glob(f"{os.getpid()}-*.json")):
+            with suppress(ValueError, OSError):
+                found.append(json.loads(file.read_text()))
+        return found
+
+    def _left(self) -> int:
+        ended = sum(trial.state.is_finished() for trial in self.study.trials())
+        return int(self.plan.options["n_trials"]) - ended
+
+    def _orphans(self) -> bool:
+        """Whether a trial is left that nobody works on; waits for those of other commands."""
+        from optuna.trial import TrialState
+
+        from recsys_lab.sweeps.owners import is_alive
+
+        if self.deadline is not None and time.time() > self.deadline:
+            return False
+        while True:
+            open_ones = [t for t in self.study.trials() if not t.state.is_finished()]
+            if any(t.state == TrialState.WAITING or not is_alive(t.user_attrs) for t in open_ones):
+                return True
+            if not open_ones:
+                return False
+            time.sleep(_POLL)
+
+    def _start(self, number: int, quick_deaths: int = 0) -> _Process:
+        environment = dict(os.environ)
+        threads = max(1, (os.cpu_count() or 1) // self.count)
+        environment["OMP_NUM_THREADS"] = str(threads)
+        if self.devices:
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices[number % len(self.devices)]
+        log = (self.plan.path / "workers" / f"{os.getpid()}-{number}.log").open("ab")
+        command = [sys.executable, "-m", "recsys_lab.cli.sweep_worker", str(self.path), str(number)]
+        if self.deadline is not None:
+            command.append(str(self.deadline))
+        popen = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+        return _Process(number, popen, time.time(), log, quick_deaths)
+
+    def _looked_after(self, process: _Process) -> _Process | None:
+        code = process.popen.poll()
+        if code is None:
+            return process
+        process.log.close()
+        if code == 0:
+            return None
+        quick = time.time() - process.begun < _QUICK
+        deaths = process.quick_deaths + 1 if quick else 0
+        log = Path(process.log.name)
+        if deaths >= _GIVE_UP:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            self.stop()
+            raise UserError(
+                f"a worker died {_GIVE_UP} times within {_QUICK:.0f} s (exit code {code}); its log "
+                f"{log} ends with:\n{tail}"
+            )
+        self.console.print(f"worker {process.number} died (exit code {code}); beginning it again")
+        return self._start(process.number, deaths)
+
+    @contextmanager
+    def _display(self) -> Iterator[Any]:
+        n_trials = int(self.plan.options["n_trials"])
+
+        def now() -> Any:
+            return self.study.trials(), self.states(), n_trials, time.time() - self.begun
+
+        if self.console.is_terminal:
+            with Live(console=self.console, refresh_per_second=2, transient=True) as live:
+                yield lambda: live.update(status_table(*now()))
+            return
+        due = 0.0
+
+        def line() -> None:
+            nonlocal due
+            if time.time() >= due:
+                self.console.print(status_line(*now()), soft_wrap=True)
+                due = time.time() + _LINE_EVERY
+
+        yield line
+
+
+def _devices() -> list[str]:
+    """The visible GPUs, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]

@@ -1,0 +1,165 @@
+"""What parent and workers of a sweep agree on, and the config of one trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from recsys_lab.cli.app import quoted
+from recsys_lab.cli.preflight import Request, check, make_loader
+from recsys_lab.cli.verbs import TrainConfig
+from recsys_lab.config import config_dir
+from recsys_lab.runs.record import write_text
+from recsys_lab.sweeps.methods import make_pruner, make_sampler
+from recsys_lab.sweeps.options import Search, Sweep
+from recsys_lab.sweeps.space import as_override, as_overrides
+from recsys_lab.sweeps.study import Study
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from recsys_lab.sweeps.space import Dimension, Scalar
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a worker process must know; stored as ``plan.json``.
+
+    Attributes:
+        folder: of the sweep's files, absolute.
+        storage: of the study.
+        options: of `Sweep`.
+        params: of `Search`.
+        base: overrides that all trials have.
+        config_dir: the user's own folder of configs, or None.
+    """
+
+    folder: str
+    storage: str
+    options: Mapping[str, Any]
+    params: Mapping[str, Any]
+    base: Sequence[str]
+    config_dir: str | None
+
+    @property
+    def path(self) -> Path:
+        """The sweep's folder."""
+        return Path(self.folder)
+
+    @property
+    def sweep(self) -> Sweep:
+        """How to search."""
+        return Sweep(Sweep.Config(**self.options))
+
+    @property
+    def search(self) -> Search:
+        """What to search."""
+        return Search(Search.Config(dict(self.params)))
+
+    def study(self, sampler_seed: int) -> Study:
+        """The study, created where there is none.
+
+        Raises:
+            UserError: it exists with other settings.
+        """
+        sweep = self.sweep
+        config = sweep.config
+        return Study(
+            self.storage, config.name, directions=sweep.directions, space=self.search.space,
+            spec={
+                "base": sorted(self.base), "params": self.params,
+                "objectives": config.objectives, "constraints": config.constraints,
+            },
+            sampler=make_sampler(config.sampler, sampler_seed, constrained=bool(sweep.limits)),
+            pruner=make_pruner(config.pruner),
+            exhaustive=config.sampler == "grid",
+        )  # fmt: skip
+
+    def request(self, overrides: Sequence[str], *, multirun: bool = False) -> Request:
+        """To compose a run's config."""
+        return Request(
+            config_path=config_dir(),
+            config_name="train",
+            config_dir=self.config_dir,
+            overrides=[*self.base, *overrides],
+            multirun=multirun,
+            schema=TrainConfig,
+        )
+
+    def trial_folder(self, number: int) -> Path:
+        """The run directory of a trial."""
+        return self.path / "trials" / f"{number:04d}"
+
+    def trial_config(self, number: int, point: Mapping[str, Scalar]) -> DictConfig:
+        """The config of a trial."""
+        name = f"{self.options['name']} {number}"
+        own = [
+            f"run_dir={quoted(str(self.trial_folder(number)))}",
+            f"group={quoted(self.options['name'])}",
+            f"name={quoted(name)}",
+        ]
+        return self.composed([*self.point_overrides(point), *own])
+
+    def composed(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of a run with these overrides."""
+        request = self.request(overrides)
+        cfg = make_loader(request).load_configuration("train", request.overrides, RunMode.RUN)
+        HydraConfig.instance().set_config(cfg)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg
+
+    def point_overrides(self, point: Mapping[str, Scalar]) -> list[str]:
+        """The overrides of a point, choices of groups first."""
+        groups = [key for key in point if self.is_group(key)]
+        return as_overrides(point, groups)
+
+    def is_group(self, key: str) -> bool:
+        """Whether a key is a config group, so that its values are files."""
+        loader = make_loader(self.request([]))
+        return bool(loader.repository.group_exists(key))
+
+    def check(self) -> None:
+        """Compose and check every listed value and both ends of every interval.
+
+        Raises:
+            UserError: with every problem of the first dimension that has one.
+        """
+        for dimension in self.search.space.dimensions:
+            check(self.request(_extremes(dimension), multirun=True))
+
+    def store(self) -> Path:
+        """Write it for the workers."""
+        path = self.path / "plan.json"
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        return path
+
+    @staticmethod
+    def load(path: Path) -> Plan:
+        """The reverse of `store`."""
+        return Plan(**json.loads(path.read_text()))
+
+
+def _extremes(dimension: Dimension) -> list[str]:
+    conditions = [as_override(key, value) for key, value in dimension.when.items()]
+    texts = [as_override("", value)[1:] for value in dimension.extremes]
+    return [*conditions, f"{dimension.key}={','.join(texts)}"]
+
+
+def base_overrides(texts: Sequence[str]) -> list[str]:
+    """The overrides of the command that are every trial's: all but the sweep's own."""
+    parser = OverridesParser.create()
+    kept = []
+    for text in texts:
+        key = parser.parse_override(text).key_or_group
+        if key.partition(".")[0] not in ("sweep", "search", "run_dir", "resume", "group", "name"):
+            kept.append(text)
+    return kept

@@ -1,0 +1,174 @@
+"""What is shown of a sweep, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import yaml  # type: ignore[import-untyped]
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from rich.table import Table
+
+from recsys_lab.config import UserError
+from recsys_lab.runs.record import write_text
+from recsys_lab.sweeps.study import CAUSE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from optuna.trial import FrozenTrial
+    from rich.console import Console
+
+    from recsys_lab.cli.sweep_plan import Plan
+    from recsys_lab.sweeps.study import Study
+
+BEST = "best"
+_SHOWN = 10
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
+           "WAITING": "waiting"}  # fmt: skip
+
+
+def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """Trials by state."""
+    found = Counter(_STATES[trial.state.name] for trial in trials)
+    return {name: found[name] for name in _STATES.values() if found[name] or name == "complete"}
+
+
+def status_line(
+    trials: Sequence[FrozenTrial], states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
+) -> str:
+    """Where the sweep stands, in one line."""
+    said = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
+    values = [t.values[0] for t in trials if t.state.name == "COMPLETE"]
+    best = f"; best {max(values):.4f}" if values else ""
+    return f"{said} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
+
+
+def status_table(
+    trials: Sequence[FrozenTrial], states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
+) -> Table:
+    """The same with what every worker does."""
+    table = Table(title=status_line(trials, states, n_trials, spent), title_justify="left")
+    for name in ("worker", "device", "doing", "trials", "idle"):
+        table.add_column(name)
+    for number, state in enumerate(states):
+        doing = str(state["doing"])
+        table.add_row(
+            str(number), str(state["device"]), doing, str(state["trials"]), f"{idle(state):.1%}"
+        )
+    return table
+
+
+def idle(state: Mapping[str, Any]) -> float:
+    """Share of a worker's time that no trial had."""
+    running = state["now"] - state["since"] if state["since"] else 0.0
+    whole = state["now"] - state["began"]
+    return float(max(0.0, 1 - (state["busy"] + running) / whole)) if whole else 0.0
+
+
+def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[str, Any]]) -> None:
+    """Print the best trials; write ``sweep.json`` and the best config."""
+    trials = study.trials()
+    objectives = plan.sweep.config.objectives
+    best = _best(study, trials)
+    summary = {
+        "name": plan.options["name"],
+        "storage": plan.storage,
+        "objectives": list(objectives),
+        "counts": counts_of(trials),
+        "best": [
+            {"number": t.number, "values": t.values, "params": t.params,
+             "folder": str(plan.trial_folder(t.number))}
+            for t in best
+        ],
+        "failures": {
+            t.number: t.user_attrs.get(CAUSE, "") for t in trials if t.state.name == "FAIL"
+        },
+        "workers": [{**state, "idle": idle(state)} for state in states],
+        "device_seconds": sum(state["now"] - state["began"] for state in states),
+    }  # fmt: skip
+    write_text(plan.path / "sweep.json", json.dumps(summary, indent=2) + "\n")
+    console.print(_best_table(trials, objectives, study))
+    console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
+    if not best:
+        raise UserError(
+            f"{plan.folder}: no trial came to its end; see sweep.json there for the causes"
+        )
+    path = plan.path / "configs" / "experiment" / f"{BEST}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, experiment(plan, best[0]))
+    console.print(
+        f"the best again, with its test: recsys-lab train --config-dir {plan.path / 'configs'} "
+        f"experiment={BEST}",
+        soft_wrap=True,
+    )
+
+
+def experiment(plan: Plan, trial: FrozenTrial) -> str:
+    """The overrides of a trial as the text of an ``experiment`` config."""
+    parser = OverridesParser.create()
+    groups: list[dict[str, Any]] = []
+    values: dict[str, Any] = {}
+    for text in [*plan.base, *plan.point_overrides(trial.params)]:
+        override = parser.parse_override(text)
+        key = override.key_or_group
+        value: Any = override.value()
+        if plan.is_group(key):
+            groups.append({f"override /{key}": value})
+        else:
+            _set(values, key, value.text if isinstance(value, QuotedString) else value)
+    lines = [
+        "# @package _global_",
+        f"# Trial {trial.number} of the sweep {plan.options['name']}: {trial.values}",
+    ]
+    body: str = yaml.safe_dump({"defaults": groups, **values}, sort_keys=False)
+    return "\n".join([*lines, body])
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+    values[last] = value
+
+
+def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The best trial, or those of the Pareto front; trials that break constraints come last."""
+    if not any(trial.state.name == "COMPLETE" for trial in trials):
+        return []
+    if len(study.study.directions) > 1:
+        return list(study.study.best_trials)
+    return [study.study.best_trial]
+
+
+def _best_table(trials: Sequence[FrozenTrial], objectives: Sequence[str], study: Study) -> Table:
+    table = Table(title="best trials", title_justify="left")
+    table.add_column("trial", justify="right")
+    for name in objectives:
+        table.add_column(name, justify="right")
+    table.add_column("parameters")
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    sign = -1 if study.study.directions[0].name == "MAXIMIZE" else 1
+    front = {t.number for t in _best(study, trials)}
+    complete.sort(key=lambda t: (t.number not in front, sign * t.values[0]))
+    for trial in complete[:_SHOWN]:
+        said = ", ".join(f"{key}={_brief(value)}" for key, value in trial.params.items())
+        mark = "*" if trial.number in front else ""
+        table.add_row(f"{mark}{trial.number}", *(f"{v:.4f}" for v in trial.values), said)
+    return table
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _left(
+    states: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], n_trials: int, spent: float
+) -> str:
+    done = sum(int(state["trials"]) for state in states)
+    rest = n_trials - sum(trial.state.is_finished() for trial in trials)
+    if not done:
+        return f"{spent:.0f} s so far"
+    return f"{spent:.0f} s so far, about {spent / done * rest:.0f} s left"

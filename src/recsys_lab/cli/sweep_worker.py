@@ -1,0 +1,180 @@
+"""A worker process of a sweep: claims trials and runs them until none is left.
+
+python -m recsys_lab.cli.sweep_worker PLAN.json NUMBER [DEADLINE]
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import os
+import signal
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+
+from recsys_lab.cli.execute import TrialRun
+from recsys_lab.cli.preflight import one_line
+from recsys_lab.cli.sweep_plan import Plan
+from recsys_lab.cli.train import recorded
+from recsys_lab.config import Interrupted, Pruned
+from recsys_lab.runs.record import write_text
+from recsys_lab.sweeps.methods import CONSTRAINTS
+from recsys_lab.sweeps.options import MEASURES, excess
+from recsys_lab.sweeps.owners import beating
+from recsys_lab.training.module import SequentialModule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optuna.trial import Trial
+
+    from recsys_lab.sweeps.study import Claim, Study
+
+
+class Report(pl.Callback):
+    """Tells the study every validation, and stops the run where the pruner says so.
+
+    Args:
+        trial: of the run.
+        objective: the watched metric, ``val/...``.
+    """
+
+    def __init__(self, trial: Trial, objective: str) -> None:
+        self._trial = trial
+        self._objective = objective
+        frozen = trial.study.trials[trial.number]
+        self._told = set(frozen.intermediate_values)  # by the process that died
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After every validation."""
+        assert isinstance(pl_module, SequentialModule)
+        value = pl_module.validation[self._objective]
+        if trainer.current_epoch not in self._told:
+            self._trial.report(float(value), trainer.current_epoch)
+        if self._trial.should_prune():
+            raise Pruned(f"pruned at epoch {trainer.current_epoch}")
+
+
+class Worker:
+    """One process of a sweep.
+
+    Args:
+        plan: what to do.
+        number: of this process among its parent's.
+        deadline: seconds since the epoch after which no trial is begun, or None.
+    """
+
+    def __init__(self, plan: Plan, number: int, deadline: float | None) -> None:
+        self.plan = plan
+        self.deadline = deadline
+        seed = plan.options["seed"], os.getpid(), time.time_ns()
+        self.sampler_seed = zlib.crc32(repr(seed).encode())
+        self.study: Study = plan.study(self.sampler_seed)
+        self.state_path = plan.path / "workers" / f"{os.getppid()}-{number}.json"
+        self.began = time.time()
+        self.busy = 0.0
+        self.trials = 0
+
+    def run(self) -> None:
+        """Until nothing is left to claim."""
+        console = Console()
+        while self.deadline is None or time.time() < self.deadline:
+            self._note("looking for a trial")
+            claim = self.study.claim(self.plan.options["n_trials"])
+            if claim is None:
+                break
+            begun = time.time()
+            claim.trial.set_user_attr("sampler_seed", self.sampler_seed)
+            self._note(f"trial {claim.trial.number}", since=begun)
+            console.print(f"trial {claim.trial.number}: {dict(claim.point)}", soft_wrap=True)
+            try:
+                with beating(claim.trial):
+                    self._run_trial(claim, console)
+            finally:
+                self.busy += time.time() - begun
+                self.trials += 1
+        self._note("done")
+
+    def _run_trial(self, claim: Claim, console: Console) -> None:
+        trial, config = claim.trial, self.plan.sweep.config
+        torch.manual_seed(0)
+        watched = [Report(trial, config.objectives[0])] if config.pruner != "none" else []
+        try:
+            cfg = self.plan.trial_config(trial.number, claim.point)
+            folder = self.plan.trial_folder(trial.number)
+            record = recorded(cfg, folder, console, TrialRun(watched))
+            values = [measure(record.values, name) for name in config.objectives]
+            limits = [excess(limit, measure(record.values, limit[0]))
+                      for limit in self.plan.sweep.limits]  # fmt: skip
+        except Pruned:
+            self.study.prune(trial)
+        except Exception as error:
+            self.study.fail(trial, cause_of(error))
+            console.print(f"trial {trial.number} failed: {cause_of(error)}", soft_wrap=True)
+        else:
+            trial.set_user_attr(CONSTRAINTS, limits)
+            trial.set_user_attr("epochs", len(record.values["epochs"]))
+            if any(math.isnan(value) for value in values):
+                self.study.fail(
+                    trial, f"not a number: {dict(zip(config.objectives, values, strict=True))}"
+                )
+            else:
+                self.study.complete(trial, values)
+
+    def _note(self, doing: str, since: float | None = None) -> None:
+        """What the parent shows."""
+        now = time.time()
+        state = {
+            "pid": os.getpid(), "doing": doing, "since": since, "began": self.began, "now": now,
+            "busy": self.busy, "trials": self.trials,
+            "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu",
+        }  # fmt: skip
+        write_text(self.state_path, json.dumps(state))
+
+
+def measure(values: Mapping[str, Any], name: str) -> float:
+    """An objective or the left side of a constraint, from a trial's record."""
+    if name in MEASURES:
+        found = values["parameters"] if name == "parameters" else values["compute"][name]
+        return float(found)
+    return float(values["validation"][name.removeprefix("val/")])
+
+
+def cause_of(error: BaseException) -> str:
+    """Why a trial failed, in one line."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "out of memory" in str(error):
+        return f"out of memory: {one_line(error)}"
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def die_with_parent() -> None:
+    """Be asked to stop when the parent is gone: nobody would begin it again."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def main() -> int:
+    """Run the worker; the exit code."""
+    parent = os.getppid()
+    die_with_parent()
+    if os.getppid() != parent:
+        return 1
+    plan = Plan.load(Path(sys.argv[1]))
+    deadline = float(sys.argv[3]) if len(sys.argv) > 3 else None
+    try:
+        Worker(plan, int(sys.argv[2]), deadline).run()
+    except (Interrupted, KeyboardInterrupt):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Searches over configs: spaces, studies that many processes share, and their trials."""

@@ -1,0 +1,138 @@
+"""The options of a sweep, as they stand in its config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, MinLen
+
+from recsys_lab.config import UserError
+from recsys_lab.sweeps.space import Space, read_space
+
+MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
+"""Of a trial's record, the smaller the better."""
+
+
+class Sweep:
+    """How a search is done.
+
+    Args:
+        config: the options.
+
+    Raises:
+        UserError: an objective or constraint that cannot be, or methods that do not fit them.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Sweep`.
+
+        Attributes:
+            name: of the study; the same name goes on with it.
+            dir: the sweep's files stand in ``dir/name``.
+            storage: of the study: PATH.journal, sqlite:///FILE, postgresql://..., mysql://...;
+                null for a journal among the sweep's files.
+            n_trials: trials of the study in all, whoever runs them.
+            timeout: seconds after which this command begins no more trials; null for none.
+            workers: processes, each with a device of its own; auto: one for each GPU, else one
+                for every two cores.
+            sampler: see `recsys_lab.sweeps.methods`.
+            pruner: likewise; for one objective only.
+            objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes.
+            constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER: trials that break one are worse
+                than all that do not.
+            seed: of the sampler; every process has a seed of its own that is made from it.
+        """
+
+        name: Annotated[str, MinLen(1)]
+        dir: str
+        storage: str | None
+        n_trials: Annotated[int, Ge(1)]
+        timeout: Annotated[float, Gt(0)] | None
+        workers: Annotated[int, Ge(1)] | Literal["auto"]
+        sampler: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc", "nsga2"]
+        pruner: Literal["median", "asha", "hyperband", "patient", "none"]
+        objectives: Annotated[list[str], MinLen(1)]
+        constraints: list[str]
+        seed: Annotated[int, Ge(0)]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        for name in config.objectives:
+            check_measure("sweep.objectives", name)
+        if len(config.objectives) > 1 and config.pruner != "none":
+            raise UserError(
+                f"sweep.pruner: got {config.pruner} with {len(config.objectives)} objectives, of "
+                "which no single one says that a trial is bad; use sweep.pruner=none"
+            )
+        self.limits = [read_limit(text) for text in config.constraints]
+
+    @property
+    def directions(self) -> list[str]:
+        """``maximize`` or ``minimize`` for each objective."""
+        return ["minimize" if name in MEASURES else "maximize" for name in self.config.objectives]
+
+
+class Search:
+    """What is searched.
+
+    Args:
+        config: the options.
+
+    Raises:
+        UserError: a space that is not understood.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Search`.
+
+        Attributes:
+            params: config key or group -> space, in Hydra's syntax, or -> {space: ..., when: {key:
+                value}}; null takes a key out again.
+        """
+
+        params: dict[str, Any]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.space: Space = read_space(config.params)
+
+
+def check_measure(where: str, name: str) -> None:
+    """Refuse what a search may not look at, or what no trial has.
+
+    Raises:
+        UserError: it is the test split's, or unknown.
+    """
+    if name.startswith("test/"):
+        raise UserError(
+            f"{where}: got {name}; a search that looks at the test split chooses by it, and the "
+            f"test is none any more. Use val/{name.removeprefix('test/')}"
+        )
+    if not name.startswith("val/") and name not in MEASURES:
+        raise UserError(f"{where}: got {name}; use val/METRIC, {', '.join(MEASURES)}")
+
+
+def read_limit(text: str) -> tuple[str, str, float]:
+    """A constraint as measure, sign and number.
+
+    Raises:
+        UserError: it is none.
+    """
+    for sign in ("<=", ">="):
+        name, found, number = text.partition(sign)
+        if found:
+            check_measure("sweep.constraints", name.strip())
+            try:
+                return name.strip(), sign, float(number)
+            except ValueError:
+                break
+    raise UserError(f"sweep.constraints: got '{text}'; write MEASURE<=NUMBER or val/METRIC>=NUMBER")
+
+
+def excess(limit: tuple[str, str, float], value: float) -> float:
+    """How far a value breaks a constraint, at most 0 where it does not."""
+    _, sign, number = limit
+    return value - number if sign == "<=" else number - value

@@ -1,0 +1,255 @@
+"""What is searched: config keys and the values that each may take.
+
+The syntax is that of Hydra's sweeps: ``choice(32,64)``, ``range(1,5)``, ``range(8,64,step=8)``,
+``interval(0,0.5)``, ``int(interval(1,8))``, ``tag(log,interval(1e-4,1e-2))``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedString, RangeSweep
+from hydra.errors import HydraException
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
+
+Scalar = str | int | float | bool | None
+SYNTAX = (
+    "choice(a,b), range(1,5), interval(0,0.5), int(interval(1,8)), tag(log,interval(1e-4,1e-2))"
+)
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One key and its values: a list, or numbers between two ends.
+
+    Attributes:
+        key: dotted config key, or a config group.
+        values: the list; empty for numbers.
+        low: smallest number.
+        high: largest number.
+        step: distance of neighbouring numbers; None for all.
+        log: whether numbers are drawn by their logarithm.
+        integer: whether numbers are whole.
+        when: other key -> value, which must be chosen for this one to count.
+    """
+
+    key: str
+    values: tuple[Scalar, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+    when: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """The same for Optuna."""
+        from optuna.distributions import (
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+
+        if self.values:
+            return CategoricalDistribution(self.values)
+        if self.integer:
+            step = 1 if self.step is None else int(self.step)
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    @property
+    def every(self) -> tuple[Scalar, ...] | None:
+        """All values; None where there is no end of them."""
+        if self.values:
+            return self.values
+        if not self.integer and self.step is None:
+            return None
+        step = self.step or 1
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        found = (self.low + place * step for place in range(count))
+        return tuple(int(v) if self.integer else v for v in found)
+
+    @property
+    def extremes(self) -> tuple[Scalar, ...]:
+        """What has to be allowed for all of it to be: every listed value, or both ends."""
+        if self.values:
+            return self.values
+        ends = dict.fromkeys((self.low, self.high))
+        return tuple(int(v) if self.integer else v for v in ends)
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that is searched.
+
+    Attributes:
+        dimensions: those without a condition first.
+    """
+
+    dimensions: tuple[Dimension, ...]
+
+    def suggest(self, trial: Trial) -> dict[str, Scalar]:
+        """A point, in the order of the dimensions; keys whose condition fails are not in it."""
+        point: dict[str, Scalar] = {}
+        for dimension in self.dimensions:
+            if _holds(dimension, point):
+                point[dimension.key] = trial._suggest(dimension.key, dimension.distribution)
+        return point
+
+    def points(self) -> Iterator[dict[str, Scalar]] | None:
+        """Every point; None where there is no end of them."""
+        if any(dimension.every is None for dimension in self.dimensions):
+            return None
+        return self._points()
+
+    def _points(self) -> Iterator[dict[str, Scalar]]:
+        seen: set[tuple[Any, ...]] = set()
+        axes = [dimension.every or () for dimension in self.dimensions]
+        for values in itertools.product(*axes):
+            point: dict[str, Scalar] = {}
+            for dimension, value in zip(self.dimensions, values, strict=True):
+                if _holds(dimension, point):
+                    point[dimension.key] = value
+            if identity(point) not in seen:
+                seen.add(identity(point))
+                yield point
+
+
+def identity(point: Mapping[str, Scalar]) -> tuple[Any, ...]:
+    """Equal for equal points, whatever the order of their keys."""
+    return tuple(sorted((key, type(value).__name__, value) for key, value in point.items()))
+
+
+def read_space(params: Mapping[str, Any]) -> Space:
+    """The space of a config's ``search.params``.
+
+    Args:
+        params: key -> text, or -> ``{space: text, when: {key: value}}``; keys may be nested.
+
+    Raises:
+        UserError: nothing is searched, or one of these is not understood.
+    """
+    # Typed keys come nested, those of a file as one word: what is typed counts, null takes out.
+    in_file = {key: value for key, value in params.items() if "." in key}
+    typed = {key: value for key, value in params.items() if "." not in key}
+    given = {**dict(_leaves(in_file)), **dict(_leaves(typed))}
+    given = {key: value for key, value in given.items() if value is not None}
+    found = [_dimension(key, value) for key, value in given.items()]
+    if not found:
+        raise UserError(
+            "search.params: nothing is searched; choose search=NAME, or give keys as "
+            "'search.params.model.hidden_dim=choice(32,64)'"
+        )
+    free = {dimension.key: dimension for dimension in found if not dimension.when}
+    for dimension in found:
+        for key, value in dimension.when.items():
+            known = key in free and (free[key].every is None or value in (free[key].every or ()))
+            if not known:
+                raise UserError(
+                    f"search.params.{dimension.key}.when: {key}={value} is never chosen; name a "
+                    f"value that is searched without a condition: {', '.join(free) or 'none'}"
+                )
+    return Space(tuple(sorted(found, key=lambda dimension: bool(dimension.when))))
+
+
+def _holds(dimension: Dimension, point: Mapping[str, Scalar]) -> bool:
+    return all(point.get(key) == value for key, value in dimension.when.items())
+
+
+def _leaves(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in params.items():
+        if isinstance(value, Mapping) and "space" not in value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _dimension(key: str, given: Any) -> Dimension:
+    where = f"search.params.{key}"
+    text, when = given, {}
+    if isinstance(given, Mapping):
+        unknown = set(given) - {"space", "when"}
+        if unknown:
+            raise UserError(f"{where}: got {', '.join(unknown)}; only space and when are known")
+        text, when = given["space"], dict(_leaves(given.get("when") or {}))
+    try:
+        value = OverridesParser.create().parse_override(f"{key}={text}").value()
+    except HydraException as error:
+        raise UserError(
+            f"{where}: got '{text}', which is not understood ({error}); {SYNTAX}"
+        ) from None
+    return _checked(where, text, _from_sweep(key, value, when))
+
+
+def _from_sweep(key: str, value: Any, when: Mapping[str, Scalar]) -> Dimension | None:
+    if isinstance(value, ChoiceSweep):
+        return Dimension(key, tuple(_plain(v) for v in value.list), when=when)
+    if isinstance(value, IntervalSweep):
+        assert value.start is not None
+        assert value.end is not None
+        return Dimension(
+            key, low=value.start, high=value.end, log="log" in value.tags,
+            integer=isinstance(value.start, int), when=when,
+        )  # fmt: skip
+    if isinstance(value, RangeSweep):
+        assert value.start is not None
+        assert value.stop is not None
+        step = value.step
+        integer = all(isinstance(v, int) for v in (value.start, value.stop, step))
+        last = value.start + step * (math.ceil((value.stop - value.start) / step - 1e-9) - 1)
+        return Dimension(
+            key, low=value.start, high=last, step=step, integer=integer,
+            log="log" in value.tags, when=when,
+        )  # fmt: skip
+    return None
+
+
+def _checked(where: str, text: Any, dimension: Dimension | None) -> Dimension:
+    if dimension is None:
+        raise UserError(f"{where}: got '{text}', which is one value; {SYNTAX}")
+    if not dimension.values:
+        if dimension.high < dimension.low:
+            raise UserError(f"{where}: got '{text}', whose end lies before its start")
+        if dimension.log and dimension.low <= 0:
+            raise UserError(f"{where}: got '{text}'; a logarithm needs numbers above 0")
+        if dimension.log and dimension.step is not None:
+            raise UserError(f"{where}: got '{text}'; a range has steps, so it has no logarithm")
+    if len(dimension.values) != len(set(map(str, dimension.values))):
+        raise UserError(f"{where}: got '{text}', in which a value stands twice")
+    return dimension
+
+
+def _plain(value: Any) -> Scalar:
+    if isinstance(value, QuotedString):
+        return value.text
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise UserError(f"search.params: got the choice {value!r}; only single values can be searched")
+
+
+def as_override(key: str, value: Scalar) -> str:
+    """The override that sets a key to a value."""
+    if value is None:
+        return f"{key}=null"
+    if isinstance(value, str):
+        return f"{key}={value}"
+    return f"{key}={str(value).lower() if isinstance(value, bool) else value!r}"
+
+
+def as_overrides(point: Mapping[str, Scalar], groups: Sequence[str]) -> list[str]:
+    """The overrides of a point, config groups first: their choice brings the other keys."""
+    ordered = sorted(point.items(), key=lambda pair: pair[0] not in groups)
+    return [as_override(key, value) for key, value in ordered]

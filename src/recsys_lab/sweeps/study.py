@@ -1,0 +1,189 @@
+"""One study that many processes share: every trial is claimed once and counted once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.sweeps.owners import BEAT, OWNER, is_alive, myself
+from recsys_lab.sweeps.space import Scalar, Space, identity
+from recsys_lab.sweeps.storage import open_storage, study_lock
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial, Trial
+
+ATTEMPTS, CAUSE, FOLDER = "attempts", "cause", "folder"
+SPEC = "spec"
+MOST_ATTEMPTS = 10
+_DRAWS = 50  # of points that were there already, before the space is gone through
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process has to run.
+
+    Attributes:
+        trial: the trial.
+        point: key -> value.
+        attempts: how often it was begun, this time included.
+    """
+
+    trial: Trial
+    point: Mapping[str, Scalar]
+    attempts: int
+
+
+class Study:
+    """Opens or creates a study and hands out its trials.
+
+    Args:
+        url: of the storage: see `recsys_lab.sweeps.storage.open_storage`.
+        name: of the study.
+        directions: ``maximize`` or ``minimize``, one for each objective.
+        space: what is searched.
+        spec: everything that must be equal for two commands to share the study, for JSON.
+        sampler: proposes points.
+        pruner: stops bad trials.
+        exhaustive: go through a finite space instead of asking the sampler.
+
+    Raises:
+        UserError: the storage cannot be opened, or holds a study of this name with another spec.
+    """
+
+    def __init__(
+        self, url: str, name: str, *, directions: Sequence[str], space: Space,
+        spec: Mapping[str, Any], sampler: BaseSampler, pruner: BasePruner, exhaustive: bool = False,
+    ) -> None:  # fmt: skip
+        import optuna
+
+        wanted: Any = list(directions)
+        self.url, self.name = url, name
+        self.space = space
+        self.exhaustive = exhaustive
+        storage = open_storage(url)
+        with study_lock(url, name):
+            self.study = optuna.create_study(
+                storage=storage, sampler=sampler, pruner=pruner, study_name=name,
+                directions=wanted, load_if_exists=True,
+            )  # fmt: skip
+            stored = self.study.user_attrs.get(SPEC)
+            if stored is None:
+                self.study.set_user_attr(SPEC, spec)
+            else:
+                _refuse_another(name, stored, spec)
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def claim(self, n_trials: int) -> Claim | None:
+        """A trial whose process died, or a new one; None when nothing is left to do.
+
+        Args:
+            n_trials: of the study in all; it is never exceeded, however many processes ask.
+        """
+        from optuna.trial import Trial, TrialState
+
+        with study_lock(self.url, self.name):
+            trials = self.trials()
+            for found in trials:
+                if found.state == TrialState.RUNNING and not is_alive(found.user_attrs):
+                    claim = self._sign(Trial(self.study, found._trial_id))
+                    if claim is not None:
+                        return claim
+            if all(t.state != TrialState.WAITING for t in trials):
+                if len(trials) >= n_trials:
+                    return None
+                point = self._new_point(trials)
+                if point is None:
+                    return None
+                values, attributes = point
+                self.study.enqueue_trial(values)
+            else:  # somebody died between proposing a point and taking it
+                attributes = {}
+            trial = self.study.ask()
+            for key, value in attributes.items():
+                self.study._storage.set_trial_system_attr(trial._trial_id, key, value)
+            return self._sign(trial)
+
+    def fail(self, trial: Trial, cause: str) -> None:
+        """The trial ended by an error of its own."""
+        from optuna.trial import TrialState
+
+        trial.set_user_attr(CAUSE, cause)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def prune(self, trial: Trial) -> None:
+        """The trial was stopped because others do better."""
+        from optuna.trial import TrialState
+
+        self.study.tell(trial, state=TrialState.PRUNED)
+
+    def complete(self, trial: Trial, values: Sequence[float]) -> None:
+        """The trial came to its end."""
+        self.study.tell(trial, list(values))
+
+    def _sign(self, trial: Trial) -> Claim | None:
+        """Take a trial; None, and the trial failed, where it killed too many processes."""
+        attempts = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
+        if attempts > MOST_ATTEMPTS:
+            self.fail(trial, f"its process died {MOST_ATTEMPTS} times")
+            return None
+        trial.set_user_attr(BEAT, time.time())
+        trial.set_user_attr(OWNER, myself())
+        trial.set_user_attr(ATTEMPTS, attempts)
+        return Claim(trial, self.space.suggest(trial), attempts)
+
+    def _new_point(
+        self, trials: Sequence[FrozenTrial]
+    ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
+        """A point that no trial has, and what the sampler wants to remember of it."""
+        import optuna
+        from optuna.trial import TrialState
+
+        taken = {identity(_point_of(trial)) for trial in trials}
+        if not self.exhaustive:
+            # Proposed in a copy: a point that is there already would else be a trial of its own.
+            copy = optuna.create_study(sampler=self.study.sampler, directions=self.study.directions)
+            copy.add_trials(trials)
+            for _ in range(_DRAWS):
+                trial = copy.ask()
+                point = self.space.suggest(trial)
+                if identity(point) not in taken:
+                    return point, dict(copy._storage.get_trial(trial._trial_id).system_attrs)
+                copy.tell(trial, state=TrialState.FAIL)
+        points = self.space.points()
+        if points is None:
+            raise RuntimeError("no new point was found in an endless space")
+        left = [point for point in points if identity(point) not in taken]
+        return (left[_place(len(taken), len(left))], {}) if left else None
+
+
+def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:
+    """The parameters, also of a trial that was proposed and not yet begun."""
+    proposed: Mapping[str, Scalar] = trial.system_attrs.get("fixed_params", {})
+    return {**proposed, **trial.params}
+
+
+def _place(taken: int, left: int) -> int:
+    """A fixed pseudo-random place, so that an interrupted grid is no corner of the space."""
+    return (taken * 0x9E3779B1 + 0x7F4A7C15) % (1 << 32) % left
+
+
+def _refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+    spec = json.loads(json.dumps(spec))
+    differing = [key for key in {**stored, **spec} if stored.get(key) != spec.get(key)]
+    if differing:
+        said = "; ".join(
+            f"{key}: {stored.get(key)} there, {spec.get(key)} now" for key in differing
+        )
+        raise UserError(
+            f"sweep.name: the study '{name}' exists with other settings ({said}). Give the same "
+            "command to go on with it, or another sweep.name"
+        )

@@ -1,0 +1,110 @@
+"""Tests of the verbs compare, runs and show on the command line."""
+
+import json
+
+import pytest
+
+from recsys_lab.cli.main import run_command
+from tests.runs.made_runs import results, two_systems, write_run
+
+FAST = ["resamples=100", "permutations=100"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    two_systems(tmp_path / "runs", users=60, seeds=2)
+    return tmp_path
+
+
+def command(capsys, *arguments):
+    """Exit code, what was printed, and what went wrong."""
+    code = run_command(arguments)
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def test_compare_folders_globs_and_files(folder, capsys):
+    code, out, err = command(
+        capsys, "compare", "runs/pop", "runs/s*/*", "baseline=SASRec", "output=made/here", *FAST
+    )
+    assert (code, err) == (0, "")
+    assert "Popularity" in out
+    assert "written: made/here/comparison.tex" in out
+    loaded = json.loads((folder / "made/here/comparison.json").read_text())
+    assert loaded["baseline"] == "SASRec"
+    assert len(loaded["runs"]) == 4
+
+
+def test_a_glob_with_an_equals_sign_is_no_override(folder, capsys):
+    write_run(folder / "sweep/lr=0.1", {"ndcg@10": results(60, 0)})
+    for argument in ("sweep/lr=*", "sweep/lr=0.1"):
+        code, out, err = command(capsys, "compare", argument, *FAST)
+        assert (code, err) == (0, "")
+        assert "ndcg@10" in out
+
+
+@pytest.mark.parametrize("force", ["--force", "force=true"])
+def test_unlike_protocols_need_force(folder, capsys, force):
+    write_run(folder / "other", {"ndcg@10": results(60, 0)}, fields={"exclude_seen": False})
+    code, _, err = command(capsys, "compare", "runs", "other")
+    assert code == 2
+    assert "exclude_seen:\n    true in" in err
+    code, out, _ = command(capsys, "compare", force, "runs", "other", *FAST)
+    assert code == 0
+    assert "NOT COMPARABLE" in out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "runs: missing"),
+        (["nowhere"], "runs: nowhere: no such folder"),
+        (["runs", "level=2"], "level: expected a float > 0 and < 1"),
+        (["runs", "baseline=Nobody"], "baseline: no system 'Nobody'"),
+        (["runs", "output=runs/pop/0/run.json"], "cannot be made a folder"),
+        (["runs", "metrics=x"], "metrics"),
+    ],
+)
+def test_mistakes_of_compare(capsys, arguments, message):
+    code, _, err = command(capsys, "compare", *arguments)
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.usefixtures("folder")
+def test_runs_takes_conditions_as_typed(capsys):
+    query = ["where=model=sasrec,seed=1", "sort=-test/ndcg@10", "format=json"]
+    code, out, _ = command(capsys, "runs", *query)
+    assert code == 0
+    assert [row["folder"] for row in json.loads(out)] == ["sas/1"]
+    code, out, _ = command(capsys, "runs", "runs/pop", "columns=[seed,folder]", "format=csv",
+                           "sort=seed")  # fmt: skip
+    assert out.splitlines() == ["seed,folder", "0,0", "1,1"]
+    code, out, _ = command(capsys, "runs")
+    assert "runs: 4 of 4 runs" in out
+
+
+@pytest.mark.usefixtures("folder")
+def test_mistakes_of_runs_and_show(capsys):
+    for arguments, message in (
+        (["runs", "nowhere"], "dir: nowhere: no such folder"),
+        (["runs", "columns=[nothing]"], "columns: no run has a column 'nothing'"),
+        (["runs", "where=seed"], "where: 'seed' is no condition"),
+        (["runs", "format=xml"], "format"),
+        (["show", "runs"], "no run there (run.json is missing)"),
+        (["show", "a", "b"], "show takes one RUN, got 2"),
+    ):
+        code, _, err = command(capsys, *arguments)
+        assert code == 2
+        assert message in err, err
+
+
+@pytest.mark.usefixtures("folder")
+def test_show(capsys):
+    code, out, _ = command(capsys, "show", "runs/sas/1")
+    assert code == 0
+    assert "test_users.parquet" in out

@@ -1,0 +1,197 @@
+"""Tests of the statistics against SciPy, closed forms, exact enumeration and simulation."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys_lab.runs.permutations import holm, seed_label_p, sign_flip_p
+from recsys_lab.runs.statistics import Paired, resampled_means
+from recsys_lab.runs.student import quantile, two_sided_p
+
+
+def paired(values_US, systems, resamples=200):
+    """With few resamples, where these do not matter."""
+    means = resampled_means(values_US, resamples, seed=0)
+    return Paired(values_US, systems, means, permutations=500, seed=0)
+
+
+@pytest.mark.parametrize("degrees", [1, 1.5, 2, 4, 30.3, 1000, 1e6])
+def test_students_t_is_scipys(degrees):
+    for t in (0.0, 0.01, 0.7, 2.0, 5.0, 40.0):
+        expected = 2 * scipy.stats.t.sf(t, degrees)
+        assert two_sided_p(t, degrees) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+    for p in (0.5, 0.05, 0.001):
+        assert quantile(p, degrees) == pytest.approx(scipy.stats.t.isf(p / 2, degrees), rel=1e-8)
+    assert two_sided_p(np.inf, degrees) == 0
+
+
+def test_holm_by_hand():
+    """0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 raised to the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1, 1]
+    assert holm([]) == []
+
+
+def test_sign_flips_agree_with_all_of_them():
+    difference = np.array([0.5, 0.5, -0.2, 0.9, 0.0, 0.31, 0.5, -0.1, 0.7, 0.25])
+    signs = np.array(list(itertools.product([-1, 1], repeat=len(difference))))
+    exact = (np.abs(signs @ difference) >= abs(difference.sum()) - 1e-9).mean()
+    found = sign_flip_p(difference, 40_000, seed=3)
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 40_000))
+
+
+def test_sign_flips_are_never_zero_and_one_without_a_difference():
+    assert sign_flip_p(np.ones(100), 999, seed=0) == pytest.approx(1 / 1000)
+    assert sign_flip_p(np.zeros(5), 99, seed=0) == 1
+    assert sign_flip_p(np.ones(100), 99, seed=0) == sign_flip_p(np.ones(100), 99, seed=0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (3, 3), (5, 5), (2, 4)])
+def test_permuted_seed_labels_are_scipys(first, second):
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(0.1, 1, first), rng.normal(0, 1, second)
+    exact = scipy.stats.permutation_test(
+        (one, other), lambda x, y: abs(x.mean() - y.mean()), n_resamples=np.inf,
+        alternative="greater", vectorized=False,
+    ).pvalue  # fmt: skip
+    assert seed_label_p(one, other) == pytest.approx(exact)
+
+
+def test_permuted_seed_labels_of_many_seeds_are_drawn():
+    far = seed_label_p(np.arange(10.0), np.arange(10.0) + 20)
+    assert far == pytest.approx(1e-4)
+
+
+def test_without_user_noise_it_is_a_t_test_on_seed_means():
+    """MS = 1 in both, so var = 2/3 and df = (2/3)^2 / (2 (1/3)^2 / 4) - 2 = 6."""
+    values = np.tile([1.0, 2, 3, 2, 3, 4], (50, 1))
+    test = paired(values, [[0, 1, 2], [3, 4, 5]]).test(0, 1)
+    assert test.degrees_of_freedom == pytest.approx(6)
+    assert test.p == pytest.approx(2 * scipy.stats.t.sf(1 / np.sqrt(2 / 3), 6))
+    half = scipy.stats.t.isf(0.025, 6) * np.sqrt(2 / 3)
+    assert (test.difference.low, test.difference.high) == pytest.approx((-1 - half, -1 + half))
+    assert test.difference.covers_seeds
+
+
+def test_the_interval_of_a_mean_stays_where_means_can_be():
+    values = np.array([[0.0, 0.0], [0.0, 0.5], [0.1, 1.0]])
+    mean = paired(values, [[0, 1]]).mean(0)
+    assert (mean.value, mean.low, mean.high) == (pytest.approx(1.6 / 6), 0, 1)
+
+
+def test_with_equal_seeds_it_is_the_paired_t_test_over_users():
+    rng = np.random.default_rng(0)
+    one, other = rng.random(80), rng.random(80)
+    values = np.stack([one, one, one, other, other], 1)
+    test = paired(values, [[0, 1, 2], [3, 4]]).test(0, 1)
+    expected = scipy.stats.ttest_rel(one, other)
+    assert test.p == pytest.approx(expected.pvalue)
+    assert test.degrees_of_freedom == pytest.approx(79)
+    bounds = expected.confidence_interval(0.95)
+    assert (test.difference.low, test.difference.high) == pytest.approx((bounds.low, bounds.high))
+
+
+def test_a_lone_run_borrows_the_others_seed_variance():
+    """MS = 1: var = 1 + 1/3 with 2 degrees of freedom."""
+    values = np.tile([9.0, 1, 2, 3], (50, 1))
+    test = paired(values, [[0], [1, 2, 3]]).test(0, 1)
+    assert test.degrees_of_freedom == pytest.approx(2)
+    assert test.p == pytest.approx(2 * scipy.stats.t.sf(7 / np.sqrt(4 / 3), 2))
+
+
+def test_one_run_each_speaks_of_users_alone():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(300, 2))
+    values[:, 0] += 0.5
+    test = paired(values, [[0], [1]], resamples=4000).test(0, 1)
+    difference = values[:, 0] - values[:, 1]
+    half = 1.96 * difference.std() / np.sqrt(300)
+    assert not test.difference.covers_seeds
+    assert test.degrees_of_freedom is None
+    assert test.difference.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
+    assert test.difference.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
+    assert test.p == test.permutation_p == pytest.approx(1 / 501)
+    assert test.effect_size == pytest.approx(difference.mean() / difference.std(ddof=1))
+    assert (test.wins, test.losses) == ((difference > 0).sum(), (difference < 0).sum())
+
+
+def test_hierarchical_bootstrap_has_the_spread_of_seeds():
+    """All users alike: the difference of two means of 4 seeds has the variance MS/4 + MS/4."""
+    rng = np.random.default_rng(2)
+    seeds = rng.normal(size=8)
+    values = np.tile(seeds, (20, 1))
+    low, high = paired(values, [range(4), range(4, 8)], resamples=20_000).test(0, 1).bootstrap
+    spread = np.sqrt(seeds[:4].var(ddof=1) / 4 + seeds[4:].var(ddof=1) / 4)
+    assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+
+
+def test_resampled_means_have_the_spread_of_a_mean():
+    values = np.random.default_rng(0).random((500, 3))
+    means = resampled_means(values, 3000, seed=1)
+    assert means.shape == (3000, 3)
+    np.testing.assert_allclose(means.std(0), values.std(0) / np.sqrt(500), rtol=0.06)
+    np.testing.assert_array_equal(means, resampled_means(values, 3000, seed=1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 10_000))
+def test_the_order_of_two_systems_only_turns_signs(first, second, seed):
+    values = np.round(np.random.default_rng(seed).random((30, first + second)), 1)
+    both = paired(values, [range(first), range(first, first + second)], resamples=50)
+    one, other = both.test(0, 1), both.test(1, 0)
+    assert one.difference.value == pytest.approx(-other.difference.value)
+    assert one.p == pytest.approx(other.p, abs=0.1 if first == second == 1 else 1e-9)
+    assert (one.wins, one.ties, one.losses) == (other.losses, other.ties, other.wins)
+    assert one.wins + one.ties + one.losses == 30
+    assert 0 <= one.p <= 1
+    assert one.difference.low <= one.difference.value <= one.difference.high
+
+
+def test_equal_systems_do_not_differ():
+    values = np.tile(np.random.default_rng(0).random((40, 1)), (1, 4))
+    test = paired(values, [[0, 1], [2, 3]]).test(0, 1)
+    assert (test.p, test.difference.low, test.difference.high) == (1, 0, 0)
+    assert test.effect_size is None
+    assert test.ties == 40
+
+
+def simulated(rng, users, seeds, lift=0.0):
+    """Hits of two systems: easy and hard users, noise of training, a seed effect of 1%."""
+    ease = rng.normal(-1.3, 1, (users, 1)) + rng.normal(0, 0.6, (users, 2 * seeds))
+    hit = rng.random((users, 2 * seeds)) < 1 / (1 + np.exp(-ease))
+    place = rng.integers(1, 11, (users, 1))
+    of_seed = 1 + rng.normal(0, 0.01, 2 * seeds)
+    of_seed[:seeds] *= 1 + lift
+    return hit / np.log2(place + 1) * of_seed
+
+
+def share_found(draws, users, seeds, lift=0.0):
+    """Share of simulated comparisons with p <= 0.05."""
+    rng = np.random.default_rng(11)
+    found = 0
+    for _ in range(draws):
+        values = simulated(rng, users, seeds, lift)
+        systems = [range(seeds), range(seeds, 2 * seeds)]
+        both = Paired(values, systems, np.zeros((1, 2 * seeds)), permutations=300, seed=0)
+        found += both.test(0, 1).p <= 0.05
+    return found / draws
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_two_times_the_same_system_is_found_different_in_5_percent(seeds):
+    assert 0.03 <= share_found(200, 500, seeds) <= 0.07
+    assert 0.035 <= share_found(1000, 200, seeds) <= 0.065
+
+
+def test_over_users_alone_seeds_are_taken_for_systems():
+    """Why one run each proves nothing of systems: far more than 5% with many users."""
+    assert share_found(60, 30_000, 1) > 0.15
+    assert share_found(60, 30_000, 3) <= 0.1
+
+
+def test_a_difference_of_5_percent_is_found():
+    assert share_found(20, 60_000, 3, lift=0.05) >= 0.85
