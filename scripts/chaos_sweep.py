@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--worker-kills", type=int, default=6)
     parser.add_argument("--parent-kills", type=int, default=2)
-    parser.add_argument("--every", type=float, nargs=2, default=(8.0, 16.0), help="seconds")
+    parser.add_argument("--every", type=float, nargs=2, default=(4.0, 7.0), help="seconds")
     parser.add_argument("--storage", help="of the study; a journal by default")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

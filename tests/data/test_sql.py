@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-from pathlib import Path
 
 import duckdb
 import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.sql import SQL
+from tests.postgres import PASSWORD, USER, free_port, postgres_server
 
 from .conftest import build
 
 ROWS = [("b", 1, 30), ("a", 2, 10), ("a", 1, 20), ("b", 2, 40), ("a", 3, 30), ("b", 3, 50)]
 CREATE = "CREATE TABLE clicks (who {text}, sku {whole}, moment {whole})"
 QUERY = "SELECT who AS user_id, sku AS item_id, moment AS timestamp FROM clicks"
-PASSWORD = "s3cret/with@signs"
 
 
 def sql(url, query=QUERY, **options):
@@ -47,57 +42,24 @@ def sqlite_url(tmp_path):
     return f"sqlite:///{file}"
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
-    """A server with the table, and a user who needs a password: (url, user)."""
-    found = [shutil.which("pg_ctl"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))]
-    programs = [Path(name) for name in found if name]
-    if not programs:
-        pytest.skip("PostgreSQL is not installed")
-    bin_dir = programs[-1].resolve().parent
-    folder = tmp_path_factory.mktemp("postgres")
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        as_user = ["runuser", "-u", "postgres", "--"]
-        for place in (folder, *folder.parents):
-            if place.owner() != "root" or place == Path("/tmp"):
-                break
-            place.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    (folder / "password").write_text(PASSWORD)
-    shutil.copymode(__file__, folder / "password")
-    data, port = folder / "data", free_port()
-
-    def run(*command):
-        subprocess.run([*as_user, *map(str, command)], check=True, capture_output=True, cwd="/")
-
-    run(bin_dir / "initdb", "-D", data, "-U", "shop", "-A", "scram-sha-256",
-        f"--pwfile={folder / 'password'}")  # fmt: skip
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(bin_dir / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    """A server with the table, and a user who needs a password: its address."""
     import psycopg
 
-    try:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as port:
         with psycopg.connect(
-            host="127.0.0.1", port=port, user="shop", password=PASSWORD, dbname="postgres"
+            host="127.0.0.1", port=port, user=USER, password=PASSWORD, dbname="postgres"
         ) as connection:
             connection.execute(CREATE.format(text="TEXT", whole="BIGINT"))
             with connection.cursor() as cursor:
                 cursor.executemany("INSERT INTO clicks VALUES (%s, %s, %s)", ROWS)
         yield f"postgresql://127.0.0.1:{port}/postgres"
-    finally:
-        run(bin_dir / "pg_ctl", "-D", data, "-m", "immediate", "stop")
 
 
 @pytest.fixture
 def secrets(monkeypatch):
-    monkeypatch.setenv("SHOP_USER", "shop")
+    monkeypatch.setenv("SHOP_USER", USER)
     monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
     return {"user_env": "SHOP_USER", "password_env": "SHOP_PASSWORD"}
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import wandb
 from recsys_lab.config import build, config_dir
 from recsys_lab.runs.trackers.base import End, Start
 from recsys_lab.runs.tracking import Tracking
+from tests.postgres import free_port
 
 RUN = Start(
     id=None, name="a run", group="side by side", tags=["first", "second"], job_type="train",
@@ -171,12 +171,6 @@ def test_csv_and_tensorboard_side_by_side(tmp_path):
     events.Reload()
     assert [round(e.value, 6) for e in events.Scalars("val/ndcg@10")] == [0.1, 0.9, 0.2]
     assert round(events.Scalars("summary/val/ndcg@10")[0].value, 6) == 0.9
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def asked(url: str, body: dict | None = None) -> bytes:

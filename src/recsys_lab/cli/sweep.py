@@ -60,6 +60,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             "when the same command is given again"
         ) from None
     finish(plan, study, console, parent.states())
+    study.close()
 
 
 def _plan(cfg: DictConfig) -> Plan:

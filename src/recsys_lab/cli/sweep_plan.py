@@ -139,6 +139,7 @@ class Plan:
     def store(self) -> Path:
         """Write it for the workers."""
         path = self.path / "plan.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(self), indent=2) + "\n")
         return path
 

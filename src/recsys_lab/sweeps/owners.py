@@ -38,7 +38,8 @@ def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
     if owner is None:  # it died between taking the trial and signing it
         return False
     if owner["machine"] == _machine():
-        return bool(_began(owner["pid"]) == owner["began"])
+        began = _began(owner["pid"])
+        return began is not None and bool(began == owner["began"])
     last = float(attributes.get(BEAT, 0.0))
     return (time.time() if now is None else now) - last < DEAD_AFTER
 

@@ -244,9 +244,9 @@ def as_override(key: str, value: Scalar) -> str:
     """The override that sets a key to a value."""
     if value is None:
         return f"{key}=null"
-    if isinstance(value, str):
-        return f"{key}={value}"
-    return f"{key}={str(value).lower() if isinstance(value, bool) else value!r}"
+    if isinstance(value, bool):
+        return f"{key}={str(value).lower()}"
+    return f"{key}={value}" if isinstance(value, str) else f"{key}={value!r}"
 
 
 def as_overrides(point: Mapping[str, Scalar], groups: Sequence[str]) -> list[str]:

@@ -66,8 +66,9 @@ class Study:
         self.url, self.name = url, name
         self.space = space
         self.exhaustive = exhaustive
-        storage = open_storage(url)
         with study_lock(url, name):
+            # Under the lock, too: this makes the tables of a new database.
+            self._storage = storage = open_storage(url)
             self.study = optuna.create_study(
                 storage=storage, sampler=sampler, pruner=pruner, study_name=name,
                 directions=wanted, load_if_exists=True,
@@ -77,6 +78,13 @@ class Study:
                 self.study.set_user_attr(SPEC, spec)
             else:
                 _refuse_another(name, stored, spec)
+
+    def close(self) -> None:
+        """Leave the database."""
+        engine = getattr(self._storage, "engine", None)
+        if engine is not None:
+            self._storage.remove_session()
+            engine.dispose()
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number."""

@@ -1,0 +1,120 @@
+"""Spaces in Hydra's syntax, by hand, and what is no space."""
+
+import pytest
+
+from recsys_lab.config import UserError
+from recsys_lab.sweeps.options import Sweep, excess, read_limit
+from recsys_lab.sweeps.space import as_overrides, read_space
+
+
+@pytest.mark.parametrize(
+    ("text", "every", "shown"),
+    [
+        ("choice(32,64)", (32, 64), "CategoricalDistribution(choices=(32, 64))"),
+        ("choice(adam,'a b')", ("adam", "a b"), "CategoricalDistribution(choices=('adam', 'a b'))"),
+        ("16,32", (16, 32), "CategoricalDistribution(choices=(16, 32))"),
+        ("range(1,5)", (1, 2, 3, 4), "IntDistribution(high=4, log=False, low=1, step=1)"),
+        ("range(8,64,step=24)", (8, 32, 56), "IntDistribution(high=56, log=False, low=8, step=24)"),
+        ("range(0,1,step=0.25)", (0, 0.25, 0.5, 0.75),
+         "FloatDistribution(high=0.75, log=False, low=0.0, step=0.25)"),
+        ("interval(0,0.5)", None, "FloatDistribution(high=0.5, log=False, low=0.0, step=None)"),
+        ("int(interval(1,3))", (1, 2, 3), "IntDistribution(high=3, log=False, low=1, step=1)"),
+        ("tag(log,interval(1e-4,1e-2))", None,
+         "FloatDistribution(high=0.01, log=True, low=0.0001, step=None)"),
+        ("tag(log, int(interval(1,4)))", (1, 2, 3, 4),
+         "IntDistribution(high=4, log=True, low=1, step=1)"),
+    ],
+)  # fmt: skip
+def test_hydra_s_syntax(text, every, shown):
+    [dimension] = read_space({"model": {"width": text}}).dimensions
+    assert dimension.key == "model.width"
+    assert dimension.every == every
+    assert str(dimension.distribution) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("5", "which is one value"),
+        ("interval(2,1)", "whose end lies before its start"),
+        ("tag(log,interval(0,1))", "a logarithm needs numbers above 0"),
+        ("tag(log,range(1,9))", "it has no logarithm"),
+        ("choice(1,1)", "a value stands twice"),
+        ("choice(1,", "not understood"),
+        ("normal(0,1)", "not understood"),
+    ],
+)
+def test_what_is_no_space(text, message):
+    with pytest.raises(UserError, match=r"search\.params\.lr: got .*" + message):
+        read_space({"lr": text})
+
+
+def test_nothing_to_search():
+    with pytest.raises(UserError, match="nothing is searched; choose search=NAME"):
+        read_space({})
+
+
+def test_conditions():
+    space = read_space(
+        {
+            "model.units": {"when": {"model": "b"}, "space": "choice(1,2)"},
+            "model": "choice(a,b)",
+            "depth": "range(0,2)",
+        }
+    )
+    assert [d.key for d in space.dimensions] == ["model", "depth", "model.units"]
+    points = [tuple(point.values()) for point in space.points()]
+    assert points == [
+        ("a", 0), ("a", 1), ("b", 0, 1), ("b", 0, 2), ("b", 1, 1), ("b", 1, 2),
+    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"when: model=c is never chosen; .*: model"):
+        read_space({"model": "choice(a,b)", "x": {"when": {"model": "c"}, "space": "range(0,2)"}})
+    with pytest.raises(UserError, match="got spaec; only space and when"):
+        read_space({"x": {"space": "range(0,2)", "spaec": 1}})
+
+
+def test_what_is_typed_replaces_what_a_file_says():
+    in_file = {"model.width": "choice(1,2)", "model.depth": "range(1,3)"}
+    space = read_space({"model": {"width": "choice(5,6)", "depth": None}, **in_file})
+    assert [(d.key, d.every) for d in space.dimensions] == [("model.width", (5, 6))]
+
+
+def test_overrides_choose_groups_first():
+    point = {"model.width": 5, "lr": 1e-05, "flag": True, "model": "a", "clip": None}
+    assert as_overrides(point, ["model"]) == [
+        "model=a", "model.width=5", "lr=1e-05", "flag=true", "clip=null",
+    ]  # fmt: skip
+
+
+def sweep(**changes) -> Sweep:
+    options = {
+        "name": "s", "dir": "d", "storage": None, "n_trials": 2, "timeout": None, "workers": 1,
+        "sampler": "tpe", "pruner": "median", "objectives": ["val/ndcg@10"], "constraints": [],
+        "seed": 0,
+    }  # fmt: skip
+    return Sweep(Sweep.Config(**{**options, **changes}))
+
+
+def test_the_test_split_is_no_objective():
+    with pytest.raises(UserError, match=r"got test/ndcg@10; .*Use val/ndcg@10"):
+        sweep(objectives=["test/ndcg@10"])
+    with pytest.raises(UserError, match=r"sweep\.constraints: got test/hr@1"):
+        sweep(constraints=["test/hr@1>=0.5"])
+    with pytest.raises(UserError, match=r"got ndcg@10; use val/METRIC, seconds"):
+        sweep(objectives=["ndcg@10"])
+
+
+def test_several_objectives():
+    made = sweep(objectives=["val/ndcg@10", "seconds"], pruner="none")
+    assert made.directions == ["maximize", "minimize"]
+    with pytest.raises(UserError, match="got median with 2 objectives"):
+        sweep(objectives=["val/ndcg@10", "seconds"])
+
+
+def test_constraints():
+    assert read_limit("parameters<=2e6") == ("parameters", "<=", 2e6)
+    assert excess(read_limit("parameters <= 10"), 12.0) == 2.0
+    assert excess(read_limit("val/hr@10>=0.5"), 0.75) == -0.25
+    for wrong in ("parameters=5", "parameters<=many"):
+        with pytest.raises(UserError, match="write MEASURE<=NUMBER"):
+            read_limit(wrong)
