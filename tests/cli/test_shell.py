@@ -35,8 +35,7 @@ class TestHelp:
     def test_an_unknown_verb(self, shell):
         assert shell("trian")[::2] == (
             2,
-            "recsys-lab: no verb 'trian'; did you mean 'train'? "
-            "Verbs: prepare, train, evaluate, compare, runs, show, datasets, toy.\n",
+            f"recsys-lab: no verb 'trian'; did you mean 'train'? Verbs: {', '.join(VERBS)}.\n",
         )
 
     def test_a_verbs_help_names_its_groups(self, shell):
@@ -88,18 +87,7 @@ class TestCompletion:
         [
             (
                 "recsys-lab ",
-                [
-                    "prepare",
-                    "train",
-                    "evaluate",
-                    "compare",
-                    "runs",
-                    "show",
-                    "datasets",
-                    "toy",
-                    "--help",
-                    "--version",
-                ],
+                [*VERBS, "toy", "--help", "--version"],
             ),
             ("recsys-lab to", ["toy"]),
             ("recsys-lab toy mod", ["model=", "model."]),

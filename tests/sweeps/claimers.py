@@ -23,7 +23,7 @@ def study(url: str, sampler: str = "tpe", seed: int = 0, params=PARAMS, **change
         url, "shared",
         **{
             "directions": ["maximize"], "space": read_space(params), "spec": {"params": params},
-            "sampler": make_sampler(sampler, seed, constrained=False),
+            "sampler": make_sampler(sampler, seed),
             "pruner": make_pruner("none"), "exhaustive": sampler == "grid", **changes,
         },
     )  # fmt: skip

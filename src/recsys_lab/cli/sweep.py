@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _DATA = ("data", "filter", "split", "engine", "prepared_dir")
 _POLL = 0.5
 _LINE_EVERY = 15.0
-_QUICK = 10.0  # seconds: a worker that dies sooner, again and again, will not do better
+_QUICK = 5.0  # seconds: whatever kills a worker sooner, again and again, kills the next one too
 _GIVE_UP = 3
 
 
@@ -94,7 +94,7 @@ class _Process:
     popen: subprocess.Popen[bytes]
     begun: float
     log: IO[bytes]
-    quick_deaths: int = 0
+    deaths: int = 0
 
 
 class _Parent:
@@ -164,7 +164,7 @@ class _Parent:
                 return False
             time.sleep(_POLL)
 
-    def _start(self, number: int, quick_deaths: int = 0) -> _Process:
+    def _start(self, number: int, deaths: int = 0) -> _Process:
         environment = dict(os.environ)
         threads = max(1, (os.cpu_count() or 1) // self.count)
         environment["OMP_NUM_THREADS"] = str(threads)
@@ -177,7 +177,7 @@ class _Parent:
         popen = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
         )
-        return _Process(number, popen, time.time(), log, quick_deaths)
+        return _Process(number, popen, time.time(), log, deaths)
 
     def _looked_after(self, process: _Process) -> _Process | None:
         code = process.popen.poll()
@@ -186,15 +186,16 @@ class _Parent:
         process.log.close()
         if code == 0:
             return None
-        quick = time.time() - process.begun < _QUICK
-        deaths = process.quick_deaths + 1 if quick else 0
+        # Killed ones may do better; those that gave up by themselves will not.
+        hopeless = code > 0 or time.time() - process.begun < _QUICK
+        deaths = process.deaths + 1 if hopeless else 0
         log = Path(process.log.name)
         if deaths >= _GIVE_UP:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             self.stop()
             raise UserError(
-                f"a worker died {_GIVE_UP} times within {_QUICK:.0f} s (exit code {code}); its log "
-                f"{log} ends with:\n{tail}"
+                f"a worker died {_GIVE_UP} times (exit code {code}); its log {log} ends with:\n"
+                f"{tail}"
             )
         self.console.print(f"worker {process.number} died (exit code {code}); beginning it again")
         return self._start(process.number, deaths)

@@ -78,7 +78,7 @@ class Plan:
                 "base": sorted(self.base), "params": self.params,
                 "objectives": config.objectives, "constraints": config.constraints,
             },
-            sampler=make_sampler(config.sampler, sampler_seed, constrained=bool(sweep.limits)),
+            sampler=make_sampler(config.sampler, sampler_seed),
             pruner=make_pruner(config.pruner),
             exhaustive=config.sampler == "grid",
         )  # fmt: skip

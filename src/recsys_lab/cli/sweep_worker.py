@@ -26,7 +26,6 @@ from recsys_lab.cli.sweep_plan import Plan
 from recsys_lab.cli.train import recorded
 from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.runs.record import write_text
-from recsys_lab.sweeps.methods import CONSTRAINTS
 from recsys_lab.sweeps.options import MEASURES, excess
 from recsys_lab.sweeps.owners import beating
 from recsys_lab.training.module import SequentialModule
@@ -112,15 +111,18 @@ class Worker:
             folder = self.plan.trial_folder(trial.number)
             record = recorded(cfg, folder, console, TrialRun(watched))
             values = [measure(record.values, name) for name in config.objectives]
-            limits = [excess(limit, measure(record.values, limit[0]))
-                      for limit in self.plan.sweep.limits]  # fmt: skip
+            broken = {
+                " ".join(map(str, limit)): excess(limit, measure(record.values, limit[0]))
+                for limit in self.plan.sweep.limits
+            }
         except Pruned:
             self.study.prune(trial)
         except Exception as error:
             self.study.fail(trial, cause_of(error))
             console.print(f"trial {trial.number} failed: {cause_of(error)}", soft_wrap=True)
         else:
-            trial.set_user_attr(CONSTRAINTS, limits)
+            for name, value in broken.items():
+                trial.set_constraint(name, value)
             trial.set_user_attr("epochs", len(record.values["epochs"]))
             if any(math.isnan(value) for value in values):
                 self.study.fail(

@@ -5,14 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from recsys_lab.config import UserError
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
 Sampler = Literal["tpe", "gp", "cmaes", "random", "grid", "qmc", "nsga2"]
 """``tpe``: tree of Parzen estimators (Bergstra et al., 2011); ``gp``: Gaussian process; ``cmaes``:
@@ -24,37 +19,28 @@ Pruner = Literal["median", "asha", "hyperband", "patient", "none"]
 successive halving (Li et al., 2020); ``hyperband`` (Li et al., 2018); ``patient``: median, after
 three epochs without progress."""
 
-CONSTRAINTS = "constraints"
+CONSTRAINED = ("tpe", "gp", "nsga2")
+"""Samplers that know of constraints."""
 
 
-def make_sampler(name: Sampler, seed: int, *, constrained: bool) -> BaseSampler:
+def make_sampler(name: Sampler, seed: int) -> BaseSampler:
     """A sampler; ``grid`` draws at random here, since `Study` itself sees that nothing repeats.
 
     Args:
         name: which.
         seed: of its draws.
-        constrained: whether trials carry constraints.
-
-    Raises:
-        UserError: it knows no constraints.
     """
     import optuna
 
-    if constrained and name not in ("tpe", "gp", "nsga2"):
-        raise UserError(
-            f"sweep.constraints: the sampler {name} knows none; use sweep.sampler=tpe, gp or nsga2"
-        )
-    limits = _constraints_of if constrained else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "tpe":
             # Running trials count as bad ones, or parallel workers would try the same corner.
             return optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, group=True, constant_liar=True,
-                constraints_func=limits,
-            )  # fmt: skip
+                seed=seed, multivariate=True, group=True, constant_liar=True
+            )
         if name == "gp":
-            return optuna.samplers.GPSampler(seed=seed, constraints_func=limits)
+            return optuna.samplers.GPSampler(seed=seed)
         if name == "cmaes":
             return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
         if name == "qmc":
@@ -63,7 +49,7 @@ def make_sampler(name: Sampler, seed: int, *, constrained: bool) -> BaseSampler:
                 warn_asynchronous_seeding=False,
             )  # fmt: skip
         if name == "nsga2":
-            return optuna.samplers.NSGAIISampler(seed=seed, constraints_func=limits)
+            return optuna.samplers.NSGAIISampler(seed=seed)
         return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -83,9 +69,3 @@ def make_pruner(name: Pruner) -> BasePruner:
             "none": pruners.NopPruner(),
         }
     return made[name]
-
-
-def _constraints_of(trial: FrozenTrial) -> Sequence[float]:
-    """At most 0 where they hold; a trial without them failed before they were known."""
-    found: Sequence[float] = trial.user_attrs.get(CONSTRAINTS, (1.0,))
-    return found

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
+from recsys_lab.sweeps.methods import CONSTRAINED
 from recsys_lab.sweeps.space import Space, read_space
+from recsys_lab.sweeps.storage import kind_of
 
 MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
 """Of a trial's record, the smaller the better."""
@@ -65,6 +67,13 @@ class Sweep:
             raise UserError(
                 f"sweep.pruner: got {config.pruner} with {len(config.objectives)} objectives, of "
                 "which no single one says that a trial is bad; use sweep.pruner=none"
+            )
+        if config.storage is not None:
+            kind_of(config.storage)
+        if config.constraints and config.sampler not in CONSTRAINED:
+            raise UserError(
+                f"sweep.constraints: the sampler {config.sampler} knows none; use "
+                f"sweep.sampler={', '.join(CONSTRAINED)}"
             )
         self.limits = [read_limit(text) for text in config.constraints]
 

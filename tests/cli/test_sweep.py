@@ -1,0 +1,169 @@
+"""Sweeps from the command line: what is refused, what is found, what is left behind."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.sweeps.storage import open_storage
+
+from .flow import SMALL, in_shop, record
+
+BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=2"]
+WIDTH = "search.params.model.hidden_dim=choice(4,8)"
+RATE = "search.params.recipe.learning_rate=tag(log,interval(1e-3,1e-1))"
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield tmp_path
+
+
+def sweep(*overrides: str) -> int:
+    return run_command(["sweep", *BASE, *overrides])
+
+
+def trials(name: str = "mine") -> list[optuna.trial.FrozenTrial]:
+    storage = open_storage(f"sweeps/{name}/study.journal")
+    return optuna.load_study(study_name=name, storage=storage).trials
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([WIDTH, "sweep.objectives=[test/ndcg@10]"], "the test is none any more. Use val/ndcg@10"),
+        (["search.params.model.hiden_dim=choice(4,8)"], "did you mean 'hidden_dim'"),
+        (["search.params.model.dropout=interval(0,2)"], "expected a float >= 0 and < 1, got 2.0"),
+        (
+            ["search.params.model=choice(sasrec,sasrek)"],
+            "no choice 'sasrek'; did you mean 'sasrec'",
+        ),
+        (["search.params.model.hidden_dim=8"], "is one value"),
+        ([], "nothing is searched"),
+        (["search=sasrek"], "no choice 'sasrek'; did you mean 'sasrec'"),
+        ([WIDTH, "sweep.storage=study.txt"], "give PATH.journal"),
+        ([WIDTH, "sweep.sampler=random", "sweep.constraints=['parameters<=5']"], "knows none"),
+        ([WIDTH, "sweep.objectives=[seconds]"], "known at the end only; use sweep.pruner=none"),
+    ],
+)
+def test_refused_before_anything_starts(shop, capsys, overrides, message):
+    assert sweep(*overrides) == 2
+    assert message in capsys.readouterr().err
+    assert not (shop / "prepared").exists()
+    assert not list(shop.glob("sweeps/*/trials"))
+
+
+def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
+    assert sweep(WIDTH, RATE, "sweep.n_trials=5", "sweep.pruner=none") == 0
+    said = capfd.readouterr().out
+    found = trials()
+    assert [trial.state.name for trial in found] == ["COMPLETE"] * 5
+    best = max(found, key=lambda trial: trial.value)
+    assert f"*{best.number}" in said
+    summary = json.loads((shop / "sweeps/mine/sweep.json").read_text())
+    assert summary["counts"] == {"complete": 5}
+    assert summary["best"][0]["values"] == [best.value]
+    for trial in found:
+        values = record(shop / f"sweeps/mine/trials/{trial.number:04d}")
+        assert values["validation"]["ndcg@10"] == trial.value
+        assert values["config"]["model"]["hidden_dim"] == trial.params["model.hidden_dim"]
+        assert values["config"]["group"] == "mine"
+        assert "test" not in values
+        assert not (shop / f"sweeps/mine/trials/{trial.number:04d}/test_users.parquet").exists()
+    files = {path: path.stat().st_mtime_ns for path in shop.glob("sweeps/mine/trials/*/run.json")}
+    assert sweep(WIDTH, RATE, "sweep.n_trials=5", "sweep.pruner=none") == 0
+    assert all(path.stat().st_mtime_ns == before for path, before in files.items())
+    # The best runs again as it is, to the same validation number, and now with its test.
+    text = (shop / "sweeps/mine/configs/experiment/best.yaml").read_text()
+    assert len(text.splitlines()) <= 30
+    assert yaml.safe_load(text)["model"]["hidden_dim"] == best.params["model.hidden_dim"]
+    again = ["train", "--config-dir", "sweeps/mine/configs", "experiment=best", "run_dir=again"]
+    assert run_command(again) == 0
+    assert record("again")["validation"]["ndcg@10"] == best.value
+    assert "ndcg@10" in record("again")["test"]
+
+
+def test_a_model_is_searched_with_what_belongs_to_it(shop):
+    (shop / "conf/search").mkdir(parents=True)
+    (shop / "conf/search/both.yaml").write_text(
+        "params:\n  model: choice(sasrec,gru4rec)\n"
+        "  model.recurrent_dim: {when: {model: gru4rec}, space: 'choice(4,8)'}\n"
+    )
+    base = [text for text in BASE if not text.startswith("model.feedforward")]
+    arguments = ["--config-dir", "conf", "search=both", "sweep.n_trials=9", "sweep.sampler=grid"]
+    assert run_command(["sweep", *arguments, *base, "recipe.max_epochs=1"]) == 0
+    assert {tuple(sorted(trial.params.items())) for trial in trials()} == {
+        (("model", "sasrec"),),
+        (("model", "gru4rec"), ("model.recurrent_dim", 4)),
+        (("model", "gru4rec"), ("model.recurrent_dim", 8)),
+    }
+
+
+def test_a_front_of_two_objectives_under_a_constraint(shop):
+    objectives = "sweep.objectives=[val/ndcg@10,parameters]"
+    more = [
+        objectives,
+        "sweep.pruner=none",
+        "sweep.sampler=nsga2",
+        "sweep.constraints=['seconds<=1e9']",
+    ]
+    wide = "search.params.model.hidden_dim=choice(2,4,8,16)"
+    assert sweep(wide, "sweep.n_trials=4", "recipe.max_epochs=1", *more) == 0
+    values = sorted((trial.values[1], trial.values[0]) for trial in trials())
+    front = json.loads((shop / "sweeps/mine/sweep.json").read_text())["best"]
+    expected, best = [], -1.0
+    for size, quality in values:
+        if quality > best:
+            expected.append([quality, size])
+            best = quality
+    assert sorted(point["values"] for point in front) == sorted(expected)
+
+
+@pytest.mark.usefixtures("shop")
+def test_bad_trials_are_pruned_and_failing_ones_say_why():
+    heads = "search.params.model.num_heads=choice(1,2,3)"
+    more = ["sweep.n_trials=12", "recipe.max_epochs=6", "sweep.workers=1", "sweep.sampler=random"]
+    assert (
+        sweep(heads, "search.params.recipe.learning_rate=choice(1e-7,1e-6,3e-2,1e-2)", *more) == 0
+    )
+    found = trials()
+    by_state = {name: [t for t in found if t.state.name == name] for name in ("PRUNED", "FAIL")}
+    assert by_state["PRUNED"]
+    for trial in by_state["PRUNED"]:
+        assert len(trial.intermediate_values) < 6
+        assert record(f"sweeps/mine/trials/{trial.number:04d}")["status"] == "pruned"
+    assert {trial.params["model.num_heads"] for trial in by_state["FAIL"]} == {3}
+    assert "3 heads cannot share" in by_state["FAIL"][0].user_attrs["cause"]
+
+
+def test_ctrl_c_and_the_same_command_again(shop):
+    command = [
+        sys.executable, "-m", "recsys_lab", "sweep", *BASE, RATE, "sweep.n_trials=4",
+        "recipe.max_epochs=400", "recipe.patience=null", "sweep.pruner=none",
+    ]  # fmt: skip
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    epochs = shop / "sweeps/mine/trials/0000/checkpoints/last.ckpt"
+    for _ in range(600):
+        if epochs.exists():
+            break
+        time.sleep(0.1)
+    parent.send_signal(signal.SIGINT)
+    said = parent.communicate(timeout=90)[0]
+    assert parent.returncode == 130, said
+    assert "finished trials are kept" in said
+    before = trials()
+    assert {trial.state.name for trial in before} == {"RUNNING"}
+    epoch = len(record("sweeps/mine/trials/0000")["epochs"])
+    assert record("sweeps/mine/trials/0000")["status"] == "interrupted"
+    assert epoch >= 1
+    changed = [text.replace("=400", "=3") for text in command[3:]]
+    assert run_command(changed) == 2  # another budget is another search
+    assert Path("sweeps/mine/trials/0000/checkpoints/last.ckpt").exists()
