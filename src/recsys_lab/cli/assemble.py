@@ -78,9 +78,7 @@ class Parts:
     def beyond(self) -> dict[str, BeyondMetric]:
         """The metrics beyond accuracy, empty."""
         config = self.protocol.config
-        return make_beyond(
-            config.beyond_accuracy, config.beyond_ks, self.catalogue.to(self.device)
-        )
+        return make_beyond(config.beyond_accuracy, config.beyond_ks, self.catalogue.to(self.device))
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""
