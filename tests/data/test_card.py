@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_charts import concentration_chart, time_chart
 from recsys_lab.data.card_facts import duration, number, percent
-from recsys_lab.data.charts import Bar, Labels, bar_chart, compact, nice_ticks
-from recsys_lab.data.markup import tag
+from recsys_lab.pages.charts import Bar, Labels, bar_chart, compact, nice_ticks
+from recsys_lab.pages.markup import tag
 
 from .manifests import ABOUT, FINGERPRINT, manifest
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.data import card_facts as facts
 from recsys_lab.data.card_charts import concentration_chart, histogram_chart, time_chart
 from recsys_lab.data.leaks import KINDS_BY_TIME
-from recsys_lab.data.markup import Markup, join, tag
+from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.page import fact_list, figure, page, section, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
-
-# The page may load nothing and run nothing, whatever a dataset's name or citation holds.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_card(manifest: Mapping[str, Any], file: Path) -> None:
@@ -25,25 +22,12 @@ def write_card(manifest: Mapping[str, Any], file: Path) -> None:
         manifest: as in ``manifest.json``, with ``statistics`` of `statistics.describe`.
         file: what is written, whole.
     """
-    style = files("recsys_lab.data").joinpath("card.css").read_text(encoding="utf-8")
     name = facts.title(manifest)
     sections = (
         _counts, _people_and_items, _time, _split, _leaks, _features, _about, _reproduction
     )  # fmt: skip
-    page = tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("title", f"{name}: data card"),
-            tag("style", Markup(style)),
-        ),
-        tag("body", tag("main", _head(manifest, name), *(part(manifest) for part in sections))),
-        lang="en",
-    )
-    file.write_text(f"<!doctype html>\n{page}\n", encoding="utf-8")
+    body = (_head(manifest, name), *(part(manifest) for part in sections))
+    file.write_text(page(f"{name}: data card", *body), encoding="utf-8")
 
 
 def _head(manifest: Mapping[str, Any], name: str) -> Markup:
@@ -84,13 +68,13 @@ def _counts(manifest: Mapping[str, Any]) -> Markup:
     heads = ("step", "rows", "users", "items", "dropped", "rows left", "dropped because")
     left = facts.percent(counts[-1]["rows"] / read)
     caption = f"Rows, users and items after each step; {left} of the source's rows are left."
-    table = _table(caption, heads, rows, right=range(1, 5))
+    listed = table(caption, heads, rows, right=range(1, 5))
     settings = facts.settings_rows(manifest["settings"]["filter"])
-    return _section(
+    return section(
         "From the source to the dataset",
-        table,
+        listed,
         tag("h3", "Filter settings"),
-        _facts(settings, code=True),
+        fact_list(settings, code=True),
     )
 
 
@@ -106,32 +90,32 @@ def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
     heads = ("", *facts.DISTRIBUTION.values())
     charts = tag(
         "div",
-        _figure(
+        figure(
             "How long histories are",
             histogram_chart("histories", found["history_length"], "user"),
         ),
-        _figure(
+        figure(
             "How popular items are", histogram_chart("popularity", found["item_popularity"], "item")
         ),
         class_="pair",
     )
     shares = tag(
         "div",
-        _figure("How much the popular items take", concentration_chart(found["item_popularity"])),
+        figure("How much the popular items take", concentration_chart(found["item_popularity"])),
         tag(
             "div",
             tag("h3", "Concentration and repetition"),
-            _facts(
+            fact_list(
                 [*facts.concentration_facts(manifest), *facts.pair_facts(manifest)], numbers=True
             ),
         ),
         class_="pair",
     )
     caption = "Events per user (length of a history) and per item (its popularity)."
-    return _section(
+    return section(
         "Users and items",
         charts,
-        _table(caption, heads, rows, right=range(1, len(heads))),
+        table(caption, heads, rows, right=range(1, len(heads))),
         shares,
     )
 
@@ -140,13 +124,13 @@ def _time(manifest: Mapping[str, Any]) -> Markup:
     time = manifest["statistics"]["time"]
     if time is None:
         said = "The log has no timestamps: the order of a user's events is that of the source."
-        return _section("Time", tag("p", said))
+        return section("Time", tag("p", said))
     unit = time["events"]["unit"]
     chart = tag(
-        "div", _figure(f"Events by {unit}", time_chart(time["events"])), class_="wide scroll"
+        "div", figure(f"Events by {unit}", time_chart(time["events"])), class_="wide scroll"
     )
     rule = f"Of a user's events at one time: {manifest['tie_rule']}."
-    return _section("Time (UTC)", chart, _facts(facts.time_facts(time)), tag("p", rule))
+    return section("Time (UTC)", chart, fact_list(facts.time_facts(time)), tag("p", rule))
 
 
 def _split(manifest: Mapping[str, Any]) -> Markup:
@@ -156,14 +140,14 @@ def _split(manifest: Mapping[str, Any]) -> Markup:
         "Events are trained on, or are targets; the history is what a target is found by, and in "
         "training what a user is trained on."
     )
-    table = _table(caption, heads, facts.split_rows(manifest), right=range(1, 6))
-    return _section(
+    listed = table(caption, heads, facts.split_rows(manifest), right=range(1, 6))
+    return section(
         f"Split: {settings['name']}",
-        table,
+        listed,
         tag(
             "div",
-            tag("div", tag("h3", "Settings"), _facts(facts.settings_rows(settings), code=True)),
-            tag("div", tag("h3", "Counted"), _facts(facts.split_counts(manifest), numbers=True)),
+            tag("div", tag("h3", "Settings"), fact_list(facts.settings_rows(settings), code=True)),
+            tag("div", tag("h3", "Counted"), fact_list(facts.split_counts(manifest), numbers=True)),
             class_="pair",
         ),
     )
@@ -175,7 +159,7 @@ def _leaks(manifest: Mapping[str, Any]) -> Markup:
         kinds = " and ".join(KINDS_BY_TIME)
         notes.append(tag("p", f"Without timestamps, {kinds} cannot be found.", class_="lead"))
     if not manifest["leaks"]:
-        return _section("Leak check", tag("p", "Nothing was found.", class_="good"), *notes)
+        return section("Leak check", tag("p", "Nothing was found.", class_="good"), *notes)
     order = sorted(manifest["leaks"], key=lambda leak: leak["severity"] != "leak")
     found = [
         tag(
@@ -193,7 +177,7 @@ def _leaks(manifest: Mapping[str, Any]) -> Markup:
         for leak in order
     ]
     said = "A leak may make results better than they should be; a note is good to know."
-    return _section(
+    return section(
         "Leak check", tag("p", said, class_="lead"), *notes, tag("ul", *found, class_="findings")
     )
 
@@ -201,16 +185,16 @@ def _leaks(manifest: Mapping[str, Any]) -> Markup:
 def _features(manifest: Mapping[str, Any]) -> Markup:
     rows = facts.feature_rows(manifest)
     if not rows:
-        return _section("Features", tag("p", "None besides ids and times."))
+        return section("Features", tag("p", "None besides ids and times."))
     heads = ("of", "column", "type", "known of it")
-    return _section("Features", _table("Columns that models may read.", heads, rows))
+    return section("Features", table("Columns that models may read.", heads, rows))
 
 
 def _about(manifest: Mapping[str, Any]) -> Markup:
     about = manifest["about"]
     if about is None:
         said = "The source states no licence and no citation."
-        return _section("Licence and citation", tag("p", said))
+        return section("Licence and citation", tag("p", said))
     place = about["homepage"]
     link = tag("a", place, href=place, rel="noopener noreferrer")
     rows: list[tuple[str, str]] = [
@@ -220,7 +204,7 @@ def _about(manifest: Mapping[str, Any]) -> Markup:
     ]
     notes = [tag("li", note) for note in about["notes"]]
     listed = [tag("h3", "Good to know"), tag("ul", *notes)] if notes else []
-    return _section("Licence and citation", _facts(rows), *listed)
+    return section("Licence and citation", fact_list(rows), *listed)
 
 
 def _reproduction(manifest: Mapping[str, Any]) -> Markup:
@@ -232,55 +216,12 @@ def _reproduction(manifest: Mapping[str, Any]) -> Markup:
         ("created", manifest["created"]),
         ("schema version", str(manifest["schema_version"])),
     ]
-    return _section(
+    return section(
         "Where it comes from",
         tag("p", "Equal fingerprints are equal datasets, split included.", class_="lead"),
-        _facts(rows, code=True),
+        fact_list(rows, code=True),
         tag("h3", "Source settings"),
-        _facts(facts.settings_rows(source["config"]), code=True),
+        fact_list(facts.settings_rows(source["config"]), code=True),
         tag("h3", "Source content"),
-        _facts(facts.settings_rows(source["key"]), code=True),
+        fact_list(facts.settings_rows(source["key"]), code=True),
     )
-
-
-def _section(heading: str, *content: str) -> Markup:
-    return tag("section", tag("h2", heading), *content)
-
-
-def _figure(caption: str, chart: Markup) -> Markup:
-    return tag("figure", tag("figcaption", caption), chart)
-
-
-def _table(
-    caption: str,
-    heads: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    right: Iterable[int] = (),
-) -> Markup:
-    """A table whose first column names the rows; the columns `right` hold numbers."""
-    classes: dict[int, dict[str, str]] = {place: {"class_": "n"} for place in right}
-    head = [
-        tag("th", text, scope="col", **classes.get(place, {})) for place, text in enumerate(heads)
-    ]
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            *(tag("td", row[place], **classes.get(place, {})) for place in range(1, len(row))),
-        )
-        for row in rows
-    ]
-    table = tag(
-        "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *body)
-    )
-    return tag("div", table, class_="scroll")
-
-
-def _facts(rows: Iterable[tuple[str, str]], *, numbers: bool = False, code: bool = False) -> Markup:
-    items = [
-        join(tag("dt", name), tag("dd", tag("code", value) if code else value))
-        for name, value in rows
-    ]
-    if not items:
-        return tag("p", "None.")
-    return tag("dl", *items, class_="facts numbers" if numbers else "facts")

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.data.card_facts import number, percent
-from recsys_lab.data.charts import Bar, Labels, Mark, bar_chart, curve_chart
+from recsys_lab.pages.charts import Bar, Labels, Mark, bar_chart, curve_chart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recsys_lab.data.markup import Markup
+    from recsys_lab.pages.markup import Markup
 
 WIDE = 960
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.data.markup import Markup, join, tag
+from recsys_lab.pages.markup import Markup, join, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
