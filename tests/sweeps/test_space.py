@@ -90,7 +90,7 @@ def sweep(**changes) -> Sweep:
     options = {
         "name": "s", "dir": "d", "storage": None, "n_trials": 2, "timeout": None, "workers": 1,
         "sampler": "tpe", "pruner": "median", "objectives": ["val/ndcg@10"], "constraints": [],
-        "seed": 0,
+        "seed": 0, "retry_out_of_memory": False, "top_n": 0, "top_seeds": 1,
     }  # fmt: skip
     return Sweep(Sweep.Config(**{**options, **changes}))
 

@@ -13,7 +13,9 @@ import torch
 
 from recsys_lab.cli.assemble import Parts, assemble
 from recsys_lab.cli.examples import example_table
+from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import judge
+from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
@@ -57,7 +59,11 @@ def execute(
         UserError: also when the data are no longer those that the run began with.
     """
     spent = _stopwatch(record.values["compute"]["seconds"])
-    parts = assemble(cfg)
+    data = None
+    if trial is not None:
+        data = prepare_from(cfg)
+        refuse_too_large(cfg, data)
+    parts = assemble(cfg, data)
     earlier = (record.values.get("data") or {}).get("fingerprint")
     if earlier not in (None, parts.data.fingerprint):
         msg = (

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from recsys_lab.sweeps.space import Dimension, Scalar
 
 
+BATCH, ACCUMULATION = "recipe.batch_size", "recipe.accumulate_grad_batches"
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a worker process must know; stored as ``plan.json``.
@@ -94,19 +97,22 @@ class Plan:
             schema=TrainConfig,
         )
 
-    def trial_folder(self, number: int) -> Path:
-        """The run directory of a trial."""
-        return self.path / "trials" / f"{number:04d}"
+    def trial_folder(self, number: int, changes: Mapping[str, Scalar] | None = None) -> Path:
+        """The run directory of a trial; another one for every batch that it was tried with."""
+        halved = f"-batch{changes[BATCH]}" if changes else ""
+        return self.path / "trials" / f"{number:04d}{halved}"
 
-    def trial_config(self, number: int, point: Mapping[str, Scalar]) -> DictConfig:
-        """The config of a trial."""
+    def trial_config(
+        self, number: int, point: Mapping[str, Scalar], changes: Mapping[str, Scalar]
+    ) -> DictConfig:
+        """The config of a trial, with what was changed because memory ran out."""
         name = f"{self.options['name']} {number}"
         own = [
-            f"run_dir={quoted(str(self.trial_folder(number)))}",
+            f"run_dir={quoted(str(self.trial_folder(number, changes)))}",
             f"group={quoted(self.options['name'])}",
             f"name={quoted(name)}",
         ]
-        return self.composed([*self.point_overrides(point), *own])
+        return self.composed([*self.point_overrides({**point, **changes}), *own])
 
     def composed(self, overrides: Sequence[str]) -> DictConfig:
         """The config of a run with these overrides."""

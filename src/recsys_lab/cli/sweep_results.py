@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
@@ -11,9 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from rich.table import Table
 
+from recsys_lab.cli.sweep_report import write_report
+from recsys_lab.cli.sweep_top import top_results
 from recsys_lab.config import UserError
 from recsys_lab.runs.record import write_text
-from recsys_lab.sweeps.study import CAUSE
+from recsys_lab.sweeps.story import SHOWN, STATES, brief
+from recsys_lab.sweeps.study import CAUSE, CHANGES
+from recsys_lab.sweeps.winner import pick_winner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,15 +30,12 @@ if TYPE_CHECKING:
     from recsys_lab.sweeps.study import Study
 
 BEST = "best"
-_SHOWN = 10
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
-           "WAITING": "waiting"}  # fmt: skip
 
 
 def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     """Trials by state."""
-    found = Counter(_STATES[trial.state.name] for trial in trials)
-    return {name: found[name] for name in _STATES.values() if found[name] or name == "complete"}
+    found = Counter(STATES[trial.state.name] for trial in trials)
+    return {name: found[name] for name in STATES.values() if found[name] or name == "complete"}
 
 
 def status_line(
@@ -80,7 +82,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         "counts": counts_of(trials),
         "best": [
             {"number": t.number, "values": t.values, "params": t.params,
-             "folder": str(plan.trial_folder(t.number))}
+             "folder": str(plan.trial_folder(t.number, t.user_attrs.get(CHANGES)))}
             for t in best
         ],
         "failures": {
@@ -88,30 +90,59 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         },
         "workers": [{**state, "idle": idle(state)} for state in states],
         "device_seconds": sum(state["now"] - state["began"] for state in states),
+        **_top(plan, study),
     }  # fmt: skip
     write_text(plan.path / "sweep.json", json.dumps(summary, indent=2) + "\n")
     console.print(_best_table(trials, objectives, study))
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
+    for sentence in summary.get("said", []):
+        console.print(sentence, soft_wrap=True, highlight=False)
+    again = f"recsys-lab train --config-dir {plan.path / 'configs'} experiment={BEST}"
+    write_report(plan, study, summary, again)
+    console.print(f"report: {plan.path / 'report.html'}", soft_wrap=True)
     if not best:
         raise UserError(
             f"{plan.folder}: no trial came to its end; see sweep.json there for the causes"
         )
+    # After training again with several seeds: what won then.
+    chosen = summary.get("winner", {}).get("trial", best[0].number)
     path = plan.path / "configs" / "experiment" / f"{BEST}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, experiment(plan, best[0]))
-    console.print(
-        f"the best again, with its test: recsys-lab train --config-dir {plan.path / 'configs'} "
-        f"experiment={BEST}",
-        soft_wrap=True,
-    )
+    write_text(path, experiment(plan, trials[chosen]))
+    console.print(f"the best again, with its test: {again}", soft_wrap=True)
+
+
+def _top(plan: Plan, study: Study) -> dict[str, Any]:
+    """The best configs trained again, where that is wanted."""
+    if not plan.options["top_n"]:
+        return {}
+    metric = watched_metric(plan)
+    again, missing = top_results(plan, study, metric)
+    values: dict[str, Any] = {"metric": metric, "top": [config.summary() for config in again]}
+    said = []
+    if missing:
+        said.append(f"{missing} runs of the best are not finished: see {plan.path / 'top'}")
+    if again:
+        winner = pick_winner(again)
+        values["winner"] = asdict(winner)
+        said.append(winner.sentence)
+    return {**values, "said": said}
+
+
+def watched_metric(plan: Plan) -> str:
+    """What the best configs are compared by: the first objective of the validation split."""
+    named = [name for name in plan.sweep.config.objectives if name.startswith("val/")]
+    monitor = named[0] if named else str(plan.composed([]).recipe.monitor)
+    return monitor.removeprefix("val/")
 
 
 def experiment(plan: Plan, trial: FrozenTrial) -> str:
     """The overrides of a trial as the text of an ``experiment`` config."""
     parser = OverridesParser.create()
+    point = {**trial.params, **trial.user_attrs.get(CHANGES, {})}
     groups: list[dict[str, Any]] = []
     values: dict[str, Any] = {}
-    for text in [*plan.base, *plan.point_overrides(trial.params)]:
+    for text in [*plan.base, *plan.point_overrides(point)]:
         override = parser.parse_override(text)
         key = override.key_or_group
         value: Any = override.value()
@@ -153,15 +184,11 @@ def _best_table(trials: Sequence[FrozenTrial], objectives: Sequence[str], study:
     sign = -1 if study.study.directions[0].name == "MAXIMIZE" else 1
     front = {t.number for t in _best(study, trials)}
     complete.sort(key=lambda t: (t.number not in front, sign * t.values[0]))
-    for trial in complete[:_SHOWN]:
-        said = ", ".join(f"{key}={_brief(value)}" for key, value in trial.params.items())
+    for trial in complete[:SHOWN]:
+        said = ", ".join(f"{key}={brief(value)}" for key, value in trial.params.items())
         mark = "*" if trial.number in front else ""
         table.add_row(f"{mark}{trial.number}", *(f"{v:.4f}" for v in trial.values), said)
     return table
-
-
-def _brief(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _left(

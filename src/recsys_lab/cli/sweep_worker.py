@@ -22,12 +22,15 @@ from rich.console import Console
 
 from recsys_lab.cli.execute import TrialRun
 from recsys_lab.cli.preflight import one_line
-from recsys_lab.cli.sweep_plan import Plan
+from recsys_lab.cli.sweep_plan import ACCUMULATION, BATCH, Plan
+from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
 from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.runs.record import write_text
 from recsys_lab.sweeps.options import MEASURES, excess
 from recsys_lab.sweeps.owners import beating
+from recsys_lab.sweeps.study import CHANGES
+from recsys_lab.training.footprint import CannotFit
 from recsys_lab.training.module import SequentialModule
 
 if TYPE_CHECKING:
@@ -35,7 +38,12 @@ if TYPE_CHECKING:
 
     from optuna.trial import Trial
 
+    from recsys_lab.runs.record import RunRecord
     from recsys_lab.sweeps.study import Claim, Study
+
+OUT_OF_MEMORY = "out_of_memory"
+"""Why a trial was tried again with half the batch: one cause for each time."""
+_HALVINGS = 3
 
 
 class Report(pl.Callback):
@@ -89,6 +97,9 @@ class Worker:
             self._note("looking for a trial")
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
+                # Their processes may die yet, and the best are known when all are done.
+                if self.plan.options["top_n"] and wait_for_trials(self.study):
+                    continue
                 break
             begun = time.time()
             claim.trial.set_user_attr("sampler_seed", self.sampler_seed)
@@ -100,16 +111,26 @@ class Worker:
             finally:
                 self.busy += time.time() - begun
                 self.trials += 1
+        self._work_on_top(console)
         self._note("done")
+
+    def _work_on_top(self, console: Console) -> None:
+        if not self.plan.options["top_n"]:
+            return
+        while wait_for_trials(self.study):  # those that others began before the deadline
+            self._note("waiting for trials")
+        begun = time.time()
+        self._note("the best again", since=begun)
+        work_on_top(self.plan, self.study, console)
+        self.busy += time.time() - begun
 
     def _run_trial(self, claim: Claim, console: Console) -> None:
         trial, config = claim.trial, self.plan.sweep.config
         torch.manual_seed(0)
-        watched = [Report(trial, config.objectives[0])] if config.pruner != "none" else []
+        told = len(config.objectives) == 1 and config.objectives[0].startswith("val/")
+        watched = [Report(trial, config.objectives[0])] if told else []
         try:
-            cfg = self.plan.trial_config(trial.number, claim.point)
-            folder = self.plan.trial_folder(trial.number)
-            record = recorded(cfg, folder, console, TrialRun(watched))
+            record = self._recorded(claim, console, TrialRun(watched))
             values = [measure(record.values, name) for name in config.objectives]
             broken = {
                 " ".join(map(str, limit)): excess(limit, measure(record.values, limit[0]))
@@ -130,6 +151,25 @@ class Worker:
                 )
             else:
                 self.study.complete(trial, values)
+
+    def _recorded(self, claim: Claim, console: Console, run: TrialRun) -> RunRecord:
+        """The finished run; with half the batch where memory ran out, if that is wanted."""
+        trial = claim.trial
+        while True:
+            changes = trial.user_attrs.get(CHANGES, {})
+            cfg = self.plan.trial_config(trial.number, claim.point, changes)
+            try:
+                return recorded(cfg, self.plan.trial_folder(trial.number, changes), console, run)
+            except Exception as error:
+                before = trial.user_attrs.get(OUT_OF_MEMORY, [])
+                halved = _halved(cfg.recipe.batch_size, cfg.recipe.accumulate_grad_batches)
+                wanted = self.plan.options["retry_out_of_memory"] and len(before) < _HALVINGS
+                if not (wanted and halved and smaller_batch_helps(error)):
+                    raise
+                causes = [*before, cause_of(error)]
+            trial.set_user_attr(OUT_OF_MEMORY, causes)
+            trial.set_user_attr(CHANGES, halved)
+            console.print(f"trial {trial.number}: {causes[-1]}; again with {halved}")
 
     def _note(self, doing: str, since: float | None = None) -> None:
         """What the parent shows."""
@@ -152,9 +192,33 @@ def measure(values: Mapping[str, Any], name: str) -> float:
 
 def cause_of(error: BaseException) -> str:
     """Why a trial failed, in one line."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "out of memory" in str(error):
+    if isinstance(error, CannotFit):
+        return one_line(error)
+    if is_out_of_memory(error):
         return f"out of memory: {one_line(error)}"
     return f"{type(error).__name__}: {one_line(error)}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the device or of the machine; torch has no class of its own for the latter."""
+    said = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in said for words in ("out of memory", "can't allocate memory")
+    )
+
+
+def smaller_batch_helps(error: BaseException) -> bool:
+    """Whether the memory ran out, and not for the weights alone."""
+    if isinstance(error, CannotFit):
+        return not error.whatever_batch
+    return is_out_of_memory(error)
+
+
+def _halved(batch_size: int, accumulation: int) -> dict[str, int]:
+    """Half the batch and twice the batches a step; empty where there is no half."""
+    if batch_size < 2:
+        return {}
+    return {BATCH: batch_size // 2, ACCUMULATION: accumulation * 2}
 
 
 def die_with_parent() -> None:

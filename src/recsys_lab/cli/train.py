@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -34,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Start a run, or continue the one that ``resume`` names."""
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
+        cfg.group = Path(hydra.sweep.dir).name  # the runs of one command stand side by side
     record = recorded(cfg, _folder(cfg, output_dir), Console())
     Console().print(f"run: {record.folder}", soft_wrap=True)
 

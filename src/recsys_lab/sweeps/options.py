@@ -44,6 +44,11 @@ class Sweep:
             objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes.
             constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER: trials that break one are worse
                 than all that do not.
+            retry_out_of_memory: a trial that runs out of memory is tried again with half the batch
+                and twice the batches a step, three times at most.
+            top_n: of the best configs, trained again when the trials (or the timeout) are over,
+                with seeds of their own, and then tested; 0 for none.
+            top_seeds: runs of each of them.
             seed: of the sampler; every process has a seed of its own that is made from it.
         """
 
@@ -57,6 +62,9 @@ class Sweep:
         pruner: Literal["median", "asha", "hyperband", "patient", "none"]
         objectives: Annotated[list[str], MinLen(1)]
         constraints: list[str]
+        retry_out_of_memory: bool
+        top_n: Annotated[int, Ge(0)]
+        top_seeds: Annotated[int, Ge(1)]
         seed: Annotated[int, Ge(0)]
 
     def __init__(self, config: Config) -> None:

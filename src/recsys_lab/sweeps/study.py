@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
-ATTEMPTS, CAUSE, FOLDER = "attempts", "cause", "folder"
+ATTEMPTS, CAUSE = "attempts", "cause"
+CHANGES = "changes"
+"""Of a trial that ran out of memory: config key -> value that it was tried again with."""
 SPEC = "spec"
 MOST_ATTEMPTS = 10
 _DRAWS = 50  # of points that were there already, before the space is gone through

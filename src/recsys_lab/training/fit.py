@@ -72,7 +72,7 @@ def fit(
     Raises:
         Interrupted: the user asked to stop; a checkpoint was stored first.
     """
-    steps = len(training)
+    steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol)
     with _stop_signal() as stop_asked:
         keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
@@ -114,6 +114,7 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         max_epochs=config.max_epochs,
         check_val_every_n_epoch=config.validate_every,
         gradient_clip_val=config.gradient_clip,
+        accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
         logger=list(loggers),
         plugins=[AtomicCheckpointIO()],

@@ -120,11 +120,12 @@ class Keeper(pl.Callback):
     ) -> None:  # fmt: skip
         """Checkpoint within the epoch; the last batch is left to the end of the epoch."""
         del pl_module, outputs, batch
-        if batch_idx + 1 >= int(trainer.num_training_batches):
-            return
+        step, within = divmod(batch_idx + 1, self._config.accumulate_grad_batches)
+        if within or batch_idx + 1 >= int(trainer.num_training_batches):
+            return  # gathered gradients are in no checkpoint
         every = self._config.checkpoint_every_steps
         stop = self._stop_asked()
-        if stop or (every is not None and (batch_idx + 1) % every == 0):
+        if stop or (every is not None and step % every == 0):
             self._save(trainer)
         if stop:
             raise Interrupted("stopped before the end")

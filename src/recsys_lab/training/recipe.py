@@ -32,7 +32,10 @@ class Recipe:
 
         Attributes:
             max_epochs: passes over the training users.
-            batch_size: users a step.
+            batch_size: users a batch.
+            accumulate_grad_batches: batches a step; its gradient is the mean of theirs. That of
+                one batch as large as all of them where each has as many supervised positions,
+                since losses are means over positions.
             optimizer: "adam" or "adamw" (decoupled weight decay).
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
@@ -56,6 +59,7 @@ class Recipe:
 
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
+        accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]
         beta1: Annotated[float, Ge(0), Lt(1)]

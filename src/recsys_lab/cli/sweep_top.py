@@ -1,0 +1,134 @@
+"""After a search: its best configs again as ordinary runs with seeds of their own, then tested."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.cli.app import quoted
+from recsys_lab.cli.preflight import one_line
+from recsys_lab.cli.train import recorded
+from recsys_lab.config import Interrupted, UserError
+from recsys_lab.runs.record import RunRecord
+from recsys_lab.sweeps.owners import is_alive
+from recsys_lab.sweeps.study import CHANGES
+from recsys_lab.sweeps.winner import Again, best_trials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+    from optuna.trial import FrozenTrial
+    from rich.console import Console
+
+    from recsys_lab.cli.sweep_plan import Plan
+    from recsys_lab.sweeps.study import Study
+
+_POLL = 0.5
+
+
+@dataclass(frozen=True)
+class TopRun:
+    """One of the runs.
+
+    Attributes:
+        trial: whose config it has.
+        seed: its own: the search's seed and the trial's luck with it are not used again.
+        folder: its run directory.
+        cfg: its config.
+    """
+
+    trial: FrozenTrial
+    seed: int
+    folder: Path
+    cfg: DictConfig
+
+    @property
+    def record(self) -> RunRecord | None:
+        """Of the finished run."""
+        try:
+            record = RunRecord.load(self.folder)
+        except UserError:
+            return None
+        return record if record.done else None
+
+
+def top_runs(plan: Plan, study: Study) -> Iterator[TopRun]:
+    """The runs, first seeds of all configs first."""
+    best = best_trials(study.study, plan.options["top_n"])
+    for offset in range(1, plan.options["top_seeds"] + 1):
+        for trial in best:
+            yield _top_run(plan, trial, offset)
+
+
+def _top_run(plan: Plan, trial: FrozenTrial, offset: int) -> TopRun:
+    point = {**trial.params, **trial.user_attrs.get(CHANGES, {})}
+    overrides = plan.point_overrides(point)
+    seed = int(plan.composed(overrides).seed) + offset
+    folder = plan.path / "top" / f"{trial.number:04d}-seed{seed}"
+    name = f"{plan.options['name']} {trial.number} seed {seed}"
+    own = [
+        f"seed={seed}",
+        f"run_dir={quoted(str(folder))}",
+        f"group={quoted(plan.options['name'])}",
+        f"name={quoted(name)}",
+    ]
+    return TopRun(trial, seed, folder, plan.composed([*overrides, *own]))
+
+
+def wait_for_trials(study: Study) -> bool:
+    """Wait a moment where trials are still worked on; whether there were any."""
+    running = [trial for trial in study.trials() if trial.state.name == "RUNNING"]
+    if not any(is_alive(trial.user_attrs) for trial in running):
+        return False
+    time.sleep(_POLL)
+    return True
+
+
+def work_on_top(plan: Plan, study: Study, console: Console) -> None:
+    """Do the runs that nobody has done or does; every worker calls this when trials are done."""
+    for run in top_runs(plan, study):
+        if run.record is not None:
+            continue
+        console.print(f"trial {run.trial.number} again with seed {run.seed}", soft_wrap=True)
+        try:
+            recorded(run.cfg, run.folder, console)
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except Exception as error:  # also: another worker has it
+            console.print(f"not done: {one_line(error)}", soft_wrap=True, markup=False)
+
+
+def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], int]:
+    """What the runs found, by config, and how many of them are not finished.
+
+    Args:
+        plan: of the sweep.
+        study: has the trials.
+        metric: without its phase, e.g. ``ndcg@10``.
+    """
+    found: dict[int, list[tuple[int, float, float]]] = {}
+    trials: dict[int, FrozenTrial] = {}
+    missing = 0
+    for run in top_runs(plan, study):
+        record = run.record
+        if record is None:
+            missing += 1
+            continue
+        values = record.values
+        row = (run.seed, values["validation"][metric], values["test"][metric])
+        found.setdefault(run.trial.number, []).append(row)
+        trials[run.trial.number] = run.trial
+    return [_again(plan, trials[n], rows, metric) for n, rows in found.items()], missing
+
+
+def _again(plan: Plan, trial: FrozenTrial, rows: list[Any], metric: str) -> Again:
+    seeds, validation, test = zip(*rows, strict=True)
+    try:
+        folder = plan.trial_folder(trial.number, trial.user_attrs.get(CHANGES))
+        searched = float(RunRecord.load(folder).values["validation"][metric])
+    except (UserError, KeyError):  # it was another machine's
+        searched = None
+    return Again(trial.number, trial.params, searched, seeds, validation, test)

@@ -1,0 +1,104 @@
+"""Parallel coordinates as inline SVG: one axis a parameter, one line a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recsys_lab.pages.markup import Markup, join, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TOP, BOTTOM, SIDE = 46, 34, 92
+HEIGHT = 300
+WIDTH, STEP = 900, 128
+"""Of the drawing, and between neighbouring axes: room for their names and ticks; at least."""
+
+FAINT = 0.12
+
+
+@dataclass(frozen=True)
+class Upright:
+    """One axis.
+
+    Attributes:
+        name: written above it.
+        ticks: places from 0 (bottom) to 1 (top), and what is written there.
+    """
+
+    name: str
+    ticks: Sequence[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line.
+
+    Attributes:
+        places: from 0 to 1 on every axis; None where it has no value, drawn below the axis.
+        strength: from 0 (faint) to 1 (strong).
+        tip: what is said when it is pointed at.
+    """
+
+    places: Sequence[float | None]
+    strength: float
+    tip: str
+
+
+def parallel_chart(
+    axes: Sequence[Upright], lines: Sequence[Line], *, key: str, title: str, description: str
+) -> Markup:
+    """Lines over upright axes; strong ones lie above faint ones.
+
+    Args:
+        axes: at least two, from the left.
+        lines: each with one place for every axis.
+        key: an identifier that is used once on the page.
+        title: what is shown; read aloud, not drawn.
+        description: what can be seen, for those who cannot see it.
+    """
+    step = max(STEP, (WIDTH - 2 * SIDE) / (len(axes) - 1))
+    width = 2 * SIDE + step * (len(axes) - 1)
+    lacking = any(place is None for line in lines for place in line.places)
+    drawn = [_line(line, step) for line in sorted(lines, key=lambda line: line.strength)]
+    return tag(
+        "svg",
+        tag("title", title, id=f"{key}-title"),
+        tag("desc", description, id=f"{key}-desc"),
+        *drawn,
+        *(
+            _upright(SIDE + number * step, axis, 15 * (number % 2))
+            for number, axis in enumerate(axes)
+        ),
+        *([tag("text", "not set", x=2, y=HEIGHT - 4)] if lacking else []),
+        viewBox=f"0 0 {width} {HEIGHT}",
+        role="img",
+        aria_labelledby=f"{key}-title {key}-desc",
+    )
+
+
+def _line(line: Line, step: float) -> Markup:
+    points = " ".join(
+        f"{SIDE + number * step:.1f},{_y(place):.1f}" for number, place in enumerate(line.places)
+    )
+    opacity = FAINT + (1 - FAINT) * line.strength
+    style = f"opacity:{opacity:.2f};stroke-width:{1 + 1.4 * line.strength**4:.1f}px"
+    return tag("polyline", tag("title", line.tip), class_="curve", points=points, style=style)
+
+
+def _upright(x: float, axis: Upright, lower: int) -> Markup:
+    parts = [
+        tag("line", class_="axis", x1=x, y1=_y(1), x2=x, y2=_y(0)),
+        # Names of neighbours stand at two heights: they may be longer than the axes are apart.
+        tag("text", axis.name, class_="unit", x=x, y=14 + lower, text_anchor="middle"),
+    ]
+    for place, text in axis.ticks:
+        parts.append(tag("line", class_="tick", x1=x - 4, y1=_y(place), x2=x, y2=_y(place)))
+        parts.append(tag("text", text, class_="note", x=x - 7, y=_y(place) + 4, text_anchor="end"))
+    return join(*parts)
+
+
+def _y(place: float | None) -> float:
+    base = HEIGHT - BOTTOM
+    return HEIGHT - 8.0 if place is None else base - place * (base - TOP)
