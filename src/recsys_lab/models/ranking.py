@@ -1,6 +1,6 @@
 """Scores -> ranked lists: exact top-k with a stated tie rule.
 
-Shapes: B users, V items, K list length, R rows with ties, G groups of columns.
+Shapes: B users, V items, K list length, R rows with ties, G groups of items.
 
 Tie rule "hash(user, item)": items of equal score stand in the order of a fixed pseudo-random
 hash of (user, item). A scorer that cannot tell items apart therefore gets chance level, on
@@ -9,7 +9,6 @@ every machine, batch size and number of processes alike.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import Exclude
 
 TIE_RULE = "hash(user, item)"
-_WIDE = 1500  # items per place from which grouping was faster on a CPU: 0.4 x at 100k items, k 20
+# On a CPU, from 3,500 to 1M items and k from 11 to 101: 0.1 to 1 x the time of `torch.topk`.
+_GROUP = 16
 _TIED_ELEMENTS = 1 << 24  # scores of tied rows sorted at a time: bounds memory
 
 
@@ -67,25 +67,21 @@ def top_k(scores_BV: Tensor, k: int, exclude: Exclude | None, users_B: Tensor) -
 def _select(scores_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """`torch.topk`, faster on wide rows: the k best items lie in the k groups of best maxima."""
     num_users, num_items = scores_BV.shape
-    if num_items < _WIDE * k:
-        return _sorted_top(scores_BV, k)
-    width = int(math.sqrt(num_items / k))
-    groups = num_items // width
-    body = groups * width
-    maxima_BG = scores_BV[:, :body].unflatten(1, (groups, width)).amax(2)
+    groups = num_items // _GROUP
+    if groups < 2 * k:
+        best_BK, items_BK = scores_BV.topk(k, dim=1)
+        return best_BK, items_BK
+    body = groups * _GROUP
+    # Items `groups` apart form a group, so that maxima are taken over whole vectors.
+    maxima_BG = scores_BV[:, :body].unflatten(1, (_GROUP, groups)).amax(1)
     chosen_BK = maxima_BG.topk(k, dim=1, sorted=False).indices
-    columns = chosen_BK.unsqueeze(2) * width + torch.arange(width, device=scores_BV.device)
-    columns = columns.flatten(1)
+    steps = torch.arange(0, body, groups, device=scores_BV.device)
+    columns = (chosen_BK.unsqueeze(2) + steps).flatten(1)
     if body < num_items:
         tail = torch.arange(body, num_items, device=scores_BV.device)
         columns = torch.cat([columns, tail.expand(num_users, -1)], 1)
-    best_BK, place_BK = _sorted_top(scores_BV.gather(1, columns), k)
+    best_BK, place_BK = scores_BV.gather(1, columns).topk(k, dim=1)
     return best_BK, columns.gather(1, place_BK)
-
-
-def _sorted_top(scores_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    best_BK, items_BK = scores_BV.topk(k, dim=1)
-    return best_BK, items_BK
 
 
 def _break_ties(scores_RV: Tensor, best_RK: Tensor, users_R: Tensor) -> Tensor:
