@@ -75,6 +75,8 @@ def disturbed(folder: Path, options: argparse.Namespace, console: Console) -> in
             console.print(f"killed a {kind} ({target})")
             due = time.time() + generator.uniform(*options.every)
         log.close()
+        if parent.returncode == 0 and kills:
+            raise SystemExit(f"the sweep ended with {len(kills)} kills to come; use --epochs more")
         if parent.returncode == 0:
             return given
         if parent.returncode != -signal.SIGKILL:
