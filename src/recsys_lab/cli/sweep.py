@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
+import socket
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,13 +20,14 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.sweep_plan import Plan, base_overrides
 from recsys_lab.cli.sweep_results import finish, status_line, status_table
 from recsys_lab.config import Interrupted, UserError, build, config_values
+from recsys_lab.sweeps.launching import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import IO
 
     from omegaconf import DictConfig
 
+    from recsys_lab.sweeps.launching import Job, Launcher
     from recsys_lab.sweeps.study import Study
 
 _DATA = ("data", "filter", "split", "engine", "prepared_dir")
@@ -36,6 +35,7 @@ _POLL = 0.5
 _LINE_EVERY = 15.0
 _QUICK = 5.0  # seconds: whatever kills a worker sooner, again and again, kills the next one too
 _GIVE_UP = 3
+_INTERRUPTED = 130
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
@@ -44,13 +44,15 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     console = Console()
     plan = _plan(cfg)
     plan.check()
+    launcher = build(cfg.launcher)
+    count = launcher.count(plan.sweep.config.workers)
     searched = {d.key.partition(".")[0] for d in plan.search.space.dimensions}
     if not searched & set(_DATA):
         prepare_from(cfg)  # once, not in every worker
     study = plan.study(sampler_seed=0)
     path = plan.store()
     console.print(f"sweep: {plan.folder} ({plan.storage})", soft_wrap=True)
-    parent = _Parent(plan, path, study, console)
+    parent = _Parent(plan, path, study, console, launcher, count)
     try:
         parent.work()
     except KeyboardInterrupt:
@@ -59,6 +61,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             "stopped; finished trials are kept, unfinished ones go on from their last checkpoint "
             "when the same command is given again"
         ) from None
+    finally:
+        launcher.close()
     finish(plan, study, console, parent.states())
     study.close()
 
@@ -89,60 +93,61 @@ def _plan(cfg: DictConfig) -> Plan:
 
 
 @dataclass
-class _Process:
+class _Worker:
     number: int
-    popen: subprocess.Popen[bytes]
+    name: str
+    job: Job
     begun: float
-    log: IO[bytes]
     deaths: int = 0
 
 
 class _Parent:
     """Starts workers, begins dead ones again, shows what goes on."""
 
-    def __init__(self, plan: Plan, path: Path, study: Study, console: Console) -> None:
+    def __init__(
+        self, plan: Plan, path: Path, study: Study, console: Console, launcher: Launcher, count: int
+    ) -> None:
         self.plan, self.path, self.study, self.console = plan, path, study, console
-        options = plan.sweep.config
-        self.devices = _devices()
-        auto = len(self.devices) or max(1, (os.cpu_count() or 2) // 2)
-        self.count = auto if options.workers == "auto" else options.workers
+        self.launcher, self.count = launcher, count
         self.begun = time.time()
-        self.deadline = None if options.timeout is None else self.begun + options.timeout
-        self.processes: list[_Process] = []
-        (plan.path / "workers").mkdir(parents=True, exist_ok=True)
+        timeout = plan.sweep.config.timeout
+        self.deadline = None if timeout is None else self.begun + timeout
+        self.workers: list[_Worker] = []
+        self.name = f"{socket.gethostname()}-{os.getpid()}"  # parents of several boxes may share
+        self.notes = plan.path / "workers"
+        self.notes.mkdir(parents=True, exist_ok=True)
 
     def work(self) -> None:
         """Until every trial that may be begun is ended, whoever runs it."""
         wanted = min(self.count, max(1, self._left()))
-        self.processes = [self._start(number) for number in range(wanted)]
+        self.workers = [self._start(number) for number in range(wanted)]
         with self._display() as show:
             while True:
-                self.processes = [p for p in map(self._looked_after, self.processes) if p]
+                self.workers = [w for w in map(self._looked_after, self.workers) if w]
                 show()
-                if not self.processes:
+                if not self.workers:
                     if not self._orphans():
                         break
-                    self.processes = [self._start(0)]
+                    self.workers = [self._start(0)]
                 time.sleep(_POLL)
 
     def stop(self) -> None:
-        """Wait for the workers, which the same Ctrl-C has reached, to store where they are."""
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                process.popen.send_signal(signal.SIGINT)
-        for process in self.processes:
-            try:
-                process.popen.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.popen.kill()
+        """Wait for the workers to store where they are."""
+        for worker in self.workers:
+            worker.job.interrupt()
+        for worker in self.workers:
+            worker.job.finish()
 
     def states(self) -> list[dict[str, Any]]:
         """What the workers of this command last told."""
-        found = []
-        for file in sorted((self.plan.path / "workers").glob(f"{os.getpid()}-*.json")):
-            with suppress(ValueError, OSError):
-                found.append(json.loads(file.read_text()))
-        return found
+        found = [self._state(file.stem) for file in sorted(self.notes.glob(f"{self.name}-*.json"))]
+        return [state for state in found if state]
+
+    def _state(self, worker: str) -> dict[str, Any]:
+        with suppress(ValueError, OSError):
+            state: dict[str, Any] = json.loads((self.notes / f"{worker}.json").read_text())
+            return state
+        return {}
 
     def _left(self) -> int:
         ended = sum(trial.state.is_finished() for trial in self.study.trials())
@@ -164,41 +169,37 @@ class _Parent:
                 return False
             time.sleep(_POLL)
 
-    def _start(self, number: int, deaths: int = 0) -> _Process:
-        environment = dict(os.environ)
-        threads = max(1, (os.cpu_count() or 1) // self.count)
-        environment["OMP_NUM_THREADS"] = str(threads)
-        if self.devices:
-            environment["CUDA_VISIBLE_DEVICES"] = self.devices[number % len(self.devices)]
-        log = (self.plan.path / "workers" / f"{os.getpid()}-{number}.log").open("ab")
-        command = [sys.executable, "-m", "recsys_lab.cli.sweep_worker", str(self.path), str(number)]
+    def _start(self, number: int, deaths: int = 0) -> _Worker:
+        name = f"{self.name}-{number}"
+        arguments = ["-m", "recsys_lab.cli.sweep_worker", str(self.path), name]
         if self.deadline is not None:
-            command.append(str(self.deadline))
-        popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
-        )
-        return _Process(number, popen, time.time(), log, deaths)
+            arguments.append(str(self.deadline))
+        task = Task(arguments, log=str(self._log(name)), folder=str(Path.cwd()))
+        return _Worker(number, name, self.launcher.start(number, task), time.time(), deaths)
 
-    def _looked_after(self, process: _Process) -> _Process | None:
-        code = process.popen.poll()
+    def _log(self, worker: str) -> Path:
+        return self.notes / f"{worker}.log"
+
+    def _looked_after(self, worker: _Worker) -> _Worker | None:
+        code = worker.job.code()
         if code is None:
-            return process
-        process.log.close()
+            return worker
         if code == 0:
             return None
         # Killed ones may do better; those that gave up by themselves will not.
-        hopeless = code > 0 or time.time() - process.begun < _QUICK
-        deaths = process.deaths + 1 if hopeless else 0
-        log = Path(process.log.name)
+        begun = self._state(worker.name).get("began", worker.begun)  # it may have waited in a queue
+        gave_up = code > 0 and code != _INTERRUPTED
+        deaths = worker.deaths + 1 if gave_up or time.time() - begun < _QUICK else 0
         if deaths >= _GIVE_UP:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            log = self._log(worker.name)
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
             self.stop()
             raise UserError(
                 f"a worker died {_GIVE_UP} times (exit code {code}); its log {log} ends with:\n"
-                f"{tail}"
+                + "\n".join(lines[-5:])
             )
-        self.console.print(f"worker {process.number} died (exit code {code}); beginning it again")
-        return self._start(process.number, deaths)
+        self.console.print(f"worker {worker.number} died (exit code {code}); beginning it again")
+        return self._start(worker.number, deaths)
 
     @contextmanager
     def _display(self) -> Iterator[Any]:
@@ -220,12 +221,3 @@ class _Parent:
                 due = time.time() + _LINE_EVERY
 
         yield line
-
-
-def _devices() -> list[str]:
-    """The visible GPUs, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",")[:count] if named else [str(number) for number in range(count)]

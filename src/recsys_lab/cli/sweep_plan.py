@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from recsys_lab.sweeps.space import Dimension, Scalar
 
 
+_NOT_THE_TRIALS = ("sweep", "search", "launcher", "run_dir", "resume", "group", "name")
 BATCH, ACCUMULATION = "recipe.batch_size", "recipe.accumulate_grad_batches"
 
 
@@ -167,6 +168,6 @@ def base_overrides(texts: Sequence[str]) -> list[str]:
     kept = []
     for text in texts:
         key = parser.parse_override(text).key_or_group
-        if key.partition(".")[0] not in ("sweep", "search", "run_dir", "resume", "group", "name"):
+        if key.partition(".")[0] not in _NOT_THE_TRIALS:
             kept.append(text)
     return kept

@@ -1,6 +1,6 @@
 """A worker process of a sweep: claims trials and runs them until none is left.
 
-python -m recsys_lab.cli.sweep_worker PLAN.json NUMBER [DEADLINE]
+python -m recsys_lab.cli.sweep_worker PLAN.json NAME [DEADLINE]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import math
 import os
 import signal
+import socket
 import sys
 import time
 import zlib
@@ -75,17 +76,17 @@ class Worker:
 
     Args:
         plan: what to do.
-        number: of this process among its parent's.
+        name: of this process, like no other's of the sweep.
         deadline: seconds since the epoch after which no trial is begun, or None.
     """
 
-    def __init__(self, plan: Plan, number: int, deadline: float | None) -> None:
+    def __init__(self, plan: Plan, name: str, deadline: float | None) -> None:
         self.plan = plan
         self.deadline = deadline
         seed = plan.options["seed"], os.getpid(), time.time_ns()
         self.sampler_seed = zlib.crc32(repr(seed).encode())
         self.study: Study = plan.study(self.sampler_seed)
-        self.state_path = plan.path / "workers" / f"{os.getppid()}-{number}.json"
+        self.state_path = plan.path / "workers" / f"{name}.json"
         self.began = time.time()
         self.busy = 0.0
         self.trials = 0
@@ -175,8 +176,8 @@ class Worker:
         """What the parent shows."""
         now = time.time()
         state = {
-            "pid": os.getpid(), "doing": doing, "since": since, "began": self.began, "now": now,
-            "busy": self.busy, "trials": self.trials,
+            "pid": os.getpid(), "machine": socket.gethostname(), "doing": doing, "since": since,
+            "began": self.began, "now": now, "busy": self.busy, "trials": self.trials,
             "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu",
         }  # fmt: skip
         write_text(self.state_path, json.dumps(state))
@@ -236,7 +237,7 @@ def main() -> int:
     plan = Plan.load(Path(sys.argv[1]))
     deadline = float(sys.argv[3]) if len(sys.argv) > 3 else None
     try:
-        Worker(plan, int(sys.argv[2]), deadline).run()
+        Worker(plan, sys.argv[2], deadline).run()
     except (Interrupted, KeyboardInterrupt):
         return 130
     return 0

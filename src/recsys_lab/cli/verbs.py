@@ -43,9 +43,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class SweepConfig(TrainConfig):
-    """Top-level keys of ``sweep``: those of ``train``, how to search and what."""
+    """Top-level keys of ``sweep``: those of ``train``, how to search and what, and who works."""
 
     sweep: Component
+    launcher: Component
     search: Component
 
 

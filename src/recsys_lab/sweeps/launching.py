@@ -1,0 +1,97 @@
+"""What starts a sweep's worker processes, here or elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+KILLED = -signal.SIGKILL
+"""Exit code of a worker of which nothing more is known than that it is gone."""
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A worker to start.
+
+    Attributes:
+        arguments: after the name of the Python that runs it.
+        log: file that its output is added to; on a file system that all machines share.
+        folder: that it runs in; likewise.
+        environment: variables besides those that it finds.
+    """
+
+    arguments: Sequence[str]
+    log: str
+    folder: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Job(Protocol):
+    """A worker that was started."""
+
+    def code(self) -> int | None:
+        """Its exit code, negative where it was killed, None while it waits or runs."""
+
+    def interrupt(self) -> None:
+        """Ask it to store where it is and to end."""
+
+    def finish(self) -> None:
+        """Wait until it has ended; end it where that takes too long."""
+
+
+class Launcher(Protocol):
+    """Starts workers; choose one by ``launcher=`` of ``recsys-lab sweep``."""
+
+    def count(self, wanted: int | Literal["auto"]) -> int:
+        """How many workers to start.
+
+        Raises:
+            UserError: it cannot be told.
+        """
+
+    def start(self, number: int, task: Task) -> Job:
+        """Start worker ``number`` of this command.
+
+        Raises:
+            UserError: it cannot be started.
+        """
+
+    def close(self) -> None:
+        """Give back what was held; all jobs have ended."""
+
+
+def begin(task: Task) -> subprocess.Popen[bytes]:
+    """Start a task on this machine."""
+    environment = {**os.environ, **task.environment}
+    with Path(task.log).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, *task.arguments], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=subprocess.STDOUT, env=environment, cwd=task.folder,
+        )  # fmt: skip
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that was asked to end."""
+    try:
+        process.wait(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def run(task: Task) -> int:
+    """Start a task on this machine and wait for it; its exit code."""
+    process = begin(task)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        end(process)
+        raise
