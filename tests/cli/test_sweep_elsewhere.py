@@ -1,4 +1,4 @@
-"""Sweeps whose workers others start: submitit's local executor, a Ray cluster of this machine."""
+"""Sweeps whose workers others start: submitit's local executor, SLURM, a Ray cluster, all here."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from recsys_lab.sweeps.launching import KILLED, Task, run
 from recsys_lab.sweeps.ray_cluster import RayCluster
 from recsys_lab.sweeps.slurm import Slurm
 from recsys_lab.sweeps.storage import open_storage
+from tests.slurm import slurm_node
 
 from .flow import COUNTS, in_shop, record
 
@@ -29,6 +30,13 @@ LOCAL = {
 def shop(tmp_path, monkeypatch):
     with in_shop(tmp_path, monkeypatch):
         yield tmp_path
+
+
+@pytest.fixture
+def slurm_cluster(tmp_path_factory, monkeypatch):
+    with slurm_node(tmp_path_factory.mktemp("slurm")) as conf:
+        monkeypatch.setenv("SLURM_CONF", str(conf))
+        yield
 
 
 @pytest.fixture
@@ -50,15 +58,18 @@ def ended(job, seconds: float = 30.0) -> int:
     return job.code()
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ["launcher=slurm", "launcher.cluster=local", "launcher.gpus=0", "launcher.cpus=1"],
-        ["launcher=ray"],
-    ],
-    ids=["submitit", "ray"],
-)
-def test_ten_trials(shop, launcher):
+@pytest.mark.parametrize("kind", ["submitit", "slurm", "ray"])
+def test_ten_trials(shop, request, kind):
+    cluster = {"submitit": "local", "slurm": "slurm"}.get(kind)
+    launcher = ["launcher=ray"]
+    if cluster:
+        options = {"cluster": cluster, "gpus": 0, "cpus": 1}
+        launcher = [
+            "launcher=slurm",
+            *(f"launcher.{key}={value}" for key, value in options.items()),
+        ]
+    if kind == "slurm":
+        request.getfixturevalue("slurm_cluster")
     assert run_command(["sweep", *COUNTS, *SEARCH, *TEN, *launcher]) == 0
     storage = open_storage("sweeps/mine/study.journal")
     trials = optuna.load_study(study_name="mine", storage=storage).trials
