@@ -206,7 +206,7 @@ class _Parent:
         n_trials = int(self.plan.options["n_trials"])
 
         def now() -> Any:
-            return self.study.trials(), self.states(), n_trials, time.time() - self.begun
+            return self.study, self.states(), n_trials, time.time() - self.begun
 
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=2, transient=True) as live:

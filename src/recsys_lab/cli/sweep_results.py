@@ -39,20 +39,22 @@ def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 
 
 def status_line(
-    trials: Sequence[FrozenTrial], states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
+    study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
 ) -> str:
     """Where the sweep stands, in one line."""
+    trials = study.trials()
     said = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
     values = [t.values[0] for t in trials if t.state.name == "COMPLETE"]
-    best = f"; best {max(values):.4f}" if values else ""
+    better = max if study.study.directions[0].name == "MAXIMIZE" else min
+    best = f"; best {better(values):.4f}" if values else ""
     return f"{said} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
 
 
 def status_table(
-    trials: Sequence[FrozenTrial], states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
+    study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
 ) -> Table:
     """The same with what every worker does."""
-    table = Table(title=status_line(trials, states, n_trials, spent), title_justify="left")
+    table = Table(title=status_line(study, states, n_trials, spent), title_justify="left")
     for name in ("worker", "device", "doing", "trials", "idle"):
         table.add_column(name)
     for number, state in enumerate(states):

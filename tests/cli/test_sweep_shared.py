@@ -1,0 +1,83 @@
+"""One study seen by many: two commands at once, and Optuna's dashboard."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import optuna
+import pytest
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.sweeps.space import identity
+from recsys_lab.sweeps.storage import open_storage
+from tests.postgres import free_port
+
+from .flow import COUNTS, in_shop, record
+
+BASE = ["sweep", *COUNTS, "sweep.name=mine", "sweep.pruner=none", "sweep.sampler=random"]
+DAYS = "search.params.model.window_days=choice(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20)"
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield tmp_path
+
+
+@pytest.mark.parametrize("storage", ["study.journal", "sqlite:///study.db"])
+def test_two_commands_at_once_hold_the_budget(shop, storage):
+    command = [
+        sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=12",
+        f"sweep.storage={storage}",
+    ]  # fmt: skip
+    parents = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [parent.communicate(timeout=120)[0] for parent in parents]
+    assert [parent.returncode for parent in parents] == [0, 0], said
+    study = optuna.load_study(study_name="mine", storage=open_storage(storage))
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 12
+    assert len({identity(trial.params) for trial in study.trials}) == 12
+    folders = sorted(path.name for path in (shop / "sweeps/mine/trials").iterdir())
+    assert folders == [f"{number:04d}" for number in range(12)]
+    workers = [json.loads(p.read_text()) for p in (shop / "sweeps/mine/workers").glob("*.json")]
+    assert sum(worker["trials"] for worker in workers) == 12
+    assert len(workers) == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_dashboard_reads_the_study():
+    assert run_command([*BASE, DAYS, "sweep.n_trials=2", "sweep.workers=1"]) == 0
+    port = free_port()
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    server = subprocess.Popen(
+        [program, "--port", str(port), "sweeps/mine/study.journal"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        studies = _asked(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
+        assert [study["study_name"] for study in studies] == ["mine"]
+        trials = _asked(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}")["trials"]
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+    values = {trial["number"]: trial["values"][0] for trial in trials}
+    for number in range(2):
+        assert values[number] == record(f"sweeps/mine/trials/{number:04d}")["validation"]["ndcg@10"]
+
+
+def _asked(url: str) -> dict:
+    """What a server says as JSON, once it has started."""
+    until = time.time() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)
+        except OSError:
+            if time.time() > until:
+                raise
+            time.sleep(0.3)
