@@ -1,11 +1,16 @@
 """Tests of the verbs compare, runs and show on the command line."""
 
 import json
+import re
+import shutil
 
+import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
 from tests.runs.made_runs import results, two_systems, write_run
+
+from .flow import COUNTS, in_shop
 
 FAST = ["resamples=100", "permutations=100"]
 
@@ -36,6 +41,28 @@ def test_compare_folders_globs_and_files(folder, capsys):
     loaded = json.loads((folder / "made/here/comparison.json").read_text())
     assert loaded["baseline"] == "SASRec"
     assert len(loaded["runs"]) == 4
+
+
+def test_the_report_shows_users_with_what_they_were_shown(tmp_path, monkeypatch, capsys):
+    with in_shop(tmp_path, monkeypatch):
+        for model in ("popularity", "random"):
+            assert run_command(["train", *COUNTS, f"model={model}", f"run_dir=runs/{model}"]) == 0
+        code, out, _ = command(capsys, "compare", "runs", "output=made", *FAST)
+        assert code == 0
+        assert "written: made/report.html" in out
+        users = (tmp_path / "made/report.html").read_text().split("<h2>Example users</h2>")[1]
+        assert users.count("<article>") == 6
+        log = pl.read_csv("log.csv").sort("timestamp")
+        for article in users.split("<article>")[1:]:
+            user = re.search(r"<h3>User (u\d+)</h3>", article)[1]
+            events = log.filter(pl.col("user_id") == user)["item_id"].to_list()
+            assert f"<dt>wanted</dt><dd>{events[-1]}</dd>" in article
+            assert f"<dt>latest events</dt><dd>{'; '.join(events[:-1])}</dd>" in article
+            hit = f'<li class="hit">{events[-1]}</li>' in article
+            assert hit == ("hit</h3>" in article)
+        shutil.rmtree("prepared")
+        assert command(capsys, "compare", "runs", "output=made", *FAST)[0] == 0
+        assert "is no longer there" in (tmp_path / "made/report.html").read_text()
 
 
 def test_a_glob_with_an_equals_sign_is_no_override(folder, capsys):

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from recsys_lab.cli.comparison_examples import example_users
 from recsys_lab.config import UserError
 from recsys_lab.runs.collect import find_runs, refuse_unlike
 from recsys_lab.runs.exports import write_exports
 from recsys_lab.runs.judging import Options, compare
+from recsys_lab.runs.record import write_text
+from recsys_lab.runs.report import html
 from recsys_lab.runs.tables import print_comparison
 
 if TYPE_CHECKING:
@@ -36,7 +39,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     console = Console()
     print_comparison(console, comparison)
     if output is not None:
-        for path in write_exports(comparison, output):
+        report = output / "report.html"
+        write_text(report, html(comparison, example_users(comparison)))
+        for path in [*write_exports(comparison, output), report]:
             console.print(f"written: {path}", soft_wrap=True, highlight=False)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LEFT = 56
 MAX_TICKS = 5
+COLOURS = 8
+"""Of page.css, for things of equal rank."""
 _NARROW = 6.2  # of a letter, in units of the drawing
 
 _STYLES = {
@@ -60,7 +62,7 @@ class Axis:
             return [(self.share(place), name) for place, name in enumerate(self.names)]
         if self.high <= self.low:
             return [(0.5, _said(self.low, 0.0))]
-        values = _log_ticks(self.low, self.high) if self.log else _even_ticks(self.low, self.high)
+        values = _log_ticks(self.low, self.high) if self.log else even_ticks(self.low, self.high)
         if self.whole:
             values = sorted({float(round(value)) for value in values} or {self.low})
             values = [value for value in values if self.low <= value <= self.high]
@@ -77,12 +79,28 @@ class Series:
         kind: single dots; a line through them; or steps, level to the next point.
         style: "strong", "good", "muted" or "faint".
         label: what a line is; said when it is pointed at.
+        colour: one of the page's `COLOURS`, in place of the style's; names stand in a `legend`.
     """
 
     points: Sequence[tuple[float, float, str]]
     kind: Literal["dots", "line", "steps"] = "dots"
     style: Literal["strong", "good", "muted", "faint"] = "strong"
     label: str = ""
+    colour: int | None = None
+
+
+def colour_of(number: int) -> str:
+    """One of the page's colours; after `COLOURS` they begin again."""
+    return f"var(--c{number % COLOURS})"
+
+
+def legend(names: Sequence[str]) -> Markup:
+    """Names beside their colours, in order."""
+    keys = [
+        tag("li", tag("span", class_="swatch", style=f"background:{colour_of(place)}"), name)
+        for place, name in enumerate(names)
+    ]
+    return tag("ul", *keys, class_="legend")
 
 
 def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool = False) -> Axis:
@@ -135,6 +153,9 @@ def xy_chart(
 
 def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup]:
     fill, stroke = _STYLES[series.style]
+    if series.colour is not None:
+        colour = colour_of(series.colour)
+        fill, stroke = f"fill:{colour}", f"stroke:{colour};stroke-width:1.8px"
     if series.kind == "dots":
         return [
             tag("circle", tag("title", tip), cx=x, cy=y, r=3.6, style=fill)
@@ -173,7 +194,8 @@ def _below(axis: Axis, base: float, inner: float) -> list[Markup]:
     return parts
 
 
-def _even_ticks(low: float, high: float) -> list[float]:
+def even_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two, at most `MAX_TICKS` and one."""
     step = 10.0 ** math.floor(math.log10((high - low) / MAX_TICKS))
     step *= next(f for f in (1, 2, 5, 10) if (high - low) / (f * step) <= MAX_TICKS)
     first = math.ceil(low / step - 1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def with_notes(
         *_on_protocol(comparison, same_users=same_users),
         *_on_tests(comparison),
         *_on_training(comparison),
+        *_on_choice(comparison),
         *_on_metrics(comparison, records),
         *_on_code(comparison, records),
     ]
@@ -88,22 +90,26 @@ def _on_training(comparison: Comparison) -> list[str]:
         notes.append(
             f"Still improving when training ended (best epoch was the last): {shown}{more}."
         )
-    main = comparison.main_metric
-    sign = 1 if comparison.metric.higher_is_better else -1
-    comparable = comparison.is_comparable and len(comparison.systems) > 1
-    if comparable and all(main in run.validation for run in comparison.runs):
+    return notes
 
-        def mean(place: int, phase: str) -> float:
-            runs = [comparison.runs[run] for run in comparison.systems[place].runs]
-            return sign * fmean(getattr(run, phase)[main] for run in runs)
 
-        places = range(len(comparison.systems))
-        best = {p: max(places, key=lambda s: mean(s, p)) for p in ("validation", "test")}
-        if best["validation"] != best["test"]:
-            names = {phase: comparison.systems[place].name for phase, place in best.items()}
+def _on_choice(comparison: Comparison) -> list[str]:
+    """Pairs that validation orders one way and test the other."""
+    metric = comparison.metric
+    if not comparison.is_comparable:
+        return []
+    known = []
+    for system in comparison.systems:
+        values = [comparison.runs[run].validation.get(metric.name) for run in system.runs]
+        if all(value is not None for value in values):
+            known.append((system.name, fmean(values), system.scores[metric.name].mean))  # type: ignore[arg-type]
+    notes = []
+    for (one, one_val, one_test), (two, two_val, two_test) in combinations(known, 2):
+        if (one_val - two_val) * (one_test - two_test) < 0:
             notes.append(
-                f"Validation and test disagree: on {main}, {names['validation']} is best on "
-                f"validation, {names['test']} on test. Choose by validation."
+                f"Validation and test disagree in rank: {metric.name} of {one} is {one_val:.4f} "
+                f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; who chooses by "
+                "validation chooses the other one."
             )
     return notes
 

@@ -1,0 +1,80 @@
+"""Users for a comparison's report: what they did, and what every system showed them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.contracts import NO_ITEM
+from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.runs.report import Example, Examples
+from recsys_lab.runs.user_results import PER_USER
+
+if TYPE_CHECKING:
+    from recsys_lab.runs.comparison import Comparison, Run
+
+DISAGREED, ANY, HISTORY, LIST = 4, 2, 10, 10
+_SEED = 0
+
+
+def example_users(comparison: Comparison) -> Examples:
+    """Some for whom the systems differ and some of all, drawn by a fixed seed."""
+    runs = [comparison.runs[system.runs[0]] for system in comparison.systems]
+    if not comparison.pairs or not comparison.metric.of_users:
+        return Examples("None: the systems' users were not paired.", ())
+    try:
+        data = PreparedDataset(Path(runs[0].data["path"]))
+    except (UserError, OSError):
+        return Examples(f"None: the prepared data {runs[0].data['path']} is no longer there.", ())
+    if data.fingerprint != runs[0].data["fingerprint"]:
+        return Examples(f"None: the prepared data {runs[0].data['path']} has changed since.", ())
+    tables = [_rows(run, comparison.main_metric) for run in runs]
+    values_US = np.stack([table["value"].to_numpy() for table in tables], 1)
+    differ = np.flatnonzero((values_US != values_US[:, :1]).any(1))
+    generator = np.random.default_rng(_SEED)
+    first = generator.choice(differ, min(DISAGREED, len(differ)), replace=False)
+    rest = np.setdiff1d(np.arange(len(values_US)), first)
+    others = generator.choice(rest, min(ANY, len(rest)), replace=False)
+    said = (
+        f"{len(first)} users drawn from the {len(differ):,} for whom {comparison.main_metric} "
+        f"differs between the systems, then {len(others)} from all others; lists of the first "
+        "seed of each system. Hits are green and bold."
+    )
+    places = [*first, *others]
+    return Examples(said, [_example(data, [t.row(int(p), named=True) for t in tables])
+                           for p in places])  # fmt: skip
+
+
+def _rows(run: Run, metric: str) -> pl.DataFrame:
+    """A row a user, in order: targets, list and the value of the metric."""
+    rows = pl.read_parquet(Path(run.folder) / PER_USER)
+    return (
+        rows.sort("user", "target", maintain_order=True)
+        .group_by("user", maintain_order=True)
+        .agg("target", pl.col("items").first(), pl.col(metric).first().alias("value"))
+    )
+
+
+def _example(data: PreparedDataset, rows: list[dict[str, object]]) -> Example:
+    titles = data.item_titles() or [str(item) for item in data.item_ids()]
+    user, targets = rows[0]["user"], rows[0]["target"]
+    assert isinstance(user, int)
+    assert isinstance(targets, list)
+    segments = np.asarray(data.segments("test"))
+    _, start, end, _ = segments[np.flatnonzero(segments[:, 0] == user)[0]]
+    lists = []
+    for row in rows:
+        listed = row["items"]
+        assert isinstance(listed, list)
+        kept = [item for item in listed[:LIST] if item != NO_ITEM]
+        lists.append([(titles[item], item in targets) for item in kept])
+    return Example(
+        user=str(data.user_ids()[user]),
+        history=[titles[item] for item in data.items[max(start, end - HISTORY) : end]],
+        targets=[titles[item] for item in targets],
+        lists=lists,
+    )
