@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.cli.windows import mean_of_windows, window_table
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, in_shop, record, train
 
 # Event p of user u is at 1000 p + u seconds, so each window of 1000 seconds holds one a user.
@@ -48,8 +50,29 @@ def test_one_command_runs_every_window(capsys):
         assert mean == pytest.approx(sum(w["test"][name] for w in whole["windows"]) / 3)
     assert "test metrics by window" in said
     assert f"{whole['test']['ndcg@10']:.4f}" in said
+    assert f"{whole['test']['ndcg@10']:.4f}" in Path("out/card.md").read_text()
+    assert Path("out/window_2/card.html").exists()
     assert train("run_dir=out", "resume=auto", base=ROLLING) == 0
     assert "this run is finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_a_metric_that_one_window_lacks_has_no_mean(lacking):
+    tests = [{"ndcg@10": 0.1, "novelty@10": 3.0}, {"ndcg@10": 0.4, "novelty@10": 5.0}]
+    del tests[lacking]["novelty@10"]
+    split = {"test_start_time": 0, "test_end_time": 86_400, "test_rows": 60}
+    records = [
+        RunRecord(Path(f"window_{n}"), {"data": {}, "protocol": {}, "test": test, "split": split})
+        for n, test in enumerate(tests)
+    ]
+    whole = mean_of_windows(records)
+    assert whole["test"] == {"ndcg@10": pytest.approx(0.25)}
+    table = window_table({"name": "b", **whole})
+    cells = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert ("ndcg@10", "0.1000", "0.4000", "0.2500") in cells
+    shown = ["3.0000", "5.0000"]
+    shown[lacking] = "-"
+    assert cells[-1] == ("novelty@10", *shown, "-")
 
 
 def test_prepare_makes_every_window(capsys):

@@ -208,6 +208,23 @@ def test_users_without_a_value_are_left_out_of_that_metric(tmp_path):
     assert found.pair("novelty@10", "GRU", "SASRec").wins == 40
 
 
+def test_raw_ids_of_users_are_no_slice_and_older_files_lack_them(tmp_path):
+    ids = [f"raw {user}" for user in range(50)]
+    halves = {"history_length": np.where(np.arange(50) < 20, "1-4", "5-9")}
+    write_run(tmp_path / "old", {"ndcg@10": results(50, 0)}, frame=halves)
+    frame = {"user_id": ids, **halves}
+    write_run(tmp_path / "new", {"ndcg@10": results(50, 1)}, config=config("GRU"), frame=frame)
+    found = judged(tmp_path)
+    assert [(part.name, part.users) for part in found.slices] == [
+        ("history_length", 20), ("history_length", 30)
+    ]  # fmt: skip
+    gains = results(50, 1) - results(50, 0)
+    pair = found.pair("ndcg@10", "SASRec", "GRU") or found.pair("ndcg@10", "GRU", "SASRec")
+    sign = 1 if pair.first == "GRU" else -1
+    assert pair.test.difference.value == pytest.approx(sign * gains.mean())
+    assert {pair.wins, pair.losses} == {int((gains > 0).sum()), int((gains < 0).sum())}
+
+
 def test_metrics_of_lists_as_a_whole_stand_without_a_test(tmp_path):
     for seed, coverage in enumerate((0.25, 0.35)):
         test = {"ndcg@10": 0.1, "coverage@10": coverage}

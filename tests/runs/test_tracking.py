@@ -21,7 +21,10 @@ RUN = Start(
     id=None, name="a run", group="side by side", tags=["first", "second"], job_type="train",
     config={"seed": 3, "model": {"hidden_dim": 8}}, notes="why", commit="abc123",
 )  # fmt: skip
-TABLES = {"slices": pl.DataFrame({"value": ["head", "tail"], "ndcg@10": [0.5, 0.25]})}
+TABLES = {
+    "slices": pl.DataFrame({"value": ["head", "tail"], "ndcg@10": [0.5, 0.25]}),
+    "examples": pl.DataFrame({"user": ["u1"], "history": ["Tea; Cup"], "list": ["* Pot"]}),
+}
 
 
 def tracking(*trackers: str, **changes) -> Tracking:
@@ -37,6 +40,11 @@ def read(folder: Path, *flags: str) -> str:
     [log] = folder.glob("wandb/offline-run-*/*.wandb")
     command = [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--json", *flags, log]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def lines(folder: Path) -> list[dict]:
+    """Everything in its log."""
+    return [json.loads(line) for line in read(folder).splitlines()]
 
 
 class Dead:
@@ -72,8 +80,7 @@ def test_the_summary_is_the_best_epoch_although_a_worse_one_was_logged_last(tmp_
     assert told["config"]["seed"] == 3
     assert told["config"]["code_commit"] == "abc123"
     assert told["exit_code"] == 0
-    lines = [json.loads(line) for line in read(tmp_path).splitlines()]
-    rows = [line["history"]["item"] for line in lines if line["type"] == "history"]
+    rows = [line["history"]["item"] for line in lines(tmp_path) if line["type"] == "history"]
     assert [(row["epoch"], row["val/ndcg@10"]) for row in rows[:3]] == [
         (0, 0.1),
         (1, 0.9),
@@ -81,6 +88,9 @@ def test_the_summary_is_the_best_epoch_although_a_worse_one_was_logged_last(tmp_
     ]
     [stored] = tmp_path.glob("wandb/offline-run-*/files/media/table/slices*.json")
     assert json.loads(stored.read_text())["data"] == [["head", 0.5], ["tail", 0.25]]
+    [shown] = tmp_path.glob("wandb/offline-run-*/files/media/table/examples*.json")
+    assert json.loads(shown.read_text())["columns"] == ["user", "history", "list"]
+    assert json.loads(shown.read_text())["data"] == [["u1", "Tea; Cup", "* Pot"]]
 
 
 def test_the_run_is_named_as_asked(tmp_path):
@@ -92,6 +102,25 @@ def test_the_run_is_named_as_asked(tmp_path):
     assert (run.project, run.id, run.notes, run.job_type) == ("mine", ids["wandb"], "why", "train")
     chosen.finish(End({}, failed=True))
     assert json.loads(read(tmp_path, "--summary"))["exit_code"] == 1
+    stored = next(line["run"] for line in lines(tmp_path) if line["type"] == "run")
+    assert stored["display_name"] == "a run"
+    assert stored["run_group"] == "side by side"
+    assert stored["tags"] == ["first", "second"]
+    assert (stored["project"], stored["notes"], stored["job_type"]) == ("mine", "why", "train")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_files_are_kept_where_that_is_asked_for(tmp_path, wanted):
+    names = ("best.safetensors", "test_users.parquet", "run.json")
+    for size, name in enumerate(names, start=1):
+        (tmp_path / name).write_bytes(b"x" * size)
+    chosen = tracking("wandb", artifacts=wanted)
+    chosen.start(RUN, tmp_path, {})
+    chosen.finish(End({}, {}, {name: tmp_path / name for name in names}))
+    kept = [line["artifact"] for line in lines(tmp_path) if line["type"] == "artifact"]
+    contents = [entry for artifact in kept for entry in artifact["manifest"]["contents"]]
+    sizes = {entry["path"]: int(entry["size"]) for entry in contents}
+    assert sizes == ({name: n for n, name in enumerate(names, start=1)} if wanted else {})
 
 
 def test_an_earlier_run_is_continued_under_its_id(tmp_path):

@@ -61,11 +61,14 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     parser.prog = f"recsys-lab {name}"
     for flag in verb.flags:
         parser.add_argument(f"--{flag}", action="store_true", help=f"the same as {flag}=true")
+    for key in verb.named:
+        parser.add_argument(f"--{key}", metavar="VALUE", help=f"the same as {key}=VALUE")
     args = parser.parse_intermixed_args(list(arguments))
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
     flags = [f"{flag}=true" for flag in verb.flags if getattr(args, flag)]
-    args.overrides = [*_overrides(args.overrides, name, verb), *flags]
+    named = [f"{key}={value}" for key in verb.named if (value := getattr(args, key)) is not None]
+    args.overrides = [*_overrides([*args.overrides, *named], name, verb), *flags]
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
         request = resumed(request)

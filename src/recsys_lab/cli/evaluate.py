@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -56,7 +57,14 @@ def restore(record: RunRecord) -> Parts:
     """
     stored = OmegaConf.load(_stored(record.folder, CONFIG))
     assert isinstance(stored, DictConfig)
-    parts = assemble(stored, _data(record, stored))
+    try:
+        parts = assemble(stored, _data(record, stored))
+    except OmegaConfBaseException as error:
+        commit = (record.values.get("code") or {}).get("commit") or "not recorded"
+        raise UserError(
+            f"{record.folder}: made by another version of the lab, whose config has no "
+            f"'{error.full_key}'; restore it with that version (commit {commit})"
+        ) from error
     if parts.is_fitted:
         with np.load(_stored(record.folder, "model.npz"), allow_pickle=False) as arrays:
             parts.model.load_arrays(dict(arrays), parts.data)

@@ -80,14 +80,17 @@ def execute(
             "num_users": parts.data.num_users,
             "num_items": parts.data.num_items,
             "num_interactions": parts.data.num_interactions,
+            "has_timestamps": parts.data.timestamps is not None,
         },
+        leaks=parts.data.manifest["leaks"],
         protocol=parts.protocol_record(),
         split=parts.data.manifest["split"],
     )
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
-    ids = tracking.start(_start(cfg, record), record.folder, earlier_ids)
+    start = _start(cfg, record, job_type="train" if trial is None else "trial")
+    ids = tracking.start(start, record.folder, earlier_ids)
     record.update(trackers={**earlier_ids, **ids})
     failed = True
     try:
@@ -174,14 +177,14 @@ def _test(parts: Parts, record: RunRecord) -> None:
     record.update(test=found.means, intervals=found.intervals, fairness=found.fairness)
 
 
-def _start(cfg: DictConfig, record: RunRecord) -> Start:
+def _start(cfg: DictConfig, record: RunRecord, job_type: str) -> Start:
     fingerprint = record.values["data"]["fingerprint"]
     return Start(
         id=None,
         name=record.values["name"],
         group=cfg.group,
         tags=list(cfg.tags),
-        job_type="train",
+        job_type=job_type,
         config={**record.values["config"], "data_fingerprint": fingerprint},
         notes=cfg.notes,
         commit=record.values["code"]["commit"],
@@ -208,6 +211,8 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
     found = {f"best/{k}": v for k, v in (values.get("validation") or {}).items()}
     found |= {f"val/{k}": v for k, v in (values.get("validation") or {}).items()}
     found |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
+    compute = {"parameters": values.get("parameters"), **values["compute"]}
+    found |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
     if values.get("best"):
         found["best/epoch"] = values["best"]["epoch"]
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 
 from recsys_lab.contracts import ListFeature
@@ -14,8 +15,6 @@ from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
 from recsys_lab.evaluation.slices import intervals, slice_table
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from recsys_lab.cli.assemble import Parts
 
 
@@ -26,7 +25,8 @@ class Judgement:
     Attributes:
         means: every metric, e.g. ``ndcg@10`` and ``coverage@10``.
         intervals: 95% interval of every accuracy metric.
-        users: a row for each user and target, with the keys that slices are cut by.
+        users: a row for each user and target, with the raw id as text in ``user_id`` and the keys
+            that slices are cut by.
         slices: the accuracy metrics of every slice.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
     """
@@ -46,7 +46,9 @@ def judge(parts: Parts) -> Judgement:
     slices = slice_table(rows, keys, results.metrics)
     fairness = {"gaps": metric_gaps(slices).to_dicts(), "exposure": _exposure(parts, rows)}
     bounds = intervals(rows, list(results.metrics))
-    users = rows.hstack(keys.drop("user", "target"))
+    ids = pl.Series(parts.data.user_ids()).cast(pl.String).gather(rows["user"])
+    users = rows.hstack(keys.drop("user", "target")).with_columns(user_id=ids)
+    users = users.select("user", "user_id", pl.exclude("user", "user_id"))
     return Judgement(results.compute(), bounds, users, slices, fairness)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from recsys_lab.config import UserError
+from recsys_lab.runs.model_card import write_card
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.showing import print_run
 
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the run."""
+    """Print the run, and write its card where that is asked for.
+
+    Raises:
+        UserError: there is no run, or its directory cannot be written to.
+    """
     del output_dir
-    print_run(Console(), RunRecord.load(Path(cfg.run)))
+    record = RunRecord.load(Path(cfg.run))
+    if cfg.card:
+        try:
+            write_card(record)
+        except OSError as error:
+            msg = f"{record.folder}: the card cannot be written ({error}); copy the run elsewhere"
+            raise UserError(msg) from None
+    print_run(Console(), record)

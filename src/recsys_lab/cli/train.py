@@ -18,6 +18,7 @@ from recsys_lab.cli.assemble import result_table, slices_table
 from recsys_lab.cli.execute import TrialRun, execute
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, Pruned, UserError
+from recsys_lab.runs.model_card import write_card
 from recsys_lab.runs.record import (
     CONFIG,
     RECORD,
@@ -84,6 +85,7 @@ def recorded(
             for handler in handlers:
                 logging.getLogger().removeHandler(handler)
                 handler.close()
+        write_card(record)
         _show(console, record)
         return record
 

@@ -58,6 +58,17 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class ExplainConfig:
+    """Top-level keys of ``explain``."""
+
+    run: str
+    user: str
+    k: Annotated[int, Ge(1)]
+    method: Literal["occlusion", "integrated_gradients"]
+    output: str | None
+
+
+@dataclass(frozen=True)
 class DatasetsConfig:
     """Top-level keys of ``datasets``."""
 
@@ -97,6 +108,7 @@ class ShowConfig:
     """Top-level keys of ``show``."""
 
     run: str
+    card: bool
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,7 @@ class Verb:
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
         takes_many: whether several bare arguments may be given; the key then is their list.
         flags: keys that ``--KEY`` sets to true.
+        named: keys that ``--KEY VALUE`` sets, for those that are always given.
         literal: keys whose value is a text as typed, not a value of Hydra's grammar; one that
             ends in a dot stands for all keys below it, new ones too.
         has_run_dir: whether it works in a run directory, which Hydra then makes.
@@ -121,6 +134,7 @@ class Verb:
     positional: str | None = None
     takes_many: bool = False
     flags: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     literal: tuple[str, ...] = ()
     has_run_dir: bool = False
 
@@ -169,6 +183,15 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab show RUN_DIR",
         ShowConfig,
         positional="run",
+        flags=("card",),
+    ),
+    "explain": Verb(
+        "which history items moved each recommendation of a user",
+        "recsys-lab explain RUN_DIR --user 42",
+        ExplainConfig,
+        positional="run",
+        named=("user",),
+        literal=("user",),
     ),
     "datasets": Verb(
         "list the datasets that data= takes: size, licence, traps",

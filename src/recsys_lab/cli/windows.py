@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -30,7 +31,11 @@ def window_configs(cfg: DictConfig) -> list[DictConfig]:
 
 
 def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
-    """What the record of the whole back-test says: every window, and the plain mean of them."""
+    """What the record of the whole back-test says: every window, and the plain mean of them.
+
+    A metric that means nothing in one window (its record then lacks it) has no mean: that of the
+    other windows would stand beside means over all of them.
+    """
     windows = [
         {
             "folder": record.folder.name,
@@ -41,13 +46,14 @@ def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
         }
         for record in records
     ]
-    metrics = windows[0]["test"]
-    mean = {name: sum(w["test"][name] for w in windows) / len(windows) for name in metrics}
+    tests = [window["test"] for window in windows]
+    shared = [name for name in tests[0] if all(name in test for test in tests)]
+    mean = {name: fmean(test[name] for test in tests) for name in shared}
     return {"windows": windows, "test": mean}
 
 
 def window_table(values: Mapping[str, Any]) -> Table:
-    """One row per metric, one column per window, and the mean."""
+    """One row per metric, one column per window, and the mean; a dash where there is no value."""
     windows = values["windows"]
     table = Table(title=f"{values['name']}: test metrics by window", title_justify="left")
     table.add_column("")
@@ -60,7 +66,7 @@ def window_table(values: Mapping[str, Any]) -> Table:
         table.add_row(label, *map(str, days), "")
     users = [f"{w['split']['test_rows']:,}" for w in windows]
     table.add_row("users", *users, "", end_section=True)
-    for name, mean in values["test"].items():
-        cells = [f"{w['test'][name]:.4f}" for w in windows]
-        table.add_row(name, *cells, f"{mean:.4f}")
+    tests = [*(window["test"] for window in windows), values["test"]]
+    for name in dict.fromkeys(name for test in tests for name in test):
+        table.add_row(name, *(f"{test[name]:.4f}" if name in test else "-" for test in tests))
     return table

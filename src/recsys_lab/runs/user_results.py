@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PER_USER = "test_users.parquet"
+USER_ID = "user_id"
+"""Raw ids in it, for people; runs are joined by ``user``, and older files have no such column."""
+
 _LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
 
 
@@ -110,6 +113,7 @@ def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) ->
     slices = {}
     if main is not None:
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
+        names = [name for name in names if name != USER_ID]
         for name in names:
             for value in _values(rows[name]):
                 slices[name, value] = _slice(rows, users, name, value, main)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
@@ -117,7 +118,8 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
         logger=list(loggers),
-        plugins=[AtomicCheckpointIO()],
+        # One process, also in a SLURM job, of which Lightning would else take the environment.
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -168,6 +170,7 @@ _KNOWN_WARNINGS = (
     ".*smaller than the logging interval.*",  # everything logged is an epoch's value
     ".*GPU available but not used.*",  # the recipe says so
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6 with torch 2.13
+    ".*`srun` command is available.*",  # one process, whatever is installed
 )
 
 

@@ -1,0 +1,167 @@
+"""Which events of a history moved the score of a recommended item.
+
+Shapes: T events of one user, K explained items, D width, S steps, V items.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recsys_lab.config import UserError
+from recsys_lab.contracts import NO_ITEM, Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recsys_lab.contracts import Recommender
+
+_LISTS_AT_A_TIME = 1 << 23  # items in lists that are made together: bounds memory
+
+
+def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: int) -> Tensor:
+    """Score with the whole history minus score without one event, (K, T).
+
+    Works with every recommender; one that reads nothing of the batch's history gets zeros.
+
+    Args:
+        model: the recommender.
+        history: of one user, T >= 1.
+        items_K: item indices, int64.
+        num_items: V.
+
+    Raises:
+        UserError: the model does not score all items.
+    """
+    length = history.lengths[0]
+    if length < 2:
+        raise UserError(
+            "method: occlusion leaves events out one by one, and this history has a single event; "
+            "use method=integrated_gradients, or another user"
+        )
+    whole_1K = scores_of(model, history, items_K, num_items)
+    kept = torch.arange(length)
+    without = [history.events(kept[kept != place], (length - 1,)) for place in range(length)]
+    step = max(1, _LISTS_AT_A_TIME // num_items)
+    left_out_TK = torch.cat([
+        scores_of(model, joined(without[first : first + step]), items_K, num_items)
+        for first in range(0, length, step)
+    ])  # fmt: skip
+    return (whole_1K - left_out_TK).T
+
+
+def scores_of(model: Recommender, batch: Batch, items_K: Tensor, num_items: int) -> Tensor:
+    """Scores of some items for every user of a batch, (B, K), read from its full lists.
+
+    Raises:
+        UserError: an item is in no list: the model does not score it.
+    """
+    ranked = model.recommend(batch, num_items, None)
+    scores_BV = ranked.scores_BK.new_full((batch.size, num_items + 1), -torch.inf).cpu()
+    places_BV = ranked.items_BK.cpu()
+    places_BV = torch.where(places_BV == NO_ITEM, num_items, places_BV)
+    scores_BV.scatter_(1, places_BV, ranked.scores_BK.cpu())
+    found_BK = scores_BV[:, items_K.cpu()]
+    if bool(found_BK.isinf().any()):
+        raise UserError(
+            f"method: {type(model).__name__} has no score for some of the items when an event is "
+            "left out, so nothing can be said of the difference"
+        )
+    return found_BK
+
+
+def integrated_gradients(model: Any, history: Batch, items_K: Tensor, steps: int = 64) -> Tensor:
+    """Integrated gradients along the line from no item vectors to the history's, (K, T).
+
+    Attributions of an item sum to its score minus the score that the model gives to vectors of
+    zeros. Sundararajan et al., ICML 2017, https://arxiv.org/abs/1703.01365, through captum.
+
+    Args:
+        model: a dense model: has ``items`` (called once with the events), ``query_states`` and
+            ``item_table``.
+        history: of one user.
+        items_K: item indices, int64.
+        steps: of the integral (Gauss-Legendre).
+
+    Raises:
+        UserError: captum is not installed, or the model has no gradients of this kind.
+    """
+    try:
+        from captum.attr import IntegratedGradients
+    except ImportError:
+        raise UserError(
+            "method: integrated_gradients needs captum; pip install 'recsys-lab[explain]', or use "
+            "method=occlusion"
+        ) from None
+    if not all(hasattr(model, name) for name in ("items", "query_states", "item_table")):
+        raise UserError(
+            f"method: {type(model).__name__} has no gradients by the vectors of its events; use "
+            "method=occlusion"
+        )
+    table_KD = model.item_table()[items_K].detach()
+    cosine = getattr(model, "cosine", False)
+
+    def scores(x_STD: Tensor) -> Tensor:
+        batch = joined([history] * len(x_STD))
+        states_SD = _query(model, batch, x_STD.flatten(0, 1))
+        if cosine:
+            normal = torch.nn.functional.normalize
+            states_SD, unit_KD = normal(states_SD, dim=-1), normal(table_KD, dim=-1)
+            return states_SD @ unit_KD.T
+        found: Tensor = states_SD @ table_KD.T
+        return found
+
+    x_1TD = model.items(history.items_T).detach().unsqueeze(0)
+    method = IntegratedGradients(scores)
+    return torch.stack([
+        method.attribute(x_1TD, target=k, n_steps=steps).squeeze(0).sum(-1).detach()
+        for k in range(len(items_K))
+    ])  # fmt: skip
+
+
+def _query(model: Any, batch: Batch, x_TD: Tensor) -> Tensor:
+    """The model's states with these vectors in place of those of the batch's items."""
+
+    def replaced(module: Any, arguments: Any, found: Tensor) -> Tensor:
+        del module, arguments
+        if found.shape != x_TD.shape:  # a model that looks up other items besides the events'
+            raise UserError(
+                f"method: {type(model).__name__} reads more than the events' items; use "
+                "method=occlusion"
+            )
+        return x_TD
+
+    hook = model.items.register_forward_hook(replaced)
+    try:
+        states: Tensor = model.query_states(batch)
+    finally:
+        hook.remove()
+    return states
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Several batches as one."""
+    lengths = tuple(length for batch in batches for length in batch.lengths)
+    device = batches[0].items_T.device
+    times = [batch.timestamps_T for batch in batches]
+    return Batch(
+        users_B=torch.cat([batch.users_B for batch in batches]),
+        items_T=torch.cat([batch.items_T for batch in batches]),
+        offsets=torch.tensor((0, *lengths), device=device).cumsum(0),
+        lengths=lengths,
+        timestamps_T=None if times[0] is None else torch.cat([t for t in times if t is not None]),
+        features={
+            name: joined_column([batch.features[name] for batch in batches])
+            for name in batches[0].features
+        },
+    )
+
+
+def joined_column(columns: list[Any]) -> Any:
+    """Columns of several batches as one."""
+    if isinstance(columns[0], torch.Tensor):
+        return torch.cat(columns)
+    lengths = torch.cat([column.offsets.diff() for column in columns])
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    return type(columns[0])(torch.cat([column.codes for column in columns]), offsets)

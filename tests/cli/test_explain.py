@@ -1,0 +1,93 @@
+"""``explain`` on trained runs: what it prints, writes and refuses, and whether it is faithful."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recsys_lab.cli.evaluate import restore
+from recsys_lab.cli.explain import explain
+from recsys_lab.cli.main import run_command
+from recsys_lab.data.batches import Histories
+from recsys_lab.evaluation.attribution import scores_of
+from recsys_lab.runs.record import RunRecord
+
+from .flow import COUNTS, in_shop, train
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, in_shop(tmp_path_factory.mktemp("x"), patch):
+        assert train("run_dir=sasrec", "recipe.max_epochs=15", "recipe.learning_rate=1e-2") == 0
+        assert run_command(["train", *COUNTS, "run_dir=popular"]) == 0
+        item_knn = ["model=item_knn" if text.startswith("model=") else text for text in COUNTS]
+        assert run_command(["train", *item_knn, "run_dir=knn"]) == 0
+        yield
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
+@pytest.mark.usefixtures("shop")
+def test_the_list_is_the_one_of_the_test(capsys, method):
+    command = ["explain", "sasrec", "--user", "u7", "k=5", f"method={method}", f"output={method}"]
+    assert run_command(command) == 0
+    said = capsys.readouterr().out
+    assert f"written: {method}/explanation.html" in said
+    told = json.loads(Path(f"{method}/explanation.json").read_text())
+    log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
+    *before, last = log["item_id"].to_list()
+    assert told["wanted"] == [last]
+    assert told["history"] == before[-6:]  # the model's window
+    data = restore(RunRecord.load(Path("sasrec"))).data
+    ids = [str(item) for item in data.item_ids()]
+    rows = pl.read_parquet("sasrec/test_users.parquet")
+    row = rows.filter(pl.col("user") == [str(u) for u in data.user_ids()].index("u7"))
+    assert told["ids"] == [ids[item] for item in row["items"][0][:5]]
+    assert np.shape(told["attributions"]) == (5, 6)
+    assert "<script" not in Path(f"{method}/explanation.html").read_text()
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_model_that_reads_no_history_says_so(capsys):
+    assert run_command(["explain", "popular", "user=u7"]) == 2  # its window is one event
+    assert "single event" in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
+    assert "moved most by" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("shop")
+def test_unknown_users_and_methods_that_do_not_fit(capsys):
+    assert run_command(["explain", "sasrec", "--user", "u77"]) == 2
+    assert "'u77' is not in the data; did you mean 'u7'" in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "method=integrated_gradients"]) == 2
+    assert "ItemKNN has no gradients" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("shop")
+def test_removing_the_top_event_moves_the_score_more_than_removing_another():
+    parts = restore(RunRecord.load(Path("sasrec")))
+    data, generator = parts.data, np.random.default_rng(0)
+    users = [str(user) for user in data.user_ids()][:40]
+    top, random = [], []
+    for user in users:
+        told = explain(parts, "SASRec", user, 3, "integrated_gradients")
+        ids = [str(item) for item in data.item_ids()]
+        items_K = torch.tensor([ids.index(item) for item in told.ids])
+        _, start, end, _ = np.asarray(data.segments("test"))[users.index(user)]
+        begin = max(start, end - 6)
+        history = Histories(data, ())(np.array([0]), np.array([begin]), np.array([end]))
+        with torch.inference_mode():
+            whole = scores_of(parts.model, history, items_K, data.num_items)[0]
+            length = history.lengths[0]
+            moved = []
+            for place in range(length):
+                kept = torch.tensor([t for t in range(length) if t != place])
+                rest = history.events(kept, (length - 1,))
+                left = scores_of(parts.model, rest, items_K, data.num_items)[0]
+                moved.append((whole - left).abs().numpy())
+        for k, causes in enumerate(np.abs(told.attributions)):
+            top.append(moved[int(causes.argmax())][k])
+            random.append(moved[int(generator.integers(length))][k])
+    assert np.mean(top) > 1.2 * np.mean(random)

@@ -1,0 +1,101 @@
+"""Attributions against closed forms, and their faithfulness on a trained model."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from recsys_lab.config import UserError
+from recsys_lab.contracts import Batch
+from recsys_lab.evaluation.attribution import integrated_gradients, occlusion, scores_of
+from recsys_lab.models.dot_product import DotProductModel
+
+ITEMS, DIM = 12, 4
+
+
+class Sum(DotProductModel):
+    """The state is a weighted sum of the events' vectors: every attribution is known."""
+
+    window = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.items = nn.Embedding(ITEMS, DIM)
+        self.blocks = nn.ModuleList()
+
+    def query_states(self, batch: Batch) -> torch.Tensor:
+        x_TD = self.embed(batch)
+        place_T = torch.cat([torch.arange(n) for n in batch.lengths]) + 1.0
+        owner_T = torch.repeat_interleave(torch.arange(batch.size), torch.tensor(batch.lengths))
+        weighted_TD = place_T.unsqueeze(1) * x_TD if self.by_place else x_TD
+        return torch.zeros(batch.size, DIM).index_add(0, owner_T, weighted_TD)
+
+    by_place = False
+
+
+class Squares(Sum):
+    """The state is the sum of squared vectors: not linear."""
+
+    def embed(self, batch: Batch) -> torch.Tensor:
+        return super().embed(batch) ** 2
+
+
+def history(*items: int) -> Batch:
+    return Batch(
+        torch.tensor([3]), torch.tensor(items), torch.tensor([0, len(items)]), (len(items),)
+    )
+
+
+def test_occlusion_of_a_sum_is_each_events_own_product():
+    model, items = Sum(), torch.tensor([7, 2])
+    found_KT = occlusion(model, history(1, 5, 9), items, ITEMS)
+    table = model.items.weight.detach().numpy()
+    expected = table[[7, 2]] @ table[[1, 5, 9]].T
+    np.testing.assert_allclose(found_KT.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_integrated_gradients_of_a_weighted_sum_are_each_events_own_product():
+    model, items = Sum(), torch.tensor([7, 2])
+    model.by_place = True
+    found_KT = integrated_gradients(model, history(1, 5, 9), items)
+    table = model.items.weight.detach().numpy()
+    expected = table[[7, 2]] @ (table[[1, 5, 9]] * np.array([[1.0], [2.0], [3.0]])).T
+    np.testing.assert_allclose(found_KT, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_integrated_gradients_sum_to_the_score_above_the_baseline():
+    model, batch, items = Squares(), history(1, 5, 9, 5), torch.tensor([0, 7, 2])
+    found_KT = integrated_gradients(model, batch, items)
+    scores_K = scores_of(model, batch, items, ITEMS)[0]  # zero vectors score zero
+    np.testing.assert_allclose(found_KT.sum(1), scores_K.detach(), rtol=1e-4, atol=1e-5)
+    # d/da of the squared path is 2 a x^2: its integral is x^2, times the item's vector.
+    table = model.items.weight.detach().numpy()
+    expected = table[[0, 7, 2]] @ (table[[1, 5, 9, 5]] ** 2).T
+    np.testing.assert_allclose(found_KT, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_cosines_are_explained_where_they_rank():
+    model, batch, items = Sum(), history(1, 5, 9), torch.tensor([7, 2])
+    model.cosine = True
+    found_KT = occlusion(model, batch, items, ITEMS)
+    table = model.items.weight.detach().numpy()
+
+    def cosine(places):
+        state = table[places].sum(0)
+        return table[[7, 2]] @ state / np.linalg.norm(table[[7, 2]], axis=1) / np.linalg.norm(state)
+
+    expected = np.stack([cosine([1, 5, 9]) - cosine(r) for r in ([5, 9], [1, 9], [1, 5])], 1)
+    np.testing.assert_allclose(found_KT.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_explained_is_told(monkeypatch):
+    with pytest.raises(UserError, match="has a single event"):
+        occlusion(Sum(), history(1), torch.tensor([2]), ITEMS)
+    with pytest.raises(UserError, match="object has no gradients"):
+        integrated_gradients(object(), history(1, 2), torch.tensor([2]))
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(UserError, match=r"pip install 'recsys-lab\[explain\]'"):
+        integrated_gradients(Sum(), history(1, 2), torch.tensor([2]))

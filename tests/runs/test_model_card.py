@@ -1,0 +1,305 @@
+"""A run's card: its numbers are the record's, a limit stands there exactly when its fact holds."""
+
+import html as escaping
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys_lab.pages.markdown import bullets, plain, table
+from recsys_lab.runs.model_card import as_markdown, as_page, write_card
+from recsys_lab.runs.model_card_limits import limits
+from recsys_lab.runs.record import RunRecord
+from tests.browser import look
+
+from .made_runs import config, write_run
+
+HOSTILE = "<script>alert('x')</script> | `a` *b* [c](https://x.example) &amp;\n# d"
+USERS = 40
+
+
+def slice_row(name: str, value: str, users: int, mean: float, metric: str = "ndcg@10") -> dict:
+    return {
+        "slice": name, "value": value, "users": users, "targets": users, "metric": metric,
+        "mean": mean, "low": mean - 0.01, "high": mean + 0.01,
+    }  # fmt: skip
+
+
+SLICES = [
+    slice_row("history_length", "1-4", 900, 0.21),
+    slice_row("history_length", "5-9", 99, 0.32),
+    slice_row("target_popularity", "cold", 150, 0.0123),
+    slice_row("target_repeated", "yes", 250, 0.05),
+    slice_row("target_repeated", "no", 749, 0.3),
+]
+RICH = {
+    "finished": "2026-01-02T11:30:00+00:00",
+    "packages": {"torch": "2.13.0"},
+    "leaks": [
+        {"kind": "future_in_training", "phase": "test", "severity": "leak",
+         "explanation": "9 of 40 test targets (22.5%) are not later"},
+        {"kind": "cold_targets", "phase": "test", "severity": "note", "explanation": "told apart"},
+        {"kind": "users_in_two_roles", "phase": "test", "severity": "note", "explanation": "all"},
+        {"kind": "future_in_training", "phase": "validation", "severity": "leak",
+         "explanation": "of validation"},
+    ],
+    "compute": {
+        "seconds": 90.0, "peak_memory_mebibytes": 300.0, "events": 123_456, "steps": 77,
+        "step_seconds": 60.0, "wait_seconds": 1.5, "events_per_second": 2007.4,
+        "training_flops": 98_765_432_100, "joules": 4321.0, "device_peak_mebibytes": None,
+    },
+    "epochs": [
+        {"epoch": n, "val/ndcg@10": 0.1 + 0.01 * n, "train/loss": 5.0 - n} for n in range(3)
+    ],
+    "best": {"epoch": 2, "still_improving": True},
+    "intervals": {"ndcg@10": [0.1111, 0.2222]},
+    "split": {"name": "leave_one_out", "test_targets": 999, "cold_test_targets": 150,
+              "test_start_time": 86_400},
+    "fairness": {
+        "gaps": [{"groups": "user_land", "metric": "ndcg@10", "gap": 0.0707, "highest": "fr",
+                  "highest_mean": 0.3, "highest_users": 1200, "lowest": "de",
+                  "lowest_mean": 0.2293, "lowest_users": 15}],
+        "exposure": [{"groups": "popularity", "k": 10, "value": "head", "items": 3,
+                      "exposure": 0.75, "events": 0.33, "catalogue": 0.05,
+                      "exposure_per_item": 15.0, "exposure_per_event": 2.2727},
+                     {"groups": "popularity", "k": 10, "value": "cold", "items": 1,
+                      "exposure": float("nan"), "events": 0.0, "catalogue": 0.01,
+                      "exposure_per_item": 0.0, "exposure_per_event": None}],
+    },
+}  # fmt: skip
+
+
+def rich(folder, **changes) -> RunRecord:
+    fields = {
+        "filter": {"min_user_count": 5, "min_item_count": 0}, "candidates": "sampled",
+        "num_candidates": 1000, "exclude_seen": True, **changes.pop("fields", {}),
+    }  # fmt: skip
+    values = {"ndcg@10": np.full(USERS, 0.25), "hr@10": np.full(USERS, 0.5)}
+    write_run(folder, values, **{**RICH, **changes}, fields=fields)
+    pl.DataFrame([*SLICES, slice_row("history_length", "1-4", 900, 0.99, "hr@10")]).write_parquet(
+        folder / "slices.parquet"
+    )
+    return RunRecord.load(folder)
+
+
+def cells(page: str) -> list[list[str]]:
+    """Texts of the rows of all tables."""
+    return [
+        [escaping.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in
+         re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", page)
+    ]  # fmt: skip
+
+
+def facts(page: str) -> dict[str, str]:
+    pairs = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page)
+    return {name: escaping.unescape(re.sub(r"<[^>]+>", "", value)) for name, value in pairs}
+
+
+def test_the_numbers_are_the_records(tmp_path):
+    record = rich(tmp_path / "run")
+    files = write_card(record)
+    assert [path.name for path in files] == ["card.md", "card.html"]
+    text, page = (path.read_text() for path in files)
+    expected = [
+        ["metric", "validation", "test", "95% interval"],
+        ["ndcg@10", "0.2500", "0.2500", "0.1111 - 0.2222"],
+        ["hr@10", "0.5000", "0.5000", ""],
+        ["history_length 1-4", "900", "0.2100", "0.2000 - 0.2200"],
+        ["user_land", "ndcg@10", "0.0707", "fr: 0.3000 (1,200 users)", "de: 0.2293 (15 users)"],
+        ["popularity: head", "10", "3", "75.0%", "33.0%", "5.00%", "2.2727"],
+        ["popularity: cold", "10", "1", "-", "0%", "1.00%", "-"],
+        ["0", "0.1000", "5.0000"],
+        ["2 (best)", "0.1200", "3.0000"],
+    ]
+    rows = cells(page)
+    for row in expected:
+        assert row in rows
+        assert f"| {' | '.join(row)} |" in text
+    assert "0.9900" not in text  # a slice of another metric
+    found = facts(page)
+    compute = {
+        "parameters": "1,000", "time of the whole run": "90.0 s",
+        "of it in training steps": "60.0 s",
+        "of it waiting for batches": "1.5 s", "peak memory": "300 MiB",
+        "training events read (tokens)": "123,456", "tokens per second": "2,007",
+        "training steps": "77", "training FLOPs": "9.88e+10", "energy": "4,321 J",
+        "best epoch": "2 (the first is 0) of 3",
+    }  # fmt: skip
+    origin = {
+        "fingerprint": record.values["protocol"]["fingerprint"], "num_candidates": "1000",
+        "hidden_dim": "64", "temperature": "1.0", "min_user_count": "5", "num_users": str(USERS),
+        "test_targets": "999", "test_start_time": "1970-01-02 00:00:00", "code": "c0ffee",
+        "packages": "torch 2.13.0", "command": "train",
+    }  # fmt: skip
+    for name, value in {**compute, **origin}.items():
+        assert found[name] == value
+        assert f"| {name} | {plain(value)} |" in text
+    assert "peak memory of the GPU" not in found
+    head = page.split("</header>")[0]
+    assert re.findall(r"<dd>(.*?)</dd>", head) == ["0.2500", "0.1111 - 0.2222", "1.5 min", "1,000"]
+    assert "SASRec on shop · seed 0 · 2026-01-02 11:30" in head
+    assert len(re.findall("<svg", page)) == 2
+
+
+def test_all_limits_of_a_run_that_has_them_all(tmp_path):
+    record = rich(tmp_path / "run", code={"commit": "c", "dirty": True})
+    record.values["compute"]["joules"] = None
+    record.values["fairness"]["gaps"] = []
+    record.values["data"]["has_timestamps"] = False
+    expected = [
+        "Candidates are not all items (1,000 a user, sampled)",
+        "250 of 999 (25.0%) test targets stand in their user's history already; with "
+        "exclude_seen=true no model can hit them.",
+        "The log has no timestamps",
+        "Leak check (leak): 9 of 40 test targets (22.5%) are not later.",
+        "The best epoch was the last one (2, the first is 0)",
+        "One seed alone (0)",
+        "150 of 999 (15.0%) test targets are items without a training event; on them ndcg@10 is "
+        "0.0123.",
+        "Nothing is known of users with fewer than 5 events",
+        "Slices of fewer than 100 users, whose means say little: history_length 5-9 (99).",
+        "The data have no groups of users",
+        "The energy of the training could not be read",
+        "Made with uncommitted changes",
+    ]
+    found = limits(record.values, SLICES)
+    assert len(found) == len(expected)
+    for limit, start in zip(found, expected, strict=True):
+        assert limit.startswith(start)
+    text, page = as_markdown(record.values, SLICES), as_page(record.values, SLICES)
+    assert f"## Limits\n\n{bullets(found)}\n" in text
+    listed = re.findall(r"<li><p>(.*?)</p></li>", page)
+    assert [escaping.unescape(limit) for limit in listed] == found
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({"fields": {"candidates": "all items"}}, "Candidates"),
+        ({"leaks": []}, "Leak check"),
+        ({"best": {"epoch": 1, "still_improving": False}}, "best epoch"),
+        ({"seed": None}, "One seed"),
+        ({"split": {"test_targets": 999, "cold_test_targets": 0}}, "without a training event"),
+        ({"fields": {"filter": {"min_user_count": 1}}}, "Nothing is known"),
+    ],
+)
+def test_a_limit_goes_with_its_fact(tmp_path, change, gone):
+    whole = limits(rich(tmp_path / "whole").values, SLICES)
+    without = limits(rich(tmp_path / "without", **change).values, SLICES)
+    assert [limit for limit in whole if gone not in limit] == without
+    assert len(without) == len(whole) - 1
+
+
+def test_limits_of_slices_need_these():
+    some = [row for row in SLICES if row["users"] > 99 and row["value"] != "yes"]
+    assert limits({"status": "finished", "test": {"a": 1}, "intervals": {"a": [0, 1]}}, some) == []
+    seen = {"protocol": {"fields": {"exclude_seen": False}}, "status": "finished",
+            "test": {"a": 1.0}}  # fmt: skip
+    found = limits(seen, SLICES[3:])
+    assert found[0].endswith("with exclude_seen=false they are easy to hit.")
+    assert found[1].startswith("No intervals were kept")
+
+
+def test_a_trial_and_a_run_that_did_not_end_say_so():
+    trial = limits({"status": "finished", "validation": {"ndcg@10": 0.5}}, [])
+    assert trial == [
+        "The test split was not opened. The model was chosen by the validation numbers, so they "
+        "are too good."
+    ]
+    values = {"name": "x", "status": "running", "validation": {"ndcg@10": 0.5}}
+    assert limits(values, []) == [
+        "The run's status is 'running': this is what was known until then."
+    ]
+    assert facts(as_page(values, []))["validation ndcg@10"] == "0.5000"
+
+
+@given(st.sets(st.sampled_from([
+    "name", "seed", "config", "code", "machine", "compute", "epochs", "best", "data", "protocol",
+    "parameters", "validation", "test", "intervals", "fairness", "split", "leaks", "packages",
+    "command", "created", "finished",
+])), st.booleans())  # fmt: skip
+def test_what_an_older_record_lacks_is_left_out(made, missing, empty):
+    values = {k: None if k in missing else v for k, v in made.items() if empty or k not in missing}
+    text, page = as_markdown(values, SLICES), as_page(values, SLICES)
+    for lacking, heading in (("compute", "tokens per second"), ("fairness", "Fairness"),
+                             ("epochs", "Training"), ("packages", "torch 2.13.0")):  # fmt: skip
+        assert (heading in text) == (heading in page) == (lacking not in missing)
+    assert "None" not in text
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return rich(tmp_path_factory.mktemp("runs") / "run").values
+
+
+def test_damaged_slices_and_diverged_training_are_no_crash(tmp_path):
+    epochs = [{"epoch": 0, "val/ndcg@10": 0.1, "train/loss": float("nan")}]
+    record = rich(tmp_path / "run", epochs=epochs)
+    (record.folder / "slices.parquet").write_text("no parquet")
+    write_card(record)
+    page = (record.folder / "card.html").read_text()
+    assert "history_length" not in page
+    assert len(re.findall("<svg", page)) == 1
+
+
+def test_a_fitted_model_has_no_training(tmp_path):
+    write_run(tmp_path / "run", {"ndcg@10": np.full(USERS, 0.5)}, config=config("Popularity"))
+    write_card(RunRecord.load(tmp_path / "run"))
+    text = (tmp_path / "run" / "card.md").read_text()
+    for absent in ("## Training", "recipe", "loss", "best epoch"):
+        assert absent not in text
+    assert "### model: Popularity" in text
+
+
+def test_a_back_test_shows_its_windows():
+    windows = [
+        {"folder": f"window_{n}", "data": {"name": "shop", "fingerprint": str(n)},
+         "split": {"test_start_time": 86_400 * n}, "test": test}
+        for n, test in enumerate([{"ndcg@10": 0.1, "novelty@10": 5.0}, {"ndcg@10": 0.3}])
+    ]  # fmt: skip
+    values = {"name": "b", "status": "finished", "windows": windows, "test": {"ndcg@10": 0.2}}
+    text = as_markdown(values, [])
+    assert "| metric | window 0, from 1970-01-01 | window 1, from 1970-01-02 | mean |" in text
+    assert "| ndcg@10 | 0.1000 | 0.3000 | 0.2000 |" in text
+    assert "| novelty@10 | 5.0000 | - | - |" in text
+    assert "Means of 2 test windows" in text
+    assert "fingerprint" not in text
+
+
+def test_names_from_elsewhere_stay_text(tmp_path):
+    changes = config("SASRec")
+    changes |= {"name": HOSTILE, "notes": HOSTILE}
+    record = rich(tmp_path / "run", config=changes, name=HOSTILE)
+    record.values["data"]["name"] = HOSTILE
+    rows = [slice_row(HOSTILE, HOSTILE, 3, 0.5)]
+    page, text = as_page(record.values, rows), as_markdown(record.values, rows)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "default-src &#x27;none&#x27;" in page
+    assert not re.search(r"(?<!\\)<script", text)
+    assert "](https" not in text.replace("\\](", "")
+    assert "\n# d" not in text
+    for line in text.splitlines():
+        if "script" in line and line.startswith("|"):
+            wide = 2 if "notes" in line or "name" in line else 4
+            assert len(re.findall(r"(?<!\\)\|", line)) == wide + 1
+
+
+def test_markdown_of_a_table():
+    made = table(("a|b", "n"), [("x_y *z", "1"), ("two\nlines", "_2_")], right=[1])
+    assert made == "| a\\|b | n |\n| --- | ---: |\n| x_y \\*z | 1 |\n| two lines | \\_2_ |"
+
+
+def test_the_card_in_a_browser(tmp_path):
+    record = rich(tmp_path / "run")
+    _, page = write_card(record)
+    seen = look(page, tmp_path / "card.png", phone=True)
+    assert seen.console == []
+    picture = seen.pixels()
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+    assert json.loads((record.folder / "run.json").read_text())["name"] == "SASRec"
