@@ -11,13 +11,15 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.runs.report import Example, Examples
+from recsys_lab.runs.report_examples import SHOWN, Example, Examples
 from recsys_lab.runs.user_results import PER_USER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recsys_lab.runs.comparison import Comparison, Run
 
-DISAGREED, ANY, HISTORY, LIST = 4, 2, 10, 10
+DISAGREED, ANY, HISTORY = 4, 2, 10
 _SEED = 0
 
 
@@ -41,17 +43,20 @@ def example_users(comparison: Comparison) -> Examples:
     others = generator.choice(rest, min(ANY, len(rest)), replace=False)
     said = (
         f"{len(first)} users drawn from the {len(differ):,} for whom {comparison.main_metric} "
-        f"differs between the systems, then {len(others)} from all others; lists of the first "
-        "seed of each system. Hits are green and bold."
+        f"differs between the systems, then {len(others)} from all others (generator seed "
+        f"{_SEED}), whether anything was found or not; the first {SHOWN} places of the lists of "
+        "each system's first seed. Hits are green and bold."
     )
-    places = [*first, *others]
-    return Examples(said, [_example(data, [t.row(int(p), named=True) for t in tables])
-                           for p in places])  # fmt: skip
+    titles = data.item_titles() or [str(item) for item in data.item_ids()]
+    places = [int(place) for place in (*first, *others)]
+    users = [_example(data, titles, [t.row(place, named=True) for t in tables]) for place in places]
+    return Examples(said, users)
 
 
 def _rows(run: Run, metric: str) -> pl.DataFrame:
     """A row a user, in order: targets, list and the value of the metric."""
-    rows = pl.read_parquet(Path(run.folder) / PER_USER)
+    wanted = ["user", "target", "items", metric]
+    rows = pl.read_parquet(Path(run.folder) / PER_USER, columns=wanted)
     return (
         rows.sort("user", "target", maintain_order=True)
         .group_by("user", maintain_order=True)
@@ -59,8 +64,9 @@ def _rows(run: Run, metric: str) -> pl.DataFrame:
     )
 
 
-def _example(data: PreparedDataset, rows: list[dict[str, object]]) -> Example:
-    titles = data.item_titles() or [str(item) for item in data.item_ids()]
+def _example(
+    data: PreparedDataset, titles: Sequence[str], rows: list[dict[str, object]]
+) -> Example:
     user, targets = rows[0]["user"], rows[0]["target"]
     assert isinstance(user, int)
     assert isinstance(targets, list)
@@ -70,7 +76,7 @@ def _example(data: PreparedDataset, rows: list[dict[str, object]]) -> Example:
     for row in rows:
         listed = row["items"]
         assert isinstance(listed, list)
-        kept = [item for item in listed[:LIST] if item != NO_ITEM]
+        kept = [item for item in listed if item != NO_ITEM]
         lists.append([(titles[item], item in targets) for item in kept])
     return Example(
         user=str(data.user_ids()[user]),

@@ -10,13 +10,14 @@ from recsys_lab.pages.charts import BOTTOM, HEIGHT, RIGHT, TOP, compact
 from recsys_lab.pages.markup import Markup, join, tag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LEFT = 56
 MAX_TICKS = 5
 COLOURS = 8
 """Of page.css, for things of equal rank."""
 _NARROW = 6.2  # of a letter, in units of the drawing
+_UPWARD = tuple(range(-55, 56, 11))  # how far a mark may stand from its point
 
 _STYLES = {
     "strong": ("fill:var(--accent)", "stroke:var(--accent);stroke-width:2px"),
@@ -80,6 +81,7 @@ class Series:
         style: "strong", "good", "muted" or "faint".
         label: what a line is; said when it is pointed at.
         colour: one of the page's `COLOURS`, in place of the style's; names stand in a `legend`.
+        mark: a word or two beside the last point, where there is room.
     """
 
     points: Sequence[tuple[float, float, str]]
@@ -87,6 +89,7 @@ class Series:
     style: Literal["strong", "good", "muted", "faint"] = "strong"
     label: str = ""
     colour: int | None = None
+    mark: str = ""
 
 
 def colour_of(number: int) -> str:
@@ -94,12 +97,15 @@ def colour_of(number: int) -> str:
     return f"var(--c{number % COLOURS})"
 
 
-def legend(names: Sequence[str]) -> Markup:
-    """Names beside their colours, in order."""
-    keys = [
-        tag("li", tag("span", class_="swatch", style=f"background:{colour_of(place)}"), name)
-        for place, name in enumerate(names)
-    ]
+def badge(place: int) -> Markup:
+    """A thing's number, from 1, on its colour: also for those who see no colours, and past 8."""
+    style = f"background:{colour_of(place)}"
+    return tag("span", str(place + 1), class_="badge", style=style)
+
+
+def legend(names: Mapping[int, str]) -> Markup:
+    """Names beside their numbers and colours, by place from 0."""
+    keys = [tag("li", badge(place), name) for place, name in names.items()]
     return tag("ul", *keys, class_="legend")
 
 
@@ -133,7 +139,8 @@ def xy_chart(
     def place(point: tuple[float, float, str]) -> tuple[float, float]:
         return LEFT + x.share(point[0]) * inner, base - y.share(point[1]) * (base - TOP)
 
-    drawn = [mark for one in series for mark in _drawn(one, [place(p) for p in one.points])]
+    placed = [(one, [place(point) for point in one.points]) for one in series]
+    drawn = [mark for one, places in placed for mark in _drawn(one, places)]
     middle = LEFT + inner / 2
     return tag(
         "svg",
@@ -143,6 +150,7 @@ def xy_chart(
         *_below(x, base, inner),
         tag("line", class_="axis", x1=LEFT, y1=base, x2=width - RIGHT, y2=base),
         *drawn,
+        *_marks(placed, width),
         tag("text", y.name, class_="unit", x=4, y=13),
         tag("text", x.name, class_="unit", x=middle, y=HEIGHT - 6, text_anchor="middle"),
         viewBox=f"0 0 {width} {HEIGHT}",
@@ -167,6 +175,37 @@ def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     tip = tag("title", series.label)
     return [tag("polyline", tip, points=path, style=f"fill:none;{stroke}")]
+
+
+def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: int) -> list[Markup]:
+    """Each as near to its point as it can stand without touching a dot or another mark."""
+    taken = [(x, y, 4.0, 4.0) for one, places in placed if one.kind == "dots" for x, y in places]
+    parts = []
+    for one, places in placed:
+        if not one.mark:
+            continue
+        half, (x, y) = _NARROW * len(one.mark) / 2, places[-1]
+        across = (half + 6, 0.0, -half - 6, half + 18, -half - 18)
+        ways = sorted(((dx, dy) for dx in across for dy in _UPWARD if dx or dy),
+                      key=lambda way: math.hypot(*way))  # fmt: skip
+        boxes = [(x + dx, y + dy, half, 5.0) for dx, dy in ways]
+        inside = [box for box in boxes
+                  if LEFT + half < box[0] < width - half and TOP < box[1] < HEIGHT - BOTTOM - 5]  # fmt: skip
+        free = (box for box in inside if not any(_touch(box, other) for other in taken))
+        box = next(free, boxes[0])
+        taken.append(box)
+        style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
+        parts.append(tag("text", one.mark, class_="note", x=box[0], y=box[1] + 4,
+                         text_anchor="middle", style=style))  # fmt: skip
+    return parts
+
+
+def _touch(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (middle x, middle y, half width, half height) overlap."""
+    return (
+        abs(one[0] - other[0]) < one[2] + other[2] + 1
+        and abs(one[1] - other[1]) < one[3] + other[3] + 1
+    )
 
 
 def _beside(axis: Axis, base: float, width: int) -> list[Markup]:

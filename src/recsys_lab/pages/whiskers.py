@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _ROW, _TOP, _BOTTOM, _RIGHT = 34, 6, 26, 58
 _WIDTH = 460
+_LETTERS = 68
+"""Of a name, as many as fit; the tip has all of it."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ def _drawn(bar: Whisker, place: int, across: Callable[[float], float]) -> list[M
     y = _TOP + _ROW * place
     low, high, end = across(max(bar.low, 0.0)), across(bar.high), across(bar.value)
     middle = y + 23
+    name = bar.name if len(bar.name) <= _LETTERS else f"{bar.name[: _LETTERS - 1]}…"
     tip = tag("title", f"{bar.name}: {bar.said}, 95% interval {bar.low:.4f} to {bar.high:.4f}")
     return [
-        tag("text", bar.name, class_="note", x=2, y=y + 12),
+        tag("text", name, class_="note", x=2, y=y + 12),
         tag("rect", tip, x=0, y=y + 17, width=max(end, 0.5), height=12, rx=2,
             style=f"fill:{colour_of(place)}"),
         tag("line", class_="whisker", x1=low, y1=middle, x2=high, y2=middle),
