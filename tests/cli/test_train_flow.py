@@ -62,7 +62,8 @@ def test_nothing_that_is_stored_can_run_code():
     """Tensors and plain containers only; the other files are no pickles at all."""
     assert train("run_dir=run") == 0
     kinds = {path.suffix for path in Path("run").rglob("*") if path.is_file()}
-    assert kinds <= {".json", ".yaml", ".ckpt", ".safetensors", ".parquet", ".log", ".diff", ""}
+    assert kinds <= {".json", ".yaml", ".ckpt", ".safetensors", ".parquet", ".log", ".diff", "",
+                     ".md", ".html"}  # fmt: skip
     assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 12
 
 
@@ -233,6 +234,8 @@ def test_wandb_summary_holds_the_best_epoch():
     assert summary["val/ndcg@10"] != pytest.approx(values["epochs"][-1]["val/ndcg@10"])
     assert summary["test/ndcg@10"] == pytest.approx(values["test"]["ndcg@10"])
     assert summary["best/epoch"] == values["best"]["epoch"]
+    assert summary["compute/parameters"] == values["parameters"]
+    assert summary["compute/training_flops"] == values["compute"]["training_flops"] > 0
     assert json.loads(done.stdout)["config"]["data_fingerprint"] == values["data"]["fingerprint"]
 
 

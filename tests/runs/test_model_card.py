@@ -153,13 +153,13 @@ def test_all_limits_of_a_run_that_has_them_all(tmp_path):
     record.values["data"]["has_timestamps"] = False
     expected = [
         "Candidates are not all items (1,000 a user, sampled)",
-        "250 of 999 (25.0%) test targets stand in their user's history already; with "
+        "250 of 999 test targets (25.0%) stand in their user's history already; with "
         "exclude_seen=true no model can hit them.",
         "The log has no timestamps",
         "Leak check (leak): 9 of 40 test targets (22.5%) are not later.",
         "The best epoch was the last one (2, the first is 0)",
         "One seed alone (0)",
-        "150 of 999 (15.0%) test targets are items without a training event; on them ndcg@10 is "
+        "150 of 999 test targets (15.0%) are items without a training event; on them ndcg@10 is "
         "0.0123.",
         "Nothing is known of users with fewer than 5 events",
         "Slices of fewer than 100 users, whose means say little: history_length 5-9 (99).",

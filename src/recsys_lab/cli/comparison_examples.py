@@ -47,7 +47,10 @@ def example_users(comparison: Comparison) -> Examples:
         f"{_SEED}), whether anything was found or not; the first {SHOWN} places of the lists of "
         "each system's first seed. Hits are green and bold."
     )
-    titles = data.item_titles() or [str(item) for item in data.item_ids()]
+    titles = data.item_titles()
+    if titles is None:
+        said += " The data has no titles: items are shown by their ids."
+        titles = [str(item) for item in data.item_ids()]
     places = [int(place) for place in (*first, *others)]
     users = [_example(data, titles, [t.row(place, named=True) for t in tables]) for place in places]
     return Examples(said, users)

@@ -188,8 +188,8 @@ def nice_ticks(highest: float) -> list[int]:
 
 
 def compact(number: float) -> str:
-    """``950``, ``1.2k``, ``30M``."""
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    """``950``, ``1.2k``, ``30M``, ``4.5T``."""
+    for size, suffix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.3g}{suffix}"
     return f"{number:.3g}"

@@ -186,13 +186,13 @@ def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: in
             continue
         half, (x, y) = _NARROW * len(one.mark) / 2, places[-1]
         across = (half + 6, 0.0, -half - 6, half + 18, -half - 18)
-        ways = sorted(((dx, dy) for dx in across for dy in _UPWARD if dx or dy),
-                      key=lambda way: math.hypot(*way))  # fmt: skip
+        ways = [(dx, dy) for dx in across for dy in _UPWARD if dx or dy]
+        ways.sort(key=lambda way: math.hypot(*way))
+        left, right, low = LEFT + half, width - half, HEIGHT - BOTTOM - 5
         boxes = [(x + dx, y + dy, half, 5.0) for dx, dy in ways]
-        inside = [box for box in boxes
-                  if LEFT + half < box[0] < width - half and TOP < box[1] < HEIGHT - BOTTOM - 5]  # fmt: skip
+        inside = [box for box in boxes if left < box[0] < right and TOP < box[1] < low]
         free = (box for box in inside if not any(_touch(box, other) for other in taken))
-        box = next(free, boxes[0])
+        box = next(free, boxes[0])  # touching, if it must
         taken.append(box)
         style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
         parts.append(tag("text", one.mark, class_="note", x=box[0], y=box[1] + 4,

@@ -65,7 +65,7 @@ def as_markdown(values: Values, slices: Sequence[Values]) -> str:
                           markdown.table(block.heads, block.rows, block.right)]  # fmt: skip
             else:
                 parts += [f"### {markdown.plain(block.heading)}"] if block.heading else []
-                parts.append(markdown.table(("", ""), block.rows) if block.rows else "No settings.")
+                parts.append(markdown.table(("", ""), block.rows) if block.rows else "None.")
         if heading == "Results":
             parts += ["## Limits", markdown.bullets(limits(values, slices))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -87,17 +87,19 @@ def as_page(values: Values, slices: Sequence[Values]) -> str:
 def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
     """Headings with what stands below; limits stand after the results."""
     found: list[Part] = [
-        ("Results", [*tables.results(values), *tables.slice_grids(slices)]),
+        ("Results", [*tables.results(values), *tables.slice_grids(slices)] or [Facts("", [])]),
         ("Fairness", list(tables.fairness_grids(values))),
         ("Training", list(tables.curve_grids(values))),
-        ("Compute", [Facts("", facts.compute_rows(values))]),
+        ("Compute", _facts(facts.compute_rows(values))),
         ("Model", list(facts.model_facts(values))),
         ("Data and protocol", list(facts.data_facts(values))),
-        ("Where it comes from", [Facts("", facts.origin_rows(values))]),
+        ("Where it comes from", _facts(facts.origin_rows(values))),
     ]
-    for heading, blocks in found:
-        if blocks or heading == "Results":
-            yield heading, blocks
+    yield from (part for part in found if part[1])
+
+
+def _facts(rows: Sequence[tuple[str, str]]) -> list[Facts]:
+    return [Facts("", rows)] if rows else []
 
 
 def _head(values: Values) -> Markup:

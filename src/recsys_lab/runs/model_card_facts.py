@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, Any]
 
-_OF_TRAINING = ("loss", "recipe")  # a fitted model reads nothing of these
+_OF_TRAINING = ("inputs", "loss", "recipe")  # a fitted model reads nothing of these
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def _on_protocol(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]])
     if again:
         said = "no model can hit them" if fields.get("exclude_seen") else "they are easy to hit"
         yield (
-            f"{_part(again['targets'], targets)} test targets stand in their user's history "
+            f"{_part(again['targets'], targets)} stand in their user's history "
             f"already; with exclude_seen={str(bool(fields.get('exclude_seen'))).lower()} {said}."
         )
 
@@ -98,7 +98,7 @@ def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) 
         at = next((r for r in slices if (r["slice"], r["value"]) == ("target_popularity", "cold")),
                   None)  # fmt: skip
         reached = "" if at is None else f"; on them {at['metric']} is {at['mean']:.4f}"
-        yield f"{_part(cold, targets)} test targets are items without a training event{reached}."
+        yield f"{_part(cold, targets)} are items without a training event{reached}."
     settings = ((values.get("protocol") or {}).get("fields") or {}).get("filter") or {}
     for what in ("user", "item"):
         least = settings.get(f"min_{what}_count") or 0
@@ -126,4 +126,4 @@ def _on_what_lacks(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _part(count: int, total: int) -> str:
-    return f"{count:,} of {total:,} ({percent(count / total)})"
+    return f"{count:,} of {total:,} test targets ({percent(count / total)})"

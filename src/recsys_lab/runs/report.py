@@ -2,58 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.dots import colour_of, legend
+from recsys_lab.pages.charts import compact
+from recsys_lab.pages.dots import badge, legend
+from recsys_lab.pages.heat import HeatRow, heat_table
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.page import fact_list, figure, page, section, table
 from recsys_lab.runs import report_charts as charts
 from recsys_lab.runs import tables
 from recsys_lab.runs.collect import flatten
+from recsys_lab.runs.report_examples import example_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recsys_lab.runs.comparison import Comparison, Metric, System
+    from recsys_lab.runs.comparison import Comparison, Metric, Slice, System
+    from recsys_lab.runs.report_examples import Examples
 
 
-@dataclass(frozen=True)
-class Example:
-    """A user, and what every system recommends.
-
-    Attributes:
-        user: raw id.
-        history: titles of the latest events, oldest first.
-        targets: titles.
-        lists: for each system in order: titles, and whether each is a target.
-    """
-
-    user: str
-    history: Sequence[str]
-    targets: Sequence[str]
-    lists: Sequence[Sequence[tuple[str, bool]]]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Some users.
-
-    Attributes:
-        said: how they were chosen, or why there are none.
-        users: the users.
-    """
-
-    said: str
-    users: Sequence[Example]
+_SEEN = {"True": "never listed", "False": "may be listed"}
 
 
 def html(comparison: Comparison, examples: Examples) -> str:
     """The page's text."""
     parts = [
-        _head(comparison), _results(comparison), _differences(comparison), _notes(comparison),
-        _slices(comparison), _training(comparison), _trade_offs(comparison),
-        _examples(comparison, examples), _what_differs(comparison), _runs(comparison),
+        _head(comparison), _compared(comparison), _results(comparison), _differences(comparison),
+        _notes(comparison), _slices(comparison), _training(comparison), _cost(comparison),
+        _popularity(comparison), example_section(comparison, examples), _what_differs(comparison),
+        _runs(comparison),
     ]  # fmt: skip
     title = tables.marked(comparison, tables.heading(comparison))
     return page(f"{title}: comparison", *(part for part in parts if part))
@@ -61,11 +39,9 @@ def html(comparison: Comparison, examples: Examples) -> str:
 
 def _head(comparison: Comparison) -> Markup:
     metric = comparison.metric
-    ranks = comparison.ranks(metric)
-    best = comparison.systems[ranks.index(1)]
-    score = best.scores[metric.name]
+    best = comparison.systems[comparison.ranks(metric).index(1)]
     tiles = [
-        (f"best {metric.name}", tables.number(score.mean)),
+        (f"best {metric.name}", tables.number(best.scores[metric.name].mean)),
         ("systems", str(len(comparison.systems))),
         ("runs", str(len(comparison.runs))),
         ("test users", f"{metric.users:,}" if metric.users else "not the same"),
@@ -74,33 +50,85 @@ def _head(comparison: Comparison) -> Markup:
         "header",
         tag("p", "Comparison", class_="kicker"),
         tag("h1", tables.marked(comparison, tables.heading(comparison))),
-        tag("p", f"Highest mean {metric.name}: {best.name}." if metric.higher_is_better
-            else f"Lowest mean {metric.name}: {best.name}.", class_="lead"),
+        tag("p", _verdict(comparison, best), class_="lead"),
         tag("dl", *(tag("div", tag("dt", n), tag("dd", v)) for n, v in tiles), class_="figures"),
-    )  # fmt: skip
+    )
+
+
+def _verdict(comparison: Comparison, best: System) -> str:
+    """Which system is best, and what is known of its difference from the baseline."""
+    metric = comparison.metric
+    said = f"{'Highest' if metric.higher_is_better else 'Lowest'} mean {metric.name}: {best.name}."
+    if comparison.baseline is None:
+        return said
+    pair = comparison.pair(metric.name, best.name, comparison.baseline)
+    if pair is None:
+        return f"{said} It is the baseline." if best.name == comparison.baseline else said
+    value, bounds, relative, _, p_holm, _, users = tables.pair_cells(pair)
+    share = f" ({relative})" if relative else ""
+    return (
+        f"{said} Against {comparison.baseline}: {value}{share}, 95% interval {bounds}, "
+        f"p {p_holm} after Holm's correction, win/tie/loss {users} users."
+    )
+
+
+def _compared(comparison: Comparison) -> Markup:
+    data, protocol = comparison.runs[0].data, comparison.protocol
+    counts = [("num_users", "users"), ("num_items", "items"), ("num_interactions", "interactions")]
+    said = [f"{data[key]:,} {name}" for key, name in counts if data.get(key) is not None]
+    split = protocol.get("split") or {}
+    facts = [
+        ("data", ", ".join([str(data["name"]), *said])),
+        ("split", ", ".join(f"{key} {tables.setting(value)}" if key != "name" else str(value)
+                            for key, value in split.items())),
+        ("candidates", tables.setting(protocol.get("candidates"))),
+        ("items of the history", _SEEN.get(str(protocol.get("exclude_seen")), "")),
+        ("chosen and ordered by", comparison.main_metric),
+        ("baseline", comparison.baseline or "none: all pairs are tested"),
+    ]  # fmt: skip
+    rows = []
+    for place, system in enumerate(comparison.systems):
+        epochs = [len(comparison.runs[run].epochs) for run in system.runs]
+        trained = f"{min(epochs)} to {max(epochs)}" if len({*epochs}) > 1 else str(epochs[0])
+        rows.append([
+            join(badge(place), " ", system.name), ", ".join(map(str, system.seeds)),
+            trained if max(epochs) else "fitted",
+            _count(comparison.runs[system.runs[0]].parameters),
+        ])  # fmt: skip
+    heads = ("system", "seeds", "epochs", "parameters")
+    listed = table("Runs that differ in the seed alone are one system.", heads, rows, right=(2, 3))
+    shown = fact_list([(name, value) for name, value in facts if value])
+    return section("What is compared", shown, listed)
 
 
 def _results(comparison: Comparison) -> Markup:
     drawn = [
-        figure(f"test {metric.name}", chart)
+        figure(f"test {metric.name} with 95% intervals", chart)
         for metric in charts.shown_metrics(comparison)
         if (chart := charts.bars(comparison, metric)) is not None
     ]
-    rows = [
-        [
-            tables.metric_label(metric),
-            *(
-                _score(comparison, metric, system, rank)
-                for system, rank in zip(
-                    comparison.systems, comparison.ranks(metric), strict=True
-                )
-            ),
-        ]
-        for metric in comparison.metrics
+    rows = []
+    for metric in comparison.metrics:
+        ranked = zip(comparison.systems, comparison.ranks(metric), strict=True)
+        scores = (_score(comparison, metric, system, rank) for system, rank in ranked)
+        rows.append([tables.metric_label(metric), *scores])
+    heads = ["metric", *_heads(comparison, with_runs=True)]
+    listed = table("Every metric that all runs have.", heads, rows, right=range(1, len(heads)))
+    return section(
+        "Results",
+        tag("div", *drawn, class_="pair"),
+        tag("div", listed, class_="scores"),
+        tag("p", tables.legend(comparison), class_="lead"),
+    )
+
+
+def _heads(comparison: Comparison, *, with_runs: bool = False) -> list[Markup]:
+    """Systems over columns."""
+    return [
+        join(badge(place), " ", system.name,
+             *([tag("small", tables.runs_of(system))] if with_runs else []))
+        for place, system in enumerate(comparison.systems)
     ]  # fmt: skip
-    heads = ["metric", *(f"{s.name}, {tables.runs_of(s)}" for s in comparison.systems)]
-    listed = table(tables.legend(comparison), heads, rows, right=range(1, len(heads)))
-    return section("Results", tag("div", *drawn, class_="pair"), listed)
 
 
 def _score(comparison: Comparison, metric: Metric, system: System, rank: int) -> Markup:
@@ -110,7 +138,10 @@ def _score(comparison: Comparison, metric: Metric, system: System, rank: int) ->
         mean = tag("b" if rank == 1 else "u", str(mean))
     sd = "" if score.sd is None else f" ± {tables.number(score.sd)}"
     star = tables.baseline_mark(comparison, metric, system)
-    return join(mean, sd, star)
+    if score.interval is None:
+        return join(mean, sd, star)
+    low, high = tables.number(score.interval.low), tables.number(score.interval.high)
+    return join(mean, sd, star, tag("small", f"{low} - {high}"))
 
 
 def _differences(comparison: Comparison) -> Markup | None:
@@ -122,9 +153,8 @@ def _differences(comparison: Comparison) -> Markup | None:
     )  # fmt: skip
     rows = [[f"{pair.first} - {pair.second}", *tables.pair_cells(pair)] for pair in pairs]
     caption = f"{comparison.main_metric}, the same users in both systems."
-    return section(
-        "Differences, user by user", table(caption, heads, rows, right=range(1, len(heads)))
-    )
+    listed = table(caption, heads, rows, right=range(1, len(heads)))
+    return section("Differences, user by user", tag("div", listed, class_="scores"))
 
 
 def _notes(comparison: Comparison) -> Markup | None:
@@ -137,107 +167,115 @@ def _notes(comparison: Comparison) -> Markup | None:
 def _slices(comparison: Comparison) -> Markup | None:
     if not comparison.slices:
         return None
-    heads = ["slice", "users", *(system.name for system in comparison.systems)]
-    rows = []
-    for part in comparison.slices:
-        best = max((mean.value for mean in part.means), default=0.0) or 1.0
-        cells = [
-            tag("td", tables.number(mean.value), class_="n",
-                style="background:color-mix(in srgb, var(--accent) "
-                      f"{max(0.0, 38 * mean.value / best):.0f}%, transparent)")
-            for mean in part.means
-        ]  # fmt: skip
-        rows.append(
-            tag("tr", tag("th", f"{part.name}: {part.value}", scope="row"),
-                tag("td", f"{part.users:,}", class_="n"), *cells)
-        )  # fmt: skip
-    head = [tag("th", text, scope="col", class_="n" if n else "") for n, text in enumerate(heads)]
-    caption = f"{comparison.main_metric}; in each row the strongest colour is the highest value."
-    shown = tag(
-        "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows),
-        class_="heat",
-    )  # fmt: skip
-    return section("Slices", tag("div", shown, class_="scroll"))
+    heads = ["slice", "users", *_heads(comparison)]
+    groups = [
+        (name, [_slice_row(comparison, part) for part in parts])
+        for name, parts in groupby(comparison.slices, key=lambda part: part.name)
+    ]
+    caption = f"{comparison.main_metric}; in each row the best is bold and has the most colour."
+    up = comparison.metric.higher_is_better
+    return section("Slices", heat_table(caption, heads, groups, higher_is_better=up))
+
+
+def _slice_row(comparison: Comparison, part: Slice) -> HeatRow:
+    said = [tables.number(mean.value) for mean in part.means]
+    tips = [
+        f"{system.name}: {text}, 95% interval {tables.number(mean.low)} to "
+        f"{tables.number(mean.high)}"
+        for system, text, mean in zip(comparison.systems, said, part.means, strict=True)
+    ]
+    return HeatRow(part.value, part.users, [mean.value for mean in part.means], said, tips)
 
 
 def _training(comparison: Comparison) -> Markup | None:
-    chart = charts.curves(comparison)
-    if chart is None:
+    drawn = charts.curves(comparison)
+    if drawn is None:
         return None
-    names = legend([system.name for system in comparison.systems])
-    shown = figure(f"val/{comparison.main_metric} after every epoch", chart)
-    return section("Learning curves", names, tag("div", shown, class_="wide scroll"))
-
-
-def _trade_offs(comparison: Comparison) -> Markup:
-    names = legend([system.name for system in comparison.systems])
-    shown = [figure("Quality against time, with the Pareto front", charts.cost(comparison))]
-    bias = charts.popularity(comparison)
-    if bias is not None:
-        shown.append(figure("Quality against popularity bias", bias))
-    heads = ("system", "seconds", "peak MiB", "parameters")
-    rows = []
-    for system in comparison.systems:
-        runs = [comparison.runs[number] for number in system.runs]
-        weights = runs[0].parameters
-        rows.append([
-            system.name, f"{sum(r.seconds for r in runs) / len(runs):,.1f}",
-            f"{max(r.peak_memory_mebibytes for r in runs):,.0f}",
-            "none" if weights is None else f"{weights:,}",
-        ])  # fmt: skip
-    listed = table("Means over runs; the peak is the largest.", heads, rows, right=range(1, 4))
-    return section("Cost and bias", names, tag("div", *shown, class_="pair"), listed)
-
-
-def _examples(comparison: Comparison, examples: Examples) -> Markup:
+    shown = figure(f"val/{comparison.main_metric} after every epoch", drawn.chart)
     return section(
-        "Example users",
-        tag("p", examples.said),
-        *(_example(comparison, example) for example in examples.users),
+        "Learning curves",
+        _legend(comparison, drawn.systems),
+        tag("div", shown, class_="wide scroll"),
+        *drawn.text(),
     )
 
 
-def _example(comparison: Comparison, example: Example) -> Markup:
-    lists = []
-    for place, (system, titles) in enumerate(zip(comparison.systems, example.lists, strict=True)):
-        items = [tag("li", t, class_="hit") if hit else tag("li", t) for t, hit in titles]
-        hit = any(hit for _, hit in titles)
-        swatch = tag("span", class_="swatch", style=f"background:{colour_of(place)}")
-        lists.append(
-            tag("div", tag("h3", swatch, f" {system.name}: {'hit' if hit else 'miss'}"),
-                tag("ol", *items))
-        )  # fmt: skip
-    return tag(
-        "article",
-        tag("h3", f"User {example.user}"),
-        fact_list([
-            ("latest events", "; ".join(example.history)),
-            ("wanted", "; ".join(example.targets)),
-        ]),
-        tag("div", *lists, class_="lists"),
-    )  # fmt: skip
+def _cost(comparison: Comparison) -> Markup:
+    figures = [
+        tag("div", figure(title, drawn.chart), tag("div", *drawn.text()), class_="pair")
+        for title, drawn in charts.costs(comparison)
+    ]
+    heads = ("system", "seconds", "training FLOPs", "parameters", "peak MiB")
+    flops = charts.of_systems(comparison, lambda run: run.compute.get("training_flops"))
+    rows = []
+    for place, system in enumerate(comparison.systems):
+        runs = [comparison.runs[number] for number in system.runs]
+        rows.append([
+            join(badge(place), " ", system.name),
+            f"{sum(run.seconds for run in runs) / len(runs):,.1f}",
+            compact(flops[place]) if place in flops else "not counted", _count(runs[0].parameters),
+            f"{max(run.peak_memory_mebibytes for run in runs):,.0f}",
+        ])  # fmt: skip
+    caption = (
+        "Means over runs, the peak the largest of them; seconds are of the whole run, on the "
+        "machine that it ran on."
+    )
+    listed = table(caption, heads, rows, right=range(1, len(heads)))
+    return section("Quality against compute", *figures, listed)
+
+
+def _popularity(comparison: Comparison) -> Markup | None:
+    drawn = charts.popularity(comparison)
+    if drawn is None:
+        return None
+    said = [*drawn.text()]
+    without = [s.name for n, s in enumerate(comparison.systems) if n not in drawn.systems]
+    if without:
+        said.append(tag("p", f"Not measured of: {', '.join(without)}.", class_="lead"))
+    shown = figure("Quality against popularity", drawn.chart)
+    return section("Popularity bias", tag("div", shown, tag("div", *said), class_="pair"))
+
+
+def _legend(comparison: Comparison, places: Sequence[int]) -> Markup:
+    return legend({place: comparison.systems[place].name for place in places})
+
+
+def _count(number: int | None) -> str:
+    return "none" if number is None else f"{number:,}"
 
 
 def _what_differs(comparison: Comparison) -> Markup | None:
     if not comparison.differing:
         return None
-    heads = ("setting", *(system.name for system in comparison.systems))
-    rows = [
-        [key, *(tables.setting(value) for value in values)]
-        for key, values in comparison.differing.items()
-    ]
-    return section("What differs", table("Settings that are not the same everywhere.", heads, rows))
+    heads = ("setting", *_heads(comparison))
+    shared: list[list[str]] = []
+    own: list[list[str]] = []
+    for key, values in comparison.differing.items():
+        row = [key, *(tables.setting(value) for value in values)]
+        (own if tables.only_absent(values) else shared).append(row)
+    parts = []
+    if shared:
+        listed = table("Settings that systems have in common, with other values.", heads, shared)
+        parts.append(tag("div", listed, class_="scores"))
+    if own:
+        listed = table("Nothing stands where a system has no such setting.", heads, own)
+        said = tag("summary", f"{len(own)} settings that only some systems have")
+        parts.append(tag("details", said, tag("div", listed, class_="scores")))
+    return section("What differs", *parts)
 
 
 def _runs(comparison: Comparison) -> Markup:
     rows = [
-        [run.system, str(run.seed), run.created[:16].replace("T", " "), run.commit or "not known",
-         run.folder]
+        [run.system, str(run.seed), run.created[:16].replace("T", " "),
+         (run.commit or "not known")[:12], run.folder]
         for run in comparison.runs
     ]  # fmt: skip
-    listed = table("Every run.", ("system", "seed", "begun", "code", "folder"), rows)
+    heads = ("system", "seed", "begun", "code", "folder")
+    listed = table("Every run.", heads, rows, right=(1, 2))
     left = [tag("p", f"Left out: {item.folder}: {item.reason}") for item in comparison.left_out]
     fields = [
-        (key, tables.setting(value)) for key, value in flatten(dict(comparison.protocol)).items()
+        (key, tables.setting(value) or "null")
+        for key, value in flatten(dict(comparison.protocol)).items()
     ]
-    return section("Runs and protocol", listed, *left, tag("h3", "Protocol"), fact_list(fields))
+    shown = fact_list(fields, code=True)
+    return section("Runs and protocol", listed, *left, tag("h3", "Protocol"), shown)

@@ -128,7 +128,7 @@ def differing_table(comparison: Comparison) -> Table:
         table.add_column(Text(system.name), overflow="fold")
     hidden = 0
     for key, values in comparison.differing.items():
-        if _only_absent(values):
+        if only_absent(values):
             hidden += 1
             continue
         table.add_row(Text(key), *(Text(setting(value)) for value in values))
@@ -212,7 +212,8 @@ def p_text(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def _only_absent(values: Sequence[Any]) -> bool:
+def only_absent(values: Sequence[Any]) -> bool:
+    """Whether a setting differs only because some systems have no such."""
     present = [json.dumps(value) for value in values if value is not None]
     return len(set(present)) <= 1 and len(present) < len(values)
 
