@@ -59,6 +59,7 @@ def _configuration(folder: Path) -> Path:
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser={getpass.getuser()}
+SlurmdUser={getpass.getuser()}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
