@@ -39,7 +39,7 @@ job "recsys-lab-sweep" {
     task "sweep" {
       driver = "docker"
 
-      # Long enough for a trial to store where it is.
+      # Long enough for a trial to store where it is; the client's max_kill_timeout must allow it.
       kill_signal  = "SIGINT"
       kill_timeout = "60s"
 

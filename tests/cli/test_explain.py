@@ -1,12 +1,14 @@
 """``explain`` on trained runs: what it prints, writes and refuses, and whether it is faithful."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from recsys_lab.cli.evaluate import restore
 from recsys_lab.cli.explain import explain
@@ -39,7 +41,8 @@ def test_the_list_is_the_one_of_the_test(capsys, method):
     log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
     *before, last = log["item_id"].to_list()
     assert told["wanted"] == [last]
-    assert told["history"] == before[-6:]  # the model's window
+    assert told["history"] == told["history_ids"] == before[-6:]  # the model's window
+    assert told["hits"] == [item == last for item in told["items"]]
     data = restore(RunRecord.load(Path("sasrec"))).data
     ids = [str(item) for item in data.item_ids()]
     rows = pl.read_parquet("sasrec/test_users.parquet")
@@ -50,19 +53,46 @@ def test_the_list_is_the_one_of_the_test(capsys, method):
 
 
 @pytest.mark.usefixtures("shop")
+def test_validation_is_the_history_without_its_last_event(capsys):
+    command = ["explain", "sasrec", "user=u7", "phase=validation", "k=5", "output=earlier"]
+    assert run_command(command) == 0
+    assert "(occlusion, validation split)" in " ".join(capsys.readouterr().out.split())
+    told = json.loads(Path("earlier/explanation.json").read_text())
+    log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
+    *before, wanted, _ = log["item_id"].to_list()
+    assert (told["history"], told["wanted"]) == (before[-6:], [wanted])
+
+
+@pytest.mark.usefixtures("shop")
 def test_a_model_that_reads_no_history_says_so(capsys):
     assert run_command(["explain", "popular", "user=u7"]) == 2  # its window is one event
-    assert "single event" in capsys.readouterr().err
+    assert "Popularity reads a single event" in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
     assert "moved most by" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shop")
-def test_unknown_users_and_methods_that_do_not_fit(capsys):
+def test_what_the_user_got_wrong_is_told(capsys):
     assert run_command(["explain", "sasrec", "--user", "u77"]) == 2
-    assert "'u77' is not in the data; did you mean 'u7'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'u77' is not in the data; did you mean 'u7'? Users of the test split are e.g. u" in said
+    assert run_command(["explain", "sasrec"]) == 2
+    assert "user: missing" in capsys.readouterr().err
+    assert run_command(["explain", "sasrec", "user=u7", "output=log.csv"]) == 2
+    assert "output: log.csv cannot be made a folder" in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "method=integrated_gradients"]) == 2
     assert "ItemKNN has no gradients" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_trial_of_a_search_keeps_its_test_closed(capsys):
+    shutil.copytree("sasrec", "trial")
+    values = json.loads(Path("trial/run.json").read_text())
+    del values["test"]
+    Path("trial/run.json").write_text(json.dumps(values))
+    assert run_command(["explain", "trial", "user=u7"]) == 2
+    assert "never opens the test split; use phase=validation" in capsys.readouterr().err
+    assert run_command(["explain", "trial", "user=u7", "phase=validation"]) == 0
 
 
 @pytest.mark.usefixtures("shop")
@@ -70,9 +100,10 @@ def test_removing_the_top_event_moves_the_score_more_than_removing_another():
     parts = restore(RunRecord.load(Path("sasrec")))
     data, generator = parts.data, np.random.default_rng(0)
     users = [str(user) for user in data.user_ids()][:40]
+    asked = {"k": 3, "method": "integrated_gradients", "phase": "test"}
     top, random = [], []
     for user in users:
-        told = explain(parts, "SASRec", user, 3, "integrated_gradients")
+        told = explain(parts, "SASRec", OmegaConf.create(asked | {"user": user}))
         ids = [str(item) for item in data.item_ids()]
         items_K = torch.tensor([ids.index(item) for item in told.ids])
         _, start, end, _ = np.asarray(data.segments("test"))[users.index(user)]

@@ -9,8 +9,11 @@ from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch
+from recsys_lab.evaluation import attribution
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion, scores_of
 from recsys_lab.models.dot_product import DotProductModel
+
+from ..models.test_contracts import LENGTHS, NAMES, batch_of, make
 
 ITEMS, DIM = 12, 4
 
@@ -41,6 +44,14 @@ class Squares(Sum):
 
     def embed(self, batch: Batch) -> torch.Tensor:
         return super().embed(batch) ** 2
+
+
+class Steep(Sum):
+    """Every number of a vector is nothing below a half of it, and one above."""
+
+    def embed(self, batch: Batch) -> torch.Tensor:
+        half_TD = self.items.weight[batch.items_T].detach() / 2
+        return torch.sigmoid(400 * (super().embed(batch) - half_TD) * half_TD.sign())
 
 
 def history(*items: int) -> Batch:
@@ -77,6 +88,29 @@ def test_integrated_gradients_sum_to_the_score_above_the_baseline():
     np.testing.assert_allclose(found_KT, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_steps_are_added_until_the_attributions_sum_to_the_score(monkeypatch):
+    model, items = Steep(), torch.tensor([7, 2])
+    found_KT = integrated_gradients(model, history(1, 5, 9), items)
+    scores_K = scores_of(model, history(1, 5, 9), items, ITEMS)[0].detach()
+    assert ((found_KT.sum(1) - scores_K).abs() <= 0.01 * found_KT.abs().sum(1) + 1e-4).all()
+    monkeypatch.setattr(attribution, "_STEPS", (16,))
+    with pytest.raises(UserError, match=r"Steep miss the score .* even with 16 steps; use"):
+        integrated_gradients(model, history(1, 5, 9), items)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_integrated_gradients_of_every_model_sum_to_what_its_history_adds(name):
+    model, items = make(name).eval(), torch.tensor([30, 38])
+    events = list(range(LENGTHS[0]))
+    batch = batch_of([events])
+    found_K = integrated_gradients(model, batch, items).sum(1)
+    with torch.no_grad():
+        whole_K = scores_of(model, batch, items, len(model.items.weight))[0]
+        model.items.weight[events] = 0.0  # the two items that are scored keep their vectors
+        none_K = scores_of(model, batch, items, len(model.items.weight))[0]
+    np.testing.assert_allclose(found_K, whole_K - none_K, rtol=0.02, atol=1e-3)
+
+
 def test_cosines_are_explained_where_they_rank():
     model, batch, items = Sum(), history(1, 5, 9), torch.tensor([7, 2])
     model.cosine = True
@@ -92,7 +126,7 @@ def test_cosines_are_explained_where_they_rank():
 
 
 def test_what_cannot_be_explained_is_told(monkeypatch):
-    with pytest.raises(UserError, match="has a single event"):
+    with pytest.raises(UserError, match="Sum reads a single event"):
         occlusion(Sum(), history(1), torch.tensor([2]), ITEMS)
     with pytest.raises(UserError, match="object has no gradients"):
         integrated_gradients(object(), history(1, 2), torch.tensor([2]))

@@ -37,10 +37,13 @@ class Explanation:
     Attributes:
         model: its name.
         user: raw id.
+        phase: ``test`` or ``validation``: whose events were to be found.
         method: how the causes were found.
         history: titles of the events that the model read, oldest first.
+        history_ids: their items' raw ids.
         items: titles of the list.
         ids: raw ids of the list.
+        hits: for each item of the list whether it is a target.
         scores: of the list.
         attributions: for each item of the list a number for each event; positive ones raised the
             score.
@@ -49,10 +52,13 @@ class Explanation:
 
     model: str
     user: str
+    phase: str
     method: str
     history: list[str]
+    history_ids: list[str]
     items: list[str]
     ids: list[str]
+    hits: list[bool]
     scores: list[float]
     attributions: list[list[float]]
     wanted: list[str]
@@ -68,84 +74,109 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             f"{record.folder}: the run's status is '{record.values['status']}', so it has no model "
             f"to explain; finish it first: recsys-lab train resume={record.folder}"
         )
-    parts = restore(record)
-    explanation = explain(parts, record.values["name"], cfg.user, cfg.k, cfg.method)
+    if cfg.phase == "test" and "test" not in record.values:
+        raise UserError(
+            f"{record.folder}: a trial of a search, which never opens the test split; use "
+            "phase=validation"
+        )
+    folder = _output_folder(cfg.output)
+    explanation = explain(restore(record), record.values["name"], cfg)
     console.print(_table(explanation))
-    if not any(any(row) for row in explanation.attributions):
-        console.print("the history does not move these scores: the model reads nothing of it")
-    if cfg.output is not None:
-        folder = Path(cfg.output)
-        folder.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
         write_text(folder / "explanation.json", json.dumps(vars(explanation), indent=1) + "\n")
         write_text(folder / "explanation.html", explanation_page(explanation))
         for name in ("explanation.json", "explanation.html"):
             console.print(f"written: {folder / name}", soft_wrap=True, highlight=False)
 
 
-def explain(parts: Parts, name: str, user: str, k: int, method: str) -> Explanation:
-    """The test list of a user with its causes.
+def _output_folder(output: str | None) -> Path | None:
+    """Made before anything is computed."""
+    if output is None:
+        return None
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"output: {folder} cannot be made a folder ({error.strerror}); choose another folder"
+        raise UserError(msg) from None
+    return folder
+
+
+def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
+    """The list of a user with its causes.
 
     Args:
         parts: a restored run.
         name: of its model.
-        user: raw id.
-        k: length of the list.
-        method: ``occlusion`` or ``integrated_gradients``.
+        cfg: ``user`` (raw id), ``k``, ``method`` and ``phase`` of ``explain``.
 
     Raises:
-        UserError: no such user in the test, or the method does not fit the model.
+        UserError: no such user in the split, or the method does not fit the model.
     """
     data = parts.data
-    ids = [str(found) for found in data.user_ids()]
-    start, end, target_end = _segment(parts, ids, user)
+    user, start, end, target_end = _segment(parts, cfg.user, cfg.phase)
     begin = start if parts.model.window is None else max(start, end - parts.model.window)
-    rows = (np.array([ids.index(user)]), np.array([begin]), np.array([end]))
+    rows = (np.array([user]), np.array([begin]), np.array([end]))
     history = Histories(data, getattr(parts.model, "features", ()))(*rows).to(parts.device)
     exclude = None
     if parts.protocol.config.exclude_seen:
         seen = torch.from_numpy(np.unique(data.items[start:end]).astype(np.int64))
         exclude = (torch.zeros_like(seen).to(parts.device), seen.to(parts.device))
     with torch.inference_mode():
-        ranked = parts.model.recommend(history, k, exclude)
+        ranked = parts.model.recommend(history, cfg.k, exclude)
     kept = ranked.items_BK[0] != NO_ITEM
     items_K, scores_K = ranked.items_BK[0][kept], ranked.scores_BK[0][kept]
-    if method == "occlusion":
+    if cfg.method == "occlusion":
         with torch.inference_mode():
             causes_KT = occlusion(parts.model, history, items_K, data.num_items)
     else:
         causes_KT = integrated_gradients(parts.model, history, items_K)
     item_ids = [str(found) for found in data.item_ids()]
     titles = data.item_titles() or item_ids
+    events, listed = history.items_T.tolist(), items_K.tolist()
+    wanted = data.items[end:target_end].tolist()
     return Explanation(
-        model=name, user=user, method=method,
-        history=[titles[item] for item in history.items_T.tolist()],
-        items=[titles[item] for item in items_K.tolist()],
-        ids=[item_ids[item] for item in items_K.tolist()],
+        model=name, user=cfg.user, phase=cfg.phase, method=cfg.method,
+        history=[titles[item] for item in events],
+        history_ids=[item_ids[item] for item in events],
+        items=[titles[item] for item in listed],
+        ids=[item_ids[item] for item in listed],
+        hits=[item in wanted for item in listed],
         scores=scores_K.tolist(),
         attributions=causes_KT.tolist(),
-        wanted=[titles[item] for item in data.items[end:target_end].tolist()],
+        wanted=[titles[item] for item in wanted],
     )  # fmt: skip
 
 
-def _segment(parts: Parts, ids: list[str], user: str) -> tuple[int, int, int]:
-    """Start and end of a user's test history, and the end of the targets."""
-    segments = np.asarray(parts.data.segments("test"))
+def _segment(parts: Parts, user: str, phase: str) -> tuple[int, int, int, int]:
+    """The user's index, start and end of their history in the split, and end of the targets."""
+    segments = np.asarray(parts.data.segments(phase))
+    ids = [str(found) for found in parts.data.user_ids()]
+    judged = ", ".join(ids[index] for index in segments[:3, 0])
     if user not in ids:
-        raise UserError(f"user: {user!r} is not in the data{did_you_mean(user, ids)}"
-                        f" Users are e.g. {', '.join(ids[:3])}.")  # fmt: skip
+        raise UserError(
+            f"user: {user!r} is not in the data{did_you_mean(user, ids)} "
+            f"Users of the {phase} split are e.g. {judged}."
+        )
     rows = segments[segments[:, 0] == ids.index(user)]
     if not len(rows):
-        raise UserError(f"user: {user!r} has no test events, so no list was made for them")
-    _, start, end, target_end = map(int, rows[0])
+        raise UserError(
+            f"user: {user!r} has no list, because none of their events is in the {phase} split; "
+            f"those with one are e.g. {judged}"
+        )
+    index, start, end, target_end = map(int, rows[0])
     if end == start:
-        raise UserError(f"user: {user!r} has no events before the test: nothing moved their list")
-    return start, end, target_end
+        raise UserError(
+            f"user: {user!r} has no events before the {phase} split: nothing moved their list; "
+            "choose another user"
+        )
+    return index, start, end, target_end
 
 
 def _table(explanation: Explanation) -> Table:
     title = (
         f"{explanation.model}, user {explanation.user}: what moved each recommendation "
-        f"({explanation.method}); {len(explanation.history)} events, "
+        f"({explanation.method}, {explanation.phase} split); {len(explanation.history)} events, "
         f"wanted: {'; '.join(explanation.wanted)}"
     )
     table = Table(title=Text(title), title_justify="left")
@@ -153,11 +184,13 @@ def _table(explanation: Explanation) -> Table:
     table.add_column("recommended")
     table.add_column("score", justify="right")
     table.add_column("moved most by")
-    wanted = set(explanation.wanted)
-    rows: Any = zip(explanation.items, explanation.scores, explanation.attributions, strict=True)
-    for place, (title, score, causes) in enumerate(rows, start=1):
+    rows: Any = zip(
+        explanation.items, explanation.hits, explanation.scores, explanation.attributions,
+        strict=True,
+    )  # fmt: skip
+    for place, (title, hit, score, causes) in enumerate(rows, start=1):
         strongest = sorted(range(len(causes)), key=lambda t: -abs(causes[t]))[:_MOVERS]
         said = "\n".join(f"{causes[t]:+.3f} {explanation.history[t]}" for t in strongest)
-        style = "bold green" if title in wanted else ""
+        style = "bold green" if hit else ""
         table.add_row(str(place), Text(title, style=style), f"{score:.3f}", Text(said))
     return table

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _HOW = {
     "occlusion": "Each number is the score with the whole history minus the score without that "
     "event (leave-one-out occlusion).",
-    "integrated_gradients": "Integrated gradients: the numbers of a row sum to the score minus the "
-    "score of a history of zero vectors.",
+    "integrated_gradients": "Integrated gradients: the numbers of a column sum, within 1%, to the "
+    "score minus the score of a history of zero vectors.",
 }
 
 
@@ -28,6 +28,7 @@ def explanation_page(explanation: Explanation) -> str:
         tag("p", _HOW[explanation.method], class_="lead"),
     )
     facts = fact_list([
+        ("split", explanation.phase),
         ("wanted", "; ".join(explanation.wanted)),
         ("events read", str(len(explanation.history))),
     ])  # fmt: skip
@@ -41,12 +42,11 @@ def explanation_page(explanation: Explanation) -> str:
 def _heat(explanation: Explanation) -> Markup:
     """A row an event, newest first; a column a recommendation."""
     largest = max((abs(c) for row in explanation.attributions for c in row), default=0.0) or 1.0
-    wanted = set(explanation.wanted)
     heads = [tag("th", "event, newest first", scope="col")]
-    for place, (title, score) in enumerate(
-        zip(explanation.items, explanation.scores, strict=True), start=1
+    for place, (title, score, hit) in enumerate(
+        zip(explanation.items, explanation.scores, explanation.hits, strict=True), start=1
     ):
-        mark = "n hit" if title in wanted else "n"
+        mark = "n hit" if hit else "n"
         heads.append(tag("th", f"{place}. {title} ({score:.2f})", scope="col", class_=mark))
     rows = []
     for event in reversed(range(len(explanation.history))):

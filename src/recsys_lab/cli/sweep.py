@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import time
 from contextlib import contextmanager, suppress
@@ -97,7 +98,6 @@ class _Worker:
     number: int
     name: str
     job: Job
-    begun: float
     deaths: int = 0
 
 
@@ -113,7 +113,8 @@ class _Parent:
         timeout = plan.sweep.config.timeout
         self.deadline = None if timeout is None else self.begun + timeout
         self.workers: list[_Worker] = []
-        self.name = f"{socket.gethostname()}-{os.getpid()}"  # parents of several boxes may share
+        # Unlike any other's: containers may share the name of their box and all be process 1.
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.notes = plan.path / "workers"
         self.notes.mkdir(parents=True, exist_ok=True)
 
@@ -123,7 +124,10 @@ class _Parent:
         self.workers = [self._start(number) for number in range(wanted)]
         with self._display() as show:
             while True:
+                before = len(self.workers)
                 self.workers = [w for w in map(self._looked_after, self.workers) if w]
+                if len(self.workers) < before:
+                    self._call_off()
                 show()
                 if not self.workers:
                     if not self._orphans():
@@ -136,6 +140,15 @@ class _Parent:
         for worker in self.workers:
             worker.job.interrupt()
         for worker in self.workers:
+            worker.job.finish()
+
+    def _call_off(self) -> None:
+        """One found nothing left to do: whoever still waits in a queue would not either."""
+        waiting = [w for w in self.workers if not self._state(w.name)]
+        self.workers = [w for w in self.workers if w not in waiting]
+        for worker in waiting:
+            worker.job.interrupt()
+        for worker in waiting:
             worker.job.finish()
 
     def states(self) -> list[dict[str, Any]]:
@@ -171,11 +184,12 @@ class _Parent:
 
     def _start(self, number: int, deaths: int = 0) -> _Worker:
         name = f"{self.name}-{number}"
+        (self.notes / f"{name}.json").unlink(missing_ok=True)  # of its earlier life
         arguments = ["-m", "recsys_lab.cli.sweep_worker", str(self.path), name]
         if self.deadline is not None:
             arguments.append(str(self.deadline))
         task = Task(arguments, log=str(self._log(name)), folder=str(Path.cwd()))
-        return _Worker(number, name, self.launcher.start(number, task), time.time(), deaths)
+        return _Worker(number, name, self.launcher.start(number, task), deaths)
 
     def _log(self, worker: str) -> Path:
         return self.notes / f"{worker}.log"
@@ -187,19 +201,23 @@ class _Parent:
         if code == 0:
             return None
         # Killed ones may do better; those that gave up by themselves will not.
-        begun = self._state(worker.name).get("began", worker.begun)  # it may have waited in a queue
         gave_up = code > 0 and code != _INTERRUPTED
-        deaths = worker.deaths + 1 if gave_up or time.time() - begun < _QUICK else 0
+        deaths = worker.deaths + 1 if gave_up or self._was_short(worker) else 0
         if deaths >= _GIVE_UP:
             log = self._log(worker.name)
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
             self.stop()
             raise UserError(
                 f"a worker died {_GIVE_UP} times (exit code {code}); its log {log} ends with:\n"
-                + "\n".join(lines[-5:])
+                + "\n".join([*lines[-5:], *worker.job.told().splitlines()[-5:]])
             )
         self.console.print(f"worker {worker.number} died (exit code {code}); beginning it again")
         return self._start(worker.number, deaths)
+
+    def _was_short(self, worker: _Worker) -> bool:
+        """Whether it hardly began; it may have waited in a queue before."""
+        state = self._state(worker.name)
+        return not state or time.time() - state["began"] < _QUICK
 
     @contextmanager
     def _display(self) -> Iterator[Any]:

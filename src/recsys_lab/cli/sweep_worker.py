@@ -230,6 +230,8 @@ def die_with_parent() -> None:
 
 def main() -> int:
     """Run the worker; the exit code."""
+    # SLURM tells all processes of a job of its time limit; the one that started this one answers.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     parent = os.getppid()
     die_with_parent()
     if os.getppid() != parent:

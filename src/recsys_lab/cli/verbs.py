@@ -65,6 +65,7 @@ class ExplainConfig:
     user: str
     k: Annotated[int, Ge(1)]
     method: Literal["occlusion", "integrated_gradients"]
+    phase: Literal["test", "validation"]
     output: str | None
 
 

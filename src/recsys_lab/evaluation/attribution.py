@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import Recommender
 
 _LISTS_AT_A_TIME = 1 << 23  # items in lists that are made together: bounds memory
+_STEPS = (64, 128, 256, 512)  # of the integral: more are taken until its parts sum to the whole
+_STEPS_AT_A_TIME = 64  # bounds memory
+_GAP = 0.01  # of the attributions' absolute sum, that they may miss their whole by
+_ROUNDING = 1e-4  # of float32 scores
 
 
 def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: int) -> Tensor:
@@ -32,16 +36,16 @@ def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: in
         num_items: V.
 
     Raises:
-        UserError: the model does not score all items.
+        UserError: a single event is read, or the model does not score all items.
     """
     length = history.lengths[0]
     if length < 2:
         raise UserError(
-            "method: occlusion leaves events out one by one, and this history has a single event; "
-            "use method=integrated_gradients, or another user"
+            f"method: occlusion leaves events out one by one, and {type(model).__name__} reads a "
+            "single event of this history; choose a user with more, or another model"
         )
     whole_1K = scores_of(model, history, items_K, num_items)
-    kept = torch.arange(length)
+    kept = torch.arange(length, device=history.items_T.device)
     without = [history.events(kept[kept != place], (length - 1,)) for place in range(length)]
     step = max(1, _LISTS_AT_A_TIME // num_items)
     left_out_TK = torch.cat([
@@ -71,21 +75,23 @@ def scores_of(model: Recommender, batch: Batch, items_K: Tensor, num_items: int)
     return found_BK
 
 
-def integrated_gradients(model: Any, history: Batch, items_K: Tensor, steps: int = 64) -> Tensor:
+def integrated_gradients(model: Any, history: Batch, items_K: Tensor) -> Tensor:
     """Integrated gradients along the line from no item vectors to the history's, (K, T).
 
     Attributions of an item sum to its score minus the score that the model gives to vectors of
-    zeros. Sundararajan et al., ICML 2017, https://arxiv.org/abs/1703.01365, through captum.
+    zeros, or miss it by 1% of their absolute sum at most: steps of the integral (Gauss-Legendre)
+    are doubled until they do. Sundararajan et al., ICML 2017, https://arxiv.org/abs/1703.01365,
+    through captum.
 
     Args:
         model: a dense model: has ``items`` (called once with the events), ``query_states`` and
             ``item_table``.
         history: of one user.
         items_K: item indices, int64.
-        steps: of the integral (Gauss-Legendre).
 
     Raises:
-        UserError: captum is not installed, or the model has no gradients of this kind.
+        UserError: captum is not installed, the model has no gradients of this kind, or its scores
+            jump along the line, so that no number of steps is enough.
     """
     try:
         from captum.attr import IntegratedGradients
@@ -114,10 +120,26 @@ def integrated_gradients(model: Any, history: Batch, items_K: Tensor, steps: int
 
     x_1TD = model.items(history.items_T).detach().unsqueeze(0)
     method = IntegratedGradients(scores)
-    return torch.stack([
-        method.attribute(x_1TD, target=k, n_steps=steps).squeeze(0).sum(-1).detach()
-        for k in range(len(items_K))
-    ])  # fmt: skip
+    # cuDNN's recurrent layers have no gradients in a model that is not training.
+    with torch.backends.cudnn.flags(enabled=False):
+        return torch.stack([_integral(method, x_1TD, k, model) for k in range(len(items_K))])
+
+
+def _integral(method: Any, x_1TD: Tensor, k: int, model: Any) -> Tensor:
+    """Attributions of the k-th item, (T,), by as many steps as they need."""
+    for steps in _STEPS:
+        causes_1TD, gap_1 = method.attribute(
+            x_1TD, target=k, n_steps=steps, internal_batch_size=_STEPS_AT_A_TIME,
+            return_convergence_delta=True,
+        )  # fmt: skip
+        causes_T: Tensor = causes_1TD.squeeze(0).sum(-1).detach()
+        gap = float(gap_1.abs())
+        if gap <= _GAP * float(causes_T.abs().sum()) + _ROUNDING:
+            return causes_T
+    raise UserError(
+        f"method: integrated_gradients of {type(model).__name__} miss the score that they should "
+        f"sum to by {gap:.3g} even with {_STEPS[-1]} steps; use method=occlusion"
+    )
 
 
 def _query(model: Any, batch: Batch, x_TD: Tensor) -> Tensor:

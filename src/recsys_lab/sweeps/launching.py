@@ -45,6 +45,9 @@ class Job(Protocol):
     def finish(self) -> None:
         """Wait until it has ended; end it where that takes too long."""
 
+    def told(self) -> str:
+        """What is known of its end besides its log; empty where nothing is."""
+
 
 class Launcher(Protocol):
     """Starts workers; choose one by ``launcher=`` of ``recsys-lab sweep``."""
@@ -91,7 +94,7 @@ def run(task: Task) -> int:
     process = begin(task)
     try:
         return process.wait()
-    except KeyboardInterrupt:
+    except BaseException:  # Ray's answer to a cancelled task, submitit's to a job's time limit
         process.send_signal(signal.SIGINT)
         end(process)
         raise

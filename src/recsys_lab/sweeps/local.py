@@ -60,6 +60,9 @@ class _Process:
     def finish(self) -> None:
         end(self.popen)
 
+    def told(self) -> str:
+        return ""
+
 
 def visible_devices() -> list[str]:
     """The visible GPUs, as CUDA_VISIBLE_DEVICES names them."""

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ DEAD_AFTER = 120.0
 
 
 def myself() -> dict[str, Any]:
-    """This process: machine, boot of the machine, process number and its start."""
+    """This process: its machine, its number there and when it began."""
     return {"machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid())}
 
 
@@ -51,7 +51,8 @@ def beating(trial: Trial) -> Iterator[None]:
 
     def beat() -> None:
         while not done.wait(BEAT_SECONDS):
-            trial.set_user_attr(BEAT, time.time())
+            with suppress(Exception):  # a storage that is away for a moment has the next one
+                trial.set_user_attr(BEAT, time.time())
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -63,9 +64,11 @@ def beating(trial: Trial) -> Iterator[None]:
 
 
 def _machine() -> str:
-    """Name and boot: after a reboot no process of before lives, whatever its number."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''}"
+    """Where a process number means one process: name, boot and, as in containers, namespace."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.exists():
+        return socket.gethostname()
+    return f"{socket.gethostname()} {boot.read_text().strip()} {space.readlink()}"
 
 
 def _began(pid: int) -> str | None:

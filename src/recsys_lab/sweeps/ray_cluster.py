@@ -110,9 +110,10 @@ class RayCluster:
             ) from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
     reference: ray.ObjectRef[int]
+    words: str = ""
 
     def code(self) -> int | None:
         import ray
@@ -122,7 +123,8 @@ class _Job:
             return None
         try:
             return int(ray.get(self.reference))
-        except ray.exceptions.RayError:  # cancelled, a node that died, ...
+        except ray.exceptions.RayError as error:  # cancelled, a node that died, ...
+            self.words = str(error)
             return KILLED
 
     def interrupt(self) -> None:
@@ -136,3 +138,6 @@ class _Job:
         ready, _ = ray.wait([self.reference], timeout=_PATIENCE)
         if not ready:
             ray.cancel(self.reference, force=True)
+
+    def told(self) -> str:
+        return self.words

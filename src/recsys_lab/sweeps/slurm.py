@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import submitit
 
 _PATIENCE = 60.0
+_ASK_EVERY = 10.0  # seconds: many people ask one controller
+_SLOW_FILES = 60.0  # seconds that NFS may show a folder as it was
 
 
 class Slurm:
@@ -39,7 +42,8 @@ class Slurm:
         Attributes:
             cluster: slurm; or local: submitit's own processes on this machine, to try it out.
             partition: of the jobs, or null for the cluster's own choice.
-            minutes: time limit of a job; its worker's trial goes on in the next one.
+            minutes: time limit of a job; its worker stores where it is a minute before, and goes
+                on in the next one.
             gpus: of each worker.
             cpus: of each worker.
             memory_gib: of each worker, or null.
@@ -48,7 +52,7 @@ class Slurm:
 
         cluster: Literal["slurm", "local"]
         partition: str | None
-        minutes: Annotated[int, Ge(1)]
+        minutes: Annotated[int, Ge(5)]
         gpus: Annotated[int, Ge(0)]
         cpus: Annotated[int, Ge(1)]
         memory_gib: Annotated[float, Gt(0)] | None
@@ -62,6 +66,7 @@ class Slurm:
                 "launcher: slurm needs submitit; pip install 'recsys-lab[slurm]'"
             ) from None
         self.config = config
+        self._queue = _Queue() if config.cluster == "slurm" else None
 
     def count(self, wanted: int | Literal["auto"]) -> int:
         """As many as wanted.
@@ -87,7 +92,7 @@ class Slurm:
         del number
         # "environment" is what slurm itself sets: threads by cpus, devices by gpus.
         try:
-            return _Job(self._executor(task).submit(run, task))
+            return _Job(self._executor(task).submit(run, task), self._queue)
         except (FailedJobError, FailedSubmissionError, RuntimeError, OSError) as error:
             raise UserError(f"launcher: SLURM took no job: {error}") from error
 
@@ -113,19 +118,51 @@ class Slurm:
         return executor
 
 
+class _Queue:
+    """The jobs that SLURM has, waiting or running.
+
+    submitit would ask sacct, which knows nothing on a cluster without accounting, and ask it every
+    ten minutes at last.
+    """
+
+    def __init__(self) -> None:
+        self._ids: frozenset[str] = frozenset()
+        self._asked = self._answered = float("-inf")
+
+    def has_lost(self, job: str, submitted: float, every: float) -> bool:
+        """Whether a job is there no more.
+
+        Args:
+            job: its number.
+            submitted: when, by `time.time`.
+            every: seconds that an answer is good for.
+        """
+        now = time.time()
+        if now - self._asked > every:
+            self._asked = now
+            command = ["squeue", "--me", "--noheader", "--format=%A"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False)
+            if told.returncode == 0:  # else: the controller does not answer
+                self._ids, self._answered = frozenset(told.stdout.split()), now
+        return self._answered > submitted and job not in self._ids
+
+
 @dataclass
 class _Job:
     job: submitit.Job[int]
-    known: int | None = None  # a lost job takes submitit 15 s to tell
+    queue: _Queue | None  # None: submitit's own process
+    submitted: float = field(default_factory=time.time)
+    gone: float | None = None
+    known: int | None = None
+    words: str = ""
 
     def code(self) -> int | None:
-        from submitit.core.utils import UncompletedJobError
-
-        if self.known is None and self.job.done():
-            try:
-                self.known = self.job.result()
-            except UncompletedJobError:  # killed by its time limit, a node that died, ...
-                self.known = KILLED
+        if self.known is None:
+            gone = self._is_gone(_ASK_EVERY)  # before its result is looked for, which is its last
+            if self.job.paths.result_pickle.exists():
+                self._read()
+            elif gone and self._waited():
+                self.known, self.words = KILLED, self.job.stderr() or ""
         return self.known
 
     def interrupt(self) -> None:
@@ -133,5 +170,28 @@ class _Job:
 
     def finish(self) -> None:
         until = time.time() + _PATIENCE
-        while self.code() is None and time.time() < until:
+        while not self._is_gone(1.0) and time.time() < until:
             time.sleep(0.2)
+
+    def told(self) -> str:
+        return self.words
+
+    def _is_gone(self, every: float) -> bool:
+        if self.queue is None:
+            return bool(self.job.done())
+        return self.queue.has_lost(self.job.job_id, self.submitted, every)
+
+    def _waited(self) -> bool:
+        """Whether its result would have been seen by now."""
+        if self.queue is None:
+            return True
+        self.gone = self.gone or time.time()
+        return time.time() - self.gone > _SLOW_FILES
+
+    def _read(self) -> None:
+        from submitit.core.utils import UncompletedJobError
+
+        try:
+            self.known = self.job.result()
+        except UncompletedJobError as error:  # its time limit, a folder that is not there, ...
+            self.known, self.words = KILLED, str(error)
