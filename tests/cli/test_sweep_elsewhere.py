@@ -170,6 +170,25 @@ def test_slurm_jobs_are_cancelled_also_where_they_wait(jobs):
     assert not queued()
 
 
+def test_a_ray_task_stores_where_it_is_when_it_is_cancelled(tmp_path):
+    code = (
+        "import time\n"
+        "print('begun', flush=True)\n"
+        "try: time.sleep(60)\n"
+        "except KeyboardInterrupt: print('stored', flush=True)"
+    )
+    launcher, log = RayCluster(RayCluster.Config(None, 0, 1)), tmp_path / "a.log"
+    job = launcher.start(0, Task(["-c", code], str(log), str(tmp_path)))
+    try:
+        until(lambda: log.exists() and log.read_text())
+        job.interrupt()
+        job.finish()
+        assert job.code() == KILLED
+        assert log.read_text() == "begun\nstored\n"
+    finally:
+        launcher.close()
+
+
 @dataclass
 class Waiting:
     """A job that never begins; it is dead from the start where it has a code."""

@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import optuna
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import open_storage
-from tests.postgres import free_port
+from tests.postgres import PASSWORD, USER, free_port, postgres_server
 
 from .flow import COUNTS, in_shop, record
 
@@ -27,7 +28,15 @@ def shop(tmp_path, monkeypatch):
         yield tmp_path
 
 
-@pytest.mark.parametrize("storage", ["study.journal", "sqlite:///study.db"])
+@pytest.fixture(params=["journal", "sqlite", "postgresql"])
+def storage(request, tmp_path_factory):
+    if request.param != "postgresql":
+        yield {"journal": "study.journal", "sqlite": "sqlite:///study.db"}[request.param]
+        return
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as port:
+        yield f"postgresql://{USER}:{quote_plus(PASSWORD)}@127.0.0.1:{port}/postgres"
+
+
 def test_two_commands_at_once_hold_the_budget(shop, storage):
     command = [
         sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=12",
@@ -39,9 +48,13 @@ def test_two_commands_at_once_hold_the_budget(shop, storage):
     ]
     said = [parent.communicate(timeout=120)[0] for parent in parents]
     assert [parent.returncode for parent in parents] == [0, 0], said
-    study = optuna.load_study(study_name="mine", storage=open_storage(storage))
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 12
-    assert len({identity(trial.params) for trial in study.trials}) == 12
+    opened = open_storage(storage)
+    trials = optuna.load_study(study_name="mine", storage=opened).trials
+    if hasattr(opened, "engine"):
+        opened.remove_session()
+        opened.engine.dispose()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 12
+    assert len({identity(trial.params) for trial in trials}) == 12
     folders = sorted(path.name for path in (shop / "sweeps/mine/trials").iterdir())
     assert folders == [f"{number:04d}" for number in range(12)]
     workers = [json.loads(p.read_text()) for p in (shop / "sweeps/mine/workers").glob("*.json")]

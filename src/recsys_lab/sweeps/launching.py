@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Literal, Protocol
 KILLED = -signal.SIGKILL
 """Exit code of a worker of which nothing more is known than that it is gone."""
 _PATIENCE = 60.0
+_POLL = 0.2
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ def run(task: Task) -> int:
     """Start a task on this machine and wait for it; its exit code."""
     process = begin(task)
     try:
-        return process.wait()
+        while process.poll() is None:
+            time.sleep(_POLL)  # not wait(): Ray's interrupt wakes no system call
+        return int(process.returncode)
     except BaseException:  # Ray's answer to a cancelled task, submitit's to a job's time limit
         process.send_signal(signal.SIGINT)
         end(process)
