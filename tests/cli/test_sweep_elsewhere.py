@@ -30,6 +30,20 @@ LOCAL = {
     "cluster": "local", "partition": None, "minutes": 5, "gpus": 0, "cpus": 1, "memory_gib": None,
 }  # fmt: skip
 
+# What a worker does with the signals that it gets.
+STORES = """
+import signal, time
+
+def store(*_):
+    print("stored", flush=True)
+    raise SystemExit(130)
+
+signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, store)
+print("begun", flush=True)
+time.sleep(60)
+"""
+
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
@@ -142,14 +156,7 @@ def test_a_killed_slurm_job_is_known_without_accounting(jobs, tmp_path):
 
 @pytest.mark.usefixtures("slurm_cluster", "soon")
 def test_a_slurm_job_stores_where_it_is_before_its_time_limit(jobs, tmp_path):
-    code = (
-        "import signal, time\n"
-        "signal.signal(signal.SIGUSR2, signal.SIG_IGN)\n"  # as the worker does
-        "print('begun', flush=True)\n"
-        "try: time.sleep(60)\n"
-        "except KeyboardInterrupt: print('stored', flush=True)"
-    )
-    job = jobs(code, "slurm")
+    job = jobs(STORES, "slurm")
     log = tmp_path / "a.log"
     until(lambda: log.exists() and log.read_text())
     subprocess.run(["scancel", "--signal=USR2", job.job.job_id], check=True)  # as SLURM does then
@@ -171,14 +178,8 @@ def test_slurm_jobs_are_cancelled_also_where_they_wait(jobs):
 
 
 def test_a_ray_task_stores_where_it_is_when_it_is_cancelled(tmp_path):
-    code = (
-        "import time\n"
-        "print('begun', flush=True)\n"
-        "try: time.sleep(60)\n"
-        "except KeyboardInterrupt: print('stored', flush=True)"
-    )
     launcher, log = RayCluster(RayCluster.Config(None, 0, 1)), tmp_path / "a.log"
-    job = launcher.start(0, Task(["-c", code], str(log), str(tmp_path)))
+    job = launcher.start(0, Task(["-c", STORES], str(log), str(tmp_path)))
     try:
         until(lambda: log.exists() and log.read_text())
         job.interrupt()

@@ -99,6 +99,6 @@ def run(task: Task) -> int:
             time.sleep(_POLL)  # not wait(): Ray's interrupt wakes no system call
         return int(process.returncode)
     except BaseException:  # Ray's answer to a cancelled task, submitit's to a job's time limit
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # no SIGINT: Ray has it blocked, for the processes it starts too
         end(process)
         raise
