@@ -17,7 +17,6 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
@@ -26,18 +25,18 @@ from recsys_lab.cli.preflight import one_line
 from recsys_lab.cli.sweep_plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
+from recsys_lab.cli.trial_callbacks import FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.runs.record import write_text
 from recsys_lab.sweeps.options import MEASURES, excess
 from recsys_lab.sweeps.owners import beating
 from recsys_lab.sweeps.study import CHANGES
 from recsys_lab.training.footprint import CannotFit
-from recsys_lab.training.module import SequentialModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from optuna.trial import Trial
+    from pytorch_lightning import Callback
 
     from recsys_lab.runs.record import RunRecord
     from recsys_lab.sweeps.study import Claim, Study
@@ -45,30 +44,6 @@ if TYPE_CHECKING:
 OUT_OF_MEMORY = "out_of_memory"
 """Why a trial was tried again with half the batch: one cause for each time."""
 _HALVINGS = 3
-
-
-class Report(pl.Callback):
-    """Tells the study every validation, and stops the run where the pruner says so.
-
-    Args:
-        trial: of the run.
-        objective: the watched metric, ``val/...``.
-    """
-
-    def __init__(self, trial: Trial, objective: str) -> None:
-        self._trial = trial
-        self._objective = objective
-        frozen = trial.study.trials[trial.number]
-        self._told = set(frozen.intermediate_values)  # by the process that died
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """After every validation."""
-        assert isinstance(pl_module, SequentialModule)
-        value = pl_module.validation[self._objective]
-        if trainer.current_epoch not in self._told:
-            self._trial.report(float(value), trainer.current_epoch)
-        if self._trial.should_prune():
-            raise Pruned(f"pruned at epoch {trainer.current_epoch}")
 
 
 class Worker:
@@ -95,6 +70,7 @@ class Worker:
         """Until nothing is left to claim."""
         console = Console()
         while self.deadline is None or time.time() < self.deadline:
+            free = time.time()
             self._note("looking for a trial")
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
@@ -108,7 +84,7 @@ class Worker:
             console.print(f"trial {claim.trial.number}: {dict(claim.point)}", soft_wrap=True)
             try:
                 with beating(claim.trial):
-                    self._run_trial(claim, console)
+                    self._run_trial(claim, console, free)
             finally:
                 self.busy += time.time() - begun
                 self.trials += 1
@@ -125,11 +101,13 @@ class Worker:
         work_on_top(self.plan, self.study, console)
         self.busy += time.time() - begun
 
-    def _run_trial(self, claim: Claim, console: Console) -> None:
+    def _run_trial(self, claim: Claim, console: Console, free: float) -> None:
         trial, config = claim.trial, self.plan.sweep.config
         torch.manual_seed(0)
         told = len(config.objectives) == 1 and config.objectives[0].startswith("val/")
-        watched = [Report(trial, config.objectives[0])] if told else []
+        watched: list[Callback] = [FirstStep(trial, free)]
+        if told:
+            watched.append(Report(trial, config.objectives[0]))
         try:
             record = self._recorded(claim, console, TrialRun(watched))
             values = [measure(record.values, name) for name in config.objectives]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.sweeps.study import ATTEMPTS, CAUSE, CHANGES
+from recsys_lab.sweeps.study import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -123,11 +123,14 @@ def cost_facts(story: Story) -> list[tuple[str, str]]:
         for trial in story.trials
         if trial.datetime_complete and trial.datetime_start
     ]
-    typical = f"{statistics.median(ran):.1f} s" if ran else "-"
+    began = [
+        trial.user_attrs[FIRST_STEP] for trial in story.trials if FIRST_STEP in trial.user_attrs
+    ]
     return [
         ("Device-hours", f"{hours:.3f} by {len(spans)} worker processes"),
         ("Idle share of the workers", idle),
-        ("Median time of a trial", typical),
+        ("Median time of a trial", _median(ran)),
+        ("Median time to a trial's first step", _median(began)),
     ]
 
 
@@ -191,6 +194,10 @@ def said_spread(spread: Mapping[str, float | None]) -> str:
 def brief(value: Any) -> str:
     """A number in three digits; anything else as it is."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _median(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.1f} s" if seconds else "-"
 
 
 def _share(part: float, whole: float) -> str:

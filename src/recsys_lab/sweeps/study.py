@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ATTEMPTS, CAUSE = "attempts", "cause"
 CHANGES = "changes"
 """Of a trial that ran out of memory: config key -> value that it was tried again with."""
+FIRST_STEP = "seconds_to_first_step"
+"""Of a trial: from the end of its process's last one to its own first training step."""
 SPEC = "spec"
 MOST_ATTEMPTS = 10
 _DRAWS = 50  # of points that were there already, before the space is gone through
