@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+
+from recsys_lab.training.arithmetic import counter
+from recsys_lab.training.energy import EnergyCounter
 
 if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
+
     from recsys_lab.contracts import Batch
 
 _COUNTED = 3  # steps whose arithmetic is counted: counting slows a step down
-_RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
 class Meter(pl.Callback):
@@ -28,7 +30,7 @@ class Meter(pl.Callback):
         self.counted_events = 0
         self.counted_flops = 0
         self.joules = 0.0
-        self._energy = read_joules()
+        self._energy = EnergyCounter()
         self._mark: float | None = None
         self._counter: FlopCounterMode | None = None
 
@@ -47,7 +49,7 @@ class Meter(pl.Callback):
             self.wait_seconds += now - self._mark
         self._mark = now
         if self.steps < _COUNTED:
-            self._counter = FlopCounterMode(display=False)
+            self._counter = counter()
             self._counter.__enter__()
 
     def on_train_batch_end(
@@ -85,7 +87,7 @@ class Meter(pl.Callback):
             begun = time.perf_counter()
             torch.cuda.synchronize()
             self.step_seconds += time.perf_counter() - begun
-        self._add_energy()
+        self.joules += self._energy.spent()
 
     def values(self) -> dict[str, float | int | None]:
         """For the run record.
@@ -94,8 +96,8 @@ class Meter(pl.Callback):
             ``events`` read in training (each history's every epoch), ``steps``,
             ``step_seconds`` and ``wait_seconds`` (for batches), ``events_per_second``,
             ``training_flops`` (counted in `_COUNTED` steps and scaled to all events; a
-            multiplication and an addition are two), ``joules`` (of processor package or GPU,
-            everything else that runs there included; None where it cannot be read) and
+            multiplication and an addition are two), ``joules`` (of the processor packages or the
+            GPU, everything else that runs there included; None where it cannot be read) and
             ``device_peak_mebibytes`` (None without CUDA).
         """
         spent = self.step_seconds + self.wait_seconds
@@ -108,7 +110,7 @@ class Meter(pl.Callback):
             "wait_seconds": round(self.wait_seconds, 3),
             "events_per_second": round(self.events / spent, 1) if spent else None,
             "training_flops": round(per_event * self.events),
-            "joules": round(self.joules, 1) if self._energy is not None else None,
+            "joules": round(self.joules, 1) if self._energy.readable else None,
             "device_peak_mebibytes": (
                 round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None
             ),
@@ -126,27 +128,3 @@ class Meter(pl.Callback):
         """The reverse of `state_dict`."""
         for name, value in state_dict.items():
             setattr(self, name, value)
-
-    def _add_energy(self) -> None:
-        now = read_joules()
-        if now is None or self._energy is None:
-            return
-        self.joules += max(0.0, now - self._energy)  # the counter wraps around
-        self._energy = now
-
-
-def read_joules() -> float | None:
-    """The energy counter of the GPU, or of the first processor package; None without one."""
-    if torch.cuda.is_available():
-        try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device())
-            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
-        except Exception:
-            return None
-    try:
-        return int(_RAPL.read_text()) / 1e6
-    except (OSError, ValueError):  # absent, or readable by the administrator alone
-        return None
