@@ -96,6 +96,33 @@ def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("is_feature", [False, True])
+def test_a_view_and_a_buy_of_one_second_are_two_events(run, tmp_path, engine, is_feature):
+    rows = [("u", 1, "view"), ("u", 1, "buy"), ("u", 1, "view"), ("u", 1, None), ("u", 1, None)]
+    frame = pl.DataFrame(
+        [(*row, 5) for row in [*rows, ("u", 2, "buy"), ("u", 3, "buy"), ("v", 1, "view")]],
+        schema=["user_id", "item_id", "event_type", "timestamp"],
+        orient="row",
+    )
+    features = Features(events={"event_type": "categorical"} if is_feature else {})
+    data = run(Given(interactions=frame, features=features), engine=engine)
+    assert data.items.tolist() == [0, 0, 0, 1, 2, 0]
+    last = data.manifest["counts"][-1]
+    assert last["reason"] == "same user, item, time and event type as an earlier row"
+    assert last["dropped"] == 2
+    if is_feature:
+        kinds = data.features.values("event.event_type")
+        assert [kinds[code - 2] for code in data.features.column("event.event_type")[:2]] == [
+            "view",
+            "buy",
+        ]
+    bare = run(Given(interactions=frame.drop("event_type")), root=tmp_path / "bare", engine=engine)
+    assert bare.num_interactions == 4
+    counted = bare.manifest["counts"][-1]
+    assert counted["reason"] == "same user, item and time as an earlier row"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_parquet_files_are_scanned_in_their_order(run, tmp_path, engine):
     # All at one time: nothing but the order of files and rows says which item was last.
     folder = tmp_path / "a b=1"

@@ -43,7 +43,7 @@ def test_bad_rows_are_counted_by_reason(table, run, caplog):
         "missing user": 3,
         "missing item": 1,
         "unparseable timestamp": 1,
-        "exact duplicate": 1,
+        "same user, item and time as an earlier row": 1,
     }
     assert data.num_interactions == 8
     assert "Dropped 3 rows: missing user" in caplog.text
@@ -63,7 +63,8 @@ def test_order_column_instead_of_time(table, run):
     assert data.items.tolist() == [0, 1, 2, 0, 0]
     assert data.timestamps is None
     assert not (data.path / "timestamps.npy").exists()
-    assert [c["dropped"] for c in data.manifest["counts"]][-1] == 1  # same user, item and place
+    last = data.manifest["counts"][-1]
+    assert (last["dropped"], last["reason"]) == (1, "same user, item and order as an earlier row")
 
 
 def test_milliseconds_order_events_within_a_second(table, run):

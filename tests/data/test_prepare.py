@@ -54,7 +54,7 @@ def test_manifest_says_everything(table, run):
     data = run(table(LOG))
     stored = json.loads((data.path / "manifest.json").read_text())
     assert stored == data.manifest
-    assert stored["schema_version"] == 2
+    assert stored["schema_version"] == 3
     assert stored["source"]["reader"] == "Table"
     assert "path" not in stored["source"]["config"]
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
@@ -114,7 +114,7 @@ def test_damaged_folder_is_refused_and_prepared_again(table, run, caplog, damage
         (first.path / "offsets.npy").unlink()
     else:
         manifest.write_text(
-            manifest.read_text().replace('"schema_version": 2', '"schema_version": 0')
+            manifest.read_text().replace('"schema_version": 3', '"schema_version": 0')
         )
     with pytest.raises(UserError, match=r"is not a usable prepared dataset.*recsys-lab prepare"):
         PreparedDataset(first.path)

@@ -22,13 +22,15 @@ logs = st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=50).ma
 )
 
 
-def trimmed(log, part, **options):
+def trimmed(log, part, kinds=None, **options):
     users, items, times = (np.array(column) for column in zip(*log, strict=True))
     columns = {
         "user": users.astype(np.int32),
         "item": items.astype(np.int32),
         "timestamp": times,
     }
+    if kinds is not None:
+        columns["kind"] = np.array(kinds)
     defaults = {"drop_duplicates": False}
     filters = build(Filters, "filter", "default", **{**defaults, **options})
     tally = Tally()
@@ -61,6 +63,14 @@ def test_parts_hold_whole_users(log, part):
 @given(logs, st.integers(1, 60))
 def test_duplicates(log, part):
     assert trimmed(log, part, drop_duplicates=True) == list(dict.fromkeys(log))
+
+
+@given(logs, st.integers(1, 60), st.data())
+def test_events_of_another_type_are_no_duplicates(log, part, data):
+    kind = data.draw(st.sampled_from([st.integers(-1, 1), st.sampled_from([0.5, 2.0, 1e9])]))
+    kinds = data.draw(st.lists(kind, min_size=len(log), max_size=len(log)))
+    want = [event for event, _ in dict.fromkeys(zip(log, kinds, strict=True))]
+    assert trimmed(log, part, kinds, drop_duplicates=True) == want
 
 
 @given(logs, st.integers(1, 60))

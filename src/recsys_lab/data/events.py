@@ -42,6 +42,9 @@ EVENT = "event_"
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
 
+KIND = "kind"
+"""Column of `Coded` with the event type, where the log has one: not always a feature."""
+
 
 @dataclass(frozen=True)
 class Coded:
@@ -49,8 +52,8 @@ class Coded:
 
     Attributes:
         columns: ``user`` and ``item`` (int32 codes), ``timestamp`` and ``order`` (int64, where
-            there are), and the features of events (int32 codes, -1 where missing, or float64),
-            (T,) each, memory-mapped.
+            there are), the features of events (int32 codes, -1 where missing, or float64), and
+            `KIND` (likewise), (T,) each, memory-mapped.
         values: of every coded column its raw values by code, Arrow arrays, ascending.
     """
 
@@ -73,6 +76,8 @@ def order_events(
     features = _event_features(raw, present)
     coded |= {f"{EVENT}{name}": name for name, kind in features if kind == "categorical"}
     numbers = [name for name, kind in features if kind == "numeric"]
+    if "event_type" in present and "event_type" not in dict(features):
+        coded[KIND] = "event_type"
 
     values = {}
     for name, column in coded.items():
@@ -91,7 +96,10 @@ def order_events(
     kept = frame.filter(nw.col(_RULE) == len(rules)).drop(_RULE)
     frame = _ordered(session, kept, keys)
     names = [*coded, *keys, *(f"{EVENT}{name}" for name in numbers)]
-    return Coded(_write(session, frame.select(*names), names, tally.rows, scratch), values)
+    columns = _write(session, frame.select(*names), names, tally.rows, scratch)
+    if f"{EVENT}event_type" in columns:
+        columns[KIND] = columns[f"{EVENT}event_type"]
+    return Coded(columns, values)
 
 
 def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:

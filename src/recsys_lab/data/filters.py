@@ -48,8 +48,9 @@ class Filters:
             min_rating: events with a smaller or no rating are dropped; null for off.
             start: earlier events are dropped: ISO 8601, UTC where no zone is given; null for off.
             end: events at or after it are dropped; null for off.
-            drop_duplicates: drop rows that repeat user, item and time (or order); the first stays.
-                Without a timestamp and an order nothing is a duplicate.
+            drop_duplicates: drop rows that repeat user, item, time (and order) and, where the log
+                has one, event type; the first stays. Without a timestamp and an order nothing is
+                a duplicate.
             drop_consecutive_repeats: of an item that a user has several times in a row the first
                 event stays.
             max_history: a user's older events are dropped; 0 for off.

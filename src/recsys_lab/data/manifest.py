@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.raw import Reader
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raise it when the prepared files change their meaning: older ones are then prepared anew."""
 
 

@@ -27,7 +27,8 @@ class Trim:
     """Which of the ordered events stay.
 
     Args:
-        columns: ``user``, ``item`` and, where there are, ``timestamp`` and ``order``, (T,) each.
+        columns: ``user``, ``item`` and, where there are, ``timestamp``, ``order`` and ``kind``
+            (the event type), (T,) each.
         num_users: U.
         num_items: V.
         part: events looked at in one go, more where one user has more.
@@ -44,7 +45,8 @@ class Trim:
         part: int = EVENTS_A_PART,
     ) -> None:  # fmt: skip
         self._users, self._items = columns["user"], columns["item"]
-        self._keys = [columns[name] for name in ("timestamp", "order") if name in columns]
+        self._keys = {name: columns[name] for name in ("timestamp", "order") if name in columns}
+        self._kinds = columns.get("kind")
         self.keep_T = np.ones(len(self._users), dtype=np.bool_)
         counts = np.zeros(num_users, dtype=np.int64)
         for first in range(0, len(self._users), part):
@@ -64,7 +66,7 @@ class Trim:
         tally.counts[-1].update(self._distinct())
         if config.drop_duplicates:
             self._each_part(self._not_repeated)
-            self._note(tally, "duplicates", "exact duplicate")
+            self._note(tally, "duplicates", self._same())
         if config.drop_consecutive_repeats:
             self._each_part(self._not_consecutive)
             self._note(tally, "repeats", "same item as the user's event before")
@@ -113,10 +115,18 @@ class Trim:
     def _kept(self, column: NDArray[Any], start: int, end: int) -> NDArray[Any]:
         return column[start:end][self.keep_T[start:end]]
 
+    def _same(self) -> str:
+        """What two events share of which the later one is dropped."""
+        names = {"timestamp": "time", "order": "order"}
+        shared = ["user", "item", *(names[key] for key in self._keys)]
+        shared += [] if self._kinds is None else ["event type"]
+        return f"same {', '.join(shared[:-1])} and {shared[-1]} as an earlier row"
+
     def _not_repeated(self, start: int, end: int) -> NDArray[np.bool_]:
-        keys = [self._kept(key, start, end) for key in self._keys]
+        keys = [self._kept(key, start, end) for key in self._keys.values()]
+        kinds = None if self._kinds is None else self._kept(self._kinds, start, end)
         return ~later_duplicates(
-            self._kept(self._users, start, end), self._kept(self._items, start, end), keys
+            self._kept(self._users, start, end), self._kept(self._items, start, end), keys, kinds
         )
 
     def _not_consecutive(self, start: int, end: int) -> NDArray[np.bool_]:
@@ -174,14 +184,18 @@ class Trim:
 
 
 def later_duplicates(
-    users_T: NDArray[np.int32], items_T: NDArray[np.int32], keys: list[NDArray[np.int64]]
+    users_T: NDArray[np.int32],
+    items_T: NDArray[np.int32],
+    keys: list[NDArray[np.int64]],
+    kinds_T: NDArray[Any] | None,
 ) -> NDArray[np.bool_]:
-    """Which events repeat an earlier one of the same user, item and keys, bool (T,).
+    """Which events repeat an earlier one of the same user, item, keys and type, bool (T,).
 
     Args:
         users_T: user codes; events are sorted by user, then by the keys.
         items_T: item codes.
         keys: timestamp and/or order of every event, (T,) each.
+        kinds_T: type of every event, equal where missing; None where the log has none.
     """
     repeated_T = np.zeros(len(users_T), dtype=np.bool_)
     if not keys or len(users_T) < 2:
@@ -193,6 +207,9 @@ def later_duplicates(
     in_tie = np.concatenate([tied, [False]]) | np.concatenate([[False], tied])
     group = np.cumsum(~np.concatenate([[False], tied]))[in_tie].astype(np.int64)
     pair = group * (int(items_T.max()) + 1) + items_T[in_tie]
+    if kinds_T is not None:
+        kinds, codes = np.unique(kinds_T[in_tie], return_inverse=True)
+        pair = np.unique(pair, return_inverse=True)[1] * len(kinds) + codes
     _, first = np.unique(pair, return_index=True)
     later = np.ones(len(pair), dtype=np.bool_)
     later[first] = False
