@@ -45,6 +45,49 @@ def test_features_of_events_items_and_users(table):
         read(table(text, item_features={"abut": "text"}))
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_lists_are_split_at_bars_where_there_are_any(tmp_path, table, form):
+    columns = {
+        "item_id": [1, 2, 3, 4],
+        "bars": ["Film Noir|Drama", "Film Noir", "| Drama||War ", None],
+        "blanks": ["a  b", "c", " ", ""],
+        "either": ["a", "b", "a", "b"],
+    }
+    file = tmp_path / f"items.{form}"
+    frame = pl.DataFrame(columns)
+    frame.write_csv(file) if form == "csv" else frame.write_parquet(file)
+    kinds = dict.fromkeys(("bars", "blanks", "either"), "list")
+    items = read(table(CSV, items_path=str(file), item_features=kinds)).items
+    assert items["bars"].to_list() == [
+        ["Film Noir", "Drama"],
+        ["Film Noir"],
+        ["Drama", "War"],
+        None,
+    ]
+    assert items["blanks"].to_list() == [["a", "b"], ["c"], [], []]
+    assert items["either"].to_list() == [["a"], ["b"], ["a"], ["b"]]
+
+
+def test_genres_of_the_real_movielens(shared, table, run):
+    folder = shared / "ml-1m"
+    reader = table(
+        folder / "interactions.parquet",
+        items_path=str(folder / "items.parquet"),
+        timestamp_column=None,
+        order_column="position",
+        item_features={"genres": "list"},
+    )
+    data = run(reader)
+    # The readme of ml-1m lists 18 genres; missing and unknown have codes of their own.
+    assert data.features.entry("item.genres")["cardinality"] == 18 + 2
+    assert "Sci-Fi" in data.features.values("item.genres")
+    lists = data.features.column("item.genres")
+    toy_story = data.item_ids().index(1)
+    codes = lists.codes[lists.offsets[toy_story] : lists.offsets[toy_story + 1]]
+    names = [data.features.values("item.genres")[code - 2] for code in codes]
+    assert names == ["Animation", "Children's", "Comedy"]
+
+
 def test_features_of_tables_beside_the_log(tmp_path, table):
     items = tmp_path / "items.parquet"
     frame = pl.DataFrame({"item_id": [1, 2], "kind": ["a", ""], "price": ["3", "x"], "n": [7, 8]})

@@ -8,6 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.data.features import SEPARATOR
 from recsys_lab.data.ids import plan_ids, whole_numbers
 from recsys_lab.data.plans import Plan, first_row, one_row, same
 from recsys_lab.data.times import LARGEST, plan_times
@@ -97,7 +98,8 @@ def plan_feature(
     """How a column becomes a feature.
 
     Categories are strings or whole numbers as they are, anything else as text; numbers float64;
-    text strings; lists as they are, or text split at blanks.
+    text strings; lists as they are, or text split at ``|`` where any value of the column holds
+    one, else at blanks.
 
     Args:
         frame: the source.
@@ -114,12 +116,11 @@ def plan_feature(
     stored = frame.collect_schema()[column]
     if kind == "list":
         if stored == pl.String:
-            parts = pl.col(column).str.strip_chars().str.split(" ")
-            return Plan(column, parts.list.filter(pl.element() != ""), same)
+            return Plan(column, _split(frame, column), same)
         if not isinstance(stored, pl.List | pl.Array):
             raise UserError(
                 f"{option}=list: column '{column}' of {where} is of type {stored}; a list, or "
-                "text with blanks between the values is needed"
+                f"text with '{SEPARATOR}' or blanks between the values is needed"
             )
         return Plan(column, None, same)
     if stored.is_nested():
@@ -130,6 +131,14 @@ def plan_feature(
     if kind == "categorical" and stored.is_integer() and stored not in (pl.UInt64, pl.Int128):
         return Plan(column, None, lambda values: values.cast(nw.Int64))
     return _texts(frame, column)
+
+
+def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
+    """Lists of text: one value decides for all, so that 'Film Noir|Drama' and 'Film Noir' agree."""
+    text = pl.col(column)
+    bars = one_row(frame, bars=text.str.contains(SEPARATOR, literal=True).any())["bars"]
+    parts = text.str.split(SEPARATOR if bars else " ")
+    return parts.list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
 
 
 def _texts(frame: pl.LazyFrame, column: str) -> Plan:

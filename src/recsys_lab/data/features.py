@@ -3,7 +3,8 @@
 - ``categorical``: int32 codes: 0 missing, 1 unknown, 2 and up the known values in order (numbers
   by size, strings by their bytes). Known are the values of what occurs in the training part, so
   that nothing is learned from what comes later.
-- ``list``: several such codes each, as flat codes with offsets. Text is split at ``|``.
+- ``list``: several such codes each, as flat codes with offsets. Text of a published dataset is
+  split at ``|``; for other tables see `recsys_lab.data.event_columns`.
 - ``numeric``: float32, NaN where missing, as the source has it; mean and deviation over the
   training part stand in the manifest.
 - ``text``: stays in the table of items or users, for models that read it.

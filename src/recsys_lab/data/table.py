@@ -69,7 +69,8 @@ class Table:
             event_features: further columns of the log and their types, e.g.
                 ``+data.event_features.colour=categorical``.
             item_features: columns of ``items_path`` or, without one, of the log, where the first
-                value of an item counts, and their types.
+                value of an item counts, and their types. Text of type list is split at ``|`` where
+                any value of the column holds one, else at blanks.
             user_features: the same of ``users_path``.
             title_column: item title for people to read: a column of ``items_path`` or, without
                 one, of the log; null for none.
@@ -218,7 +219,7 @@ def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
         return log.frame.collect().lazy()
     file = scratch / "source.parquet"
     log.frame.sink_parquet(file, maintain_order=True)
-    return pl.scan_parquet(file)
+    return pl.scan_parquet(file, glob=False)
 
 
 def _interactions(
