@@ -21,7 +21,9 @@ def read(reader) -> RawData:
         raw = reader.read_raw(Path(scratch))
         log = raw.interactions
         if isinstance(log, ParquetLog):
-            scanned = nw.from_native(pl.scan_parquet(list(log.files))).select(**log.columns)
+            scanned = nw.from_native(pl.scan_parquet(list(log.files), glob=False)).select(
+                **log.columns
+            )
             log = scanned.to_native()
         return replace(raw, interactions=log.lazy().collect())
 

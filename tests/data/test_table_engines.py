@@ -7,6 +7,7 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 
+import narwhals as nw
 import polars as pl
 import pytest
 
@@ -85,3 +86,22 @@ def test_all_engines_read_the_same(table, tmp_path, column):
     assert [row["timestamp"] for row in first] == want[column]
     if column == "moment":
         assert first[0]["order"] == SECONDS[0] * 10**6 + 999_999
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb", "spark"])
+def test_names_are_no_patterns(tmp_path, engine):
+    folder = tmp_path / "a[1]{b}"
+    folder.mkdir()
+    for name, value in (("log[1]", 1), ("log1", 2), ("it's{*}?", 3)):
+        pl.DataFrame({"value": [value]}).write_parquet(folder / f"{name}.parquet")
+    names = ("it's{*}?", "log[1]")
+    files = tuple(str(folder / f"{name}.parquet") for name in names)
+    rows = scanned(engine, ParquetLog(files, {"value": nw.col("value")}), folder)
+    assert rows == [{"value": 3}, {"value": 1}]
+    (folder / "scratch").mkdir()
+    with engines(engine).open(folder / "scratch") as session:  # its own files lie there too
+        frame = session.ordered(session.scan(pl.DataFrame({"value": [5, 4]})), ["value"])
+        assert [row for part in session.batches(frame) for row in part.to_pylist()] == [
+            {"value": 4},
+            {"value": 5},
+        ]

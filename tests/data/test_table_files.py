@@ -73,6 +73,28 @@ def test_a_pattern_reads_files_by_their_names(table, tmp_path):
     fails(table(tmp_path / "logs" / "*.txt"), r"matches no table; .*It matches: other.txt")
 
 
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_brackets_in_a_file_name_are_no_pattern(table, tmp_path, run, form):
+    folder = tmp_path / "logs[12]"
+    folder.mkdir()
+    ids = {"log[1]": "right", "log1": "wrong"}
+    for name, item in ids.items():
+        rows = frame([(user, item, n) for user in "ab" for n in range(3)])
+        file = folder / f"{name}.{form}"
+        if form == "parquet":
+            rows.write_parquet(file)
+        elif form == "jsonl":
+            rows.write_ndjson(file)
+        else:
+            data = rows.write_csv().encode()
+            file.write_bytes(gzip.compress(data) if form == "csv.gz" else data)
+    data = run(table(folder / f"log[1].{form}"), root=tmp_path / "prepared[1]")
+    assert data.item_ids() == ["right"]
+    assert len(read(table(folder)).interactions) == 12
+    by_pattern = read(table(folder.parent / "logs[[]12]" / f"log[0-9].{form}")).interactions
+    assert by_pattern["item_id"].unique().to_list() == ["wrong"]
+
+
 def test_copies_of_a_folder_are_one_source(table, tmp_path):
     files = {"a/1.csv": CSV, "a/2.csv.gz": gzip.compress(CSV.encode(), mtime=0)}
     store({f"one/{name}": data for name, data in files.items()}, tmp_path)

@@ -13,11 +13,11 @@ from pathlib import Path
 from hydra import version
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from recsys_lab.cli.foreign_code import foreign_code
+from recsys_lab.cli.literals import literal, quoted
 from recsys_lab.cli.preflight import (
     COMPOSE_ERRORS,
     Request,
@@ -26,6 +26,7 @@ from recsys_lab.cli.preflight import (
     one_line,
     with_plain_groups,
 )
+from recsys_lab.cli.processes import refuse_several
 from recsys_lab.cli.resume import refuse_occupied, resumed
 from recsys_lab.cli.verbs import VERBS, Verb
 from recsys_lab.config import UserError, config_dir
@@ -57,6 +58,8 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     """
     version.setbase("1.3")
     verb = VERBS[name]
+    if verb.has_run_dir:
+        refuse_several(name)
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
     for flag in verb.flags:
@@ -68,7 +71,8 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
     flags = [f"{flag}=true" for flag in verb.flags if getattr(args, flag)]
     named = [f"{key}={value}" for key in verb.named if (value := getattr(args, key)) is not None]
-    args.overrides = [*_overrides([*args.overrides, *named], name, verb), *flags]
+    texts = [literal(text, verb, several=args.multirun) for text in [*args.overrides, *named]]
+    args.overrides = [*_overrides(texts, name, verb), *flags]
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
         request = resumed(request)
@@ -88,9 +92,8 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
     """The overrides, with the bare arguments as the override that they stand for."""
-    texts = [_literal(text, verb) for text in texts]
     if verb.positional is None:
-        return texts
+        return list(texts)
     bare = [t for t in texts if ("=" not in t and not t.startswith("~")) or _is_path(t)]
     if verb.takes_many:
         listed = f"{verb.positional}=[{','.join(map(quoted, bare))}]"
@@ -99,16 +102,6 @@ def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
         what = verb.positional.upper()
         raise UserError(f"{name} takes one {what}, got {len(bare)}: {', '.join(bare)}.")
     return [f"{verb.positional}={quoted(t)}" if t in bare else t for t in texts]
-
-
-def _literal(text: str, verb: Verb) -> str:
-    """An override whose value is no value of Hydra's grammar, such as ``where=model=SASRec``."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        return text
-    if any(place.endswith(".") and key.startswith(place) for place in verb.literal):
-        return f"++{key}={value if value == 'null' else quoted(value)}"
-    return f"{key}={quoted(value)}" if key in verb.literal and value != "null" else text
 
 
 def _is_path(text: str) -> bool:
@@ -200,8 +193,3 @@ def _ending(error: Exception, output_dir: Path | None) -> Exception:
     failed = RunFailed(output_dir)
     failed.__cause__ = error
     return failed
-
-
-def quoted(text: str) -> str:
-    """Text as Hydra's override grammar takes it literally."""
-    return str(QuotedString(text, Quote.single).with_quotes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,4 +43,6 @@ def data_name(node: DictConfig) -> str:
     source = node._target_.split(".")[-2]
     path = node.get("path")
     parts = [source, node.get("variant"), Path(path).stem if path else None]
-    return "_".join(str(part) for part in parts if part)
+    name = re.sub(r"[^\w.-]+", "_", "_".join(str(part) for part in parts if part))
+    # Part of folder names, of which the system allows 255 bytes; brackets would be patterns.
+    return name.encode()[:80].decode(errors="ignore")

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from recsys_lab.cli.app import quoted
+from recsys_lab.cli.literals import quoted
 from recsys_lab.cli.preflight import Request, check, make_loader
 from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import config_dir

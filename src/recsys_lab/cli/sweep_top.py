@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.cli.app import quoted
+from recsys_lab.cli.literals import quoted
 from recsys_lab.cli.preflight import one_line
 from recsys_lab.cli.train import recorded
 from recsys_lab.config import Interrupted, UserError

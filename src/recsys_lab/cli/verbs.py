@@ -55,6 +55,7 @@ class EvaluateConfig:
     """Top-level keys of ``evaluate``."""
 
     run: str
+    output: str | None
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ class Verb:
         takes_many: whether several bare arguments may be given; the key then is their list.
         flags: keys that ``--KEY`` sets to true.
         named: keys that ``--KEY VALUE`` sets, for those that are always given.
-        literal: keys whose value is a text as typed, not a value of Hydra's grammar; one that
-            ends in a dot stands for all keys below it, new ones too.
+        literal: keys whose value is a text as typed, not a value of Hydra's grammar, unless it
+            is in quotes; one that ends in a dot stands for all keys below it, new ones too.
+        paths: the same, but in a multirun a comma separates several.
         has_run_dir: whether it works in a run directory, which Hydra then makes.
     """
 
@@ -137,26 +139,40 @@ class Verb:
     flags: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     literal: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     has_run_dir: bool = False
 
+
+SOURCE_TEXTS = (
+    "data.query", "data.items_query", "data.users_query", "data.url", "data.separator",
+    "data.timestamp_format",
+)  # fmt: skip
+"""Options of sources whose values are full of Hydra's own characters."""
+
+SOURCE_PATHS = ("data.path", "data.items_path", "data.users_path")
 
 VERBS: Mapping[str, Verb] = {
     "prepare": Verb(
         "raw log -> prepared dataset (train does it by itself when needed)",
         "recsys-lab prepare data=movielens_1m",
         TrainConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
     ),
     "train": Verb(
         "train a model, rank the full catalogue, write a run record",
         "recsys-lab train data=table data.path=log.csv model.num_layers=2",
         TrainConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
         has_run_dir=True,
     ),
     "sweep": Verb(
         "search configs with Optuna: on every device, resumable, pruned",
         "recsys-lab sweep 'search.params.model.hidden_dim=choice(32,64)' sweep.n_trials=40",
         SweepConfig,
-        literal=("search.params.",),
+        literal=("search.params.", *SOURCE_TEXTS),
+        paths=SOURCE_PATHS,
     ),
     "evaluate": Verb(
         "compute a finished run's test metrics again",

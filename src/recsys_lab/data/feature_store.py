@@ -96,14 +96,14 @@ class FeatureStore:
         """The texts of a column of type text, one a row."""
         self.entry(name)
         side, _, column = name.partition(".")
-        table = pl.read_parquet(self._folder / f"{side}s.parquet", columns=[column])
+        table = pl.read_parquet(self._folder / f"{side}s.parquet", columns=[column], glob=False)
         return table[column].cast(pl.String).to_list()
 
     def values(self, name: str) -> list[Any]:
         """The known values of a categorical or list column; code 2 is the first."""
         self.entry(name)
         place = self._folder / "features" / f"{name.replace('.', '_', 1)}_values.parquet"
-        return pl.read_parquet(place)["value"].to_list()
+        return pl.read_parquet(place, glob=False)["value"].to_list()
 
     def require(self, names: Iterable[str]) -> None:
         """Check that all columns are there and have codes or numbers.

@@ -93,6 +93,8 @@ class TableFile:
             raise UserError(
                 f"{where}: Parquet is compressed inside; unpack the {self.form.compression} first"
             )
+        if separator == "\\t":  # as shells and YAML's single quotes leave it
+            separator = "\t"
         if separator is not None and (len(separator.encode()) != 1 or separator in '"\r\n'):
             raise UserError(
                 f"data.separator={separator!r}: one ASCII character is needed, such as ',' or "
@@ -134,6 +136,7 @@ class TableFile:
                 plain,
                 separator=self._separator,
                 infer_schema=False,
+                glob=False,  # the lab's own listing has resolved patterns; brackets are names
                 quote_char='"' if self._quoted else None,
             )
         return Opened(columns, frame, plain.stat().st_size)
@@ -146,7 +149,7 @@ class TableFile:
             with readable(self.where):
                 columns = list(pq.read_schema(self.file).names)
                 self._refuse_duplicates(columns)
-                frame = pl.scan_parquet(self.file, hive_partitioning=False)
+                frame = pl.scan_parquet(self.file, hive_partitioning=False, glob=False)
                 frame.collect_schema()
         except (PolarsError, pa.ArrowException) as error:
             raise self.unreadable(error) from error

@@ -68,7 +68,7 @@ def read_json_lines(
 def _stored(frame: pl.DataFrame, folder: Path, number: int) -> pl.LazyFrame:
     folder.mkdir(exist_ok=True)
     frame.write_parquet(folder / f"{number}.parquet")
-    return pl.scan_parquet(folder / f"{number}.parquet")
+    return pl.scan_parquet(folder / f"{number}.parquet", glob=False)
 
 
 def _frame(before: int, chunk: bytes, where: str) -> pl.DataFrame:

@@ -151,13 +151,13 @@ class KuaiRand:
         if signals:
             with told(first):
                 total = int(everything.select(pl.len()).collect(engine="streaming").item())
-            kept_rows = int(pl.scan_parquet(log.files[0]).select(pl.len()).collect().item())
+            kept_rows = int(pl.scan_parquet(log.files[0], glob=False).select(pl.len()).collect().item())
             dropped[f"exposure without {' or '.join(signals)}"] = total - kept_rows
         tables = {name.split("_")[0]: files[name] for name in self._tables() if name in files}
         users = _table(tables["user"], "user_id", USERS) if "user" in tables else None
         videos = None
         if "video" in tables:
-            seen = pl.scan_parquet(log.files[0]).select("item_id").unique()
+            seen = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
             videos = _table(tables["video"], "video_id", VIDEOS, seen)
         kinds: dict[str, Any] = {
             "is_rand": "categorical",

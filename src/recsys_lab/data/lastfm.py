@@ -104,7 +104,7 @@ class LastFM:
             artist=filled("artist"),
         )
         log = sink_log(rows, file, scratch / "log.parquet", turned=True)
-        listens = pl.scan_parquet(log.files[0]).drop_nulls("item_id")
+        listens = pl.scan_parquet(log.files[0], glob=False).drop_nulls("item_id")
         items = listens.group_by("item_id").agg(pl.col("title", "artist").drop_nulls().first())
         kinds: dict[str, Any] = {"artist": "categorical"} if self.config.item == "track" else {}
         people: dict[str, Any] = {

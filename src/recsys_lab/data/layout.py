@@ -123,7 +123,7 @@ def write_features(
     }
     found = {}
     for side, kinds in (("item", raw.items), ("user", raw.users)):
-        table = pl.read_parquet(folder / f"{side}s.parquet")
+        table = pl.read_parquet(folder / f"{side}s.parquet", glob=False)
         found[side] = write_table_features(table, kinds, trained[side], place, side)
     return {**found, "event": events}
 

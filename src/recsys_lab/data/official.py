@@ -178,11 +178,14 @@ def scan_text(
                 separator=separator,
                 has_header=False,
                 schema=schema,
+                glob=False,
                 quote_char=quote,
                 # Names may hold the separator; what stands before them is whole.
                 truncate_ragged_lines=not quoted,
             )
-        frame = pl.scan_csv(file, separator=separator, quote_char=quote, infer_schema=False)
+        frame = pl.scan_csv(
+            file, separator=separator, quote_char=quote, infer_schema=False, glob=False
+        )
         present = frame.collect_schema().names()
     missing = [name + did_you_mean(name, present) for name in columns if name not in present]
     if missing:

@@ -176,7 +176,7 @@ def _table(file: Path) -> pl.DataFrame:
         )
     try:
         if suffix == ".parquet":
-            return pl.read_parquet(file)
+            return pl.read_parquet(file, glob=False)
         if suffix == ".zip":
             return _workbook(read_members(file, [WORKBOOK], "data.path")[WORKBOOK], file)
         data = file.read_bytes()

@@ -34,8 +34,8 @@ def items_of_log(table: Path, log: ParquetLog) -> pl.DataFrame:
         table: Parquet with a column ``item_id``; catalogues are many times larger than logs.
         log: has one file.
     """
-    known = pl.scan_parquet(log.files[0]).select("item_id").unique()
-    rows = pl.scan_parquet(table).with_row_index("_row").join(known, on="item_id", how="semi")
+    known = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
+    rows = pl.scan_parquet(table, glob=False).with_row_index("_row").join(known, on="item_id", how="semi")
     return (
         rows.collect(engine="streaming")
         .sort("_row")

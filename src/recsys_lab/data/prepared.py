@@ -124,11 +124,11 @@ class PreparedDataset:
 
     def item_titles(self) -> list[str] | None:
         """Title of every item, (V,), the raw id where it has none; None without titles."""
-        table = pl.read_parquet(self.path / "items.parquet")
+        table = pl.read_parquet(self.path / "items.parquet", glob=False)
         if "title" not in table.columns:
             return None
         titles = pl.coalesce(pl.col("title").cast(pl.String), pl.col("item_id").cast(pl.String))
         return table.select(titles).to_series().to_list()
 
     def _column(self, file: str, name: str) -> list[Any]:
-        return pl.read_parquet(self.path / file, columns=[name])[name].to_list()
+        return pl.read_parquet(self.path / file, columns=[name], glob=False)[name].to_list()

@@ -139,7 +139,7 @@ class _Atomic:
     def __init__(self, file: Path) -> None:
         self.file = file
         try:
-            frame = pl.read_csv(file, separator="\t", quote_char=None, infer_schema=False)
+            frame = pl.read_csv(file, separator="\t", quote_char=None, infer_schema=False, glob=False)
         except PolarsError as error:
             reason = str(error).splitlines()[0]
             raise UserError(

@@ -182,7 +182,7 @@ def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]
             continue
         with told(files[kind]):
             table = (
-                pl.scan_parquet(files[kind])
+                pl.scan_parquet(files[kind], glob=False)
                 .select(pl.col("item_id").cast(pl.Int64), pl.col(f"{kind}_id").cast(pl.String))
                 .group_by("item_id")
                 .agg(pl.col(f"{kind}_id").unique().sort().alias(f"{kind}s"))

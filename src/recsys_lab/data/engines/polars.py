@@ -12,6 +12,7 @@ from narwhals.exceptions import NarwhalsError
 from polars.exceptions import PolarsError
 
 from recsys_lab.data.engines.base import ROW, unreadable
+from recsys_lab.data.files import out_of_space
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Polars:
         try:
             yield PolarsSession()
         except (PolarsError, NarwhalsError) as error:
+            if out_of_space(error):
+                raise
             raise unreadable(error) from error
 
 
@@ -58,7 +61,8 @@ class PolarsSession:
         """The log with its row numbers."""
         if not isinstance(log, ParquetLog):
             return nw.from_native(log.lazy().with_row_index(ROW))
-        frame = nw.from_native(pl.scan_parquet(list(log.files)).with_row_index(ROW))
+        rows = pl.scan_parquet(list(log.files), glob=False)
+        frame = nw.from_native(rows.with_row_index(ROW))
         return frame.select(ROW, **log.columns)
 
     def table(self, table: pa.Table) -> Frame:

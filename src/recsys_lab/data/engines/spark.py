@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ class SparkSession:
             files = [_absolute(file) for file in log.files]
         else:
             files = [stage(log, self._staging)]
-        frame = self._session.read.parquet(*files)
+        frame = self._session.read.parquet(*map(_escaped, files))
         place = F.col("_metadata.file_path").alias("_file")
         frame = frame.select("*", place, F.col("_metadata.row_index").alias("_row"))
         # Spark escapes names in its own way: take its spelling of each file.
@@ -153,8 +154,9 @@ class SparkSession:
         frame.to_native().write.parquet(target)
         import fsspec
 
-        files, _ = fsspec.core.url_to_fs(target)
-        for part in sorted(files.glob(f"{target}/part-*.parquet")):
+        files, place = fsspec.core.url_to_fs(target)
+        names = files.ls(place, detail=False)
+        for part in sorted(name for name in names if name.endswith(".parquet")):
             with files.open(part, "rb") as stream:
                 yield from pq.ParquetFile(stream).iter_batches()
 
@@ -172,6 +174,11 @@ class SparkSession:
 
 def _absolute(file: str) -> str:
     return file if "://" in file else str(Path(file).resolve())
+
+
+def _escaped(file: str) -> str:
+    """A name as Hadoop takes it literally: what is read here is never a pattern."""
+    return re.sub(r"([\\{}\[\]*?^])", r"\\\1", file)
 
 
 def _bare(file: str) -> str:

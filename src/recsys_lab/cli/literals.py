@@ -1,0 +1,55 @@
+"""Values that stand on the command line as people write them, not in Hydra's grammar."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from recsys_lab.cli.verbs import Verb
+
+
+def quoted(text: str) -> str:
+    """Text as Hydra's override grammar takes it literally."""
+    return str(QuotedString(text, Quote.single).with_quotes())
+
+
+def literal(text: str, verb: Verb, *, several: bool) -> str:
+    """An override, quoted where its key takes a text, e.g. ``where=model=SASRec``.
+
+    Values that are quoted already, and ``null``, stay as they are.
+
+    Args:
+        text: the override as typed.
+        verb: says which keys take texts.
+        several: whether commas separate the values of several jobs: a multirun.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        return text
+    name = key.lstrip("+")
+    if any(place.endswith(".") and name.startswith(place) for place in verb.literal):
+        return f"++{name}={_quoted_once(value)}"
+    if name in verb.literal:
+        return f"{key}={_quoted_once(value)}"
+    if name in verb.paths:
+        return f"{key}={_paths(value) if several else _quoted_once(value)}"
+    return text
+
+
+def _quoted_once(value: str) -> str:
+    return value if value == "null" or _is_quoted(value) else quoted(value)
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+
+
+def _paths(value: str) -> str:
+    """One path a job; a comma in the name of a file that exists separates nothing."""
+    if _is_quoted(value) or re.match(r"[a-z_]+\(", value):  # choice(a, b)
+        return value
+    if Path(value).expanduser().exists():
+        return quoted(value)
+    return ",".join(map(_quoted_once, value.split(",")))
