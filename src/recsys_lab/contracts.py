@@ -301,7 +301,11 @@ class TrainingData(Protocol):
 
 @runtime_checkable
 class FittedModel(Recommender, Protocol):
-    """A classical recommender: fitted in one pass, stored as plain arrays."""
+    """A classical recommender: fitted in one pass, stored as plain arrays.
+
+    A class attribute ``ignores_seed = True`` says that nothing in it is drawn at random, so that
+    one run stands for all seeds.
+    """
 
     def fit(self, data: TrainingData) -> None:
         """Learn from the training part."""

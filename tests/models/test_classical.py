@@ -67,6 +67,18 @@ def test_two_fits_with_one_seed_are_equal(name):
         np.testing.assert_array_equal(one[key], two[key])
 
 
+def test_a_model_says_whether_the_seed_changes_it(name):
+    """A comparison takes the seed variance of those that say so for 0."""
+    first = make(name, V, **SMALL.get(name, {}))
+    torch.manual_seed(12)
+    second = type(first)(first.config, num_items=V)
+    for model in (first, second):
+        model.fit(random_log(0))
+    one, two = first.arrays(), second.arrays()
+    equal = all(np.array_equal(one[key], two[key]) for key in one)
+    assert equal == getattr(first, "ignores_seed", False)
+
+
 def test_only_training_events_are_read(name):
     log, other = random_log(1, held_out=2), random_log(1, held_out=2)
     held = np.ones(len(log.items), dtype=bool)

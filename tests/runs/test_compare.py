@@ -1,5 +1,7 @@
 """Tests of collecting, grouping and judging runs; everything is worked out again with NumPy."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -358,3 +360,30 @@ def test_the_fields_of_a_run_are_kept_for_the_report(shop):
     assert (run.seconds, run.peak_memory_mebibytes, run.parameters) == (12.5, 300.0, 1000)
     assert (run.system, run.seed, run.best_epoch) == ("SASRec", 2, 0)
     assert found.protocol == FIELDS
+
+
+def test_a_model_that_ignores_the_seed_needs_one_run(tmp_path):
+    """And three runs of it say nothing of the seeds of a single trained run."""
+    two_systems(tmp_path / "several", seeds=3)
+    shutil.rmtree(tmp_path / "several/pop/1")
+    shutil.rmtree(tmp_path / "several/pop/2")
+    found = judged(tmp_path / "several")
+    assert [system.deterministic for system in found.systems] == [True, False]
+    assert found.pair("ndcg@10", "SASRec", "Popularity").test.difference.covers_seeds
+    assert any(note.endswith("one run stands for all: Popularity.") for note in found.notes)
+    assert not any("are taken to vary" in note for note in found.notes)
+
+    two_systems(tmp_path / "lone", seeds=3)
+    shutil.rmtree(tmp_path / "lone/sas/1")
+    shutil.rmtree(tmp_path / "lone/sas/2")
+    lone = judged(tmp_path / "lone")
+    assert not lone.pair("ndcg@10", "SASRec", "Popularity").test.difference.covers_seeds
+    assert any("another seed may turn the result round" in note for note in lone.notes)
+
+
+def test_equal_runs_of_an_unknown_model_are_deterministic(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path / f"gru/{seed}", {"ndcg@10": results(50, 7)}, config=config("GRU", seed))
+        values = {"ndcg@10": results(50, seed)}
+        write_run(tmp_path / f"sas/{seed}", values, config=config("SASRec", seed))
+    assert [s.deterministic for s in judged(tmp_path).systems] == [True, False]

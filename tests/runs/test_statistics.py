@@ -13,10 +13,11 @@ from recsys_lab.runs.statistics import Paired, resampled_means
 from recsys_lab.runs.student import quantile, two_sided_p
 
 
-def paired(values_US, systems, resamples=200):
+def paired(values_US, systems, resamples=200, deterministic=None):
     """With few resamples, where these do not matter."""
     means = resampled_means(values_US, resamples, seed=0)
-    return Paired(values_US, systems, means, permutations=500, seed=0)
+    known = deterministic or [False] * len(systems)
+    return Paired(values_US, systems, means, deterministic=known, permutations=500, seed=0)
 
 
 @pytest.mark.parametrize("degrees", [1, 1.5, 2, 4, 30.3, 1000, 1e6])
@@ -103,6 +104,42 @@ def test_a_lone_run_borrows_the_others_seed_variance():
     assert test.p == pytest.approx(2 * scipy.stats.t.sf(7 / np.sqrt(4 / 3), 2))
 
 
+@pytest.mark.parametrize("runs", [1, 4])
+def test_a_deterministic_system_neither_lends_nor_borrows(runs):
+    """MS = 1: var = 0 + 1/3 with 2 degrees of freedom, however often it was run."""
+    values = np.tile([9.0] * runs + [1, 2, 3], (50, 1))
+    systems = [range(runs), range(runs, runs + 3)]
+    found = paired(values, systems, deterministic=[True, False])
+    test = found.test(0, 1)
+    assert test.degrees_of_freedom == pytest.approx(2)
+    assert test.p == pytest.approx(2 * scipy.stats.t.sf(7 / np.sqrt(1 / 3), 2))
+    assert test.difference.covers_seeds
+    assert test.permutation_p == pytest.approx(1 / 501)  # of signs: all users differ by 7
+    assert (found.mean(0).low, found.mean(0).high) == (9, 9)
+    assert found.mean(0).covers_seeds
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_lone_run_against_a_deterministic_system_speaks_of_users_alone(known):
+    rng = np.random.default_rng(3)
+    fixed, lone = rng.random(200), rng.random(200) + 0.05
+    values = np.stack([fixed, fixed, fixed, lone], 1)
+    test = paired(values, [[0, 1, 2], [3]], deterministic=[known, False]).test(0, 1)
+    alone = paired(np.stack([fixed, lone], 1), [[0], [1]]).test(0, 1)
+    assert not test.difference.covers_seeds
+    assert test.degrees_of_freedom is None
+    assert test.p == test.permutation_p == alone.p
+    assert test.bootstrap == pytest.approx(alone.bootstrap)
+
+
+def test_two_deterministic_systems_are_compared_over_users():
+    one, other = np.random.default_rng(5).random((2, 60))
+    values = np.stack([one, other], 1)
+    test = paired(values, [[0], [1]], deterministic=[True, True]).test(0, 1)
+    assert test.p == pytest.approx(scipy.stats.ttest_rel(one, other).pvalue)
+    assert test.difference.covers_seeds
+
+
 def test_one_run_each_speaks_of_users_alone():
     rng = np.random.default_rng(4)
     values = rng.normal(size=(300, 2))
@@ -176,15 +213,50 @@ def share_found(draws, users, seeds, lift=0.0):
     for _ in range(draws):
         values = simulated(rng, users, seeds, lift)
         systems = [range(seeds), range(seeds, 2 * seeds)]
-        both = Paired(values, systems, np.zeros((1, 2 * seeds)), permutations=300, seed=0)
-        found += both.test(0, 1).p <= 0.05
+        found += judged(values, systems, [False, False]).p <= 0.05
     return found / draws
+
+
+def judged(values, systems, deterministic):
+    """The test alone: nothing is resampled."""
+    means = np.zeros((1, values.shape[1]))
+    known = Paired(
+        values, systems, means, deterministic=deterministic, permutations=300, seed=0
+    )  # fmt: skip
+    return known.test(0, 1)
+
+
+def against_deterministic(draws, users, seeds, seed_sd, baseline_runs=1):
+    """Tests of trained runs against a baseline without seeds, with equal means of both."""
+    rng = np.random.default_rng(5)
+    runs = [range(baseline_runs), range(baseline_runs, baseline_runs + seeds)]
+    for _ in range(draws):
+        ease = 1 / (1 + np.exp(-rng.normal(-1.3, 1, (users, 1))))
+        hit = (rng.random((users, 1 + seeds)) < ease).astype(float)
+        trained = hit[:, 1:] + rng.normal(0, seed_sd, seeds)
+        values = np.concatenate([np.repeat(hit[:, :1], baseline_runs, 1), trained], 1)
+        yield judged(values, runs, [baseline_runs == 1, False])
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_two_times_the_same_system_is_found_different_in_5_percent(seeds):
     assert 0.03 <= share_found(200, 500, seeds) <= 0.07
     assert 0.035 <= share_found(1000, 200, seeds) <= 0.065
+
+
+@pytest.mark.parametrize(("users", "seed_sd"), [(200, 0.01), (500, 0.05), (200, 0.2)])
+def test_a_deterministic_baseline_is_told_from_3_seeds_by_chance_in_5_percent(users, seed_sd):
+    found = [test.p <= 0.05 for test in against_deterministic(1000, users, 3, seed_sd)]
+    assert 0.03 <= np.mean(found) <= 0.07
+
+
+def test_a_deterministic_baseline_says_nothing_of_the_seeds_of_a_lone_run():
+    """Right for the two models (no seed effect: 5%), and no word of the systems in any case."""
+    same = list(against_deterministic(400, 500, 1, 0, baseline_runs=3))
+    assert 0.03 <= np.mean([test.p <= 0.05 for test in same]) <= 0.07
+    other_seed = list(against_deterministic(20, 2000, 1, 0.05, baseline_runs=3))
+    assert np.mean([test.p <= 0.05 for test in other_seed]) > 0.3  # why it must not speak of seeds
+    assert not any(test.difference.covers_seeds for test in same + other_seed)
 
 
 def test_over_users_alone_seeds_are_taken_for_systems():

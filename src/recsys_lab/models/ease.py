@@ -38,6 +38,8 @@ class EASE:
         UserError: V x V matrices are larger than the limit.
     """
 
+    ignores_seed = True
+
     @dataclass(frozen=True)
     class Config:
         """Options of `EASE`.

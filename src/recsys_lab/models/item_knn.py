@@ -46,6 +46,8 @@ class ItemKNN:
         num_items: catalogue size V.
     """
 
+    ignores_seed = True
+
     @dataclass(frozen=True)
     class Config:
         """Options of `ItemKNN`.

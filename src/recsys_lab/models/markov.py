@@ -45,6 +45,8 @@ class Markov:
         num_items: catalogue size V.
     """
 
+    ignores_seed = True
+
     @dataclass(frozen=True)
     class Config:
         """Options of `Markov`.

@@ -34,6 +34,7 @@ class Popularity:
     """
 
     window = 1  # the last item's category is all that can matter
+    ignores_seed = True
 
     @dataclass(frozen=True)
     class Config:

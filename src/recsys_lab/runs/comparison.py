@@ -124,6 +124,8 @@ class System:
         seeds: of these runs.
         settings: key -> value, of those that differ between the systems.
         scores: by metric.
+        deterministic: whether the seed is known to change nothing: its model says so, or its
+            several runs are equal.
     """
 
     name: str
@@ -131,6 +133,7 @@ class System:
     seeds: tuple[int, ...]
     settings: Mapping[str, Any]
     scores: Mapping[str, Score]
+    deterministic: bool
 
 
 @dataclass(frozen=True)

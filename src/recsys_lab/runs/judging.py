@@ -17,9 +17,10 @@ from recsys_lab.runs import notes
 from recsys_lab.runs.collect import protocol_differences
 from recsys_lab.runs.comparison import Comparison, Metric, Pair, Run, Score, Slice, System
 from recsys_lab.runs.permutations import holm
-from recsys_lab.runs.statistics import Paired, resampled_means
+from recsys_lab.runs.samples import Samples
 from recsys_lab.runs.systems import (
     group_runs,
+    is_deterministic,
     newest_of_each_seed,
     system_names,
     system_settings,
@@ -35,11 +36,9 @@ from recsys_lab.runs.user_results import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from recsys_lab.runs.collect import LeftOut
     from recsys_lab.runs.record import RunRecord
-    from recsys_lab.runs.statistics import Test
+    from recsys_lab.runs.statistics import Paired, Test
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,16 @@ class _Judge:
         self.main_of_users = self.main if self.main in of_users else None
         self.results = [user_results(r, self.of_users, self.main_of_users) for r in records]
         self.same_users = self._check_users()
+        self.deterministic = [self._is_deterministic(group) for group in self.groups]
+        self.samples = Samples(
+            self.results, self.of_users, self.groups, self.deterministic,
+            resamples=options.resamples, permutations=options.permutations, seed=options.seed,
+        )  # fmt: skip
         self.places = self._pairs()
         self.metrics = [self._metric(name) for name in metrics]
 
     def comparison(self) -> Comparison:
-        paired = self._paired()
+        paired = self.samples.by_metric(together=self.same_users)
         comparison = Comparison(
             runs=tuple(self._runs()),
             systems=tuple(self._system(place, paired) for place in range(len(self.groups))),
@@ -126,6 +130,11 @@ class _Judge:
     def _given_name(self, group: Sequence[int]) -> str | None:
         given = {self.records[place].values["config"].get("name") for place in group}
         return given.pop() if len(given) == 1 else None
+
+    def _is_deterministic(self, group: Sequence[int]) -> bool:
+        first, *others = (self.results[run].values_UM for run in group)
+        equal = all(np.array_equal(first, other, equal_nan=True) for other in others)
+        return is_deterministic(self.records[group[0]]) or (bool(others) and equal)
 
     def _check_users(self) -> bool:
         """Whether all runs are of the same users and targets.
@@ -166,58 +175,8 @@ class _Judge:
         return pairs if self.same_users else []
 
     def _metric(self, name: str) -> Metric:
-        users = self._finite(name).sum() if name in self.of_users and self.same_users else 0
+        users = self.samples.finite(name).sum() if name in self.of_users and self.same_users else 0
         return Metric(name, higher_is_better(name), name in self.of_users, int(users))
-
-    def _values(self, name: str, runs: Sequence[int]) -> NDArray[np.float64]:
-        column = self.of_users.index(name)
-        return np.stack([self.results[run].values_UM[:, column] for run in runs], 1)
-
-    def _finite(self, name: str) -> NDArray[np.bool_]:
-        values_US = self._values(name, range(len(self.records)))
-        return np.asarray(np.isfinite(values_US).all(1))
-
-    def _paired(self) -> dict[str, list[tuple[Paired, int]]]:
-        """By metric, for each system: the sample that it stands in, and its place there."""
-        if self.same_users:
-            places = range(len(self.groups))
-            samples = self._samples_of(range(len(self.records)), self.groups)
-            return {name: [(one, place) for place in places] for name, one in samples.items()}
-        alone = [self._samples_of(group, [range(len(group))]) for group in self.groups]
-        return {name: [(samples[name], 0) for samples in alone] for name in self.of_users}
-
-    def _samples_of(
-        self, runs: Sequence[int], groups: Sequence[Sequence[int]]
-    ) -> dict[str, Paired]:
-        """By metric; those that have a value of the same users are resampled together."""
-        values = {name: self._values(name, runs) for name in self.of_users}
-        by_users: dict[bytes, list[str]] = {}
-        for name, values_US in values.items():
-            by_users.setdefault(np.isfinite(values_US).all(1).tobytes(), []).append(name)
-        found: dict[str, Paired] = {}
-        for names in by_users.values():
-            samples = self._samples([values[name] for name in names], groups)
-            found |= dict(zip(names, samples, strict=True))
-        return found
-
-    def _samples(
-        self, values: Sequence[NDArray[np.float64]], groups: Sequence[Sequence[int]]
-    ) -> list[Paired]:
-        """One for each array (U, S); all are finite for the same users."""
-        known_U = np.isfinite(values[0]).all(1)
-        if known_U.sum() < 2:
-            msg = f"runs: {known_U.sum()} users with results in all runs; at least 2 are needed"
-            raise UserError(f"{msg} for an interval.")
-        options, width = self.options, values[0].shape[1]
-        values_UC = np.concatenate(values, 1)[known_U]
-        means_BC = resampled_means(values_UC, options.resamples, options.seed)
-        return [
-            Paired(
-                values_UC[:, first : first + width], groups, means_BC[:, first : first + width],
-                permutations=options.permutations, seed=options.seed,
-            )
-            for first in range(0, values_UC.shape[1], width)
-        ]  # fmt: skip
 
     def _system(self, place: int, paired: Mapping[str, list[tuple[Paired, int]]]) -> System:
         group = self.groups[place]
@@ -236,6 +195,7 @@ class _Judge:
             seeds=tuple(self.records[run].values["seed"] for run in group),
             settings={key: values[place] for key, values in self.differing.items()},
             scores=scores,
+            deterministic=self.deterministic[place],
         )
 
     def _tests(self, metric: Metric, paired: Mapping[str, list[tuple[Paired, int]]]) -> list[Pair]:
@@ -284,7 +244,7 @@ class _Judge:
             values_US = values_US[np.isfinite(values_US).all(1)]
             if len(values_US) < 2:
                 continue
-            (sample,) = self._samples([values_US], self.groups)
+            (sample,) = self.samples.made_of([values_US])
             means = [sample.mean(place) for place in range(len(self.groups))]
             pairs = []
             for places in self.places:

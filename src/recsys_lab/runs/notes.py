@@ -56,21 +56,24 @@ def _on_tests(comparison: Comparison) -> list[str]:
     pairs = [p for p in comparison.pairs if p.metric == comparison.main_metric]
     if not pairs:
         return []
-    sizes = {system.name: len(system.runs) for system in comparison.systems}
+    systems = {system.name: system for system in comparison.systems}
     notes = []
     if any(not pair.test.difference.covers_seeds for pair in pairs):
         notes.append(
-            "Where both systems have one run, the test (marked †) says whether these two trained "
-            "models differ on other users, NOT whether the systems do: the variance of seeds is "
-            "not covered, and another seed may turn the result round. Train more seeds of each, "
-            "e.g. --multirun seed=0,1,2."
+            "Where no system of a pair has several runs that differ, the test (marked †) says "
+            "whether these trained models differ on other users, NOT whether the systems do: the "
+            "variance of seeds is not covered, and another seed may turn the result round. Train "
+            "more seeds of each, e.g. --multirun seed=0,1,2."
         )
-    lone = [p for p in pairs if p.test.difference.covers_seeds]
-    lone = [p for p in lone if 1 in (sizes[p.first], sizes[p.second])]
-    if lone:
+    over_seeds = [pair for pair in pairs if pair.test.difference.covers_seeds]
+    tested = [systems[name] for pair in over_seeds for name in (pair.first, pair.second)]
+    if any(len(system.runs) == 1 and not system.deterministic for system in tested):
         notes.append(
             "Where one system has a single run, its seeds are taken to vary as much as the other's."
         )
+    fixed = dict.fromkeys(system.name for system in comparison.systems if system.deterministic)
+    if fixed:
+        notes.append(f"The seed changes nothing, so one run stands for all: {', '.join(fixed)}.")
     count = len(pairs)
     against = "all pairs" if comparison.baseline is None else f"against {comparison.baseline}"
     family = "1 test" if count == 1 else f"{count} tests"

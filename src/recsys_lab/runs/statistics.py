@@ -23,12 +23,21 @@ https://doi.org/10.2307/2332010. Two systems of equal variance are then told apa
 5.3%, 5.0% and 4.9% of cases at the 5% level with 2, 3 and 5 seeds a side; the usual form gives
 2.3%, 3.5% and 4.4%. A system of one run borrows the seed variance of the other.
 
-With one run each there is no MS: only users are resampled and permuted, and what is tested is
-whether *these two trained models* differ (``covers_seeds`` is false). A second training may well
-reverse such a finding: Bouthillier et al. (2021), https://arxiv.org/abs/2103.03098.
+With a single MS (a lone run, a deterministic system) that form is too free when seeds vary more
+than users: 9.4% with 3 seeds. There 1 / df = sum (v / sum v) / df, which gives 3.7% to 5.8% with 3
+seeds, whatever the shares, and 3.7% to 9.3% with 2.
+
+A *deterministic* system is one that the seed does not change: its MS is known to be 0. It is
+neither borrowed by a lone run, which may well vary, nor does it borrow. Its runs count as one.
+
+Where no seed variance can be had, of a lone run against another or against a deterministic system,
+only users are resampled and permuted, and what is tested is whether *these two models* differ
+(``covers_seeds`` is false). A second training may well reverse such a finding: Bouthillier et al.
+(2021), https://arxiv.org/abs/2103.03098.
 
 Permuted seed labels alone cannot reject at 5% with 3 + 3 seeds (20 arrangements: the smallest
-two-sided p is 0.1), so their p-value stands beside the t-test's, which decides.
+two-sided p is 0.1), so their p-value stands beside the t-test's, which decides. A deterministic
+system's labels are not exchangeable with those of another, so there signs are permuted instead.
 
 Shapes: U users, S runs, R runs of one system, B resamples, C columns.
 """
@@ -78,12 +87,13 @@ class Test:
 
     Attributes:
         difference: mean of the first minus mean of the second.
-        p: two-sided, the one that decides: of the t-test over seeds and users, or, with one run
-            each, of the permutation over users.
-        degrees_of_freedom: of the t-test; None with one run each.
+        p: two-sided, the one that decides: of the t-test over seeds and users, or, where seeds
+            are not covered, of the permutation over users.
+        degrees_of_freedom: of the t-test; None where seeds are not covered.
         bootstrap: percentile interval of the difference over resampled users, and seeds where a
-            system has several.
-        permutation_p: of permuted seed labels; with one run each it is ``p``.
+            system has several that differ.
+        permutation_p: of permuted seed labels where a system has several runs and none is
+            deterministic; else of permuted signs of the users' differences.
         effect_size: Cohen's d_z = mean / standard deviation of the users' differences (Cohen 1988,
             ch. 2); None where all users differ by the same.
         wins: users whose value is larger in the first.
@@ -111,50 +121,65 @@ class Paired:
         values_US: one metric, no NaN; at least two users.
         systems: the columns of each system's runs.
         means_BS: mean of every run in each user resample, see `resampled_means`.
-        permutations: sign flips drawn where there is one run each.
+        deterministic: whether the seed is known to change nothing, by system; several runs that
+            are equal for every user are taken for such.
+        permutations: sign flips drawn where users are permuted.
         seed: of everything drawn here.
     """
 
     def __init__(
         self, values_US: Floats, systems: Sequence[Sequence[int]], means_BS: Floats, *,
-        permutations: int, seed: int,
+        deterministic: Sequence[bool], permutations: int, seed: int,
     ) -> None:  # fmt: skip
         self._values = [values_US[:, list(columns)] for columns in systems]
         self._resampled = [means_BS[:, list(columns)] for columns in systems]
+        self._deterministic = [
+            known or (values_UR.shape[1] > 1 and bool((values_UR == values_UR[:, :1]).all()))
+            for known, values_UR in zip(deterministic, self._values, strict=True)
+        ]
+        for place, one_run in enumerate(self._deterministic):
+            if one_run:
+                self._values[place] = self._values[place].mean(1, keepdims=True)
+                self._resampled[place] = self._resampled[place].mean(1, keepdims=True)
         self._permutations = permutations
         self._seed = seed
 
     def mean(self, system: int) -> Estimate:
-        """Mean of a system; with several runs over seeds and users, else over users alone.
+        """Mean of a system over seeds and users; over users alone where one run may be luck.
 
         The interval is cut to the range of the users' values, outside which no mean can lie: with
         two seeds the t distribution is wide.
         """
         values_UR = self._values[system]
         value = float(values_UR.mean())
-        if values_UR.shape[1] == 1:
+        if values_UR.shape[1] == 1 and not self._deterministic[system]:
             low, high = _percentiles(self._resampled[system][:, 0])
             return Estimate(value, low, high, covers_seeds=False)
-        found = _t_estimate(value, *_variance([values_UR], values_UR.mean(1)))
+        of_system = [(values_UR, self._deterministic[system])]
+        found = _t_estimate(value, *_variance(of_system, values_UR.mean(1)))
         low, high = max(found.low, values_UR.min()), min(found.high, values_UR.max())
         return Estimate(value, float(low), float(high), covers_seeds=True)
 
     def test(self, first: int, second: int) -> Test:
         """First against second system."""
-        pair = [self._values[first], self._values[second]]
-        mean_U = pair[0].mean(1) - pair[1].mean(1)
+        pair = [(self._values[place], self._deterministic[place]) for place in (first, second)]
+        mean_U = pair[0][0].mean(1) - pair[1][0].mean(1)
         value = float(mean_U.mean())
         drawn_B = self._seeds_resampled(first, 0) - self._seeds_resampled(second, 1)
         bootstrap = _percentiles(drawn_B)
         degrees = None
-        if max(part.shape[1] for part in pair) == 1:
-            p = permutation_p = sign_flip_p(mean_U, self._permutations, self._seed)
-            difference = Estimate(value, *bootstrap, covers_seeds=False)
+        several = any(values_UR.shape[1] > 1 for values_UR, _ in pair)
+        if several and not any(fixed for _, fixed in pair):
+            permutation_p = seed_label_p(pair[0][0].mean(0), pair[1][0].mean(0))
         else:
+            permutation_p = sign_flip_p(mean_U, self._permutations, self._seed)
+        if several or all(fixed for _, fixed in pair):
             variance, degrees = _variance(pair, mean_U)
             difference = _t_estimate(value, variance, degrees)
             p = 1.0 if abs(value) < _ROUNDING else _p(value, variance, degrees)
-            permutation_p = seed_label_p(pair[0].mean(0), pair[1].mean(0))
+        else:
+            p = permutation_p
+            difference = Estimate(value, *bootstrap, covers_seeds=False)
         spread = float(mean_U.std(ddof=1))
         wins, losses = int((mean_U > _ROUNDING).sum()), int((mean_U < -_ROUNDING).sum())
         return Test(
@@ -198,31 +223,37 @@ def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
     return np.concatenate(means)
 
 
-def _variance(systems: Sequence[Floats], mean_U: Floats) -> tuple[float, float]:
-    """Variance of a mean or difference, and its degrees of freedom: see the module."""
+def _variance(systems: Sequence[tuple[Floats, bool]], mean_U: Floats) -> tuple[float, float]:
+    """Variance of a mean or difference, and its degrees of freedom: see the module.
+
+    Args:
+        systems: values (U, R) of each, and whether it is deterministic.
+        mean_U: the mean or difference of each user.
+    """
     users = len(mean_U)
-    several = [values for values in systems if values.shape[1] > 1]
+    random = [values_UR for values_UR, deterministic in systems if not deterministic]
+    several = [values_UR for values_UR in random if values_UR.shape[1] > 1]
     variance = parts = residual = 0.0
-    for values_UR in systems:
+    for values_UR in random:
         runs = values_UR.shape[1]
         known_UR = values_UR if runs > 1 else several[0]
         of_seeds, noise = _mean_squares(known_UR)
         variance += of_seeds / runs
         residual += noise / (runs * users)
         if runs > 1:
-            parts += _own_part(of_seeds, runs, borrowed=len(several) < len(systems))
+            parts += (of_seeds / runs) ** 2 / (runs + 1)
+    of_seeds_alone = variance
     of_users = float(mean_U.var(ddof=1)) / users
     if of_users > residual:
         variance += of_users - residual
         parts += of_users**2 / (users + 1)
-    least = min(values.shape[1] for values in several) - 1
-    return variance, max(least, variance**2 / parts - 2) if parts > 0 else math.inf
-
-
-def _own_part(of_seeds: float, runs: int, *, borrowed: bool) -> float:
-    """Satterthwaite's term of a system; where its variance serves the other system too, of both."""
-    weight = 1 / runs + (1.0 if borrowed else 0.0)
-    return (of_seeds * weight) ** 2 / (runs + 1)
+    if variance == 0:
+        return 0.0, math.inf
+    least = min((values_UR.shape[1] - 1 for values_UR in several), default=users - 1)
+    if len(several) > 1:
+        return variance, max(least, variance**2 / parts - 2)
+    share = of_seeds_alone / variance
+    return variance, 1 / (share / least + (1 - share) / (users - 1))
 
 
 def _mean_squares(values_UR: Floats) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config import UserError
+from recsys_lab.config.targets import import_class
 from recsys_lab.runs.collect import LeftOut, flatten
 
 if TYPE_CHECKING:
@@ -50,6 +52,17 @@ def group_runs(records: Sequence[RunRecord]) -> list[list[int]]:
         key = json.dumps([fingerprint, system_settings(record)], sort_keys=True)
         groups.setdefault(key, []).append(place)
     return list(groups.values())
+
+
+def is_deterministic(record: RunRecord) -> bool:
+    """Whether the seed is known to change nothing: the model's class says so, see `FittedModel`."""
+    if record.values.get("epochs"):
+        return False
+    try:
+        model = import_class(record.values["config"]["model"]["_target_"])
+    except (UserError, ImportError):  # foreign code, or of another version: nothing is known
+        return False
+    return bool(getattr(model, "ignores_seed", False))
 
 
 def newest_of_each_seed(
