@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 from recsys_lab.data.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from recsys_lab.data.prepared import PreparedDataset
 
@@ -68,6 +70,18 @@ def engines(name: str) -> Any:
         few = {"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
         return build(Spark, "engine", "spark", master="local[2]", settings=few)
     return build({"polars": Polars, "duckdb": DuckDB}[name], "engine", name)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """The superuser may read and write everything: be nobody for a moment."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @pytest.fixture

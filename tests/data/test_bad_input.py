@@ -6,11 +6,14 @@ import gzip
 import os
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
@@ -21,8 +24,8 @@ from recsys_lab.data.table import Table
 
 from .bad_cases import COUNTED, READ, REFUSED
 from .bad_downloads import PUBLISHED, Published
-from .bad_inputs import GOOD, Bad
-from .conftest import ROOT, build, engines
+from .bad_inputs import GOOD, HEAD, Bad
+from .conftest import ROOT, as_nobody, build, engines
 
 REPORT = Path(__file__).with_name("BAD_INPUT.md")
 
@@ -85,14 +88,11 @@ def test_without_permission(tmp_path):
     secret.write_text(GOOD)
     secret.chmod(0)
     reader = build(Table, "data", "table", path=str(secret))
-    user = os.geteuid()
-    if user == 0:  # the superuser may read everything: be nobody for a moment
-        os.seteuid(65534)
-    try:
-        with pytest.raises(UserError, match=r"(log.csv|data.path=.*): no permission to read it"):
-            reader.source_key()
-    finally:
-        os.seteuid(user)
+    with (
+        as_nobody(),
+        pytest.raises(UserError, match=r"(log.csv|data.path=.*): no permission to read it"),
+    ):
+        reader.source_key()
 
 
 FULL = """
@@ -103,32 +103,65 @@ from recsys_lab.config import UserError
 from recsys_lab.data.filters import Filters
 from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data.table import Table
-reader = build(Table, "data", "table", path=sys.argv[1])
+from recsys_lab.data import hub, sql, table
+log, root, case = sys.argv[1:]
+if case == "sql":
+    query = "SELECT * FROM log"
+    reader = build(sql.SQL, "data", "sql", url=f"sqlite:///{log}", query=query)
+elif case == "hub":
+    reader = build(hub.Hub, "data", "hub", path=log, streaming=True)
+else:
+    reader = build(table.Table, "data", "table", path=log)
+if case == "large text":
+    table.IN_MEMORY = 0
+engine = engines("duckdb" if case == "duckdb" else "polars")
 parts = Preparation(build(Filters, "filter", "default"),
-                    build(LeaveOneOut, "split", "leave_one_out"), engines("polars"))
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+                    build(LeaveOneOut, "split", "leave_one_out"), engine)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 try:
-    prepare(reader, parts, Path(sys.argv[2]), "log")
+    prepare(reader, parts, Path(root), "log")
 except UserError as error:
     print(error)
 """
 
 
-@pytest.mark.parametrize("form", ["csv", "csv.gz"])
-def test_no_space_left(tmp_path, form):
+def long_log(folder: Path, case: str) -> Path:
+    """9,000 rows in the form that a case of `FULL` reads."""
+    rows = [(n % 99, n * 7919 % 10**6, n) for n in range(9_000)]
+    text = HEAD + "".join(f"{user},{item},{time}\n" for user, item, time in rows)
+    log = folder / "log"
+    if case == "sql":
+        with closing(sqlite3.connect(log)) as connection:
+            connection.execute(f"CREATE TABLE log ({HEAD})")
+            connection.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
+            connection.commit()
+        return log
+    if case == "hub":
+        log.mkdir()
+        pl.read_csv(text.encode()).write_parquet(log / "train.parquet")
+        return log
+    file = folder / ("log.csv.gz" if case == "gzip" else "log.csv")
+    file.write_bytes(gzip.compress(text.encode()) if case == "gzip" else text.encode())
+    return file
+
+
+@pytest.mark.parametrize("case", ["text", "gzip", "large text", "duckdb", "sql", "hub"])
+def test_no_space_left(tmp_path, case):
     """A limit on the size of files stands for a full disk."""
-    log = tmp_path / f"log.{form}"
-    text = "user_id,item_id,timestamp\n" + "".join(f"{n % 99},{n},{n}\n" for n in range(9_000))
-    log.write_bytes(text.encode() if form == "csv" else gzip.compress(text.encode()))
-    root = tmp_path / "prepared"
+    log, root, spare = long_log(tmp_path, case), tmp_path / "prepared", tmp_path / "spare"
+    spare.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(log), str(root), "20000"],
+        [sys.executable, "-c", FULL, str(log), str(root), case],
         cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "TMPDIR": str(spare), "HF_HOME": str(tmp_path / "hub")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert re.search(r"prepared_dir=.*: no space left .*nothing was kept", done.stdout)
-    assert not list(root.iterdir())
+    where = {"sql": r"data.query: no space left for its rows in .*spare",
+             "hub": r"data.path=.*: no space left for its rows in .*spare"}  # fmt: skip
+    message = where.get(case, r"prepared_dir=.*: no space left while preparing")
+    assert re.search(message + r".*File too large.*[Nn]othing was kept", done.stdout), done.stdout
+    assert not root.exists() or not list(root.iterdir())
+    assert not list(spare.rglob("*.parquet"))
 
 
 def test_a_long_line_takes_little_memory(tmp_path):

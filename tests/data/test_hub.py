@@ -81,3 +81,12 @@ def test_mistakes(folder, tmp_path, options, message):
 def test_an_id_without_a_network():
     with pytest.raises(UserError, match=r"data.path=nobody/nothing, .*needs a network"):
         hub("nobody/nothing").source_key()
+
+
+def test_no_space_for_the_cache(folder, monkeypatch):
+    def full(*_, **__):
+        raise datasets.exceptions.DatasetGenerationError("it failed") from OSError(28, "No space")
+
+    monkeypatch.setattr(datasets, "load_dataset", full)
+    with pytest.raises(UserError, match=r"no space left in the cache of datasets.*HF_HOME"):
+        hub(folder).source_key()

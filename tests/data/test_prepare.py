@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,7 +19,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.manifest import fingerprint
 from recsys_lab.data.prepared import PreparedDataset
 
-from .conftest import LOG, ROOT, Given
+from .conftest import LOG, ROOT, Given, as_nobody
 
 
 def test_arrays_equal_the_hand_made_ones(table, run):
@@ -226,8 +228,25 @@ def test_unusable_logs_have_clear_errors(table, run):
 
 def test_unwritable_root_is_named(table, run, tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(UserError, match=r"prepared_dir=.*taken.*cannot make this folder"):
+    with pytest.raises(UserError, match=r"prepared_dir=.*taken.*cannot make or write this folder"):
         run(table(LOG), root=tmp_path / "taken" / "inside")
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_a_root_that_may_not_be_written_is_named(run, mode):
+    with tempfile.TemporaryDirectory() as outer:  # tmp_path lies where only its owner may look
+        Path(outer).chmod(0o755)
+        root = Path(outer) / "prepared"
+        root.mkdir(mode=mode)
+        root.chmod(mode)
+        reader = Given(interactions=pl.read_csv(LOG.encode()))
+        with (
+            as_nobody(),
+            pytest.raises(UserError, match=r"prepared_dir=.*\(Permission denied\); .*chmod"),
+        ):
+            run(reader, root=root)
+        root.chmod(0o755)
+        assert not list(root.iterdir())
 
 
 def test_preparing_does_not_import_torch():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import hashlib
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,9 +62,24 @@ def require_file(path: str | Path, option: str) -> Path:
     return file
 
 
-def out_of_space(error: OSError) -> bool:
-    """Whether the disk, a quota or a limit on file sizes is what failed."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def out_of_space(error: BaseException) -> bool:
+    """Whether the disk, a quota or a limit on file sizes is what failed.
+
+    Polars has no class for it: the system's number stands in its message.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return found is not None and int(found[1]) in FULL
+
+
+def reason(error: BaseException) -> str:
+    """What the system says, else the first line of the message."""
+    said = getattr(error, "strerror", None) or str(error).strip()
+    return str(said or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -83,8 +99,7 @@ def readable(where: str) -> Iterator[None]:
     except OSError as error:
         if out_of_space(error):
             raise
-        reason = error.strerror or str(error) or type(error).__name__
-        raise UserError(f"{where}: cannot be read ({reason})") from error
+        raise UserError(f"{where}: cannot be read ({reason(error)})") from error
 
 
 def siblings(file: Path) -> str:

@@ -10,7 +10,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import file_key, require_option
+from recsys_lab.data.files import file_key, out_of_space, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.staging import stage_batches
 
@@ -128,6 +128,11 @@ class Hub:
                 streaming=config.streaming,
             )
         except Exception as error:  # the library raises whatever its many parts raise
+            if error.__cause__ is not None and out_of_space(error.__cause__):
+                raise UserError(
+                    f"data.path={path}: no space left in the cache of datasets. Free some, name "
+                    "another place (HF_HOME=FOLDER recsys-lab ...), or set data.streaming=true"
+                ) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"data.path={path}, data.hub_split={config.hub_split}: cannot be loaded by "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import shutil
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.events import TIE_RULE, order_events
+from recsys_lab.data.files import out_of_space, reason
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
@@ -39,6 +40,8 @@ from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from recsys_lab.data.engines.base import Engine
@@ -92,19 +95,22 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
     }
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
-    if folder.exists():
+    with _usable(root):
+        Path(root).mkdir(parents=True, exist_ok=True)
+        exists = folder.exists()
+    if exists:
         manifest, problem = read_manifest(folder)
         if manifest is not None:
             log.info("Reusing the prepared dataset %s", folder)
             return PreparedDataset(folder)
         log.warning("Preparing %s again: %s", folder, problem)
 
-    _make_folder(Path(root))
     _sweep(folder)
     scratch, work = _unique(folder), _unique(folder)
     try:
-        scratch.mkdir()
-        work.mkdir()
+        with _usable(root):
+            scratch.mkdir()
+            work.mkdir()
         raw = reader.read_raw(work)
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -117,11 +123,11 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
         }
         _finish(scratch, manifest)
         _publish(scratch, folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, PolarsError) as error:
+        if not out_of_space(error):
             raise
         raise UserError(
-            f"prepared_dir={root}: no space left while preparing ({error.strerror}); nothing was "
+            f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was "
             "kept. Free some, or choose another prepared_dir"
         ) from error
     finally:
@@ -139,12 +145,15 @@ def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
     (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _make_folder(root: Path) -> None:
+@contextlib.contextmanager
+def _usable(root: Path) -> Iterator[None]:
+    """Turn what the system says of the folder of prepared datasets into a `UserError`."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise UserError(
-            f"prepared_dir={root}: cannot make this folder ({error.strerror}); choose another"
+            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change "
+            "its mode (chmod u+rwx), or choose another"
         ) from error
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
+from recsys_lab.data.files import out_of_space, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +27,20 @@ def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) ->
         The number of rows.
 
     Raises:
-        UserError: when there are no rows, or two columns of one name.
+        UserError: when there are no rows, two columns of one name, or no space.
     """
+    try:
+        return _staged(batches, file, option)
+    except OSError as error:
+        if not out_of_space(error):
+            raise
+        raise UserError(
+            f"{option}: no space left for its rows in {file.parent} ({reason(error)}); nothing "
+            "was kept. Free some, or name another place: TMPDIR=FOLDER recsys-lab ..."
+        ) from error
+
+
+def _staged(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:
     parts: list[Path] = []
     schemas: list[pa.Schema] = []
     writer: pq.ParquetWriter | None = None

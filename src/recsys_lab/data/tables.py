@@ -190,7 +190,7 @@ class OpenTables:
         try:
             yield
         except (PolarsError, OSError) as error:
-            if isinstance(error, OSError) and out_of_space(error):
+            if out_of_space(error):
                 raise
             raise self._culprit(error) from error
 
