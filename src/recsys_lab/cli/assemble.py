@@ -12,6 +12,7 @@ import torch
 from rich.table import Table
 
 from recsys_lab.cli.prepare import prepare_from
+from recsys_lab.cli.processes import shard
 from recsys_lab.config import UserError, build
 from recsys_lab.contracts import FittedModel
 from recsys_lab.data.batches import EvaluationBatches
@@ -66,7 +67,7 @@ class Parts:
             batch_size=self.protocol.batch_size(self.data.num_items),
             window=self.model.window,
             exclude_seen=seen or (phase == "test" and self.protocol.reads_history),
-            shard=_shard(),
+            shard=shard(),
             features=getattr(self.model, "features", ()),
         )
 
@@ -88,13 +89,6 @@ class Parts:
         """The fields with their fingerprint, for the run record."""
         fields = self.protocol_fields()
         return {"fingerprint": fingerprint(fields), "fields": fields}
-
-
-def _shard() -> tuple[int, int]:
-    """This process among those of torch.distributed: its rank and their number."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return 0, 1
-    return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 
 def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:

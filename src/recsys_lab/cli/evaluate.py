@@ -1,4 +1,7 @@
-"""``recsys-lab evaluate RUN_DIR``: reproduce a run's test numbers from its record."""
+"""``recsys-lab evaluate RUN_DIR``: reproduce a run's test numbers from its record.
+
+Under torchrun each process ranks a part of the users; the first one speaks for all.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
-from recsys_lab.cli.judging import judge
+from recsys_lab.cli.judging import Judgement, gather, judge
 from recsys_lab.cli.prepare import prepare_from
+from recsys_lab.cli.processes import joined_processes, shard
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.runs.record import CONFIG, RunRecord
@@ -23,8 +27,18 @@ from recsys_lab.runs.record import CONFIG, RunRecord
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Load the best weights, rank the test users, compare with the record."""
     del output_dir
-    console = Console()
     record = RunRecord.load(Path(cfg.run))
+    _check(record)
+    folder = output_folder(cfg.output)
+    with joined_processes():
+        parts = restore(record)
+        gathered = gather(parts)
+        if shard()[0] == 0:
+            _tell(record, judge(parts, gathered), folder)
+
+
+def _check(record: RunRecord) -> None:
+    """The run has a test result."""
     if not record.done:
         status = record.values["status"]
         msg = (
@@ -37,16 +51,35 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             f"{record.folder}: a trial of a search, which never opens the test split; train its "
             "config as a run of its own, e.g. the sweep's best: experiment=best"
         )
-    parts = restore(record)
-    found = judge(parts)
+
+
+def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
+    """Print the numbers, write them if told to, and compare them with the record."""
+    console = Console()
     columns = {record.values["name"]: found.means}
     console.print(result_table(columns, record.folder.name, found.intervals))
     console.print(slices_table(found.slices, record.main_metric))
+    if folder is not None:
+        found.write(folder)
+        console.print(f"written: {folder}", soft_wrap=True, highlight=False)
     differing = _differences(record.values["test"], found.means)
     if differing:
         msg = f"{record.folder}: the record says otherwise for " + "; ".join(differing)
         raise RuntimeError(msg)
     console.print("equal to the run record")
+
+
+def output_folder(output: str | None) -> Path | None:
+    """The folder that ``output`` names, made before anything is computed."""
+    if output is None:
+        return None
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"output: {folder} cannot be made a folder ({error.strerror}); choose another folder"
+        raise UserError(msg) from None
+    return folder
 
 
 def restore(record: RunRecord) -> Parts:

@@ -14,7 +14,7 @@ import torch
 from recsys_lab.cli.assemble import Parts, assemble
 from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.fitting import refuse_too_large
-from recsys_lab.cli.judging import judge
+from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.contracts import ReadsCounts
@@ -169,11 +169,8 @@ def _fit(parts: Parts, record: RunRecord) -> None:
 
 def _test(parts: Parts, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
-    found = judge(parts)
-    for name, frame in (("test_users", found.users), ("slices", found.slices)):
-        temporary = record.folder / f".{name}.parquet"
-        frame.write_parquet(temporary)
-        temporary.replace(record.folder / f"{name}.parquet")
+    found = judge(parts, gather(parts))
+    found.write(record.folder)
     record.update(test=found.means, intervals=found.intervals, fairness=found.fairness)
 
 

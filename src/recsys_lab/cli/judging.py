@@ -15,7 +15,10 @@ from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
 from recsys_lab.evaluation.slices import intervals, slice_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recsys_lab.cli.assemble import Parts
+    from recsys_lab.evaluation.results import Results
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,38 @@ class Judgement:
     slices: pl.DataFrame
     fairness: dict[str, list[dict[str, Any]]]
 
+    def write(self, folder: Path) -> None:
+        """``test_users.parquet`` and ``slices.parquet``, each whole or not at all."""
+        for name, frame in (("test_users", self.users), ("slices", self.slices)):
+            temporary = folder / f".{name}.parquet"
+            frame.write_parquet(temporary)
+            temporary.replace(folder / f"{name}.parquet")
 
-def judge(parts: Parts) -> Judgement:
-    """Open the test split."""
+
+@dataclass(frozen=True)
+class Gathered:
+    """The lists of all users, whichever process ranked for them.
+
+    Attributes:
+        results: of the test.
+        means: every metric.
+        rows: a row for each user and target.
+    """
+
+    results: Results
+    means: dict[str, float]
+    rows: pl.DataFrame
+
+
+def gather(parts: Parts) -> Gathered:
+    """Open the test split; all processes that have joined must call it."""
     results = parts.evaluate("test")
-    rows = results.per_user()
+    return Gathered(results, results.compute(), results.per_user())
+
+
+def judge(parts: Parts, gathered: Gathered) -> Judgement:
+    """What the lists say; one process is enough."""
+    results, rows = gathered.results, gathered.rows
     keys = slice_keys(parts.data, "test")
     slices = slice_table(rows, keys, results.metrics)
     fairness = {"gaps": metric_gaps(slices).to_dicts(), "exposure": _exposure(parts, rows)}
@@ -49,7 +79,7 @@ def judge(parts: Parts) -> Judgement:
     ids = pl.Series(parts.data.user_ids()).cast(pl.String).gather(rows["user"])
     users = rows.hstack(keys.drop("user", "target")).with_columns(user_id=ids)
     users = users.select("user", "user_id", pl.exclude("user", "user_id"))
-    return Judgement(results.compute(), bounds, users, slices, fairness)
+    return Judgement(gathered.means, bounds, users, slices, fairness)
 
 
 def _exposure(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]]:

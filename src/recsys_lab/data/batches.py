@@ -141,7 +141,8 @@ class EvaluationBatches:
         batch_size: users a batch.
         window: most recent events that the model reads; None for all.
         exclude_seen: whether the seen pairs are filled in.
-        shard: (rank, world size): every world-size-th user from rank on, never padded.
+        shard: (rank, world size): every world-size-th batch from rank on. Whole batches, as one
+            process would read them, so that scores are equal to the last bit.
         features: columns that the model reads, as in `Batch.features`.
 
     Raises:
@@ -159,7 +160,9 @@ class EvaluationBatches:
         shard: tuple[int, int] = (0, 1),
         features: Sequence[str] = (),
     ) -> None:
-        self._segments = np.asarray(data.segments(phase))[shard[0] :: shard[1]]
+        self._segments = np.asarray(data.segments(phase))
+        rank, world = shard
+        self._firsts = range(rank * batch_size, len(self._segments), world * batch_size)
         self._data = data
         self._histories = Histories(data, features)
         self._batch_size = batch_size
@@ -168,12 +171,16 @@ class EvaluationBatches:
 
     def __len__(self) -> int:
         """Batches in all."""
-        return -(-len(self._segments) // self._batch_size)
+        return len(self._firsts)
 
     def __iter__(self) -> Iterator[EvaluationBatch]:
         """All batches, in user order."""
-        for first in range(0, len(self._segments), self._batch_size):
+        for first in self._firsts:
             yield self._read(self._segments[first : first + self._batch_size])
+
+    def of_user(self, user: int) -> EvaluationBatch:
+        """The batch of one user (index) alone, who must be in the phase."""
+        return self._read(self._segments[self._segments[:, 0] == user])
 
     def _read(self, segments: NDArray[np.int64]) -> EvaluationBatch:
         users, starts, ends, _ = segments.T

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
@@ -57,8 +57,15 @@ class ByUser(Metric):
         self.rows.append(rows_B.to(self._rows_dtype))
 
     def sync(self, *arguments: Any, **options: Any) -> None:
-        """Gather from all processes; one without users gives nothing, of the right type."""
+        """Gather from all processes; one without users gives nothing, of the right type.
+
+        In host memory, where all have room and meet, whatever device each ranks on.
+        """
         self._fill()
+        joined = distributed.is_available() and distributed.is_initialized()
+        if joined and isinstance(self.users, list):  # else they are gathered: refused below
+            self.users = [users_B.cpu() for users_B in self.users]
+            self.rows = [rows_B.cpu() for rows_B in self.rows]
         super().sync(*arguments, **options)
 
     def by_user(self) -> tuple[Tensor, Tensor]:
