@@ -17,7 +17,13 @@ from recsys_lab.data.batches import Histories
 from recsys_lab.evaluation.attribution import scores_of
 from recsys_lab.runs.record import RunRecord
 
-from .flow import COUNTS, in_shop, train
+from .flow import COUNTS, ITEMS, USERS, in_shop, train
+
+PROTOCOLS = {
+    "listed": ["evaluation=candidate_file", "evaluation.path=pairs.parquet"],
+    "sampled": ["evaluation=sampled_candidates", "evaluation.num_candidates=4"],
+    "unfiltered": ["evaluation.exclude_seen=false"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +33,10 @@ def shop(tmp_path_factory):
         assert run_command(["train", *COUNTS, "run_dir=popular"]) == 0
         item_knn = ["model=item_knn" if text.startswith("model=") else text for text in COUNTS]
         assert run_command(["train", *item_knn, "run_dir=knn"]) == 0
+        pairs = [(f"u{u}", f"i{i}") for u in range(USERS) for i in range(u % 3, ITEMS, 3)]
+        pl.DataFrame(pairs, ["user_id", "item_id"], orient="row").write_parquet("pairs.parquet")
+        for name, protocol in PROTOCOLS.items():
+            assert run_command(["train", *item_knn, f"run_dir={name}", *protocol]) == 0
         yield
 
 
@@ -52,6 +62,24 @@ def test_the_list_is_the_one_of_the_test(capsys, method):
     assert "<script" not in Path(f"{method}/explanation.html").read_text()
 
 
+@pytest.mark.parametrize("name", list(PROTOCOLS))
+@pytest.mark.usefixtures("shop")
+def test_the_list_is_the_one_of_the_run_s_protocol(name):
+    """The explained items are those that the run listed: the same candidates, the same filter."""
+    for user in ("u7", "u8", "u9"):
+        assert run_command(["explain", name, "--user", user, "k=9", f"output=why_{name}"]) == 0
+        told = json.loads(Path(f"why_{name}/explanation.json").read_text())
+        rows = pl.read_parquet(f"{name}/test_users.parquet").filter(user_id=user)
+        folder = Path(json.loads(Path(f"{name}/run.json").read_text())["data"]["path"])
+        ids = pl.read_parquet(folder / "items.parquet")["item_id"]
+        assert told["ids"] == [ids[item] for item in rows["items"][0][:9] if item >= 0]
+        assert told["ids"]
+        if name == "listed":
+            assert {int(item[1:]) % 3 for item in told["ids"]} == {int(user[1:]) % 3}
+        if name == "sampled":
+            assert len(told["ids"]) == 5
+
+
 @pytest.mark.usefixtures("shop")
 def test_validation_is_the_history_without_its_last_event(capsys):
     command = ["explain", "sasrec", "user=u7", "phase=validation", "k=5", "output=earlier"]
@@ -65,8 +93,9 @@ def test_validation_is_the_history_without_its_last_event(capsys):
 
 @pytest.mark.usefixtures("shop")
 def test_a_model_that_reads_no_history_says_so(capsys):
-    assert run_command(["explain", "popular", "user=u7"]) == 2  # its window is one event
-    assert "Popularity reads a single event" in capsys.readouterr().err
+    assert run_command(["explain", "popular", "user=u7"]) == 2  # another user would not help
+    said = "Popularity reads the last event of a history at most; choose another model"
+    assert said in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
     assert "moved most by" in capsys.readouterr().out
 

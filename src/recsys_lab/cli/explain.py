@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.cli.evaluate import restore
+from recsys_lab.cli.evaluate import output_folder, restore
 from recsys_lab.cli.explain_page import explanation_page
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.contracts import NO_ITEM
-from recsys_lab.data.batches import Histories
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
 from recsys_lab.runs.record import RunRecord, write_text
 
@@ -79,7 +78,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             f"{record.folder}: a trial of a search, which never opens the test split; use "
             "phase=validation"
         )
-    folder = _output_folder(cfg.output)
+    folder = output_folder(cfg.output)
     explanation = explain(restore(record), record.values["name"], cfg)
     console.print(_table(explanation))
     if folder is not None:
@@ -87,19 +86,6 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         write_text(folder / "explanation.html", explanation_page(explanation))
         for name in ("explanation.json", "explanation.html"):
             console.print(f"written: {folder / name}", soft_wrap=True, highlight=False)
-
-
-def _output_folder(output: str | None) -> Path | None:
-    """Made before anything is computed."""
-    if output is None:
-        return None
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"output: {folder} cannot be made a folder ({error.strerror}); choose another folder"
-        raise UserError(msg) from None
-    return folder
 
 
 def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
@@ -114,16 +100,11 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
         UserError: no such user in the split, or the method does not fit the model.
     """
     data = parts.data
-    user, start, end, target_end = _segment(parts, cfg.user, cfg.phase)
-    begin = start if parts.model.window is None else max(start, end - parts.model.window)
-    rows = (np.array([user]), np.array([begin]), np.array([end]))
-    history = Histories(data, getattr(parts.model, "features", ()))(*rows).to(parts.device)
-    exclude = None
-    if parts.protocol.config.exclude_seen:
-        seen = torch.from_numpy(np.unique(data.items[start:end]).astype(np.int64))
-        exclude = (torch.zeros_like(seen).to(parts.device), seen.to(parts.device))
+    user = _judged_user(parts, cfg.user, cfg.phase)
+    batch = parts.batches(cfg.phase).of_user(user).to(parts.device)
+    history = batch.history
     with torch.inference_mode():
-        ranked = parts.model.recommend(history, cfg.k, exclude)
+        ranked = parts.model.recommend(history, cfg.k, parts.protocol.exclude(batch))
     kept = ranked.items_BK[0] != NO_ITEM
     items_K, scores_K = ranked.items_BK[0][kept], ranked.scores_BK[0][kept]
     if cfg.method == "occlusion":
@@ -134,7 +115,7 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     item_ids = [str(found) for found in data.item_ids()]
     titles = data.item_titles() or item_ids
     events, listed = history.items_T.tolist(), items_K.tolist()
-    wanted = data.items[end:target_end].tolist()
+    wanted = batch.target_items.tolist()
     return Explanation(
         model=name, user=cfg.user, phase=cfg.phase, method=cfg.method,
         history=[titles[item] for item in events],
@@ -148,8 +129,8 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     )  # fmt: skip
 
 
-def _segment(parts: Parts, user: str, phase: str) -> tuple[int, int, int, int]:
-    """The user's index, start and end of their history in the split, and end of the targets."""
+def _judged_user(parts: Parts, user: str, phase: str) -> int:
+    """The index of a user who has a list in the split."""
     segments = np.asarray(parts.data.segments(phase))
     ids = [str(found) for found in parts.data.user_ids()]
     judged = ", ".join(ids[index] for index in segments[:3, 0])
@@ -164,13 +145,13 @@ def _segment(parts: Parts, user: str, phase: str) -> tuple[int, int, int, int]:
             f"user: {user!r} has no list, because none of their events is in the {phase} split; "
             f"those with one are e.g. {judged}"
         )
-    index, start, end, target_end = map(int, rows[0])
+    index, start, end, _ = map(int, rows[0])
     if end == start:
         raise UserError(
             f"user: {user!r} has no events before the {phase} split: nothing moved their list; "
             "choose another user"
         )
-    return index, start, end, target_end
+    return index
 
 
 def _table(explanation: Explanation) -> Table:

@@ -36,14 +36,16 @@ def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: in
         num_items: V.
 
     Raises:
-        UserError: a single event is read, or the model does not score all items.
+        UserError: one event is read at most, or the model does not score all items.
     """
     length = history.lengths[0]
     if length < 2:
-        raise UserError(
-            f"method: occlusion leaves events out one by one, and {type(model).__name__} reads a "
-            "single event of this history; choose a user with more, or another model"
-        )
+        name = type(model).__name__
+        if getattr(model, "window", None) == 1:
+            found = f"{name} reads the last event of a history at most; choose another model"
+        else:
+            found = f"{name} finds a single one in this history; choose a user with more"
+        raise UserError(f"method: occlusion leaves out one of several events, and {found}")
     whole_1K = scores_of(model, history, items_K, num_items)
     kept = torch.arange(length, device=history.items_T.device)
     without = [history.events(kept[kept != place], (length - 1,)) for place in range(length)]
