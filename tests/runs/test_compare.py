@@ -52,7 +52,11 @@ def test_unfinished_and_rolling_runs_are_named_and_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nowhere", "runs: nowhere: no such folder. Give run directories, folders of runs"),
+        (
+            "nowhere",
+            "runs: nowhere: no such folder, and no sweep sweeps/nowhere. Give run directories, "
+            "folders of runs, names of sweeps, or globs",
+        ),
         ("no*where", "matches no folder"),
         ("file", "is a file; give the run's directory"),
         ("empty", r"no run there \(run.json is missing, also in the folders below\)"),
@@ -64,6 +68,14 @@ def test_arguments_that_name_no_run(tmp_path, monkeypatch, text, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=message):
         find_runs([text])
+
+
+def test_the_name_of_a_sweep_is_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "sweeps/try1/top/0", {"ndcg@10": results(20, 0)})
+    assert [record.folder for record in find_runs(["try1"])[0]] == [run]
+    beside = write_run(tmp_path / "try1", {"ndcg@10": results(20, 0)})
+    assert [record.folder for record in find_runs(["try1"])[0]] == [beside]  # a path comes first
 
 
 def test_unlike_protocols_are_refused_with_every_field(tmp_path):

@@ -14,6 +14,11 @@ from recsys_lab.runs.record import RECORD, RunRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+SWEEPS = Path("sweeps")
+"""Where `recsys-lab sweep` puts its studies unless told otherwise."""
+
+_GIVE = "Give run directories, folders of runs, names of sweeps, or globs."
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -32,7 +37,8 @@ def find_runs(arguments: Sequence[str]) -> tuple[list[RunRecord], list[LeftOut]]
     """The finished runs that the arguments mean, each once, in the order of the arguments.
 
     Args:
-        arguments: run directories, folders with runs at any depth, and globs of these.
+        arguments: run directories, folders with runs at any depth, globs of these, and names of
+            sweeps, which stand for their folder in `SWEEPS`.
 
     Returns:
         The runs, and those that are there but have no test result.
@@ -123,16 +129,20 @@ def _folders(text: str) -> list[Path]:
     matches = sorted(glob.glob(text)) if glob.has_magic(text) else [text]
     if glob.has_magic(text) and Path(text).exists():
         matches = [text]  # brackets in a folder's own name
+    elif not Path(text).exists() and (SWEEPS / text).is_dir():
+        matches = [str(SWEEPS / text)]
     folders = [Path(match) for match in matches if Path(match).is_dir()]
     if not folders:
-        what = "matches no folder" if glob.has_magic(text) else "no such folder"
-        if Path(text).is_file():
+        what = f"no such folder, and no sweep {SWEEPS / text}"
+        if glob.has_magic(text):
+            what = "matches no folder"
+        elif Path(text).is_file():
             what = "is a file; give the run's directory"
-        raise UserError(f"runs: {text}: {what}. Give run directories, folders of runs, or globs.")
+        raise UserError(f"runs: {text}: {what}. {_GIVE}")
     found = [run for folder in folders for run in run_folders(folder)]
     if not found:
         msg = f"runs: {text}: no run there ({RECORD} is missing, also in the folders below)"
-        raise UserError(f"{msg}. Give run directories, folders of runs, or globs.")
+        raise UserError(f"{msg}. {_GIVE}")
     return found
 
 
