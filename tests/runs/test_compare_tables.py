@@ -100,6 +100,34 @@ def test_csv_has_every_system_and_metric(found):
     assert float(row["p_holm"]) == pair.p_holm
     assert float(row["difference"]) == pair.test.difference.value
     assert row["seeds"] == "0 1 2"
+    bounds = (float(row["bootstrap_low"]), float(row["bootstrap_high"]))
+    assert bounds == pair.test.bootstrap
+    assert bounds != (float(row["difference_low"]), float(row["difference_high"]))
+    assert float(row["p_permuted"]) == pair.test.permutation_p
+    assert float(row["effect_size"]) == pair.test.effect_size
+    own = next(r for r in rows if r["system"] == "Popularity")
+    assert (own["baseline"], own["difference"], own["losses"]) == ("Popularity", "", "")
+
+
+def test_markdown_has_the_bootstrap_and_the_permuted_labels(tmp_path):
+    for seed in range(3):
+        for layers in (1, 2):
+            values = {"ndcg@10": results(60, 10 * layers + seed)}
+            write_run(
+                tmp_path / f"{layers}/{seed}",
+                values,
+                config=config(seed=seed, model__num_layers=layers),
+            )
+    compared = judged(tmp_path)
+    lines = markdown(compared).split("user by user")[1].strip().splitlines()
+    heads, row = ([cell.strip() for cell in lines[n].strip("|").split("|")] for n in (0, 2))
+    cells = dict(zip(heads, row, strict=True))
+    (pair,) = compared.pairs
+    low, high = pair.test.bootstrap
+    assert cells["bootstrap interval"] == f"{low:+.4f} to {high:+.4f}"
+    assert cells["bootstrap interval"] != cells["95% interval"]
+    assert float(cells["p permuted"]) in [k / 20 for k in range(2, 21, 2)]  # 20 arrangements
+    assert cells["d_z"] == f"{pair.test.effect_size:+.2f}"
 
 
 def test_json_is_complete_and_strict(found, tmp_path):

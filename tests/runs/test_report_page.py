@@ -89,7 +89,12 @@ def test_bars_are_as_long_as_the_means(comparison, page):
 
 def test_tests_and_slices_are_the_comparisons(comparison, page):
     (pair,) = [p for p in comparison.pairs if p.metric == "ndcg@10"]
-    _, row = rows(page, "Differences, user by user")
+    heads, row = rows(page, "Differences, user by user")
+    cells = dict(zip(heads, row, strict=True))
+    assert cells["bootstrap interval"] == "{:+.4f} to {:+.4f}".format(*pair.test.bootstrap)
+    assert cells["p permuted"] == "<0.0001" or float(cells["p permuted"]) == pytest.approx(
+        pair.test.permutation_p, abs=5e-5
+    )
     assert row[0] == "SASRec - Popularity"
     assert row[1] == f"{pair.test.difference.value:+.4f}"
     assert row[-1] == f"{pair.wins}/{pair.ties}/{pair.losses}"

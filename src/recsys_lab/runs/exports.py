@@ -26,6 +26,11 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "†": r"$\dagger$",
     "↓": r"$\downarrow$",
 }  # fmt: skip
+_TESTED = (
+    "baseline", "difference", "difference_low", "difference_high", "bootstrap_low",
+    "bootstrap_high", "p", "p_permuted", "p_holm", "covers_seeds", "effect_size", "wins", "ties",
+    "losses",
+)  # fmt: skip
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
@@ -55,12 +60,12 @@ def markdown(comparison: Comparison) -> str:
     parts.append(_md(tables.legend(comparison)))
     if comparison.pairs:
         parts.append(f"## {_md(tables.marked(comparison, 'differences, user by user'))}")
-        heads = ["metric", "pair", "difference", "95% interval", "relative", "p", "p Holm", "d_z"]
         rows = [
             [p.metric, f"{_md(p.first)} - {_md(p.second)}", *map(_md, tables.pair_cells(p))]
             for p in comparison.pairs
         ]
-        parts.append(_md_table([*heads, "win/tie/loss"], rows))
+        parts.append(_md_table(["metric", "pair", *tables.PAIR_HEADS], rows))
+        parts.append(_md(tables.PAIR_LEGEND))
     if comparison.slices:
         title = f"{comparison.main_metric} by slice"
         parts.append(f"## {_md(tables.marked(comparison, title))}")
@@ -111,10 +116,17 @@ def latex(comparison: Comparison) -> str:
 def csv_text(comparison: Comparison) -> str:
     """One row for each system and metric, with its test against the baseline where there is one."""
     heads = [
-        "comparable", "system", "seeds", "metric", "mean", "sd", "low", "high", "rank", "baseline",
-        "difference", "difference_low", "difference_high", "p", "p_holm", "covers_seeds", "wins",
-        "ties", "losses",
-    ]  # fmt: skip
+        "comparable",
+        "system",
+        "seeds",
+        "metric",
+        "mean",
+        "sd",
+        "low",
+        "high",
+        "rank",
+        *_TESTED,
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
@@ -185,15 +197,15 @@ def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int)
 
 
 def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]:
-    if comparison.baseline is None:
-        return [""] * 10
-    pair = comparison.pair(metric.name, system.name, comparison.baseline)
+    baseline = comparison.baseline or ""
+    pair = comparison.pair(metric.name, system.name, baseline)
     if pair is None:
-        return [comparison.baseline, *[""] * 9]
-    difference = pair.test.difference
+        return [baseline, *[""] * (len(_TESTED) - 1)]
+    test, difference = pair.test, pair.test.difference
     return [
-        comparison.baseline, difference.value, difference.low, difference.high, pair.test.p,
-        pair.p_holm, difference.covers_seeds, pair.wins, pair.ties, pair.losses,
+        baseline, difference.value, difference.low, difference.high, *test.bootstrap, test.p,
+        test.permutation_p, pair.p_holm, difference.covers_seeds, test.effect_size, pair.wins,
+        pair.ties, pair.losses,
     ]  # fmt: skip
 
 

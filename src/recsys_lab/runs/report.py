@@ -64,11 +64,12 @@ def _verdict(comparison: Comparison, best: System) -> str:
     pair = comparison.pair(metric.name, best.name, comparison.baseline)
     if pair is None:
         return f"{said} It is the baseline." if best.name == comparison.baseline else said
-    value, bounds, relative, _, p_holm, _, users = tables.pair_cells(pair)
-    share = f" ({relative})" if relative else ""
+    cells = tables.pair_cells(pair)
+    share = f" ({cells.relative})" if cells.relative else ""
     return (
-        f"{said} Against {comparison.baseline}: {value}{share}, 95% interval {bounds}, "
-        f"p {p_holm} after Holm's correction, win/tie/loss {users} users."
+        f"{said} Against {comparison.baseline}: {cells.difference}{share}, 95% interval "
+        f"{cells.interval}, p {cells.p_holm} after Holm's correction, win/tie/loss {cells.users} "
+        "users."
     )
 
 
@@ -148,13 +149,12 @@ def _differences(comparison: Comparison) -> Markup | None:
     pairs = [pair for pair in comparison.pairs if pair.metric == comparison.main_metric]
     if not pairs:
         return None
-    heads = (
-        "pair", "difference", "95% interval", "relative", "p", "p Holm", "d_z", "win/tie/loss",
-    )  # fmt: skip
+    heads = ("pair", *tables.PAIR_HEADS)
     rows = [[f"{pair.first} - {pair.second}", *tables.pair_cells(pair)] for pair in pairs]
     caption = f"{comparison.main_metric}, the same users in both systems."
     listed = table(caption, heads, rows, right=range(1, len(heads)))
-    return section("Differences, user by user", tag("div", listed, class_="scores"))
+    said = tag("p", tables.PAIR_LEGEND, class_="lead")
+    return section("Differences, user by user", tag("div", listed, class_="scores"), said)
 
 
 def _notes(comparison: Comparison) -> Markup | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from recsys_lab.runs.comparison import Comparison, Metric, Pair, System
 
 WARNING = "NOT COMPARABLE"
+PAIR_HEADS = (
+    "difference", "95% interval", "bootstrap interval", "relative", "p", "p permuted", "p Holm",
+    "d_z", "win/tie/loss",
+)  # fmt: skip
+"""Of `PairCells`."""
+
+PAIR_LEGEND = (
+    "p and the 95% interval are of the t-test over seeds and users; where seeds are not covered, "
+    "of permuted signs and of the bootstrap. Bootstrap interval: users drawn again, and seeds "
+    "where they differ. p permuted: of the labels of seeds; for one run each or a deterministic "
+    "system, of the signs of the users' differences. d_z: mean over standard deviation of the "
+    "users' differences."
+)
 _CELL = 20  # columns of a console that one system takes
 _FEWEST_USERS = 10  # of a slice in the terminal; the files have all
 
@@ -62,25 +75,44 @@ def pair_table(comparison: Comparison) -> Table:
         if pair.metric == comparison.main_metric:
             style = "bold" if pair.significant else ""
             label = Text(f"{pair.first}\n- {pair.second}", style=style)
-            value, bounds, relative, p, p_holm, effect, users = pair_cells(pair)
-            both = f"{value} ({relative})" if relative else value
-            table.add_row(label, f"{both}\n{bounds}", f"{p}\n{p_holm}", effect, users)
+            cells = pair_cells(pair)
+            value = cells.difference + (f" ({cells.relative})" if cells.relative else "")
+            table.add_row(
+                label, f"{value}\n{cells.interval}", f"{cells.p}\n{cells.p_holm}", cells.effect,
+                cells.users,
+            )  # fmt: skip
     return table
 
 
-def pair_cells(pair: Pair) -> list[str]:
-    """Difference, interval, relative, p, adjusted p with its mark, effect size, users."""
-    difference = pair.test.difference
-    effect = pair.test.effect_size
-    return [
-        signed(difference.value),
-        f"{signed(difference.low)} to {signed(difference.high)}",
-        "" if pair.relative is None else f"{pair.relative:+.1%}",
-        p_text(pair.test.p),
-        p_text(pair.p_holm) + mark(pair),
-        "" if effect is None else f"{effect:+.2f}",
-        f"{pair.wins:,}/{pair.ties:,}/{pair.losses:,}",
-    ]
+class PairCells(NamedTuple):
+    """A pair as it is written, in order of `PAIR_HEADS`."""
+
+    difference: str
+    interval: str
+    bootstrap: str
+    relative: str
+    p: str
+    p_permuted: str
+    p_holm: str
+    effect: str
+    users: str
+
+
+def pair_cells(pair: Pair) -> PairCells:
+    """The texts; the adjusted p has the mark."""
+    difference, effect = pair.test.difference, pair.test.effect_size
+    low, high = pair.test.bootstrap
+    return PairCells(
+        difference=signed(difference.value),
+        interval=f"{signed(difference.low)} to {signed(difference.high)}",
+        bootstrap=f"{signed(low)} to {signed(high)}",
+        relative="" if pair.relative is None else f"{pair.relative:+.1%}",
+        p=p_text(pair.test.p),
+        p_permuted=p_text(pair.test.permutation_p),
+        p_holm=p_text(pair.p_holm) + mark(pair),
+        effect="" if effect is None else f"{effect:+.2f}",
+        users=f"{pair.wins:,}/{pair.ties:,}/{pair.losses:,}",
+    )
 
 
 def slice_tables(comparison: Comparison, width: int) -> Iterator[Table]:
