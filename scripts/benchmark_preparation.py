@@ -4,7 +4,8 @@
     python scripts/benchmark_preparation.py --rows 1e6 1e7 1e8      also 100M (DuckDB alone)
 
 Task: a Parquet log with Zipf users and items -> 5-core, ids to dense codes, order by user and
-time, leave-one-out, flat arrays on disk. Each measurement is a process of its own.
+time, leave-one-out, flat arrays on disk. Each measurement is a process of its own. Spark, on two
+local cores, is there for its fingerprint: starting it takes longer than the task.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from rich.table import Table
 
 IN_MEMORY_ROWS = 20_000_000
 """Beyond, only the engine that spills is measured."""
+
+SPARK_ROWS = 1_000_000
+"""Beyond, one machine is not where Spark is of use."""
 
 MEASURE = """
 import json, resource, sys, time
@@ -86,12 +90,13 @@ def plain(log: str, folder: str) -> dict[str, object]:
     return {"events": len(frame)}
 
 
-def lab(log: str, folder: str, engine: str) -> dict[str, object]:
+def lab(log: str, folder: str, engine: str, *settings: str) -> dict[str, object]:
     """The same by ``recsys-lab prepare``, which also checks, counts, hashes and describes."""
     from recsys_lab.cli.main import run_command
 
-    options = ["filter=five_core", "data=table", f"data.path={log}", f"engine={engine}"]
-    run_command(["prepare", *options, f"prepared_dir={folder}"])
+    options = ["filter=five_core", "data=table", f"data.path={log}", f"engine={engine}", *settings]
+    if run_command(["prepare", *options, f"prepared_dir={folder}"]):
+        raise SystemExit(f"engine={engine} failed")
     manifest = json.loads(next(Path(folder).glob("*/manifest.json")).read_text())
     return {"events": manifest["num_interactions"], "fingerprint": manifest["fingerprint"]}
 
@@ -104,6 +109,11 @@ def lab_polars(log: str, folder: str) -> dict[str, object]:
 def lab_duckdb(log: str, folder: str) -> dict[str, object]:
     """With a memory limit of 4 GiB."""
     return lab(log, folder, "duckdb")
+
+
+def lab_spark(log: str, folder: str) -> dict[str, object]:
+    """On two local cores; the memory of its Java process is not measured."""
+    return {**lab(log, folder, "spark", "engine.master='local[2]'"), "peak": None}
 
 
 def measure(kind: str, log: Path) -> dict[str, object]:
@@ -123,8 +133,14 @@ def measure(kind: str, log: Path) -> dict[str, object]:
     return result
 
 
-def main() -> None:
-    """Measure and print a table."""
+def kinds(rows: int) -> list[str]:
+    """What is measured at a size."""
+    in_memory = ["plain", "lab_polars"] if rows <= IN_MEMORY_ROWS else []
+    return [*in_memory, "lab_duckdb", *(["lab_spark"] if rows <= SPARK_ROWS else [])]
+
+
+def main() -> int:
+    """Measure and print a table; 1 where two engines made different datasets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6, 1e7])
     parser.add_argument("--folder", type=Path, help="where the log is written (default: temporary)")
@@ -133,26 +149,31 @@ def main() -> None:
     for heading in ("rows", "by", "s", "x plain", "GiB", "events left", "print"):
         table.add_column(heading, justify="right", no_wrap=True)
     console = Console()
+    differ = []
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for rows in map(int, arguments.rows):
             log = Path(folder) / f"log_{rows}.parquet"
             began = time.perf_counter()
             write_log(log, rows)
             console.print(f"{rows:,} rows written in {time.perf_counter() - began:.0f} s")
-            in_memory = ["plain", "lab_polars"] if rows <= IN_MEMORY_ROWS else []
-            base = None
-            for kind in [*in_memory, "lab_duckdb"]:
+            base, prints = None, set()
+            for kind in kinds(rows):
                 got = measure(kind, log)
                 seconds = float(got["seconds"])
                 base = seconds if kind == "plain" else base
                 table.add_row(
                     f"{rows:,}", kind, f"{seconds:.1f}", f"{seconds / base:.2f}" if base else "",
-                    f"{got['peak'] / 2**30:.2f}", f"{got['events']:,}",
+                    f"{got['peak'] / 2**30:.2f}" if got["peak"] else "", f"{got['events']:,}",
                     str(got.get("fingerprint", ""))[:8],
                 )  # fmt: skip
+                prints |= {got["fingerprint"]} if "fingerprint" in got else set()
+            differ += [f"{rows:,}"] if len(prints) > 1 else []
             log.unlink()
     console.print(table)
+    for rows in differ:
+        console.print(f"{rows} rows: the engines' fingerprints differ")
+    return 1 if differ else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

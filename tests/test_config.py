@@ -315,6 +315,16 @@ def test_closest(typed, meant):
     assert closest(typed, ["num_layers", "dropout", "norm"]) == meant
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("ml-1m", "movielens_1m"), ("ML_100k", "movielens_100k"), ("ml-20m", None), ("ml", None),
+     ("am-1m", None)],
+)  # fmt: skip
+def test_closest_knows_names_cut_short(typed, meant):
+    names = ["movielens_1m", "movielens_10m", "movielens_100k", "online_retail"]
+    assert closest(typed, names) == meant
+
+
 def test_closest_does_not_guess_wildly():
     assert closest("zebra", ["num_layers", "dropout"]) is None
 

@@ -14,6 +14,7 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.filters import Filters
+from recsys_lab.data.online_retail import OnlineRetail
 from recsys_lab.data.raw import Features, ParquetLog
 
 from .conftest import LOG, Given, engines
@@ -85,14 +86,31 @@ def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
     for engine in ENGINES:
         reader = Given(interactions=frame, features=features)
         found[engine] = run(reader, root=tmp_path / engine, engine=engine, **options)
+    assert 500 < found["polars"].num_interactions < 2500
+    assert_equal(found)
+
+
+def assert_equal(found):
+    """The datasets that the engines made are the same, byte by byte."""
     first = found["polars"]
-    assert 500 < first.num_interactions < 2500
-    assert first.manifest["engine"] == "polars"
-    for data in found.values():
+    for engine, data in found.items():
+        assert data.manifest["engine"] == engine
         assert data.fingerprint == first.fingerprint
         assert data.manifest["features_fingerprint"] == first.manifest["features_fingerprint"]
         assert data.manifest["counts"] == first.manifest["counts"]
         assert digest(data.path) == digest(first.path)
+
+
+def test_three_engines_give_the_same_bytes_of_online_retail(shared, make, run, tmp_path):
+    found = {}
+    for engine in ENGINES:
+        file = shared / "online-retail/online_retail.parquet"
+        reader = make(OnlineRetail, "data", "online_retail", path=str(file))
+        found[engine] = run(
+            reader, root=tmp_path / engine, engine=engine, min_user_count=5, min_item_count=5
+        )
+    assert found["polars"].num_interactions > 350_000
+    assert_equal(found)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -31,7 +32,18 @@ def closest(name: str, options: Iterable[str]) -> str | None:
         return by_folded[near[0]]
     # 'layers' for 'num_layers', or 'learning_rat': too short for difflib, yet clear to a person.
     inside = [o for f, o in by_folded.items() if len(folded) >= 3 and (folded in f or f in folded)]
-    return inside[0] if len(inside) == 1 else None
+    short = inside or [o for f, o in by_folded.items() if _abbreviates(folded, f)]
+    return short[0] if len(short) == 1 else None
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    """Word by word, as 'ml_1m' is short for 'movielens_1m'; words with digits must be equal."""
+    pairs = list(zip(short.split("_"), long.split("_"), strict=False))
+    if short.count("_") != long.count("_") or len(pairs) < 2:
+        return False
+    return all(
+        a == b or (a.isalpha() and re.match(".*".join(a), b) is not None) for a, b in pairs
+    )
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
