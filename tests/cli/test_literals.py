@@ -10,7 +10,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from recsys_lab.cli.literals import literal
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.prepare import data_name
 from recsys_lab.cli.verbs import VERBS
 from recsys_lab.data.prepared import PreparedDataset
 
@@ -112,3 +111,15 @@ def test_the_folder_of_a_file_with_an_odd_or_long_name(tmp_path, monkeypatch):
     assert folders[0].name.startswith("table_part_12_new_-")
     assert all(len(folder.name.encode()) <= 93 for folder in folders)
     assert all(PreparedDataset(folder).num_items == 3 for folder in folders)
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train"])
+def test_a_password_in_a_url_reaches_no_file(tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.chdir(tmp_path)
+    for url in ("postgresql://me:s3cret@host/db", "mysql://host/db?passwd=s3cret"):
+        command = [verb, "data=sql", f"data.url={url}", "data.query=select 1, 2", "data.x=1"]
+        assert run_command(command) == 2
+        said = capsys.readouterr()
+        assert "data.url: holds a password" in said.err
+        assert "s3cret" not in said.out + said.err
+    assert not list(tmp_path.iterdir())

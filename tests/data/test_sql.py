@@ -138,15 +138,41 @@ def test_types_are_those_of_the_whole_result(run, sqlite_url, monkeypatch):
         ("SELECT who, who FROM clicks", {}, r"data.query: .*columns 'who'|no such column"),
         (QUERY + " WHERE moment < 0", {}, r"data.query: gives no rows"),
         (QUERY, {"timestamp_column": None}, r"rows of a database have no order of their own"),
-        ("INSERT INTO clicks VALUES ('x', 1, 1)", {}, r"data.query: .*(read-only|readonly)"),
+        ("INSERT INTO clicks VALUES ('x', 1, 1)", {}, r"data.query: .*(one SELECT|readonly)"),
+        ("SELECT 1; SELECT 2", {}, r"data.query: .*(one SELECT|one statement)"),
+        ("COPY (SELECT 1) TO 'stolen.csv'", {}, r"data.query: .*(one SELECT|syntax error)"),
+        ("WITH x AS (COPY (SELECT 1) TO 'stolen.csv') SELECT * FROM x", {},
+         r"data.query: .*(one SELECT|syntax error)"),
+        ("ATTACH 'stolen.db' AS other", {}, r"data.query: .*(one SELECT|not authorized)"),
+        ("VACUUM INTO 'stolen.db'", {}, r"data.query: .*(syntax error|authorization denied)"),
     ],
 )  # fmt: skip
-def test_bad_queries(request, tmp_path, kind, query, options, message):
+def test_bad_queries(request, tmp_path, monkeypatch, kind, query, options, message):
+    monkeypatch.chdir(tmp_path)
     url = request.getfixturevalue(kind)
     before = {file: file.read_bytes() for file in tmp_path.glob("shop.*")}
     with pytest.raises(UserError, match=f"(?s){message}"):
         sql(url, query, **options).read_raw(_scratch(tmp_path))
     assert {file: file.read_bytes() for file in tmp_path.glob("shop.*")} == before
+    assert not list(tmp_path.glob("stolen*"))
+
+
+def test_a_view_over_files_is_read(run, duckdb_url, tmp_path):
+    file = duckdb_url.partition(":///")[2]
+    with duckdb.connect(file) as connection:
+        connection.execute(f"COPY clicks TO '{tmp_path}/clicks.parquet'")
+        connection.execute("DROP TABLE clicks")
+        connection.execute(f"CREATE VIEW clicks AS FROM '{tmp_path}/clicks.parquet'")
+    check(run, sql(duckdb_url))
+
+
+LIKE = QUERY + " WHERE who LIKE 'a%' OR who LIKE '%(b)s' OR sku % 2 >= 0"
+
+
+@pytest.mark.parametrize("kind", ["duckdb_url", "sqlite_url", "postgres"])
+def test_a_percent_sign_is_part_of_the_query(run, request, secrets, kind):
+    options = secrets if kind == "postgres" else {}
+    check(run, sql(request.getfixturevalue(kind), LIKE, **options))
 
 
 def _scratch(tmp_path):
@@ -161,6 +187,15 @@ def _scratch(tmp_path):
         ("oracle://host/db", {}, "unknown database 'oracle'. *Allowed: duckdb, sqlite, postgresql"),
         ("postgres://host/db", {}, "Did you mean 'postgresql'"),
         ("postgresql://me:pw@host/db", {}, "data.url: holds a password.*data.password_env"),
+        ("oracle://me:pw@host/db", {}, "data.url: holds a password"),
+        ("postgresql://host/db?user=shop&password=pw", {}, r"a password \(password=...\)"),
+        ("postgresql://host/db?sslPassword=pw", {}, r"a password \(sslPassword=...\)"),
+        ("mysql://host/db?charset=utf8&pass%77d=pw", {}, r"a password \(passwd=...\)"),
+        (
+            "postgresql://localhost:xx/db",
+            {},
+            r"is no address \(.*'xx'.*write e.g. postgresql://host",
+        ),
         ("sqlite:///nowhere.db", {}, "no such file"),
         ("duckdb:///nowhere.duckdb", {}, "no such file"),
         ("sqlite:///x", {"password_env": "NOT_SET_ANYWHERE"}, "no such environment variable"),

@@ -151,7 +151,9 @@ class KuaiRand:
         if signals:
             with told(first):
                 total = int(everything.select(pl.len()).collect(engine="streaming").item())
-            kept_rows = int(pl.scan_parquet(log.files[0], glob=False).select(pl.len()).collect().item())
+            kept_rows = int(
+                pl.scan_parquet(log.files[0], glob=False).select(pl.len()).collect().item()
+            )
             dropped[f"exposure without {' or '.join(signals)}"] = total - kept_rows
         tables = {name.split("_")[0]: files[name] for name in self._tables() if name in files}
         users = _table(tables["user"], "user_id", USERS) if "user" in tables else None

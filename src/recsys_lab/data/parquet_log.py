@@ -35,7 +35,11 @@ def items_of_log(table: Path, log: ParquetLog) -> pl.DataFrame:
         log: has one file.
     """
     known = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
-    rows = pl.scan_parquet(table, glob=False).with_row_index("_row").join(known, on="item_id", how="semi")
+    rows = (
+        pl.scan_parquet(table, glob=False)
+        .with_row_index("_row")
+        .join(known, on="item_id", how="semi")
+    )
     return (
         rows.collect(engine="streaming")
         .sort("_row")

@@ -11,6 +11,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
+from recsys_lab.config.secrets import refused_password
 from recsys_lab.data.files import did_you_mean, file_key, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.sql_engines import SCHEMES, batches_of
@@ -40,7 +41,7 @@ class SQL:
             user_env: environment variable with the user's name; null: as the URL or driver says.
             password_env: environment variable with the password; null: as the driver finds it
                 (PGPASSWORD, ~/.pgpass).
-            query: one SELECT; it is run in a read-only transaction.
+            query: one SELECT; nothing is written: not into the database, nor beside it.
             query_is_ordered: whether the query orders its rows, so that they need no timestamp.
             items_query: a query for items, all of whose columns are kept; null for none.
             items_id_column: the item id in it.
@@ -130,17 +131,14 @@ class SQL:
 
     def _check(self) -> None:
         config = self.config
+        refused = refused_password(config.url)
+        if refused is not None:
+            raise UserError(f"data.url: {refused}")
         scheme = str(config.url).partition(":")[0].partition("+")[0]
         if scheme not in SCHEMES:
             raise UserError(
                 f"data.url={config.url}: unknown database '{scheme}'."
                 f"{did_you_mean(scheme, SCHEMES)} Allowed: {', '.join(SCHEMES)}"
-            )
-        authority = str(config.url).partition("://")[2].rpartition("@")[0]
-        if ":" in authority:
-            raise UserError(
-                "data.url: holds a password, which would be written into records. Take it out, "
-                "put it into an environment variable and name that: data.password_env=DB_PASSWORD"
             )
         ordered = config.timestamp_column or config.order_column or config.query_is_ordered
         if not ordered:

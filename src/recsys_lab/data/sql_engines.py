@@ -63,14 +63,28 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
     except duckdb.Error as error:
         raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
     try:
+        _require_select(connection, query, option)
         relation = connection.sql(query)
-        if relation is None:
-            raise UserError(f"{option}: is no query that gives rows; a SELECT is needed")
         yield from relation.to_arrow_reader(ROWS_A_BATCH)
     except duckdb.Error as error:
         raise UserError(f"{option}: {_first_line(error)}") from error
     finally:
         connection.close()
+
+
+def _require_select(connection: Any, query: str, option: str) -> None:
+    """A database that is opened read-only still exports to files; views over files stay open."""
+    import duckdb
+
+    kinds = [statement.type for statement in connection.extract_statements(query)]
+    tree = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()[0][0]
+    # Newer versions take COPY inside WITH, which counts as a SELECT.
+    if kinds != [duckdb.StatementType.SELECT] or '"type":"COPY_QUERY_NODE"' in tree:
+        raise _no_select(option)
+
+
+def _no_select(option: str) -> UserError:
+    return UserError(f"{option}: is no query that gives rows; one SELECT is needed")
 
 
 def _sqlalchemy(
@@ -83,7 +97,13 @@ def _sqlalchemy(
     scheme, _, rest = url.partition("://")
     scheme = scheme.partition("+")[0]
     with _told(url, password):
-        made = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
+        try:
+            made = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
+        except ValueError as error:  # of a port that is no number
+            raise UserError(
+                f"data.url={url}: is no address ({_first_line(error)}); write e.g. "
+                f"{scheme}://host:5432/database"
+            ) from error
         if user is not None:
             made = made.set(username=user)
         if password is not None:
@@ -99,16 +119,29 @@ def _sqlalchemy(
     try:
         with _told(option, password):
             connection.execute(sqlalchemy.text(_READ_ONLY[scheme]))
-            streaming = connection.execution_options(stream_results=True)
+            if scheme == "sqlite":
+                _refuse_other_files(connection)
+            # Without parameters, a % in the query is no placeholder.
+            streaming = connection.execution_options(stream_results=True, no_parameters=True)
             result = streaming.exec_driver_sql(query)
             if not result.returns_rows:
-                raise UserError(f"{option}: is no query that gives rows; a SELECT is needed")
+                raise _no_select(option)
             names = list(result.keys())
             while rows := result.fetchmany(ROWS_A_BATCH):
                 yield _batch(names, rows, option)
     finally:
         connection.close()
         engine.dispose()
+
+
+def _refuse_other_files(connection: Any) -> None:
+    """ATTACH and VACUUM INTO make files, also where the database itself is read-only."""
+    import sqlite3
+
+    def allowed(action: int, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+    connection.connection.driver_connection.set_authorizer(allowed)
 
 
 @contextmanager
