@@ -94,6 +94,7 @@ def test_unlike_protocols_need_force(folder, capsys, force):
         (["runs", "baseline=Nobody"], "baseline: no system 'Nobody'"),
         (["runs", "output=runs/pop/0/run.json"], "cannot be made a folder"),
         (["runs", "metrics=x"], "metrics"),
+        (["runs", "by=seed"], "by: expected one of 'config', 'group', 'name', got 'seed'"),
     ],
 )
 def test_mistakes_of_compare(capsys, arguments, message):

@@ -17,7 +17,14 @@ from tests.runs.made_runs import FIELDS, config, results, two_systems, write_run
 
 def judged(*arguments, baseline="first", metric=None, **changes):
     found, left_out = find_runs([str(argument) for argument in arguments])
-    values = {"level": 0.05, "resamples": 200, "permutations": 500, "seed": 0, **changes}
+    values = {
+        "level": 0.05,
+        "resamples": 200,
+        "permutations": 500,
+        "seed": 0,
+        "by": "config",
+        **changes,
+    }
     return compare(found, left_out, Options(baseline=baseline, metric=metric, **values))
 
 
@@ -399,3 +406,23 @@ def test_equal_runs_of_an_unknown_model_are_deterministic(tmp_path):
         values = {"ndcg@10": results(50, seed)}
         write_run(tmp_path / f"sas/{seed}", values, config=config("SASRec", seed))
     assert [s.deterministic for s in judged(tmp_path).systems] == [True, False]
+
+
+def test_one_config_against_itself(tmp_path):
+    """Seeds 0, 1, 2 are group a and 2, 3, 4 group b: only with ``by`` a system each."""
+    for group, seeds in (("a", (0, 1, 2)), ("b", (2, 3, 4))):
+        for seed in seeds:
+            values = {"ndcg@10": results(40, seed)}
+            write_run(tmp_path / group / str(seed), values, config=config(seed=seed, group=group))
+    assert [s.seeds for s in judged(tmp_path).systems] == [(0, 1, 2, 3, 4)]
+    found = judged(tmp_path, by="group")
+    assert [(s.name, s.seeds) for s in found.systems] == [
+        ("SASRec group=a", (0, 1, 2)), ("SASRec group=b", (2, 3, 4)),
+    ]  # fmt: skip
+    assert found.differing == {"group": ("a", "b")}
+    assert found.left_out == ()
+    one, other = (
+        np.mean([results(40, n).mean() for n in seeds]) for seeds in ((0, 1, 2), (2, 3, 4))
+    )
+    assert found.pairs[0].test.difference.value == pytest.approx(other - one)
+    assert [s.seeds for s in judged(tmp_path, by="name").systems] == [(0, 1, 2, 3, 4)]

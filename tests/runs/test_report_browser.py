@@ -29,7 +29,7 @@ def page(tmp_path_factory):
         epochs = [{"epoch": n, "val/ndcg@10": 0.1 * (1 - 0.8**n)} for n in range(4 + place)]
         write_run(folder / f"more/{place}", values, config=named, epochs=epochs)
     records, left_out = find_runs([str(folder)])
-    options = Options("first", None, 0.05, 100, 100, 0)
+    options = Options("first", None, 0.05, 100, 100, 0, "config")
     comparison = compare(records, left_out, options)
     assert len(comparison.systems) == SYSTEMS
     titles = [(LONG, False), ("y" * 80, True)] * 5

@@ -23,7 +23,7 @@ def compared(folder, **options):
     records, left_out = find_runs([str(folder)])
     wanted = {"baseline": "first", "metric": None, **options}
     return compare(records, left_out, Options(**wanted, level=0.05, resamples=200,
-                                              permutations=200, seed=0))  # fmt: skip
+                                              permutations=200, seed=0, by="config"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         resamples=cfg.resamples,
         permutations=cfg.permutations,
         seed=cfg.seed,
+        by=cfg.by,
     )
     comparison = compare(records, left_out, options)
     console = Console()

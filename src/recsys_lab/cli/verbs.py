@@ -83,6 +83,7 @@ class CompareConfig:
     """Top-level keys of ``compare``."""
 
     runs: Annotated[list[str], MinLen(1)]
+    by: Literal["config", "group", "name"]
     baseline: str
     metric: str | None
     force: bool

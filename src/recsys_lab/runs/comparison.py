@@ -44,7 +44,7 @@ class Run:
             loss and so on; empty for a fitted model.
         best_epoch: None for a fitted model.
         still_improving: whether the best epoch was the last.
-        seconds: wall time of the run.
+        seconds: wall time of the run but for preparing the data, which the first run on them pays.
         peak_memory_mebibytes: largest resident memory.
         parameters: trained numbers; None for a fitted model.
         compute: everything recorded of compute, also keys not named here (FLOPs, energy, ...).
@@ -88,7 +88,7 @@ class Run:
             epochs=tuple(values["epochs"]),
             best_epoch=best.get("epoch"),
             still_improving=bool(best.get("still_improving")),
-            seconds=compute["seconds"],
+            seconds=compute["seconds"] - compute.get("prepare_seconds", 0.0),
             peak_memory_mebibytes=compute["peak_memory_mebibytes"],
             parameters=values.get("parameters"),
             compute=compute,
@@ -211,6 +211,7 @@ class Comparison:
         runs: every run.
         systems: their systems.
         metrics: those that all runs have.
+        by: what makes a system besides the config, see `judging.Options`.
         main_metric: the one of the slices and of the order.
         baseline: name of a system; None where all pairs are tested.
         level: of significance, e.g. 0.05.
@@ -226,6 +227,7 @@ class Comparison:
     runs: tuple[Run, ...]
     systems: tuple[System, ...]
     metrics: tuple[Metric, ...]
+    by: str
     main_metric: str
     baseline: str | None
     level: float

@@ -52,6 +52,7 @@ class Options:
         resamples: of the bootstrap.
         permutations: of the signs of users' differences.
         seed: of both.
+        by: what makes a system besides the config: ``group``, ``name`` or, for nothing, ``config``.
     """
 
     baseline: str
@@ -60,6 +61,7 @@ class Options:
     resamples: int
     permutations: int
     seed: int
+    by: str
 
 
 def compare(
@@ -75,7 +77,7 @@ def compare(
     Raises:
         UserError: an option names nothing that is there, or a run's files are damaged.
     """
-    records, repeats = newest_of_each_seed(records)
+    records, repeats = newest_of_each_seed(records, options.by)
     return _Judge(records, [*left_out, *repeats], options).comparison()
 
 
@@ -84,7 +86,7 @@ class _Judge:
         self, records: Sequence[RunRecord], left_out: Sequence[LeftOut], options: Options
     ) -> None:
         self.records, self.left_out, self.options = records, left_out, options
-        self.groups = group_runs(records)
+        self.groups = group_runs(records, options.by)
         self.protocols = {k: tuple(v) for k, v in protocol_differences(records).items()}
         settings = [self._settings(group[0]) for group in self.groups]
         self.names = system_names(settings, [self._given_name(group) for group in self.groups])
@@ -109,6 +111,7 @@ class _Judge:
             runs=tuple(self._runs()),
             systems=tuple(self._system(place, paired) for place in range(len(self.groups))),
             metrics=tuple(self.metrics),
+            by=self.options.by,
             main_metric=self.main,
             baseline=None if self.options.baseline == "none" else self.names[self._baseline()],
             level=self.options.level,
@@ -125,7 +128,7 @@ class _Judge:
     def _settings(self, run: int) -> dict[str, Any]:
         """Of a run's system; where protocols differ they tell systems apart too."""
         of_protocol = {f"protocol.{key}": row[run] for key, row in self.protocols.items()}
-        return {**system_settings(self.records[run]), **of_protocol}
+        return {**system_settings(self.records[run], self.options.by), **of_protocol}
 
     def _given_name(self, group: Sequence[int]) -> str | None:
         given = {self.records[place].values["config"].get("name") for place in group}

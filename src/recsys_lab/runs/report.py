@@ -97,7 +97,9 @@ def _compared(comparison: Comparison) -> Markup:
             _count(comparison.runs[system.runs[0]].parameters),
         ])  # fmt: skip
     heads = ("system", "seeds", "epochs", "parameters")
-    listed = table("Runs that differ in the seed alone are one system.", heads, rows, right=(2, 3))
+    alike = "" if comparison.by == "config" else f" and have one {comparison.by}"
+    caption = f"Runs that differ in the seed alone{alike} are one system."
+    listed = table(caption, heads, rows, right=(2, 3))
     shown = fact_list([(name, value) for name, value in facts if value])
     return section("What is compared", shown, listed)
 
@@ -217,8 +219,8 @@ def _cost(comparison: Comparison) -> Markup:
             f"{max(run.peak_memory_mebibytes for run in runs):,.0f}",
         ])  # fmt: skip
     caption = (
-        "Means over runs, the peak the largest of them; seconds are of the whole run, on the "
-        "machine that it ran on."
+        "Means over runs, the peak the largest of them; seconds are of the whole run but for "
+        "preparing the data, on the machine that it ran on."
     )
     listed = table(caption, heads, rows, right=range(1, len(heads)))
     return section("Quality against compute", *figures, listed)

@@ -27,13 +27,22 @@ NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
 _OF_TRAINING = ("recipe", "loss")  # a fitted model reads nothing of these
 
 
-def system_settings(record: RunRecord) -> dict[str, Any]:
-    """The settings that make a run's results, flat; ``model._target_`` is ``model: ClassName``."""
+def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
+    """The settings that make a run's system, flat; ``model._target_`` is ``model: ClassName``.
+
+    Args:
+        record: of the run.
+        by: ``config``: those that make its results; ``group`` or ``name``: this label too.
+    """
     settings = {}
     fitted = not record.values.get("epochs")
     for key, value in flatten(record.values["config"]).items():
         group, _, last = key.partition(".")[0], None, key.rpartition(".")[2]
-        if key in NEUTRAL or group in NEUTRAL_GROUPS or (fitted and group in _OF_TRAINING):
+        if (
+            (key in NEUTRAL and key != by)
+            or group in NEUTRAL_GROUPS
+            or (fitted and group in _OF_TRAINING)
+        ):
             continue
         if last.endswith(("path", "_dir")):  # where the data lie; what they are is fingerprinted
             continue
@@ -44,12 +53,12 @@ def system_settings(record: RunRecord) -> dict[str, Any]:
     return settings
 
 
-def group_runs(records: Sequence[RunRecord]) -> list[list[int]]:
-    """Places of the runs of each system, in order of their first run."""
+def group_runs(records: Sequence[RunRecord], by: str) -> list[list[int]]:
+    """Places of the runs of each system, in order of their first run; ``by`` as above."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
         fingerprint = record.values["protocol"]["fingerprint"]
-        key = json.dumps([fingerprint, system_settings(record)], sort_keys=True)
+        key = json.dumps([fingerprint, system_settings(record, by)], sort_keys=True)
         groups.setdefault(key, []).append(place)
     return list(groups.values())
 
@@ -66,12 +75,12 @@ def is_deterministic(record: RunRecord) -> bool:
 
 
 def newest_of_each_seed(
-    records: Sequence[RunRecord],
+    records: Sequence[RunRecord], by: str
 ) -> tuple[list[RunRecord], list[LeftOut]]:
     """Two runs of one system with one seed are one result, not two."""
     left_out = []
     kept = set(range(len(records)))
-    for group in group_runs(records):
+    for group in group_runs(records, by):
         newest: dict[int, int] = {}
         for place in sorted(group, key=lambda p: records[p].values["created"]):
             earlier = newest.get(records[place].values["seed"])
