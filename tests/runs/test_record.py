@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from recsys_lab.config import UserError
+from recsys_lab.runs.memory import forget_peak_memory, peak_memory_mebibytes
 from recsys_lab.runs.record import RunRecord, finish_time, only_process, write_text
 
 REPOSITORY = Path(__file__).parents[2]
@@ -59,6 +61,26 @@ def test_a_value_that_cannot_be_stored_leaves_the_old_record(record):
     assert (record.folder / "run.json").read_bytes() == before
 
 
+def test_the_peak_begins_anew_where_it_is_forgotten():
+    ballast = b"x" * (300 << 20)
+    high = peak_memory_mebibytes()
+    del ballast
+    assert peak_memory_mebibytes() > high - 10  # the kernel counts in batches
+    forget_peak_memory()
+    assert peak_memory_mebibytes() < high - 200
+
+
+def test_the_peak_of_a_gpu_in_use_begins_anew_too(monkeypatch):
+    done = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: done.append(True))
+    forget_peak_memory()
+    assert done == []
+    for question in ("is_available", "is_initialized"):
+        monkeypatch.setattr(torch.cuda, question, lambda: True)
+    forget_peak_memory()
+    assert done == [True]
+
+
 def test_compute_adds_up_and_the_peak_never_falls(record):
     record.note_compute(2.00049, epochs=[{"epoch": 0}])
     first = on_disk(record)
@@ -67,7 +89,9 @@ def test_compute_adds_up_and_the_peak_never_falls(record):
     assert first["epochs"] == [{"epoch": 0}]
     record.values["compute"]["peak_memory_mebibytes"] = 1e9  # of an earlier process
     record.note_compute(3.0)
-    assert on_disk(record)["compute"] == {"seconds": 3.0, "peak_memory_mebibytes": 1e9}
+    assert on_disk(record)["compute"] == {
+        "seconds": 3.0, "prepare_seconds": 0.0, "peak_memory_mebibytes": 1e9,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from recsys_lab.evaluation.protocol import RankingProtocol, evaluate, fingerprin
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from omegaconf import DictConfig
 
@@ -91,10 +91,12 @@ class Parts:
         return {"fingerprint": fingerprint(fields), "fields": fields}
 
 
-def assemble(cfg: DictConfig, data: PreparedDataset | None = None) -> Parts:
-    """Build what needs no data, prepare them (unless given), seed everything, build the model."""
+def assemble(
+    cfg: DictConfig, prepared: Callable[[DictConfig], PreparedDataset] = prepare_from
+) -> Parts:
+    """Build what needs no data, get them, seed everything, build the model."""
     inputs, recipe, protocol = build(cfg.inputs), build(cfg.recipe), build(cfg.evaluation)
-    data = data or prepare_from(cfg)
+    data = prepared(cfg)
     protocol.attach(data)
     options = protocol.config
     catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)

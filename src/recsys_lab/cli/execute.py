@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import RunRecord, finish_time
 from recsys_lab.runs.trackers.base import End, Start
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
     from rich.console import Console
+
+    from recsys_lab.data.prepared import PreparedDataset
 
 _log = logging.getLogger(__name__)
 
@@ -58,34 +61,17 @@ def execute(
     Raises:
         UserError: also when the data are no longer those that the run began with.
     """
+    forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
-    data = None
-    if trial is not None:
-        data = prepare_from(cfg)
-        refuse_too_large(cfg, data)
-    parts = assemble(cfg, data)
-    earlier = (record.values.get("data") or {}).get("fingerprint")
-    if earlier not in (None, parts.data.fingerprint):
-        msg = (
-            f"{record.folder}: the data have changed since the run began (fingerprint {earlier}, "
-            f"now {parts.data.fingerprint}); bring the original data back, or start a new run"
-        )
-        raise UserError(msg)
-    record.update(
-        status="running",
-        data={
-            "name": parts.data.manifest["name"],
-            "path": str(parts.data.path.resolve()),
-            "fingerprint": parts.data.fingerprint,
-            "num_users": parts.data.num_users,
-            "num_items": parts.data.num_items,
-            "num_interactions": parts.data.num_interactions,
-            "has_timestamps": parts.data.timestamps is not None,
-        },
-        leaks=parts.data.manifest["leaks"],
-        protocol=parts.protocol_record(),
-        split=parts.data.manifest["split"],
-    )
+
+    def prepared(cfg: DictConfig) -> PreparedDataset:
+        data = _prepare(cfg, record)
+        if trial is not None:
+            refuse_too_large(cfg, data)
+        return data
+
+    parts = assemble(cfg, prepared)
+    _begin(parts, record)
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
@@ -108,6 +94,48 @@ def execute(
     finally:
         tracking.finish(_end(parts, record, failed=failed))
     record.update(status="finished", **finish_time())
+
+
+def _begin(parts: Parts, record: RunRecord) -> None:
+    """Note what the run works on; refuse data other than those that it began with."""
+    earlier = (record.values.get("data") or {}).get("fingerprint")
+    if earlier not in (None, parts.data.fingerprint):
+        msg = (
+            f"{record.folder}: the data have changed since the run began (fingerprint {earlier}, "
+            f"now {parts.data.fingerprint}); bring the original data back, or start a new run"
+        )
+        raise UserError(msg)
+    record.update(
+        status="running",
+        data={
+            "name": parts.data.manifest["name"],
+            "path": str(parts.data.path.resolve()),
+            "fingerprint": parts.data.fingerprint,
+            "num_users": parts.data.num_users,
+            "num_items": parts.data.num_items,
+            "num_interactions": parts.data.num_interactions,
+            "has_timestamps": parts.data.timestamps is not None,
+        },
+        leaks=parts.data.manifest["leaks"],
+        protocol=parts.protocol_record(),
+        split=parts.data.manifest["split"],
+        machine=machine_with(record, parts.device),
+    )
+
+
+def _prepare(cfg: DictConfig, record: RunRecord) -> PreparedDataset:
+    """The data, and the seconds that this took: who comes first pays for all runs on them."""
+    compute = record.values["compute"]
+    seconds = _stopwatch(compute.get("prepare_seconds", 0.0))
+    data = prepare_from(cfg)
+    record.update(compute={**compute, "prepare_seconds": round(seconds(), 3)})
+    return data
+
+
+def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
+    """What is recorded of the machine, with the GPU's name where one is used."""
+    name = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
+    return {**record.values["machine"], **name}
 
 
 def _stopwatch(before: float) -> Callable[[], float]:

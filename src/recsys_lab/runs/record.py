@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.runs.memory import peak_memory_mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ class RunRecord:
                 "python": platform.python_version(),
                 "cpus": os.cpu_count(),
             },
-            "compute": {"seconds": 0.0, "peak_memory_mebibytes": 0.0},
+            "compute": {"seconds": 0.0, "prepare_seconds": 0.0, "peak_memory_mebibytes": 0.0},
             "epochs": [],
         }
         record = cls(folder, values)
@@ -150,12 +150,6 @@ def only_process(folder: Path) -> Iterator[None]:
             msg = f"{folder}: another process works on this run; wait, or choose another run_dir"
             raise UserError(msg) from None
         yield
-
-
-def peak_memory_mebibytes() -> float:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def finish_time() -> dict[str, str]:
