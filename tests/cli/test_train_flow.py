@@ -86,6 +86,21 @@ def test_a_run_s_cost_is_its_own(monkeypatch):
         assert values[name].seconds == pytest.approx(rest)
 
 
+def test_a_run_that_is_killed_after_preparing_counts_it_in_the_whole(monkeypatch):
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "assemble", lambda cfg, prepared: killed(prepared(cfg)))
+        assert train("run_dir=run", base=COUNTS) == 130
+    first = record("run")["compute"]
+    assert 0 < first["prepare_seconds"] <= first["seconds"]
+    assert run_command(["train", "resume=run"]) == 0
+    again = record("run")["compute"]
+    assert again["prepare_seconds"] > first["prepare_seconds"]
+    assert again["seconds"] - first["seconds"] > again["prepare_seconds"] - first["prepare_seconds"]
+
+
 def test_the_record_names_the_gpu_where_one_is_used(monkeypatch):
     assert train("run_dir=run", base=COUNTS) == 0
     assert "gpu" not in record("run")["machine"]

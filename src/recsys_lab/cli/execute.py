@@ -65,7 +65,7 @@ def execute(
     spent = _stopwatch(record.values["compute"]["seconds"])
 
     def prepared(cfg: DictConfig) -> PreparedDataset:
-        data = _prepare(cfg, record)
+        data = _prepare(cfg, record, spent)
         if trial is not None:
             refuse_too_large(cfg, data)
         return data
@@ -123,12 +123,14 @@ def _begin(parts: Parts, record: RunRecord) -> None:
     )
 
 
-def _prepare(cfg: DictConfig, record: RunRecord) -> PreparedDataset:
+def _prepare(cfg: DictConfig, record: RunRecord, spent: Callable[[], float]) -> PreparedDataset:
     """The data, and the seconds that this took: who comes first pays for all runs on them."""
-    compute = record.values["compute"]
-    seconds = _stopwatch(compute.get("prepare_seconds", 0.0))
+    began = spent()
     data = prepare_from(cfg)
-    record.update(compute={**compute, "prepare_seconds": round(seconds(), 3)})
+    compute = record.values["compute"]
+    seconds = compute.get("prepare_seconds", 0.0) + spent() - began
+    compute["prepare_seconds"] = round(seconds, 3)
+    record.note_compute(spent())  # the whole too, or a run killed now would miss this part of it
     return data
 
 
