@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from recsys_lab.runs.exports import csv_text, json_text, latex, markdown, write_exports
-from recsys_lab.runs.tables import p_text, print_comparison, signed
+from recsys_lab.runs.tables import p_text, signed
+from recsys_lab.runs.terminal import print_comparison
 from tests.runs.made_runs import config, results, two_systems, write_run
 from tests.runs.test_compare import judged
 
@@ -39,6 +40,16 @@ def test_terminal_has_numbers_marks_and_notes(found):
     assert "* differs from Popularity at the 0.05 level" in " ".join(text.split())
     assert "history_length" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_terminal_says_who_wins_in_each_slice_with_many_systems(found):
+    assert len(found.systems) == 3
+    text = printed(found, width=120)
+    part = text.split("by slice: difference, win/tie/loss")[1]
+    for piece in found.slices:
+        for pair in piece.pairs:
+            assert f"{pair.test.difference.value:+.4f}" in part
+            assert f"{pair.wins}/{pair.ties}/{pair.losses}" in part
 
 
 def test_best_is_bold_and_second_underlined(found):

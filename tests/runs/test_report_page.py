@@ -40,9 +40,13 @@ def page(comparison):
     return html(comparison, Examples("Drawn by hand.", [user]))
 
 
-def rows(page: str, heading: str) -> list[list[str]]:
+def rows(page: str, heading: str, level: int = 2) -> list[list[str]]:
     """Texts of the cells of the first table under a heading."""
-    part = page.split(f"<h2>{heading}</h2>")[1].split("</table>")[0].replace("<small>", " ")
+    part = (
+        page.split(f"<h{level}>{heading}</h{level}>")[1]
+        .split("</table>")[0]
+        .replace("<small>", " ")
+    )
     return [
         [escaping.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in
          re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
@@ -100,21 +104,41 @@ def test_tests_and_slices_are_the_comparisons(comparison, page):
     assert row[-1] == f"{pair.wins}/{pair.ties}/{pair.losses}"
     _, *body = rows(page, "Slices")
     assert [row[0] for row in body] == ["1-4", "5-9"]
-    assert page.count('<tr class="group">') == 1
     for row, part in zip(body, comparison.slices, strict=True):
-        assert row[1:] == [f"{part.users}", *(f"{mean.value:.4f}" for mean in part.means)]
+        assert row[1:] == [
+            f"{part.users}", *(f"{m.value:.4f} {m.low:.4f} - {m.high:.4f}" for m in part.means)
+        ]  # fmt: skip
+    heads, *body = rows(page, "Win, tie and loss by slice", level=3)
+    assert heads[2:] == ["2 SASRec - 1 Popularity"]
+    for row, part in zip(body, comparison.slices, strict=True):
+        (gain,) = part.pairs
+        bounds = gain.test.difference
+        assert row[2] == (
+            f"{gain.wins}/{gain.ties}/{gain.losses} "
+            f"{bounds.value:+.4f} [{bounds.low:+.4f}, {bounds.high:+.4f}]"
+        )
+        assert gain.wins + gain.ties + gain.losses == part.users
+    assert page.count('<tr class="group">') == 2
+    assert "title=" not in page.split("<h2>Slices</h2>")[1].split("</section>")[0]
 
 
-def test_a_heat_table_colours_from_the_worst_to_the_best():
-    row = HeatRow("head", 1200, [0.1, 0.3, 0.26], ["a", "b", "c"], [HOSTILE, "", ""])
-    even = HeatRow("tail", 3, [0.5, 0.5, 0.5], ["d", "e", "f"], ["", "", ""])
-    table = heat_table("", ["", "", "", "", ""], [("group", [row, even])])
-    assert re.findall(r"(\d+)%, transparent", table) == ["0", "45", "36", "0", "0", "0"]
+def test_the_colour_of_a_heat_table_is_the_ratio_to_the_best():
+    row = HeatRow("head", 1200, ["a", "b", "c"], [HOSTILE, "", "low"], [0.1, 0.3, 0.29])
+    even = HeatRow("tail", 30, ["d", "e", "f"], ["", "", ""], [0.5, 0.5, 0.5])
+    zero = HeatRow("cold", 30, ["g", "h", "i"], ["", "", ""], [0.0, 0.0, 0.0])
+    weak = HeatRow("rare", 3, ["j", "k", "l"], ["", "", ""], [0.1, 0.2, 0.3], is_weak=True)
+    plain = HeatRow("none", 30, ["m", "n", "o"], ["", "", ""])
+    table = heat_table("", [""] * 5, [("group", [row, even, zero, weak, plain])])
+    # 45% of the accent for the best: 1/3 of it is 15, 0.29/0.3 is 43.5
+    assert re.findall(r"(\d+)%, transparent", table) == ["15", "45", "44", "45", "45", "45"]
     assert re.findall(r"<b>(.)</b>", table) == ["b"]
+    assert re.findall(r'<tr class="weak"><th scope="row">(.*?)</th>', table) == ["rare"]
+    assert "<small>low</small>" in table
     assert "1,200" in table
     assert HOSTILE not in table
     least = heat_table("", [""], [("", [row])], higher_is_better=False)
     assert re.findall(r"<b>(.)</b>", least) == ["a"]
+    assert re.findall(r"(\d+)%, transparent", least) == ["45", "15", "16"]
 
 
 def test_the_page_runs_and_loads_nothing_and_escapes(page):

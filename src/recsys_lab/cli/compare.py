@@ -14,7 +14,7 @@ from recsys_lab.runs.exports import write_exports
 from recsys_lab.runs.judging import Options, compare
 from recsys_lab.runs.record import write_text
 from recsys_lab.runs.report import html
-from recsys_lab.runs.tables import print_comparison
+from recsys_lab.runs.terminal import print_comparison
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.markup import Markup, tag
+from recsys_lab.pages.markup import Markup, join, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +21,18 @@ class HeatRow:
     Attributes:
         name: written at its left.
         count: of what the row is made of.
-        values: one a column; what the colours stand for.
-        said: the values as they are written.
-        tips: said when a cell is pointed at.
+        said: what its cells say, one a column.
+        below: said small below each.
+        values: what the colours stand for, at least 0; None for a row without.
+        is_weak: whether the row is made of too little to be read: grey, without colour.
     """
 
     name: str
     count: int
-    values: Sequence[float]
     said: Sequence[str]
-    tips: Sequence[str]
+    below: Sequence[str]
+    values: Sequence[float] | None = None
+    is_weak: bool = False
 
 
 def heat_table(
@@ -40,15 +42,16 @@ def heat_table(
     *,
     higher_is_better: bool = True,
 ) -> Markup:
-    """The table; in each row the worst value has no colour and the best the strongest, in bold.
+    """The table; the best value of a row is bold, and the colour is a value's ratio to it.
+
+    So two values that are nearly equal look so, and half of the best has half of its colour.
 
     Args:
         caption: above it.
         heads: of the names, the counts and the values.
         groups: rows under a common name.
-        higher_is_better: else lower is.
+        higher_is_better: else lower is, and the colour is the best value's ratio to this one.
     """
-    sign = 1.0 if higher_is_better else -1.0
     head = [
         tag("th", text, scope="col", class_="n" if place else "")
         for place, text in enumerate(heads)
@@ -56,22 +59,32 @@ def heat_table(
     body = []
     for name, rows in groups:
         title = tag("th", name, scope="rowgroup", colspan=len(heads))
-        body.append(tag("tbody", tag("tr", title, class_="group"), *(_row(r, sign) for r in rows)))
+        lines = [_row(row, higher_is_better=higher_is_better) for row in rows]
+        body.append(tag("tbody", tag("tr", title, class_="group"), *lines))
     table = tag(
         "table", tag("caption", caption), tag("thead", tag("tr", *head)), *body, class_="heat"
     )
     return tag("div", table, class_="scroll")
 
 
-def _row(row: HeatRow, sign: float) -> Markup:
-    good = [sign * value for value in row.values]
-    worst, best = min(good), max(good)
+def _row(row: HeatRow, *, higher_is_better: bool) -> Markup:
+    shares = [0.0] * len(row.said)
+    if row.values is not None and not row.is_weak:
+        shares = _shares(row.values, higher_is_better=higher_is_better)
     cells = []
-    for value, said, tip in zip(good, row.said, row.tips, strict=True):
-        share = (value - worst) / (best - worst) if best > worst else 0.0
-        ground = f"color-mix(in srgb, var(--accent) {_STRONGEST * share:.0f}%, transparent)"
-        text = tag("b", said) if best > worst and value == best else said
-        cells.append(tag("td", text, class_="n", title=tip, style=f"background:{ground}"))
-    return tag(
-        "tr", tag("th", row.name, scope="row"), tag("td", f"{row.count:,}", class_="n"), *cells
-    )
+    for share, said, below in zip(shares, row.said, row.below, strict=True):
+        text = tag("b", said) if share == 1 and min(shares) < 1 else said
+        ground = f"background:color-mix(in srgb, var(--accent) {_STRONGEST * share:.0f}%, "
+        style = {"style": f"{ground}transparent)"} if share else {}
+        small = [tag("small", below)] if below else []
+        cells.append(tag("td", join(text, *small), class_="n", **style))
+    head = (tag("th", row.name, scope="row"), tag("td", f"{row.count:,}", class_="n"))
+    return tag("tr", *head, *cells, **({"class_": "weak"} if row.is_weak else {}))
+
+
+def _shares(values: Sequence[float], *, higher_is_better: bool) -> list[float]:
+    """Ratio to the best, 1 for the best itself; 0 where it is not defined."""
+    best = max(values) if higher_is_better else min(values)
+    if higher_is_better:
+        return [value / best if best > 0 else 0.0 for value in values]
+    return [1.0 if value == best else best / value for value in values]

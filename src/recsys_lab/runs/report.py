@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from recsys_lab.pages.charts import compact
 from recsys_lab.pages.dots import badge, legend
-from recsys_lab.pages.heat import HeatRow, heat_table
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.page import fact_list, figure, page, section, table
 from recsys_lab.runs import report_charts as charts
 from recsys_lab.runs import tables
 from recsys_lab.runs.collect import flatten
 from recsys_lab.runs.report_examples import example_section
+from recsys_lab.runs.report_slices import slice_section, system_heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recsys_lab.runs.comparison import Comparison, Metric, Slice, System
+    from recsys_lab.runs.comparison import Comparison, Metric, System
     from recsys_lab.runs.report_examples import Examples
 
 
@@ -29,7 +28,7 @@ def html(comparison: Comparison, examples: Examples) -> str:
     """The page's text."""
     parts = [
         _head(comparison), _compared(comparison), _results(comparison), _differences(comparison),
-        _notes(comparison), _slices(comparison), _training(comparison), _cost(comparison),
+        _notes(comparison), slice_section(comparison), _training(comparison), _cost(comparison),
         _popularity(comparison), example_section(comparison, examples), _what_differs(comparison),
         _runs(comparison),
     ]  # fmt: skip
@@ -115,7 +114,7 @@ def _results(comparison: Comparison) -> Markup:
         ranked = zip(comparison.systems, comparison.ranks(metric), strict=True)
         scores = (_score(comparison, metric, system, rank) for system, rank in ranked)
         rows.append([tables.metric_label(metric), *scores])
-    heads = ["metric", *_heads(comparison, with_runs=True)]
+    heads = ["metric", *system_heads(comparison, with_runs=True)]
     listed = table("Every metric that all runs have.", heads, rows, right=range(1, len(heads)))
     return section(
         "Results",
@@ -123,15 +122,6 @@ def _results(comparison: Comparison) -> Markup:
         tag("div", listed, class_="scores"),
         tag("p", tables.legend(comparison), class_="lead"),
     )
-
-
-def _heads(comparison: Comparison, *, with_runs: bool = False) -> list[Markup]:
-    """Systems over columns."""
-    return [
-        join(badge(place), " ", system.name,
-             *([tag("small", tables.runs_of(system))] if with_runs else []))
-        for place, system in enumerate(comparison.systems)
-    ]  # fmt: skip
 
 
 def _score(comparison: Comparison, metric: Metric, system: System, rank: int) -> Markup:
@@ -164,29 +154,6 @@ def _notes(comparison: Comparison) -> Markup | None:
         return None
     notes = (tag("li", tag("p", note)) for note in comparison.notes)
     return section("To be said beside the numbers", tag("ul", *notes, class_="findings"))
-
-
-def _slices(comparison: Comparison) -> Markup | None:
-    if not comparison.slices:
-        return None
-    heads = ["slice", "users", *_heads(comparison)]
-    groups = [
-        (name, [_slice_row(comparison, part) for part in parts])
-        for name, parts in groupby(comparison.slices, key=lambda part: part.name)
-    ]
-    caption = f"{comparison.main_metric}; in each row the best is bold and has the most colour."
-    up = comparison.metric.higher_is_better
-    return section("Slices", heat_table(caption, heads, groups, higher_is_better=up))
-
-
-def _slice_row(comparison: Comparison, part: Slice) -> HeatRow:
-    said = [tables.number(mean.value) for mean in part.means]
-    tips = [
-        f"{system.name}: {text}, 95% interval {tables.number(mean.low)} to "
-        f"{tables.number(mean.high)}"
-        for system, text, mean in zip(comparison.systems, said, part.means, strict=True)
-    ]
-    return HeatRow(part.value, part.users, [mean.value for mean in part.means], said, tips)
 
 
 def _training(comparison: Comparison) -> Markup | None:
@@ -249,7 +216,7 @@ def _count(number: int | None) -> str:
 def _what_differs(comparison: Comparison) -> Markup | None:
     if not comparison.differing:
         return None
-    heads = ("setting", *_heads(comparison))
+    heads = ("setting", *system_heads(comparison))
     shared: list[list[str]] = []
     own: list[list[str]] = []
     for key, values in comparison.differing.items():
