@@ -89,11 +89,12 @@ def test_all_engines_read_the_same(table, tmp_path, column):
 
 
 @pytest.mark.parametrize("engine", ["polars", "duckdb", "spark"])
-def test_names_are_no_patterns(tmp_path, engine):
+def test_names_of_files_and_columns_mean_nothing_else(tmp_path, engine):
     folder = tmp_path / "a[1]{b}"
     folder.mkdir()
     for name, value in (("log[1]", 1), ("log1", 2), ("it's{*}?", 3)):
-        pl.DataFrame({"value": [value]}).write_parquet(folder / f"{name}.parquet")
+        columns = {key: ["theirs"] for key in ("row", "_row", "_file", "_number", "filename")}
+        pl.DataFrame({"value": [value], **columns}).write_parquet(folder / f"{name}.parquet")
     names = ("it's{*}?", "log[1]")
     files = tuple(str(folder / f"{name}.parquet") for name in names)
     rows = scanned(engine, ParquetLog(files, {"value": nw.col("value")}), folder)

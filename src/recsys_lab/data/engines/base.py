@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 ROW = "row"
 """Column that `Session.scan` adds: it ascends in the log's order, with gaps or without."""
 
+FILE, NUMBER, PLACE = "_recsys_lab_file", "_recsys_lab_number", "_recsys_lab_place"
+"""An engine's own columns beside those of the source: a row's file, the file's number, the row's
+place in it."""
+
 ROWS_A_FILE = 2**40
 """Where an engine numbers rows within files, the file's number counts this much."""
 

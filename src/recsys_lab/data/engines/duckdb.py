@@ -13,7 +13,7 @@ import pyarrow as pa
 from annotated_types import Ge
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage, unreadable
+from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage, unreadable
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -94,21 +94,20 @@ class DuckDBSession:
         files = self._files(log)
         # A name is no pattern here: the lab's listing has resolved those.
         places = ", ".join(_quoted(glob.escape(file)) for file in files)
-        numbers = pa.table({"_file": files, "_number": range(len(files))})
+        numbers = pa.table({FILE: files, NUMBER: range(len(files))})
         relation = self._connection.sql(
-            f"SELECT * EXCLUDE (filename, file_row_number), filename AS _file, "
-            f"file_row_number AS _row FROM read_parquet([{places}], "
-            "filename = true, file_row_number = true, hive_partitioning = false)"
+            f"SELECT * RENAME (file_row_number AS {PLACE}) FROM read_parquet([{places}], "
+            f"filename = '{FILE}', file_row_number = true, hive_partitioning = false)"
         )
         frame: Frame = nw.from_native(relation)
         if len(files) > 1:
-            frame = frame.join(self.table(numbers), on="_file")
-            row = nw.col("_number") * ROWS_A_FILE + nw.col("_row")
+            frame = frame.join(self.table(numbers), on=FILE)
+            row = nw.col(NUMBER) * ROWS_A_FILE + nw.col(PLACE)
         else:
-            row = nw.col("_row")
+            row = nw.col(PLACE)
         if isinstance(log, ParquetLog):
             return frame.select(row.alias(ROW), **log.columns)
-        return frame.with_columns(row.alias(ROW)).drop("_file", "_row")
+        return frame.with_columns(row.alias(ROW)).drop(FILE, PLACE)
 
     def table(self, table: pa.Table) -> Frame:
         """A copy inside the database."""

@@ -11,7 +11,7 @@ import polars as pl
 from narwhals.exceptions import NarwhalsError
 from polars.exceptions import PolarsError
 
-from recsys_lab.data.engines.base import ROW, unreadable
+from recsys_lab.data.engines.base import PLACE, ROW, unreadable
 from recsys_lab.data.files import out_of_space
 from recsys_lab.data.raw import ParquetLog
 
@@ -61,9 +61,8 @@ class PolarsSession:
         """The log with its row numbers."""
         if not isinstance(log, ParquetLog):
             return nw.from_native(log.lazy().with_row_index(ROW))
-        rows = pl.scan_parquet(list(log.files), glob=False)
-        frame = nw.from_native(rows.with_row_index(ROW))
-        return frame.select(ROW, **log.columns)
+        rows = pl.scan_parquet(list(log.files), glob=False).with_row_index(PLACE)
+        return nw.from_native(rows).select(nw.col(PLACE).alias(ROW), **log.columns)
 
     def table(self, table: pa.Table) -> Frame:
         """The same table."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import ROW, ROWS_A_FILE, stage
+from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -117,19 +117,19 @@ class SparkSession:
         else:
             files = [stage(log, self._staging)]
         frame = self._session.read.parquet(*map(_escaped, files))
-        place = F.col("_metadata.file_path").alias("_file")
-        frame = frame.select("*", place, F.col("_metadata.row_index").alias("_row"))
+        place = F.col("_metadata.file_path").alias(FILE)
+        frame = frame.select("*", place, F.col("_metadata.row_index").alias(PLACE))
         # Spark escapes names in its own way: take its spelling of each file.
         order = {_bare(file): number for number, file in enumerate(files)}
-        spelt = [row["_file"] for row in frame.select("_file").distinct().collect()]
+        spelt = [row[FILE] for row in frame.select(FILE).distinct().collect()]
         places = [order[_bare(unquote(name))] for name in spelt]
-        numbers = pa.table({"_file": spelt, "_number": places})
-        frame = frame.join(F.broadcast(self._session.createDataFrame(numbers)), on="_file")
+        numbers = pa.table({FILE: spelt, NUMBER: places})
+        frame = frame.join(F.broadcast(self._session.createDataFrame(numbers)), on=FILE)
         scanned: Frame = nw.from_native(frame)
-        row = (nw.col("_number") * ROWS_A_FILE + nw.col("_row")).alias(ROW)
+        row = (nw.col(NUMBER) * ROWS_A_FILE + nw.col(PLACE)).alias(ROW)
         if isinstance(log, ParquetLog):
             return scanned.select(row, **log.columns)
-        return scanned.with_columns(row).drop("_file", "_row", "_number")
+        return scanned.with_columns(row).drop(FILE, PLACE, NUMBER)
 
     def table(self, table: pa.Table) -> Frame:
         """Sent to the workers."""
