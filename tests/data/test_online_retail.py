@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
+from datetime import datetime, timedelta
+from xml.sax.saxutils import escape
 
 import polars as pl
 import pytest
@@ -108,8 +111,77 @@ def test_a_workbook_needs_an_engine(read, tmp_path, monkeypatch, name):
         with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
             archive.writestr("Online Retail.xlsx", b"PK")
         content = (tmp_path / "made.zip").read_bytes()
-    with pytest.raises(UserError, match=r"needs the package fastexcel: pip install fastexcel\. Or"):
+    with pytest.raises(UserError, match=r"needs fastexcel: pip install 'recsys-lab\[excel\]'\. Or"):
         read(content, name)
+
+
+CELL = '<c t="inlineStr"><is><t xml:space="preserve">{}</t></is></c>'
+NUMBER = "<c{}><v>{}</v></c>"
+PARTS = {
+    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    '<Default Extension="xml" ContentType="application/xml"/></Types>',
+    "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r1" Type="{r}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/_rels/workbook.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/'
+    'relationships"><Relationship Id="r1" Type="{r}/worksheet" Target="sheet.xml"/>'
+    '<Relationship Id="r2" Type="{r}/styles" Target="styles.xml"/></Relationships>',
+    "xl/workbook.xml": '<workbook xmlns="{m}" xmlns:r="{r}"><sheets>'
+    '<sheet name="Online Retail" sheetId="1" r:id="r1"/></sheets></workbook>',
+    "xl/styles.xml": '<styleSheet xmlns="{m}"><cellXfs><xf numFmtId="0"/><xf numFmtId="22"/>'
+    "</cellXfs></styleSheet>",
+}
+NAMESPACES = {
+    "r": "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+    "m": "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+}
+
+
+def workbook(rows):
+    """An xlsx as the official one: times are days since 1899-12-30, most numbers are numbers."""
+    lines = []
+    for row in rows:
+        cells = [
+            NUMBER.format(' s="1"', repr((when - datetime(1899, 12, 30)) / timedelta(days=1)))
+            if isinstance(when := value, datetime)
+            else "<c/>" if value is None
+            else CELL.format(escape(value)) if isinstance(value, str)
+            else NUMBER.format("", value)
+            for value in row
+        ]  # fmt: skip
+        lines.append(f"<row>{''.join(cells)}</row>")
+    sheet = f'<worksheet xmlns="{{m}}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, text in {**PARTS, "xl/sheet.xml": sheet}.items():
+            for key, value in NAMESPACES.items():
+                text = text.replace(f"{{{key}}}", value)
+            archive.writestr(name, text)
+    return made.getvalue()
+
+
+def test_the_official_workbook_in_its_zip(read, tmp_path):
+    frame = pl.read_csv(ROWS.encode(), infer_schema=False)
+    minutes = frame["InvoiceDate"].str.to_datetime("%m/%d/%Y %H:%M", strict=False)
+    numbers = frame.with_columns(
+        pl.col("Quantity").cast(pl.Int64), pl.col("UnitPrice", "CustomerID").cast(pl.Float64),
+        minutes,
+    )  # fmt: skip
+    # Stock codes and invoices are numbers where they can be, as in the official file.
+    rows = [[int(v) if isinstance(v, str) and v.isdigit() else v for v in row]
+            for row in numbers.rows()]  # fmt: skip
+    content = workbook([frame.columns, *rows])
+    expected = read(ROWS)
+    plain = read(content, "Online Retail.xlsx")
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
+        archive.writestr("Online Retail.xlsx", content)
+    zipped = read((tmp_path / "made.zip").read_bytes(), "online+retail.zip")
+    for raw in (plain, zipped):
+        assert raw.interactions.equals(expected.interactions)
+        assert raw.items.equals(expected.items)
+        assert raw.users.equals(expected.users)
+        assert raw.dropped == expected.dropped
+    with pytest.raises(UserError, match=r"Retail.xlsx: is not a whole workbook \("):
+        read(content[: len(content) // 2], "Online Retail.xlsx")
 
 
 def test_errors(read, make, tmp_path):

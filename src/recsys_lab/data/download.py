@@ -87,7 +87,7 @@ def download(
 @contextlib.contextmanager
 def _explained(url: str, folder: Path) -> Iterator[None]:
     """Turn what the network and the disk say into a `UserError`."""
-    elsewhere = "fetch it elsewhere and pass it: data.path=<the file or its unpacked folder>"
+    elsewhere = "fetch it elsewhere and pass it: data.path=<the file>"
     try:
         yield
     except (HTTPError, URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:

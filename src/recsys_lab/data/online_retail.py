@@ -47,7 +47,7 @@ NAMED = Named(
         ),
     ),
     size="541,909 rows, 4,372 customers, 4,070 stock codes; 23 MB",
-    needs="nothing: downloaded (xlsx needs fastexcel)",
+    needs="nothing: downloaded (its xlsx needs pip install 'recsys-lab[excel]')",
 )
 
 
@@ -203,7 +203,7 @@ def _workbook(data: bytes, file: Path) -> pl.DataFrame:
         fastexcel: Any = importlib.import_module("fastexcel")
     except ImportError as error:
         raise UserError(
-            f"{file}: reading a workbook needs the package fastexcel: pip install fastexcel. Or "
+            f"{file}: reading a workbook needs fastexcel: pip install 'recsys-lab[excel]'. Or "
             "save the sheet as CSV or Parquet and pass it: data.path=FILE.csv"
         ) from error
     try:
