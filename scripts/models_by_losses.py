@@ -49,7 +49,7 @@ def models() -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted((config_dir() / "model").glob("*.yaml")):
         values = options("model", path.stem)
-        values |= {key: SMALL[key] for key in SMALL.keys() & values.keys()}
+        values |= {key: SMALL[key] for key, v in values.items() if key in SMALL and v is not None}
         if isinstance(build(values, num_items=ITEMS), nn.Module):
             found[path.stem] = values
     return found

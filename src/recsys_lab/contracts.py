@@ -256,10 +256,10 @@ class FeatureColumns(Protocol):
         ...
 
     def text(self, name: str) -> list[str | None]:
-        """The texts of a column of type text, one a row.
+        """The texts of a column of type text or categorical, one a row; None where missing.
 
         Raises:
-            UserError: when there is no such column.
+            UserError: when there is no such column, or it holds lists or numbers.
         """
         ...
 

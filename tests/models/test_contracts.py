@@ -19,7 +19,7 @@ DROPOUTS = ("dropout", "attention_dropout")
 @cache
 def options(name: str) -> dict:
     values = yaml.safe_load((config_dir() / "model" / f"{name}.yaml").read_text())
-    return {k: SMALL.get(k, v) for k, v in values.items()}
+    return {k: v if v is None else SMALL.get(k, v) for k, v in values.items()}
 
 
 def make(name: str, **changes) -> nn.Module:

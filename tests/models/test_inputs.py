@@ -18,6 +18,7 @@ from recsys_lab.models.text_vectors import text_vectors
 from tests.models.test_contracts import V, batch_of, histories, make, options
 
 D = 16
+TIMES = np.zeros(1, dtype=np.int64)
 TEXTS = ["red mug", "blue mug", None, " ", *[f"thing {i}" for i in range(V - 4)]]
 
 
@@ -54,7 +55,7 @@ class Columns:
         return TEXTS
 
 
-def attached(model_name="sasrec", counts=None, **changes):
+def attached(model_name="sasrec", counts=None, timestamps=TIMES, **changes):
     model = make(model_name, **{k: 0.0 for k in ("dropout",) if k in options(model_name)})
     config = {
         "_target_": "recsys_lab.models.inputs.Inputs", "ids": True, "id_dropout": 0.0,
@@ -64,6 +65,7 @@ def attached(model_name="sasrec", counts=None, **changes):
     }  # fmt: skip
     data = SimpleNamespace(
         num_items=V,
+        timestamps=timestamps,
         features=Columns(),
         training_item_counts=lambda: np.ones(V) if counts is None else counts,
     )
@@ -277,8 +279,5 @@ def test_refusals(tmp_path):
 
 
 def test_time_columns_without_times_are_refused():
-    model = attached(context=["time.hour"])
-    given = batch_of(histories())
-    without = Batch(given.users_B, given.items_T, given.offsets, given.lengths)
     with pytest.raises(UserError, match=r"got 'time\.hour', and the data have no timestamps"):
-        model.training_states(without)
+        attached(context=["time.hour"], timestamps=None)

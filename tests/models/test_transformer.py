@@ -157,7 +157,7 @@ def test_trains_from_the_command_line(name, tmp_path, capsys):
     objective = "next_item" if name in CAUSAL else "cloze"
     arguments = [
         "train", "model=transformer", f"model.architecture={name}", f"model.objective={objective}",
-        "model.hidden_dim=16", "model.feedforward_dim=16", "model.num_layers=2",
+        "model.hidden_dim=16", "model.num_layers=2",
         "model.max_length=10", "data.num_users=60", "data.num_items=30", "recipe.max_epochs=1",
         "tracking=none", f"prepared_dir={tmp_path / 'prepared'}", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip

@@ -93,9 +93,20 @@ class FeatureStore:
         return self._mapped[name]
 
     def text(self, name: str) -> list[str | None]:
-        """The texts of a column of type text, one a row."""
-        self.entry(name)
+        """The texts of a column of type text or categorical, one a row; None where missing.
+
+        Raises:
+            UserError: when there is no such column, or it holds lists or numbers.
+        """
+        kind = self.entry(name)["type"]
         side, _, column = name.partition(".")
+        if kind not in ("text", "categorical"):
+            found = [c for c, entry in self._entries[side].items() if entry["type"] == "text"]
+            raise UserError(
+                f"feature '{name}' is of type {kind}, and a text is needed. Of type text this "
+                f"dataset has: {', '.join(found) or 'none'}. Declare one with "
+                f"+data.{side}_features.COLUMN=text"
+            )
         table = pl.read_parquet(self._folder / f"{side}s.parquet", columns=[column], glob=False)
         return table[column].cast(pl.String).to_list()
 

@@ -42,6 +42,7 @@ class Architecture:
         drops_inputs: whether one of them is of what enters.
         rotary: whether heads rotate pairs of numbers, so that their width is even.
         numbered: whether it has a vector for each position, and so a longest history.
+        ignores: which of num_heads and feedforward_dim it has no use for.
         compiles: whether `torch.compile` serves it: a scan over the events is unrolled anew for
             each length.
     """
@@ -52,6 +53,7 @@ class Architecture:
     drops_inputs: bool = False
     rotary: bool = False
     numbered: bool = False
+    ignores: tuple[str, ...] = ()
     compiles: bool = True
 
 
@@ -160,9 +162,11 @@ ARCHITECTURES = {
     "gpt_neox": Architecture(
         True, _gpt_neox, ("hidden_dropout", "attention_dropout"), drops_inputs=True, rotary=True
     ),
-    "mamba": Architecture(True, _mamba, compiles=False),
-    "mamba2": Architecture(True, _mamba2, compiles=False),
-    "rwkv": Architecture(True, _rwkv, compiles=False),
+    "mamba": Architecture(
+        True, _mamba, ignores=("num_heads", "feedforward_dim"), compiles=False
+    ),
+    "mamba2": Architecture(True, _mamba2, ignores=("feedforward_dim",), compiles=False),
+    "rwkv": Architecture(True, _rwkv, ignores=("num_heads",), compiles=False),
     "bert": _bert_like(),
     "roberta": _bert_like(_roberta),
     "modernbert": Architecture(

@@ -17,7 +17,7 @@ from recsys_lab.models.item_features import standard_score
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recsys_lab.contracts import Batch, FeatureColumns
+    from recsys_lab.contracts import Batch, TrainingData
 
 _HOUR, _DAY = 3600, 86400
 _GAP_BUCKETS = 32  # a bucket doubles the seconds: 2**31 are 68 years
@@ -31,17 +31,18 @@ class Context(nn.Module):
 
     Args:
         names: ``user.COLUMN``, ``event.COLUMN`` or one of `TIMES`.
-        columns: encoded columns of the dataset.
+        data: with the columns.
         dim: D.
 
     Attributes:
         columns: those that must be in `Batch.features`.
 
     Raises:
-        UserError: a name that is none of these, or that the dataset lacks.
+        UserError: a name that is none of these, or that the dataset lacks, or a time in data
+            without timestamps.
     """
 
-    def __init__(self, names: list[str], columns: FeatureColumns, dim: int) -> None:
+    def __init__(self, names: list[str], data: TrainingData, dim: int) -> None:
         super().__init__()
         self.columns = tuple(name for name in names if name not in TIMES)
         self.tables = nn.ModuleDict()
@@ -49,6 +50,11 @@ class Context(nn.Module):
         for name in names:
             key = name.replace(".", "_", 1)  # a module's name may not hold a dot
             if name in TIMES:
+                if data.timestamps is None:
+                    raise UserError(
+                        f"inputs.context: got '{name}', and the data have no timestamps; name the "
+                        "column: data.timestamp_column"
+                    )
                 self.tables[key] = nn.Embedding(TIMES[name], dim)
             elif not name.startswith(("user.", "event.")):
                 raise UserError(
@@ -57,7 +63,7 @@ class Context(nn.Module):
                     "inputs.features"
                 )
             else:
-                self.tables[key] = self._table(name, columns.entry(name), dim)
+                self.tables[key] = self._table(name, data.features.entry(name), dim)
             nn.init.normal_(self.tables[key].weight, std=0.02)  # type: ignore[arg-type]
 
     def forward(self, batch: Batch) -> Tensor:
@@ -95,11 +101,7 @@ class Context(nn.Module):
 def _time_codes(name: str, batch: Batch) -> Tensor:
     """Hour of the day or day of the week (UTC), or log2 of the seconds since the last event."""
     times_T = batch.timestamps_T
-    if times_T is None:
-        raise UserError(
-            f"inputs.context: got '{name}', and the data have no timestamps; name the column: "
-            "data.timestamp_column"
-        )
+    assert times_T is not None  # checked before
     if name == "time.hour":
         return times_T // _HOUR % 24
     if name == "time.weekday":

@@ -22,6 +22,7 @@ class DotProductModel(nn.Module):
 
     Attributes:
         items: item vectors by index; called with indices, read as ``items.weight``.
+        output: those that score, where they are others; read as ``output.weight``; or None.
         blocks: the layers that `compile` compiles.
         window: most recent events that are read.
         cosine: rank by the cosine instead of the product, for losses that train cosines.
@@ -38,6 +39,7 @@ class DotProductModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.context: nn.Module | None = None
+        self.output: nn.Embedding | None = None
 
     def embed(self, batch: Batch) -> Tensor:
         """The vector that each event enters by, (T, D)."""
@@ -49,8 +51,8 @@ class DotProductModel(nn.Module):
         raise NotImplementedError
 
     def item_table(self) -> Tensor:
-        """Vectors that states are multiplied with, here those that events enter by, (V, D)."""
-        return self.items.weight
+        """Vectors that states are multiplied with, (V, D)."""
+        return (self.items if self.output is None else self.output).weight
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
         """The k items whose vectors score highest with the query state."""

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 class Inputs:
     """Replaces a model's item vectors by ones made of several sources, and adds context.
 
-    The vectors enter the model with the events and, where the model ties them, score the items.
-    An item that never occurs in training has no part from its index: that part was never trained.
+    The vectors enter the model with the events and score the items; a model that scores by a table
+    of its own has a second set there, made of the same sources. An item that never occurs in
+    training has no part from its index: that part was never trained.
 
     Args:
         config: the options.
@@ -49,15 +50,16 @@ class Inputs:
             ids: every item has a free vector of its own.
             id_dropout: chance that this vector is left out, each time that an item is looked up
                 in training, so that the other sources learn to stand alone: for items that
-                training never meets (DropoutNet: Volkovs et al., NIPS 2017).
+                training never meets (DropoutNet: Volkovs et al., NIPS 2017). 0 where there is no
+                other source.
             features: item columns that are embedded: categorical, list or numeric.
             text: item column of type text, or null.
             encoder: sentence encoder for it: a folder or a name on the Hugging Face Hub.
             text_use: project the encoder's vectors by a trained layer (projected); or reduce them
                 to D by principal components, as the first values of the free vectors (initial)
                 or as vectors that are not trained (frozen).
-            fusion: of the sources: their sum; one layer over all of them (concat); or a mean
-                weighted by a trained gate (gate).
+            fusion: of two sources or more: their sum; one layer over all of them (concat); or a
+                mean weighted by a trained gate (gate).
             context: user and event columns that are embedded and added to every event, and
                 time.hour, time.weekday, time.gap (since the event before).
             cache_dir: keeps encoded texts.
@@ -74,26 +76,10 @@ class Inputs:
         cache_dir: str
 
     def __init__(self, config: Config) -> None:
-        if config.text is not None and config.encoder is None:
-            raise UserError(
-                "inputs.encoder: none given for inputs.text; give a folder with a sentence encoder "
-                "or its name on the Hugging Face Hub"
-            )
-        if config.text_use == "initial" and config.text is not None and not config.ids:
-            raise UserError(
-                "inputs.text_use: got initial, which sets the free vectors, with inputs.ids=false; "
-                "use inputs.ids=true, or inputs.text_use=projected or frozen"
-            )
-        if config.id_dropout and not (config.ids and (config.features or config.text)):
-            raise UserError(
-                f"inputs.id_dropout: got {config.id_dropout}, which leaves nothing of an item; it "
-                "needs inputs.ids=true and inputs.features or inputs.text beside it"
-            )
-        if not (config.ids or config.features or config.text):
-            raise UserError(
-                "inputs: nothing says what an item is; set inputs.ids=true, inputs.features or "
-                "inputs.text"
-            )
+        _check_text(config)
+        _check_sources(config)
+        _check_names("inputs.features", [_full(name) for name in config.features])
+        _check_names("inputs.context", config.context)
         self.config = config
 
     @property
@@ -110,41 +96,109 @@ class Inputs:
         """
         if self.plain:
             return
+        config = self.config
         if not isinstance(model, DotProductModel):
             raise UserError(
                 f"inputs: {type(model).__name__} knows items by their index alone; use inputs=ids, "
                 "or a model that derives from recsys_lab.models.dot_product.DotProductModel"
             )
-        config, dim = self.config, model.items.embedding_dim
-        text = self._text(data.features)
+        text, dim = self._text(data.features), model.items.embedding_dim
+        model.items = self._fused(model.items, text, data)  # type: ignore[assignment]
+        if model.output is not None:  # an item never met must be known there, too
+            model.output = self._fused(model.output, text, data)  # type: ignore[assignment]
+        if config.context:
+            model.context = Context(config.context, data, dim)
+            model.features = model.context.columns
+
+    def _fused(
+        self, free: nn.Embedding, text: NDArray[np.float32] | None, data: TrainingData
+    ) -> nn.Module:
+        """What stands in place of a model's free vectors."""
+        config, dim = self.config, free.embedding_dim
         parts: list[nn.Module] = []
         if config.ids:
-            parts.append(
-                KnownItems(model.items, data.training_item_counts() > 0, config.id_dropout)
-            )
-        parts += [item_feature(name, data.features, dim) for name in config.features]
+            is_known_V = data.training_item_counts() > 0
+            # What a text has set says something of items, too, that training never meets.
+            is_known_V |= config.text is not None and config.text_use == "initial"
+            parts.append(KnownItems(free, is_known_V, config.id_dropout))
+        parts += [item_feature(_full(name), data.features, dim) for name in config.features]
         if text is not None and config.text_use == "projected":
             parts.append(Projected(torch.from_numpy(text), dim))
         elif text is not None:
-            components = principal_components(text, dim, model.items.weight)
+            components = principal_components(text, dim, free.weight)
             if config.text_use == "initial":
                 with torch.no_grad():
-                    model.items.weight.copy_(components)
+                    free.weight.copy_(components)
             else:
                 parts.append(nn.Embedding.from_pretrained(components, freeze=True))
-        if len(parts) > 1 or not isinstance(parts[0], KnownItems):
-            model.items = FusedItems(parts, dim, config.fusion, data.num_items)  # type: ignore[assignment]
-        if config.context:
-            model.context = Context(config.context, data.features, dim)
-            model.features = model.context.columns
+        if len(parts) == 1 and isinstance(parts[0], KnownItems):
+            return free
+        return FusedItems(parts, dim, config.fusion, data.num_items)
 
     def _text(self, columns: FeatureColumns) -> NDArray[np.float32] | None:
         if self.config.text is None:
             return None
         assert self.config.encoder is not None  # checked before
-        texts = columns.text(f"item.{self.config.text}")
+        texts = columns.text(_full(self.config.text))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return text_vectors(texts, self.config.encoder, Path(self.config.cache_dir), device)
+
+
+def _full(name: str) -> str:
+    return name if name.startswith("item.") else f"item.{name}"
+
+
+def _check_text(config: Inputs.Config) -> None:
+    """Refuse options of texts that contradict each other, or have no text to work on."""
+    if config.text is None:
+        for option, value, unset in (
+            ("encoder", config.encoder, None), ("text_use", config.text_use, "projected"),
+        ):  # fmt: skip
+            if value != unset:
+                raise UserError(
+                    f"inputs.{option}: got {value}, and without inputs.text there is nothing to "
+                    "encode; name the item column with inputs.text, or leave the option out"
+                )
+        return
+    if config.encoder is None:
+        raise UserError(
+            "inputs.encoder: none given for inputs.text; give a folder with a sentence encoder "
+            "or its name on the Hugging Face Hub"
+        )
+    if config.text_use == "initial" and not config.ids:
+        raise UserError(
+            "inputs.text_use: got initial, which sets the free vectors, with inputs.ids=false; "
+            "use inputs.ids=true, or inputs.text_use=projected or frozen"
+        )
+
+
+def _check_sources(config: Inputs.Config) -> None:
+    """Refuse what needs more sources than there are."""
+    has_text = config.text is not None and config.text_use != "initial"
+    beside = len(config.features) + has_text  # the free vectors
+    if not (config.ids or beside):
+        raise UserError(
+            "inputs: nothing says what an item is; set inputs.ids=true, inputs.features or "
+            "inputs.text"
+        )
+    if config.id_dropout and not (config.ids and beside):
+        raise UserError(
+            f"inputs.id_dropout: got {config.id_dropout}, which leaves nothing of an item; it "
+            "needs inputs.ids=true and beside it inputs.features, or inputs.text with "
+            "inputs.text_use=projected or frozen; else use inputs.id_dropout=0"
+        )
+    if config.fusion != "sum" and config.ids + beside < 2:
+        raise UserError(
+            f"inputs.fusion: got {config.fusion}, and items have one source, so there is nothing "
+            "to fuse; add inputs.features or inputs.text, or use inputs.fusion=sum"
+        )
+
+
+def _check_names(option: str, names: list[str]) -> None:
+    """Refuse a column that is named twice."""
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise UserError(f"{option}: names '{twice[0]}' twice; name each column once")
 
 
 class FusedItems(nn.Module):

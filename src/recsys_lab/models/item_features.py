@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class KnownItems(nn.Module):
-    """Free vectors, zero for items that training never meets, and at times for the others.
+    """Free vectors, zero for items of which they say nothing, and at times for the others.
 
     Args:
         items: the vectors.
-        is_known_V: whether training meets each item, bool (V,).
+        is_known_V: whether training meets each item, or a text has set its vector, bool (V,).
         dropout: chance of a vector to be left out in training.
     """
 
@@ -101,13 +101,12 @@ class ListedFeature(nn.Module):
 
 
 def item_feature(name: str, columns: FeatureColumns, dim: int) -> nn.Module:
-    """The embedding of one item column.
+    """The embedding of one item column, ``item.NAME``.
 
     Raises:
         UserError: there is no such column, or it is text.
     """
-    full = name if name.startswith("item.") else f"item.{name}"
-    entry, column = columns.entry(full), columns.column(full)
+    entry, column = columns.entry(name), columns.column(name)
     if entry["type"] == "list":
         return ListedFeature(column.codes, column.offsets, entry["cardinality"], dim)
     if entry["type"] == "numeric":

@@ -122,10 +122,6 @@ class SASRec(DotProductModel):
         # Nothing reads the last block's other outputs, so they are not computed.
         return self.final_norm(self.blocks[-1].last(x_TD, last_B, rectangle))  # type: ignore[operator, no-any-return]
 
-    def item_table(self) -> Tensor:
-        """Vectors that states are multiplied with, (V, D)."""
-        return super().item_table() if self.config.tied else self.output.weight
-
     def _enter(self, batch: Batch, rectangle: Rectangle) -> Tensor:
         x_TD = self.embed(batch)
         if self.config.scale_embedding:

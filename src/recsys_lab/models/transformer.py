@@ -43,8 +43,10 @@ class Transformer(DotProductModel):
             objective: next_item for causal encoders, cloze for bidirectional ones.
             hidden_dim: width D of the item vectors, and of an encoder with random weights.
             num_layers: layers of an encoder with random weights.
-            num_heads: heads of an encoder with random weights.
-            feedforward_dim: inner width of an encoder with random weights.
+            num_heads: heads of an encoder with random weights; null: one for each 32 of
+                hidden_dim, or none in an architecture without.
+            feedforward_dim: inner width of an encoder with random weights; null: 4 x hidden_dim,
+                or none in an architecture without.
             max_length: most recent events that are read, the hidden one included.
             dropout: all rates of the encoder, and of what enters it.
             pretrained: folder or Hub name of stored weights (safetensors); null: random weights.
@@ -61,8 +63,8 @@ class Transformer(DotProductModel):
         objective: Literal["next_item", "cloze"]
         hidden_dim: Annotated[int, Ge(1)]
         num_layers: Annotated[int, Ge(1)]
-        num_heads: Annotated[int, Ge(1)]
-        feedforward_dim: Annotated[int, Ge(1)]
+        num_heads: Annotated[int, Ge(1)] | None
+        feedforward_dim: Annotated[int, Ge(1)] | None
         max_length: Annotated[int, Ge(2)]
         dropout: Annotated[float, Ge(0), Lt(1)]
         pretrained: str | None
@@ -146,12 +148,20 @@ def _check(config: Transformer.Config) -> None:
             f"model.objective: got {config.objective} with model.architecture="
             f"{config.architecture}, which {why}; use model.objective={use}"
         )
+    for option in architecture.ignores:
+        value = getattr(config, option)
+        if value is not None:
+            raise UserError(
+                f"model.{option}: got {value}, and {config.architecture} has none; use "
+                f"model.{option}=null"
+            )
     if config.pretrained is None:
-        check_heads(config.hidden_dim, config.num_heads)
-        head = config.hidden_dim // config.num_heads
+        heads = _heads(config)
+        check_heads(config.hidden_dim, heads)
+        head = config.hidden_dim // heads
         if architecture.rotary and head % 2:
             raise UserError(
-                f"model.num_heads: got {config.num_heads}, so heads of {config.architecture} are "
+                f"model.num_heads: got {heads}, so heads of {config.architecture} are "
                 f"{head} wide, which must be even; change it or model.hidden_dim"
             )
         if config.architecture == "rwkv" and config.num_layers == 1:
@@ -163,6 +173,12 @@ def _check(config: Transformer.Config) -> None:
             )
 
 
+def _heads(config: Transformer.Config) -> int:
+    if "num_heads" in architecture_of(config.architecture).ignores:
+        return 1  # so that no width is refused for it
+    return config.num_heads or max(1, config.hidden_dim // 32)
+
+
 def _between(width: int, wanted: int) -> nn.Module:
     return nn.Identity() if width == wanted else nn.Linear(width, wanted)
 
@@ -170,8 +186,9 @@ def _between(width: int, wanted: int) -> nn.Module:
 def _encoder(config: Transformer.Config) -> Encoder:
     name, length, dropout = config.architecture, config.max_length, config.dropout
     if config.pretrained is None:
-        width, inner = config.hidden_dim, config.feedforward_dim
-        sizes = Sizes(width, config.num_layers, config.num_heads, inner, length)
+        width = config.hidden_dim
+        inner = config.feedforward_dim or 4 * width
+        sizes = Sizes(width, config.num_layers, _heads(config), inner, length)
         return from_sizes(name, sizes, dropout)
     encoder = from_pretrained(name, config.pretrained, length, dropout)
     if config.adapt != "full":
