@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.evaluation import fairness
 from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, train
 
 
@@ -56,11 +57,13 @@ def test_all_items_after_a_cut_are_targets(base):
         )
     for name, mean in pl.DataFrame(values).mean().row(0, named=True).items():
         assert test[name] == pytest.approx(mean, abs=1e-12)
-    assert set(record("run")["validation"]) == set(record("run")["intervals"])
+    of_users = {"novelty@10", "popularity@10", "repeat_share@10"}  # beyond accuracy, by default
+    assert set(record("run")["intervals"]) == set(record("run")["validation"]) | of_users
     assert run_command(["evaluate", "run"]) == 0
 
 
-def test_groups_of_users_and_items(capsys):
+def test_groups_of_users_and_items(capsys, monkeypatch):
+    monkeypatch.setattr(fairness, "FEWEST_USERS", 20)  # as many as the smaller group has
     names = "[coverage,calibration,category_diversity,repeat_share,popularity_lift,serendipity]"
     options = [
         *write_tables(), f"evaluation.beyond_accuracy={names}", "evaluation.exclude_seen=false",
@@ -81,7 +84,24 @@ def test_groups_of_users_and_items(capsys):
     rows = pl.read_parquet("run/test_users.parquet")
     for name in ("calibration@10", "category_diversity@10", "repeat_share@10", "serendipity@10"):
         assert rows[name].mean() == pytest.approx(values["test"][name])
+        low, high = values["intervals"][name]
+        assert low - 1e-12 <= values["test"][name] <= high + 1e-12
     assert values["test"]["repeat_share@10"] > 0
+    assert not {"coverage@10", "popularity_lift@10"} & set(values["intervals"])
+    metrics = set(pl.read_parquet("run/slices.parquet")["metric"])
+    assert metrics - set(values["validation"]) == {
+        "calibration@10", "category_diversity@10", "repeat_share@10",
+    }  # fmt: skip
+    by_land = rows.group_by("user_land").agg(pl.col("calibration@10").mean())
+    assert dict(by_land.iter_rows()) == pytest.approx(
+        dict(
+            pl.read_parquet("run/slices.parquet")
+            .filter(slice="user_land", metric="calibration@10")
+            .select("value", "mean")
+            .iter_rows()
+        )
+    )
+    assert {gap["metric"] for gap in values["fairness"]["gaps"]} == set(values["validation"])
     kinds = [row for row in values["fairness"]["exposure"] if row["groups"] == "item.kind"]
     assert [row["value"] for row in kinds] == ["a", "b", "c"]
     for share in ("exposure", "catalogue", "events"):

@@ -53,6 +53,30 @@ def test_slices_by_hand():
     }
 
 
+def test_properties_of_lists_by_hand():
+    """A user without a value is left out, and so is a metric without any; targets count once."""
+    found = rows().with_columns(
+        pl.Series("novelty@2", [3.0, 3.0, 5.0]), pl.Series("diversity@2", [math.nan, math.nan, 0.5])
+    )
+    cut = keys(land=["de", "de", "fr"], kind=["old", "new", "old"])
+    table = slice_table(found, cut, {}, ["novelty@2", "diversity@2"])
+    got = {
+        (row["slice"], row["value"], row["metric"]): (row["users"], row["targets"], row["mean"])
+        for row in table.iter_rows(named=True)
+    }
+    assert got == {
+        ("land", "de", "novelty@2"): (1, 2, 3.0),
+        ("land", "fr", "novelty@2"): (1, 1, 5.0),
+        ("land", "fr", "diversity@2"): (1, 1, 0.5),
+        ("kind", "new", "novelty@2"): (1, 1, 3.0),
+        ("kind", "old", "novelty@2"): (2, 2, 4.0),
+        ("kind", "old", "diversity@2"): (1, 2, 0.5),
+    }
+    assert intervals(found, ["hr@2", "diversity@2"]) == {"hr@2": (1, 1), "diversity@2": (0.5, 0.5)}
+    nobody = found.with_columns(pl.lit(math.nan).alias("diversity@2"))
+    assert intervals(nobody, ["diversity@2"]) == {}
+
+
 def test_a_target_given_twice_counts_once():
     twice = pl.concat([rows(), rows()[:1]])
     hits_UK, targets_U = hits_from_ranks(twice)

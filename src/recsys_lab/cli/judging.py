@@ -27,10 +27,10 @@ class Judgement:
 
     Attributes:
         means: every metric, e.g. ``ndcg@10`` and ``coverage@10``.
-        intervals: 95% interval of every accuracy metric.
+        intervals: 95% interval of every metric that users have a value of.
         users: a row for each user and target, with the raw id as text in ``user_id`` and the keys
             that slices are cut by.
-        slices: the accuracy metrics of every slice.
+        slices: of every slice the accuracy metrics, and those of lists that read no targets.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
     """
 
@@ -73,9 +73,12 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     """What the lists say; one process is enough."""
     results, rows = gathered.results, gathered.rows
     keys = slice_keys(parts.data, "test")
-    slices = slice_table(rows, keys, results.metrics)
-    fairness = {"gaps": metric_gaps(slices).to_dicts(), "exposure": _exposure(parts, rows)}
-    bounds = intervals(rows, list(results.metrics))
+    of_users = [name for name, metric in results.beyond.items() if metric.is_of_users]
+    of_lists = [name for name in of_users if not results.beyond[name].reads_targets]
+    slices = slice_table(rows, keys, results.metrics, of_lists)
+    gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
+    fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
+    bounds = intervals(rows, [*results.metrics, *of_users])
     ids = pl.Series(parts.data.user_ids()).cast(pl.String).gather(rows["user"])
     users = rows.hstack(keys.drop("user", "target")).with_columns(user_id=ids)
     users = users.select("user", "user_id", pl.exclude("user", "user_id"))

@@ -39,6 +39,7 @@ class ListMetric(UserMean):
 
     least_k = 1
     reads_history = False
+    reads_targets = False
 
     def __init__(self, k: int, catalogue: Catalogue, width: int | None = None) -> None:
         super().__init__(k, width)
@@ -209,6 +210,7 @@ class Serendipity(ListMetric):
 
     name = "serendipity"
     higher_is_better = True
+    reads_targets = True
 
     def __init__(self, k: int, catalogue: Catalogue) -> None:
         super().__init__(k, catalogue)

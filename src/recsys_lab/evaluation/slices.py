@@ -12,27 +12,33 @@ import polars as pl
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from recsys_lab.evaluation.metrics import PerUserMetric
 
 RESAMPLES = 1000
+_NORMAL = 1.959964  # 97.5% quantile
+_FEW = 200  # distinct values, which resamples are drawn over
 _AT_ONCE = 1 << 24  # numbers drawn at a time: bounds memory
 
 
 def interval(values_U: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
     """95% interval of the mean over users: percentiles of the bootstrap (Efron, 1979).
 
-    A resample of U users is a draw from a multinomial over the distinct values, which per-user
-    metrics have few of; so the cost does not grow with the users.
+    A resample of U users is a draw from a multinomial over the distinct values, which metrics of
+    ranks have few of; so the cost does not grow with the users. With many distinct values, and so
+    many users, the resampled means are normal, and their percentiles are had without drawing.
 
     Args:
-        values_U: one value a user, at least one.
+        values_U: one value a user, at least one, no NaN.
         seed: of the resamples.
     """
     values, counts = np.unique(values_U, return_counts=True)
+    if len(values) > _FEW:
+        mean, error = values_U.mean(), values_U.std() / np.sqrt(len(values_U))
+        return float(mean - _NORMAL * error), float(mean + _NORMAL * error)
     generator = np.random.default_rng(seed)
     total = len(values_U)
     means: list[NDArray[np.float64]] = []
@@ -46,28 +52,40 @@ def interval(values_U: NDArray[np.float64], seed: int = 0) -> tuple[float, float
 
 
 def intervals(rows: pl.DataFrame, names: list[str]) -> dict[str, tuple[float, float]]:
-    """Interval of each metric over all users.
+    """Interval of each metric over all users who have a value.
 
     Args:
         rows: per user and target, as `Results.per_user` gives them.
-        names: columns of metrics.
+        names: columns of metrics; one that has no value of any user is left out.
     """
+    values = {name: _known(rows, name) for name in names}
+    return {name: interval(known) for name, known in values.items() if len(known)}
+
+
+def _known(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """A metric of each user, but for those for whom it means nothing."""
     users = rows.unique("user", keep="first", maintain_order=True)
-    return {name: interval(users[name].to_numpy()) for name in names}
+    return users[name].drop_nans().to_numpy()
 
 
 def slice_table(
-    rows: pl.DataFrame, keys: pl.DataFrame, metrics: Mapping[str, PerUserMetric]
+    rows: pl.DataFrame,
+    keys: pl.DataFrame,
+    metrics: Mapping[str, PerUserMetric],
+    of_lists: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Metrics of every slice.
 
     A slice of users is those users. A slice of targets is the users who have such targets, each
-    measured on these targets alone; with one target a user the two are the same.
+    measured on these targets alone; with one target a user the two are the same. What a list is
+    like does not depend on its targets.
 
     Args:
         rows: per user and target, as `Results.per_user` gives them.
         keys: the same rows' keys: ``user``, ``target``, then a column for each way to cut.
         metrics: by name, e.g. ``ndcg@10``.
+        of_lists: columns of metrics that read no targets, e.g. ``novelty@10``; ``users`` counts
+            those who have a value.
 
     Returns:
         Columns ``slice``, ``value``, ``users``, ``targets``, ``metric``, ``mean``, ``low`` and
@@ -88,7 +106,8 @@ def slice_table(
         for value in dtype.categories:
             part = rows.filter(keys[name] == value)
             if len(part):
-                found += _of_slice(part, {"slice": name, "value": value}, metrics)
+                named = {"slice": name, "value": value}
+                found += _of_slice(part, named, metrics) + _lists_of_slice(part, named, of_lists)
     schema = {
         "slice": pl.String, "value": pl.String, "users": pl.Int64, "targets": pl.Int64,
         "metric": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
@@ -107,6 +126,22 @@ def _of_slice(
         low, high = interval(values_U)
         mean = float(values_U.mean())
         found.append({**named, **counts, "metric": name, "mean": mean, "low": low, "high": high})
+    return found
+
+
+def _lists_of_slice(
+    part: pl.DataFrame, named: dict[str, Any], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    found = []
+    for name in names:
+        known = _known(part, name)
+        if len(known):
+            counts = {"users": len(known), "targets": len(part)}
+            low, high = interval(known)
+            mean = float(known.mean())
+            found.append(
+                {**named, **counts, "metric": name, "mean": mean, "low": low, "high": high}
+            )
     return found
 
 
