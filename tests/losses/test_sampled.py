@@ -116,6 +116,31 @@ def test_draws_follow_the_stated_chances(sampling):
         torch.testing.assert_close(expected, chance[drawn.items[:50]], atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("k", [1, 4, 5])
+def test_the_correction_is_the_mean_number_of_draws(sampling, shared, k):
+    """Over many steps of batches drawn from the training events."""
+    counts = torch.tensor([1, 2, 3, 6, 12])
+    sampler = NegativeSampler(sampling, k, shared=shared, alpha=0.5)
+    sampler.read_counts(counts)
+    torch.manual_seed(0)
+    steps, positions = 1500, 6
+    sets = steps * (1 if shared else positions)
+    seen, stated = torch.zeros(5), torch.full((5,), torch.nan)
+    for _ in range(steps):
+        targets = torch.multinomial(counts.float(), positions, replacement=True)
+        drawn = sampler.draw(targets, 5)
+        seen += torch.bincount(drawn.items.flatten(), minlength=5) / sets
+        stated[drawn.items.flatten()] = drawn.log_expected.exp().flatten()
+    torch.testing.assert_close(seen, stated, atol=0.04 * k, rtol=0)
+    assert float(stated.sum()) == pytest.approx(k, rel=1e-5)
+    from_batch = {"in_batch": k, "mixed": k // 2}.get(sampling)  # the rest is uniform
+    if from_batch is not None:
+        expected = (k - from_batch) / 5 + from_batch * counts / 24
+        torch.testing.assert_close(stated, expected)
+
+
 @pytest.mark.parametrize("sampling", ["uniform", "popularity"])
 def test_the_corrected_sum_is_that_of_the_whole_catalogue(sampling):
     states, targets, table = case(1)
@@ -185,20 +210,46 @@ def test_sce_with_one_bucket_of_everything_is_the_full_softmax(mix):
             torch.testing.assert_close(mine, other)
 
 
-def test_sce_by_loops():
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("mix", [True, False])
+def test_sce_by_loops(cosine, mix):
     states, targets, table = case()
-    loss = make(SCELoss, "sce", num_buckets=3, bucket_states=4, bucket_items=3, temperature=0.5)
+    loss = make(
+        SCELoss, "sce", num_buckets=3, bucket_states=4, bucket_items=3, mix=mix, cosine=cosine,
+        temperature=0.5,
+    )  # fmt: skip
     torch.manual_seed(5)
     value = loss(states, targets, table)
     torch.manual_seed(5)
-    directions = torch.randn(3, N).double() @ states.detach()
+    inputs, outputs = states, table
+    if cosine:
+        inputs = torch.stack([state / state.norm() for state in states])
+        outputs = torch.stack([vector / vector.norm() for vector in table])
+    drawn = torch.randn(3, N if mix else D).double()
     worst: dict[int, torch.Tensor] = {}
-    for direction in directions:
-        inside = (states @ direction).argsort(descending=True)[:4].tolist()
-        items = (table @ direction).argsort(descending=True)[:3].tolist()
+    for direction in drawn @ inputs.detach() if mix else drawn:
+        inside = (inputs @ direction).argsort(descending=True)[:4].tolist()
+        items = (outputs @ direction).argsort(descending=True)[:3].tolist()
         for n in inside:
-            shown = [i for i in items if i != targets[n]]
-            scores = torch.stack([states[n] @ table[i] / 0.5 for i in [int(targets[n]), *shown]])
+            shown = [int(targets[n]), *(i for i in items if i != targets[n])]
+            scores = torch.stack([inputs[n] @ outputs[i] / 0.5 for i in shown])
             one = F.cross_entropy(scores.unsqueeze(0), torch.tensor([0]))
             worst[n] = max(one, worst.get(n, one))
-    torch.testing.assert_close(value, torch.stack(list(worst.values())).mean())
+    assert 4 < len(worst) < 12  # some states are in several buckets, some in none
+    want = torch.stack(list(worst.values())).mean()
+    torch.testing.assert_close(value, want)
+    got = torch.autograd.grad(value, (states, table))
+    for mine, reference in zip(got, torch.autograd.grad(want, (states, table)), strict=True):
+        torch.testing.assert_close(mine, reference)
+
+
+def test_sce_with_cosine_reads_no_length():
+    states, targets, table = case()
+    values = []
+    for scale in (1.0, 7.0):
+        loss = make(SCELoss, "sce", bucket_states=N, bucket_items=V, cosine=True)
+        values.append(loss(scale * states, targets, table / scale))
+    cosines = F.cosine_similarity(states.unsqueeze(1), table.unsqueeze(0), dim=2)
+    temperature = loss.config.temperature
+    torch.testing.assert_close(values[0], F.cross_entropy(cosines / temperature, targets))
+    torch.testing.assert_close(*values)

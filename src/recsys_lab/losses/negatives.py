@@ -76,7 +76,8 @@ class NegativeSampler:
         half = torch.randint(num_items, shape, device=items.device)
         is_uniform = torch.arange(self._number, device=items.device) % 2 == 0
         items = torch.where(is_uniform, half, items)
-        return Negatives(items, self._expected(items, num_items, uniform=0.5))
+        share = (self._number + 1) // 2 / self._number  # of an odd number, not a half
+        return Negatives(items, self._expected(items, num_items, uniform=share))
 
     def _popular(self, shape: tuple[int, ...], num_items: int, device: torch.device) -> Negatives:
         weights_V, cumulative_V = self._by_popularity(num_items, device, self._alpha)
