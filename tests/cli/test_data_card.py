@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from recsys_lab.cli.data_card import counts_table, print_data_card
-from tests.data.manifests import ABOUT, COUNTS, FINGERPRINT, manifest
+from tests.data.manifests import ABOUT, COUNTS, FINGERPRINT, WARNING, manifest
 
 
 def printed(folder, *, width=80, terminal=False, **changes):
@@ -36,6 +36,7 @@ def test_everything_is_there_at_80_columns(tmp_path):
         *(f"homepage: {ABOUT['homepage']}", "- Returns are no purchases."),
     ):
         assert part in text, part
+    assert f"warning: {WARNING}" in text
     for leak in manifest()["leaks"]:
         assert f"{leak['kind']}: {leak['explanation']}" in text
     assert "LEAK future_in_training" in text

@@ -26,6 +26,8 @@ FEATURES = {
     "events": {"device": {"type": "categorical", "values": 17}},
 }
 
+WARNING = "rating: 2 values are no number & count as missing; the first is '5,0' (row [7])"
+
 COUNTS = [
     {"step": "read", "rows": 541909, "users": None, "items": None, "dropped": 0,
      "reason": "rows of the source"},
@@ -67,6 +69,8 @@ def manifest(*, timed: bool = True, **changes: Any) -> dict[str, Any]:
             "split": split.settings(),
         },
         "counts": COUNTS,
+        "unreadable": {},
+        "warnings": [WARNING],
         "split": {**split.settings(), "train_rows": 3, **segments.counts},
         "leaks": [leak.to_json() for leak in check_leaks(log, segments)],
         "features": FEATURES,

@@ -17,7 +17,7 @@ from recsys_lab.pages.charts import Bar, Labels, bar_chart, compact, nice_ticks
 from recsys_lab.pages.dots import COLOURS
 from recsys_lab.pages.markup import tag
 
-from .manifests import ABOUT, FINGERPRINT, manifest
+from .manifests import ABOUT, FINGERPRINT, WARNING, manifest
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 EVIL = """<script>alert("x")</script>&'"""
@@ -87,6 +87,7 @@ def test_it_holds_every_number_of_the_manifest(card):
     assert "events whose user had the item before 25.0%" in page.text
     assert "events that repeat the one just before 8.33%" in page.text
     assert "test 3 3 25.0% 3 3" in page.text  # users, events, of all, targets, median history
+    assert page.text.index("Warnings The source could be read") < page.text.index(WARNING)
     assert given_["leaks"]
     for leak in given_["leaks"]:
         assert leak["explanation"] in page.text
@@ -171,6 +172,10 @@ def test_only_web_addresses_become_links(card, place):
     page = card(about={**ABOUT, "homepage": place})
     assert not page.named("a")
     assert place in page.text
+
+
+def test_without_warnings_there_is_no_section_of_them(card):
+    assert "Warnings" not in card(warnings=[]).text
 
 
 def test_without_times_leaks_about_and_features(card):

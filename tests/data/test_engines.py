@@ -45,7 +45,7 @@ def shop(rows: int, *, text_ids: bool) -> pl.DataFrame:
             "timestamp": rng.integers(1_600_000_000, 1_600_000_500, rows),
             "order": rng.integers(0, 3, rows),
             "rating": rng.integers(1, 6, rows).astype(float),
-            "event_type": rng.choice(["view", "cart", "buy"], rows),
+            "event_type": rng.choice(["view", "cart", "buy", " buy\t", "view\u3000"], rows),
         }
     )
     none = pl.when(pl.int_range(pl.len()) % 37 == 0)
@@ -87,6 +87,7 @@ def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
         reader = Given(interactions=frame, features=features)
         found[engine] = run(reader, root=tmp_path / engine, engine=engine, **options)
     assert 500 < found["polars"].num_interactions < 2500
+    assert found["polars"].features.values("event.event_type") == ["buy", "cart", "view"]
     assert_equal(found)
 
 

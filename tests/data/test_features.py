@@ -67,7 +67,13 @@ def test_codes_by_hand(data):
     assert store.column("item.size").tolist() == [3, 2, 0, 1, 1]  # 9 before 100, as numbers
     assert store.values("item.size") == [9, 100]
     assert store.column("user.city").tolist() == [2, 3]
-    assert store.entry("item.brand") == {"type": "categorical", "cardinality": 4}
+    # Of the three items that are trained on one has no brand, one no genres, one no tags.
+    third = pytest.approx(1 / 3)
+    entry = {"type": "categorical", "cardinality": 4, "missing_share": third}
+    assert store.entry("item.brand") == entry
+    assert store.entry("item.genres")["missing_share"] == third
+    assert store.entry("item.tags")["missing_share"] == third
+    assert store.entry("event.device")["missing_share"] == third  # 2 of 6 events
     genres = store.column("item.genres")
     assert store.values("item.genres") == ["Action", "Comedy", "Drama"]
     assert genres.offsets.tolist() == [0, 1, 3, 3, 4, 6]
@@ -91,9 +97,9 @@ def test_numbers_by_hand(data):
 
 
 def test_events_by_hand(data):
-    # Known in training: tv, "web " (raw values are not trimmed), ios; blank counts as missing.
-    assert data.features.values("event.device") == ["ios", "tv", "web "]
-    want = [3, 0, 3, 1, 1, 4, 0, 2, 3, 1]
+    # Known in training: tv, "web " (blanks around do not count), ios; blank counts as missing.
+    assert data.features.values("event.device") == ["ios", "tv", "web"]
+    want = [3, 0, 3, 4, 1, 4, 0, 2, 3, 1]
     assert data.features.column("event.device").tolist() == want
 
 
@@ -104,7 +110,7 @@ def test_batches_carry_what_is_asked_for(data):
     history = batch.history.to("cpu")
     assert history.items_T.tolist() == [2, 3, 0, 3]  # items 12 13, then 10 13
     assert set(history.features) == set(names)
-    assert history.features["event.device"].tolist() == [3, 1, 2, 3]
+    assert history.features["event.device"].tolist() == [3, 4, 2, 3]
     assert history.features["item.brand"].tolist() == [0, 3, 2, 3]
     assert history.features["user.age"].tolist() == [20, 30]
     assert history.features["user.age"].dtype == torch.float32

@@ -34,7 +34,7 @@ def raw_ids(data):
 def test_rating(run):
     data = run(Given(interactions=FRAME), min_rating=3.0)
     assert raw_ids(data) == [3, 4, 5, 1, 2, 3]
-    assert dropped(data) == {"missing rating": 2, "rating below 3": 2}
+    assert dropped(data) == {"missing or unreadable rating": 2, "rating below 3": 2}
 
 
 def test_event_types(run):

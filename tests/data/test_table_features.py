@@ -17,6 +17,7 @@ def test_what_else_the_log_says(table):
     assert raw.interactions["event_type"].to_list() == ["view", None, "buy", None]
     assert raw.features.events == {"event_type": "categorical", "rating": "numeric"}
     assert not raw.dropped
+    assert raw.unreadable == {"rating": (1, "x", "row 3")}
     text = "user_id,item_id,timestamp,stars\n1,1,1,good\n"
     with pytest.raises(UserError, match=r"rating_column=stars: .* holds no number; .* is 'good'"):
         read(table(text, rating_column="stars"))
@@ -86,6 +87,61 @@ def test_genres_of_the_real_movielens(shared, table, run):
     codes = lists.codes[lists.offsets[toy_story] : lists.offsets[toy_story + 1]]
     names = [data.features.values("item.genres")[code - 2] for code in codes]
     assert names == ["Animation", "Children's", "Comedy"]
+
+
+def test_numbers_that_cannot_be_read_are_counted_and_shown(table, run, tmp_path, caplog):
+    marks = ["5,0", "NA", "", "null", "3,5", "nan", " 4 "]
+    rows = [f"{n % 2},{n},{n},{'' if n > 6 else marks[n]}" for n in range(8)]
+    text = "\n".join(["user_id;item_id;timestamp;stars".replace(";", "\t")]
+                     + [row.replace(",", "\t", 3) for row in rows])  # fmt: skip
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,weight\n" + "".join(f"{n},{n} kg\n" for n in range(7)) + "7,7\n")
+    options = {"items_path": str(items), "item_features": {"weight": "numeric"}}
+    data = run(table(text, name="log.tsv", rating_column="stars", **options))
+    assert data.manifest["unreadable"] == {
+        "rating": {"rows": 2, "first": "5,0", "place": "row 1"},
+        "items.weight": {"rows": 7, "first": "0 kg", "place": "row 1"},
+    }
+    [rating, weight] = data.manifest["warnings"]
+    assert rating == (
+        "rating: 2 values are no number and count as missing; the first is '5,0' (row 1). Write "
+        "numbers as 5.0, with a point"
+    )
+    assert weight.startswith("items.weight: 7 values are no number")
+    assert rating in caplog.text
+    assert "the first is &#x27;5,0&#x27; (row 1)" in (data.path / "card.html").read_text()
+
+
+def test_a_table_of_other_ids_is_doubted(table, run, tmp_path, caplog):
+    log = CSV.splitlines()[0] + "".join(f"\nu{n % 2},i{n},{n}" for n in range(8)) + "\n"
+    items = tmp_path / "items.csv"
+    users = tmp_path / "users.csv"
+    users.write_text("user_id,age\nu0,3\n")
+    message = (
+        "the table of items has 0 of the 8 items of the log (0%); of the others nothing is known. "
+        "Ids of the log are such as 'i0', of the table such as 0: name the column"
+    )
+    for known, doubts in (
+        (0, [message]),
+        (3, ["has 3 of the 8 items of the log (37.5%)"]),
+        (4, []),
+    ):
+        rows = [f"{'i' if n < known else ''}{n},red\n" for n in range(8)]
+        items.write_text("item_id,colour\n" + "".join(rows))
+        data = run(
+            table(
+                log,
+                items_path=str(items),
+                users_path=str(users),
+                item_features={"colour": "categorical"},
+            )
+        )
+        assert len(data.manifest["warnings"]) == len(doubts)
+        for said, doubt in zip(data.manifest["warnings"], doubts, strict=True):
+            assert doubt in said
+            assert said in caplog.text
+        share = data.features.entry("item.colour")["missing_share"]
+        assert (share == 1) == (known == 0)
 
 
 def test_features_of_tables_beside_the_log(tmp_path, table):

@@ -30,6 +30,8 @@ def print_data_card(console: Console, manifest: Mapping[str, Any], folder: Path)
         folder: the prepared dataset.
     """
     parts = (counts_table, summary_table, split_table, leaks_list, features_table, about_list)
+    for said in manifest["warnings"]:
+        console.print(Text.assemble(("warning", "bold yellow"), f": {said}"))
     for part in parts:
         console.print(part(manifest))
     # Never wrapped: people copy them.

@@ -24,7 +24,8 @@ def write_card(manifest: Mapping[str, Any], file: Path) -> None:
     """
     name = facts.title(manifest)
     sections = (
-        _counts, _people_and_items, _time, _split, _leaks, _features, _about, _reproduction
+        _counts, _warnings, _people_and_items, _time, _split, _leaks, _features, _about,
+        _reproduction,
     )  # fmt: skip
     body = (_head(manifest, name), *(part(manifest) for part in sections))
     file.write_text(page(f"{name}: data card", *body), encoding="utf-8")
@@ -76,6 +77,14 @@ def _counts(manifest: Mapping[str, Any]) -> Markup:
         tag("h3", "Filter settings"),
         fact_list(settings, code=True),
     )
+
+
+def _warnings(manifest: Mapping[str, Any]) -> Markup:
+    if not manifest["warnings"]:
+        return join()
+    found = [tag("li", tag("p", said), class_="note") for said in manifest["warnings"]]
+    said = "The source could be read, but this is odd about it."
+    return section("Warnings", tag("p", said, class_="lead"), tag("ul", *found, class_="findings"))
 
 
 def _people_and_items(manifest: Mapping[str, Any]) -> Markup:

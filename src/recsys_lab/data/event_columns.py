@@ -11,6 +11,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.features import SEPARATOR
 from recsys_lab.data.ids import plan_ids, whole_numbers
 from recsys_lab.data.plans import Plan, first_row, one_row, same
+from recsys_lab.data.raw import Unreadable
 from recsys_lab.data.times import LARGEST, plan_times
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NUMBERS = ("rating", "price", "quantity")
 """Columns of the log that hold numbers."""
+
+NO_VALUE = ("", "na", "n/a", "none", "null", "-", "\\n")
+"""How people and programs write that there is no number, in small letters."""
 
 RESERVED = ("user", "item", "user_id", "item_id", "timestamp", "order", "row", "event_type",
             *NUMBERS)  # fmt: skip
@@ -159,15 +163,19 @@ def _floats(frame: pl.LazyFrame, column: str, option: str, where: str) -> Plan:
     """Numbers as float64, null where there is none, as with NaN."""
     stored = frame.collect_schema()[column]
     if stored == pl.String:
-        number = pl.col(column).str.strip_chars().cast(pl.Float64, strict=False)
-        found = one_row(frame, some=number.count(), given=pl.col(column).count())
+        text = pl.col(column).str.strip_chars()
+        number = text.cast(pl.Float64, strict=False)
+        odd = number.is_null() & ~text.str.to_lowercase().is_in(NO_VALUE)
+        found = one_row(frame, some=number.count(), given=text.count(), odd=odd.sum())
         if found["given"] and not found["some"]:
             first = first_row(frame, column, pl.col(column).is_not_null())
             raise UserError(
                 f"{option}: column '{column}' of {where} holds no number; the first value is "
                 f"{first[1] if first else None!r}"
             )
-        return Plan(column, number, _not_nan)
+        first = first_row(frame, column, odd) if found["odd"] else None
+        unreadable = None if first is None else Unreadable(found["odd"], first[1], first[0])
+        return Plan(column, number, _not_nan, unreadable)
     if not (stored.is_numeric() or stored in (pl.Boolean, pl.Null)):
         raise UserError(
             f"{option}: column '{column}' of {where} is of type {stored}; numbers are needed"

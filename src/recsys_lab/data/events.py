@@ -39,6 +39,11 @@ FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 EVENT = "event_"
 """Before the name of a feature in `Coded`."""
 
+BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""Characters that are white space in Unicode; what an engine strips by itself differs."""
+
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
 
@@ -79,6 +84,7 @@ def order_events(
     if "event_type" in present and "event_type" not in dict(features):
         coded[KIND] = "event_type"
 
+    frame = _trimmed(frame, [column for column in coded.values() if not column.endswith("_id")])
     values = {}
     for name, column in coded.items():
         values[name] = _distinct(frame, column)
@@ -116,6 +122,13 @@ def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str
                 "categorical or numeric"
             )
     return list(raw.features.events.items())
+
+
+def _trimmed(frame: Frame, columns: Sequence[str]) -> Frame:
+    """Categories without blanks around them, as those of items and users are."""
+    schema = frame.collect_schema()
+    texts = [name for name in columns if schema[name] == nw.String]
+    return frame.with_columns(nw.col(name).str.strip_chars(BLANKS) for name in texts)
 
 
 def _distinct(frame: Frame, column: str) -> pa.Array:

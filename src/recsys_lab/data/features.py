@@ -1,5 +1,7 @@
 """Columns of items, users and events as codes and numbers, encoded once.
 
+Of every column the manifest has the share of missing values.
+
 - ``categorical``: int32 codes: 0 missing, 1 unknown, 2 and up the known values in order (numbers
   by size, strings by their bytes). Known are the values of what occurs in the training part, so
   that nothing is learned from what comes later.
@@ -84,7 +86,7 @@ def write_table_features(
             values = _values(column)
             codes, known = _encode(values, trained_R)
             save_npy(place.with_name(f"{place.name}.npy"), codes)
-            found[name] = _store_known(known, kind, place)
+            found[name] = {**_store_known(known, kind, place), **_missing(codes == 0, trained_R)}
     return found
 
 
@@ -135,7 +137,8 @@ def write_event_codes(
         for part in _parts(codes_T):
             write(new[part + 1])
     known = values.take(pa.array(np.flatnonzero(is_known)))
-    return _store_known(known, "categorical", folder / f"event_{name}")
+    stored = _store_known(known, "categorical", folder / f"event_{name}")
+    return {**stored, "missing_share": float(seen[0] / max(1, seen.sum()))}
 
 
 def _parts(column_T: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -208,7 +211,13 @@ def _write_lists(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
     )
     stored = _store_known(known, "list", place)
-    return {**stored, "mean_length": float(counts.mean()) if len(counts) else 0.0}
+    length = float(counts.mean()) if len(counts) else 0.0
+    return {**stored, "mean_length": length, **_missing(counts == 0, trained_R)}
+
+
+def _missing(is_missing_R: NDArray[np.bool_], trained_R: NDArray[np.bool_]) -> dict[str, float]:
+    """The share of rows without a value among those that are trained on, as for numbers."""
+    return {"missing_share": float(is_missing_R[trained_R].sum() / max(1, trained_R.sum()))}
 
 
 def _write_numbers(

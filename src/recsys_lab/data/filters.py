@@ -107,7 +107,7 @@ class Filters:
             _require("rating", columns, f"min_rating={config.min_rating:g}")
             rating = nw.col("rating")
             found += [
-                Rule("rating", "missing rating", rating.is_null() | rating.is_nan()),
+                Rule("rating", "missing or unreadable rating", rating.is_null() | rating.is_nan()),
                 Rule("rating", f"rating below {config.min_rating:g}", rating < config.min_rating),
             ]
         for option, limit, word in (("start", self._start, "before"), ("end", self._end, "from")):

@@ -152,13 +152,17 @@ def _user_parts(offsets: NDArray[np.int64], size: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
-def describe_ids(ids: pa.Array, kind: str, table: Any) -> nw.DataFrame[Any]:
-    """One row a code: ``kind`` (the code), ``kind_id``, and the source's other columns."""
+def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[nw.DataFrame[Any], int]:
+    """One row a code: ``kind`` (the code), ``kind_id``, and the source's other columns.
+
+    Returns:
+        That table, and how many of the ids the source's table has.
+    """
     key = f"{kind}_id"
     codes = pa.array(np.arange(len(ids), dtype=np.int32))
     frame = nw.from_arrow(pa.table({kind: codes, key: ids}), backend="polars")
     if table is None:
-        return frame
+        return frame, 0
     known: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
     known = known.rename({kind: f"{kind}_raw"}) if kind in known.columns else known
     known = known.filter(~nw.col(key).is_null()).unique(key, keep="first", maintain_order=True)
@@ -166,7 +170,6 @@ def describe_ids(ids: pa.Array, kind: str, table: Any) -> nw.DataFrame[Any]:
         on = nw.col(key).cast(nw.String)  # the log's ids may be text where the table's are numbers
     else:
         on = nw.col(key).cast(nw.Int64)
-    known = known.with_columns(on.alias("_on")).drop(key)
-    return (
-        frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").drop("_on").sort(kind)
-    )
+    known = known.with_columns(on.alias("_on"), nw.lit(value=True).alias("_known")).drop(key)
+    joined = frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").sort(kind)
+    return joined.drop("_on", "_known"), int(joined["_known"].count())

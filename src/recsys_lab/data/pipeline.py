@@ -19,6 +19,7 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
+from recsys_lab.data.doubts import doubt_numbers, doubt_table
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.files import out_of_space, reason
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
@@ -202,8 +203,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         mark = pool.submit(_fingerprint, arrays, parts)
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        describe_ids(arrays.item_ids, "item", raw.items).write_parquet(folder / "items.parquet")
-        describe_ids(arrays.user_ids, "user", raw.users).write_parquet(folder / "users.parquet")
+        warnings = _write_tables(arrays, raw, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
@@ -215,6 +215,8 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "tie_rule": TIE_RULE,
         "settings": parts.settings(),
         "counts": tally.counts,
+        "unreadable": {name: found._asdict() for name, found in raw.unreadable.items()},
+        "warnings": warnings,
         "split": {
             **parts.split.settings(),
             **rows,
@@ -227,6 +229,19 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "statistics": statistics.result(),
         "fingerprint": mark.result(),
     }
+
+
+def _write_tables(arrays: Arrays, raw: RawData, folder: Path) -> list[str]:
+    """Store what is known of each item and user; return what is odd about the source."""
+    warnings = doubt_numbers(raw.unreadable)
+    for side, ids, table in (
+        ("item", arrays.item_ids, raw.items),
+        ("user", arrays.user_ids, raw.users),
+    ):
+        described, matched = describe_ids(ids, side, table)
+        described.write_parquet(folder / f"{side}s.parquet")
+        warnings += doubt_table(side, ids, table, matched)
+    return warnings
 
 
 def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
@@ -258,6 +273,8 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
             log.warning("Dropped %s rows: %s", f"{entry['dropped']:,}", entry["reason"])
+    for said in manifest["warnings"]:
+        log.warning("%s", said)
     log.info(
         "Prepared %s: %s users, %s items, %s interactions",
         folder,

@@ -13,6 +13,8 @@ from recsys_lab.data.raw import ParquetLog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from recsys_lab.data.raw import Unreadable
+
 FILE = "_recsys_lab_file"
 """Column that tells which of several files a row is from."""
 
@@ -25,11 +27,13 @@ class Plan:
         source: name of the column in the source.
         prepare: what only polars can do, first: parse text, change odd types; None for nothing.
         make: the rest, which runs on every engine.
+        unreadable: values that are to be numbers and are none; None where there are none.
     """
 
     source: str
     prepare: pl.Expr | None
     make: Callable[[nw.Expr], nw.Expr]
+    unreadable: Unreadable | None = None
 
 
 def same(column: nw.Expr) -> nw.Expr:
@@ -53,6 +57,20 @@ def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, Plan]) -> pl.LazyFrame:
     )
     result: pl.LazyFrame = made.to_native()
     return result
+
+
+def unreadable(plans: Mapping[str, Plan], prefix: str = "") -> dict[str, Unreadable]:
+    """What columns of numbers hold besides numbers.
+
+    Args:
+        plans: name -> how it is made.
+        prefix: before the names.
+    """
+    return {
+        f"{prefix}{name}": plan.unreadable
+        for name, plan in plans.items()
+        if plan.unreadable is not None
+    }
 
 
 def as_parquet_log(files: Sequence[str], plans: Mapping[str, Plan]) -> ParquetLog | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,20 @@ class Features:
     events: Mapping[str, FeatureType] = field(default_factory=dict)
 
 
+class Unreadable(NamedTuple):
+    """Values of a column of numbers that are none, and count as missing.
+
+    Attributes:
+        rows: how many.
+        first: the first of them, as it stands there.
+        place: its row, for people.
+    """
+
+    rows: int
+    first: str
+    place: str
+
+
 @dataclass(frozen=True)
 class About:
     """What people must know of a published dataset.
@@ -78,6 +92,8 @@ class RawData:
         items: ``item_id`` and optional columns such as ``title``; or None.
         users: ``user_id`` and optional columns; or None.
         dropped: rows of the source that are not in ``interactions``, by reason.
+        unreadable: column -> its values that are no numbers; for columns of items and users the
+            name is ``items.column`` or ``users.column``.
         truth_path: where a synthetic reader stored its process, or None.
         features: the columns that are encoded.
         about: of a published dataset, or None.
@@ -87,6 +103,7 @@ class RawData:
     items: pl.DataFrame | None = None
     users: pl.DataFrame | None = None
     dropped: Mapping[str, int] | None = None
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
     truth_path: Path | None = None
     features: Features = Features()
     about: About | None = None

@@ -17,13 +17,21 @@ from recsys_lab.data.event_columns import (
 )
 from recsys_lab.data.files import require_option
 from recsys_lab.data.ids import plan_ids
-from recsys_lab.data.plans import Plan, apply_plans, as_parquet_log, one_row, same
+from recsys_lab.data.plans import (
+    Plan,
+    apply_plans,
+    as_parquet_log,
+    one_row,
+    same,
+    unreadable,
+)
 from recsys_lab.data.raw import Features, ParquetLog, RawData
 from recsys_lab.data.tables import Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from recsys_lab.data.raw import Unreadable
     from recsys_lab.data.tables import OpenTables
 
 IN_MEMORY = 512 << 20
@@ -58,7 +66,8 @@ class Table:
             timestamp_column: when: numbers, dates or datetimes; null where there is none. Values
                 of no such form are dropped and counted, as are years outside 1 to 9999.
             timestamp_unit: of numbers; auto: by their size.
-            timestamp_format: of text, as in strptime; null: numbers or ISO 8601, what most are.
+            timestamp_format: of text and whole numbers, as in strptime, e.g. %Y%m%d; null: numbers
+                or ISO 8601, what most are.
             order_column: the place in the user's history, integers; alone it replaces the
                 timestamp, beside one it orders events of the same time. With neither, events are
                 in file order.
@@ -141,12 +150,17 @@ class Table:
                 for side, columns in beside.items()
             }
             interactions = _interactions(log, frame, plans, scratch)
-        items = self._table("item", folder) if config.items_path is not None else sides["item"]
-        users = self._table("user", folder) if config.users_path is not None else sides["user"]
+        odd = unreadable(plans)
+        for side in ("item", "user"):
+            if getattr(config, f"{side}s_path") is not None:
+                sides[side], own = self._table(side, folder)
+                odd |= own
         features = Features(
             dict(config.item_features), dict(config.user_features), event_features(config)
         )
-        return RawData(interactions, items, users, features=features)
+        return RawData(
+            interactions, sides["item"], sides["user"], unreadable=odd, features=features
+        )
 
     def _of_log(self, side: str) -> dict[str, tuple[str, str]]:
         """Columns of items or users that the log holds: name -> option and column."""
@@ -183,8 +197,11 @@ class Table:
             )  # fmt: skip
         return table
 
-    def _table(self, side: str, folder: Path) -> pl.DataFrame:
-        """A table of items or users with its id and title columns under their standard names."""
+    def _table(self, side: str, folder: Path) -> tuple[pl.DataFrame, dict[str, Unreadable]]:
+        """A table of items or users with its id and title columns under their standard names.
+
+        And what its columns of numbers hold besides.
+        """
         config, key = self.config, f"{side}_id"
         column = getattr(config, f"{side}s_id_column")
         title = config.title_column if side == "item" else None
@@ -208,7 +225,7 @@ class Table:
                 plans["title"] = Plan(title, None, same)
                 if title != "title" and title not in kinds:
                     del plans[title]
-            return apply_plans(frame, plans).collect()
+            return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s.")
 
 
 def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
