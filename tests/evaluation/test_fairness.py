@@ -1,34 +1,71 @@
 """Gaps between groups of users and exposure of groups of items, by hand."""
 
+import numpy as np
 import polars as pl
 import pytest
 
-from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
+from recsys_lab.evaluation.fairness import FEWEST_USERS, exposure_of_groups, metric_gaps
+from recsys_lab.evaluation.slices import interval
+from recsys_lab.runs.model_card_limits import FEW_USERS
 from tests.evaluation.batches import catalogue, lists_of
 
 
+def slices_of(rows):
+    """Slices by (slice, value, users, metric, mean, low, high)."""
+    names = ["slice", "value", "users", "metric", "mean", "low", "high"]
+    return pl.DataFrame(rows, names, orient="row")
+
+
 def test_gap_is_between_the_best_and_the_worst_group():
-    slices = pl.DataFrame(
-        [
-            ("user_land", "de", 5, "hr@1", 0.25),
-            ("user_land", "fr", 2, "hr@1", 0.75),
-            ("user_land", "it", 9, "hr@1", 0.5),
-            ("user_land", "de", 5, "hr@2", 0.5),
-            ("user_land", "fr", 2, "hr@2", 0.5),
-            ("user_land", "it", 9, "hr@2", 0.5),
-            ("user_age", "all", 16, "hr@1", 0.4),  # nobody to compare with
-            ("history_length", "1-4", 3, "hr@1", 0.0),  # no column of the users
-        ],
-        ["slice", "value", "users", "metric", "mean"], orient="row",
-    )  # fmt: skip
+    slices = slices_of([
+        ("user_land", "de", 500, "hr@1", 0.25, 0.22, 0.29),
+        ("user_land", "fr", 200, "hr@1", 0.75, 0.72, 0.77),
+        ("user_land", "it", 900, "hr@1", 0.5, 0.4, 0.6),
+        ("user_land", "de", 500, "hr@2", 0.5, 0.5, 0.5),
+        ("user_land", "fr", 200, "hr@2", 0.5, 0.5, 0.5),
+        ("user_age", "all", 1600, "hr@1", 0.4, 0.4, 0.4),  # nobody to compare with
+        ("history_length", "1-4", 300, "hr@1", 0.0, 0.0, 0.0),  # no column of the users
+    ])  # fmt: skip
     first, second = metric_gaps(slices).to_dicts()
+    # down: fr's 0.03 and de's 0.04; up: fr's 0.02 and de's 0.03
+    assert first.pop("gap_low") == pytest.approx(0.5 - 0.05)
+    assert first.pop("gap_high") == pytest.approx(0.5 + (0.02**2 + 0.03**2) ** 0.5)
     assert first == {
         "groups": "user_land", "metric": "hr@1", "gap": 0.5,
-        "highest": "fr", "highest_mean": 0.75, "highest_users": 2,
-        "lowest": "de", "lowest_mean": 0.25, "lowest_users": 5,
+        "highest": "fr", "highest_mean": 0.75, "highest_users": 200,
+        "lowest": "de", "lowest_mean": 0.25, "lowest_users": 500,
     }  # fmt: skip
     assert (second["metric"], second["gap"]) == ("hr@2", 0.0)
     assert metric_gaps(slices.clear()).is_empty()
+
+
+def test_small_groups_and_the_rest_take_no_part_in_a_gap():
+    """Groups of 3 and 9 users differ by 0.3333 for no reason; what is left over is no group."""
+    assert FEWEST_USERS == FEW_USERS == 100
+    found = metric_gaps(slices_of([
+        ("user_zip_code", "55414", 9, "hr@1", 0.0, 0.0, 0.0),
+        ("user_zip_code", "02215", 3, "hr@1", 0.3333, 0.0, 1.0),
+        ("user_zip_code", "(other)", 931, "hr@1", 0.1, 0.08, 0.12),
+        ("user_work", "student", 196, "hr@1", 0.2, 0.1, 0.3),
+        ("user_work", "(other)", 176, "hr@1", 0.9, 0.8, 1.0),
+        ("user_sex", "f", 100, "hr@1", 0.2, 0.1, 0.3),
+        ("user_sex", "m", 100, "hr@1", 0.3, 0.2, 0.4),
+        ("user_sex", "x", 99, "hr@1", 0.9, 0.8, 1.0),
+    ]))  # fmt: skip
+    assert found.select("groups", "highest", "lowest").rows() == [("user_sex", "m", "f")]
+
+
+def test_the_interval_of_a_gap_holds_the_true_gap_in_95_percent():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        rows = []
+        for value, users, share in (("a", 150, 0.6), ("b", 300, 0.3)):
+            hits = (rng.random(users) < share).astype(float)
+            rows.append(("user_x", value, users, "hr@1", hits.mean(), *interval(hits)))
+        (gap,) = metric_gaps(slices_of(rows)).to_dicts()
+        held += gap["gap_low"] <= 0.3 <= gap["gap_high"]
+    assert 0.92 <= held / 300 <= 0.98
 
 
 def test_exposure_by_hand():

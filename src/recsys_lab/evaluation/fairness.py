@@ -23,38 +23,58 @@ if TYPE_CHECKING:
 USER_COLUMNS = "user_"
 """How slices by a column of the users are named."""
 
+OTHERS = "(other)"
+"""The slice of all values that are too many to be slices of their own: no group of alike users."""
+
+FEWEST_USERS = 100
+"""Of a group that takes part in a gap: the means of smaller ones differ by chance."""
+
 
 def metric_gaps(slices: pl.DataFrame) -> pl.DataFrame:
     """The largest difference of each metric between groups of users, for each user column.
 
     ``max - min`` of the groups' means, at least 0; "unfairness" of Li et al., "User-oriented
     fairness in recommendation", WWW 2021 (https://arxiv.org/abs/2104.10671), for any number of
-    groups. Chance alone makes a gap between small groups: look at the number of users and at the
-    intervals of the slices.
+    groups. Groups of fewer than `FEWEST_USERS` users and `OTHERS` take no part.
+
+    The interval is made of those of the two groups' means a and b, which are independent: from
+    ``gap - sqrt((a - low_a)^2 + (high_b - b)^2)`` to ``gap + sqrt((high_a - a)^2 + (b - low_b)^2)``
+    (Zou and Donner, Statistics in Medicine 2008, https://doi.org/10.1002/sim.3095). It does not
+    know that these two are the extremes of several: with many groups even equal ones have a gap.
 
     Args:
         slices: as `recsys_lab.evaluation.slices.slice_table` gives them.
 
     Returns:
-        Columns ``groups`` (of the slice), ``metric``, ``gap``, and for both ends ``highest``,
-        ``highest_mean``, ``highest_users``, ``lowest``, ``lowest_mean``, ``lowest_users``; no row
-        for a column with a single group.
+        Columns ``groups`` (of the slice), ``metric``, ``gap``, ``gap_low`` and ``gap_high`` (95%
+        interval), and for both ends ``highest``, ``highest_mean``, ``highest_users``, ``lowest``,
+        ``lowest_mean``, ``lowest_users``; no row for a column with fewer than two such groups.
     """
     ends = [
         pl.col(column).sort_by("mean", descending=highest).first().alias(name)
         for end, highest in (("highest", True), ("lowest", False))
         for column, name in (
-            ("value", end), ("mean", f"{end}_mean"), ("users", f"{end}_users")
+            ("value", end), ("mean", f"{end}_mean"), ("users", f"{end}_users"),
+            ("down", f"{end}_down"), ("up", f"{end}_up"),
         )
     ]  # fmt: skip
+    gap = pl.col("highest_mean") - pl.col("lowest_mean")
+    down = (pl.col("highest_down").pow(2) + pl.col("lowest_up").pow(2)).sqrt()
+    up = (pl.col("highest_up").pow(2) + pl.col("lowest_down").pow(2)).sqrt()
     return (
-        slices.filter(pl.col("slice").str.starts_with(USER_COLUMNS))
+        slices.filter(
+            pl.col("slice").str.starts_with(USER_COLUMNS),
+            pl.col("value") != OTHERS,
+            pl.col("users") >= FEWEST_USERS,
+        )
+        .with_columns(down=pl.col("mean") - pl.col("low"), up=pl.col("high") - pl.col("mean"))
         .group_by(pl.col("slice").alias("groups"), "metric", maintain_order=True)
         .agg(pl.len().alias("number"), *ends)
         .filter(pl.col("number") > 1)
-        .with_columns(gap=pl.col("highest_mean") - pl.col("lowest_mean"))
-        .drop("number")
-    )
+        .with_columns(gap=gap, gap_low=gap - down, gap_high=gap + up)
+        .drop("number", *(f"{end}_{side}" for end in ("highest", "lowest")
+                          for side in ("down", "up")))
+    )  # fmt: skip
 
 
 def exposure_of_groups(

@@ -112,7 +112,10 @@ def _on_users(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) ->
         named = ", ".join(f"{row['slice']} {row['value']} ({row['users']})" for row in few)
         yield f"Slices of fewer than {FEW_USERS} users, whose means say little: {named}."
     if values.get("fairness") and not values["fairness"].get("gaps"):
-        yield "The data have no groups of users, so gaps between such groups were not measured."
+        yield (
+            f"No column of the users has two groups of at least {FEW_USERS} users, so gaps between "
+            "groups of users were not measured."
+        )
 
 
 def _on_what_lacks(values: Mapping[str, Any]) -> Iterator[str]:

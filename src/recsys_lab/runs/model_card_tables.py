@@ -116,12 +116,20 @@ def _gaps(gaps: Sequence[Values]) -> Grid:
     def end(row: Values, name: str) -> str:
         return f"{row[name]}: {number(row[f'{name}_mean'])} ({row[f'{name}_users']:,} users)"
 
+    def interval(row: Values) -> str:  # older records have none
+        return f"{number(row['gap_low'])} - {number(row['gap_high'])}" if "gap_low" in row else "-"
+
     rows = [
-        (row["groups"], row["metric"], number(row["gap"]), end(row, "highest"), end(row, "lowest"))
+        (row["groups"], row["metric"], number(row["gap"]), interval(row), end(row, "highest"),
+         end(row, "lowest"))
         for row in gaps
-    ]
-    heads = ("user groups", "metric", "gap", "highest", "lowest")
-    return Grid("Largest difference of a metric between groups of users.", heads, rows, 3)
+    ]  # fmt: skip
+    heads = ("user groups", "metric", "gap", "95% interval", "highest", "lowest")
+    caption = (
+        "Largest difference of a metric between groups of users; among many groups there is one "
+        "by chance."
+    )
+    return Grid(caption, heads, rows, 4)
 
 
 def _exposure(exposure: Sequence[Values]) -> Grid:
