@@ -7,7 +7,7 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data.recbole import RecBole
 
-from .conftest import build
+from .conftest import as_nobody, build
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\tdevice:token\n"
 ROWS = 'u1\ti1\t3\t10.5\ttv\nu1\ti2\t4\t10\t"web\nu2\ti1\t\t30\t\n'
@@ -89,12 +89,77 @@ def test_other_names_than_ml_100k(tmp_path):
         (INTER + ROWS.replace("4", "four"), {"rating_field": "rating"},
          r"field 'rating' is of type float but holds 'four' in row 2"),
         (INTER + "a\tb\tc\td\te\tf\tg\n", {}, r"cannot be read as tab-separated text"),
+        ("user_id:token\titem_id:token\tuser_id:float\n1\t2\t3\n", {},
+         r"the field 'user_id' stands twice in the header \(user_id:token and user_id:float\)"),
+        ("user_id:token\titem_id:token\titem_id:token\n1\t2\t3\n", {},
+         r"the field 'item_id' stands twice in the header"),
+        (INTER + ROWS + "u\0\ti\t1\t1\t1\n", {}, r"shop.inter: line 5 holds a NUL byte"),
     ],
 )  # fmt: skip
 def test_mistakes(folder, change, options, message):
     (folder / "shop.inter").write_text(change)
     with pytest.raises(UserError, match=message):
         recbole(folder, **options).read_raw(Path())
+
+
+def test_bytes_that_are_no_text_name_their_line(folder):
+    (folder / "shop.item").write_bytes(
+        "item_id:token\tname:token_seq\ni1\tcaf\u00e9\n".encode("latin1")
+    )
+    with pytest.raises(UserError, match=r"shop.item: line 2 is not UTF-8 \(byte 0xe9\)"):
+        recbole(folder).read_raw(Path())
+
+
+def test_fields_of_the_names_of_the_labs_own_columns(run, tmp_path):
+    names = ["user", "item", "order", "row", "timestamp", "user_id", "item_id", "rating", "price"]
+    header = "who:token\twhat:token\twhen:float\tstars:float\t"
+    header += "\t".join(f"{name}:{'token' if name == 'price' else 'float'}" for name in names)
+    # The places go against the times: an order taken for one would turn histories around.
+    rows = [f"{user}\t{item}\t100\t5\t" + "\t".join([str(9 - item)] * len(names))
+            for user in "ab" for item in (1, 2, 3, 4)]  # fmt: skip
+    (tmp_path / "log.inter").write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / "log.item").write_text(
+        "what:token\titem:token\titem_raw:token\titem_id:float\n"
+        + "".join(f"{item}\tv{5 - item}\tw\t{item / 2}\n" for item in (1, 2, 3, 4))
+    )
+    (tmp_path / "log.user").write_text("who:token\tuser:token\tuser_id:token\na\tx\ty\n")
+    fields = {"user_field": "who", "item_field": "what", "time_field": "when"}
+    data = run(recbole(tmp_path, rating_field="stars", **fields))
+    assert data.items.tolist() == [0, 1, 2, 3] * 2
+    found = set(data.features.names())
+    assert found == {
+        *(f"event.{name}_raw" for name in names), "event.rating",
+        "item.item_raw_raw", "item.item_raw", "item.item_id_raw",
+        "user.user_raw", "user.user_id_raw",
+    }  # fmt: skip
+    assert data.features.column("event.order_raw").tolist() == [8, 7, 6, 5] * 2
+    assert data.features.column("event.rating").tolist() == [5] * 8
+    assert data.features.values("item.item_raw_raw") == ["v3", "v4"]  # of training items
+    assert data.features.values("item.item_raw") == ["w"]
+
+
+def test_what_is_left_out_is_said(folder, caplog):
+    (folder / "shop.inter").write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\tseen:token_seq\tvector:float_seq\tnote:token\n"
+        "u1\ti1\t3\ti2 i3\t1 2\tx\n"
+    )
+    raw = recbole(folder, text_columns=["note"]).read_raw(Path())
+    assert raw.interactions.columns == ["user_id", "item_id", "timestamp"]
+    assert raw.features.events == {}
+    assert [record.message for record in caplog.records] == [
+        "Left out of shop.inter: vector (float_seq), seen (list), note (text): fields of events "
+        "are categories or numbers",
+        "Left out of shop.item: vector (float_seq): float_seq is not read",
+    ]
+
+
+def test_an_unreadable_folder(folder):
+    folder.chmod(0)
+    try:
+        with as_nobody(), pytest.raises(UserError, match=r"data.path=.*shop: no permission to"):
+            recbole(folder).source_key()
+    finally:
+        folder.chmod(0o755)
 
 
 def test_which_log(folder, tmp_path):
@@ -108,3 +173,35 @@ def test_which_log(folder, tmp_path):
         build(RecBole, "data", "recbole").source_key()
     key = recbole(folder / "shop.inter").source_key()
     assert set(key) == {".inter", ".item"}
+
+
+def test_fields_whose_names_are_no_file_names(run, tmp_path):
+    odd = ["a/b", "../c", "*[1]", "tags", "tags_offsets", "tags_values", "x" * 300, "d.e", "é"]
+    lists = {"tags"}
+    header = ["item_id:token", *(f"{n}:{'token_seq' if n in lists else 'token'}" for n in odd)]
+    events = [f"{name}:{kind}" for name, kind in zip(odd, ["token", "float"] * 5, strict=False)]
+    (tmp_path / "log.item").write_text(
+        "\t".join(header) + "\n"
+        + "".join("\t".join([item, *(f"{item}{n}" for n in range(len(odd)))]) + "\n"
+                  for item in "123")
+    )  # fmt: skip
+    (tmp_path / "log.inter").write_text(
+        "\t".join(["user_id:token", "item_id:token", "timestamp:float", *events]) + "\n"
+        + "".join("\t".join([u, i, i, *(str(n) for n in range(len(odd)))]) + "\n"
+                  for u in "ab" for i in "123")
+    )  # fmt: skip
+    data = run(recbole(tmp_path))
+    assert set(data.features.names()) == {f"{side}.{n}" for side in ("item", "event") for n in odd}
+    for place, name in enumerate(odd):
+        assert data.features.values(f"item.{name}") == [f"1{place}"]  # of the training items
+        column = data.features.column(f"item.{name}")
+        if name in lists:
+            assert column.offsets.tolist() == [0, 1, 2, 3]
+            column = column.codes
+        assert column.tolist() == [2, 1, 1]
+        event = data.features.column(f"event.{name}")
+        assert event.tolist() == [place if place % 2 else 2] * 6
+    inside = [
+        file.relative_to(data.path / "features") for file in (data.path / "features").rglob("*")
+    ]
+    assert all(len(file.parts) == 1 and len(str(file).encode()) < 130 for file in inside)

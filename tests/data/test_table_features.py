@@ -7,7 +7,7 @@ import pytest
 
 from recsys_lab.config import UserError
 
-from .test_table import CSV, read
+from .test_table import CSV, fails, read
 
 
 def test_what_else_the_log_says(table):
@@ -157,3 +157,33 @@ def test_features_of_tables_beside_the_log(tmp_path, table):
         UserError, match=r"data.item_features.kind: column 'kind' .* holds no number"
     ):
         read(table(CSV, items_path=str(items), item_features={"kind": "numeric"}))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"item_features": {"item": "categorical"}}, r"data.item_features.item: a prepared"),
+        ({"item_features": {"item_id": "text"}}, r"data.item_features.item_id: a prepared"),
+        ({"user_features": {"user": "numeric"}}, r"data.user_features.user: a prepared"),
+        ({"event_features": {"order": "numeric"}}, r"data.event_features.order: the log has a"),
+        ({"item_features": {"title": "text"}, "title_column": "name"},
+         r"data.item_features.title: the title is column 'name'"),
+    ],
+)  # fmt: skip
+def test_features_of_the_names_of_the_labs_own_columns(table, tmp_path, options, message):
+    (tmp_path / "items.csv").write_text("item_id,item,title,name\n1,a,b,c\n")
+    (tmp_path / "users.csv").write_text("user_id,user\n1,2\n")
+    places = {f"{side}_path": str(tmp_path / f"{side}.csv") for side in ("items", "users")}
+    fails(table("user_id,item_id,timestamp,order\n1,1,1,1\n", **places, **options), message)
+
+
+def test_an_item_table_with_columns_like_the_labs(table, tmp_path, run):
+    (tmp_path / "items.csv").write_text("item_id,item,item_raw\n1,a,x\n2,b,y\n3,c,z\n")
+    log = "user_id,item_id,timestamp\n" + "".join(f"{u},{i},{i}\n" for u in "ab" for i in (1, 2, 3))
+    data = run(
+        table(log, items_path=str(tmp_path / "items.csv"), item_features={"item_raw": "text"})
+    )
+    assert data.features.text("item.item_raw") == ["x", "y", "z"]
+    items = pl.read_parquet(data.path / "items.parquet")
+    assert items["item"].to_list() == [0, 1, 2]
+    assert items["item_raw_raw"].to_list() == ["a", "b", "c"]

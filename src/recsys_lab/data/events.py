@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.base import ROW
-from recsys_lab.data.files import did_you_mean
+from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.filters import Rule
 
 if TYPE_CHECKING:
@@ -225,7 +225,8 @@ def _write(
     written = 0
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context((scratch / f"{name}.column").open("wb")) for name in names
+            name: stack.enter_context((scratch / f"{safe_name(name)}.column").open("wb"))
+            for name in names
         }
         for batch in session.batches(frame):
             written += len(batch)
@@ -238,6 +239,8 @@ def _write(
                 files[name].write(np.ascontiguousarray(values).data)
     assert written == rows, "a row was lost without being counted"
     return {
-        name: np.memmap(scratch / f"{name}.column", types[name], mode="r").view(np.ndarray)
+        name: np.memmap(scratch / f"{safe_name(name)}.column", types[name], mode="r").view(
+            np.ndarray
+        )
         for name in names
     }

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import did_you_mean
+from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.npy import map_npy
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class FeatureStore:
                 f"feature '{name}' is text: read it with text(), or declare it otherwise"
             )
         if name not in self._mapped:
-            place = self._folder / "features" / name.replace(".", "_", 1)
+            place = self._place(name)
             codes = map_npy(place.with_name(f"{place.name}.npy"))
             if kind == "list":
                 offsets = map_npy(place.with_name(f"{place.name}_offsets.npy"))
@@ -113,8 +113,14 @@ class FeatureStore:
     def values(self, name: str) -> list[Any]:
         """The known values of a categorical or list column; code 2 is the first."""
         self.entry(name)
-        place = self._folder / "features" / f"{name.replace('.', '_', 1)}_values.parquet"
-        return pl.read_parquet(place, glob=False)["value"].to_list()
+        place = self._place(name)
+        values = place.with_name(f"{place.name}_values.parquet")
+        return pl.read_parquet(values, glob=False)["value"].to_list()
+
+    def _place(self, name: str) -> Path:
+        """Where the files of ``side.column`` are, without what their names end in."""
+        side, _, column = name.partition(".")
+        return self._folder / "features" / f"{side}_{safe_name(column)}"
 
     def require(self, names: Iterable[str]) -> None:
         """Check that all columns are there and have codes or numbers.

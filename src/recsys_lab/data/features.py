@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import did_you_mean
+from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.npy import npy_writer, save_npy
 from recsys_lab.data.splits.places import place_chunks
 
@@ -71,7 +71,7 @@ def write_table_features(
     found = {}
     for name, kind in kinds.items():
         _require(name, table.columns, side)
-        column, place = table[name], folder / f"{side}_{name}"
+        column, place = table[name], folder / f"{side}_{safe_name(name)}"
         if kind == "numeric":
             found[name] = _write_numbers(column, trained_R, place, side)
         elif kind == "text":
@@ -104,7 +104,7 @@ def write_event_numbers(
     Returns:
         What the manifest says of it.
     """
-    with npy_writer(folder / f"event_{name}.npy", np.float32, len(column_T)) as write:
+    with npy_writer(folder / f"event_{safe_name(name)}.npy", np.float32, len(column_T)) as write:
         for part in _parts(column_T):
             write(part.astype(np.float32))
     trained = (column_T[places] for places in place_chunks(train[:, 1], train[:, 2]))
@@ -133,11 +133,11 @@ def write_event_codes(
     new = np.full(len(values) + 1, UNKNOWN, dtype=np.int32)
     new[1:][is_known] = FIRST_KNOWN + np.arange(int(is_known.sum()), dtype=np.int32)
     new[0] = MISSING
-    with npy_writer(folder / f"event_{name}.npy", np.int32, len(codes_T)) as write:
+    with npy_writer(folder / f"event_{safe_name(name)}.npy", np.int32, len(codes_T)) as write:
         for part in _parts(codes_T):
             write(new[part + 1])
     known = values.take(pa.array(np.flatnonzero(is_known)))
-    stored = _store_known(known, "categorical", folder / f"event_{name}")
+    stored = _store_known(known, "categorical", folder / f"event_{safe_name(name)}")
     return {**stored, "missing_share": float(seen[0] / max(1, seen.sum()))}
 
 

@@ -137,6 +137,18 @@ def require_columns(
         raise UserError("\n".join([*missing, f"Columns of {file}: {listing}"]))
 
 
+def safe_name(name: str) -> str:
+    """A file's name for a column's name: the same where that is plain, else one with its hash.
+
+    Files of a column end in ``_values`` and ``_offsets``: names that do are none of the plain ones.
+    """
+    plain = re.sub(r"[^\w.-]+", "_", name)
+    if plain == name and len(name.encode()) <= 100 and not name.endswith(("_values", "_offsets")):
+        return name
+    short = plain.encode()[:60].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def file_key(file: Path) -> dict[str, str | int]:
     """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder.
 

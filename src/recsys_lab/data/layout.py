@@ -20,7 +20,9 @@ from recsys_lab.data.features import (
     write_event_numbers,
     write_table_features,
 )
+from recsys_lab.data.files import safe_name
 from recsys_lab.data.npy import map_npy, npy_writer, save_npy
+from recsys_lab.data.raw import free_name
 from recsys_lab.data.splits.places import count_items
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     features = {}
     for name in columns:
         if name.startswith(EVENT):
-            file = scratch / f"{name}.npy"
+            file = scratch / f"{safe_name(name)}.npy"
             _write_column(columns[name], trim, file)
             features[name.removeprefix(EVENT)] = map_npy(file)
     return Arrays(
@@ -164,7 +166,8 @@ def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[nw.DataFrame[Any
     if table is None:
         return frame, 0
     known: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
-    known = known.rename({kind: f"{kind}_raw"}) if kind in known.columns else known
+    if kind in known.columns:
+        known = known.rename({kind: free_name(kind, known.columns)})
     known = known.filter(~nw.col(key).is_null()).unique(key, keep="first", maintain_order=True)
     if frame.schema[key] == nw.String or known.schema[key] == nw.String:
         on = nw.col(key).cast(nw.String)  # the log's ids may be text where the table's are numbers

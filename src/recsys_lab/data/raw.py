@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from recsys_lab.config import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +16,21 @@ if TYPE_CHECKING:
 
 FeatureType = Literal["categorical", "numeric", "text", "list"]
 """How a column is encoded: see `recsys_lab.data.features`."""
+
+OWN = {
+    "item": ("item", "item_id"),
+    "user": ("user", "user_id"),
+    "event": ("user", "item", "user_id", "item_id", "timestamp", "order", "row"),
+}
+"""Columns of the lab itself, by side: no feature can have their names."""
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """``name_raw``, or what else is not taken."""
+    found = f"{name}_raw"
+    while found in taken:
+        found = f"{found}_raw"
+    return found
 
 
 @dataclass(frozen=True)
@@ -38,11 +55,23 @@ class Features:
         items: columns of `RawData.items`.
         users: columns of `RawData.users`.
         events: columns of `RawData.interactions`.
+
+    Raises:
+        UserError: for a name in `OWN`.
     """
 
     items: Mapping[str, FeatureType] = field(default_factory=dict)
     users: Mapping[str, FeatureType] = field(default_factory=dict)
     events: Mapping[str, FeatureType] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for side, kinds in (("item", self.items), ("user", self.users), ("event", self.events)):
+            for name in kinds:
+                if name in OWN[side]:
+                    raise UserError(
+                        f"data.{side}_features.{name}: a prepared dataset has a column of this "
+                        "name itself; give the source's column another name"
+                    )
 
 
 class Unreadable(NamedTuple):

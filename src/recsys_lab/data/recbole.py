@@ -1,12 +1,15 @@
 """RecBole's atomic files, as they are: ``.inter``, and ``.item`` and ``.user`` where there are.
 
 A file is tab-separated with a header of ``name:type``; types are token (categorical), token_seq
-(a list, separated by blanks), float (numeric) and float_seq (not read).
+(a list, separated by blanks), float (numeric) and float_seq (not read). A field whose name the
+prepared dataset needs for itself, such as ``order``, is called ``order_raw`` there.
 See https://recbole.io/docs/user_guide/data/atomic_files.html.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +18,19 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import did_you_mean, file_key, require_file, require_option
+from recsys_lab.data.checked import TextCheck, plain_text
+from recsys_lab.data.event_columns import NUMBERS
+from recsys_lab.data.files import did_you_mean, file_key, readable, require_file, require_option
 from recsys_lab.data.ids import clean_ids
-from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.raw import OWN, Features, RawData, free_name
 from recsys_lab.data.times import parse_times
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from recsys_lab.data.raw import FeatureType
+
+logger = logging.getLogger(__name__)
 
 TYPES: dict[str, FeatureType] = {"token": "categorical", "token_seq": "list", "float": "numeric"}
 """RecBole's types and what they become; float_seq is left out."""
@@ -81,17 +90,36 @@ class RecBole:
         if config.time_field is not None:
             seconds, finer = parse_times(log.numbers(config.time_field), log.file)
             columns += [seconds] if finer is None else [seconds, finer]
-        kinds = log.kinds(config.text_columns, own)
-        for name, kind in kinds.items():
-            columns.append(log.numbers(name) if kind == "numeric" else log.frame[name])
+        further, events = self._further(log, own)
+        columns += further
         if config.rating_field is not None:
             columns.append(log.numbers(config.rating_field).alias("rating"))
-            kinds["rating"] = "numeric"
-        events = {name: kind for name, kind in kinds.items() if kind in ("categorical", "numeric")}
+            events["rating"] = "numeric"
         items, of_items = self._table(files.get(".item"), "item")
         users, of_users = self._table(files.get(".user"), "user")
         features = Features(of_items, of_users, events)
         return RawData(pl.DataFrame(columns), items, users, features=features)
+
+    def _further(
+        self, log: _Atomic, own: set[str]
+    ) -> tuple[list[pl.Series], dict[str, FeatureType]]:
+        """What events have besides the fields that options name."""
+        taken = {*OWN["event"], *(["rating"] if self.config.rating_field is not None else [])}
+        columns: list[pl.Series] = []
+        kinds: dict[str, FeatureType] = {}
+        left_out = log.unread(own)
+        for field, kind in log.kinds(self.config.text_columns, own).items():
+            if kind not in ("categorical", "numeric"):
+                left_out.append(f"{field} ({kind})")
+                continue
+            # Filters read these names as the other type.
+            others = NUMBERS if kind == "categorical" else ("event_type",)
+            name = log.name(field, taken.union(others))
+            kinds[name] = kind
+            values = log.numbers(field) if kind == "numeric" else log.frame[field]
+            columns.append(values.alias(name))
+        log.tell(left_out, "fields of events are categories or numbers")
+        return columns, kinds
 
     def _table(
         self, file: Path | None, side: str
@@ -101,11 +129,16 @@ class RecBole:
         config, table = self.config, _Atomic(file)
         key = getattr(config, f"{side}_field")
         table.require({f"{side}_field": key})
-        kinds = table.kinds(config.text_columns, {key})
+        kinds: dict[str, FeatureType] = {}
         columns = [table.ids(key).alias(f"{side}_id")]
-        for name, kind in kinds.items():
-            column = table.numbers(name) if kind == "numeric" else table.frame[name]
-            columns.append(column.str.split(" ").alias(name) if kind == "list" else column)
+        titled = side == "item" and config.title_column not in (None, "title")
+        taken = {*OWN[side], *(["title"] if titled else [])}
+        for field, kind in table.kinds(config.text_columns, {key}).items():
+            name = table.name(field, taken)
+            kinds[name] = kind
+            column = table.numbers(field) if kind == "numeric" else table.frame[field]
+            columns.append((column.str.split(" ") if kind == "list" else column).alias(name))
+        table.tell(table.unread({key}), "float_seq is not read")
         if side == "item" and config.title_column is not None:
             table.require({"title_column": config.title_column})
             columns = [column for column in columns if column.name != "title"]
@@ -115,10 +148,12 @@ class RecBole:
     def _files(self) -> dict[str, Path]:
         path = require_option(self.config.path, "data.path", "data.path=ml-100k")
         place = Path(path).expanduser()
-        if place.is_dir():
-            logs = sorted(place.glob("*.inter"))
+        with readable(f"data.path={path}"):
+            inside = sorted(place.iterdir()) if place.is_dir() else None
+        if inside is not None:
+            logs = [file for file in inside if file.suffix == ".inter"]
             if len(logs) != 1:
-                names = ", ".join(file.name for file in logs or sorted(place.iterdir())[:8])
+                names = ", ".join(file.name for file in logs or inside[:8])
                 raise UserError(
                     f"data.path={path}: one .inter file is needed, it has {len(logs)}"
                     f"{'. It holds: ' if not logs else ': '}{names or 'nothing'}"
@@ -138,8 +173,12 @@ class _Atomic:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        where = f"data.path={file}"
+        plain_text(file, "", TextCheck(where, "\t", quoted=False), file, where)
         try:
-            frame = pl.read_csv(file, separator="\t", quote_char=None, infer_schema=False, glob=False)
+            frame = pl.read_csv(
+                file, separator="\t", quote_char=None, infer_schema=False, glob=False
+            )
         except PolarsError as error:
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -147,12 +186,19 @@ class _Atomic:
             ) from error
         self.types: dict[str, str] = {}
         for header in frame.columns:
-            name, colon, kind = header.rpartition(":")
+            # Polars tells equal headers apart with a number.
+            name, colon, kind = re.sub(r"_duplicated_\d+$", "", header).rpartition(":")
             if not colon or kind not in (*TYPES, "float_seq"):
                 raise UserError(
                     f"data.path={file}: the header '{header}' has no type; atomic files have "
                     "'name:type' with type token, token_seq, float or float_seq. For other "
                     "tables use data=table"
+                )
+            if name in self.types:
+                raise UserError(
+                    f"data.path={file}: the field '{name}' stands twice in the header "
+                    f"({name}:{self.types[name]} and {name}:{kind}); take one out or give it "
+                    "another name"
                 )
             self.types[name] = kind
         self.frame = frame.rename(dict(zip(frame.columns, self.types, strict=True)))
@@ -175,6 +221,20 @@ class _Atomic:
             if name not in own and kind in TYPES:
                 found[name] = "text" if name in texts else TYPES[kind]
         return found
+
+    def unread(self, own: set[str]) -> list[str]:
+        """The fields whose type becomes nothing, for people."""
+        return [f"{name} ({kind})" for name, kind in self.types.items()
+                if name not in own and kind not in TYPES]  # fmt: skip
+
+    def tell(self, left_out: list[str], reason: str) -> None:
+        """Say which fields are not in the prepared dataset."""
+        if left_out:
+            logger.warning("Left out of %s: %s: %s", self.file.name, ", ".join(left_out), reason)
+
+    def name(self, field: str, taken: Collection[str]) -> str:
+        """What a field is called in the prepared dataset, which has columns of its own."""
+        return free_name(field, {*taken, *self.types}) if field in taken else field
 
     def ids(self, name: str) -> pl.Series:
         """A field as ids."""

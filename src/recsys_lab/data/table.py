@@ -131,8 +131,9 @@ class Table:
     def read_raw(self, scratch: Path) -> RawData:
         """Read the log and the tables beside it."""
         config = self.config
-        beside = {side: self._of_log(side) for side in ("item", "user")}
         wanted = wanted_columns(config)
+        features = self._features()
+        beside = {side: self._of_log(side) for side in ("item", "user")}
         for columns in beside.values():
             wanted |= dict(columns.values())
         folder = scratch / "files"
@@ -155,11 +156,20 @@ class Table:
             if getattr(config, f"{side}s_path") is not None:
                 sides[side], own = self._table(side, folder)
                 odd |= own
-        features = Features(
-            dict(config.item_features), dict(config.user_features), event_features(config)
-        )
         return RawData(
             interactions, sides["item"], sides["user"], unreadable=odd, features=features
+        )
+
+    def _features(self) -> Features:
+        config = self.config
+        titled = config.title_column not in (None, "title")
+        if titled and "title" in config.item_features:
+            raise UserError(
+                f"data.item_features.title: the title is column '{config.title_column}' "
+                "(data.title_column); set that to null, or give the source's column another name"
+            )
+        return Features(
+            dict(config.item_features), dict(config.user_features), event_features(config)
         )
 
     def _of_log(self, side: str) -> dict[str, tuple[str, str]]:
