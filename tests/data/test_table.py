@@ -102,6 +102,34 @@ def test_times_become_seconds(table, text, options):
     assert "order" not in raw.interactions.columns
 
 
+@pytest.mark.parametrize("form", ["csv", "int", "float", "text"])
+def test_days_written_as_numbers_are_no_seconds(tmp_path, table, form):
+    days = pl.Series("timestamp", [20240301, None, 19991231])
+    kinds = {"int": pl.Int32, "float": pl.Float64, "text": pl.String, "csv": pl.Int64}
+    frame = pl.DataFrame({"user_id": 1, "item_id": [1, 2, 3], "timestamp": days.cast(kinds[form])})
+    file = tmp_path / ("log.csv" if form == "csv" else "log.parquet")
+    frame.write_csv(file) if form == "csv" else frame.write_parquet(file)
+    message = (
+        r"column 'timestamp' look like days written as numbers; the first is 20240301. Set "
+        r"data.timestamp_format=%Y%m%d, or data.timestamp_unit=s if they are seconds"
+    )
+    with pytest.raises(UserError, match=message):
+        read(table(file))
+    seconds = read(table(file, timestamp_unit="s")).interactions["timestamp"]
+    assert seconds.to_list() == [20240301, None, 19991231]
+    if form != "float":
+        dates = read(table(file, timestamp_format="%Y%m%d")).interactions["timestamp"]
+        assert dates.to_list() == [NOON - 12 * 3600, None, 946_598_400]
+
+
+@pytest.mark.parametrize("odd", [20241301, 20240132, 20240100, 18991231, 21010101])
+def test_one_number_that_is_no_day_makes_them_seconds(tmp_path, table, odd):
+    file = tmp_path / "log.parquet"
+    times = [20240101] * 1500 + [odd]
+    pl.DataFrame({"user_id": 1, "item_id": 1, "timestamp": times}).write_parquet(file)
+    assert read(table(file)).interactions["timestamp"].to_list()[-1] == odd
+
+
 def test_text_times_may_differ_in_form_and_are_never_guessed(table):
     texts = ["2024-03-01T12:00:00.25", "2024-03-01", "03/01/2024", "2024-13-01", "2024-03-01 12:00"]
     rows = "".join(f"1,{i},{text}\n" for i, text in enumerate(texts))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import signal
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
 from recsys_lab.cli.data_card import print_data_card
 from recsys_lab.cli.windows import window_configs
-from recsys_lab.config import build
+from recsys_lab.config import Interrupted, build
 from recsys_lab.data.leaks import Leak, check_kinds, fatal
 from recsys_lab.data.pipeline import Preparation, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from omegaconf import DictConfig
 
     from recsys_lab.data.prepared import PreparedDataset
@@ -24,9 +28,30 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     """Prepare (or reuse) and print what was counted."""
     del output_dir
     console = Console()
-    for config in window_configs(cfg):
-        data = prepare_from(config)
-        print_data_card(console, data.manifest, data.path)
+    with _stopped_cleanly():
+        for config in window_configs(cfg):
+            data = prepare_from(config)
+            print_data_card(console, data.manifest, data.path)
+
+
+@contextmanager
+def _stopped_cleanly() -> Iterator[None]:
+    """SIGTERM becomes an exception, so that no half dataset stays behind."""
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        del frame
+        signal.signal(number, signal.SIG_IGN)  # a second one must not end the cleaning up
+        raise Interrupted("stopped; nothing of the unfinished dataset was kept")
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: the caller owns the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:

@@ -51,7 +51,7 @@ class SQL:
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null where there is none.
             timestamp_unit: of numbers; auto: by their size.
-            timestamp_format: of text, as in strptime; null: numbers or ISO 8601.
+            timestamp_format: of text and whole numbers, as in strptime; null: numbers or ISO 8601.
             order_column: the place in the user's history, integers; null for none.
             event_type_column: what kind of event; null for none.
             rating_column: null for none.

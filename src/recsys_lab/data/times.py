@@ -77,14 +77,14 @@ def plan_times(
         file: named in the error.
         unit: of numbers; ``auto`` takes it from their size: as seconds they would lie after the
             year 5100.
-        time_format: of text, as in ``strptime``; None: numbers or ISO 8601.
+        time_format: of text and whole numbers, as in ``strptime``; None: numbers or ISO 8601.
         portable: whether datetimes are to be read by what runs on every engine.
 
     Returns:
         seconds rounded down, and the ticks, int64; null where unreadable.
 
     Raises:
-        UserError: when not one value can be read.
+        UserError: when not one value can be read, or numbers without a unit look like days.
     """
     prepare, scale = _prepared(frame, column, time_format, portable=portable)
     source = pl.col(column) if prepare is None else prepare
@@ -97,6 +97,8 @@ def plan_times(
         fine = one_row(values, fine=(pl.col("t").dt.microsecond() != 0).any())["fine"]
         make, scale = (_ticks_of_datetime, UNITS["us"]) if fine else (_seconds_of_datetime, 1)
     elif kind.is_numeric() and scale is None:
+        if unit == "auto":
+            _refuse_days(values, column, file)
         make, scale = _numbers(values, kind, unit)
     plans = {"ticks": Plan("t", None, make)}
     if kind.is_numeric() or kind.is_temporal():
@@ -126,6 +128,22 @@ def _refuse_unreadable(
         f"{file}: no time in column '{column}' can be read; the first is {first[1]!r} "
         f"({first[0]}). Tried: {how}. Set data.timestamp_format (as in strptime, e.g. "
         "'%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
+    )
+
+
+def _refuse_days(values: pl.LazyFrame, column: str, file: Path | str) -> None:
+    """20240101 is a day; as seconds it would be one of August 1970, and so would all of a log."""
+    t = pl.col("t")
+    days = t.is_between(19_000_101, 21_001_231) & (t // 100 % 100).is_between(1, 12)
+    days &= (t % 100).is_between(1, 31) & (t % 1 == 0)
+    given = values.filter(t.cast(pl.Float64).is_finite())
+    for part in (given.head(1000), given):  # few tell most logs apart
+        if not one_row(part, days=days.all() & (pl.len() > 0))["days"]:
+            return
+    raise UserError(
+        f"{file}: the times in column '{column}' look like days written as numbers; the first is "
+        f"{given.head(1).collect().item():.0f}. Set data.timestamp_format=%Y%m%d, or "
+        "data.timestamp_unit=s if they are seconds"
     )
 
 
@@ -184,7 +202,7 @@ def _prepared(
     """What polars does first, and ticks a second where that is then known."""
     kind = frame.collect_schema()[column]
     value = pl.col(column)
-    if kind == pl.String:
+    if kind == pl.String or (kind.is_integer() and time_format is not None):
         return _from_text(frame, column, time_format)
     if kind == pl.Date and not portable:
         return value.dt.epoch("s").cast(pl.Int64), 1
@@ -204,7 +222,7 @@ def _from_text(
     frame: pl.LazyFrame, column: str, time_format: str | None
 ) -> tuple[pl.Expr | None, int | None]:
     """By the format; else as numbers or ISO 8601, whichever reads more."""
-    text = pl.col(column).str.strip_chars()
+    text = pl.col(column).cast(pl.String).str.strip_chars()
     if time_format is not None:
         times = _by_format(text, time_format)
         try:
