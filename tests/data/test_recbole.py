@@ -46,6 +46,39 @@ def test_fields_by_type(folder):
     assert raw.users is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ("movie_title:token_seq\tbrand_name:token", "A red"),  # films by title, not by maker
+        ("brand_name:token\ttitle:token_seq", "hat"),
+        ("tags:token_seq\tstore_name:token", "hat"),
+        ("first_name:token\tlast_name:token", None),  # neither alone
+        ("x_title:float_seq\ttitles:token", None),
+    ],
+)
+def test_items_are_shown_by_the_field_that_is_named_like_a_title(folder, run, fields, shown):
+    rows = "".join(f"i{item}\tA red\that\n" for item in (1, 2, 3))
+    (folder / "shop.item").write_text(f"item_id:token\t{fields}\n{rows}")
+    log = "".join(f"u{user}\ti{item}\t1\t{item}\ttv\n" for user in "ab" for item in (1, 2, 3))
+    (folder / "shop.inter").write_text(INTER + log)
+    named = run(recbole(folder))
+    assert named.item_titles() == (None if shown is None else [shown] * 3)
+    (folder / "shop.item").write_text(
+        f"item_id:token\t{fields.replace('title', 'tilte').replace('_name', '_nmae')}\n{rows}"
+    )
+    other = run(recbole(folder))
+    assert other.item_titles() is None
+    assert other.fingerprint == named.fingerprint
+    if "title:token_seq" in fields:  # still a list of words to models
+        name = "movie_title" if "movie" in fields else "title"
+        assert named.features.entry(f"item.{name}")["type"] == "list"
+
+
+def test_ml_100k_has_titles_without_being_told(shared, run):
+    data = run(recbole(shared / "ml-100k"))
+    assert data.item_titles()[data.item_ids().index(3)] == "Four Rooms"
+
+
 def test_ml_100k(shared, run):
     reader = recbole(
         shared / "ml-100k",

@@ -127,7 +127,10 @@ class PreparedDataset:
         table = pl.read_parquet(self.path / "items.parquet", glob=False)
         if "title" not in table.columns:
             return None
-        titles = pl.coalesce(pl.col("title").cast(pl.String), pl.col("item_id").cast(pl.String))
+        title = pl.col("title")
+        if table.schema["title"] == pl.List(pl.String):  # a list of words
+            title = title.list.join(" ")
+        titles = pl.coalesce(title.cast(pl.String), pl.col("item_id").cast(pl.String))
         return table.select(titles).to_series().to_list()
 
     def _column(self, file: str, name: str) -> list[Any]:

@@ -54,7 +54,8 @@ class RecBole:
             time_field: when; null: the order of the file.
             rating_field: null where there is none.
             text_columns: token and token_seq columns that are texts, not categories.
-            title_column: item title for people to read; null for none.
+            title_column: item title for people to read; null: the field ``title``, else the only
+                one whose name ends in ``_title``, else in ``_name``.
         """
 
         path: str | None
@@ -131,19 +132,32 @@ class RecBole:
         table.require({f"{side}_field": key})
         kinds: dict[str, FeatureType] = {}
         columns = [table.ids(key).alias(f"{side}_id")]
-        titled = side == "item" and config.title_column not in (None, "title")
-        taken = {*OWN[side], *(["title"] if titled else [])}
+        title = self._title(table) if side == "item" else None
+        beside = title if title != "title" else None  # gets a column that is no feature
+        taken = {*OWN[side], *(["title"] if beside is not None else [])}
         for field, kind in table.kinds(config.text_columns, {key}).items():
             name = table.name(field, taken)
             kinds[name] = kind
             column = table.numbers(field) if kind == "numeric" else table.frame[field]
             columns.append((column.str.split(" ") if kind == "list" else column).alias(name))
         table.tell(table.unread({key}), "float_seq is not read")
-        if side == "item" and config.title_column is not None:
-            table.require({"title_column": config.title_column})
-            columns = [column for column in columns if column.name != "title"]
-            columns.append(table.frame[config.title_column].alias("title"))
+        if beside is not None:
+            columns.append(table.frame[beside].alias("title"))
         return pl.DataFrame(columns), kinds
+
+    def _title(self, table: _Atomic) -> str | None:
+        """The field that items are shown by; it changes no feature and no fingerprint."""
+        if self.config.title_column is not None:
+            table.require({"title_column": self.config.title_column})
+            return self.config.title_column
+        if "title" in table.types:
+            return "title"
+        for ending in ("_title", "_name"):
+            fields = [name for name, kind in table.types.items()
+                      if name.endswith(ending) and kind in ("token", "token_seq")]  # fmt: skip
+            if fields:
+                return fields[0] if len(fields) == 1 else None
+        return None
 
     def _files(self) -> dict[str, Path]:
         path = require_option(self.config.path, "data.path", "data.path=ml-100k")
