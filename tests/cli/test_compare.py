@@ -109,6 +109,8 @@ def test_runs_takes_conditions_as_typed(capsys):
     code, out, _ = command(capsys, "runs", *query)
     assert code == 0
     assert [row["folder"] for row in json.loads(out)] == ["sas/1"]
+    code, out, _ = command(capsys, "runs", "where=model=sasrec,seed>=1", "format=json")
+    assert (code, [row["folder"] for row in json.loads(out)]) == (0, ["sas/1"])
     code, out, _ = command(capsys, "runs", "runs/pop", "columns=[seed,folder]", "format=csv",
                            "sort=seed")  # fmt: skip
     assert out.splitlines() == ["seed,folder", "0,0", "1,1"]
@@ -122,6 +124,7 @@ def test_mistakes_of_runs_and_show(capsys):
         (["runs", "nowhere"], "dir: nowhere: no such folder"),
         (["runs", "columns=[nothing]"], "columns: no run has a column 'nothing'"),
         (["runs", "where=seed"], "where: 'seed' is no condition"),
+        (["runs", "where=seed>x"], "> compares numbers, got 'x'"),
         (["runs", "format=xml"], "format"),
         (["show", "runs"], "no run there (run.json is missing)"),
         (["show", "a", "b"], "show takes one RUN, got 2"),
@@ -136,3 +139,20 @@ def test_show(capsys):
     code, out, _ = command(capsys, "show", "runs/sas/1")
     assert code == 0
     assert "test_users.parquet" in out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("group", "field"),
+    [("compute", "seconds"), ("protocol", "fields"), ("config", "recipe"), (None, "status")],
+)
+def test_records_that_lack_a_field_are_told(folder, capsys, group, field):
+    path = folder / "runs/sas/1/run.json"
+    values = json.loads(path.read_text())
+    del (values[group] if group else values)[field]
+    path.write_text(json.dumps(values))
+    name = f"{group}.{field}" if group else field
+    for verb in (["compare", "runs"], ["show", "runs/sas/1"]):
+        code, _, err = command(capsys, *verb)
+        assert code == 2
+        assert re.search(rf"sas/1/run\.json: lacks {name}.*; the file was changed by hand?", err)

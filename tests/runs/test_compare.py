@@ -339,6 +339,17 @@ def test_sampled_candidates_are_named(tmp_path):
     assert judged(tmp_path).notes[0].startswith("Candidates are not all items but 'sampled'")
 
 
+def test_runs_without_a_metric_in_common_are_told(tmp_path):
+    write_run(tmp_path / "a", {"ndcg@10": results(20, 0)})
+    write_run(tmp_path / "b", {"hr@5": results(20, 0)}, config=config(seed=1))
+    with pytest.raises(UserError) as refused:
+        judged(tmp_path)
+    assert str(refused.value) == (
+        f"runs: no metric is in all of them ({tmp_path}/a: ndcg@10; {tmp_path}/b: hr@5). "
+        "Set evaluation.metrics and evaluation.ks alike and train again."
+    )
+
+
 def test_damaged_runs_are_told(tmp_path):
     values = {"ndcg@10": results(30, 0)}
     write_run(tmp_path / "gone", values)

@@ -50,6 +50,22 @@ def test_filter_sort_and_limit(folder):
     assert chosen(folder, sort="created")[-1] == "broken"
 
 
+def test_conditions_of_order(folder):
+    """Stopped has seed 7, and neither it nor broken has a test result."""
+    values = {row["folder"]: row.get("test/ndcg@10") for row in list_runs(folder)}
+    best = max(value for value in values.values() if value is not None)
+    above = {name for name, value in values.items() if value is not None and value > 0.9 * best}
+    assert set(chosen(folder, f"test/ndcg@10>{0.9 * best}")) == above
+    assert 0 < len(above) < 6
+    assert set(chosen(folder, "seed>=2")) == {"pop/2", "sas/2", "stopped"}
+    assert chosen(folder, "seed>2") == ["stopped"]
+    assert set(chosen(folder, "seed<=0")) == {"pop/0", "sas/0"}
+    assert set(chosen(folder, "seed<1", "model!=sasrec")) == {"pop/0"}
+    assert "broken" in chosen(folder, "model!=SASRec")  # nothing is another value
+    assert chosen(folder, "status>=1") == []
+    assert chosen(folder, "recipe.monitor!=val/ndcg@10") == ["broken"]
+
+
 def test_formats_agree(folder):
     rows = select(list_runs(folder), where=["model=SASRec"], sort="seed", limit=None)
     columns = ["name", "seed", "model.hidden_dim", "tags", "test/ndcg@10"]
@@ -83,7 +99,17 @@ def test_trials_without_a_test_show_the_validation(tmp_path):
 @pytest.mark.parametrize(
     ("where", "sort", "message"),
     [
-        (["model"], "created", r"where: 'model' is no condition; write column=value\."),
+        (
+            ["model"],
+            "created",
+            r"where: 'model' is no condition; write column=value, or with one of != > < >= <= in",
+        ),
+        (
+            ["test/ndcg@10>high"],
+            "created",
+            r"where: 'test/ndcg@10>high': > compares numbers, got 'high'; write a number, or = or",
+        ),
+        (["ndcg>0.1"], "created", r"where: no run has a column 'ndcg'"),
         (["modle=x"], "created", r"where: no run has a column 'modle'; did you mean 'model'\?"),
         ([], "-test/ndcg@11", r"sort: no run has a column 'test/ndcg@11'"),
     ],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from recsys_lab.config import UserError
+from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.model_card import write_card
-from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.showing import print_run
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the run, and write its card where that is asked for.
 
     Raises:
-        UserError: there is no run, or its directory cannot be written to.
+        UserError: there is no run, it is damaged, or its directory cannot be written to.
     """
     del output_dir
-    record = RunRecord.load(Path(cfg.run))
+    record = whole_record(Path(cfg.run))
     if cfg.card:
         try:
             write_card(record)

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 SWEEPS = Path("sweeps")
 """Where `recsys-lab sweep` puts its studies unless told otherwise."""
 
+_ALWAYS = (
+    "name", "status", "seed", "created", "config.model._target_", "config.recipe.monitor", "epochs",
+    "compute.seconds", "compute.peak_memory_mebibytes",
+)  # fmt: skip
+_OF_RESULTS = (
+    "data.name", "data.path", "data.fingerprint", "protocol.fingerprint", "protocol.fields",
+)  # fmt: skip
+
 _GIVE = "Give run directories, folders of runs, names of sweeps, or globs."
 
 
@@ -50,7 +58,7 @@ def find_runs(arguments: Sequence[str]) -> tuple[list[RunRecord], list[LeftOut]]
     found: list[RunRecord] = []
     left_out: list[LeftOut] = []
     for folder in folders:
-        record = RunRecord.load(folder)
+        record = whole_record(folder)
         reason = _why_not(record)
         if reason is None:
             found.append(record)
@@ -61,6 +69,26 @@ def find_runs(arguments: Sequence[str]) -> tuple[list[RunRecord], list[LeftOut]]
         msg = f"runs: no finished run in {', '.join(arguments)}; left out are:{reasons}"
         raise UserError(msg)
     return found, left_out
+
+
+def whole_record(folder: Path) -> RunRecord:
+    """Read a run directory whose record has every field that this lab writes.
+
+    Raises:
+        UserError: there is no readable record, or it lacks some.
+    """
+    record = RunRecord.load(folder)
+    has_results = bool(record.values.get("protocol")) and "windows" not in record.values
+    wanted = [*_ALWAYS, *(_OF_RESULTS if has_results else ())]
+    known = flatten(record.values)
+    missing = [
+        name for name in wanted
+        if name not in known and not any(key.startswith(f"{name}.") for key in known)
+    ]  # fmt: skip
+    if missing:
+        msg = f"{folder / RECORD}: lacks {', '.join(missing)}; the file was changed by hand? Bring"
+        raise UserError(f"{msg} it back, train again, or leave the run out.")
+    return record
 
 
 def run_folders(folder: Path) -> Iterator[Path]:

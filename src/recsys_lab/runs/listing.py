@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import operator
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
@@ -19,13 +21,18 @@ from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.tables import number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
 _LEFT_OUT = ("epochs", "windows", "command", "packages")  # long, and no columns of a table
 
 Row = dict[str, Any]
+
+_CONDITION = re.compile(r"(.*?)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
+_ORDERS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
+}  # fmt: skip
 
 
 def list_runs(folder: Path) -> list[Row]:
@@ -53,7 +60,8 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
 
     Args:
         rows: of `list_runs`.
-        where: ``column=value``, all of which must hold; letter case does not matter.
+        where: ``column=value``, or with ``!=``, ``>``, ``<``, ``>=``, ``<=``; all must hold. Letter
+            case does not matter. An order is one of numbers, which a run without one is not in.
         sort: a column, ``-column`` for the reverse order; runs without a value come last.
         limit: at most so many.
 
@@ -63,7 +71,7 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
     column = sort.removeprefix("-")
     _require(column, rows, "sort")
     conditions = [_condition(text, rows) for text in where]
-    rows = [row for row in rows if all(_matches(row.get(key), v) for key, v in conditions)]
+    rows = [row for row in rows if all(holds(row.get(key)) for key, holds in conditions)]
     known = [row for row in rows if _key(row.get(column)) is not None]
     known.sort(key=lambda row: _key(row[column]) or (0, 0.0, ""), reverse=sort.startswith("-"))
     unknown = [row for row in rows if _key(row.get(column)) is None]
@@ -166,12 +174,22 @@ def _main(record: RunRecord) -> str | None:
     return f"{phases[0]}/{record.main_metric}" if phases else None
 
 
-def _condition(text: str, rows: Sequence[Row]) -> tuple[str, str]:
-    column, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"where: {text!r} is no condition; write column=value.")
+def _condition(text: str, rows: Sequence[Row]) -> tuple[str, Callable[[Any], bool]]:
+    """The column and what must hold of a run's value there."""
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        msg = f"where: {text!r} is no condition; write column=value"
+        raise UserError(f"{msg}, or with one of != > < >= <= in place of the =.")
+    column, sign, wanted = found.groups()
     _require(column, rows, "where")
-    return column, value
+    if sign in ("=", "!="):
+        return column, lambda value: _matches(value, wanted) == (sign == "=")
+    try:
+        limit = float(wanted)
+    except ValueError:
+        msg = f"where: {text!r}: {sign} compares numbers, got {wanted!r}"
+        raise UserError(f"{msg}; write a number, or = or != for a text.") from None
+    return column, lambda value: _is_number(value) and _ORDERS[sign](value, limit)
 
 
 def _require(column: str, rows: Sequence[Row], option: str) -> None:
@@ -186,13 +204,17 @@ def _require(column: str, rows: Sequence[Row], option: str) -> None:
 
 
 def _matches(value: Any, wanted: str) -> bool:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if _is_number(value):
         try:
             return math.isclose(value, float(wanted))
         except ValueError:
             return False
     text = value if isinstance(value, str) else json.dumps(value)
     return text.casefold() == wanted.casefold()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _key(value: Any) -> tuple[int, float, str] | None:

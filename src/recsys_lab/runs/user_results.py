@@ -58,8 +58,9 @@ def shared_metrics(records: Sequence[RunRecord], wanted: str | None) -> tuple[st
     """
     shared = [m for m in records[0].values["test"] if all(m in r.values["test"] for r in records)]
     if not shared:
-        msg = "runs: no metric is in all of them; set evaluation.metrics and evaluation.ks alike"
-        raise UserError(f"{msg} and train again, or compute them with recsys-lab evaluate.")
+        metrics = "; ".join(f"{r.folder}: {', '.join(r.values['test'])}" for r in records)
+        msg = f"runs: no metric is in all of them ({metrics})"
+        raise UserError(f"{msg}. Set evaluation.metrics and evaluation.ks alike and train again.")
     if wanted is not None and wanted not in shared:
         msg = f"metric: {wanted!r} is not in all runs{did_you_mean(wanted, shared)}"
         raise UserError(f"{msg} Those that are: {', '.join(shared)}.")
