@@ -14,6 +14,7 @@ import torch
 from recsys_lab.contracts import Batch, EvaluationBatch, ListFeature
 from recsys_lab.data.feature_store import Lists
 from recsys_lab.data.npy import RunReader
+from recsys_lab.data.order import order_of
 from recsys_lab.data.splits.finish import target_places
 from recsys_lab.data.splits.places import flat_index
 
@@ -50,7 +51,8 @@ class TrainingBatches:
     """Endless seeded epochs of training histories; remembers its place for exact resume.
 
     The order of epoch e is a permutation drawn from (seed, e) alone, so that the place is two
-    numbers, `epoch` and `batch`, whatever was iterated before.
+    numbers, `epoch` and `batch`, whatever was iterated before. Above 2^24 histories an epoch it is
+    computed as it goes, below it is a list as ever: a seed gives the order that it always gave.
 
     Args:
         data: the prepared dataset.
@@ -105,7 +107,7 @@ class TrainingBatches:
         """The rest of the current epoch, or the next epoch when the current one is done."""
         if self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(self.num_histories)
+        order = order_of(self.num_histories, [self._seed, self.epoch])
         while self.batch < len(self):
             first = self.batch * self._batch_size
             numbers = order[first : first + self._batch_size]
