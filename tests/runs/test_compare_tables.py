@@ -61,6 +61,29 @@ def test_best_is_bold_and_second_underlined(found):
     assert f"\x1b[4m{means[1]:.4f}" in text
 
 
+def test_equal_systems_are_not_all_the_best_and_sd_has_the_digits_of_the_mean(tmp_path):
+    for seed, mean in enumerate((250.0, 300.0)):
+        for layers in (1, 2):
+            popularity = np.full(40, mean + 10 * layers)
+            values = {"ndcg@10": results(40, 0), "popularity@10": popularity}
+            named = config(seed=seed, model__num_layers=layers)
+            write_run(tmp_path / f"{layers}/{seed}", values, config=named)
+    found = judged(tmp_path)
+    lines = markdown(found).splitlines()
+    ndcg, popularity = (
+        next(line for line in lines if line.startswith(f"| {name}")) for name in ("ndcg", "popul")
+    )
+    assert "**" not in ndcg
+    assert "<u>" not in ndcg
+    # sd of 260 and 310: 50 / sqrt(2)
+    assert "**285.0** ± 35.4" in popularity
+    assert "<u>295.0</u> ± 35.4" in popularity
+    assert "285.0 ± 35.4" in printed(found)
+    tex = latex(found)
+    assert r"\textbf{285.0} {\scriptsize$\pm$35.4}" in tex
+    assert not re.search(r"^ *ndcg.*textbf", tex, re.MULTILINE)
+
+
 def test_forced_comparison_marks_every_table(tmp_path):
     values = {"ndcg@10": results(30, 0)}
     write_run(tmp_path / "a", values)

@@ -103,7 +103,7 @@ def latex(comparison: Comparison) -> str:
         "    \\midrule",
     ]
     for metric in comparison.metrics:
-        ranks = comparison.ranks(metric)
+        ranks = tables.shown_ranks(comparison, metric)
         cells = [
             _tex_cell(comparison, metric, system, rank)
             for system, rank in zip(comparison.systems, ranks, strict=True)
@@ -151,12 +151,12 @@ def _score_rows(comparison: Comparison) -> list[list[str]]:
     rows = []
     for metric in comparison.metrics:
         cells = [_md(tables.metric_label(metric))]
-        for system, rank in zip(comparison.systems, comparison.ranks(metric), strict=True):
+        ranks = tables.shown_ranks(comparison, metric)
+        for system, rank in zip(comparison.systems, ranks, strict=True):
             score = system.scores[metric.name]
             mean = tables.number(score.mean)
-            if len(comparison.systems) > 1:
-                mean = {1: f"**{mean}**", 2: f"<u>{mean}</u>"}.get(rank, mean)
-            sd = "" if score.sd is None else f" ± {tables.number(score.sd)}"
+            mean = {1: f"**{mean}**", 2: f"<u>{mean}</u>", None: mean}[rank]
+            sd = "" if score.sd is None else f" ± {tables.spread(score)}"
             star = _md(tables.baseline_mark(comparison, metric, system))
             bounds = score.interval
             shown = (
@@ -186,12 +186,11 @@ def _estimate(mean: Estimate) -> str:
     return "{}<br>{} - {}".format(*map(tables.number, (mean.value, mean.low, mean.high)))
 
 
-def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int) -> str:
+def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int | None) -> str:
     score = system.scores[metric.name]
     mean = tables.number(score.mean)
-    if len(comparison.systems) > 1:
-        mean = {1: f"\\textbf{{{mean}}}", 2: f"\\underline{{{mean}}}"}.get(rank, mean)
-    sd = "" if score.sd is None else f" {{\\scriptsize$\\pm${tables.number(score.sd)}}}"
+    mean = {1: f"\\textbf{{{mean}}}", 2: f"\\underline{{{mean}}}", None: mean}[rank]
+    sd = "" if score.sd is None else f" {{\\scriptsize$\\pm${tables.spread(score)}}}"
     star = tables.baseline_mark(comparison, metric, system)
     return mean + (f"$^{{{star.replace('†', chr(92) + 'dagger')}}}$" if star else "") + sd
 

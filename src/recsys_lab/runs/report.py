@@ -111,7 +111,7 @@ def _results(comparison: Comparison) -> Markup:
     ]
     rows = []
     for metric in comparison.metrics:
-        ranked = zip(comparison.systems, comparison.ranks(metric), strict=True)
+        ranked = zip(comparison.systems, tables.shown_ranks(comparison, metric), strict=True)
         scores = (_score(comparison, metric, system, rank) for system, rank in ranked)
         rows.append([tables.metric_label(metric), *scores])
     heads = ["metric", *system_heads(comparison, with_runs=True)]
@@ -124,12 +124,12 @@ def _results(comparison: Comparison) -> Markup:
     )
 
 
-def _score(comparison: Comparison, metric: Metric, system: System, rank: int) -> Markup:
+def _score(comparison: Comparison, metric: Metric, system: System, rank: int | None) -> Markup:
     score = system.scores[metric.name]
     mean: Markup | str = tables.number(score.mean)
-    if len(comparison.systems) > 1 and rank in (1, 2):
+    if rank is not None:
         mean = tag("b" if rank == 1 else "u", str(mean))
-    sd = "" if score.sd is None else f" ± {tables.number(score.sd)}"
+    sd = "" if score.sd is None else f" ± {tables.spread(score)}"
     star = tables.baseline_mark(comparison, metric, system)
     if score.interval is None:
         return join(mean, sd, star)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recsys_lab.runs.comparison import Comparison, Metric, Pair, System
+    from recsys_lab.runs.comparison import Comparison, Metric, Pair, Score, System
 
 WARNING = "NOT COMPARABLE"
 PAIR_HEADS = (
@@ -24,6 +24,7 @@ PAIR_LEGEND = (
     "system, of the signs of the users' differences. d_z: mean over standard deviation of the "
     "users' differences."
 )
+_MARKED = 2  # the best and the second
 FEWEST_USERS = 10
 """Of a slice that is shown in the terminal and coloured in the page; the files have all."""
 
@@ -129,7 +130,18 @@ def setting(value: Any) -> str:
 
 def number(value: float) -> str:
     """Four decimals; fewer for large numbers."""
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def spread(score: Score) -> str:
+    """Standard deviation over runs, with as many decimals as the mean; nothing of one run."""
+    return "" if score.sd is None else f"{score.sd:,.{_decimals(score.mean)}f}"
+
+
+def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
+    """1 for the best and 2 for the second, which tables mark; None for all where all are equal."""
+    ranks = comparison.ranks(metric)
+    return [rank if rank <= _MARKED and max(ranks) > 1 else None for rank in ranks]
 
 
 def signed(value: float) -> str:
@@ -140,6 +152,10 @@ def signed(value: float) -> str:
 def p_text(p: float) -> str:
     """A p-value with the digits that mean something."""
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def _decimals(value: float) -> int:
+    return 4 if abs(value) < 100 else 1
 
 
 def only_absent(values: Sequence[Any]) -> bool:

@@ -19,8 +19,10 @@ from recsys_lab.runs.tables import (
     pair_cells,
     runs_of,
     setting,
+    shown_ranks,
     signed,
     slice_pair_cells,
+    spread,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def score_tables(comparison: Comparison, width: int) -> Iterator[Table]:
             system = comparison.systems[place]
             table.add_column(Text(f"{system.name}\n{runs_of(system)}"), justify="right")
         for metric in comparison.metrics:
-            ranks = comparison.ranks(metric)
+            ranks = shown_ranks(comparison, metric)
             cells = [_cell(comparison, metric, place, ranks[place]) for place in places]
             table.add_row(metric_label(metric), *cells)
         yield table
@@ -149,12 +151,12 @@ def differing_table(comparison: Comparison) -> Table:
     return table
 
 
-def _cell(comparison: Comparison, metric: Metric, place: int, rank: int) -> Text:
+def _cell(comparison: Comparison, metric: Metric, place: int, rank: int | None) -> Text:
     system = comparison.systems[place]
     score = system.scores[metric.name]
-    style = {1: "bold", 2: "underline"}.get(rank, "") if len(comparison.systems) > 1 else ""
+    style = "" if rank is None else ("bold", "underline")[rank - 1]
     text = Text().append(number(score.mean), style=style)
-    text.append("" if score.sd is None else f" ± {number(score.sd)}")
+    text.append("" if score.sd is None else f" ± {spread(score)}")
     text.append(f"{baseline_mark(comparison, metric, system):<1}")
     if score.interval is not None:
         low, high = number(score.interval.low), number(score.interval.high)
