@@ -156,8 +156,8 @@ def test_no_space_left(tmp_path, case):
         env={**os.environ, "TMPDIR": str(spare), "HF_HOME": str(tmp_path / "hub")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    where = {"sql": r"data.query: no space left for its rows in .*spare",
-             "hub": r"data.path=.*: no space left for its rows in .*spare"}  # fmt: skip
+    where = {"sql": r"data.query: no space left for its rows in .*prepared",
+             "hub": r"data.path=.*: no space left for its rows in .*prepared"}  # fmt: skip
     message = where.get(case, r"prepared_dir=.*: no space left while preparing")
     assert re.search(message + r".*File too large.*[Nn]othing was kept", done.stdout), done.stdout
     assert not root.exists() or not list(root.iterdir())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import datasets
 import polars as pl
 import pytest
@@ -90,3 +92,31 @@ def test_no_space_for_the_cache(folder, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", full)
     with pytest.raises(UserError, match=r"no space left in the cache of datasets.*HF_HOME"):
         hub(folder).source_key()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("train.csv", "user_id,item_id,timestamp\n1,2,3\n1,2,3,4,5\n"),
+     ("train.jsonl", '{"user_id": 1, "item_id": 2, "timestamp": 3}\n{"user_id": 1, "it\n')],
+)  # fmt: skip
+@pytest.mark.parametrize("streaming", [False, True])
+def test_damaged_files_of_a_folder(run, tmp_path, name, content, streaming):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=r"data.path=.*log, .*: cannot be loaded by datasets \("):
+        run(hub(folder, streaming=streaming))
+    assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_rows_wait_beside_the_prepared_datasets(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    stale = tmp_path / "prepared" / ".rows-of-a-killed-process"
+    stale.mkdir(parents=True)
+    os.utime(stale, (0, 0))
+    reader = hub(folder)
+    check(run(reader))
+    assert [path.parent.parent for path in [reader._file()]] == [tmp_path / "prepared"]
+    del reader
+    [left] = (tmp_path / "prepared").iterdir()
+    assert left.name.startswith("log-")

@@ -230,10 +230,22 @@ def test_what_a_server_refuses(postgres, secrets, monkeypatch):
     assert error.value.__cause__ is None
 
 
-def test_the_rows_brought_here_go_with_the_reader(duckdb_url):
+def test_the_rows_brought_here_go_with_the_reader(run, duckdb_url, tmp_path, monkeypatch):
     reader = sql(duckdb_url)
     reader.source_key()
     folder = reader._files()["path"].parent
     assert folder.exists()
     del reader
     assert not folder.exists()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))  # prepared_dir has the room
+    reader = sql(duckdb_url)
+    check(run, reader)
+    folder = reader._files()["path"].parent
+    assert folder.parent == tmp_path / "prepared"
+    del reader
+    assert not folder.exists()
+    with pytest.raises(UserError, match=r"data.query"):
+        run(sql(duckdb_url, "SELECT * FROM clicks_2"), root=tmp_path / "other")
+    assert list((tmp_path / "other").iterdir()) == []
+    with pytest.raises(UserError, match=r"prepared_dir=.*shop.duckdb/x: cannot make or write"):
+        run(sql(duckdb_url), root=tmp_path / "shop.duckdb" / "x")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import file_key, out_of_space, require_option
 from recsys_lab.data.mapped import read_mapped
-from recsys_lab.data.staging import stage_batches
+from recsys_lab.data.staging import stage_batches, staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +77,7 @@ class Hub:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.staging_root: Path | None = None
         self._staged: Path | None = None
 
     def source_key(self) -> dict[str, Any]:
@@ -94,17 +93,17 @@ class Hub:
         """The rows as Parquet, in a folder that goes with this reader."""
         if self._staged is None:
             path = require_option(self.config.path, "data.path", "data.path=owner/name")
-            folder = Path(tempfile.mkdtemp(prefix="recsys_lab-hub-"))
-            weakref.finalize(self, rmtree, folder, ignore_errors=True)
-            file = folder / "rows.parquet"
-            stage_batches(self._batches(path), file, f"data.path={path}")
+            with staging_folder(self) as folder:
+                file = folder / "rows.parquet"
+                stage_batches(self._batches(path), file, f"data.path={path}")
             self._staged = file
         return self._staged
 
     def _batches(self, path: str) -> Iterator[Any]:
-        data = self._load(path).with_format("arrow")
-        for table in data.iter(ROWS_A_BATCH):
-            yield from table.combine_chunks().to_batches()
+        with self._told(path):  # a stream is read, and may be found damaged, only here
+            data = self._load(path).with_format("arrow")
+            for table in data.iter(ROWS_A_BATCH):
+                yield from table.combine_chunks().to_batches()
 
     def _load(self, path: str) -> Any:
         """One split, as the library gives it."""
@@ -112,30 +111,35 @@ class Hub:
 
         config = self.config
         place = Path(path).expanduser()
+        if (place / "dataset_dict.json").exists() or (place / "dataset_info.json").exists():
+            found = datasets.load_from_disk(str(place))
+            if not isinstance(found, datasets.DatasetDict):
+                return found
+            if config.hub_split not in found:
+                raise ValueError(f"Splits: {', '.join(found)}")
+            return found[config.hub_split]
+        return datasets.load_dataset(
+            str(place) if place.exists() else path,
+            config.name,
+            split=config.hub_split,
+            revision=config.revision,
+            streaming=config.streaming,
+        )
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """Turn what the library says into a `UserError`."""
         try:
-            if (place / "dataset_dict.json").exists() or (place / "dataset_info.json").exists():
-                found = datasets.load_from_disk(str(place))
-                if not isinstance(found, datasets.DatasetDict):
-                    return found
-                if config.hub_split not in found:
-                    raise ValueError(f"Splits: {', '.join(found)}")
-                return found[config.hub_split]
-            return datasets.load_dataset(
-                str(place) if place.exists() else path,
-                config.name,
-                split=config.hub_split,
-                revision=config.revision,
-                streaming=config.streaming,
-            )
+            yield
         except Exception as error:  # the library raises whatever its many parts raise
-            if error.__cause__ is not None and out_of_space(error.__cause__):
+            if out_of_space(error) or (error.__cause__ and out_of_space(error.__cause__)):
                 raise UserError(
                     f"data.path={path}: no space left in the cache of datasets. Free some, name "
                     "another place (HF_HOME=FOLDER recsys-lab ...), or set data.streaming=true"
                 ) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"data.path={path}, data.hub_split={config.hub_split}: cannot be loaded by "
+                f"data.path={path}, data.hub_split={self.config.hub_split}: cannot be loaded by "
                 f"datasets ({type(error).__name__}: {reason}). Allowed are an id on the Hub "
                 "(owner/name; needs a network), a folder of data files, or one written by "
                 "save_to_disk"

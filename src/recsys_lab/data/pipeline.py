@@ -36,6 +36,7 @@ from recsys_lab.data.manifest import (
 from recsys_lab.data.npy import save_npy
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
@@ -89,6 +90,8 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
     Raises:
         UserError: for anything wrong with the source.
     """
+    if isinstance(reader, Stages):
+        reader.staging_root = Path(root)
     source = {
         "reader": type(reader).__name__,
         "config": reader_settings(reader),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import weakref
 from dataclasses import dataclass
-from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
@@ -15,9 +11,11 @@ from recsys_lab.config.secrets import refused_password
 from recsys_lab.data.files import did_you_mean, file_key, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.sql_engines import SCHEMES, batches_of
-from recsys_lab.data.staging import stage_batches
+from recsys_lab.data.staging import stage_batches, staging_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recsys_lab.data.raw import RawData
 
 
@@ -90,6 +88,7 @@ class SQL:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.staging_root: Path | None = None
         self._staged: dict[str, Path] | None = None
 
     def source_key(self) -> dict[str, Any]:
@@ -116,16 +115,15 @@ class SQL:
                 "users_path": config.users_query,
             }
             self._check()
-            folder = Path(tempfile.mkdtemp(prefix="recsys_lab-sql-"))
-            weakref.finalize(self, rmtree, folder, ignore_errors=True)
             user, password = (_secret(self.config, name) for name in ("user", "password"))
             staged = {}
-            for option, query in queries.items():
-                if query is not None:
-                    staged[option] = folder / f"{option}.parquet"
-                    name = f"data.{option.replace('path', 'query')}"
-                    rows = batches_of(url, query, user, password, name)
-                    stage_batches(rows, staged[option], name)
+            with staging_folder(self) as folder:
+                for option, query in queries.items():
+                    if query is not None:
+                        staged[option] = folder / f"{option}.parquet"
+                        name = f"data.{option.replace('path', 'query')}"
+                        rows = batches_of(url, query, user, password, name)
+                        stage_batches(rows, staged[option], name)
             self._staged = staged
         return self._staged
 

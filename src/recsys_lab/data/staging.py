@@ -1,8 +1,14 @@
-"""Batches whose types may differ -> one Parquet file."""
+"""Rows that are brought here before they can be told apart: batches -> one Parquet file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,8 +17,55 @@ from recsys_lab.config import UserError
 from recsys_lab.data.files import out_of_space, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
+
+LEFTOVER = 86_400
+"""Seconds after which what a killed process left is removed."""
+
+
+@runtime_checkable
+class Stages(Protocol):
+    """A reader that stages its rows.
+
+    Attributes:
+        staging_root: the folder of prepared datasets, which has room for them; None: the system's
+            folder for temporary files, which often lies in memory.
+    """
+
+    staging_root: Path | None
+
+
+@contextlib.contextmanager
+def staging_folder(owner: Stages) -> Iterator[Path]:
+    """A folder that goes with its owner, or at once when the body fails.
+
+    Raises:
+        UserError: when it cannot be made.
+    """
+    root = owner.staging_root
+    try:
+        if root is not None:
+            root.mkdir(parents=True, exist_ok=True)
+            _sweep(root)
+        folder = Path(tempfile.mkdtemp(prefix=".rows-", dir=root))
+    except OSError as error:
+        raise UserError(
+            f"prepared_dir={root}: cannot make or write this folder ({reason(error)}); change "
+            "its mode (chmod u+rwx), or choose another"
+        ) from error
+    weakref.finalize(owner, rmtree, folder, ignore_errors=True)
+    try:
+        yield folder
+    except BaseException:
+        rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _sweep(root: Path) -> None:
+    for folder in root.glob(".rows-*"):
+        with contextlib.suppress(FileNotFoundError):  # its owner has just finished
+            if time.time() - folder.stat().st_mtime > LEFTOVER:
+                rmtree(folder, ignore_errors=True)
 
 
 def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:
@@ -36,7 +89,7 @@ def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) ->
             raise
         raise UserError(
             f"{option}: no space left for its rows in {file.parent} ({reason(error)}); nothing "
-            "was kept. Free some, or name another place: TMPDIR=FOLDER recsys-lab ..."
+            "was kept. Free some, or choose another prepared_dir"
         ) from error
 
 
