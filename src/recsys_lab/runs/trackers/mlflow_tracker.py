@@ -12,9 +12,10 @@ from recsys_lab.runs.trackers.base import flat
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytorch_lightning.loggers import Logger, MLFlowLogger
+    from pytorch_lightning.loggers import Logger
 
     from recsys_lab.runs.trackers.base import End, Start
+    from recsys_lab.runs.trackers.mlflow_logger import NamedMlflowLogger
 
 _LONGEST = 500  # characters of a parameter's value
 
@@ -32,7 +33,7 @@ class MlflowTracker:
         self.uri = uri
         self.experiment = experiment
         self.artifacts = artifacts
-        self._logger: MLFlowLogger | None = None
+        self._logger: NamedMlflowLogger | None = None
 
     def start(self, run: Start, folder: Path) -> tuple[str, Logger]:
         """See `Tracker`."""
@@ -45,7 +46,7 @@ class MlflowTracker:
             raise UserError(
                 "tracking=mlflow needs MLflow: pip install 'recsys-lab[mlflow]'"
             ) from None
-        from pytorch_lightning.loggers import MLFlowLogger
+        from recsys_lab.runs.trackers.mlflow_logger import NamedMlflowLogger
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         tags = {f"tag.{tag}": "true" for tag in run.tags} | {"job_type": run.job_type}
@@ -56,7 +57,7 @@ class MlflowTracker:
             )
             if value
         }  # fmt: skip
-        self._logger = MLFlowLogger(
+        self._logger = NamedMlflowLogger(
             experiment_name=self.experiment, run_name=run.name, tracking_uri=self.uri,
             tags=tags, run_id=run.id,
         )  # fmt: skip
@@ -75,7 +76,7 @@ class MlflowTracker:
         assert identifier is not None
         self._logger = None
         for name, value in end.summary.items():
-            client.log_metric(identifier, f"summary/{_allowed(name)}", float(value))
+            client.log_metric(identifier, f"summary/{allowed(name)}", float(value))
         for name, frame in end.tables.items():
             client.log_text(identifier, frame.write_csv(), f"{name}.csv")
         if self.artifacts:
@@ -84,5 +85,6 @@ class MlflowTracker:
         client.set_terminated(identifier, "FAILED" if end.failed else "FINISHED")
 
 
-def _allowed(name: str) -> str:
-    return name.replace("@", "_at_")  # MLflow refuses the sign
+def allowed(name: str) -> str:
+    """A metric's name as MLflow takes it, which refuses the sign."""
+    return name.replace("@", "_at_")
