@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from recsys_lab.runs import tables
 from recsys_lab.runs.exports import csv_text, json_text, latex, markdown, write_exports
 from recsys_lab.runs.tables import p_text, signed
 from recsys_lab.runs.terminal import print_comparison
@@ -82,6 +83,12 @@ def test_equal_systems_are_not_all_the_best_and_sd_has_the_digits_of_the_mean(tm
     tex = latex(found)
     assert r"\textbf{285.0} {\scriptsize$\pm$35.4}" in tex
     assert not re.search(r"^ *ndcg.*textbf", tex, re.MULTILINE)
+
+
+def test_marks_of_all_pairs_are_told(tmp_path):
+    every = judged(two_systems(tmp_path), baseline="none")
+    assert "*" in "".join(tables.pair_cells(every.pairs[0]))
+    assert "* the systems of a pair differ at the 0.05 level (Holm)" in tables.legend(every)
 
 
 def test_forced_comparison_marks_every_table(tmp_path):

@@ -84,16 +84,17 @@ def marked(comparison: Comparison, title: str) -> str:
 def legend(comparison: Comparison) -> str:
     """What the cells and marks mean."""
     parts = ["mean ± sd over seeds, 95% interval; best bold, second underlined"]
-    if comparison.baseline is not None:
-        covered = {pair.test.difference.covers_seeds for pair in comparison.pairs}
-        level = f"at the {comparison.level:.4g} level (Holm)"
-        if True in covered:
-            parts.append(f"* differs from {comparison.baseline} {level}, over seeds and users")
-        if False in covered:
-            parts.append(
-                f"† this trained model differs from that of {comparison.baseline} {level}, "
-                "over users; seeds are not covered"
-            )
+    baseline = comparison.baseline
+    covered = {pair.test.difference.covers_seeds for pair in comparison.pairs}
+    level = f"at the {comparison.level:.4g} level (Holm)"
+    if True in covered:
+        who = "the systems of a pair differ" if baseline is None else f"differs from {baseline}"
+        parts.append(f"* {who} {level}, over seeds and users")
+    if False in covered:
+        who = "the trained models of a pair differ"
+        if baseline is not None:
+            who = f"this trained model differs from that of {baseline}"
+        parts.append(f"† {who} {level}, over users; seeds are not covered")
     return "; ".join(parts) + "."
 
 
