@@ -69,6 +69,23 @@ def test_sources_of_ones_own_data_are_listed_as_such(listed):
     assert listed["table"]["title"].startswith("Your own log: CSV")
 
 
+def test_it_says_what_a_download_is_compared_with(listed, said):
+    checked = {name: e["checked"] for name, e in listed.items() if e["kind"] == "dataset"}
+    assert len(checked) == 18
+    published = {name for name, text in checked.items() if text == "the published MD5"}
+    assert published == {name for name in checked if name.startswith("movielens")} | {"kuairand"}
+    own = {name for name, text in checked.items() if text == "nothing: you bring the file"}
+    assert own == {"diginetica", "retailrocket", "yelp", "yoochoose"}
+    first = "the SHA-256 recorded at the first download, or data.sha256"
+    rest = set(checked) - published - own
+    for name in rest:
+        assert checked[name] == first
+        assert "sha256" in listed[name]["options"]
+    assert "the published MD5" in said()
+    assert "first download" in said()
+    assert f"checked against: {first}" in said("gowalla")
+
+
 def test_commands(listed):
     assert listed["gowalla"]["command"] == "recsys-lab prepare data=gowalla"
     assert listed["table"]["command"] == "recsys-lab prepare data=table data.path=PATH"

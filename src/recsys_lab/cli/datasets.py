@@ -40,6 +40,7 @@ class Entry:
         size: rows, users and items.
         licence: the terms.
         needs: what must be there or be done first.
+        checked: what a download is compared with.
         homepage: official address.
         citation: whom to cite.
         notes: traps of the protocol.
@@ -54,6 +55,7 @@ class Entry:
     size: str
     licence: str
     needs: str
+    checked: str
     homepage: str
     citation: str
     notes: Sequence[str]
@@ -130,6 +132,7 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
         size=named.size,
         licence=about.licence,
         needs=named.needs,
+        checked=_checked(has_md5=named.has_md5, options=options),
         homepage=about.homepage,
         citation=about.citation,
         notes=list(about.notes),
@@ -144,7 +147,15 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
 def _plain(name: str, kind: str, title: str, options: Mapping[str, Any]) -> Entry:
     own = GENERIC if kind == "source" else ""
     command = _command(name, options) if kind == "source" else ""
-    return Entry(name, kind, title, own, own, own, "", "", [], {}, command, options)
+    return Entry(name, kind, title, own, own, own, "", "", "", [], {}, command, options)
+
+
+def _checked(*, has_md5: bool, options: Mapping[str, Any]) -> str:
+    if "download_dir" not in options:
+        return "nothing: you bring the file"
+    if has_md5:
+        return "the published MD5"
+    return "the SHA-256 recorded at the first download, or data.sha256"
 
 
 def _options(file: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, Any]:
@@ -180,11 +191,12 @@ def _list(entries: Sequence[Entry]) -> None:
     console = Console()
     table = Table(title="published datasets", title_justify="left", show_lines=True)
     table.add_column("data=", no_wrap=True)
-    for heading in ("size", "licence", "needs"):
+    for heading in ("size", "licence", "needs", "checked against"):
         table.add_column(heading)
     for entry in entries:
         if entry.kind == "dataset":
-            table.add_row(*map(escape, (entry.name, entry.size, entry.licence, entry.needs)))
+            cells = (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
+            table.add_row(*map(escape, cells))
     console.print(table)
     others = Table(title="other sources", title_justify="left")
     others.add_column("data=", no_wrap=True)
@@ -199,9 +211,10 @@ def _list(entries: Sequence[Entry]) -> None:
 def _show(entry: Entry) -> None:
     console = Console()
     console.print(f"[bold]{escape(entry.title)}[/bold]  (data={escape(entry.name)})")
-    for heading in ("size", "licence", "needs", "homepage", "citation"):
+    for heading in ("size", "licence", "needs", "checked", "homepage", "citation"):
         text = getattr(entry, heading)
         if text and text != GENERIC:
+            heading = "checked against" if heading == "checked" else heading
             console.print(f"{heading}: {escape(text)}", soft_wrap=True)
     for variant, size in entry.variants.items():
         console.print(f"data.variant={escape(variant)}: {escape(size)}", soft_wrap=True)

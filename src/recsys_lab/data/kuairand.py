@@ -89,7 +89,7 @@ class KuaiRand:
     """
 
     named: ClassVar[Mapping[str, Named]] = {
-        name: Named(ABOUT, size, f"nothing: downloaded{hint}")
+        name: Named(ABOUT, size, f"nothing: downloaded{hint}", has_md5=True)
         for name, (size, hint) in _SIZES.items()
     }
 

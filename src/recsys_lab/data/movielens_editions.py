@@ -158,6 +158,7 @@ def _named(variant: str) -> Named:
         ),
         size=SIZES[variant],
         needs="nothing: downloaded",
+        has_md5=True,
     )
 
 

@@ -23,11 +23,13 @@ class Named:
         about: title, homepage, licence, citation, protocol notes.
         size: rows, users and items of the raw log, and of the download.
         needs: what must be there or be done first, e.g. an account.
+        has_md5: whether its publisher states a hash, which downloads are compared with.
     """
 
     about: About
     size: str
     needs: str
+    has_md5: bool = False
 
 
 def describe(reader: type[Any], options: Mapping[str, Any]) -> Named | None:
