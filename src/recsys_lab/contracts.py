@@ -69,6 +69,9 @@ class Batch:
         features: the columns that the model asks for in its attribute ``features``:
             ``event.NAME`` (T,), ``item.NAME`` of every event's item (T,), ``user.NAME`` (B,); codes
             int64, numbers float32.
+        next_times_B: when each user's next event, the one to be predicted, comes, int64 (B,):
+            a leak, given only to a model whose attribute ``reads_next_time`` is true, and only
+            where the lab ranks held-out events. None where it is not known.
     """
 
     users_B: Tensor
@@ -77,6 +80,7 @@ class Batch:
     lengths: tuple[int, ...]
     timestamps_T: Tensor | None = None
     features: Mapping[str, Tensor | ListFeature] = field(default_factory=dict)
+    next_times_B: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -101,6 +105,7 @@ class Batch:
                 name: column if name.startswith("user.") else _rows(column, index_N)
                 for name, column in self.features.items()
             },
+            self.next_times_B,
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -119,6 +124,7 @@ class Batch:
                 name: column.to(device, non_blocking=non_blocking)
                 for name, column in self.features.items()
             },
+            None if self.next_times_B is None else move(self.next_times_B),
         )
 
 
@@ -187,7 +193,8 @@ class DenseModel(Recommender, Protocol):
 
     A class attribute ``one_target = True`` asks for training histories that have one target each,
     their last event: every beginning of a history then is one of its own. For models in which an
-    event sees later ones. An attribute ``features`` names the columns to be read.
+    event sees later ones. An attribute ``features`` names the columns to be read. An attribute
+    ``reads_next_time = True`` asks for `Batch.next_times_B`, which leaks: the run is marked.
 
     Attributes:
         window: most recent events that it reads.
@@ -326,6 +333,32 @@ class ReadsCounts(Protocol):
 
     def read_counts(self, counts_V: Tensor) -> None:
         """Take them over before the first step, int64 (V,)."""
+        ...
+
+
+@runtime_checkable
+class ChecksData(Protocol):
+    """A model that must have something of the data that not all have."""
+
+    def check_data(self, data: TrainingData) -> None:
+        """Refuse data without it, before anything is trained.
+
+        Raises:
+            UserError: they lack it.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksDevice(Protocol):
+    """A loss that does not work on every device."""
+
+    def check_device(self, device: str) -> None:
+        """Refuse a device (``cpu``, ``cuda``), before anything is trained.
+
+        Raises:
+            UserError: it does not work there.
+        """
         ...
 
 

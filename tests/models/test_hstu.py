@@ -1,6 +1,8 @@
 """HSTU against loops over the paper's formulas, and what its published time bias reads."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,8 +67,25 @@ def test_only_the_published_time_bias_reads_the_time_of_the_target(time_bias, re
     assert torch.equal(before[-1], after[-1]) is not reads
 
 
-def test_ranking_never_reads_a_time_to_come():
-    """When the next time is unknown, the published variant takes it for the last one."""
+@pytest.mark.parametrize(
+    ("time_bias", "reads"), [("none", False), ("past", False), ("target", True)]
+)
+def test_ranking_reads_a_time_to_come_only_as_published(time_bias, reads):
+    """The leak again: who ranks is told when the event to be predicted comes."""
+    model = make("hstu", time_bias=time_bias, init_std=0.3).double().eval()
+    assert model.reads_next_time is reads
+    batch = batch_of([[1, 2, 3, 4], [5, 6]])
+    times = [part.tolist() for part in batch.timestamps_T.split(batch.lengths)]
+    coming = [times[0][-1] + 50, times[1][-1] + 10**6]
+    told = replace(batch, next_times_B=torch.tensor(coming))
+    assert torch.equal(model.query_states(told), model.query_states(batch)) is not reads
+    for row, items in enumerate([[1, 2, 3, 4], [5, 6]]):
+        asking = [*times[row][1:], coming[row]] if reads else times[row]
+        expected = by_loops(model, items, times[row], asking)
+        torch.testing.assert_close(model.query_states(told)[row], expected[-1])
+
+
+def test_an_unknown_next_time_is_taken_for_the_last_one():
     model = make("hstu", time_bias="target", init_std=0.3).double().eval()
     batch = batch_of([[1, 2, 3, 4]])
     times = batch.timestamps_T.tolist()
@@ -74,9 +93,22 @@ def test_ranking_never_reads_a_time_to_come():
     torch.testing.assert_close(model.query_states(batch)[0], expected[-1])
 
 
+def test_ranking_as_published_sees_the_state_that_was_trained():
+    model = make("hstu", time_bias="target", init_std=0.3).eval()
+    batch = batch_of([[1, 2, 3, 4, 5]])
+    trained_ND, _ = model.training_states(batch)
+    history = batch.events(torch.arange(4), (4,))
+    told = replace(history, next_times_B=batch.timestamps_T[-1:])
+    torch.testing.assert_close(model.query_states(told)[0], trained_ND[-1])
+
+
 def test_time_bias_without_timestamps_is_refused():
     given = batch_of(histories())
     without = Batch(given.users_B, given.items_T, given.offsets, given.lengths)
-    with pytest.raises(UserError, match=r"model\.time_bias: got past.*no timestamps.*use none"):
+    for data in (without, SimpleNamespace(timestamps=None)):
+        with pytest.raises(UserError, match=r"model\.time_bias: got past.*no timestamps.*use none"):
+            make("hstu", time_bias="past").check_data(data)
+        make("hstu").check_data(data)
+    with pytest.raises(UserError, match=r"model\.time_bias: got past"):
         make("hstu", time_bias="past").training_states(without)
     make("hstu").training_states(without)

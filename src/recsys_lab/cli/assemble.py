@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rich.table import Table
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import shard
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import FittedModel
+from recsys_lab.contracts import ChecksData, ChecksDevice, FittedModel, ReadsCounts
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.beyond import make_beyond
 from recsys_lab.evaluation.catalogue import read_catalogue
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from recsys_lab.evaluation.catalogue import Catalogue
     from recsys_lab.evaluation.results import Results
     from recsys_lab.training.recipe import Recipe
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -69,7 +73,13 @@ class Parts:
             exclude_seen=seen or (phase == "test" and self.protocol.reads_history),
             shard=shard(),
             features=getattr(self.model, "features", ()),
+            next_times=self.reads_next_time,
         )
+
+    @property
+    def reads_next_time(self) -> bool:
+        """Whether the model is told when the event to be predicted comes: a leak."""
+        return getattr(self.model, "reads_next_time", False)
 
     def evaluate(self, phase: str) -> Results:
         """Rank for every user of a phase; metrics beyond accuracy are for the test alone."""
@@ -83,7 +93,8 @@ class Parts:
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""
-        return {**self.data.protocol_fields(), **self.protocol.fields(TIE_RULE)}
+        leak = {"model_reads": "time of the target"} if self.reads_next_time else {}
+        return {**self.data.protocol_fields(), **self.protocol.fields(TIE_RULE), **leak}
 
     def protocol_record(self) -> dict[str, Any]:
         """The fields with their fingerprint, for the run record."""
@@ -102,13 +113,36 @@ def assemble(
     catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
+    if isinstance(model, ChecksData):
+        model.check_data(data)
     inputs.attach(model, data)
-    if cfg.loss.get("cosine"):
+    if cfg.loss.get("cosine") and not isinstance(model, FittedModel):
         _rank_by_cosine(model, cfg)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
     parts = Parts(data, model, protocol, recipe, device, catalogue)
     parts.beyond()  # what they lack is told before anything is trained
+    if parts.reads_next_time:
+        _log.warning(
+            "LEAK: %s reads when the event to be predicted comes, in training and in ranking. No "
+            "deployed model can, so its numbers are no evidence against other models'; its "
+            "protocol is marked, and compare sets it beside others only with --force",
+            cfg.model._target_.rpartition(".")[2],
+        )
     return parts
+
+
+def make_loss(cfg: DictConfig, parts: Parts) -> Any:
+    """The loss, with what it must know of the data.
+
+    Raises:
+        UserError: it does not work on the run's device.
+    """
+    loss = build(cfg.loss)
+    if isinstance(loss, ChecksDevice):
+        loss.check_device(parts.device)
+    if isinstance(loss, ReadsCounts):
+        loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
+    return loss
 
 
 def _rank_by_cosine(model: Any, cfg: DictConfig) -> None:

@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 import torch
 
-from recsys_lab.cli.assemble import Parts, assemble
+from recsys_lab.cli.assemble import Parts, assemble, make_loss
 from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
-from recsys_lab.contracts import ReadsCounts
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import RunRecord, finish_time
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
     from rich.console import Console
 
+    from recsys_lab.contracts import Loss
     from recsys_lab.data.prepared import PreparedDataset
 
 _log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ def execute(
         return data
 
     parts = assemble(cfg, prepared)
+    loss = None if parts.is_fitted else make_loss(cfg, parts)
     _begin(parts, record)
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
@@ -80,10 +81,10 @@ def execute(
     record.update(trackers={**earlier_ids, **ids})
     failed = True
     try:
-        if parts.is_fitted:
+        if loss is None:
             _fit(parts, record)
         else:
-            _train(cfg, parts, record, tracking.loggers(), console, spent, trial)
+            _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
         if trial is None:
             _test(parts, record)
         record.note_compute(spent())
@@ -147,8 +148,8 @@ def _stopwatch(before: float) -> Callable[[], float]:
 
 
 def _train(
-    cfg: DictConfig, parts: Parts, record: RunRecord, loggers: list[Logger], console: Console,
-    spent: Callable[[], float], trial: TrialRun | None,
+    cfg: DictConfig, parts: Parts, loss: Loss, record: RunRecord, loggers: list[Logger],
+    console: Console, spent: Callable[[], float], trial: TrialRun | None,
 ) -> None:  # fmt: skip
     # Lightning: not needed for a fitted model
     from recsys_lab.training.fit import fit
@@ -165,9 +166,6 @@ def _train(
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
-    loss = build(cfg.loss)
-    if isinstance(loss, ReadsCounts):
-        loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
     meter = Meter()
     keeper = fit(
         parts.model, loss, parts.recipe, parts.protocol, training,

@@ -6,6 +6,7 @@ the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -146,6 +147,7 @@ class EvaluationBatches:
         shard: (rank, world size): every world-size-th batch from rank on. Whole batches, as one
             process would read them, so that scores are equal to the last bit.
         features: columns that the model reads, as in `Batch.features`.
+        next_times: whether `Batch.next_times_B` is filled in, which leaks.
 
     Raises:
         UserError: when the dataset lacks one of them.
@@ -161,6 +163,7 @@ class EvaluationBatches:
         exclude_seen: bool,
         shard: tuple[int, int] = (0, 1),
         features: Sequence[str] = (),
+        next_times: bool = False,
     ) -> None:
         self._segments = np.asarray(data.segments(phase))
         rank, world = shard
@@ -170,6 +173,7 @@ class EvaluationBatches:
         self._batch_size = batch_size
         self._window = window
         self._exclude_seen = exclude_seen
+        self._next_times = next_times
 
     def __len__(self) -> int:
         """Batches in all."""
@@ -193,8 +197,12 @@ class EvaluationBatches:
             seen_rows = torch.from_numpy(np.repeat(np.arange(len(starts)), ends - starts))
             seen_items = torch.from_numpy(self._histories.items(starts, ends))
         places, rows = target_places(segments, self._data.dropped_targets)
+        history = self._histories(users, begin, ends)
+        if self._next_times and self._data.timestamps is not None:
+            # Every row has targets: the next event stands where the history ends.
+            history = replace(history, next_times_B=_tensor(self._data.timestamps[ends]))
         return EvaluationBatch(
-            self._histories(users, begin, ends),
+            history,
             seen_rows,
             seen_items,
             torch.from_numpy(rows),

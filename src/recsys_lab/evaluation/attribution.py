@@ -169,6 +169,7 @@ def joined(batches: list[Batch]) -> Batch:
     lengths = tuple(length for batch in batches for length in batch.lengths)
     device = batches[0].items_T.device
     times = [batch.timestamps_T for batch in batches]
+    coming = [batch.next_times_B for batch in batches]
     return Batch(
         users_B=torch.cat([batch.users_B for batch in batches]),
         items_T=torch.cat([batch.items_T for batch in batches]),
@@ -179,6 +180,7 @@ def joined(batches: list[Batch]) -> Batch:
             name: joined_column([batch.features[name] for batch in batches])
             for name in batches[0].features
         },
+        next_times_B=None if coming[0] is None else torch.cat([t for t in coming if t is not None]),
     )
 
 

@@ -24,7 +24,9 @@ class SoftmaxLoss:
     """``-log softmax(states @ table.T / temperature)[target]``, mean over the positions.
 
     The N x V logits are never in memory together; value and gradients are those of
-    `torch.nn.functional.cross_entropy` to float tolerance.
+    `torch.nn.functional.cross_entropy` to float tolerance. For SASRec: Klenitskiy and Vasilev,
+    RecSys 2023, https://arxiv.org/abs/2309.07602; without the logits in memory: Wijmans et al.,
+    2024, https://arxiv.org/abs/2411.09009.
 
     Args:
         config: the options.
@@ -88,6 +90,14 @@ class SoftmaxLoss:
             inputs = (states_ND, targets_N, table_VD, blocking, buffer)
             loss: Tensor = FusedSoftmax.apply(*inputs)  # type: ignore[no-untyped-call]
         return loss
+
+    def check_device(self, device: str) -> None:
+        """Refuse a kernel that this kind of device cannot run.
+
+        Raises:
+            UserError: ``kernel=liger`` without liger-kernel or without CUDA.
+        """
+        uses_liger(self.config.kernel, device)
 
     def _reused(self, size: int, like: Tensor) -> Tensor:
         """One buffer for all steps: allocating it anew costs a page fault per 4 KiB."""

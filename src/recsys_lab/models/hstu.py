@@ -6,7 +6,7 @@ N supervised positions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import Batch
 from recsys_lab.models.dot_product import DotProductModel, check_heads
 from recsys_lab.models.layers import Rectangle, shift
 
 if TYPE_CHECKING:
-    from recsys_lab.contracts import Batch
+    from recsys_lab.contracts import TrainingData
 
 _TIME_BUCKETS = 128
-_LOG_BASE = 0.301  # a bucket doubles the time in seconds, but for rounding: as published
+_LOG_BASE = 0.301  # a bucket is e**0.301 = 1.35 times as long as the one before: as published
 
 
 class HSTU(DotProductModel):
@@ -30,15 +31,22 @@ class HSTU(DotProductModel):
 
     Paper: https://arxiv.org/abs/2402.17152, equations 1-3. The published code biases attention
     between events i (asking) and j by the time from j to the event **after** i, which is the
-    target: ``time_bias: target``. Whoever ranks now does not know when the next event will come,
-    so that variant reads what a deployed model cannot; when ranking, the published code lets the
-    next event come at the same time as the last, which the model has seldom met in training.
-    ``time_bias: past`` takes the time from j to i instead. `tests/models/test_hstu.py` shows the
-    leak. The published scores are cosines: ``loss.cosine=true loss.temperature=0.05``.
+    target: ``time_bias: target``. It does so when ranking, too: its
+    ``movielens_seq_features_from_row`` writes the target's timestamp behind the history, for
+    training and evaluation alike (https://github.com/facebookresearch/generative-recommenders).
+    Whoever ranks now does not know when the next event will come, so that variant reads what a
+    deployed model cannot, and its numbers are not comparable with those of other models; a run
+    with it is marked. Where the next time is not known, it is taken for the last event's, which
+    such a model has seldom met in training. ``time_bias: past`` takes the time from j to i
+    instead. `tests/models/test_hstu.py` shows the leak. The published scores are cosines:
+    ``loss.cosine=true loss.temperature=0.05``.
 
     Args:
         config: the options.
         num_items: catalogue size V.
+
+    Attributes:
+        reads_next_time: whether `Batch.next_times_B` is read.
     """
 
     @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class HSTU(DotProductModel):
             num_heads: attention heads.
             max_length: most recent events that are read.
             time_bias: none; from the time between two events (past); or from the time between an
-                event and the one to be predicted (target), which leaks it.
+                event and the one to be predicted (target), which leaks when that one comes.
             dropout: of embeddings and of each unit's gated output.
             attention_dropout: of the attention weights.
             init_std: standard deviation of the normal initialisation; the units' last layers have
@@ -72,6 +80,7 @@ class HSTU(DotProductModel):
         check_heads(config.hidden_dim, config.num_heads)
         self.config = config
         self.window = config.max_length
+        self.reads_next_time = config.time_bias == "target"
         self.items = nn.Embedding(num_items, config.hidden_dim)
         self.positions = nn.Embedding(config.max_length, config.hidden_dim)
         self.dropout = nn.Dropout(config.dropout)
@@ -90,16 +99,30 @@ class HSTU(DotProductModel):
             UserError: a time bias is asked for and the data have no timestamps.
         """
         inputs, targets_N = shift(batch)
-        rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
-        return self._states(inputs, rectangle, self._next_times(inputs, batch)), targets_N
+        if self.reads_next_time and batch.timestamps_T is not None:
+            inputs = replace(inputs, next_times_B=batch.timestamps_T[batch.offsets[1:] - 1])
+        return self._states(inputs), targets_N
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
-        states_TD = self._states(batch, rectangle, self._next_times(batch, None))
-        return states_TD[batch.offsets[1:] - 1]
+        return self._states(batch)[batch.offsets[1:] - 1]
 
-    def _states(self, batch: Batch, rectangle: Rectangle, asking_T: Tensor | None) -> Tensor:
+    def check_data(self, data: Batch | TrainingData) -> None:
+        """Refuse data without timestamps where a time bias is asked for.
+
+        Raises:
+            UserError: they have none.
+        """
+        times = data.timestamps_T if isinstance(data, Batch) else data.timestamps
+        if self.config.time_bias != "none" and times is None:
+            raise UserError(
+                f"model.time_bias: got {self.config.time_bias}, and the data have no timestamps; "
+                "use none, or name the column: data.timestamp_column"
+            )
+
+    def _states(self, batch: Batch) -> Tensor:
+        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        asking_T = self._asking_times(batch)
         x_TD = self.embed(batch) * self.config.hidden_dim**0.5
         x_TD = self.dropout(x_TD + self.positions(rectangle.position_T))
         bucket_BLL = None
@@ -109,30 +132,18 @@ class HSTU(DotProductModel):
             x_TD = block(x_TD, bucket_BLL, rectangle)
         return x_TD  # type: ignore[no-any-return]
 
-    def _next_times(self, batch: Batch, whole: Batch | None) -> Tensor | None:
-        """The time from which each event looks back, int64 (T,); None without time bias.
-
-        Args:
-            batch: the events that are read.
-            whole: the same with each history's next event, while training.
-        """
+    def _asking_times(self, batch: Batch) -> Tensor | None:
+        """The time from which each event looks back, int64 (T,); None without time bias."""
         if self.config.time_bias == "none":
             return None
-        if batch.timestamps_T is None:
-            msg = (
-                f"model.time_bias: got {self.config.time_bias}, and the data have no timestamps; "
-                "use none, or name the column: data.timestamp_column"
-            )
-            raise UserError(msg)
-        if self.config.time_bias == "past":
-            return batch.timestamps_T
+        self.check_data(batch)
+        times_T = batch.timestamps_T
+        if times_T is None or self.config.time_bias == "past":
+            return times_T
         last_B = batch.offsets[1:] - 1
-        following_T = batch.timestamps_T.roll(-1)
-        if whole is None:  # the next time is unknown: as if it were the last one again
-            following_T[last_B] = batch.timestamps_T[last_B]
-        else:
-            assert whole.timestamps_T is not None
-            following_T[last_B] = whole.timestamps_T[whole.offsets[1:] - 1]
+        following_T = times_T.roll(-1)
+        known_B = batch.next_times_B
+        following_T[last_B] = times_T[last_B] if known_B is None else known_B
         return following_T
 
 
