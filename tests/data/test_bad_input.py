@@ -18,9 +18,13 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.filters import Filters
+from recsys_lab.data.gowalla import Gowalla
 from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.data.recbole import RecBole
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
+from recsys_lab.data.steam import Steam
 from recsys_lab.data.table import Table
+from recsys_lab.data.yelp import Yelp
 
 from .bad_cases import COUNTED, READ, REFUSED
 from .bad_downloads import PUBLISHED, Published
@@ -93,6 +97,40 @@ def test_without_permission(tmp_path):
         pytest.raises(UserError, match=r"(log.csv|data.path=.*): no permission to read it"),
     ):
         reader.source_key()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path"),
+    [
+        (Table, "table", "locked"),
+        (Table, "table", "locked/*.csv"),
+        (Table, "table", "."),  # a part of a log would be read as the whole
+        (Gowalla, "gowalla", "locked/loc-gowalla_totalCheckins.txt"),
+        (Gowalla, "gowalla", "locked"),
+        (Steam, "steam", "locked/steam_reviews.json.gz"),
+        (Yelp, "yelp", "locked"),
+        (RecBole, "recbole", "locked"),
+        (RecBole, "recbole", "locked/log.inter"),
+    ],
+)
+def test_folders_without_permission(tmp_path, kind, name, path):
+    tmp_path.chmod(0o755)
+    for place in tmp_path.parents[:2]:
+        place.chmod(place.stat().st_mode | 0o111)
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    for file in (tmp_path / "a.csv", locked / "b.csv", locked / "log.inter"):
+        file.write_text(GOOD)
+    locked.chmod(0)
+    try:
+        reader = build(kind, "data", name, path=str(tmp_path / path))
+        with (
+            as_nobody(),
+            pytest.raises(UserError, match=r"data.path=.*locked.*: no permission to read it"),
+        ):
+            reader.source_key()
+    finally:
+        locked.chmod(0o755)
 
 
 FULL = """

@@ -14,7 +14,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.archives import open_member
 from recsys_lab.data.download import download
-from recsys_lab.data.files import file_key
+from recsys_lab.data.files import file_key, is_there
 from recsys_lab.data.lines import delimited_chunks, json_chunks, shaped_chunks, write_chunks
 from recsys_lab.data.parquet_log import items_of_log, write_log
 from recsys_lab.data.raw import Features, RawData
@@ -169,7 +169,7 @@ class AmazonReader:
         """The file that data.path is, or that lies in the folder it is."""
         place = Path(self.config.path).expanduser()
         url = self.source.url.format(self.config.category)
-        if not place.exists():
+        if not is_there(self.config.path, "data.path"):
             raise UserError(
                 f"data.path={self.config.path}: no such file or folder. Pass the official {name} "
                 f"({url}) or its folder, or data.path=null to download it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import hashlib
+import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +136,36 @@ def require_columns(
     if missing:
         listing = ", ".join(present)
         raise UserError("\n".join([*missing, f"Columns of {file}: {listing}"]))
+
+
+def is_there(path: str, option: str) -> bool:
+    """Whether there is a file or a folder, all of which may be looked into.
+
+    Raises:
+        UserError: when that cannot be known for want of permission.
+    """
+    place = Path(path).expanduser()
+    with readable(f"{option}={path}"):
+        if place.is_dir():
+            require_open(place, option)
+        return place.exists()
+
+
+def require_open(folder: Path, option: str) -> None:
+    """Check that the whole of a folder may be looked into; listings leave out what may not.
+
+    Folders whose name begins with ``_`` or ``.`` do not count.
+
+    Raises:
+        UserError: naming the folder that may not.
+    """
+
+    def refuse(error: OSError) -> None:
+        with readable(f"{option}={error.filename}"):
+            raise error
+
+    for _, folders, _ in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(("_", "."))]
 
 
 def safe_name(name: str) -> str:

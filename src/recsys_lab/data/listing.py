@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import file_key, readable, require_file, siblings
+from recsys_lab.data.files import file_key, readable, require_file, require_open, siblings
 from recsys_lab.data.formats import SUFFIXES, form_of
 from recsys_lab.data.remote import copy_url, has_wildcard, is_remote, list_urls
 
@@ -87,12 +87,15 @@ def _local(path: str, option: str) -> tuple[dict[str, str], bool]:
     place = Path(path).expanduser()
     with readable(f"{option}={path}"):
         if place.is_dir():
+            require_open(place, option)
             root, files = place, list(place.rglob("*"))
         elif place.exists() or not glob.has_magic(path):
             require_file(path, option)
             return {place.name: str(place)}, True
         else:
             root = Path(*_fixed_parts(place))
+            if root.is_dir():
+                next(root.iterdir(), None)  # patterns find nothing where they may not look
             files = [Path(file) for file in glob.glob(str(place), recursive=True)]
             if not files:
                 raise UserError(

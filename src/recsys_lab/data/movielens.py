@@ -13,6 +13,7 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.archives import find_members, member_key, open_member
 from recsys_lab.data.download import download
+from recsys_lab.data.files import is_there
 from recsys_lab.data.lines import delimited_chunks
 from recsys_lab.data.movielens_editions import EDITIONS, GENRES, NAMED
 from recsys_lab.data.parquet_log import write_log
@@ -182,7 +183,7 @@ class MovieLens:
         if self.config.path is None:
             return None
         place = Path(self.config.path).expanduser()
-        if not place.exists():
+        if not is_there(self.config.path, "data.path"):
             raise UserError(
                 f"data.path={place}: no such file or folder. Pass the official "
                 f"{self.edition.url.rsplit('/', 1)[-1]} or its unpacked folder, or "

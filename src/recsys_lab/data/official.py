@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.archives import TAR_SUFFIXES, find_members, open_member
 from recsys_lab.data.download import download
-from recsys_lab.data.files import did_you_mean, file_key
+from recsys_lab.data.files import did_you_mean, file_key, is_there
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def place_of(path: str, official: str) -> Path:
         official: what to pass, for the message.
 
     Raises:
-        UserError: when there is nothing, or an empty file.
+        UserError: when there is nothing, an empty file, or no permission.
     """
     place = Path(path).expanduser()
-    if not place.exists():
+    if not is_there(path, OPTION):
         raise UserError(
             f"data.path={path}: no such file or folder. Pass {official}; the working directory is "
             f"{Path.cwd()}"

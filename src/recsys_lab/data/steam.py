@@ -13,7 +13,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.amazon import names, price, text
 from recsys_lab.data.archives import open_member
 from recsys_lab.data.download import download
-from recsys_lab.data.files import file_key
+from recsys_lab.data.files import file_key, is_there
 from recsys_lab.data.lines import shaped_chunks, write_chunks
 from recsys_lab.data.named import About, Named
 from recsys_lab.data.parquet_log import items_of_log, write_log
@@ -143,7 +143,7 @@ class Steam:
         if self.config.path is None:
             return self._fetched(REVIEWS, self.config.sha256)
         place = Path(self.config.path).expanduser()
-        if not place.exists():
+        if not is_there(self.config.path, "data.path"):
             raise UserError(
                 f"data.path={self.config.path}: no such file or folder. Pass the official "
                 f"{REVIEWS}.gz ({URL}/{REVIEWS}.gz) or its folder, or data.path=null to download it"

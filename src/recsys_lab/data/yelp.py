@@ -12,6 +12,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.amazon import names, text
 from recsys_lab.data.archives import find_members, member_key, open_member
+from recsys_lab.data.files import is_there
 from recsys_lab.data.lines import json_chunks, shaped_chunks, write_chunks
 from recsys_lab.data.named import About, Named
 from recsys_lab.data.parquet_log import items_of_log, write_log
@@ -143,7 +144,7 @@ class Yelp:
                 "data.path=yelp_dataset.tar (or its unpacked folder)"
             )
         place = Path(self.config.path).expanduser()
-        if not place.exists():
+        if not is_there(self.config.path, "data.path"):
             raise UserError(
                 f"data.path={self.config.path}: no such file or folder. Pass yelp_dataset.tar, its "
                 f"unpacked folder, or {REVIEWS}; see {HOMEPAGE}"
