@@ -29,6 +29,7 @@ from recsys_lab.data.yelp import Yelp
 from .bad_cases import COUNTED, READ, REFUSED
 from .bad_downloads import PUBLISHED, Published
 from .bad_inputs import GOOD, HEAD, Bad
+from .bad_places import DATABASES, PLACES
 from .conftest import ROOT, as_nobody, build, engines
 
 REPORT = Path(__file__).with_name("BAD_INPUT.md")
@@ -70,18 +71,18 @@ def test_it_is_counted_or_read(case, tmp_path):
 
 
 def attempt_published(case: Published, folder: Path) -> str:
-    """The error that a damaged publication ends with."""
+    """The error that a damaged publication, or a place that refuses, ends with."""
     before = {file.name for file in folder.parent.iterdir()}
     with pytest.raises(UserError) as caught:
         case.use(folder)
     assert {file.name for file in folder.parent.iterdir()} == before
     left = {file.name for file in folder.rglob("*") if file.is_file()}
-    assert left <= {"ml-1m.zip", "file"}, "half a file was left behind"
+    assert left <= {"ml-1m.zip", "file", "shop.db"}, "half a file was left behind"
     return str(caught.value)
 
 
-@pytest.mark.parametrize("case", PUBLISHED, ids=lambda case: case.what)
-def test_published_sets_that_are_not_right(case, tmp_path):
+@pytest.mark.parametrize("case", PUBLISHED + DATABASES + PLACES, ids=lambda case: case.what)
+def test_published_sets_and_places_that_are_not_right(case, tmp_path):
     message = attempt_published(case, tmp_path)
     assert re.search(case.message, message, re.DOTALL), message
 
@@ -215,6 +216,7 @@ def tidy(message: str, folder: str) -> str:
     message = message.replace(f"{folder}/input/", "").replace(f"{folder}/input", "FOLDER")
     message = message.replace(f"{folder}/", "").replace(folder, "FOLDER")
     message = re.sub(r"127\.0\.0\.1:\d+", "HOST", message)
+    message = re.sub(r"port \d+", "port N", message)
     message = re.sub(r"(as Parquet: ).*?(\. The file may)", r"\1...\2", message, flags=re.DOTALL)
     message = re.sub(r"(cannot be read \().*?(\)\. Check)", r"\1...\2", message)
     message = re.sub(r"(cannot be undone \().*?(\)\. Get)", r"\1...\2", message)
@@ -229,6 +231,8 @@ def report() -> str:
     parts = {
         "Refused": (REFUSED, attempt),
         "Published sets, refused": (PUBLISHED, attempt_published),
+        "Databases, refused": (DATABASES, attempt_published),
+        "Places, refused": (PLACES, attempt_published),
         "Dropped and counted": (COUNTED, attempt),
         "Read": (READ, attempt),
     }
