@@ -95,8 +95,11 @@ def test_leaks_are_fatal_when_asked(capsys):
     assert "30 of 60 validation targets (50.0%) are not later" in error
     assert run_command(["prepare", *COUNTS, "fail_on_leaks=[al]"]) == 2
     assert "there is no leak 'al'. Did you mean 'all'?" in capsys.readouterr().err
-    temporal = ["split=global_temporal", "fail_on_leaks=[all]"]
-    assert run_command(["prepare", *COUNTS, *temporal]) == 0
+    assert run_command(["prepare", *COUNTS, "fail_on_leaks=all"]) == 2
+    assert "fail_on_leaks=all: the split leaks" in capsys.readouterr().err
+    for kinds in ("all", "[all]", "tied_times"):
+        temporal = ["split=global_temporal", f"fail_on_leaks={kinds}"]
+        assert run_command(["prepare", *COUNTS, *temporal]) == 0
 
 
 def test_a_temporal_split_trains_and_tests():

@@ -56,10 +56,12 @@ def _stopped_cleanly() -> Iterator[None]:
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
     """The prepared dataset that a config names."""
-    check_kinds(cfg.fail_on_leaks)
+    listed = cfg.fail_on_leaks
+    kinds = [listed] if isinstance(listed, str) else list(listed)
+    check_kinds(kinds)
     parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
     data = prepare(build(cfg.data), parts, Path(cfg.prepared_dir), data_name(cfg.data))
-    fatal([Leak(**leak) for leak in data.manifest["leaks"]], cfg.fail_on_leaks)
+    fatal([Leak(**leak) for leak in data.manifest["leaks"]], kinds)
     return data
 
 

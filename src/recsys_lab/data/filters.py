@@ -139,7 +139,9 @@ def _seconds(option: str, text: str | None) -> int | None:
 
 def _require(column: str, columns: Collection[str], setting: str) -> None:
     if column not in columns:
+        atomic = {"rating": "rating_field", "timestamp": "time_field"}.get(column)
+        also = f" (data=recbole: data.{atomic})" if atomic is not None else ""
         raise UserError(
             f"filter.{setting}: this log has no {column}. Name its column with "
-            f"data.{column}_column where the source has one, or set the filter to null"
+            f"data.{column}_column{also} where the source has one, or set the filter to null"
         )
