@@ -3,11 +3,19 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from recsys_lab.evaluation.fairness import FEWEST_USERS, exposure_of_groups, metric_gaps
+from recsys_lab.evaluation.fairness import (
+    FEWEST_USERS,
+    GroupExposure,
+    MetricGap,
+    exposure_of_groups,
+    metric_gaps,
+)
+from recsys_lab.evaluation.metrics import HitRate
 from recsys_lab.evaluation.slices import interval
 from recsys_lab.runs.model_card_limits import FEW_USERS
-from tests.evaluation.batches import catalogue, lists_of
+from tests.evaluation.batches import catalogue, lists_of, ranked, users
 
 
 def slices_of(rows):
@@ -60,9 +68,9 @@ def test_the_interval_of_a_gap_holds_the_true_gap_in_95_percent():
     held = 0
     for _ in range(300):
         rows = []
-        for value, users, share in (("a", 150, 0.6), ("b", 300, 0.3)):
-            hits = (rng.random(users) < share).astype(float)
-            rows.append(("user_x", value, users, "hr@1", hits.mean(), *interval(hits)))
+        for value, number, share in (("a", 150, 0.6), ("b", 300, 0.3)):
+            hits = (rng.random(number) < share).astype(float)
+            rows.append(("user_x", value, number, "hr@1", hits.mean(), *interval(hits)))
         (gap,) = metric_gaps(slices_of(rows)).to_dicts()
         held += gap["gap_low"] <= 0.3 <= gap["gap_high"]
     assert 0.92 <= held / 300 <= 0.98
@@ -87,3 +95,23 @@ def test_exposure_by_hand():
     assert found["exposure_per_event"].to_list() == [
         pytest.approx(2.5 / 3 / 0.7), pytest.approx(0.5 / 3 / 0.3), None,
     ]  # fmt: skip
+
+
+def test_the_gap_of_a_metric_by_hand():
+    """Groups 0 (hits 1, 0), 1 (1, 1, 0), 2 (a single user, who misses), none (user 6)."""
+    gap = MetricGap(HitRate(1), torch.tensor([0, 1, 0, 1, 1, 2, -1]), fewest=2)
+    hits = torch.tensor([[1], [1], [0], [1], [0], [0], [0]]).bool()
+    for first, last in ((0, 4), (2, 7)):  # users 2 and 3 are met twice
+        part = slice(first, last)
+        gap.update(torch.arange(7)[part], hits[part], torch.ones(7, dtype=torch.int64)[part])
+    assert gap.compute().item() == pytest.approx(2 / 3 - 1 / 2)
+    gap.reset()
+    gap.update(torch.tensor([0, 2]), hits[[0, 2]], torch.ones(2, dtype=torch.int64))
+    assert gap.compute().isnan()
+
+
+def test_group_exposure_is_that_of_the_table():
+    metric = GroupExposure(2, catalogue([6, 2, 2, 0]), lists_of([[0], [0, 1], [1], [2]]), 3)
+    metric.update(users([[0], [0]], [[1], [1]]), ranked([[0, 1, 2], [0]]))
+    metric.update(users([[0]], [[1]]), ranked([[0, 1, 2]]))  # user 0 again
+    assert metric.compute().tolist() == pytest.approx([2.5 / 3, 0.5 / 3, 0])

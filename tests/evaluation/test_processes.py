@@ -1,6 +1,7 @@
 """Evaluation on 1, 2 and 3 processes: the same per-user rows and metrics, to the last bit."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from torch import distributed, multiprocessing
 
 from recsys_lab.evaluation.beyond import BEYOND, make_beyond
+from recsys_lab.evaluation.fairness import GroupExposure, MetricGap
 from recsys_lab.evaluation.full_ranking import FullRanking
-from recsys_lab.evaluation.metrics import METRICS
+from recsys_lab.evaluation.metrics import METRICS, NDCG, hits_of
 from recsys_lab.evaluation.protocol import evaluate
 from recsys_lab.models.ranking import top_k
 from tests.evaluation.batches import catalogue, users
@@ -47,18 +49,34 @@ def judge(folder: Path, number: int, rank: int, world: int, padded: bool) -> Non
     mine = list(range(rank, number, world))
     if padded and len(mine) < -(-number // world):
         mine.append(0)  # as samplers of equal length do
-    batches = (
+    batches = [
         users(*map(list, zip(*(everyone[u] for u in part), strict=True)), first=part[0])
         for part in ([u] for u in mine)
-    )
+    ]
     kinds = catalogue(list(range(SIZE)), [[i % 4] for i in range(SIZE)], torch.eye(SIZE).tolist())
     beyond = make_beyond(CONFIG.beyond_accuracy, CONFIG.beyond_ks, kinds)
     results = evaluate(Table(), batches, FullRanking(CONFIG), beyond=beyond)
     means, rows = results.compute(), results.per_user()
     assert results.compute() == means  # gathering leaves every process its own part
+    means |= fairness(batches, kinds)
     if rank == 0:
         rows.write_parquet(folder / "users.parquet")
         (folder / "means.json").write_text(json.dumps(means))
+
+
+def fairness(batches, kinds) -> dict[str, float | list[float]]:
+    """The gap between users of even and odd numbers, and the exposure of four kinds of items."""
+    gap = MetricGap(NDCG(5), torch.arange(40) % 2, fewest=1)
+    shares = GroupExposure(5, kinds, kinds.categories, 4)
+    for batch in batches:
+        lists = Table().recommend(batch.history, 5, None)
+        gap.update(
+            batch.history.users_B, *hits_of(lists.items_BK, batch.target_rows, batch.target_items)
+        )
+        shares.update(batch, lists)
+    with warnings.catch_warnings():  # a process that has nobody
+        warnings.filterwarnings("ignore", "The ``compute`` method")
+        return {"gap": gap.compute().item(), "shares": shares.compute().tolist()}
 
 
 def in_process(rank: int, folder: Path, world: int, cases: list[tuple[int, bool]]) -> None:
@@ -95,4 +113,6 @@ def test_equal_on_any_number_of_processes(tmp_path, world, cases):
             expected = (alone / f"{number}" / name).read_bytes()
             assert (together / f"{number}" / name).read_bytes() == expected
         means = json.loads((alone / f"{number}" / "means.json").read_text())
-        assert len(means) == 2 * len(METRICS) + len(BEYOND)
+        assert len(means) == 2 * len(METRICS) + len(BEYOND) + 2
+        assert sum(means["shares"]) == pytest.approx(1)
+        assert (means["gap"] > 0) == (number > 1)  # NaN where all are of one group

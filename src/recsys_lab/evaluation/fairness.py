@@ -1,24 +1,29 @@
 """Who is served worse, and which items are shown more than their share.
 
-Shapes: V items, G groups of items, U users, K list length.
+Two metrics, exact under any number of processes, and the tables of a run's record: of all metrics
+and columns at once, with intervals, from rows that are gathered already.
+
+Shapes: V items, G groups, U users, B users of a batch, K list length.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
+from torch import Tensor
+from torchmetrics import Metric
 
 from recsys_lab.contracts import NO_ITEM
+from recsys_lab.evaluation.exposure import Exposure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
     from recsys_lab.contracts import ListFeature
     from recsys_lab.evaluation.catalogue import Catalogue
+    from recsys_lab.evaluation.user_mean import UserMean
 
 USER_COLUMNS = "user_"
 """How slices by a column of the users are named."""
@@ -28,6 +33,78 @@ OTHERS = "(other)"
 
 FEWEST_USERS = 100
 """Of a group that takes part in a gap: the means of smaller ones differ by chance."""
+
+
+class MetricGap(Metric):
+    """The largest difference of a metric's means between groups of users, at least 0.
+
+    See `metric_gaps`; NaN with fewer than two groups that are large enough.
+
+    Args:
+        metric: of one number a user.
+        groups_U: group of every user of the data, int64 (U,), from 0; -1 for none.
+        fewest: users with a value that a group must have.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    higher_is_better = False
+
+    def __init__(self, metric: UserMean, groups_U: Tensor, fewest: int) -> None:
+        super().__init__()
+        self._metric, self._fewest = metric, fewest
+        self._groups_U = groups_U
+
+    def update(self, *arguments: Any) -> None:
+        """Add users, with what the metric takes."""
+        self._metric.update(*arguments)
+
+    def compute(self) -> Tensor:
+        """See the class, float64; of the users of all processes, each once."""
+        users, values_U = self._metric.by_user()
+        groups_U = self._groups_U.to(users.device)[users]
+        known = (groups_U >= 0) & ~values_U.isnan()
+        groups_U, values_U = groups_U[known], values_U[known]
+        counts_G = torch.bincount(groups_U)
+        means_G = torch.bincount(groups_U, values_U) / counts_G
+        means_G = means_G[counts_G >= self._fewest]
+        if len(means_G) < 2:
+            return torch.tensor(torch.nan, dtype=torch.float64)
+        return means_G.max() - means_G.min()
+
+    def reset(self) -> None:
+        """Forget all users."""
+        super().reset()
+        self._metric.reset()
+
+
+class GroupExposure(Exposure):
+    """What part of the first k places of all lists each group of items takes, (G,), sum 1.
+
+    See `exposure_of_groups`; a single NaN when nothing was shown.
+
+    Args:
+        k: places that count; each counts the same.
+        catalogue: the items.
+        groups: groups of every item, codes 0 .. G - 1; an item of several gives each the same
+            part, one of none is left out.
+        num_groups: G.
+    """
+
+    name = "group_exposure"
+    higher_is_better = None
+
+    def __init__(self, k: int, catalogue: Catalogue, groups: ListFeature, num_groups: int) -> None:
+        super().__init__(k, catalogue)
+        self._groups, self._num_groups = groups, num_groups
+
+    def of_counts(self, shown_V: Tensor) -> Tensor:
+        """See the class; of any weight of the items."""
+        lengths_V = self._groups.offsets.diff()
+        parts = torch.repeat_interleave(shown_V.double().cpu() / lengths_V, lengths_V)
+        sums_G = torch.zeros(self._num_groups, dtype=torch.float64)
+        sums_G.index_add_(0, self._groups.codes, parts)
+        return sums_G / sums_G.sum()
 
 
 def metric_gaps(slices: pl.DataFrame) -> pl.DataFrame:
@@ -107,22 +184,15 @@ def exposure_of_groups(
         "catalogue": torch.ones(num_items),
         "events": catalogue.counts_V,
     }
+    share = GroupExposure(k, catalogue, groups, len(labels)).of_counts
     frame = pl.DataFrame(
         {
             "value": list(labels),
             "items": torch.bincount(groups.codes, minlength=len(labels)).numpy(),
-            **{name: _shares(of, groups, len(labels)).numpy() for name, of in weights.items()},
+            **{name: share(of).numpy() for name, of in weights.items()},
         }
     )
     return frame.with_columns(
         pl.when(pl.col(base) > 0).then(pl.col("exposure") / pl.col(base)).alias(name)
         for base, name in (("catalogue", "exposure_per_item"), ("events", "exposure_per_event"))
     )
-
-
-def _shares(weights_V: Tensor, groups: ListFeature, num_groups: int) -> Tensor:
-    """Share of each group in a weight of the items, float64 (G,)."""
-    lengths_V = groups.offsets.diff()
-    parts = torch.repeat_interleave(weights_V.double() / lengths_V, lengths_V)
-    sums_G = torch.zeros(num_groups, dtype=torch.float64).index_add_(0, groups.codes, parts)
-    return sums_G / sums_G.sum()
