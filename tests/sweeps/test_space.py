@@ -26,7 +26,7 @@ from recsys_lab.sweeps.space import as_overrides, read_space
     ],
 )  # fmt: skip
 def test_hydra_s_syntax(text, every, shown):
-    [dimension] = read_space({"model": {"width": text}}).dimensions
+    [dimension] = read_space({"model.width": text}).dimensions
     assert dimension.key == "model.width"
     assert dimension.every == every
     assert str(dimension.distribution) == shown
@@ -73,9 +73,37 @@ def test_conditions():
         read_space({"x": {"space": "range(0,2)", "spaec": 1}})
 
 
-def test_what_is_typed_replaces_what_a_file_says():
-    in_file = {"model.width": "choice(1,2)", "model.depth": "range(1,3)"}
-    space = read_space({"model": {"width": "choice(5,6)", "depth": None}, **in_file})
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{when: {model: b}, space: "choice(1,2)"}',
+        "{space: choice(1,2), when: {model: 'b'}}",
+    ],
+)
+def test_a_condition_as_it_is_typed(text):
+    space = read_space({"model": "choice(a,b)", "model.units": text})
+    assert [(d.key, d.every, dict(d.when)) for d in space.dimensions] == [
+        ("model", ("a", "b"), {}),
+        ("model.units", (1, 2), {"model": "b"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"width": "choice(1,2)"}, r"model: got a mapping without space; .*each key as one word"),
+        ("{when: {model: b}}", r"model: got a mapping without space"),
+        ("{when: model, space: choice(1,2)}", r"model\.when: got 'model'; write \{when: "),
+        ({"space": "choice(1,", "when": {}}, r"model: got 'choice\(1,', which is not understood"),
+    ],
+)
+def test_what_is_no_condition(given, message):
+    with pytest.raises(UserError, match=r"search\.params\." + message):
+        read_space({"model": given})
+
+
+def test_null_takes_a_key_out():
+    space = read_space({"model.width": "choice(5,6)", "model.depth": None})
     assert [(d.key, d.every) for d in space.dimensions] == [("model.width", (5, 6))]
 
 

@@ -29,8 +29,11 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
     if not equals:
         return text
     name = key.lstrip("+")
-    if any(place.endswith(".") and name.startswith(place) for place in verb.literal):
-        return f"++{name}={_quoted_once(value)}"
+    for place in verb.literal:
+        if place.endswith(".") and name.startswith(place):
+            # The rest is one word: nested, a.b would take the place of a, or a of a.b.
+            below = name.removeprefix(place)
+            return f"++{place[:-1]}={{{below}: {_quoted_once(value)}}}"
     if name in verb.literal:
         return f"{key}={_quoted_once(value)}"
     if name in verb.paths:

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedString, RangeSweep
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    QuotedString,
+    RangeSweep,
+    Sweep,
+)
 from hydra.errors import HydraException
 
 from recsys_lab.config import UserError
@@ -137,16 +143,13 @@ def read_space(params: Mapping[str, Any]) -> Space:
     """The space of a config's ``search.params``.
 
     Args:
-        params: key -> text, or -> ``{space: text, when: {key: value}}``; keys may be nested.
+        params: key as one word -> text, or -> ``{space: text, when: {key: value}}``; null takes
+            a key out.
 
     Raises:
         UserError: nothing is searched, or one of these is not understood.
     """
-    # Typed keys come nested, those of a file as one word: what is typed counts, null takes out.
-    in_file = {key: value for key, value in params.items() if "." in key}
-    typed = {key: value for key, value in params.items() if "." not in key}
-    given = {**dict(_leaves(in_file)), **dict(_leaves(typed))}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in params.items() if value is not None}
     found = [_dimension(key, value) for key, value in given.items()]
     if not found:
         raise UserError(
@@ -169,29 +172,50 @@ def _holds(dimension: Dimension, point: Mapping[str, Scalar]) -> bool:
     return all(point.get(key) == value for key, value in dimension.when.items())
 
 
-def _leaves(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, Mapping) and "space" not in value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _dimension(key: str, given: Any) -> Dimension:
     where = f"search.params.{key}"
     text, when = given, {}
-    if isinstance(given, Mapping):
-        unknown = set(given) - {"space", "when"}
-        if unknown:
-            raise UserError(f"{where}: got {', '.join(unknown)}; only space and when are known")
-        text, when = given["space"], dict(_leaves(given.get("when") or {}))
+    value = given if isinstance(given, Mapping) else _parsed(key, given)
+    if isinstance(value, Mapping):  # typed, it was a text until now
+        _check_mapping(where, value)
+        text, when = value["space"], dict(_leaves(value.get("when") or {}))
+        value = _parsed(key, text)
+    return _checked(where, text, _from_sweep(key, value, when))
+
+
+def _parsed(key: str, text: Any) -> Any:
+    """What a text says in Hydra's syntax; what is no text was read already."""
+    plain = text.text if isinstance(text, QuotedString) else text
+    if isinstance(plain, Sweep):
+        return plain
     try:
-        value = OverridesParser.create().parse_override(f"{key}={text}").value()
+        return OverridesParser.create().parse_override(f"{key}={plain}").value()
     except HydraException as error:
         raise UserError(
-            f"{where}: got '{text}', which is not understood ({error}); {SYNTAX}"
+            f"search.params.{key}: got '{plain}', which is not understood ({error}); {SYNTAX}"
         ) from None
-    return _checked(where, text, _from_sweep(key, value, when))
+
+
+def _check_mapping(where: str, given: Mapping[str, Any]) -> None:
+    form = "{when: {KEY: VALUE}, space: choice(a,b)}"
+    if "space" not in given:
+        raise UserError(
+            f"{where}: got a mapping without space; write {form}, and each key as one word, as "
+            "model.hidden_dim"
+        )
+    unknown = set(given) - {"space", "when"}
+    if unknown:
+        raise UserError(f"{where}: got {', '.join(unknown)}; only space and when are known")
+    if not isinstance(given.get("when") or {}, Mapping):
+        raise UserError(f"{where}.when: got '{given['when']}'; write {form}")
+
+
+def _leaves(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Scalar]]:
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _plain(value)
 
 
 def _from_sweep(key: str, value: Any, when: Mapping[str, Scalar]) -> Dimension | None:
