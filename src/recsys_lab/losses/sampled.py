@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from recsys_lab.losses.negatives import NegativeSampler, negative_scores, positive_scores
+from recsys_lab.losses.precision import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,10 +89,11 @@ class SampledLoss:
         self._sampler.read_counts(counts_V)
 
     def _scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
-        """Scores of the targets and of fresh negatives."""
+        """Scores of the targets and of fresh negatives, in full precision."""
         negatives = self._sampler.draw(targets_N, table_VD.shape[0])
         options = {"cosine": self._options.cosine, "sparse": self.sparse}
-        positive_N = positive_scores(states_ND, targets_N, table_VD, **options)
-        negative_NK = negative_scores(states_ND, negatives, targets_N, table_VD, **options)
+        with full_precision(states_ND, table_VD) as (states_ND, table_VD):
+            positive_N = positive_scores(states_ND, targets_N, table_VD, **options)
+            negative_NK = negative_scores(states_ND, negatives, targets_N, table_VD, **options)
         scale = 1 / self._options.temperature
         return Scores(positive_N * scale, negative_NK * scale, negatives.log_expected)

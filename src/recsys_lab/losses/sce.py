@@ -12,6 +12,8 @@ import torch
 from annotated_types import Ge, Gt
 from torch.nn import functional as F
 
+from recsys_lab.losses.precision import full_precision
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -53,6 +55,10 @@ class SCELoss:
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
+        with full_precision(states_ND, table_VD) as (states_ND, table_VD):
+            return self._loss(states_ND, targets_N, table_VD)
+
+    def _loss(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         config = self.config
         if config.cosine:
             states_ND, table_VD = F.normalize(states_ND, dim=-1), F.normalize(table_VD, dim=-1)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from annotated_types import Ge, Gt
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
 from recsys_lab.losses.fused_softmax import Blocking, FusedSoftmax
+from recsys_lab.losses.precision import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ class SoftmaxLoss:
             table_VD: item embeddings, float (V, D).
 
         Returns:
-            A scalar of the states' type (float32 under autocast).
+            A scalar of the states' type, at least float32.
 
         Raises:
             UserError: ``kernel=liger`` without liger-kernel or without CUDA.
@@ -71,17 +71,13 @@ class SoftmaxLoss:
                 is not an item (checked on the CPU only: a device would have to be waited for).
         """
         self._check(states_ND, targets_N, table_VD)
-        if self.config.cosine:
-            states_ND, table_VD = F.normalize(states_ND, dim=-1), F.normalize(table_VD, dim=-1)
-        if self.config.temperature != 1:
-            states_ND = states_ND / self.config.temperature
         budget = self.config.memory_mebibytes << 20
         on_cpu = states_ND.device.type == "cpu"
-        # Half precision would lose the small probabilities' gradients: full precision inside.
-        with torch.autocast(states_ND.device.type, enabled=False):
-            if states_ND.dtype in (torch.float16, torch.bfloat16):
-                states_ND = states_ND.float()
-            table_VD = table_VD.to(states_ND.dtype)
+        with full_precision(states_ND, table_VD) as (states_ND, table_VD):
+            if self.config.cosine:
+                states_ND, table_VD = F.normalize(states_ND, dim=-1), F.normalize(table_VD, dim=-1)
+            if self.config.temperature != 1:
+                states_ND = states_ND / self.config.temperature
             if uses_liger(self.config.kernel, states_ND.device.type):
                 return _liger_loss(states_ND, targets_N, table_VD)
             blocking = Blocking.choose(table_VD.shape[0], budget, on_cpu, states_ND.itemsize)
