@@ -8,10 +8,9 @@ import narwhals as nw
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.features import SEPARATOR
 from recsys_lab.data.ids import plan_ids, whole_numbers
 from recsys_lab.data.plans import Plan, first_row, one_row, same
-from recsys_lab.data.raw import Unreadable
+from recsys_lab.data.raw import SEPARATOR, Unreadable
 from recsys_lab.data.times import LARGEST, plan_times
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.npy import npy_writer, save_npy
+from recsys_lab.data.raw import SEPARATOR
 from recsys_lab.data.splits.places import place_chunks
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
 """Codes with a meaning of their own."""
-
-SEPARATOR = "|"
-"""Between the values of a list that is written as text."""
 
 CHUNK = 1 << 21
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FeatureType = Literal["categorical", "numeric", "text", "list"]
 """How a column is encoded: see `recsys_lab.data.features`."""
 
+SEPARATOR = "|"
+"""Between the values of a list that is written as text."""
+
 OWN = {
     "item": ("item", "item_id"),
     "user": ("user", "user_id"),
