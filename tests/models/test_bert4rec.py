@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from recsys_lab.config import UserError
 from recsys_lab.models.layers import draw_hidden
 
+from .formulas import shake
 from .test_contracts import LENGTHS, V, batch_of, histories, make
 
 
@@ -69,6 +70,58 @@ def test_ranking_is_finding_a_hidden_last_event():
     given = [history[:8] for history in histories()]
     training_ND, _ = model.training_states(batch_of([[*history, 7] for history in given]))
     torch.testing.assert_close(model.query_states(batch_of(given)), training_ND)
+
+
+def library_model(model):
+    """`transformers.BertModel` and its head with the model's weights; item V is the hidden one."""
+    from transformers import BertConfig, BertModel
+    from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
+
+    config = BertConfig(
+        vocab_size=V + 1, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, hidden_act="gelu", hidden_dropout_prob=0.0, type_vocab_size=1,
+        attention_probs_dropout_prob=0.0, max_position_embeddings=9, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    bert = BertModel(config, add_pooling_layer=False).double().eval()
+    head = BertPredictionHeadTransform(config).double()
+    with torch.no_grad():
+        words = torch.cat([model.items.weight, model.hidden_event[None]])
+        bert.embeddings.word_embeddings.weight.copy_(words)
+        bert.embeddings.position_embeddings.weight.copy_(model.positions.weight)
+        bert.embeddings.token_type_embeddings.weight.zero_()
+        bert.embeddings.LayerNorm.load_state_dict(model.norm.state_dict())
+        for mine, theirs in zip(model.blocks, bert.encoder.layer, strict=True):
+            own = theirs.attention.self
+            for part, layer in enumerate((own.query, own.key, own.value)):
+                rows = slice(16 * part, 16 * part + 16)
+                layer.weight.copy_(mine.attention.qkv.weight[rows])
+                layer.bias.copy_(mine.attention.qkv.bias[rows])
+            theirs.attention.output.dense.load_state_dict(mine.attention.out.state_dict())
+            theirs.attention.output.LayerNorm.load_state_dict(mine.attention_norm.state_dict())
+            theirs.intermediate.dense.load_state_dict(mine.feedforward[0].state_dict())
+            theirs.output.dense.load_state_dict(mine.feedforward[2].state_dict())
+            theirs.output.LayerNorm.load_state_dict(mine.feedforward_norm.state_dict())
+        head.dense.load_state_dict(model.head[0].state_dict())
+        head.LayerNorm.load_state_dict(model.head[2].state_dict())
+    return bert, head
+
+
+def test_states_are_those_of_the_library_s_bert_with_the_same_weights():
+    model = shake(make("bert4rec"))
+    bert, head = library_model(model)
+    batch = batch_of(histories())
+    torch.manual_seed(3)
+    states_ND, _ = model.training_states(batch)
+    torch.manual_seed(3)
+    hidden_T = drawn(model, batch)
+    words = torch.where(hidden_T, V, batch.items_T).split(LENGTHS)
+    words_BL = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)
+    lengths, place = torch.tensor(LENGTHS)[:, None], torch.arange(max(LENGTHS))
+    from_end_BL = (lengths - 1 - place).clamp(min=0)
+    real_BL = place < lengths
+    found = bert(words_BL, attention_mask=real_BL.long(), position_ids=from_end_BL)
+    expected = head(found.last_hidden_state)[real_BL][hidden_T]
+    torch.testing.assert_close(states_ND, expected)
 
 
 def test_companions_in_the_batch_change_nothing():

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.models.bsarec import low_pass
+from tests.models.formulas import causal_attention, gelu, norm, shake
 from tests.models.test_contracts import LENGTHS, B, V, batch_of, histories, make
 
 
@@ -17,6 +18,42 @@ def test_low_pass_is_the_transform_without_its_higher_coefficients(length, cutof
     expected = torch.fft.irfft(coefficients, n=length, dim=0)
     got = low_pass(length, cutoff).double() @ x
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+def layer_by_formulas(block, x_LD, period):
+    """Equations 8-11 of the paper on one history, its padding to the period in front."""
+    padded = torch.cat([x_LD.new_zeros(period - len(x_LD), x_LD.shape[1]), x_LD])
+    spectrum = torch.fft.fft(padded, dim=0)
+    frequency = torch.fft.fftfreq(period, 1 / period).abs()
+    spectrum[frequency > 5 // 2] = 0  # cutoff: 5
+    low = torch.fft.ifft(spectrum, dim=0).real[period - len(x_LD) :]
+    filtered = low + block.high_scale**2 * (x_LD - low)
+    mixed = 0.7 * norm(block.filter_norm, x_LD + filtered)
+    attended = x_LD + causal_attention(block.attention, x_LD)
+    mixed = mixed + (1 - 0.7) * norm(block.attention_norm, attended)
+    first, _, second = block.feedforward
+    fed = gelu(mixed @ first.weight.T + first.bias) @ second.weight.T + second.bias
+    return norm(block.feedforward_norm, mixed + fed)
+
+
+def test_states_equal_the_formulas():
+    model = shake(make("bsarec", num_heads=2, filter_share=0.7, cutoff=5))
+    given = histories()
+    states_BD = model.query_states(batch_of(given))
+    for state, history in zip(states_BD, given, strict=True):
+        place = torch.arange(len(history)).flip(0)  # the latest event has place 0
+        x_LD = norm(model.norm, model.items.weight[history] + model.positions.weight[place])
+        for block in model.blocks:
+            x_LD = layer_by_formulas(block, x_LD, period=9)
+        torch.testing.assert_close(state, x_LD[-1])
+
+
+def test_parameter_count_equals_the_closed_form():
+    model = make("bsarec", num_layers=3)
+    d, f, length = 16, 32, 9
+    attention, fed = 4 * (d * d + d), (d * f + f) + (f * d + d)
+    block = d + attention + fed + 3 * 2 * d  # a frequency scale, and three norms
+    assert sum(p.numel() for p in model.parameters()) == V * d + length * d + 2 * d + 3 * block
 
 
 def test_every_history_has_its_last_event_as_target():

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from recsys_lab.models.sasrec import SASRec
+from tests.models.formulas import causal_attention, norm, shake
+from tests.models.test_contracts import batch_of, histories, make
 
 D, HEADS, L, V = 16, 2, 8, 30
 
@@ -43,8 +45,6 @@ def test_equals_torch_transformer_encoder(norm, activation):
     model = SASRec(config, num_items=V).double()
     encoder = reference(model, norm, activation).double()
     items_BL = torch.randint(V, (3, L + 1))
-    from tests.models.test_contracts import batch_of
-
     states_ND, targets_N = model.training_states(batch_of(items_BL.tolist()))
     x_BLD = model.items(items_BL[:, :-1]) + model.positions(torch.arange(L))
     mask = nn.Transformer.generate_square_subsequent_mask(L, dtype=torch.float64)
@@ -55,3 +55,31 @@ def test_equals_torch_transformer_encoder(norm, activation):
     (mine,) = torch.autograd.grad(loss, model.items.weight)
     (theirs,) = torch.autograd.grad(expected, model.items.weight)
     torch.testing.assert_close(mine, theirs)
+
+
+def gated_layer_by_formulas(block, x_LD):
+    """x + gate(x) * f(norm(x)) for attention, then for SwiGLU (LiGR; Shazeer, 2020)."""
+
+    def gate(layer, x):
+        return 1 / (1 + (-(x @ layer.linear.weight.T + layer.linear.bias)).exp())
+
+    attended = causal_attention(block.attention, norm(block.attention_norm, x_LD))
+    x_LD = x_LD + gate(block.attention_gate, x_LD) * attended
+    normed = norm(block.feedforward_norm, x_LD)
+    opened, value = (normed @ block.feedforward.inner.weight.T).split(32, dim=1)
+    fed = opened / (1 + (-opened).exp()) * value @ block.feedforward.out.weight.T
+    return x_LD + gate(block.feedforward_gate, x_LD) * fed
+
+
+def test_gated_blocks_equal_the_formulas():
+    model, given = shake(make("esasrec")), histories()
+    assert model.config.num_heads == 2
+    states_ND, _ = model.training_states(batch_of(given))
+    start = 0
+    for history in given:
+        x_LD = model.items.weight[history[:-1]] + model.positions.weight[: len(history) - 1]
+        for block in model.blocks:
+            x_LD = gated_layer_by_formulas(block, x_LD)
+        got = states_ND[start : start + len(x_LD)]
+        torch.testing.assert_close(got, norm(model.final_norm, x_LD))
+        start += len(x_LD)
