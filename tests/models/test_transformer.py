@@ -89,6 +89,25 @@ def test_learns_one_batch_and_reaches_every_parameter(name):
     assert not [key for key in model.state_dict() if "word" in key or "wte" in key]
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "t5"])
+def test_overfits_one_batch(name):
+    model, batch = small(name), batch_of(short())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(60):
+        torch.manual_seed(1)  # the same events are hidden
+        states_ND, targets_N = model.training_states(batch)
+        scores_NV = states_ND @ model.item_table().T
+        loss = F.cross_entropy(scores_NV, targets_N)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[0] > 3
+    assert losses[-1] < 0.1 * losses[0]
+    assert torch.equal(scores_NV.argmax(1), targets_N)
+
+
 NOT_OF_THE_ENCODER = ("classif", "summary", "qa_", "cls_")  # of heads that are left out
 
 
@@ -162,20 +181,7 @@ def test_trains_from_the_command_line(name, tmp_path, capsys):
         "tracking=none", f"prepared_dir={tmp_path / 'prepared'}", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip
     assert run_command(arguments) == 0
-    assert "Transformer (test)" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("name", "reference"), [("gpt2", "GPT2Model"), ("bert", "BertModel")])
-def test_states_are_those_of_the_library_s_own_model(name, reference):
-    import transformers
-
-    model = small(name).eval()
-    own = getattr(transformers, reference)(model.blocks[0].config).eval()
-    own.load_state_dict(model.blocks[0].state_dict(), strict=False)
-    x_BLD = torch.randn(1, 6, 16)
-    expected = own(inputs_embeds=x_BLD).last_hidden_state[0]
-    rectangle = Rectangle.of([6], x_BLD.device)
-    torch.testing.assert_close(model._states(x_BLD[0], rectangle), expected)
+    assert "(test)" in capsys.readouterr().out  # a heading, which may fill two lines
 
 
 def stored(tmp_path, name="gpt2", width=16):
@@ -267,7 +273,7 @@ def test_stored_weights_with_lora_from_the_command_line(tmp_path, capsys):
     ]  # fmt: skip
     assert run_command(arguments) == 0
     assert run_command(["evaluate", str(tmp_path / "run")]) == 0
-    assert "Transformer (test)" in capsys.readouterr().out
+    assert "(test)" in capsys.readouterr().out  # a heading, which may fill two lines
 
 
 def test_frozen_weights_stay(tmp_path):
