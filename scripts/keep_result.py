@@ -27,6 +27,7 @@ def kept(record: RunRecord) -> dict[str, Any]:
         key: Path(value).name if key.endswith("path") and value else value
         for key, value in config["data"].items()
     }
+    config["inputs"] = {k: v for k, v in config["inputs"].items() if k != "cache_dir"}
     watched = ("epoch", "train/loss", f"val/{record.main_metric}")
     return {
         **{key: values[key] for key in KEPT if key in values},

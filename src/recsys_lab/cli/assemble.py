@@ -24,6 +24,7 @@ from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from omegaconf import DictConfig
 
@@ -44,6 +45,7 @@ class Parts:
     Attributes:
         data: the prepared dataset.
         model: the recommender, untrained.
+        inputs: what the model knows of items and events.
         protocol: how it is judged.
         recipe: how it is trained (a fitted model reads nothing of it).
         device: where ranking happens.
@@ -52,6 +54,7 @@ class Parts:
 
     data: PreparedDataset
     model: Any
+    inputs: Any
     protocol: RankingProtocol
     recipe: Recipe
     device: str
@@ -62,15 +65,20 @@ class Parts:
         """Whether the model is fitted in one pass instead of trained."""
         return isinstance(self.model, FittedModel)
 
-    def batches(self, phase: str) -> EvaluationBatches:
-        """The users of a phase, as the protocol asks; of several processes, this one's share."""
+    def batches(self, phase: str, *, beyond: bool = False) -> EvaluationBatches:
+        """The users of a phase, as the protocol asks; of several processes, this one's share.
+
+        Args:
+            phase: ``validation`` or ``test``.
+            beyond: whether metrics beyond accuracy are to be computed.
+        """
         seen = self.protocol.config.exclude_seen
         return EvaluationBatches(
             self.data,
             phase,
             batch_size=self.protocol.batch_size(self.data.num_items),
             window=self.model.window,
-            exclude_seen=seen or (phase == "test" and self.protocol.reads_history),
+            exclude_seen=seen or (beyond and self.protocol.reads_history),
             shard=shard(),
             features=getattr(self.model, "features", ()),
             next_times=self.reads_next_time,
@@ -81,10 +89,12 @@ class Parts:
         """Whether the model is told when the event to be predicted comes: a leak."""
         return getattr(self.model, "reads_next_time", False)
 
-    def evaluate(self, phase: str) -> Results:
-        """Rank for every user of a phase; metrics beyond accuracy are for the test alone."""
-        beyond = self.beyond() if phase == "test" else {}
-        return evaluate(self.model, self.batches(phase), self.protocol, self.device, beyond)
+    def evaluate(self, phase: str, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
+        """Rank for every user of a phase; metrics beyond accuracy: those given, or all for test."""
+        if beyond is None:
+            beyond = self.beyond() if phase == "test" else {}
+        batches = self.batches(phase, beyond=bool(beyond))
+        return evaluate(self.model, batches, self.protocol, self.device, beyond)
 
     def beyond(self) -> dict[str, BeyondMetric]:
         """The metrics beyond accuracy, empty."""
@@ -103,9 +113,17 @@ class Parts:
 
 
 def assemble(
-    cfg: DictConfig, prepared: Callable[[DictConfig], PreparedDataset] = prepare_from
+    cfg: DictConfig,
+    prepared: Callable[[DictConfig], PreparedDataset] = prepare_from,
+    run: Path | None = None,
 ) -> Parts:
-    """Build what needs no data, get them, seed everything, build the model."""
+    """Build what needs no data, get them, seed everything, build the model.
+
+    Args:
+        cfg: the whole config.
+        prepared: gives the data.
+        run: the folder of the finished run that is restored.
+    """
     inputs, recipe, protocol = build(cfg.inputs), build(cfg.recipe), build(cfg.evaluation)
     data = prepared(cfg)
     protocol.attach(data)
@@ -115,11 +133,11 @@ def assemble(
     model = build(cfg.model, num_items=data.num_items)
     if isinstance(model, ChecksData):
         model.check_data(data)
-    inputs.attach(model, data)
+    inputs.attach(model, data, run)
     if cfg.loss.get("cosine") and not isinstance(model, FittedModel):
         _rank_by_cosine(model, cfg)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
-    parts = Parts(data, model, protocol, recipe, device, catalogue)
+    parts = Parts(data, model, inputs, protocol, recipe, device, catalogue)
     parts.beyond()  # what they lack is told before anything is trained
     if parts.reads_next_time:
         _log.warning(

@@ -91,7 +91,7 @@ def restore(record: RunRecord) -> Parts:
     stored = OmegaConf.load(_stored(record.folder, CONFIG))
     assert isinstance(stored, DictConfig)
     try:
-        parts = assemble(stored, lambda cfg: _data(record, cfg))
+        parts = assemble(stored, lambda cfg: _data(record, cfg), record.folder)
     except OmegaConfBaseException as error:
         commit = (record.values.get("code") or {}).get("commit") or "not recorded"
         raise UserError(

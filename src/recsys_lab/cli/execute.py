@@ -18,12 +18,14 @@ from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import RunRecord, finish_time
 from recsys_lab.runs.trackers.base import End, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from omegaconf import DictConfig
     from pytorch_lightning import Callback
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recsys_lab.contracts import Loss
-    from recsys_lab.data.prepared import PreparedDataset
 
 _log = logging.getLogger(__name__)
 
@@ -42,14 +43,18 @@ class TrialRun:
 
     Attributes:
         callbacks: Lightning callbacks that watch the training.
+        beyond: metrics beyond accuracy, which else only the test has, to be computed on validation
+            at the end, e.g. ``coverage@10``.
     """
 
     callbacks: Sequence[Callback] = ()
+    beyond: Sequence[str] = ()
 
 
 def execute(
-    cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None = None
-) -> None:
+    cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None = None,
+    prepared_in: Path | None = None,
+) -> None:  # fmt: skip
     """Do everything that is still to do of a run.
 
     Args:
@@ -57,6 +62,8 @@ def execute(
         record: of this run; says how far it came.
         console: for people.
         trial: set when the run is one of a search.
+        prepared_in: folder of the dataset that was prepared for this run; the source, which may
+            have changed since, is not read again.
 
     Raises:
         UserError: also when the data are no longer those that the run began with.
@@ -65,7 +72,7 @@ def execute(
     spent = _stopwatch(record.values["compute"]["seconds"])
 
     def prepared(cfg: DictConfig) -> PreparedDataset:
-        data = _prepare(cfg, record, spent)
+        data = _prepare(cfg, record, spent, prepared_in)
         if trial is not None:
             refuse_too_large(cfg, data)
         return data
@@ -86,7 +93,10 @@ def execute(
         else:
             _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
         if trial is None:
+            parts.inputs.keep(record.folder)
             _test(parts, record)
+        elif trial.beyond:
+            _look_beyond(parts, record, trial.beyond)
         record.note_compute(spent())
         failed = False
     except Pruned:
@@ -124,10 +134,12 @@ def _begin(parts: Parts, record: RunRecord) -> None:
     )
 
 
-def _prepare(cfg: DictConfig, record: RunRecord, spent: Callable[[], float]) -> PreparedDataset:
+def _prepare(
+    cfg: DictConfig, record: RunRecord, spent: Callable[[], float], folder: Path | None
+) -> PreparedDataset:
     """The data, and the seconds that this took: who comes first pays for all runs on them."""
     began = spent()
-    data = prepare_from(cfg)
+    data = PreparedDataset(folder) if folder else prepare_from(cfg)
     compute = record.values["compute"]
     seconds = compute.get("prepare_seconds", 0.0) + spent() - began
     compute["prepare_seconds"] = round(seconds, 3)
@@ -190,9 +202,13 @@ def _train(
 
 def _fit(parts: Parts, record: RunRecord) -> None:
     parts.model.fit(parts.data)
+    arrays = parts.model.arrays()
     with (record.folder / "model.npz").open("wb") as handle:
-        np.savez(handle, **parts.model.arrays())
-    record.update(validation=parts.evaluate("validation").compute())
+        np.savez(handle, **arrays)
+    record.update(
+        validation=parts.evaluate("validation").compute(),
+        parameters=sum(int(np.size(values)) for values in arrays.values()),
+    )
 
 
 def _test(parts: Parts, record: RunRecord) -> None:
@@ -200,6 +216,13 @@ def _test(parts: Parts, record: RunRecord) -> None:
     found = judge(parts, gather(parts))
     found.write(record.folder)
     record.update(test=found.means, intervals=found.intervals, fairness=found.fairness)
+
+
+def _look_beyond(parts: Parts, record: RunRecord, names: Sequence[str]) -> None:
+    chosen = {name: metric for name, metric in parts.beyond().items() if name in names}
+    found = parts.evaluate("validation", chosen).compute()
+    values = {name: found[name] for name in chosen if name in found}
+    record.update(validation={**record.values["validation"], **values})
 
 
 def _start(cfg: DictConfig, record: RunRecord, job_type: str) -> Start:

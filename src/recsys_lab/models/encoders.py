@@ -14,6 +14,7 @@ from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.models.architectures import ARCHITECTURES, Sizes, architecture_of
+from recsys_lab.models.hub import need_folder, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def from_sizes(name: str, sizes: Sizes, dropout: float) -> Encoder:
     """An encoder with random weights."""
     from transformers import AutoConfig
 
-    _quiet()
+    quiet()
     words = dict.fromkeys((f"{word}_token_id" for word in ("pad", "bos", "eos", "sep", "cls")), 0)
     options = architecture_of(name).options(sizes)
     config = AutoConfig.for_model(name, vocab_size=2, **words, **options)
@@ -57,7 +58,7 @@ def from_pretrained(name: str, source: str, length: int, dropout: float) -> Enco
     Raises:
         UserError: it cannot be loaded, or is not what it must be.
     """
-    _quiet()
+    quiet()
     config = _read(source, lambda: _config(source))
     _check(config, name, source, length)
     encoder, report = _read(
@@ -106,6 +107,7 @@ def _check(config: Any, name: str, source: str, length: int) -> None:
 
 def _read(source: str, read: Callable[[], Any]) -> Any:
     try:
+        need_folder(source)
         return read()
     except Exception as error:  # whatever a folder, the Hub or the network may fail with
         reason = str(error).strip().partition("\n")[0]
@@ -119,16 +121,6 @@ def _config(source: str) -> Any:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(source, trust_remote_code=False)
-
-
-def _quiet() -> None:
-    """No word of faster kernels, unused words, or each attempt at an absent network."""
-    from huggingface_hub.utils import logging as hub
-    from transformers.utils import logging
-
-    hub.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _set_up(config: Any, dropout: float) -> Any:

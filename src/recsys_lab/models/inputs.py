@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
@@ -22,13 +23,14 @@ from recsys_lab.models.item_features import (
     item_feature,
     principal_components,
 )
-from recsys_lab.models.text_vectors import text_vectors
+from recsys_lab.models.text_vectors import save, text_vectors
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from recsys_lab.contracts import FeatureColumns, TrainingData
+
+_KEPT = "text_vectors.npy"
 
 
 class Inputs:
@@ -62,7 +64,7 @@ class Inputs:
                 mean weighted by a trained gate (gate).
             context: user and event columns that are embedded and added to every event, and
                 time.hour, time.weekday, time.gap (since the event before).
-            cache_dir: keeps encoded texts.
+            cache_dir: keeps encoded texts, for all runs.
         """
 
         ids: bool
@@ -81,6 +83,7 @@ class Inputs:
         _check_names("inputs.features", [_full(name) for name in config.features])
         _check_names("inputs.context", config.context)
         self.config = config
+        self._text_VE: NDArray[np.float32] | None = None
 
     @property
     def plain(self) -> bool:
@@ -88,8 +91,13 @@ class Inputs:
         config = self.config
         return config.ids and not (config.features or config.text or config.context)
 
-    def attach(self, model: Any, data: TrainingData) -> None:
+    def attach(self, model: Any, data: TrainingData, run: Path | None = None) -> None:
         """Put the sources into the model.
+
+        Args:
+            model: to be changed.
+            data: the prepared dataset.
+            run: the folder of a finished run that kept its texts' vectors: no encoder is needed.
 
         Raises:
             UserError: the model has no place for them, or the dataset lacks a column.
@@ -102,7 +110,7 @@ class Inputs:
                 f"inputs: {type(model).__name__} knows items by their index alone; use inputs=ids, "
                 "or a model that derives from recsys_lab.models.dot_product.DotProductModel"
             )
-        text, dim = self._text(data.features), model.items.embedding_dim
+        text, dim = self._text(data.features, run), model.items.embedding_dim
         model.items = self._fused(model.items, text, data)  # type: ignore[assignment]
         if model.output is not None:  # an item never met must be known there, too
             model.output = self._fused(model.output, text, data)  # type: ignore[assignment]
@@ -135,13 +143,23 @@ class Inputs:
             return free
         return FusedItems(parts, dim, config.fusion, data.num_items)
 
-    def _text(self, columns: FeatureColumns) -> NDArray[np.float32] | None:
+    def keep(self, run: Path) -> None:
+        """Leave the texts' vectors, if there are any, in the folder of a run."""
+        if self._text_VE is not None:
+            save(run / _KEPT, self._text_VE)
+
+    def _text(self, columns: FeatureColumns, run: Path | None) -> NDArray[np.float32] | None:
         if self.config.text is None:
             return None
+        if run is not None and (run / _KEPT).is_file():
+            kept: NDArray[np.float32] = np.load(run / _KEPT, allow_pickle=False)
+            return kept
         assert self.config.encoder is not None  # checked before
         texts = columns.text(_full(self.config.text))
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return text_vectors(texts, self.config.encoder, Path(self.config.cache_dir), device)
+        cache_dir = Path(self.config.cache_dir)
+        self._text_VE = text_vectors(texts, self.config.encoder, cache_dir, device)
+        return self._text_VE
 
 
 def _full(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
+from recsys_lab.models.hub import need_folder, quiet, revision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AT_ONCE = 256  # texts a step
+_NOT_INSTALLED = "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
 
 
 def text_vectors(
@@ -32,23 +34,21 @@ def text_vectors(
         texts: one a row; None or blank where missing.
         encoder: a sentence-transformers or transformers model: a folder, or a name on the
             Hugging Face Hub; weights are read from safetensors only.
-        cache_dir: keeps the vectors by encoder and texts.
+        cache_dir: keeps the vectors by encoder (its files, or its commit on the Hub) and texts.
         device: where the encoder runs.
 
     Raises:
         UserError: sentence-transformers is not installed, or the encoder cannot be loaded.
     """
     known = sorted({text.strip() for text in texts if text and text.strip()})
-    path = cache_dir / f"{_key(known, encoder)}.npy"
+    commit = _commit(encoder)
+    path = cache_dir / f"{_key(known, encoder, commit)}.npy"
     if path.exists():
         vectors = np.load(path, allow_pickle=False)
     else:
-        vectors = _encode(known, encoder, device)
+        vectors = _encode(known, encoder, commit, device)
         cache_dir.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as handle:
-            np.save(handle, vectors)
-        temporary.replace(path)
+        save(path, vectors)
     rows = {text: row for row, text in enumerate(known)}
     found = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
     for place, text in enumerate(texts):
@@ -58,9 +58,28 @@ def text_vectors(
     return found
 
 
-def _key(texts: Sequence[str], encoder: str) -> str:
-    """Of the encoder, with the content of its files where it is a folder, and the texts."""
-    digest = hashlib.sha256(encoder.encode())
+def save(path: Path, vectors: NDArray[np.float32]) -> None:
+    """Write the whole file or nothing of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as handle:
+        np.save(handle, vectors)
+    temporary.replace(path)
+
+
+def _commit(encoder: str) -> str | None:
+    """Which version of a name on the Hub is meant; None for a folder."""
+    try:
+        need_folder(encoder)
+        return revision(encoder)
+    except ImportError:
+        raise UserError(_NOT_INSTALLED) from None
+    except Exception as error:
+        raise _cannot_load(encoder, error) from error
+
+
+def _key(texts: Sequence[str], encoder: str, commit: str | None) -> str:
+    """Of the encoder, with its commit or the content of its files, and the texts."""
+    digest = hashlib.sha256(f"{encoder}@{commit}".encode())
     folder = Path(encoder)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_file():
@@ -71,10 +90,12 @@ def _key(texts: Sequence[str], encoder: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _encode(texts: Sequence[str], encoder: str, device: str) -> NDArray[np.float32]:
+def _encode(
+    texts: Sequence[str], encoder: str, commit: str | None, device: str
+) -> NDArray[np.float32]:
     from rich.progress import track
 
-    model = _load(encoder, device)
+    model = _load(encoder, commit, device)
     if not texts:
         raise UserError("inputs.text: the column has no text in any row; name another column")
     # Texts of like length together: a step pads to its longest.
@@ -93,26 +114,27 @@ def _encode(texts: Sequence[str], encoder: str, device: str) -> NDArray[np.float
     return found
 
 
-def _load(encoder: str, device: str) -> Any:
+def _load(encoder: str, commit: str | None, device: str) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
     except ImportError:
-        raise UserError(
-            "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
-        ) from None
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # a line that lasts a second
+        raise UserError(_NOT_INSTALLED) from None
+    quiet()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own files' age
             return SentenceTransformer(
-                encoder, device=device, trust_remote_code=False,
+                encoder, device=device, revision=commit, trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )  # fmt: skip
     except Exception as error:  # whatever a folder, the Hub or the network may fail with
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"inputs.encoder: cannot load '{encoder}' ({reason}); give a folder with a "
-            "sentence-transformers or transformers model in safetensors, or its name on the "
-            "Hugging Face Hub"
-        ) from error
+        raise _cannot_load(encoder, error) from error
+
+
+def _cannot_load(encoder: str, error: Exception) -> UserError:
+    reason = str(error).strip().partition("\n")[0]
+    return UserError(
+        f"inputs.encoder: cannot load '{encoder}' ({reason}); give a folder with a "
+        "sentence-transformers or transformers model in safetensors, or its name on the "
+        "Hugging Face Hub"
+    )
