@@ -14,7 +14,7 @@ import yaml
 from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.storage import open_storage
 
-from .flow import SMALL, in_shop, record
+from .flow import COUNTS, ITEMS, SMALL, in_shop, record
 
 BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=2"]
 WIDTH = "search.params.model.hidden_dim=choice(4,8)"
@@ -31,9 +31,13 @@ def sweep(*overrides: str) -> int:
     return run_command(["sweep", *BASE, *overrides])
 
 
-def trials(name: str = "mine") -> list[optuna.trial.FrozenTrial]:
-    storage = open_storage(f"sweeps/{name}/study.journal")
-    return optuna.load_study(study_name=name, storage=storage).trials
+def loaded() -> optuna.Study:
+    storage = open_storage("sweeps/mine/study.journal")
+    return optuna.load_study(study_name="mine", storage=storage)
+
+
+def trials() -> list[optuna.trial.FrozenTrial]:
+    return loaded().trials
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,15 @@ def trials(name: str = "mine") -> list[optuna.trial.FrozenTrial]:
         ([WIDTH, "sweep.storage=study.txt"], "give PATH.journal"),
         ([WIDTH, "sweep.sampler=random", "sweep.constraints=['parameters<=5']"], "knows none"),
         ([WIDTH, "sweep.objectives=[seconds]"], "known at the end only; use sweep.pruner=none"),
+        ([WIDTH, "sweep.objectives=[val/gini@10]"], "known at the end only; use sweep.pruner=none"),
+        (
+            [WIDTH, "sweep.objectives=[val/ndgc@10]"],
+            "val/ndgc@10, which validation does not compute; did you mean 'val/ndcg@10'?",
+        ),
+        (
+            [WIDTH, "sweep.constraints=['val/coverage@7>=0.5']"],
+            "sweep.constraints: got val/coverage@7, which validation does not compute",
+        ),
     ],
 )
 def test_refused_before_anything_starts(shop, capsys, overrides, message):
@@ -125,6 +138,42 @@ def test_a_front_of_two_objectives_under_a_constraint(shop):
             expected.append([quality, size])
             best = quality
     assert sorted(point["values"] for point in front) == sorted(expected)
+
+
+def test_accuracy_against_coverage_and_concentration(shop):
+    """Both of validation, computed at the end of a trial, each in its direction."""
+    objectives = "sweep.objectives=[val/ndcg@10,val/coverage@5,val/repeat_share@5]"
+    more = ["evaluation.beyond_ks=[5,10]", "evaluation.exclude_seen=false", "sweep.n_trials=2"]
+    limits = ["sweep.pruner=none", "sweep.constraints=['val/gini@10<=1']", "sweep.workers=1"]
+    days = "search.params.model.window_days=choice(0.0001,1)"
+    assert run_command(["sweep", *COUNTS, "sweep.name=mine", days, objectives, *more, *limits]) == 0
+    for trial in trials():
+        values = record(shop / f"sweeps/mine/trials/{trial.number:04d}")
+        found = [values["validation"][name] for name in ("ndcg@10", "coverage@5", "repeat_share@5")]
+        assert trial.values == found
+        assert 5 / ITEMS <= found[1] <= 1
+        assert found[2] > 0  # 6 of 25 items stand in each history, the popular ones above all
+        assert [*trial.constraints.values()] == [values["validation"]["gini@10"] - 1]
+        assert "coverage@10" not in values["validation"]
+        assert "test" not in values
+    directions = [d.name for d in loaded().directions]
+    assert directions == ["MAXIMIZE", "MAXIMIZE", "MINIMIZE"]
+
+
+@pytest.mark.parametrize("objectives", [["val/ndcg@10"], ["val/ndcg@10", "parameters"]])
+def test_constraints_that_nothing_meets_are_told_after_the_report(shop, capfd, objectives):
+    days = "search.params.model.window_days=choice(0.0001,1)"
+    more = ["sweep.n_trials=2", "sweep.pruner=none", "sweep.workers=1", "sweep.name=mine"]
+    limits = [f"sweep.objectives={objectives}", "sweep.constraints=['val/hr@10>=2','seconds<=1e9']"]
+    assert run_command(["sweep", *COUNTS, days, *more, *limits]) == 2
+    said = capfd.readouterr()
+    assert "no trial keeps the constraints (val/hr@10>=2, seconds<=1e9); see report" in said.err
+    assert "; best" not in said.out
+    summary = json.loads((shop / "sweeps/mine/sweep.json").read_text())
+    assert (summary["best"], summary["counts"]) == ([], {"complete": 2})
+    for name in ("report.html", "report.md"):
+        assert "No trial keeps the constraints." in (shop / "sweeps/mine" / name).read_text()
+    assert not (shop / "sweeps/mine/configs").exists()
 
 
 @pytest.mark.usefixtures("shop")

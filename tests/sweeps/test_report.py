@@ -173,6 +173,33 @@ def test_a_sweep_without_results(number):
     assert ("History" in headings(page)) == bool(number)
 
 
+def test_who_breaks_a_constraint_comes_last():
+    made = study(0, seed=4)
+    for value, over in ((0.1, -1.0), (0.3, 2.0), (0.2, 0.0)):
+        trial = made.ask()
+        trial.set_constraint("parameters <= 5", over)
+        made.tell(trial, value)
+    told = story(made, best=[2])
+    assert [trial.number for trial in told.ranked] == [2, 0, 1]
+    text = markdown(replace(told, best=[]))
+    assert "No trial keeps the constraints." in text
+    assert told.command not in text
+    page = html(replace(told, best=[]))
+    assert page.count("No trial keeps the constraints.") == 2
+    assert told.command not in page
+
+
+def test_the_front_in_markdown():
+    made = study(24, objectives=2)
+    told = story(made)
+    rows = markdown(told).partition("## Pareto front")[2].partition("## ")[0].splitlines()
+    numbers = [int(row.split("|")[1].strip().rstrip("*")) for row in rows if "*" in row]
+    front = sorted(made.best_trials, key=lambda trial: -trial.values[0])
+    assert numbers == [trial.number for trial in front]
+    assert len(numbers) > 1
+    assert "## Pareto front" not in markdown(story(study(9)))
+
+
 def test_importance_and_its_method(monkeypatch):
     """One key decides; which method is used depends on what is installed and on the space."""
     rng = np.random.default_rng(0)

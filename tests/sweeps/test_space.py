@@ -3,7 +3,7 @@
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.options import Sweep, excess, read_limit
+from recsys_lab.sweeps.options import Sweep, check_computed, excess, read_limit
 from recsys_lab.sweeps.space import as_overrides, read_space
 
 
@@ -137,6 +137,32 @@ def test_several_objectives():
     assert made.directions == ["maximize", "minimize"]
     with pytest.raises(UserError, match="got median with 2 objectives"):
         sweep(objectives=["val/ndcg@10", "seconds"])
+
+
+def test_metrics_know_what_is_better():
+    names = ["val/hr@10", "val/gini@10", "val/coverage@10", "val/popularity@5", "parameters"]
+    made = sweep(objectives=names, pruner="none", constraints=["val/novelty@10>=2"])
+    assert made.directions == ["maximize", "minimize", "maximize", "minimize", "minimize"]
+    assert made.beyond == ["coverage@10", "gini@10", "novelty@10", "popularity@5"]
+    with pytest.raises(UserError, match=r"sweep\.sampler: cmaes knows one objective, .* has 5"):
+        sweep(objectives=names, pruner="none", sampler="cmaes")
+    with pytest.raises(UserError, match=r"sweep\.top_n: .* none: val/gini@10; add one"):
+        sweep(objectives=["val/gini@10"], top_n=1)
+
+
+def test_metrics_that_nobody_computes():
+    made = sweep(objectives=["val/ndcg@10", "seconds"], pruner="none")
+    check_computed(made, ["ndcg@10"], [])
+    made = sweep(
+        objectives=["val/ndcg@10", "val/gini@5"], pruner="none", constraints=["val/hr@1>=0"]
+    )
+    with pytest.raises(UserError) as refused:
+        check_computed(made, ["ndcg@10"], ["gini@10"])
+    first, second, third = str(refused.value).splitlines()
+    assert first.startswith("2 problems")
+    assert "sweep.objectives: got val/gini@5" in second
+    assert "did you mean 'val/gini@10'? Computed: val/ndcg@10, val/gini@10; for others" in second
+    assert "sweep.constraints: got val/hr@1" in third
 
 
 def test_constraints():

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.live import Live
 
 from recsys_lab.cli.prepare import prepare_from
-from recsys_lab.cli.sweep_plan import Plan, base_overrides
+from recsys_lab.cli.sweep_plan import Plan, base_overrides, measured
 from recsys_lab.cli.sweep_results import finish, status_line, status_table
 from recsys_lab.config import Interrupted, UserError, build, config_values
 from recsys_lab.sweeps.launching import Task
+from recsys_lab.sweeps.options import check_computed, is_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,8 @@ def _plan(cfg: DictConfig) -> Plan:
     sweep = build(cfg.sweep)
     build(cfg.search)  # refuses a space that is not understood
     options = config_values(cfg.sweep)
-    monitored = [n for n in sweep.config.objectives if n.startswith("val/")]
+    check_computed(sweep, *measured(cfg.evaluation))
+    monitored = [name for name in sweep.config.objectives if is_accuracy(name)]
     if sweep.config.pruner != "none" and not monitored:
         raise UserError(
             f"sweep.pruner: got {sweep.config.pruner}, and {sweep.config.objectives[0]} is known "

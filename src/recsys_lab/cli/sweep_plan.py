@@ -162,6 +162,13 @@ def _extremes(dimension: Dimension) -> list[str]:
     return [*conditions, f"{dimension.key}={','.join(texts)}"]
 
 
+def measured(evaluation: DictConfig) -> tuple[list[str], list[str]]:
+    """Metrics of the lists, and those beyond accuracy, that a config computes."""
+    accuracy = [f"{name}@{k}" for name in evaluation.metrics for k in evaluation.ks]
+    lists = [f"{name}@{k}" for name in evaluation.beyond_accuracy for k in evaluation.beyond_ks]
+    return accuracy, lists
+
+
 def base_overrides(texts: Sequence[str]) -> list[str]:
     """The overrides of the command that are every trial's: all but the sweep's own."""
     parser = OverridesParser.create()

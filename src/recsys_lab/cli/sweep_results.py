@@ -7,18 +7,17 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import yaml  # type: ignore[import-untyped]
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
 from rich.table import Table
 
+from recsys_lab.cli.sweep_best import best_command, write_best
 from recsys_lab.cli.sweep_report import write_report
 from recsys_lab.cli.sweep_top import top_results
 from recsys_lab.config import UserError
 from recsys_lab.runs.record import write_text
+from recsys_lab.sweeps.options import is_accuracy
 from recsys_lab.sweeps.story import SHOWN, STATES, brief
 from recsys_lab.sweeps.study import CAUSE, CHANGES
-from recsys_lab.sweeps.winner import pick_winner
+from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     from recsys_lab.cli.sweep_plan import Plan
     from recsys_lab.sweeps.study import Study
-
-BEST = "best"
 
 
 def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
@@ -44,7 +41,7 @@ def status_line(
     """Where the sweep stands, in one line."""
     trials = study.trials()
     said = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
-    values = [t.values[0] for t in trials if t.state.name == "COMPLETE"]
+    values = [t.values[0] for t in _kept(trials)]
     better = max if study.study.directions[0].name == "MAXIMIZE" else min
     best = f"; best {better(values):.4f}" if values else ""
     return f"{said} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
@@ -99,18 +96,14 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     for sentence in summary.get("said", []):
         console.print(sentence, soft_wrap=True, highlight=False)
-    again = f"recsys-lab train --config-dir {plan.path / 'configs'} experiment={BEST}"
+    again = best_command(plan)
     write_report(plan, study, summary, again)
     console.print(f"report: {plan.path / 'report.html'}", soft_wrap=True)
     if not best:
-        raise UserError(
-            f"{plan.folder}: no trial came to its end; see sweep.json there for the causes"
-        )
+        raise UserError(f"{plan.folder}: {_why_none(plan, trials)}")
     # After training again with several seeds: what won then.
     chosen = summary.get("winner", {}).get("trial", best[0].number)
-    path = plan.path / "configs" / "experiment" / f"{BEST}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, experiment(plan, trials[chosen]))
+    write_best(plan, trials[chosen])
     console.print(f"the best again, with its test: {again}", soft_wrap=True)
 
 
@@ -132,44 +125,29 @@ def _top(plan: Plan, study: Study) -> dict[str, Any]:
 
 
 def watched_metric(plan: Plan) -> str:
-    """What the best configs are compared by: the first objective of the validation split."""
-    named = [name for name in plan.sweep.config.objectives if name.startswith("val/")]
-    monitor = named[0] if named else str(plan.composed([]).recipe.monitor)
-    return monitor.removeprefix("val/")
+    """What the best configs are compared by: the first objective that is an accuracy metric."""
+    named = next(name for name in plan.sweep.config.objectives if is_accuracy(name))
+    return named.removeprefix("val/")
 
 
-def experiment(plan: Plan, trial: FrozenTrial) -> str:
-    """The overrides of a trial as the text of an ``experiment`` config."""
-    parser = OverridesParser.create()
-    point = {**trial.params, **trial.user_attrs.get(CHANGES, {})}
-    groups: list[dict[str, Any]] = []
-    values: dict[str, Any] = {}
-    for text in [*plan.base, *plan.point_overrides(point)]:
-        override = parser.parse_override(text)
-        key = override.key_or_group
-        value: Any = override.value()
-        if plan.is_group(key):
-            groups.append({f"override /{key}": value})
-        else:
-            _set(values, key, value.text if isinstance(value, QuotedString) else value)
-    lines = [
-        "# @package _global_",
-        f"# Trial {trial.number} of the sweep {plan.options['name']}: {trial.values}",
-    ]
-    body: str = yaml.safe_dump({"defaults": groups, **values}, sort_keys=False)
-    return "\n".join([*lines, body])
+def _kept(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished trials that break no constraint."""
+    return [t for t in trials if t.state.name == "COMPLETE" and keeps_constraints(t)]
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        values = values.setdefault(part, {})
-    values[last] = value
+def _why_none(plan: Plan, trials: Sequence[FrozenTrial]) -> str:
+    if not any(trial.state.name == "COMPLETE" for trial in trials):
+        return "no trial came to its end; see sweep.json there for the causes"
+    limits = ", ".join(plan.options["constraints"])
+    return (
+        f"no trial keeps the constraints ({limits}); see report.html there for what the trials "
+        "reached, and search other values, or loosen sweep.constraints under another sweep.name"
+    )
 
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The best trial, or those of the Pareto front; trials that break constraints come last."""
-    if not any(trial.state.name == "COMPLETE" for trial in trials):
+    """The best trial, or those of the Pareto front, of those that keep the constraints."""
+    if not _kept(trials):
         return []
     if len(study.study.directions) > 1:
         return list(study.study.best_trials)
@@ -185,7 +163,9 @@ def _best_table(trials: Sequence[FrozenTrial], objectives: Sequence[str], study:
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     sign = -1 if study.study.directions[0].name == "MAXIMIZE" else 1
     front = {t.number for t in _best(study, trials)}
-    complete.sort(key=lambda t: (t.number not in front, sign * t.values[0]))
+    complete.sort(
+        key=lambda t: (t.number not in front, not keeps_constraints(t), sign * t.values[0])
+    )
     for trial in complete[:SHOWN]:
         said = ", ".join(f"{key}={brief(value)}" for key, value in trial.params.items())
         mark = "*" if trial.number in front else ""

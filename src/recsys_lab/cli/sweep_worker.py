@@ -28,7 +28,7 @@ from recsys_lab.cli.train import recorded
 from recsys_lab.cli.trial_callbacks import FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.runs.record import write_text
-from recsys_lab.sweeps.options import MEASURES, excess
+from recsys_lab.sweeps.options import MEASURES, excess, is_accuracy
 from recsys_lab.sweeps.owners import beating
 from recsys_lab.sweeps.study import CHANGES
 from recsys_lab.training.footprint import CannotFit
@@ -104,12 +104,12 @@ class Worker:
     def _run_trial(self, claim: Claim, console: Console, free: float) -> None:
         trial, config = claim.trial, self.plan.sweep.config
         torch.manual_seed(0)
-        told = len(config.objectives) == 1 and config.objectives[0].startswith("val/")
+        told = len(config.objectives) == 1 and is_accuracy(config.objectives[0])
         watched: list[Callback] = [FirstStep(trial, free)]
         if told:
             watched.append(Report(trial, config.objectives[0]))
         try:
-            record = self._recorded(claim, console, TrialRun(watched))
+            record = self._recorded(claim, console, TrialRun(watched, self.plan.sweep.beyond))
             values = [measure(record.values, name) for name in config.objectives]
             broken = {
                 " ".join(map(str, limit)): excess(limit, measure(record.values, limit[0]))

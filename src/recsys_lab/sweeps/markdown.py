@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.pages.markdown import table
 from recsys_lab.sweeps.story import (
+    NONE_ENDED,
+    NONE_KEEPS,
     TOP_HEADS,
     best_rows,
+    front_rows,
     head_facts,
     space_rows,
     top_rows,
@@ -30,9 +33,13 @@ def markdown(story: Story) -> str:
         "## Best trials",
         table(("Trial", *story.objectives, "Parameters"), best_rows(story))
         if story.complete
-        else "No trial came to its end.",
-        f"`{story.command}`" if story.complete else "",
+        else f"{NONE_ENDED}.",
     ]
+    if story.complete:
+        parts.append(f"`{story.command}`" if story.best else f"{NONE_KEEPS}.")
+    if story.best and len(story.directions) > 1:
+        heads = ("Trial", *story.objectives, "Parameters")
+        parts += ["## Pareto front", table(heads, front_rows(story))]
     if story.top:
         parts += ["## The best with several seeds", table(TOP_HEADS, top_rows(story))]
     parts += ["## Importance", f"By {method}." if shares else f"Not known: {method}."]

@@ -22,6 +22,9 @@ three epochs without progress."""
 CONSTRAINED = ("tpe", "gp", "nsga2")
 """Samplers that know of constraints."""
 
+SINGLE = ("cmaes",)
+"""Samplers for one objective only."""
+
 
 def make_sampler(name: Sampler, seed: int) -> BaseSampler:
     """A sampler; ``grid`` draws at random here, since `Study` itself sees that nothing repeats.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.methods import CONSTRAINED
+from recsys_lab.config.errors import did_you_mean, report
+from recsys_lab.sweeps.methods import CONSTRAINED, SINGLE
 from recsys_lab.sweeps.space import Space, read_space
 from recsys_lab.sweeps.storage import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
 """Of a trial's record, the smaller the better."""
@@ -41,7 +45,8 @@ class Sweep:
                 for every two cores.
             sampler: see `recsys_lab.sweeps.methods`.
             pruner: likewise; for one objective only.
-            objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes.
+            objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes; each is made
+                larger or smaller, as is better for it.
             constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER: trials that break one are worse
                 than all that do not.
             retry_out_of_memory: a trial that runs out of memory is tried again with half the batch
@@ -71,10 +76,13 @@ class Sweep:
         self.config = config
         for name in config.objectives:
             check_measure("sweep.objectives", name)
-        if len(config.objectives) > 1 and config.pruner != "none":
+        if len(config.objectives) > 1:
+            _check_several(config)
+        if config.top_n and not any(map(is_accuracy, config.objectives)):
             raise UserError(
-                f"sweep.pruner: got {config.pruner} with {len(config.objectives)} objectives, of "
-                "which no single one says that a trial is bad; use sweep.pruner=none"
+                "sweep.top_n: the best are compared by an accuracy metric of the validation, and "
+                f"sweep.objectives has none: {', '.join(config.objectives)}; add one, or use "
+                "sweep.top_n=0"
             )
         if config.storage is not None:
             kind_of(config.storage)
@@ -87,8 +95,20 @@ class Sweep:
 
     @property
     def directions(self) -> list[str]:
-        """``maximize`` or ``minimize`` for each objective."""
-        return ["minimize" if name in MEASURES else "maximize" for name in self.config.objectives]
+        """``maximize`` or ``minimize`` for each objective: the metrics know what is better."""
+        return [_direction(name) for name in self.config.objectives]
+
+    @property
+    def measures(self) -> list[tuple[str, str]]:
+        """All that is measured of a trial, each with the option that names it."""
+        objectives = [("sweep.objectives", name) for name in self.config.objectives]
+        return [*objectives, *(("sweep.constraints", name) for name, _, _ in self.limits)]
+
+    @property
+    def beyond(self) -> list[str]:
+        """Metrics beyond accuracy of the validation that a trial is measured by."""
+        named = {name for _, name in self.measures}
+        return sorted(n.removeprefix("val/") for n in named - {*MEASURES} if not is_accuracy(n))
 
 
 class Search:
@@ -115,6 +135,62 @@ class Search:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.space: Space = read_space(config.params)
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a measure is known after every validation; what is beyond accuracy is not."""
+    from recsys_lab.evaluation.beyond import BEYOND  # torch: not needed before
+
+    return name.startswith("val/") and _kind(name) not in BEYOND
+
+
+def _kind(name: str) -> str:
+    return name.removeprefix("val/").partition("@")[0]
+
+
+def _direction(name: str) -> str:
+    from recsys_lab.evaluation.beyond import BEYOND
+    from recsys_lab.evaluation.metrics import METRICS
+
+    metric = {**BEYOND, **METRICS}.get(_kind(name))
+    larger = name not in MEASURES and (metric is None or bool(metric.higher_is_better))
+    return "maximize" if larger else "minimize"
+
+
+def _check_several(config: Sweep.Config) -> None:
+    if config.pruner != "none":
+        raise UserError(
+            f"sweep.pruner: got {config.pruner} with {len(config.objectives)} objectives, of "
+            "which no single one says that a trial is bad; use sweep.pruner=none"
+        )
+    if config.sampler in SINGLE:
+        raise UserError(
+            f"sweep.sampler: {config.sampler} knows one objective, and sweep.objectives has "
+            f"{len(config.objectives)}; use sweep.sampler=nsga2, tpe or gp"
+        )
+
+
+def check_computed(sweep: Sweep, accuracy: Sequence[str], beyond: Sequence[str]) -> None:
+    """Refuse metrics that no trial will have.
+
+    Args:
+        sweep: names them.
+        accuracy: what validation computes, e.g. ``ndcg@10``.
+        beyond: what it can compute besides, at the end of a trial.
+
+    Raises:
+        UserError: with all of them.
+    """
+    known = [f"val/{name}" for name in (*accuracy, *beyond)]
+    problems = [
+        f"{where}: got {name}, which validation does not compute{did_you_mean(name, known)} "
+        f"Computed: {', '.join(known)}; for others extend evaluation.metrics and evaluation.ks, or "
+        "evaluation.beyond_accuracy and evaluation.beyond_ks"
+        for where, name in sweep.measures
+        if name not in (*known, *MEASURES)
+    ]
+    if problems:
+        raise UserError(report(problems))
 
 
 def check_measure(where: str, name: str) -> None:

@@ -8,6 +8,8 @@ from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.page import fact_list, figure, page, section, table
 from recsys_lab.sweeps import report_charts as charts
 from recsys_lab.sweeps.story import (
+    NONE_ENDED,
+    NONE_KEEPS,
     TOP_HEADS,
     best_rows,
     cost_facts,
@@ -38,8 +40,8 @@ def _head(story: Story) -> Markup:
         ("pruned", str(counts["pruned"])),
         ("failed", str(counts["failed"])),
     ]
-    said = "No trial came to its end; the causes stand below."
-    if story.ranked:
+    said = f"{NONE_KEEPS}." if story.complete else f"{NONE_ENDED}; the causes stand below."
+    if story.best:
         best = story.ranked[0]
         tiles.insert(0, (f"best {story.objectives[0]}", f"{best.values[0]:.4g}"))
         said = f"Best of the search: trial {best.number} with {said_point(best.params)}."
@@ -71,6 +73,8 @@ def _best(story: Story) -> Markup:
         f"Starred: {what}. Values are the validation split's; no trial opens the test split.",
         heads, best_rows(story), right=range(1, len(heads) - 1),
     )  # fmt: skip
+    if not story.best:
+        return section("Best trials", listed, tag("p", f"{NONE_KEEPS}."))
     whose = "The winner over several seeds" if story.top else "The best one"
     again = tag("p", f"{whose} again, with its test: ", tag("code", story.command))
     return section("Best trials", listed, again)

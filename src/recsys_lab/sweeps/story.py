@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.sweeps.study import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP
+from recsys_lab.sweeps.winner import keeps_constraints
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -78,10 +79,14 @@ class Story:
 
     @property
     def ranked(self) -> list[FrozenTrial]:
-        """Finished trials: the best or the front first, then by the first objective."""
+        """Finished trials: the best or the front, the others by the first objective.
+
+        Those that break a constraint come last.
+        """
         sign = -1 if self.directions[0] == "maximize" else 1
         places = {number: place for place, number in enumerate(self.best)}
-        key = {t.number: (places.get(t.number, len(places)), sign * t.values[0])
+        last = len(places)
+        key = {t.number: (places.get(t.number, last), not keeps_constraints(t), sign * t.values[0])
                for t in self.complete}  # fmt: skip
         return sorted(self.complete, key=lambda trial: key[trial.number])
 
@@ -136,13 +141,21 @@ def cost_facts(story: Story) -> list[tuple[str, str]]:
 
 def best_rows(story: Story) -> list[list[str]]:
     """Rows of the best trials: number (starred: the best or the front), values, parameters."""
+    return [_row(story, trial) for trial in story.ranked[:SHOWN]]
+
+
+def front_rows(story: Story) -> list[list[str]]:
+    """The same for all of the front, by the first objective."""
+    sign = -1 if story.directions[0] == "maximize" else 1
+    front = [trial for trial in story.complete if trial.number in story.best]
+    return [_row(story, t) for t in sorted(front, key=lambda t: (sign * t.values[0], t.number))]
+
+
+def _row(story: Story, trial: FrozenTrial) -> list[str]:
     return [
-        [
-            f"{trial.number}*" if trial.number in story.best else str(trial.number),
-            *(f"{value:.4g}" for value in trial.values),
-            said_point(trial.params),
-        ]
-        for trial in story.ranked[:SHOWN]
+        f"{trial.number}*" if trial.number in story.best else str(trial.number),
+        *(f"{value:.4g}" for value in trial.values),
+        said_point(trial.params),
     ]
 
 
@@ -161,6 +174,8 @@ def top_rows(story: Story) -> list[list[str]]:
     ]
 
 
+NONE_ENDED = "No trial came to its end"
+NONE_KEEPS = "No trial keeps the constraints"
 TOP_HEADS = ("Trial", "Seeds", "Search", "Validation", "Test", "Parameters")
 
 

@@ -144,9 +144,14 @@ def best_trials(study: OptunaStudy, n: int) -> list[FrozenTrial]:
     if len(study.directions) > 1 and complete:
         front = {trial.number for trial in study.best_trials}
         complete = [trial for trial in complete if trial.number in front]
-    kept = [t for t in complete if all(value <= 0 for value in (t.constraints or {}).values())]
+    kept = [trial for trial in complete if keeps_constraints(trial)]
     sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
     return sorted(kept, key=lambda trial: (sign * trial.values[0], trial.number))[:n]
+
+
+def keeps_constraints(trial: FrozenTrial) -> bool:
+    """Whether a finished trial breaks none."""
+    return all(value <= 0 for value in (trial.constraints or {}).values())
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:

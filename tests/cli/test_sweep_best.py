@@ -1,0 +1,74 @@
+"""The best config of a sweep: the command that is printed runs it, to the same number."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.config import config_dir
+
+from .flow import SMALL, in_shop, record
+
+EXPERIMENT = """\
+# @package _global_
+defaults:
+  - override /loss: bce
+recipe:
+  batch_size: 8
+"""
+RATE = "search.params.recipe.learning_rate=choice(0.003,0.03)"
+MORE = ["tracking=none", "sweep.workers=1", "sweep.n_trials=2", "sweep.pruner=none"]
+BASE = [text for text in SMALL if "batch_size" not in text]
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield tmp_path
+
+
+def best_again(capfd, *overrides: str) -> tuple[dict, dict]:
+    """Records of the best trial of a sweep and of the command that it prints."""
+    assert run_command(["sweep", "--config-dir", "conf", *overrides, *MORE]) == 0
+    said = capfd.readouterr().out
+    number = re.search(r"\*(\d+) ", said)[1]
+    [folder] = Path("sweeps").glob(f"*/trials/{int(number):04d}")
+    [command] = re.findall(r"with its test: recsys-lab (train .*)", said)
+    assert run_command([*shlex.split(command), "run_dir=again"]) == 0
+    return record(folder), record("again")
+
+
+def test_an_experiment_of_the_sweep_is_in_it(shop, capfd):
+    (shop / "conf/experiment").mkdir(parents=True)
+    (shop / "conf/experiment/mine.yaml").write_text(EXPERIMENT)
+    groups = ["experiment=mine", "search.params.model=choice(gsasrec,gru4rec)"]
+    base = [text for text in BASE if not text.startswith("model.feedforward")]
+    trial, again = best_again(capfd, *base, *groups, "model=sasrec", "sweep.name=my sweep")
+    assert again["config"]["recipe"]["batch_size"] == 8
+    assert again["config"]["loss"] == trial["config"]["loss"]
+    assert "bce" in again["config"]["loss"]["_target_"]
+    assert again["config"]["model"] == trial["config"]["model"]
+    assert again["validation"] == trial["validation"]
+    text = (shop / "sweeps/my sweep/configs/experiment/best.yaml").read_text()
+    keys = [key for choice in yaml.safe_load(text)["defaults"] for key in choice]
+    assert len(keys) == len(set(keys))
+    assert "override /loss" in keys
+
+
+def test_the_user_s_own_configs_are_beside_it(shop, capfd):
+    (shop / "conf/model").mkdir(parents=True)
+    mine = (config_dir() / "model/sasrec.yaml").read_text().replace("dropout: ", "dropout: 0.0  #")
+    (shop / "conf/model/mymodel.yaml").write_text(mine)
+    (shop / "conf/recipe").mkdir()
+    usual = (config_dir() / "recipe/default.yaml").read_text()
+    (shop / "conf/recipe/mine.yaml").write_text(usual.replace("beta2: 0.98", "beta2: 0.9"))
+    (shop / "conf/model/unused.yaml").write_text(mine)
+    own = ["model=mymodel", "recipe=mine", "sweep.name=own"]
+    trial, again = best_again(capfd, *SMALL, *own, RATE)
+    assert again["config"]["model"]["dropout"] == 0.0
+    assert again["config"]["recipe"]["beta2"] == 0.9
+    assert again["validation"] == trial["validation"]
+    assert not (shop / "sweeps/own/configs/model/unused.yaml").exists()
