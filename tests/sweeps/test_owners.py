@@ -1,6 +1,8 @@
 """Signs of life, for processes whose numbers mean nothing here."""
 
 import os
+import subprocess
+import sys
 import time
 
 from recsys_lab.sweeps import owners
@@ -44,5 +46,34 @@ def test_a_process_number_of_another_container_says_nothing():
     now = time.time()
     assert not is_alive({"owner": nobody, "beat": now})
     elsewhere = {**nobody, "machine": machine.replace(space, "pid:[1]")}
-    assert is_alive({"owner": elsewhere, "beat": now - 100}, now)
-    assert not is_alive({"owner": elsewhere, "beat": now - 130}, now)
+    assert is_alive({"owner": elsewhere, "beat": now}, now)
+
+
+def test_clocks_of_two_machines_are_not_compared():
+    """What counts is whether a new sign of life is seen, by the clock of who looks."""
+    owner = {"machine": "another", "pid": 7, "began": "1"}
+    for skew in (-1000.0, 0.0, 1000.0):
+        now = time.time()
+        first = {"owner": {**owner, "pid": skew}, "beat": now + skew}
+        assert is_alive(first, now)
+        assert is_alive(first, now + 110)
+        second = {**first, "beat": now + skew + 20}
+        assert is_alive(second, now + 115)
+        assert is_alive(second, now + 230)
+        assert not is_alive(second, now + 240)
+    # No clock is hours wrong: after a reboot nobody has to wait.
+    assert not is_alive({"owner": {**owner, "pid": 8}, "beat": time.time() - 7200})
+
+
+def test_a_process_began_before_its_imports():
+    code = (
+        "import time; begun = time.time(); time.sleep(0.5)\n"
+        "from recsys_lab.sweeps.owners import process_began\n"
+        "print(begun - process_began(), time.time() - process_began())"
+    )
+    before = time.time()
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    spent = time.time() - before
+    early, whole = map(float, said.stdout.split())
+    assert -0.1 < early < spent
+    assert 0.4 < whole < spent + 0.1

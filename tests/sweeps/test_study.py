@@ -1,18 +1,20 @@
 """Many processes on one study: the budget holds exactly, no point twice, the dead lose nothing."""
 
-import os
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps import owners
+from recsys_lab.sweeps import owners, patience
+from recsys_lab.sweeps.methods import sampler_seed
 from recsys_lab.sweeps.owners import is_alive, myself
 from recsys_lab.sweeps.space import identity
-from recsys_lab.sweeps.storage import kind_of, study_lock
-from tests.postgres import PASSWORD, USER, postgres_server
+from recsys_lab.sweeps.storage import StorageAway, kind_of, shown, study_lock
+from tests.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 
 
@@ -87,9 +89,74 @@ def test_who_is_alive():
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     assert not is_alive({"owner": {**mine["owner"], "pid": gone.pid}})
-    elsewhere = {"owner": {"machine": "another", "pid": os.getpid(), "began": "1"}, "beat": 1000.0}
-    assert is_alive(elsewhere, now=1100.0)
-    assert not is_alive(elsewhere, now=1200.0)
+
+
+def test_a_trial_that_is_left_whole_is_no_death_and_anybodys_at_once(tmp_path):
+    shared = study(f"{tmp_path}/s.journal")
+    for attempt in range(1, 15):
+        claim = shared.claim(1)
+        assert (claim.trial.number, claim.attempts) == (0, attempt)
+        shared.release(claim.trial)
+    assert shared.claim(1).trial.user_attrs["released"] == 14
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_sequence_goes_on_over_claims_and_workers(tmp_path, workers):
+    url = f"{tmp_path}/s.journal"
+    params = {"x": "interval(0,1)", "y": "interval(0,1)"}
+    several = [
+        study(url, "qmc", seed=sampler_seed("qmc", 3, number), params=params)
+        for number in range(workers)
+    ]
+    points = []
+    for place in range(70):
+        shared = several[place % workers]
+        claim = shared.claim(70)
+        points.append(tuple(claim.point.values()))
+        shared.complete(claim.trial, [0.0])
+    assert len(set(points)) == 70
+    # A Sobol sequence without gaps: every quarter of the square has its share of 64 points.
+    boxes = Counter((x > 0.5, y > 0.5) for x, y in points[1:65])
+    assert set(boxes.values()) == {16}
+
+
+def test_workers_have_seeds_by_their_number_in_the_study(tmp_path):
+    url = f"{tmp_path}/s.journal"
+    assert [study(url).join() for _ in range(3)] == [0, 1, 2]
+    assert len({sampler_seed("tpe", 0, number) for number in range(3)}) == 3
+    assert sampler_seed("tpe", 0, 1) == sampler_seed("tpe", 0, 1) != sampler_seed("tpe", 1, 1)
+
+
+def test_a_storage_that_is_away_for_a_moment_costs_nothing(tmp_path, monkeypatch):
+    from optuna.exceptions import StorageInternalError
+
+    monkeypatch.setattr(patience, "PAUSES", (0.0, 0.0))
+    shared = study(f"{tmp_path}/s.journal")
+    away = []
+
+    def hiccup(method):
+        real = getattr(type(shared.study._storage), method)
+
+        def call(*args, **kwargs):
+            if away and away.pop() == method:
+                raise StorageInternalError("the server was restarted")
+            return real(shared.study._storage, *args, **kwargs)
+
+        monkeypatch.setattr(shared.study._storage, method, call)
+
+    hiccup("set_trial_user_attr")
+    hiccup("set_trial_state_values")
+    away.append("set_trial_user_attr")  # between taking the trial and signing it
+    claim = shared.claim(1)
+    assert claim.trial.number == 0
+    away.append("set_trial_state_values")
+    shared.complete(claim.trial, [1.0])
+    assert [trial.state.name for trial in shared.trials()] == ["COMPLETE"]
+    away.extend(["set_trial_user_attr"] * 3)
+    with pytest.raises(StorageInternalError):
+        shared.note(claim.trial, "a", 1)
+    with pytest.raises(ZeroDivisionError):  # an error of another kind at once
+        patience.patiently(lambda: 1 / 0)
 
 
 def test_a_finite_space_ends_the_search(tmp_path):
@@ -136,6 +203,60 @@ def test_another_search_under_the_same_name_is_refused(tmp_path):
         UserError, match=r"the study 'shared' exists with other settings \(params: "
     ):
         study(url, params={"x": "choice(7,8)"})
+
+
+def test_changed_data_are_no_part_of_the_same_search(tmp_path):
+    url = f"{tmp_path}/s.journal"
+    study(url, spec={"data": "abc"})
+    study(url, spec={"data": "abc"})
+    message = r"the data have changed since the sweep 'shared' began \(fingerprint abc, now xyz\)"
+    with pytest.raises(UserError, match=message):
+        study(url, spec={"data": "xyz"})
+
+
+def test_a_server_that_does_not_answer_is_told_without_the_password():
+    url = f"postgresql://shop:s3cret@127.0.0.1:{free_port()}/db"
+    with pytest.raises(
+        StorageAway, match=r"postgresql://shop:\*\*\*@127.*cannot be opened"
+    ) as told:
+        study(url)
+    assert "s3cret" not in str(told.value)
+
+
+def test_addresses_are_shown_without_passwords():
+    assert shown("mysql://me:a@b/c@host:3306/db") == "mysql://me:***@host:3306/db"
+    assert shown("mysql://host/db?user=me&password=abc&x=1") == (
+        "mysql://host/db?user=me&password=***&x=1"
+    )
+    for harmless in ("a.journal", "sqlite:///s.db", "postgresql://me@host:5432/db"):
+        assert shown(harmless) == harmless
+
+
+@pytest.mark.parametrize(("answer", "said"), [(0, "held the study 's' for 600 seconds"), (1, None)])
+def test_a_lock_that_mysql_does_not_give_is_none(monkeypatch, answer, said):
+    import sqlalchemy
+
+    asked = []
+
+    class Connection:
+        def execute(self, text, value):
+            asked.append((str(text), value))
+            return SimpleNamespace(scalar=lambda: answer)
+
+        def close(self):
+            asked.append("closed")
+
+    engine = SimpleNamespace(connect=Connection)
+    monkeypatch.setattr(sqlalchemy, "create_engine", lambda *_, **__: engine)
+    lock = study_lock("mysql://me:abc@host/db", "s")
+    if said:
+        with pytest.raises(UserError, match=said), lock:
+            pytest.fail("it went on without the lock")
+    else:
+        with lock:
+            assert asked[0][0] == "SELECT GET_LOCK(:n, 600)"
+        assert asked[1][0] == "SELECT RELEASE_LOCK(:n)"
+    assert asked[-1] == "closed"
 
 
 @pytest.mark.parametrize("wrong", ["study.txt", "mongodb://host", "sqlite:", "postgresql"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ CONSTRAINED = ("tpe", "gp", "nsga2")
 
 SINGLE = ("cmaes",)
 """Samplers for one objective only."""
+
+
+def sampler_seed(name: Sampler, seed: int, worker: int) -> int:
+    """The seed of one of several processes that share a study.
+
+    Args:
+        name: of the sampler.
+        seed: of the sweep.
+        worker: number of the process among all that worked on the study.
+    """
+    if name == "qmc":  # one sequence, of which each process takes the next point
+        return seed
+    return zlib.crc32(f"{seed} {worker}".encode())
 
 
 def make_sampler(name: Sampler, seed: int) -> BaseSampler:

@@ -20,6 +20,9 @@ OWNER, BEAT = "owner", "beat"
 BEAT_SECONDS = 20.0
 DEAD_AFTER = 120.0
 """Seconds without a sign of life after which a process on another machine counts as dead."""
+_NO_CLOCK_IS_THAT_WRONG = 3600.0
+_seen: dict[tuple[Any, ...], tuple[float, float]] = {}
+"""Owner on another machine -> its last sign of life, and when this process first saw that."""
 
 
 def myself() -> dict[str, Any]:
@@ -30,18 +33,27 @@ def myself() -> dict[str, Any]:
 def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
     """Whether the owner of a running trial still works on it.
 
+    The clocks of two machines are not compared: a process on another one is dead when this
+    process has seen no new sign of life for `DEAD_AFTER` by its own clock.
+
     Args:
         attributes: the trial's user attributes.
         now: seconds since the epoch.
     """
     owner = attributes.get(OWNER)
-    if owner is None:  # it died between taking the trial and signing it
+    if owner is None:  # released, or it died between taking the trial and signing it
         return False
     if owner["machine"] == _machine():
         began = _began(owner["pid"])
         return began is not None and bool(began == owner["began"])
-    last = float(attributes.get(BEAT, 0.0))
-    return (time.time() if now is None else now) - last < DEAD_AFTER
+    now = time.time() if now is None else now
+    beat = float(attributes.get(BEAT, 0.0))
+    if now - beat > _NO_CLOCK_IS_THAT_WRONG:
+        return False
+    key = (owner["machine"], owner["pid"], owner["began"])
+    if key not in _seen or _seen[key][0] != beat:
+        _seen[key] = beat, now
+    return now - _seen[key][1] < DEAD_AFTER
 
 
 @contextmanager
@@ -61,6 +73,15 @@ def beating(trial: Trial) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def process_began() -> float:
+    """When this process began, in seconds since the epoch: before its imports."""
+    ticks, up = _began(os.getpid()), Path("/proc/uptime")
+    if ticks is None or not up.exists():
+        return time.time()
+    age = float(up.read_text().split()[0]) - int(ticks) / os.sysconf("SC_CLK_TCK")
+    return time.time() - max(0.0, age)
 
 
 def _machine() -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 import warnings
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 SERVERS = ("postgresql", "mysql")
+_LONGEST = 600  # seconds that MySQL waits for the lock
 _SECONDS = 120  # to wait for a database that somebody else writes to
+
+
+class StorageAway(UserError):
+    """The storage does not answer; perhaps it does a moment later."""
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -29,7 +35,8 @@ def open_storage(url: str) -> BaseStorage:
             ``mysql://...``.
 
     Raises:
-        UserError: it is none of these, or it cannot be reached.
+        UserError: it is none of these.
+        StorageAway: it cannot be reached.
     """
     import optuna
 
@@ -52,8 +59,7 @@ def open_storage(url: str) -> BaseStorage:
             warnings.simplefilter("ignore")  # of SQLAlchemy's own future
             return optuna.storages.RDBStorage(with_driver(url), engine_kwargs=options)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"sweep.storage={url}: cannot be opened: {reason}") from error
+        raise _away(url, error) from error
 
 
 def kind_of(url: str) -> str:
@@ -70,8 +76,22 @@ def kind_of(url: str) -> str:
     if kind in SERVERS and "://" in url:
         return kind
     raise UserError(
-        f"sweep.storage: got '{url}'; give PATH.journal, sqlite:///FILE, postgresql://... or "
-        "mysql://..."
+        f"sweep.storage: got '{shown(url)}'; give PATH.journal, sqlite:///FILE, postgresql://... "
+        "or mysql://..."
+    )
+
+
+def shown(url: str) -> str:
+    """The address as people and files may see it: without its password."""
+    url = re.sub(r"(://[^:/]*:).*@", r"\1***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+
+
+def _away(url: str, error: Exception) -> StorageAway:
+    reason = str(error).strip().partition("\n")[0]
+    return StorageAway(
+        f"sweep.storage={shown(url)}: cannot be opened: {reason}. Is the address right, and does "
+        "the server run?"
     )
 
 
@@ -93,6 +113,10 @@ def study_lock(url: str, name: str) -> Iterator[None]:
     Args:
         url: of the storage.
         name: of the study.
+
+    Raises:
+        StorageAway: the server does not answer.
+        UserError: somebody else holds the study for too long.
     """
     kind = kind_of(url)
     if kind in SERVERS:
@@ -117,16 +141,30 @@ def _lock_of_server(url: str, kind: str, name: str) -> Iterator[None]:
     import sqlalchemy
 
     number = zlib.crc32(f"recsys_lab {name}".encode())
-    asks = {"postgresql": "SELECT pg_advisory_lock(:n)", "mysql": "SELECT GET_LOCK(:n, 600)"}
+    asks = {
+        "postgresql": "SELECT 1 FROM pg_advisory_lock(:n)",
+        "mysql": f"SELECT GET_LOCK(:n, {_LONGEST})",
+    }
     frees = {"postgresql": "SELECT pg_advisory_unlock(:n)", "mysql": "SELECT RELEASE_LOCK(:n)"}
-    engine = sqlalchemy.create_engine(with_driver(url), poolclass=sqlalchemy.pool.NullPool)
-    with engine.connect() as connection:
-        value = {"n": number if kind == "postgresql" else f"recsys_lab {number}"}
-        connection.execute(sqlalchemy.text(asks[kind]), value)
-        try:
-            yield
-        finally:
+    value = {"n": number if kind == "postgresql" else f"recsys_lab {number}"}
+    try:
+        engine = sqlalchemy.create_engine(with_driver(url), poolclass=sqlalchemy.pool.NullPool)
+        connection = engine.connect()
+        got = connection.execute(sqlalchemy.text(asks[kind]), value).scalar()
+    except Exception as error:  # also: a driver that is not installed, no such address
+        raise _away(url, error) from error
+    if got != 1:  # MySQL's answer after the time, where PostgreSQL waits for ever
+        connection.close()
+        raise UserError(
+            f"sweep.storage={shown(url)}: another process has held the study '{name}' for "
+            f"{_LONGEST} seconds; end it (SHOW PROCESSLIST names it), then give the command again"
+        )
+    try:
+        yield
+    finally:
+        with suppress(sqlalchemy.exc.SQLAlchemyError):  # the lock is gone with the connection
             connection.execute(sqlalchemy.text(frees[kind]), value)
+            connection.close()
 
 
 class _JournalLock:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.sweeps.study import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP
+from recsys_lab.sweeps.study import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
 from recsys_lab.sweeps.winner import keeps_constraints
 
 if TYPE_CHECKING:
@@ -96,7 +96,10 @@ def head_facts(story: Story) -> list[tuple[str, str]]:
     options, counts = story.options, story.counts
     ended = sum(counts[name] for name in ("complete", "pruned", "failed"))
     states = [f"{counts[name]} {name}" for name in STATES.values() if counts[name]]
-    resumed = sum(int(trial.user_attrs.get(ATTEMPTS, 1)) > 1 for trial in story.trials)
+    resumed = sum(
+        int(trial.user_attrs.get(ATTEMPTS, 1)) - int(trial.user_attrs.get(RELEASED, 0)) > 1
+        for trial in story.trials
+    )
     halved = sum(CHANGES in trial.user_attrs for trial in story.trials)
     facts = [
         ("Objectives", ", ".join(
@@ -121,7 +124,9 @@ def cost_facts(story: Story) -> list[tuple[str, str]]:
     """Device-hours and idle share of the worker processes that left notes."""
     spans = [float(note["now"] - note["began"]) for note in story.workers]
     hours, whole = sum(spans) / 3600, sum(spans)
-    busy = sum(float(note["busy"]) for note in story.workers)
+    # A killed worker's last note was written during a trial.
+    running = sum(float(note["now"] - note["since"]) for note in story.workers if note["since"])
+    busy = running + sum(float(note["busy"]) for note in story.workers)
     idle = _share(max(0.0, whole - busy), whole)
     ran = [
         (trial.datetime_complete - trial.datetime_start).total_seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
 from recsys_lab.sweeps.owners import BEAT, OWNER, is_alive, myself
+from recsys_lab.sweeps.patience import patiently
 from recsys_lab.sweeps.space import Scalar, Space, identity
 from recsys_lab.sweeps.storage import open_storage, study_lock
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
 ATTEMPTS, CAUSE = "attempts", "cause"
+RELEASED = "released"
+"""Of a trial: how often its process was asked to stop and left it whole: no deaths."""
 CHANGES = "changes"
 """Of a trial that ran out of memory: config key -> value that it was tried again with."""
 FIRST_STEP = "seconds_to_first_step"
 """Of a trial: from the end of its process's last one to its own first training step."""
-SPEC = "spec"
+ID, SPEC, WORKERS = "id", "spec", "workers"
+"""Of a study: like no other's; what two commands must agree on; processes that have joined."""
+DATA = "data"
+"""In the spec: fingerprint of the prepared dataset, where all trials have the same."""
 MOST_ATTEMPTS = 10
 _DRAWS = 50  # of points that were there already, before the space is gone through
 
@@ -56,6 +64,9 @@ class Study:
         pruner: stops bad trials.
         exhaustive: go through a finite space instead of asking the sampler.
 
+    Attributes:
+        id: like no other study's, also of this name in another storage.
+
     Raises:
         UserError: the storage cannot be opened, or holds a study of this name with another spec.
     """
@@ -78,10 +89,13 @@ class Study:
                 directions=wanted, load_if_exists=True,
             )  # fmt: skip
             stored = self.study.user_attrs.get(SPEC)
+            if ID not in self.study.user_attrs:
+                self.study.set_user_attr(ID, secrets.token_hex(8))
             if stored is None:
                 self.study.set_user_attr(SPEC, spec)
             else:
                 _refuse_another(name, stored, spec)
+            self.id: str = self.study.user_attrs[ID]
 
     def close(self) -> None:
         """Leave the database."""
@@ -92,7 +106,18 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number."""
-        return self.study.get_trials(deepcopy=False)
+        return patiently(lambda: self.study.get_trials(deepcopy=False))
+
+    def join(self) -> int:
+        """The number of this process among all that ever worked on the study."""
+
+        def count() -> int:
+            with study_lock(self.url, self.name):
+                number = int(self.study.user_attrs.get(WORKERS, 0))
+                self.study.set_user_attr(WORKERS, number + 1)
+                return number
+
+        return patiently(count)
 
     def claim(self, n_trials: int) -> Claim | None:
         """A trial whose process died, or a new one; None when nothing is left to do.
@@ -100,6 +125,10 @@ class Study:
         Args:
             n_trials: of the study in all; it is never exceeded, however many processes ask.
         """
+        # Once more does no harm: a trial that was taken and not signed is nobody's.
+        return patiently(lambda: self._claim(n_trials))
+
+    def _claim(self, n_trials: int) -> Claim | None:
         from optuna.trial import Trial, TrialState
 
         with study_lock(self.url, self.name):
@@ -128,29 +157,48 @@ class Study:
         """The trial ended by an error of its own."""
         from optuna.trial import TrialState
 
-        trial.set_user_attr(CAUSE, cause)
-        self.study.tell(trial, state=TrialState.FAIL)
+        self.note(trial, CAUSE, cause)
+        self._tell(trial, state=TrialState.FAIL)
 
     def prune(self, trial: Trial) -> None:
         """The trial was stopped because others do better."""
         from optuna.trial import TrialState
 
-        self.study.tell(trial, state=TrialState.PRUNED)
+        self._tell(trial, state=TrialState.PRUNED)
 
     def complete(self, trial: Trial, values: Sequence[float]) -> None:
         """The trial came to its end."""
-        self.study.tell(trial, list(values))
+        self._tell(trial, values=list(values))
+
+    def release(self, trial: Trial) -> None:
+        """The process stops and leaves the trial, whole, to whoever comes next."""
+        self.note(trial, RELEASED, int(trial.user_attrs.get(RELEASED, 0)) + 1)
+        self.disown(trial)
+
+    def disown(self, trial: Trial | FrozenTrial) -> None:
+        """Nobody works on a running trial any more, whatever its owner's machine says."""
+        number = trial._trial_id
+        patiently(lambda: self.study._storage.set_trial_user_attr(number, OWNER, None))
+
+    def note(self, trial: Trial, key: str, value: Any) -> None:
+        """Keep something with a trial."""
+        patiently(lambda: trial.set_user_attr(key, value))
+
+    def _tell(self, trial: Trial, **end: Any) -> None:
+        # Finished already: by this call, whose answer was lost.
+        patiently(lambda: self.study.tell(trial, skip_if_finished=True, **end))
 
     def _sign(self, trial: Trial) -> Claim | None:
         """Take a trial; None, and the trial failed, where it killed too many processes."""
         attempts = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
-        if attempts > MOST_ATTEMPTS:
+        if attempts - int(trial.user_attrs.get(RELEASED, 0)) > MOST_ATTEMPTS:
             self.fail(trial, f"its process died {MOST_ATTEMPTS} times")
             return None
+        point = self.space.suggest(trial)
         trial.set_user_attr(BEAT, time.time())
-        trial.set_user_attr(OWNER, myself())
         trial.set_user_attr(ATTEMPTS, attempts)
-        return Claim(trial, self.space.suggest(trial), attempts)
+        trial.set_user_attr(OWNER, myself())  # last: until then whoever asks may take it
+        return Claim(trial, point, attempts)
 
     def _new_point(
         self, trials: Sequence[FrozenTrial]
@@ -164,10 +212,14 @@ class Study:
             # Proposed in a copy: a point that is there already would else be a trial of its own.
             copy = optuna.create_study(sampler=self.study.sampler, directions=self.study.directions)
             copy.add_trials(trials)
+            known = _system_attributes(self.study)
+            for key, value in known.items():
+                copy._storage.set_study_system_attr(copy._study_id, key, value)
             for _ in range(_DRAWS):
                 trial = copy.ask()
                 point = self.space.suggest(trial)
                 if identity(point) not in taken:
+                    self._remember(known, _system_attributes(copy))
                     return point, dict(copy._storage.get_trial(trial._trial_id).system_attrs)
                 copy.tell(trial, state=TrialState.FAIL)
         points = self.space.points()
@@ -175,6 +227,16 @@ class Study:
             raise RuntimeError("no new point was found in an endless space")
         left = [point for point in points if identity(point) not in taken]
         return (left[_place(len(taken), len(left))], {}) if left else None
+
+    def _remember(self, known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        """Keep what the sampler noted of the study: of QMC how far its sequence has come."""
+        for key, value in now.items():
+            if key not in known or known[key] != value:
+                self.study._storage.set_study_system_attr(self.study._study_id, key, value)
+
+
+def _system_attributes(study: optuna.Study) -> dict[str, Any]:
+    return dict(study._storage.get_study_system_attrs(study._study_id))
 
 
 def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:
@@ -190,6 +252,12 @@ def _place(taken: int, left: int) -> int:
 
 def _refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
     spec = json.loads(json.dumps(spec))
+    if stored.get(DATA) != spec.get(DATA):
+        raise UserError(
+            f"sweep.name: the data have changed since the sweep '{name}' began (fingerprint "
+            f"{stored.get(DATA)}, now {spec.get(DATA)}), and trials on other data cannot be "
+            "compared; bring the original data back, or give another sweep.name"
+        )
     differing = [key for key in {**stored, **spec} if stored.get(key) != spec.get(key)]
     if differing:
         said = "; ".join(
