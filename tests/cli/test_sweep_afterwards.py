@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import time
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def work(shop, name: str, **options) -> Plan:
     )
     plan.store()
     (plan.path / "workers").mkdir()
-    sweep_worker.Worker(plan, 0, None).run()
+    sweep_worker.Worker(plan, 0, None, time.time()).run()
     return plan
 
 
@@ -116,11 +117,11 @@ def test_out_of_memory_is_told_or_tried_again_with_half_the_batch(shop, monkeypa
     """A stand-in for the run: what needs more than 4 users a batch has no room."""
     real, tried = sweep_worker.recorded, []
 
-    def recorded(cfg, folder, console, run):
+    def recorded(cfg, folder, console, run, prepared):
         tried.append((folder.name, cfg.recipe.batch_size, cfg.recipe.accumulate_grad_batches))
         if cfg.recipe.batch_size > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return real(cfg, folder, console, run)
+        return real(cfg, folder, console, run, prepared)
 
     monkeypatch.setattr(sweep_worker, "recorded", recorded)
     plan = work(shop, "mine", retry_out_of_memory=True)

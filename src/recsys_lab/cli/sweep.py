@@ -7,8 +7,9 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,24 @@ from rich.console import Console
 from rich.live import Live
 
 from recsys_lab.cli.prepare import prepare_from
-from recsys_lab.cli.sweep_plan import Plan, base_overrides, measured
+from recsys_lab.cli.sweep_identity import refuse_another_study
+from recsys_lab.cli.sweep_notes import mark_dead
+from recsys_lab.cli.sweep_plan import DATA_KEYS, Plan, base_overrides, data_config, measured
 from recsys_lab.cli.sweep_results import finish, status_line, status_table
+from recsys_lab.cli.sweep_top import top_runs
 from recsys_lab.config import Interrupted, UserError, build, config_values
 from recsys_lab.sweeps.launching import Task
 from recsys_lab.sweeps.options import check_computed, is_accuracy
+from recsys_lab.sweeps.storage import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from omegaconf import DictConfig
 
     from recsys_lab.sweeps.launching import Job, Launcher
     from recsys_lab.sweeps.study import Study
 
-_DATA = ("data", "filter", "split", "engine", "prepared_dir")
 _POLL = 0.5
 _LINE_EVERY = 15.0
 _QUICK = 5.0  # seconds: whatever kills a worker sooner, again and again, kills the next one too
@@ -48,12 +52,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     plan.check()
     launcher = build(cfg.launcher)
     count = launcher.count(plan.sweep.config.workers)
-    searched = {d.key.partition(".")[0] for d in plan.search.space.dimensions}
-    if not searched & set(_DATA):
-        prepare_from(cfg)  # once, not in every worker
+    plan = _with_data(plan, cfg)
     study = plan.study(sampler_seed=0)
+    refuse_another_study(plan, study)
     path = plan.store()
-    console.print(f"sweep: {plan.folder} ({plan.storage})", soft_wrap=True)
+    console.print(f"sweep: {plan.folder} ({shown(plan.storage)})", soft_wrap=True)
     parent = _Parent(plan, path, study, console, launcher, count)
     try:
         parent.work()
@@ -95,6 +98,20 @@ def _plan(cfg: DictConfig) -> Plan:
     )
 
 
+def _with_data(plan: Plan, cfg: DictConfig) -> Plan:
+    """The plan with the dataset of all trials, made or found once, not in every trial."""
+    searched = {d.key.partition(".")[0] for d in plan.search.space.dimensions}
+    if searched & set(DATA_KEYS):
+        return plan
+    data = prepare_from(cfg)
+    prepared = {
+        "folder": str(data.path.absolute()),
+        "fingerprint": data.fingerprint,
+        "config": data_config(cfg),
+    }
+    return replace(plan, prepared=prepared)
+
+
 @dataclass
 class _Worker:
     number: int
@@ -115,6 +132,7 @@ class _Parent:
         timeout = plan.sweep.config.timeout
         self.deadline = None if timeout is None else self.begun + timeout
         self.workers: list[_Worker] = []
+        self.lives: Counter[int] = Counter()
         # Unlike any other's: containers may share the name of their box and all be process 1.
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.notes = plan.path / "workers"
@@ -122,7 +140,7 @@ class _Parent:
 
     def work(self) -> None:
         """Until every trial that may be begun is ended, whoever runs it."""
-        wanted = min(self.count, max(1, self._left()))
+        wanted = min(self.count, max(1, self._left() + self._left_of_top()))
         self.workers = [self._start(number) for number in range(wanted)]
         with self._display() as show:
             while True:
@@ -168,6 +186,13 @@ class _Parent:
         ended = sum(trial.state.is_finished() for trial in self.study.trials())
         return int(self.plan.options["n_trials"]) - ended
 
+    def _left_of_top(self) -> int:
+        """Runs of the best that are to be done; all of them while the best are not known."""
+        options = self.plan.options
+        if not options["top_n"] or self._left():
+            return int(options["top_n"]) * int(options["top_seeds"])
+        return sum(run.record is None for run in top_runs(self.plan, self.study))
+
     def _orphans(self) -> bool:
         """Whether a trial is left that nobody works on; waits for those of other commands."""
         from optuna.trial import TrialState
@@ -178,15 +203,20 @@ class _Parent:
             return False
         while True:
             open_ones = [t for t in self.study.trials() if not t.state.is_finished()]
-            if any(t.state == TrialState.WAITING or not is_alive(t.user_attrs) for t in open_ones):
+            if any(t.state == TrialState.WAITING for t in open_ones):
+                return True
+            dead = [t for t in open_ones if not is_alive(t.user_attrs)]
+            for trial in dead:  # the worker that is begun now has not watched for signs of life
+                self.study.disown(trial)
+            if dead:
                 return True
             if not open_ones:
                 return False
             time.sleep(_POLL)
 
     def _start(self, number: int, deaths: int = 0) -> _Worker:
-        name = f"{self.name}-{number}"
-        (self.notes / f"{name}.json").unlink(missing_ok=True)  # of its earlier life
+        self.lives[number] += 1  # with notes of its own each: none of its time is forgotten
+        name = f"{self.name}-{number}-{self.lives[number]}"
         arguments = ["-m", "recsys_lab.cli.sweep_worker", str(self.path), name]
         if self.deadline is not None:
             arguments.append(str(self.deadline))
@@ -204,7 +234,11 @@ class _Parent:
             return None
         # Killed ones may do better; those that gave up by themselves will not.
         gave_up = code > 0 and code != _INTERRUPTED
-        deaths = worker.deaths + 1 if gave_up or self._was_short(worker) else 0
+        state = self._state(worker.name)
+        if state:
+            mark_dead(self.notes / f"{worker.name}.json", state)
+        before = 0 if state.get("trials") else worker.deaths  # it came on meanwhile
+        deaths = before + 1 if gave_up or _was_short(state) else 0
         if deaths >= _GIVE_UP:
             log = self._log(worker.name)
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
@@ -215,11 +249,6 @@ class _Parent:
             )
         self.console.print(f"worker {worker.number} died (exit code {code}); beginning it again")
         return self._start(worker.number, deaths)
-
-    def _was_short(self, worker: _Worker) -> bool:
-        """Whether it hardly began; it may have waited in a queue before."""
-        state = self._state(worker.name)
-        return not state or time.time() - state["began"] < _QUICK
 
     @contextmanager
     def _display(self) -> Iterator[Any]:
@@ -241,3 +270,8 @@ class _Parent:
                 due = time.time() + _LINE_EVERY
 
         yield line
+
+
+def _was_short(state: Mapping[str, Any]) -> bool:
+    """Whether a worker hardly began; it may have waited in a queue before."""
+    return not state or state["now"] - state["ready"] < _QUICK

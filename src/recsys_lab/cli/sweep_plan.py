@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 from recsys_lab.cli.literals import quoted
 from recsys_lab.cli.preflight import Request, check, make_loader
@@ -21,7 +22,7 @@ from recsys_lab.runs.record import write_text
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
 from recsys_lab.sweeps.options import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
-from recsys_lab.sweeps.study import Study
+from recsys_lab.sweeps.study import DATA, Study
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from recsys_lab.sweeps.space import Dimension, Scalar
 
 
+DATA_KEYS = ("data", "filter", "split", "engine", "prepared_dir")
+"""Parts of a config that decide what is prepared, and where."""
 _NOT_THE_TRIALS = ("sweep", "search", "launcher", "run_dir", "resume", "group", "name")
 BATCH, ACCUMULATION = "recipe.batch_size", "recipe.accumulate_grad_batches"
 
@@ -44,6 +47,8 @@ class Plan:
         params: of `Search`.
         base: overrides that all trials have.
         config_dir: the user's own folder of configs, or None.
+        prepared: folder, fingerprint and `data_config` of the dataset that was prepared for all
+            trials; None where the data are searched.
     """
 
     folder: str
@@ -52,6 +57,7 @@ class Plan:
     params: Mapping[str, Any]
     base: Sequence[str]
     config_dir: str | None
+    prepared: Mapping[str, Any] | None = None
 
     @property
     def path(self) -> Path:
@@ -81,6 +87,7 @@ class Plan:
             spec={
                 "base": sorted(self.base), "params": self.params,
                 "objectives": config.objectives, "constraints": config.constraints,
+                DATA: self.prepared and self.prepared["fingerprint"],
             },
             sampler=make_sampler(config.sampler, sampler_seed),
             pruner=make_pruner(config.pruner),
@@ -115,6 +122,12 @@ class Plan:
         ]
         return self.composed([*self.point_overrides({**point, **changes}), *own])
 
+    def prepared_for(self, cfg: DictConfig) -> Path | None:
+        """The dataset that was prepared for a run; None where it is another one's."""
+        if self.prepared is None or self.prepared["config"] != data_config(cfg):
+            return None
+        return Path(self.prepared["folder"])
+
     def composed(self, overrides: Sequence[str]) -> DictConfig:
         """The config of a run with these overrides."""
         request = self.request(overrides)
@@ -144,16 +157,26 @@ class Plan:
             check(self.request(_extremes(dimension), multirun=True))
 
     def store(self) -> Path:
-        """Write it for the workers."""
+        """Write it for the workers, readable for the owner alone: it has the password."""
         path = self.path / "plan.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        before = os.umask(0o077)
+        try:
+            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        finally:
+            os.umask(before)
         return path
 
     @staticmethod
     def load(path: Path) -> Plan:
         """The reverse of `store`."""
         return Plan(**json.loads(path.read_text()))
+
+
+def data_config(cfg: DictConfig) -> Any:
+    """The parts of a config that decide what is prepared."""
+    parts = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(DATA_KEYS)), resolve=True)
+    return json.loads(json.dumps(parts))
 
 
 def _extremes(dimension: Dimension) -> list[str]:

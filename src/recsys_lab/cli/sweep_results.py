@@ -15,6 +15,7 @@ from recsys_lab.cli.sweep_top import top_results
 from recsys_lab.config import UserError
 from recsys_lab.runs.record import write_text
 from recsys_lab.sweeps.options import is_accuracy
+from recsys_lab.sweeps.storage import shown
 from recsys_lab.sweeps.story import SHOWN, STATES, brief
 from recsys_lab.sweeps.study import CAUSE, CHANGES
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
@@ -76,7 +77,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     best = _best(study, trials)
     summary = {
         "name": plan.options["name"],
-        "storage": plan.storage,
+        "storage": shown(plan.storage),
         "objectives": list(objectives),
         "counts": counts_of(trials),
         "best": [

@@ -94,7 +94,7 @@ def work_on_top(plan: Plan, study: Study, console: Console) -> None:
             continue
         console.print(f"trial {run.trial.number} again with seed {run.seed}", soft_wrap=True)
         try:
-            recorded(run.cfg, run.folder, console)
+            recorded(run.cfg, run.folder, console, prepared=plan.prepared_for(run.cfg))
         except (Interrupted, KeyboardInterrupt):
             raise
         except Exception as error:  # also: another worker has it

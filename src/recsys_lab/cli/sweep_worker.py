@@ -6,30 +6,31 @@ python -m recsys_lab.cli.sweep_worker PLAN.json NAME [DEADLINE]
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 import os
 import signal
-import socket
 import sys
 import time
-import zlib
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from rich.console import Console
 
 from recsys_lab.cli.execute import TrialRun
 from recsys_lab.cli.preflight import one_line
+from recsys_lab.cli.sweep_notes import Notes
 from recsys_lab.cli.sweep_plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
-from recsys_lab.cli.trial_callbacks import FirstStep, Report
+from recsys_lab.cli.trial_callbacks import Deadline, FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
-from recsys_lab.runs.record import write_text
+from recsys_lab.sweeps.launching import PARENT
+from recsys_lab.sweeps.methods import make_sampler, sampler_seed
 from recsys_lab.sweeps.options import MEASURES, excess, is_accuracy
-from recsys_lab.sweeps.owners import beating
+from recsys_lab.sweeps.owners import beating, process_began
+from recsys_lab.sweeps.patience import is_away, patiently
 from recsys_lab.sweeps.study import CHANGES
 from recsys_lab.training.footprint import CannotFit
 
@@ -52,60 +53,62 @@ class Worker:
     Args:
         plan: what to do.
         name: of this process, like no other's of the sweep.
-        deadline: seconds since the epoch after which no trial is begun, or None.
+        deadline: seconds since the epoch after which no trial is begun and none goes on, or None.
+        began: when the process began, in seconds since the epoch.
     """
 
-    def __init__(self, plan: Plan, name: str, deadline: float | None) -> None:
+    def __init__(self, plan: Plan, name: str, deadline: float | None, began: float) -> None:
         self.plan = plan
         self.deadline = deadline
-        seed = plan.options["seed"], os.getpid(), time.time_ns()
-        self.sampler_seed = zlib.crc32(repr(seed).encode())
-        self.study: Study = plan.study(self.sampler_seed)
-        self.state_path = plan.path / "workers" / f"{name}.json"
-        self.began = time.time()
-        self.busy = 0.0
-        self.trials = 0
+        self.study: Study = plan.study(0)
+        sampler, seed = plan.sweep.config.sampler, plan.options["seed"]
+        self.sampler_seed = sampler_seed(sampler, seed, self.study.join())
+        self.study.study.sampler = make_sampler(sampler, self.sampler_seed)
+        self.alarm = Deadline(deadline)
+        self.notes = Notes(plan.path / "workers" / f"{name}.json", began)
 
     def run(self) -> None:
         """Until nothing is left to claim."""
-        console = Console()
+        with self.notes.written():
+            self._work_on_trials(Console())
+            self._work_on_top(Console())
+        self.notes.tell("done")
+
+    def _work_on_trials(self, console: Console) -> None:
         while self.deadline is None or time.time() < self.deadline:
             free = time.time()
-            self._note("looking for a trial")
+            self.notes.tell("looking for a trial")
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
                 # Their processes may die yet, and the best are known when all are done.
                 if self.plan.options["top_n"] and wait_for_trials(self.study):
                     continue
                 break
-            begun = time.time()
-            claim.trial.set_user_attr("sampler_seed", self.sampler_seed)
-            self._note(f"trial {claim.trial.number}", since=begun)
             console.print(f"trial {claim.trial.number}: {dict(claim.point)}", soft_wrap=True)
             try:
-                with beating(claim.trial):
+                with self.notes.busy_with(f"trial {claim.trial.number}"), beating(claim.trial):
+                    self.study.note(claim.trial, "sampler_seed", self.sampler_seed)
                     self._run_trial(claim, console, free)
-            finally:
-                self.busy += time.time() - begun
-                self.trials += 1
-        self._work_on_top(console)
-        self._note("done")
+            except (Interrupted, KeyboardInterrupt):
+                self.study.release(claim.trial)
+                if not self.alarm.reached:
+                    raise
+            else:
+                self.notes.trials += 1
 
     def _work_on_top(self, console: Console) -> None:
         if not self.plan.options["top_n"]:
             return
         while wait_for_trials(self.study):  # those that others began before the deadline
-            self._note("waiting for trials")
-        begun = time.time()
-        self._note("the best again", since=begun)
-        work_on_top(self.plan, self.study, console)
-        self.busy += time.time() - begun
+            self.notes.tell("waiting for trials")
+        with self.notes.busy_with("the best again"):
+            work_on_top(self.plan, self.study, console)
 
     def _run_trial(self, claim: Claim, console: Console, free: float) -> None:
         trial, config = claim.trial, self.plan.sweep.config
         torch.manual_seed(0)
         told = len(config.objectives) == 1 and is_accuracy(config.objectives[0])
-        watched: list[Callback] = [FirstStep(trial, free)]
+        watched: list[Callback] = [FirstStep(trial, free), self.alarm]
         if told:
             watched.append(Report(trial, config.objectives[0]))
         try:
@@ -118,12 +121,14 @@ class Worker:
         except Pruned:
             self.study.prune(trial)
         except Exception as error:
+            if is_away(error):  # the next process goes on with it
+                raise
             self.study.fail(trial, cause_of(error))
             console.print(f"trial {trial.number} failed: {cause_of(error)}", soft_wrap=True)
         else:
             for name, value in broken.items():
-                trial.set_constraint(name, value)
-            trial.set_user_attr("epochs", len(record.values["epochs"]))
+                patiently(partial(trial.set_constraint, name, value))
+            self.study.note(trial, "epochs", len(record.values["epochs"]))
             if any(math.isnan(value) for value in values):
                 self.study.fail(
                     trial, f"not a number: {dict(zip(config.objectives, values, strict=True))}"
@@ -138,7 +143,8 @@ class Worker:
             changes = trial.user_attrs.get(CHANGES, {})
             cfg = self.plan.trial_config(trial.number, claim.point, changes)
             try:
-                return recorded(cfg, self.plan.trial_folder(trial.number, changes), console, run)
+                folder = self.plan.trial_folder(trial.number, changes)
+                return recorded(cfg, folder, console, run, self.plan.prepared_for(cfg))
             except Exception as error:
                 before = trial.user_attrs.get(OUT_OF_MEMORY, [])
                 halved = _halved(cfg.recipe.batch_size, cfg.recipe.accumulate_grad_batches)
@@ -146,19 +152,9 @@ class Worker:
                 if not (wanted and halved and smaller_batch_helps(error)):
                     raise
                 causes = [*before, cause_of(error)]
-            trial.set_user_attr(OUT_OF_MEMORY, causes)
-            trial.set_user_attr(CHANGES, halved)
+            self.study.note(trial, OUT_OF_MEMORY, causes)
+            self.study.note(trial, CHANGES, halved)
             console.print(f"trial {trial.number}: {causes[-1]}; again with {halved}")
-
-    def _note(self, doing: str, since: float | None = None) -> None:
-        """What the parent shows."""
-        now = time.time()
-        state = {
-            "pid": os.getpid(), "machine": socket.gethostname(), "doing": doing, "since": since,
-            "began": self.began, "now": now, "busy": self.busy, "trials": self.trials,
-            "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu",
-        }  # fmt: skip
-        write_text(self.state_path, json.dumps(state))
 
 
 def measure(values: Mapping[str, Any], name: str) -> float:
@@ -206,18 +202,24 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def _stop(number: int, frame: Any) -> NoReturn:
+    """SIGTERM outside of training, where it would else be a death."""
+    del number, frame
+    raise Interrupted("stopped")
+
+
 def main() -> int:
     """Run the worker; the exit code."""
     # SLURM tells all processes of a job of its time limit; the one that started this one answers.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    parent = os.getppid()
+    signal.signal(signal.SIGTERM, _stop)
     die_with_parent()
-    if os.getppid() != parent:
+    if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it died during the imports
         return 1
     plan = Plan.load(Path(sys.argv[1]))
     deadline = float(sys.argv[3]) if len(sys.argv) > 3 else None
     try:
-        Worker(plan, sys.argv[2], deadline).run()
+        Worker(plan, sys.argv[2], deadline, process_began()).run()
     except (Interrupted, KeyboardInterrupt):
         return 130
     return 0

@@ -44,8 +44,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def recorded(
-    cfg: DictConfig, folder: Path, console: Console, trial: TrialRun | None = None
-) -> RunRecord:
+    cfg: DictConfig, folder: Path, console: Console, trial: TrialRun | None = None,
+    prepared: Path | None = None,
+) -> RunRecord:  # fmt: skip
     """The finished run of a config in a folder, begun or gone on with.
 
     Args:
@@ -53,6 +54,7 @@ def recorded(
         folder: the run directory.
         console: for people.
         trial: set when the run is one of a search.
+        prepared: folder of the dataset that was prepared for it, or None to prepare it.
 
     Raises:
         Pruned: the search stopped it.
@@ -65,7 +67,7 @@ def recorded(
             return record
         handlers = _log_to(folder / "run.log")
         try:
-            _execute(cfg, record, console, trial)
+            _execute(cfg, record, console, trial, prepared)
         except (Interrupted, KeyboardInterrupt):
             record.update(status="interrupted")
             raise Interrupted(
@@ -90,10 +92,13 @@ def recorded(
         return record
 
 
-def _execute(cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None) -> None:
+def _execute(
+    cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None,
+    prepared: Path | None,
+) -> None:  # fmt: skip
     windows = window_configs(cfg)
     if len(windows) == 1:
-        execute(windows[0], record, console, trial)
+        execute(windows[0], record, console, trial, prepared)
         return
     records = []
     for number, config in enumerate(windows):

@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 KILLED = -signal.SIGKILL
 """Exit code of a worker of which nothing more is known than that it is gone."""
+PARENT = "RECSYS_LAB_SWEEP_PARENT"
+"""Variable with the number of the process that a worker ends with."""
 _PATIENCE = 60.0
 _POLL = 0.2
 
@@ -72,13 +74,19 @@ class Launcher(Protocol):
         """Give back what was held; all jobs have ended."""
 
 
-def begin(task: Task) -> subprocess.Popen[bytes]:
-    """Start a task on this machine."""
-    environment = {**os.environ, **task.environment}
+def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:
+    """Start a task on this machine.
+
+    Args:
+        task: what to start.
+        own_group: a terminal's Ctrl-C does not reach it; whoever started it passes that on.
+    """
+    environment = {**os.environ, **task.environment, PARENT: str(os.getpid())}
     with Path(task.log).open("ab") as log:
         return subprocess.Popen(
             [sys.executable, *task.arguments], stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, env=environment, cwd=task.folder,
+            process_group=0 if own_group else None,
         )  # fmt: skip
 
 

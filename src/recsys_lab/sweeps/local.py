@@ -30,17 +30,19 @@ class Local:
 
     def count(self, wanted: int | Literal["auto"]) -> int:
         """As many as wanted; auto: one for each GPU, else one for every two cores."""
-        auto = len(self._devices) or max(1, (os.cpu_count() or 2) // 2)
+        auto = len(self._devices) or max(1, usable_cores() // 2)
         self._count = auto if wanted == "auto" else wanted
         return self._count
 
     def start(self, number: int, task: Task) -> _Process:
         """Start it with its share of the devices."""
-        threads = max(1, (os.cpu_count() or 1) // self._count)
+        threads = max(1, usable_cores() // self._count)
         own = {"OMP_NUM_THREADS": str(threads)}
         if self._devices:
             own["CUDA_VISIBLE_DEVICES"] = self._devices[number % len(self._devices)]
-        return _Process(begin(replace(task, environment={**task.environment, **own})))
+        # In a group of its own: Ctrl-C would else come twice, and the second one stops at once.
+        ready = replace(task, environment={**task.environment, **own})
+        return _Process(begin(ready, own_group=True))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -62,6 +64,13 @@ class _Process:
 
     def told(self) -> str:
         return ""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: a container or a job has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def visible_devices() -> list[str]:
