@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 
 from recsys_lab.config import Pruned
+from recsys_lab.sweeps.patience import patiently
 from recsys_lab.sweeps.study import FIRST_STEP
 from recsys_lab.training.module import SequentialModule
 
@@ -37,7 +39,32 @@ class FirstStep(pl.Callback):
         del trainer, pl_module, batch, batch_idx
         if not self._noted:
             self._noted = True
-            self._trial.set_user_attr(FIRST_STEP, time.time() - self._begun)
+            seconds = time.time() - self._begun
+            patiently(lambda: self._trial.set_user_attr(FIRST_STEP, seconds))
+
+
+class Deadline(pl.Callback):
+    """Stops the training as Ctrl-C does, at the next whole step and with a checkpoint.
+
+    Args:
+        due: seconds since the epoch, or None for never.
+
+    Attributes:
+        reached: whether it did.
+    """
+
+    def __init__(self, due: float | None) -> None:
+        self._due = due
+        self.reached = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Before every step."""
+        del trainer, pl_module, batch, batch_idx
+        if self._due is not None and not self.reached and time.time() >= self._due:
+            self.reached = True
+            signal.raise_signal(signal.SIGINT)
 
 
 class Report(pl.Callback):
@@ -59,6 +86,6 @@ class Report(pl.Callback):
         assert isinstance(pl_module, SequentialModule)
         value = pl_module.validation[self._objective]
         if trainer.current_epoch not in self._told:
-            self._trial.report(float(value), trainer.current_epoch)
-        if self._trial.should_prune():
+            patiently(lambda: self._trial.report(float(value), trainer.current_epoch))
+        if patiently(self._trial.should_prune):
             raise Pruned(f"pruned at epoch {trainer.current_epoch}")
