@@ -208,6 +208,7 @@ def test_ctrl_c_and_the_same_command_again(shop):
     assert "finished trials are kept" in said
     before = trials()
     assert {trial.state.name for trial in before} == {"RUNNING"}
+    assert {trial.user_attrs["released"] for trial in before} == {1}  # no deaths
     epoch = len(record("sweeps/mine/trials/0000")["epochs"])
     assert record("sweeps/mine/trials/0000")["status"] == "interrupted"
     assert epoch >= 1

@@ -214,12 +214,18 @@ class Waiting:
 def test_workers_that_never_begin_are_given_up_however_long_they_took(monkeypatch, capsys):
     monkeypatch.setattr("recsys_lab.cli.sweep._QUICK", 0.0)  # as after an hour in the queue
     started = []
-    monkeypatch.setattr(Local, "start", lambda *_: started.append(1) or Waiting(KILLED))
+
+    def start(*given):
+        task = given[-1]
+        started.append(task.arguments[3])
+        return Waiting(KILLED)
+
+    monkeypatch.setattr(Local, "start", start)
     assert run_command(["sweep", *COUNTS, *SEARCH, *TEN, "sweep.workers=1"]) == 2
     message = capsys.readouterr().err
     assert "a worker died 3 times (exit code -9)" in message
     assert "bash: python: not found" in message
-    assert len(started) == 3
+    assert len(started) == len(set(started)) == 3  # each life has notes of its own
 
 
 @pytest.mark.usefixtures("shop")

@@ -40,7 +40,9 @@ class Sweep:
             storage: of the study: PATH.journal, sqlite:///FILE, postgresql://..., mysql://...;
                 null for a journal among the sweep's files.
             n_trials: trials of the study in all, whoever runs them.
-            timeout: seconds after which this command begins no more trials; null for none.
+            timeout: seconds after which this command begins no more trials, and stops those that
+                it trains at their next whole step; the next command, with a timeout of its own,
+                goes on with them. null for none.
             workers: processes, each with a device of its own; auto: one for each GPU, else one
                 for every two cores.
             sampler: see `recsys_lab.sweeps.methods`.
