@@ -78,8 +78,10 @@ def measured(folder: Path, pruner: str, options: argparse.Namespace) -> dict[str
     starts = []
     for trial in study.trials:
         worker = trial.user_attrs["owner"]["pid"]
-        if worker in seen:  # the first trial of a process also loads what all the others find
-            starts.append(trial.user_attrs[FIRST_STEP])
+        first = trial.user_attrs.get(FIRST_STEP)  # None: it failed before
+        # The first trial of a process also loads what all the others find.
+        if worker in seen and first is not None:
+            starts.append(first)
         seen.add(worker)
     busy = sum(worker["busy"] for worker in summary["workers"])
     return {

@@ -104,6 +104,19 @@ def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
     assert "ndcg@10" in record("again")["test"]
 
 
+@pytest.mark.usefixtures("shop")
+def test_a_space_that_ends_before_the_budget_says_so(capfd):
+    days = "search.params.model.window_days=choice(1,2)"
+    more = ["sweep.name=mine", "sweep.pruner=none", "sweep.workers=1"]
+    assert run_command(["sweep", *COUNTS, days, *more, "sweep.n_trials=2"]) == 0
+    assert "all of them were tried" not in capfd.readouterr().out
+    assert run_command(["sweep", *COUNTS, days, *more, "sweep.n_trials=9"]) == 0
+    said = capfd.readouterr().out
+    assert "the space has 2 points, and all of them were tried: no more than that of" in said
+    assert "sweep.n_trials=9" in said
+    assert len(trials()) == 2
+
+
 def test_a_model_is_searched_with_what_belongs_to_it(shop):
     (shop / "conf/search").mkdir(parents=True)
     (shop / "conf/search/both.yaml").write_text(

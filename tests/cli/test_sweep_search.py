@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.cli.sweep_plan import Plan
 from recsys_lab.sweeps.space import read_space
 
 MODEL = "search.params.model=choice(sasrec,gru4rec)"
@@ -25,6 +26,44 @@ def test_a_group_and_keys_below_it(capsys, typed):
         "model.hidden_dim": ((8, 16), {}),
         "model.recurrent_dim": ((8, 16), {"model": "gru4rec"}),
     }
+
+
+RATE = "search.params.recipe.learning_rate=interval(0.001,0.1)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (
+            [MODEL, "search.params.model.feedforward_dim=choice(16,32)"],
+            "with model=gru4rec, too; say with which value it belongs: "
+            "'search.params.model.feedforward_dim={when: {model: VALUE}, space: ...}'",
+        ),
+        ([MODEL, "search.params.model.dropout=interval(0,2)"], "and < 1, got 2.0"),
+        (["search.params.modle.hidden_dim=choice(4,8)"], "1 problem in the config"),
+        ([RATE, "sweep.sampler=grid"], "got grid, and recipe.learning_rate has no end of values"),
+        ([WIDTH, "run_dir=x", "name=y"], "2 problems in the command"),
+        ([WIDTH, "group=x"], "group: a sweep takes none: the trackers' group of all trials is"),
+        ([WIDTH, "resume=auto"], "resume: a sweep takes none: the same command goes on"),
+        ([WIDTH, "--multirun"], "--multirun: a sweep runs all its trials without it"),
+    ],
+)
+def test_refused_before_anything_starts(tmp_path, monkeypatch, capsys, typed, message):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["sweep", *typed]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert ("say with which value" in said) == ("say with which value" in message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_of_one_searched_model_alone_is_no_problem_of_the_default_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(
+        folder="f", storage="s.journal", options={}, base=["model=sasrec"], config_dir=None,
+        params={"model": "choice(gru4rec)", "model.recurrent_dim": "choice(8,16)"},
+    )  # fmt: skip
+    plan.check()
 
 
 def test_what_is_typed_is_added_to_a_file(capsys):

@@ -67,6 +67,8 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     for key in verb.named:
         parser.add_argument(f"--{key}", metavar="VALUE", help=f"the same as {key}=VALUE")
     args = parser.parse_intermixed_args(list(arguments))
+    if name == "sweep" and args.multirun:
+        raise UserError("--multirun: a sweep runs all its trials without it; leave it out.")
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
     flags = [f"{flag}=true" for flag in verb.flags if getattr(args, flag)]

@@ -21,12 +21,20 @@ from rich.live import Live
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.sweep_identity import refuse_another_study
 from recsys_lab.cli.sweep_notes import mark_dead
-from recsys_lab.cli.sweep_plan import DATA_KEYS, Plan, base_overrides, data_config, measured
+from recsys_lab.cli.sweep_plan import (
+    DATA_KEYS,
+    Plan,
+    base_overrides,
+    data_config,
+    measured,
+    refuse_keys_of_one_run,
+)
 from recsys_lab.cli.sweep_results import finish, status_line, status_table
 from recsys_lab.cli.sweep_top import top_runs
 from recsys_lab.config import Interrupted, UserError, build, config_values
 from recsys_lab.sweeps.launching import Task
 from recsys_lab.sweeps.options import check_computed, is_accuracy
+from recsys_lab.sweeps.space import refuse_endless
 from recsys_lab.sweeps.storage import shown
 
 if TYPE_CHECKING:
@@ -74,7 +82,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 def _plan(cfg: DictConfig) -> Plan:
     sweep = build(cfg.sweep)
-    build(cfg.search)  # refuses a space that is not understood
+    space = build(cfg.search).space
+    if sweep.config.sampler == "grid":
+        refuse_endless(space)
     options = config_values(cfg.sweep)
     check_computed(sweep, *measured(cfg.evaluation))
     monitored = [name for name in sweep.config.objectives if is_accuracy(name)]
@@ -87,6 +97,7 @@ def _plan(cfg: DictConfig) -> Plan:
         raise UserError("split.window: a sweep needs one window; name it, e.g. split.window=0")
     folder = (Path(cfg.sweep.dir) / cfg.sweep.name).absolute()
     hydra = HydraConfig.get()
+    refuse_keys_of_one_run(hydra.overrides.task)
     own = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
     return Plan(
         folder=str(folder),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from omegaconf import OmegaConf, open_dict
 from recsys_lab.cli.literals import quoted
 from recsys_lab.cli.preflight import Request, check, make_loader
 from recsys_lab.cli.verbs import TrainConfig
-from recsys_lab.config import config_dir
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.errors import report
 from recsys_lab.runs.record import write_text
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
 from recsys_lab.sweeps.options import Search, Sweep
@@ -32,7 +34,13 @@ if TYPE_CHECKING:
 
 DATA_KEYS = ("data", "filter", "split", "engine", "prepared_dir")
 """Parts of a config that decide what is prepared, and where."""
-_NOT_THE_TRIALS = ("sweep", "search", "launcher", "run_dir", "resume", "group", "name")
+_OF_ONE_RUN = {
+    "run_dir": "every trial has a folder of its own below sweep.dir/sweep.name",
+    "resume": "the same command goes on with the sweep",
+    "group": "the trackers' group of all trials is sweep.name",
+    "name": "trials are named by sweep.name and their number",
+}
+_NOT_THE_TRIALS = ("sweep", "search", "launcher", *_OF_ONE_RUN)
 BATCH, ACCUMULATION = "recipe.batch_size", "recipe.accumulate_grad_batches"
 
 
@@ -150,11 +158,44 @@ class Plan:
     def check(self) -> None:
         """Compose and check every listed value and both ends of every interval.
 
+        Keys below a searched group are checked with each of its values that they may meet.
+
         Raises:
             UserError: with every problem of the first dimension that has one.
         """
-        for dimension in self.search.space.dimensions:
-            check(self.request(_extremes(dimension), multirun=True))
+        dimensions = self.search.space.dimensions
+        free = [d for d in dimensions if d.values and not d.when and self.is_group(d.key)]
+        for dimension in dimensions:
+            above = [d for d in free if _is_above(d.key, dimension)]
+            met = [
+                dict(zip((group.key for group in above), values, strict=True))
+                for values in itertools.product(*(group.values for group in above))
+            ]
+            found = [(chosen, self._problem(dimension, chosen)) for chosen in met]
+            wrong = [(chosen, problem) for chosen, problem in found if problem]
+            if wrong:
+                chosen, problem = wrong[0]
+                # Where it is wrong with all of them, a condition would not help.
+                advice = _advice(dimension, chosen) if len(wrong) < len(met) else ""
+                raise UserError(f"{problem}{advice}")
+
+    def _problem(self, dimension: Dimension, chosen: Mapping[str, Scalar]) -> UserError | None:
+        groups = [as_override(key, value) for key, value in chosen.items()]
+        # A problem of the key would be told once for each value: one of them first.
+        single = replace(dimension, values=dimension.extremes[:1])
+        try:
+            check(self.request([*groups, *_extremes(single)], multirun=True))
+            check(self.request([*groups, *_extremes(dimension)], multirun=True))
+        except UserError as error:
+            return error
+        return None
+
+    def is_exhausted(self, tried: int) -> bool:
+        """Whether the space has no point more, and trials were to be done yet."""
+        points = self.search.space.points()
+        if points is None or tried >= self.options["n_trials"]:
+            return False
+        return sum(1 for _ in itertools.islice(points, tried + 1)) == tried
 
     def store(self) -> Path:
         """Write it for the workers, readable for the owner alone: it has the password."""
@@ -179,6 +220,21 @@ def data_config(cfg: DictConfig) -> Any:
     return json.loads(json.dumps(parts))
 
 
+def _is_above(group: str, dimension: Dimension) -> bool:
+    """Whether a searched group decides if there is such a key."""
+    below = dimension.key.startswith(f"{group}.") or group == "experiment" != dimension.key
+    return below and group not in dimension.when
+
+
+def _advice(dimension: Dimension, chosen: Mapping[str, Scalar]) -> str:
+    met = ", ".join(f"{key}={value}" for key, value in chosen.items())
+    key = next(iter(chosen))
+    return (
+        f"\n  {dimension.key} is searched with {met}, too; say with which value it belongs: "
+        f"'search.params.{dimension.key}={{when: {{{key}: VALUE}}, space: ...}}'"
+    )
+
+
 def _extremes(dimension: Dimension) -> list[str]:
     conditions = [as_override(key, value) for key, value in dimension.when.items()]
     texts = [as_override("", value)[1:] for value in dimension.extremes]
@@ -190,6 +246,21 @@ def measured(evaluation: DictConfig) -> tuple[list[str], list[str]]:
     accuracy = [f"{name}@{k}" for name in evaluation.metrics for k in evaluation.ks]
     lists = [f"{name}@{k}" for name in evaluation.beyond_accuracy for k in evaluation.beyond_ks]
     return accuracy, lists
+
+
+def refuse_keys_of_one_run(texts: Sequence[str]) -> None:
+    """Refuse overrides that would change nothing.
+
+    Raises:
+        UserError: with all of them.
+    """
+    parser = OverridesParser.create()
+    keys = [parser.parse_override(text).key_or_group for text in texts]
+    problems = [
+        f"{key}: a sweep takes none: {_OF_ONE_RUN[key]}." for key in keys if key in _OF_ONE_RUN
+    ]
+    if problems:
+        raise UserError(report(problems, "the command"))
 
 
 def base_overrides(texts: Sequence[str]) -> list[str]:

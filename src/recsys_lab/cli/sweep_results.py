@@ -95,6 +95,12 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     write_text(plan.path / "sweep.json", json.dumps(summary, indent=2) + "\n")
     console.print(_best_table(trials, objectives, study))
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
+    if plan.is_exhausted(len(trials)):
+        console.print(
+            f"the space has {len(trials)} points, and all of them were tried: no more than that of "
+            f"sweep.n_trials={plan.options['n_trials']}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
     for sentence in summary.get("said", []):
         console.print(sentence, soft_wrap=True, highlight=False)
     again = best_command(plan)

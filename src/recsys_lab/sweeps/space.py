@@ -168,6 +168,20 @@ def read_space(params: Mapping[str, Any]) -> Space:
     return Space(tuple(sorted(found, key=lambda dimension: bool(dimension.when))))
 
 
+def refuse_endless(space: Space) -> None:
+    """Refuse what a grid cannot go through.
+
+    Raises:
+        UserError: with the keys that have no end of values.
+    """
+    endless = [d.key for d in space.dimensions if d.every is None]
+    if endless:
+        raise UserError(
+            f"sweep.sampler: got grid, and {', '.join(endless)} has no end of values: give "
+            "choice(a,b), or range(a,b,step=c), or use another sampler"
+        )
+
+
 def _holds(dimension: Dimension, point: Mapping[str, Scalar]) -> bool:
     return all(point.get(key) == value for key, value in dimension.when.items())
 
