@@ -87,7 +87,7 @@ def story(made: optuna.Study, **changes) -> Story:
         "directions": [direction.name.lower() for direction in made.directions],
         "trials": made.trials, "best": [t.number for t in made.best_trials] if complete else [],
         "importance": importance(made),
-        "workers": [{"began": 0.0, "now": 3600.0, "busy": 3564.0}] * 2,
+        "workers": [{"began": 0.0, "now": 3600.0, "busy": 3000.0, "since": 3036.0}] * 2,
         "metric": "ndcg@10", "top": [], "said": [], "command": "recsys-lab train experiment=best",
     }  # fmt: skip
     return Story(**{**usual, **changes})
