@@ -20,7 +20,7 @@ from rich.live import Live
 
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.sweep_identity import refuse_another_study
-from recsys_lab.cli.sweep_notes import mark_dead
+from recsys_lab.cli.sweep_notes import EVERY, mark_dead
 from recsys_lab.cli.sweep_plan import (
     DATA_KEYS,
     Plan,
@@ -285,4 +285,4 @@ class _Parent:
 
 def _was_short(state: Mapping[str, Any]) -> bool:
     """Whether a worker hardly began; it may have waited in a queue before."""
-    return not state or state["now"] - state["ready"] < _QUICK
+    return not state or state["now"] + EVERY - state["ready"] < _QUICK
