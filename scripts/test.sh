@@ -6,4 +6,6 @@ ensure_environment dev
 .venv/bin/ruff format --check --quiet .
 .venv/bin/mypy
 .venv/bin/lint-imports
-.venv/bin/python -m pytest "$@"
+# Two processes, a test file in one of them; torch must not start two threads in each on two cores.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+.venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
