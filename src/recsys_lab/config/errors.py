@@ -41,9 +41,7 @@ def _abbreviates(short: str, long: str) -> bool:
     pairs = list(zip(short.split("_"), long.split("_"), strict=False))
     if short.count("_") != long.count("_") or len(pairs) < 2:
         return False
-    return all(
-        a == b or (a.isalpha() and re.match(".*".join(a), b) is not None) for a, b in pairs
-    )
+    return all(a == b or (a.isalpha() and re.match(".*".join(a), b) is not None) for a, b in pairs)
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
