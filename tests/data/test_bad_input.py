@@ -116,7 +116,7 @@ def test_without_permission(tmp_path):
 )
 def test_folders_without_permission(tmp_path, kind, name, path):
     tmp_path.chmod(0o755)
-    for place in tmp_path.parents[:2]:
+    for place in tmp_path.parents[:-2]:
         place.chmod(place.stat().st_mode | 0o111)
     locked = tmp_path / "locked"
     locked.mkdir()

@@ -126,7 +126,7 @@ def test_cosines_are_explained_where_they_rank():
 
 
 def test_what_cannot_be_explained_is_told(monkeypatch):
-    with pytest.raises(UserError, match="Sum reads a single event"):
+    with pytest.raises(UserError, match="Sum finds a single one in this history"):
         occlusion(Sum(), history(1), torch.tensor([2]), ITEMS)
     with pytest.raises(UserError, match="object has no gradients"):
         integrated_gradients(object(), history(1, 2), torch.tensor([2]))
