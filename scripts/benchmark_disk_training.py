@@ -89,7 +89,7 @@ def train(log: str, folder: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as checkpoints:
         fit(
             model, build(cfg.loss), recipe, protocol, training, few, Path(checkpoints),
-            logger=None, console=Console(quiet=True), on_epoch=lambda _: None,
+            loggers=[], console=Console(quiet=True), on_epoch=lambda _: None,
         )  # fmt: skip
     reading = TrainingBatches(data, batch_size=128, window=51, seed=1)
     began = time.perf_counter()

@@ -19,29 +19,29 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from recsys_lab.config import build, config_dir
+from benchmark_losses import shipped
+from recsys_lab.config import build
+from recsys_lab.contracts import Batch, Exclude, RankedLists
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.beyond import make_beyond
 from recsys_lab.evaluation.catalogue import Catalogue
 from recsys_lab.evaluation.protocol import evaluate
 from recsys_lab.models.ranking import top_k
-from recsys_lab.runs.record import peak_memory_mebibytes
+from recsys_lab.runs.memory import peak_memory_mebibytes
 
 WIDTH, PLACES, HISTORY = 64, 100, 50
 
 
-def protocol_of() -> object:
+def protocol_of() -> Any:
     """As shipped, with lists of 100."""
-    config = OmegaConf.load(config_dir() / "evaluation" / "full_ranking.yaml")
-    config.list_length = PLACES
-    return build(config)
+    return build({**shipped("evaluation", "full_ranking"), "list_length": PLACES})
 
 
 def vectors(rows: int, seed: int) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Fixed:
     def __init__(self, users: int, items: int) -> None:
         self.states_UD, self.table_VD = vectors(users, 1), vectors(items, 2)
 
-    def recommend(self, batch, k, exclude):
+    def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
         """See `Recommender`."""
         scores_BV = self.states_UD[batch.users_B] @ self.table_VD.T
         return top_k(scores_BV, k, exclude, batch.users_B)
@@ -104,7 +104,8 @@ def measure(kind: str, users: int, items: int) -> dict[str, float]:
     arguments = ["--only", kind, "--users", str(users), "--items", str(items)]
     command = [sys.executable, __file__, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:

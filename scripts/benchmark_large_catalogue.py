@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from recsys_lab.config import build, config_dir
+from benchmark_losses import shipped
+from recsys_lab.config import build
 from recsys_lab.contracts import Batch
-from recsys_lab.runs.record import peak_memory_mebibytes
+from recsys_lab.runs.memory import peak_memory_mebibytes
 
 BATCH, LENGTH, DIM = 128, 50, 64
 
@@ -42,10 +42,9 @@ def batch_of(num_items: int) -> Batch:
 
 def step_seconds(num_items: int, steps: int) -> list[float]:
     """Seconds of each training step."""
-    load = OmegaConf.load
-    model = build(load(config_dir() / "model" / "sasrec.yaml"), num_items=num_items).train()
-    loss_of = build(load(config_dir() / "loss" / "softmax.yaml"))
-    optimizer = build(load(config_dir() / "recipe" / "default.yaml")).optimizer(model, loss_of)
+    model = build(shipped("model", "sasrec"), num_items=num_items).train()
+    loss_of = build(shipped("loss", "softmax"))
+    optimizer = build(shipped("recipe", "default")).optimizer(model, loss_of)
     batch, seconds = batch_of(num_items), []
     for _ in range(steps):
         begun = time.perf_counter()

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from recsys_lab.config import build, config_dir
 from recsys_lab.contracts import Batch, ReadsCounts
-from recsys_lab.runs.record import peak_memory_mebibytes
+from recsys_lab.runs.memory import peak_memory_mebibytes
 
 BATCH, LENGTH, DIM = 128, 50, 64
 PLAIN_BYTES = 8 << 30  # two blocks of logits above this are not tried
@@ -46,7 +46,14 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def part(group: str, name: str, **changes: Any) -> Any:
     """One component with its shipped values."""
-    return build({**OmegaConf.load(config_dir() / group / f"{name}.yaml"), **changes})
+    return build({**shipped(group, name), **changes})
+
+
+def shipped(group: str, name: str) -> dict[str, Any]:
+    """A file of the lab's configs."""
+    values = OmegaConf.to_container(OmegaConf.load(config_dir() / group / f"{name}.yaml"))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def plain(states_ND: torch.Tensor, targets_N: torch.Tensor, table_VD: torch.Tensor) -> torch.Tensor:
@@ -100,8 +107,7 @@ def measure(name: str, num_items: int, what: str, repeats: int) -> float:
             loss(states_ND, targets_N, table_VD).backward()
 
         return fastest(work, repeats)
-    shipped = OmegaConf.load(config_dir() / "model" / "sasrec.yaml")
-    model = build(shipped, num_items=num_items).train()
+    model = build(shipped("model", "sasrec"), num_items=num_items).train()
     recipe = part("recipe", "default", sparse_items=name == "row-sparse", accelerator="cpu")
     optimizer, batch = recipe.optimizer(model, loss), batch_of(num_items)
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -62,7 +63,7 @@ def write_log(file: Path, rows: int) -> None:
             writer.write_table(pa.table([*ids, times], schema=schema))
 
 
-def plain(log: str, folder: str) -> dict[str, object]:
+def plain(log: str, folder: str) -> dict[str, Any]:
     """What a careful researcher writes with polars for this one task."""
     frame = pl.read_parquet(log).with_row_index("row")
     while True:
@@ -90,7 +91,7 @@ def plain(log: str, folder: str) -> dict[str, object]:
     return {"events": len(frame)}
 
 
-def lab(log: str, folder: str, engine: str, *settings: str) -> dict[str, object]:
+def lab(log: str, folder: str, engine: str, *settings: str) -> dict[str, Any]:
     """The same by ``recsys-lab prepare``, which also checks, counts, hashes and describes."""
     from recsys_lab.cli.main import run_command
 
@@ -101,22 +102,22 @@ def lab(log: str, folder: str, engine: str, *settings: str) -> dict[str, object]
     return {"events": manifest["num_interactions"], "fingerprint": manifest["fingerprint"]}
 
 
-def lab_polars(log: str, folder: str) -> dict[str, object]:
+def lab_polars(log: str, folder: str) -> dict[str, Any]:
     """In memory."""
     return lab(log, folder, "polars")
 
 
-def lab_duckdb(log: str, folder: str) -> dict[str, object]:
+def lab_duckdb(log: str, folder: str) -> dict[str, Any]:
     """With a memory limit of 4 GiB."""
     return lab(log, folder, "duckdb")
 
 
-def lab_spark(log: str, folder: str) -> dict[str, object]:
+def lab_spark(log: str, folder: str) -> dict[str, Any]:
     """On two local cores; the memory of its Java process is not measured."""
     return {**lab(log, folder, "spark", "engine.master='local[2]'"), "peak": None}
 
 
-def measure(kind: str, log: Path) -> dict[str, object]:
+def measure(kind: str, log: Path) -> dict[str, Any]:
     """Run one kind in a process of its own."""
     with tempfile.TemporaryDirectory(dir=log.parent) as folder:
         command = [
@@ -129,7 +130,7 @@ def measure(kind: str, log: Path) -> dict[str, object]:
             folder,
         ]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, object] = json.loads(output.splitlines()[-1])
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
 
@@ -156,7 +157,8 @@ def main() -> int:
             began = time.perf_counter()
             write_log(log, rows)
             console.print(f"{rows:,} rows written in {time.perf_counter() - began:.0f} s")
-            base, prints = None, set()
+            base: float | None = None
+            prints = set()
             for kind in kinds(rows):
                 got = measure(kind, log)
                 seconds = float(got["seconds"])
@@ -170,8 +172,8 @@ def main() -> int:
             differ += [f"{rows:,}"] if len(prints) > 1 else []
             log.unlink()
     console.print(table)
-    for rows in differ:
-        console.print(f"{rows} rows: the engines' fingerprints differ")
+    for size in differ:
+        console.print(f"{size} rows: the engines' fingerprints differ")
     return 1 if differ else 0
 
 
