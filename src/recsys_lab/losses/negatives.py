@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn import functional as F
 
+from recsys_lab.losses.picked_scores import picked_scores, picking_pays
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,9 +20,6 @@ Sampling = Literal["uniform", "popularity", "in_batch", "mixed"]
 """``uniform`` over the catalogue; by training ``popularity`` to a power; the targets of other
 positions (``in_batch``); ``mixed``: half uniform, half in the batch (Yang et al., 2020,
 https://doi.org/10.1145/3366424.3386195)."""
-
-
-_LOGITS_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -125,22 +124,12 @@ def negative_scores(states_ND: Tensor, negatives: Negatives, targets_N: Tensor, 
     states_ND = _unit(states_ND, cosine=cosine)
     if items.dim() == 1:
         scores_NK = states_ND @ _rows(items, table_VD, cosine=cosine, sparse=sparse).T
-    elif not sparse and _all_is_cheaper(items, table_VD):
-        scores_NK = (states_ND @ _unit(table_VD, cosine=cosine).T).gather(1, items)
+    elif not sparse and picking_pays(items, table_VD):
+        scores_NK = picked_scores(states_ND, _unit(table_VD, cosine=cosine), items)
     else:
         rows_NKD = _rows(items, table_VD, cosine=cosine, sparse=sparse)
         scores_NK = torch.einsum("nd,nkd->nk", states_ND, rows_NKD)
     return scores_NK.masked_fill(hit_NK, -torch.inf)
-
-
-def _all_is_cheaper(items_NK: Tensor, table_VD: Tensor) -> bool:
-    """Whether to score the whole catalogue by one matrix product and pick from it.
-
-    That writes V numbers a position where looking up writes K x D.
-    """
-    count, number = items_NK.shape
-    num_items, dim = table_VD.shape
-    return num_items <= number * dim and count * num_items * table_VD.itemsize <= _LOGITS_BYTES
 
 
 def _rows(items: Tensor, table_VD: Tensor, *, cosine: bool, sparse: bool) -> Tensor:
