@@ -174,6 +174,27 @@ def test_a_finite_space_ends_the_search(tmp_path):
         assert len(points) == len(set(points)) == 2 * (1 + 2)
 
 
+def test_a_sampler_that_stays_in_a_finite_branch_leaves_it_when_that_is_used_up(tmp_path):
+    from optuna.samplers import RandomSampler
+
+    class Stuck(RandomSampler):
+        def sample_independent(self, study, trial, name, distribution):
+            if name == "k":
+                return "a"
+            return super().sample_independent(study, trial, name, distribution)
+
+    params = {"k": "choice(a,b)", "z": {"when": {"k": "b"}, "space": "interval(0,1)"}}
+    shared = study(f"{tmp_path}/s.journal", params=params)
+    shared.study.sampler = Stuck(seed=0)
+    points = []
+    for _ in range(4):
+        claim = shared.claim(4)
+        points.append(claim.point)
+        shared.complete(claim.trial, [1.0])
+    assert [point["k"] for point in points] == ["a", "b", "b", "b"]
+    assert len({point["z"] for point in points[1:]}) == 3
+
+
 def test_a_half_written_line_of_a_killed_writer_is_dropped(tmp_path):
     url = f"{tmp_path}/s.journal"
     shared = study(url)

@@ -34,6 +34,7 @@ DATA = "data"
 """In the spec: fingerprint of the prepared dataset, where all trials have the same."""
 MOST_ATTEMPTS = 10
 _DRAWS = 50  # of points that were there already, before the space is gone through
+_DRAWS_BY_CHANCE = 1000
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,10 @@ class Study:
     ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
         """A point that no trial has, and what the sampler wants to remember of it."""
         import optuna
-        from optuna.trial import TrialState
+        from optuna.samplers import RandomSampler
 
         taken = {identity(_point_of(trial)) for trial in trials}
+        points = self.space.points()
         if not self.exhaustive:
             # Proposed in a copy: a point that is there already would else be a trial of its own.
             copy = optuna.create_study(sampler=self.study.sampler, directions=self.study.directions)
@@ -215,18 +217,30 @@ class Study:
             known = _system_attributes(self.study)
             for key, value in known.items():
                 copy._storage.set_study_system_attr(copy._study_id, key, value)
-            for _ in range(_DRAWS):
-                trial = copy.ask()
-                point = self.space.suggest(trial)
-                if identity(point) not in taken:
-                    self._remember(known, _system_attributes(copy))
-                    return point, dict(copy._storage.get_trial(trial._trial_id).system_attrs)
-                copy.tell(trial, state=TrialState.FAIL)
-        points = self.space.points()
+            trial = self._draw(copy, taken, _DRAWS)
+            if trial is None and points is None:
+                # The sampler stays in a finite branch of a space that is endless elsewhere.
+                copy.sampler = RandomSampler(seed=len(taken))
+                trial = self._draw(copy, taken, _DRAWS_BY_CHANCE)
+            if trial is not None:
+                self._remember(known, _system_attributes(copy))
+                attributes = copy._storage.get_trial(trial._trial_id).system_attrs
+                return trial.params, dict(attributes)
         if points is None:
             raise RuntimeError("no new point was found in an endless space")
         left = [point for point in points if identity(point) not in taken]
         return (left[_place(len(taken), len(left))], {}) if left else None
+
+    def _draw(self, copy: optuna.Study, taken: set[tuple[Any, ...]], draws: int) -> Trial | None:
+        """A trial of the copy whose point nobody has, or None after so many draws."""
+        from optuna.trial import TrialState
+
+        for _ in range(draws):
+            trial = copy.ask()
+            if identity(self.space.suggest(trial)) not in taken:
+                return trial
+            copy.tell(trial, state=TrialState.FAIL)
+        return None
 
     def _remember(self, known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         """Keep what the sampler noted of the study: of QMC how far its sequence has come."""
