@@ -17,7 +17,10 @@ ensure_environment() { # extras, e.g. "dev" or ""
   }
   echo "installing into .venv (some minutes the first time)"
   "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --constraint constraints.txt torch
-  .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable ".${extras:+[$extras]}"
+  local install=(.venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt)
+  "${install[@]}" torch
+  "${install[@]}" --editable ".${extras:+[$extras]}"
+  # pip compiles on one core. Templates for other versions of Python among the files do not compile.
+  .venv/bin/python -W ignore -m compileall -qq -j 0 .venv/lib || true
   echo "$wanted $extras" >"$stamp"
 }

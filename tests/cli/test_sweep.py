@@ -16,7 +16,7 @@ from recsys_lab.sweeps.storage import open_storage
 
 from .flow import COUNTS, ITEMS, SMALL, in_shop, record
 
-BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=2"]
+BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=1"]
 WIDTH = "search.params.model.hidden_dim=choice(4,8)"
 RATE = "search.params.recipe.learning_rate=tag(log,interval(1e-3,1e-1))"
 
@@ -75,7 +75,8 @@ def test_refused_before_anything_starts(shop, capsys, overrides, message):
 
 
 def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
-    assert sweep(WIDTH, RATE, "sweep.n_trials=5", "sweep.pruner=none") == 0
+    command = [WIDTH, RATE, "sweep.n_trials=5", "sweep.pruner=none", "sweep.workers=2"]
+    assert sweep(*command) == 0
     said = capfd.readouterr().out
     found = trials()
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 5
@@ -92,7 +93,7 @@ def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
         assert "test" not in values
         assert not (shop / f"sweeps/mine/trials/{trial.number:04d}/test_users.parquet").exists()
     files = {path: path.stat().st_mtime_ns for path in shop.glob("sweeps/mine/trials/*/run.json")}
-    assert sweep(WIDTH, RATE, "sweep.n_trials=5", "sweep.pruner=none") == 0
+    assert sweep(*command) == 0
     assert all(path.stat().st_mtime_ns == before for path, before in files.items())
     # The best runs again as it is, to the same validation number, and now with its test.
     text = (shop / "sweeps/mine/configs/experiment/best.yaml").read_text()
@@ -193,7 +194,7 @@ def test_constraints_that_nothing_meets_are_told_after_the_report(shop, capfd, o
 def test_bad_trials_are_pruned_and_failing_ones_say_why():
     heads = "search.params.model.num_heads=choice(1,2,3)"
     rates = "search.params.recipe.learning_rate=tag(log,interval(1e-4,3e-2))"  # no ties
-    more = ["sweep.n_trials=24", "recipe.max_epochs=4", "sweep.workers=1", "sweep.sampler=random"]
+    more = ["sweep.n_trials=14", "recipe.max_epochs=4", "sweep.sampler=random"]
     assert sweep(heads, rates, *more) == 0
     found = trials()
     by_state = {name: [t for t in found if t.state.name == name] for name in ("PRUNED", "FAIL")}
@@ -207,7 +208,7 @@ def test_bad_trials_are_pruned_and_failing_ones_say_why():
 def test_ctrl_c_and_the_same_command_again(shop):
     command = [
         sys.executable, "-m", "recsys_lab", "sweep", *BASE, RATE, "sweep.n_trials=4",
-        "recipe.max_epochs=400", "recipe.patience=null", "sweep.pruner=none",
+        "sweep.workers=2", "recipe.max_epochs=400", "recipe.patience=null", "sweep.pruner=none",
     ]  # fmt: skip
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     epochs = shop / "sweeps/mine/trials/0000/checkpoints/last.ckpt"

@@ -24,8 +24,9 @@ from tests.slurm import slurm_node
 
 from .flow import COUNTS, in_shop, record
 
-SEARCH = ["search.params.model.window_days=choice(1,2,3,4,5,6,7,8,9,10)", "sweep.sampler=random"]
-TEN = ["sweep.name=mine", "sweep.n_trials=10", "sweep.pruner=none", "sweep.workers=2"]
+DAYS = "search.params.model.window_days="
+SEARCH = [f"{DAYS}choice(1,2,3)", "sweep.sampler=random"]
+BASE = ["sweep.name=mine", "sweep.pruner=none", "sweep.workers=2"]
 LOCAL = {
     "cluster": "local", "partition": None, "minutes": 5, "gpus": 0, "cpus": 1, "memory_gib": None,
 }  # fmt: skip
@@ -116,7 +117,8 @@ def test_ten_trials(shop, request, kind):
         ]
     if kind == "slurm":
         request.getfixturevalue("slurm_cluster")
-    assert run_command(["sweep", *COUNTS, *SEARCH, *TEN, *launcher]) == 0
+    ten = [f"{DAYS}choice(1,2,3,4,5,6,7,8,9,10)", "sweep.n_trials=10", "sweep.sampler=random"]
+    assert run_command(["sweep", *COUNTS, *BASE, *ten, *launcher]) == 0
     storage = open_storage("sweeps/mine/study.journal")
     trials = optuna.load_study(study_name="mine", storage=storage).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 10
@@ -221,7 +223,7 @@ def test_workers_that_never_begin_are_given_up_however_long_they_took(monkeypatc
         return Waiting(KILLED)
 
     monkeypatch.setattr(Local, "start", start)
-    assert run_command(["sweep", *COUNTS, *SEARCH, *TEN, "sweep.workers=1"]) == 2
+    assert run_command(["sweep", *COUNTS, *SEARCH, *BASE, "sweep.workers=1"]) == 2
     message = capsys.readouterr().err
     assert "a worker died 3 times (exit code -9)" in message
     assert "bash: python: not found" in message
@@ -234,7 +236,7 @@ def test_a_worker_that_waits_in_a_queue_is_called_off_when_all_is_done(monkeypat
     monkeypatch.setattr(
         Local, "start", lambda self, number, task: waiting if number else start(self, number, task)
     )
-    assert run_command(["sweep", *COUNTS, *SEARCH, *TEN, "sweep.n_trials=2"]) == 0
+    assert run_command(["sweep", *COUNTS, *SEARCH, *BASE, "sweep.n_trials=2"]) == 0
     assert waiting.interrupted
     storage = open_storage("sweeps/mine/study.journal")
     trials = optuna.load_study(study_name="mine", storage=storage).trials

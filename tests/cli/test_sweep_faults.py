@@ -27,7 +27,7 @@ from .flow import COUNTS, SMALL, in_shop, record
 
 DAYS = "model.window_days"
 TWENTY = "choice(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20)"
-COMMAND = ["sweep", *COUNTS, f"search.params.{DAYS}={TWENTY}", "sweep.name=mine",
+COMMAND = ["sweep", *COUNTS, f"search.params.{DAYS}=choice(1,2,3)", "sweep.name=mine",
            "sweep.pruner=none", "sweep.workers=1"]  # fmt: skip
 
 

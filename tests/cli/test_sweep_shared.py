@@ -11,15 +11,15 @@ from urllib.parse import quote_plus
 import optuna
 import pytest
 
-from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import open_storage
 from tests.postgres import PASSWORD, USER, free_port, postgres_server
+from tests.sweeps.claimers import study
 
-from .flow import COUNTS, in_shop, record
+from .flow import COUNTS, in_shop
 
 BASE = ["sweep", *COUNTS, "sweep.name=mine", "sweep.pruner=none", "sweep.sampler=random"]
-DAYS = "search.params.model.window_days=choice(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20)"
+DAYS = "search.params.model.window_days=choice(1,2,3,4,5,6,7,8)"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def storage(request, tmp_path_factory):
 
 def test_two_commands_at_once_hold_the_budget(shop, storage):
     command = [
-        sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=12",
+        sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=6",
         f"sweep.storage={storage}",
     ]  # fmt: skip
     parents = [
@@ -53,34 +53,34 @@ def test_two_commands_at_once_hold_the_budget(shop, storage):
     if hasattr(opened, "engine"):
         opened.remove_session()
         opened.engine.dispose()
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 12
-    assert len({identity(trial.params) for trial in trials}) == 12
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
+    assert len({identity(trial.params) for trial in trials}) == 6
     folders = sorted(path.name for path in (shop / "sweeps/mine/trials").iterdir())
-    assert folders == [f"{number:04d}" for number in range(12)]
+    assert folders == [f"{number:04d}" for number in range(6)]
     workers = [json.loads(p.read_text()) for p in (shop / "sweeps/mine/workers").glob("*.json")]
-    assert sum(worker["trials"] for worker in workers) == 12
+    assert sum(worker["trials"] for worker in workers) == 6
     assert len(workers) == 2
 
 
-@pytest.mark.usefixtures("shop")
-def test_the_dashboard_reads_the_study():
-    assert run_command([*BASE, DAYS, "sweep.n_trials=2", "sweep.workers=1"]) == 0
+def test_the_dashboard_reads_the_study(tmp_path):
+    journal = tmp_path / "study.journal"
+    shared = study(str(journal), "random")
+    for value in (0.25, 0.5):
+        shared.complete(shared.claim(2).trial, [value])
     port = free_port()
     program = Path(sys.executable).with_name("optuna-dashboard")
     server = subprocess.Popen(
-        [program, "--port", str(port), "sweeps/mine/study.journal"],
+        [program, "--port", str(port), str(journal)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
         studies = _asked(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
-        assert [study["study_name"] for study in studies] == ["mine"]
+        assert [found["study_name"] for found in studies] == ["shared"]
         trials = _asked(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}")["trials"]
     finally:
         server.terminate()
         server.communicate(timeout=30)
-    values = {trial["number"]: trial["values"][0] for trial in trials}
-    for number in range(2):
-        assert values[number] == record(f"sweeps/mine/trials/{number:04d}")["validation"]["ndcg@10"]
+    assert {trial["number"]: trial["values"] for trial in trials} == {0: [0.25], 1: [0.5]}
 
 
 def _asked(url: str) -> dict:
