@@ -4,8 +4,9 @@
 
 The same sweep of SASRec on MovieLens-100k (configs/search/sasrec.yaml, TPE, two workers), with and
 without the median pruner, one after the other. Beside the best value: the wall time of the whole
-command, the share of it that the workers spent on no trial (their start and their end included),
-the seconds between the end of one trial and the first training step of the next, and the share of
+command, the share of their lives that the workers spent on no trial (their start included), the
+share of the wall time that no trial used (what the parent does before and after them, too), the
+seconds between the end of one trial and the first training step of the next, and the share of
 one core that the parent took.
 """
 
@@ -83,14 +84,17 @@ def measured(folder: Path, pruner: str, options: argparse.Namespace) -> dict[str
         if worker in seen and first is not None:
             starts.append(first)
         seen.add(worker)
-    busy = sum(worker["busy"] for worker in summary["workers"])
+    workers = summary["workers"]
+    busy = sum(worker["busy"] for worker in workers)
+    idle = 1 - busy / sum(worker["now"] - worker["began"] for worker in workers)
     return {
         "best val/ndcg@10": round(study.best_value, 4),
         "trials": len(states),
         "pruned": f"{states.count('PRUNED') / len(states):.0%}",
         "failed": states.count("FAIL"),
         "wall seconds": round(wall, 1),
-        "workers' idle share": f"{1 - busy / (WORKERS * wall):.1%}",
+        "workers' idle share of their own time": f"{idle:.1%}",
+        "cores without a trial, share of the wall time": f"{1 - busy / (WORKERS * wall):.1%}",
         "seconds to a trial's first step, median": round(median(starts), 2),
         "seconds to a trial's first step, largest": round(max(starts), 2),
         "parent, share of one core": f"{own / wall:.1%}",
