@@ -27,7 +27,7 @@ import optuna
 from rich.console import Console
 from rich.table import Table
 
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.storage import open_storage
 from recsys_lab.sweeps.study import FIRST_STEP
 

@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recsys_lab.runs.record import RunRecord, write_text
+from recsys_lab.files.atomic import write_text
+from recsys_lab.runs.record import RunRecord
 
 KEPT = (
     "name", "status", "created", "finished", "seed", "code", "packages", "protocol", "best",

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from recsys_lab.cli.comparison_examples import example_users
 from recsys_lab.config import UserError
+from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.collect import find_runs, refuse_unlike
 from recsys_lab.runs.exports import write_exports
 from recsys_lab.runs.judging import Options, compare
-from recsys_lab.runs.record import write_text
 from recsys_lab.runs.report import html
 from recsys_lab.runs.terminal import print_comparison
 

@@ -19,7 +19,8 @@ from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
-from recsys_lab.runs.record import RunRecord, write_text
+from recsys_lab.files.atomic import write_text
+from recsys_lab.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -1,6 +1,7 @@
 """The command ``recsys-lab``: which verb, and how each kind of ending is told to the shell.
 
-Exit codes: 0 done, 1 failure (traceback), 2 the user's mistake (a message), 130 interrupted.
+Exit codes: 0 done, 1 failure (a fault of the machine: a message; else a traceback), 2 the user's
+mistake (a message), 130 interrupted. HYDRA_FULL_ERROR=1 shows every traceback.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from recsys_lab import __version__
 from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.errors import did_you_mean
+from recsys_lab.files.faults import machine_fault
 
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
 
@@ -88,8 +90,10 @@ def _told(error: Exception) -> int:
         print(f"recsys-lab: {one_line(error)}", file=sys.stderr)
         return 2
     cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
-    traceback.print_exception(cause)
-    print(f"failed: {type(cause).__name__}: {cause}", file=sys.stderr)
+    fault = machine_fault(cause)
+    if fault is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        traceback.print_exception(cause)
+    print(f"failed: {fault or f'{type(cause).__name__}: {cause}'}", file=sys.stderr)
     if isinstance(error, RunFailed) and error.output_dir is not None:
         print(f"log and record so far: {error.output_dir}", file=sys.stderr)
     return 1

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from recsys_lab.cli.preflight import make_loader
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.space import as_override
 from recsys_lab.sweeps.study import CHANGES
 

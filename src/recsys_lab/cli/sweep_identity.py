@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.storage import shown
 
 if TYPE_CHECKING:

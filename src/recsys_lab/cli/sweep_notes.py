@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

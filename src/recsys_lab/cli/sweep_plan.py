@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from recsys_lab.cli.preflight import Request, check, make_loader
 from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
 from recsys_lab.sweeps.options import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
@@ -201,11 +200,7 @@ class Plan:
         """Write it for the workers, readable for the owner alone: it has the password."""
         path = self.path / "plan.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = os.umask(0o077)
-        try:
-            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
-        finally:
-            os.umask(before)
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n", private=True)
         return path
 
     @staticmethod

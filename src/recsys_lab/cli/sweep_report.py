@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.importance import importance
 from recsys_lab.sweeps.markdown import markdown
 from recsys_lab.sweeps.report import html

@@ -13,7 +13,7 @@ from recsys_lab.cli.sweep_best import best_command, write_best
 from recsys_lab.cli.sweep_report import write_report
 from recsys_lab.cli.sweep_top import top_results
 from recsys_lab.config import UserError
-from recsys_lab.runs.record import write_text
+from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.options import is_accuracy
 from recsys_lab.sweeps.storage import shown
 from recsys_lab.sweeps.story import SHOWN, STATES, brief

@@ -18,6 +18,7 @@ from recsys_lab.cli.assemble import result_table, slices_table
 from recsys_lab.cli.execute import TrialRun, execute
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, Pruned, UserError
+from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.model_card import write_card
 from recsys_lab.runs.record import (
     CONFIG,
@@ -25,7 +26,6 @@ from recsys_lab.runs.record import (
     RunRecord,
     finish_time,
     only_process,
-    write_text,
 )
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from urllib.error import HTTPError, URLError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.archives import read_members
+from recsys_lab.files.faults import FULL, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +38,6 @@ ATTEMPTS = 4
 
 LEFTOVER = 86_400.0
 """Seconds after which the half file of a process that was killed is removed."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _Broken(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import hashlib
 import os
 import re
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
+from recsys_lab.files.digests import sha256_of
+from recsys_lab.files.faults import out_of_space, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,26 +62,6 @@ def require_file(path: str | Path, option: str) -> Path:
         if file.stat().st_size == 0:
             raise UserError(f"{option}={path}: the file is empty (0 bytes)")
     return file
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def out_of_space(error: BaseException) -> bool:
-    """Whether the disk, a quota or a limit on file sizes is what failed.
-
-    Polars has no class for it: the system's number stands in its message.
-    """
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in FULL
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return found is not None and int(found[1]) in FULL
-
-
-def reason(error: BaseException) -> str:
-    """What the system says, else the first line of the message."""
-    said = getattr(error, "strerror", None) or str(error).strip()
-    return str(said or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -186,6 +167,5 @@ def file_key(file: Path) -> dict[str, str | int]:
     Raises:
         UserError: when it may not be read.
     """
-    with readable(str(file)), file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
+    with readable(str(file)):
+        return {"name": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)}

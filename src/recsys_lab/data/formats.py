@@ -14,8 +14,9 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.checked import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
-from recsys_lab.data.files import out_of_space, readable
+from recsys_lab.data.files import readable
 from recsys_lab.data.jsonlines import JSON_LINES, read_json_lines
+from recsys_lab.files.faults import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

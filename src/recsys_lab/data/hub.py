@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import file_key, out_of_space, require_option
+from recsys_lab.data.files import file_key, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.staging import stage_batches, staging_folder
+from recsys_lab.files.faults import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,6 @@ from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.doubts import doubt_numbers, doubt_table
 from recsys_lab.data.events import TIE_RULE, order_events
-from recsys_lab.data.files import out_of_space, reason
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
@@ -40,6 +39,7 @@ from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
+from recsys_lab.files.faults import out_of_space, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import out_of_space
+from recsys_lab.files.faults import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

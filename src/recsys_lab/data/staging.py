@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import out_of_space, reason
+from recsys_lab.files.faults import out_of_space, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,12 +11,13 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import out_of_space, require_columns
+from recsys_lab.data.files import require_columns
 from recsys_lab.data.formats import TableFile, form_of
 from recsys_lab.data.jsonlines import JSON_LINES
 from recsys_lab.data.listing import list_files
 from recsys_lab.data.plans import FILE
 from recsys_lab.data.remote import copy_url, is_remote
+from recsys_lab.files.faults import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

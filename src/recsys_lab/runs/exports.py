@@ -10,8 +10,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.files.atomic import write_text
 from recsys_lab.runs import tables
-from recsys_lab.runs.record import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.files.atomic import write_text
 from recsys_lab.pages import markdown
 from recsys_lab.pages.dots import Axis, Series, padded, xy_chart
 from recsys_lab.pages.markup import Markup, tag
@@ -14,7 +15,6 @@ from recsys_lab.runs import model_card_tables as tables
 from recsys_lab.runs.model_card_facts import Facts
 from recsys_lab.runs.model_card_limits import limits
 from recsys_lab.runs.model_card_tables import Grid
-from recsys_lab.runs.record import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.files.atomic import remove_temporaries, write_text
+from recsys_lab.files.locks import Held, hold
 from recsys_lab.runs.memory import peak_memory_mebibytes
 
 if TYPE_CHECKING:
@@ -122,19 +123,6 @@ class RunRecord:
         return bool(self.values["status"] == "finished")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())  # a rename may reach the disk before the content does
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
     """Hold the run directory; the lock goes with the process, however it ends.
@@ -142,14 +130,13 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            msg = f"{folder}: another process works on this run; wait, or choose another run_dir"
-            raise UserError(msg) from None
-        yield
+    try:
+        with hold(folder / ".lock", wait=False):
+            remove_temporaries(folder)
+            yield
+    except Held:
+        msg = f"{folder}: another process works on this run; wait, or choose another run_dir"
+        raise UserError(msg) from None
 
 
 def finish_time() -> dict[str, str]:

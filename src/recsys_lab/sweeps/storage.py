@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import re
 import warnings
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.files.locks import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,15 +124,7 @@ def study_lock(url: str, name: str) -> Iterator[None]:
             yield
         return
     file = Path(url if kind == "journal" else url.partition("///")[2])
-    with _locked_file(file.with_name(f".{file.name}.claims")):
-        yield
-
-
-@contextmanager
-def _locked_file(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with hold(file.with_name(f".{file.name}.claims"), wait=True):
         yield
 
 
@@ -175,16 +167,15 @@ class _JournalLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle: Any = None
+        self._held = ExitStack()
 
     def acquire(self) -> bool:
-        self._handle = self._path.with_name(f".{self._path.name}.lock").open("w")
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        self._held.enter_context(hold(self._path.with_name(f".{self._path.name}.lock"), wait=True))
         _mend(self._path)
         return True
 
     def release(self) -> None:
-        self._handle.close()
+        self._held.close()
 
 
 def _mend(path: Path) -> None:

@@ -8,7 +8,6 @@ resume into a different run.
 from __future__ import annotations
 
 import math
-import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +19,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted
+from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.training.memory import return_freed_memory
 from recsys_lab.training.module import SequentialModule
 
@@ -48,19 +48,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Tensors and plain containers only, whatever the caller asked for."""
         del weights_only
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
-
-
-def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Placed(Protocol):

@@ -12,8 +12,8 @@ from narwhals.exceptions import NarwhalsError
 from polars.exceptions import PolarsError
 
 from recsys_lab.data.engines.base import PLACE, ROW, unreadable
-from recsys_lab.data.files import out_of_space
 from recsys_lab.data.raw import ParquetLog
+from recsys_lab.files.faults import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
