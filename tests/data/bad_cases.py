@@ -14,6 +14,7 @@ import pyarrow as pa
 from .bad_inputs import (
     GOOD,
     HEAD,
+    NOW,
     RECORD,
     ROWS,
     Bad,
@@ -21,6 +22,8 @@ from .bad_inputs import (
     cut,
     cut_parquet,
     damaged_parquet,
+    events,
+    files,
     lines,
     long_line,
     no_tables,
@@ -32,7 +35,11 @@ from .bad_inputs import (
     text,
     twice_in_parquet,
     two_types,
+    zoned,
 )
+
+MILLISECONDS = GOOD.replace(",1700000001\n", ",1700000001000\n")
+MOMENTS = pl.Series(NOW).cast(pl.Int64) * 1000
 
 REFUSED = [
     # Files that are cut or damaged
@@ -147,11 +154,33 @@ REFUSED = [
         "no such file. Did you mean '.*clicks.csv'"),
     Bad("an unknown suffix", text(GOOD, "log.xlsx"),
         "suffix '.xlsx' cannot be read; allowed: .csv"),
+    # Times that one unit for all would misread
+    Bad("times in seconds and in milliseconds", text(MILLISECONDS),
+        r"mix units, by their size: 39 \(97.5%\) in s, such as 1700000000 in row 1; 1 \(2.5%\) in "
+        "ms, such as 1700000001000 in row 2"),
+    Bad("dates and times as numbers", text(GOOD.replace("17000000", "202009131226")),
+        "look like dates and times written as numbers; the first is 20200913122600. Set "
+        "data.timestamp_format=%Y%m%d%H%M%S"),
+    Bad("seconds as float32", parquet(timestamp=pl.Series(NOW, dtype=pl.Float32)),
+        "are float32 and up to 1700000000"),
+    Bad("seconds in one file, moments in the next", files(
+        a=events(), b=events(timestamp=MOMENTS.cast(pl.Datetime("ms")))),
+        "column 'timestamp' mixes types: Int64 in a.parquet, Datetime.* in b.parquet"),
+    Bad("truth values beside numbers as ids", files(
+        a=events(user_id=[True, False] * 3), b=events()),
+        "column 'user_id' mixes types: Boolean in a.parquet, Int64 in b.parquet"),
+    Bad("quoted values between semicolons", text(
+        GOOD.replace("u", '"u').replace(",i", '";"i').replace(",1", '";"1').replace(
+            "\n", '"\n').replace('"user_id,item_id,timestamp"', '"user_id";"item_id";"timestamp"')),
+        "Its values seem to be separated by ';'. Set data.separator=';'"),
+    Bad("quoted values between tabs", text('"user_id"\t"item_id"\t"timestamp"\n"a"\t"b"\t"1"\n'),
+        r"Its values seem to be separated by '\\t'. Set data.separator='\\t'"),
+    Bad("several files without a byte", files(a="", b=""), "all 2 files are empty"),
     Bad("a folder without tables", no_tables, "holds no table; .* It holds: README.txt"),
     Bad("a folder with tables of several forms", several_forms,
         r"several forms \(.csv: a.csv; .tsv"),
     Bad("files of different columns", odd_columns,
-        "the same columns; b.csv has user_id, sku, time"),
+        "no such column.\nColumns of .*: b.csv: user_id, sku, time"),
     Bad("a pattern that nothing matches", lambda folder: folder / "*.csv", "no file matches"),
     Bad("a named pipe", pipe, "is no regular file"),
     Bad("an unknown scheme", nowhere("s4://bucket/log.csv"), "the scheme 's4://' is not known"),
@@ -176,6 +205,9 @@ COUNTED = [
     Bad("a blank line", text(HEAD + "\n" + ROWS), "missing user: 1"),
     Bad("rows with too few values", text(GOOD + "u1\nu2,i2\n"),
         "missing item: 1, unparseable.*: 1"),
+    Bad("words for a missing id", text(
+        GOOD + "NULL,i1,5\nu1,None,5\n\\N,i1,5\n<NA>,i1,5\nu1,n/a,5\n -,i1,5\nnan,i1,5\n"),
+        "missing user: 5, missing item: 2", {"timestamp_unit": "s"}),
     Bad("blanks as ids", text(GOOD + " ,i1,5\nu1,\t,5\n"), "missing user: 1, missing item: 1"),
     Bad("text as a place", text(
         "user_id,item_id,n\n" + "".join(f"u{n % 2},i,{n}\n" for n in range(6)) + "a,c,x\n"),
@@ -195,6 +227,17 @@ READ = [
     Bad("no newline at the end", text(GOOD.rstrip("\n")), "40 rows"),
     Bad("quotation marks as characters", text(GOOD.replace("i3", '5" nail')), "40 rows",
         {"quoted": False}),
+    Bad("times as PostgreSQL writes them", text(HEAD + "".join(
+        f"u{n % 2},i{n},2023-11-14 22:13:2{n}{zone}\n"
+        for n, zone in enumerate(["+00", "+00:00", "Z", "-0330", " UTC", ".5+05:30"]))), "6 rows"),
+    Bad("a time zone that is an offset", zoned, "6 rows"),
+    Bad("an empty file among others", files(a=GOOD, b=""), "40 rows"),
+    Bad("a column that one file has and nobody reads", files(
+        a=GOOD, b="user_id,item_id,timestamp,x\n" + ROWS.replace("\n", ",1\n").replace("u", "v")),
+        "80 rows"),
+    Bad("categories in one file, text in the next", files(
+        a=events(user_id=pl.Series(["a", "b"] * 3, dtype=pl.Categorical)),
+        b=events(user_id=["c", "b"] * 3, item_id=[7, 8] * 3)), "12 rows"),
     Bad("negative times", parquet(timestamp=range(-5, 1)), "6 rows"),
     Bad("text ids beyond 64 bits", text(GOOD.replace("u3", "9" * 30)), "40 rows"),
 ]  # fmt: skip

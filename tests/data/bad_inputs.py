@@ -36,6 +36,39 @@ class Bad:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+def files(**tables: pl.DataFrame | str) -> Callable[[Path], Path]:
+    """A folder of Parquet files and texts by name; the path is the folder's."""
+
+    def make(folder: Path) -> Path:
+        for name, table in tables.items():
+            if isinstance(table, str):
+                (folder / f"{name}.csv").write_text(table)
+            else:
+                table.write_parquet(folder / f"{name}.parquet")
+        return folder
+
+    return make
+
+
+def events(**columns: Any) -> pl.DataFrame:
+    """Six events of two users as typed columns; some are given."""
+    plain = {"user_id": [1, 2] * 3, "item_id": [1, 2, 3, 4, 5, 6], "timestamp": NOW}
+    return pl.DataFrame({**plain, **columns})
+
+
+NOW = [1_700_000_000 + n for n in range(6)]
+"""Seconds of November 2023."""
+
+
+def zoned(folder: Path) -> Path:
+    """Parquet whose time zone is an offset and no name."""
+    moments = pa.array([second * 10**6 for second in NOW], pa.timestamp("us", "+05:30"))
+    table = events().to_arrow()
+    place = table.schema.get_field_index("timestamp")
+    pq.write_table(table.set_column(place, "timestamp", moments), folder / "log.parquet")
+    return folder / "log.parquet"
+
+
 def text(content: str | bytes, name: str = "log.csv") -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         data = content.encode() if isinstance(content, str) else content

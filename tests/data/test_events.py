@@ -46,7 +46,7 @@ def test_bad_rows_are_counted_by_reason(table, run, caplog):
         "same user, item and time as an earlier row": 1,
     }
     assert data.num_interactions == 8
-    assert "Dropped 3 rows: missing user" in caplog.text
+    assert "Dropped 3 rows (21.4%): missing user" in caplog.text
     assert data.fingerprint == run(table(LOG)).fingerprint
 
 

@@ -207,6 +207,7 @@ class TextCheck:
         if not fits.all():
             bad = int(np.argmin(fits))
             line = self._line(data, int(places[bad]))
+            self._refuse_separator(line, {int(before[bad]), int(following[bad])})
             raise self._bad(
                 f"line {line:,} has a quotation mark inside a value"
                 + ("" if opens[bad] else f"; the one before it opens in line "
@@ -217,6 +218,17 @@ class TextCheck:
             last_open = int(np.flatnonzero(opens)[-1])
             self._opened_line = self._line(data, int(places[last_open]))
         self._open = bool(opens[-1])
+
+    def _refuse_separator(self, line: int, beside: set[int]) -> None:
+        """A mark beside another separator than the one that is set quotes a whole value."""
+        other = next((mark for mark in ";\t|," if ord(mark) in beside), None)
+        if other is None or ord(other) in self._neighbours:
+            return
+        shown = "'\\t'" if other == "\t" else f"'{other}'"
+        raise self._bad(
+            f"line {line:,} has a quotation mark beside {shown}",
+            f"Its values seem to be separated by {shown}. Set data.separator={shown}",
+        )
 
     def _line(self, data: bytes, place: int) -> int:
         return self._lines + data.count(b"\n", 0, place) + 1

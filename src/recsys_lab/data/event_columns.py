@@ -8,19 +8,19 @@ import narwhals as nw
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.ids import plan_ids, whole_numbers
+from recsys_lab.data.ids import Spelling, plan_ids, whole_numbers
+from recsys_lab.data.missing import is_missing, missing_values
 from recsys_lab.data.plans import Plan, first_row, one_row, same
 from recsys_lab.data.raw import SEPARATOR, Unreadable
 from recsys_lab.data.times import LARGEST, plan_times
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recsys_lab.data.raw import FeatureType
 
 NUMBERS = ("rating", "price", "quantity")
 """Columns of the log that hold numbers."""
-
-NO_VALUE = ("", "na", "n/a", "none", "null", "-", "\\n")
-"""How people and programs write that there is no number, in small letters."""
 
 RESERVED = ("user", "item", "user_id", "item_id", "timestamp", "order", "row", "event_type",
             *NUMBERS)  # fmt: skip
@@ -63,9 +63,12 @@ def plan_events(
     Raises:
         UserError: for a column of a type that does not fit.
     """
+    spelling = Spelling.of(config)
     plans = {
-        "user_id": plan_ids(frame, config.user_column, where, untyped=untyped),
-        "item_id": plan_ids(frame, config.item_column, where, untyped=untyped),
+        f"{side}_id": plan_ids(
+            frame, getattr(config, f"{side}_column"), where, untyped=untyped, spelling=spelling
+        )
+        for side in ("user", "item")
     }
     if config.timestamp_column is not None:
         path = where.partition("=")[2]
@@ -76,13 +79,15 @@ def plan_events(
     if config.order_column is not None:
         plans["order"] = _places(frame, config.order_column, where)
     if config.event_type_column is not None:
-        plans["event_type"] = _texts(frame, config.event_type_column)
+        plans["event_type"] = _texts(frame, config.event_type_column, spelling.missing)
     for name in NUMBERS:
         column = getattr(config, f"{name}_column")
         if column is not None:
-            plans[name] = _floats(frame, column, f"data.{name}_column={column}", where)
+            option = f"data.{name}_column={column}"
+            plans[name] = plan_numbers(frame, column, option, where, spelling.missing)
     for name, kind in config.event_features.items():
-        plans[name] = plan_feature(frame, name, kind, f"data.event_features.{name}", where)
+        option = f"data.event_features.{name}"
+        plans[name] = plan_feature(frame, name, kind, option, where, spelling.missing)
     return plans
 
 
@@ -96,7 +101,12 @@ def event_features(config: Any) -> dict[str, FeatureType]:
 
 
 def plan_feature(
-    frame: pl.LazyFrame, column: str, kind: FeatureType, option: str, where: str
+    frame: pl.LazyFrame,
+    column: str,
+    kind: FeatureType,
+    option: str,
+    where: str,
+    missing: Sequence[str],
 ) -> Plan:
     """How a column becomes a feature.
 
@@ -110,12 +120,13 @@ def plan_feature(
         kind: of the feature.
         option: where it is declared, named in errors.
         where: the option and the path of the source, named in errors.
+        missing: words for a missing value: see `recsys_lab.data.missing.missing_words`.
 
     Raises:
         UserError: when the column cannot be read as this.
     """
     if kind == "numeric":
-        return _floats(frame, column, option, where)
+        return plan_numbers(frame, column, option, where, missing)
     stored = frame.collect_schema()[column]
     if kind == "list":
         if stored == pl.String:
@@ -133,7 +144,7 @@ def plan_feature(
         )
     if kind == "categorical" and stored.is_integer() and stored not in (pl.UInt64, pl.Int128):
         return Plan(column, None, lambda values: values.cast(nw.Int64))
-    return _texts(frame, column)
+    return _texts(frame, column, missing)
 
 
 def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
@@ -144,11 +155,15 @@ def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
     return parts.list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
 
 
-def _texts(frame: pl.LazyFrame, column: str) -> Plan:
-    """Strings; null where blank."""
+def _texts(frame: pl.LazyFrame, column: str, missing: Sequence[str]) -> Plan:
+    """Strings; null where missing."""
     stored = frame.collect_schema()[column]
     if stored == pl.String:
-        return Plan(column, None, _not_blank)
+        found = missing_values(frame, column, missing)
+        words = ["", *found]
+        return Plan(
+            column, None, lambda values: nw.when(~values.is_in(words)).then(values), missing=found
+        )
     if stored == pl.Categorical or isinstance(stored, pl.Enum) or stored.is_integer():
         return Plan(column, None, lambda values: _not_blank(values.cast(nw.String)))
     return Plan(column, pl.col(column).cast(pl.String), same)
@@ -158,13 +173,26 @@ def _not_blank(values: nw.Expr) -> nw.Expr:
     return nw.when(values != "").then(values)
 
 
-def _floats(frame: pl.LazyFrame, column: str, option: str, where: str) -> Plan:
-    """Numbers as float64, null where there is none, as with NaN."""
+def plan_numbers(
+    frame: pl.LazyFrame, column: str, option: str, where: str, missing: Sequence[str]
+) -> Plan:
+    """How a column becomes float64 numbers, null where there is none, as with NaN.
+
+    Args:
+        frame: the source.
+        column: its name.
+        option: where it is declared, named in errors.
+        where: the option and the path of the source, named in errors.
+        missing: words for a missing value.
+
+    Raises:
+        UserError: when no value is a number.
+    """
     stored = frame.collect_schema()[column]
     if stored == pl.String:
         text = pl.col(column).str.strip_chars()
         number = text.cast(pl.Float64, strict=False)
-        odd = number.is_null() & ~text.str.to_lowercase().is_in(NO_VALUE)
+        odd = number.is_null() & ~is_missing(text, missing)
         found = one_row(frame, some=number.count(), given=text.count(), odd=odd.sum())
         if found["given"] and not found["some"]:
             first = first_row(frame, column, pl.col(column).is_not_null())

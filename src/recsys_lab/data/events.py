@@ -18,6 +18,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.engines.base import ROW
 from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.filters import Rule
+from recsys_lab.data.id_spellings import spelling_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,10 +61,12 @@ class Coded:
             there are), the features of events (int32 codes, -1 where missing, or float64), and
             `KIND` (likewise), (T,) each, memory-mapped.
         values: of every coded column its raw values by code, Arrow arrays, ascending.
+        warnings: what is odd about the ids.
     """
 
     columns: Mapping[str, Any]
     values: Mapping[str, Any]
+    warnings: Sequence[str]
 
 
 def order_events(
@@ -105,7 +108,14 @@ def order_events(
     columns = _write(session, frame.select(*names), names, tally.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]
-    return Coded(columns, values)
+    doubts = (_spelling_doubt(values[side], side, raw) for side in ("user", "item"))
+    return Coded(columns, values, [doubt for doubt in doubts if doubt])
+
+
+def _spelling_doubt(ids: pa.Array, side: str, raw: RawData) -> str | None:
+    if pa.types.is_integer(ids.type):
+        return None
+    return spelling_doubt(ids, side, normalizable=raw.normalizes_ids)
 
 
 def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", **RECBOLE}
 """Of delimited text by suffix."""
+
+_OFFSET = re.compile(r"[+-]\d\d:?\d\d$")
+"""A time zone that is an offset and no name, e.g. +05:30."""
 
 SUFFIXES = (*SEPARATORS, *JSON_LINES, ".parquet")
 
@@ -148,8 +153,12 @@ class TableFile:
 
         try:
             with readable(self.where):
-                columns = list(pq.read_schema(self.file).names)
+                schema = pq.read_schema(self.file)
+                columns = list(schema.names)
                 self._refuse_duplicates(columns)
+                if any(_OFFSET.match(getattr(kind, "tz", None) or "") for kind in schema.types):
+                    # Times are stored in UTC whatever their zone; polars knows zones by name alone.
+                    os.environ["POLARS_IGNORE_TIMEZONE_PARSE_ERROR"] = "1"
                 frame = pl.scan_parquet(self.file, hive_partitioning=False, glob=False)
                 frame.collect_schema()
         except (PolarsError, pa.ArrowException) as error:

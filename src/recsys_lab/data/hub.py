@@ -39,6 +39,9 @@ class Hub:
             hub_split: e.g. train.
             revision: commit, tag or branch on the Hub; null: the newest.
             streaming: read without storing a copy in the cache of ``datasets``.
+            missing_values: words that stand for a missing value; null: the common ones, as with
+                data=table.
+            id_normalization: differences in spelling that tell no ids apart, as with data=table.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null: the order of the rows.
@@ -61,6 +64,8 @@ class Hub:
         hub_split: str
         revision: str | None
         streaming: bool
+        missing_values: list[str] | None
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
         user_column: str
         item_column: str
         timestamp_column: str | None

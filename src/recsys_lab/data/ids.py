@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same
+from recsys_lab.data.id_spellings import normalized
+from recsys_lab.data.missing import missing_values, missing_words
+from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same, told_of_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
 """Up to here every whole number has a float of its own; beyond, neighbours share one."""
@@ -19,23 +22,47 @@ WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
 LEAST, MOST = -(2**63), 2**63 - 1
 
 
-def clean_ids(ids: pl.Series, source: str, *, untyped: bool) -> pl.Series:
-    """Ids as int64 or strings: see `plan_ids`.
+@dataclass(frozen=True)
+class Spelling:
+    """How ids are written.
+
+    Attributes:
+        missing: words that stand for no id: see `recsys_lab.data.missing.missing_words`.
+        normalization: differences in spelling that tell no ids apart: see
+            `recsys_lab.data.id_spellings`.
+    """
+
+    missing: Sequence[str] = missing_words(None)
+    normalization: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, config: Any) -> Spelling:
+        """As a reader's options ``missing_values`` and ``id_normalization`` say."""
+        return cls(missing_words(config.missing_values), tuple(config.id_normalization))
+
+
+def clean_ids(
+    ids: pl.Series, source: str, *, untyped: bool, spelling: Spelling
+) -> tuple[pl.Series, list[str]]:
+    """Ids as int64 or strings, and what is odd about them: see `plan_ids`.
 
     Args:
         ids: the column.
         source: the file and its option, named in the errors.
         untyped: whether strings may stand for numbers.
+        spelling: how they are written.
 
     Raises:
         UserError: for other types, and numbers that are not whole.
     """
     frame = ids.to_frame().lazy()
-    plan = plan_ids(frame, ids.name, source, untyped=untyped)
-    return apply_plans(frame, {ids.name: plan}).collect()[ids.name]
+    plans = {ids.name: plan_ids(frame, ids.name, source, untyped=untyped, spelling=spelling)}
+    return apply_plans(frame, plans).collect()[ids.name], told_of_missing(plans)
 
 
-def plan_ids(frame: pl.LazyFrame, column: str, source: str, *, untyped: bool) -> Plan:
+def plan_ids(
+    frame: pl.LazyFrame, column: str, source: str, *, untyped: bool, spelling: Spelling
+) -> Plan:
     """How a column becomes ids, int64 or strings.
 
     Numbers with a decimal point that are all whole (a column with gaps, written by pandas)
@@ -46,6 +73,7 @@ def plan_ids(frame: pl.LazyFrame, column: str, source: str, *, untyped: bool) ->
         column: its name.
         source: the file and its option, named in the errors.
         untyped: whether strings may stand for numbers: see `numbers_if_alike`.
+        spelling: how they are written.
 
     Raises:
         UserError: for other types, and numbers that are not whole or beyond 64 bits.
@@ -53,10 +81,7 @@ def plan_ids(frame: pl.LazyFrame, column: str, source: str, *, untyped: bool) ->
     where = f"{source}: id column '{column}'"
     kind = frame.collect_schema()[column]
     if kind == pl.String:
-        prepare = None
-        if untyped and _all_numbers(frame, column):
-            prepare = pl.col(column).cast(pl.Int64, strict=False)
-        return Plan(column, prepare, same)
+        return _plan_texts(frame, column, untyped=untyped, spelling=spelling)
     if kind == pl.Categorical or isinstance(kind, pl.Enum):
         return Plan(column, None, lambda values: values.cast(nw.String))
     if isinstance(kind, pl.Decimal) and kind.scale == 0:
@@ -73,6 +98,24 @@ def plan_ids(frame: pl.LazyFrame, column: str, source: str, *, untyped: bool) ->
     wide = kind in (pl.Int128, pl.UInt128, pl.Null)
     prepare = pl.col(column).cast(pl.Int64) if wide else None
     return Plan(column, prepare, lambda values: values.cast(nw.Int64))
+
+
+def _plan_texts(frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Spelling) -> Plan:
+    """Strings; integers where they may stand for numbers and all that are not missing do."""
+    found = missing_values(frame, column, spelling.missing)
+    value = pl.col(column)
+    if found:
+        value = pl.when(~value.is_in(list(found))).then(value)
+    if spelling.normalization:
+        value = normalized(value, spelling.normalization)
+    if untyped and _all_numbers(frame.select(value), column):
+        return Plan(column, value.cast(pl.Int64, strict=False), same, missing=found)
+    if spelling.normalization:
+        return Plan(column, value, same, missing=found)
+    if not found:
+        return Plan(column, None, same)
+    words = list(found)
+    return Plan(column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=found)
 
 
 def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -51,9 +52,9 @@ class Listed:
 def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
     """The files of a log in the order in which they are read: by their names below the folder.
 
-    Names are compared character by character, so part-10 stands before part-9 and after part-09.
-    In a folder, files are taken at any depth whose suffix is one of a table (any suffix when a
-    separator is given); those whose name, or a folder's name, begins with ``_`` or ``.`` are
+    Numbers in names are compared as numbers: part-9 is read before part-10, and 2.csv before
+    10.csv. In a folder, files are taken at any depth whose suffix is one of a table (any suffix
+    when a separator is given); those whose name, or a folder's name, begins with ``_`` or ``.`` are
     left out, as Spark and Hive do.
 
     Args:
@@ -65,7 +66,8 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
         UserError: when there is no such file, or the files of a folder are of several forms.
     """
     names, one = list_urls(path, option) if is_remote(path) else _local(path, option)
-    found = [_listed(name, place) for name, place in sorted(names.items())]
+    ordered = sorted(names.items(), key=lambda item: _natural(item[0]))
+    found = [_listed(name, place) for name, place in ordered]
     if one:
         return found
     chosen = has_wildcard(path)
@@ -80,6 +82,12 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
         )
     _require_one_form(tables, path, option)
     return tables
+
+
+def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Orders names by their text and the numbers in it; equal ones (1, 01) by their characters."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name)
+    return [(text, int(number or -1)) for text, number in parts], name
 
 
 def _local(path: str, option: str) -> tuple[dict[str, str], bool]:

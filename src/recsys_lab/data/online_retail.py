@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.download import read_members
 from recsys_lab.data.files import did_you_mean, file_key, require_file
-from recsys_lab.data.ids import clean_ids
+from recsys_lab.data.ids import Spelling, clean_ids
 from recsys_lab.data.named import About, Named
 from recsys_lab.data.official import fetch
 from recsys_lab.data.raw import Features, RawData
@@ -250,7 +250,7 @@ def _customers(column: pl.Series, file: Path) -> pl.Series:
     if column.dtype == pl.String:
         text = column.str.strip_chars().str.replace(r"\.0$", "")
         column = text.set(text == "", None)
-    return clean_ids(column, f"data.path={file}", untyped=True)
+    return clean_ids(column, f"data.path={file}", untyped=True, spelling=Spelling())[0]
 
 
 def _number(name: str) -> pl.Expr:

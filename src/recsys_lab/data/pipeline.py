@@ -19,7 +19,8 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
-from recsys_lab.data.doubts import doubt_numbers, doubt_table
+from recsys_lab.data.card_facts import percent
+from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
@@ -206,7 +207,8 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         mark = pool.submit(_fingerprint, arrays, parts)
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        warnings = _write_tables(arrays, raw, folder)
+        warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
+        warnings += _write_tables(arrays, raw, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
@@ -236,7 +238,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
 
 def _write_tables(arrays: Arrays, raw: RawData, folder: Path) -> list[str]:
     """Store what is known of each item and user; return what is odd about the source."""
-    warnings = doubt_numbers(raw.unreadable)
+    warnings = [*raw.warnings, *doubt_numbers(raw.unreadable)]
     for side, ids, table in (
         ("item", arrays.item_ids, raw.items),
         ("user", arrays.user_ids, raw.users),
@@ -275,7 +277,8 @@ def _refuse_one_user(offsets: NDArray[np.int64]) -> None:
 def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
-            log.warning("Dropped %s rows: %s", f"{entry['dropped']:,}", entry["reason"])
+            share = percent(entry["dropped"] / (entry["rows"] + entry["dropped"]))
+            log.warning("Dropped %s rows (%s): %s", f"{entry['dropped']:,}", share, entry["reason"])
     for said in manifest["warnings"]:
         log.warning("%s", said)
     log.info(

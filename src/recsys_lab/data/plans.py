@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 
+from recsys_lab.data.missing import told_missing
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class Plan:
         prepare: what only polars can do, first: parse text, change odd types; None for nothing.
         make: the rest, which runs on every engine.
         unreadable: values that are to be numbers and are none; None where there are none.
+        missing: words for a missing value, as written -> rows.
     """
 
     source: str
     prepare: pl.Expr | None
     make: Callable[[nw.Expr], nw.Expr]
     unreadable: Unreadable | None = None
+    missing: Mapping[str, int] = field(default_factory=dict)
 
 
 def same(column: nw.Expr) -> nw.Expr:
@@ -71,6 +74,15 @@ def unreadable(plans: Mapping[str, Plan], prefix: str = "") -> dict[str, Unreada
         for name, plan in plans.items()
         if plan.unreadable is not None
     }
+
+
+def told_of_missing(plans: Mapping[str, Plan], prefix: str = "") -> list[str]:
+    """A sentence for each column with words for a missing value; see `unreadable`."""
+    return [
+        told_missing(f"{prefix}{name}", plan.source, plan.missing)
+        for name, plan in plans.items()
+        if plan.missing
+    ]
 
 
 def as_parquet_log(files: Sequence[str], plans: Mapping[str, Plan]) -> ParquetLog | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -129,6 +129,8 @@ class RawData:
         truth_path: where a synthetic reader stored its process, or None.
         features: the columns that are encoded.
         about: of a published dataset, or None.
+        warnings: what is odd about the source, a sentence each, for people and the manifest.
+        normalizes_ids: whether the reader has the option ``id_normalization``.
     """
 
     interactions: pl.DataFrame | pl.LazyFrame | ParquetLog
@@ -139,6 +141,8 @@ class RawData:
     truth_path: Path | None = None
     features: Features = Features()
     about: About | None = None
+    warnings: Sequence[str] = ()
+    normalizes_ids: bool = False
 
 
 class Reader(Protocol):

@@ -12,16 +12,19 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.checked import TextCheck, plain_text
-from recsys_lab.data.event_columns import NUMBERS
+from recsys_lab.data.doubts import doubt_numbers
+from recsys_lab.data.event_columns import NUMBERS, plan_numbers
 from recsys_lab.data.files import did_you_mean, file_key, readable, require_file, require_option
-from recsys_lab.data.ids import clean_ids
+from recsys_lab.data.ids import Spelling, clean_ids
+from recsys_lab.data.missing import missing_values, told_missing
+from recsys_lab.data.plans import apply_plans, unreadable
 from recsys_lab.data.raw import OWN, Features, RawData, free_name
 from recsys_lab.data.times import parse_times
 
@@ -49,6 +52,9 @@ class RecBole:
 
         Attributes:
             path: the folder with one ``.inter`` file, or that file.
+            missing_values: words that stand for a missing value; null: the common ones, as with
+                data=table.
+            id_normalization: differences in spelling that tell no ids apart, as with data=table.
             user_field: who.
             item_field: what.
             time_field: when; null: the order of the file.
@@ -59,6 +65,8 @@ class RecBole:
         """
 
         path: str | None
+        missing_values: list[str] | None
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
         user_field: str
         item_field: str
         time_field: str | None
@@ -77,7 +85,7 @@ class RecBole:
         """Read the files."""
         del scratch
         config, files = self.config, self._files()
-        log = _Atomic(files[".inter"])
+        log = _Atomic(files[".inter"], Spelling.of(config))
         fields = {"user_field": config.user_field, "item_field": config.item_field,
                   "time_field": config.time_field}  # fmt: skip
         log.require({name: field for name, field in fields.items() if field is not None})
@@ -96,10 +104,16 @@ class RecBole:
         if config.rating_field is not None:
             columns.append(log.numbers(config.rating_field).alias("rating"))
             events["rating"] = "numeric"
-        items, of_items = self._table(files.get(".item"), "item")
-        users, of_users = self._table(files.get(".user"), "user")
-        features = Features(of_items, of_users, events)
-        return RawData(pl.DataFrame(columns), items, users, features=features)
+        items, of_items, items_told = self._table(files.get(".item"), "item")
+        users, of_users, users_told = self._table(files.get(".user"), "user")
+        return RawData(
+            pl.DataFrame(columns),
+            items,
+            users,
+            features=Features(of_items, of_users, events),
+            warnings=[*log.warnings, *items_told, *users_told],
+            normalizes_ids=True,
+        )
 
     def _further(
         self, log: _Atomic, own: set[str]
@@ -117,17 +131,17 @@ class RecBole:
             others = NUMBERS if kind == "categorical" else ("event_type",)
             name = log.name(field, taken.union(others))
             kinds[name] = kind
-            values = log.numbers(field) if kind == "numeric" else log.frame[field]
+            values = log.numbers(field) if kind == "numeric" else log.texts(field)
             columns.append(values.alias(name))
         log.tell(left_out, "fields of events are categories or numbers")
         return columns, kinds
 
     def _table(
         self, file: Path | None, side: str
-    ) -> tuple[pl.DataFrame | None, dict[str, FeatureType]]:
+    ) -> tuple[pl.DataFrame | None, dict[str, FeatureType], list[str]]:
         if file is None:
-            return None, {}
-        config, table = self.config, _Atomic(file)
+            return None, {}, []
+        config, table = self.config, _Atomic(file, Spelling.of(self.config))
         key = getattr(config, f"{side}_field")
         table.require({f"{side}_field": key})
         kinds: dict[str, FeatureType] = {}
@@ -138,12 +152,12 @@ class RecBole:
         for field, kind in table.kinds(config.text_columns, {key}).items():
             name = table.name(field, taken)
             kinds[name] = kind
-            column = table.numbers(field) if kind == "numeric" else table.frame[field]
+            column = table.numbers(field) if kind == "numeric" else table.texts(field)
             columns.append((column.str.split(" ") if kind == "list" else column).alias(name))
         table.tell(table.unread({key}), "float_seq is not read")
         if beside is not None:
             columns.append(table.frame[beside].alias("title"))
-        return pl.DataFrame(columns), kinds
+        return pl.DataFrame(columns), kinds, table.warnings
 
     def _title(self, table: _Atomic) -> str | None:
         """The field that items are shown by; it changes no feature and no fingerprint."""
@@ -183,10 +197,16 @@ class RecBole:
 
 
 class _Atomic:
-    """One atomic file: all values as text, and the types of its header."""
+    """One atomic file: all values as text, and the types of its header.
 
-    def __init__(self, file: Path) -> None:
+    Attributes:
+        warnings: what was odd about the columns that were read.
+    """
+
+    def __init__(self, file: Path, spelling: Spelling) -> None:
         self.file = file
+        self.spelling = spelling
+        self.warnings: list[str] = []
         where = f"data.path={file}"
         plain_text(file, "", TextCheck(where, "\t", quoted=False), file, where)
         try:
@@ -202,6 +222,7 @@ class _Atomic:
         for header in frame.columns:
             # Polars tells equal headers apart with a number.
             name, colon, kind = re.sub(r"_duplicated_\d+$", "", header).rpartition(":")
+            self._refuse_separator(frame.columns)
             if not colon or kind not in (*TYPES, "float_seq"):
                 raise UserError(
                     f"data.path={file}: the header '{header}' has no type; atomic files have "
@@ -218,6 +239,17 @@ class _Atomic:
         self.frame = frame.rename(dict(zip(frame.columns, self.types, strict=True)))
         if self.frame.is_empty():
             raise UserError(f"data.path={file}: the file has a header but no rows")
+
+    def _refuse_separator(self, columns: list[str]) -> None:
+        """A header of several fields without a tab between them."""
+        if len(columns) == 1 and (
+            mark := re.search(r":(?:token|float)(?:_seq)?([ ,;|]+)", columns[0])
+        ):
+            raise UserError(
+                f"data.path={self.file}: has a single field, {columns[0]!r}: its values seem to be "
+                f"separated by {mark[1]!r}; atomic files have tabs. Write tabs, or read it with "
+                f"data=table data.separator='{mark[1][0]}'"
+            )
 
     def require(self, fields: dict[str, str]) -> None:
         """Check that fields are there."""
@@ -252,17 +284,25 @@ class _Atomic:
 
     def ids(self, name: str) -> pl.Series:
         """A field as ids."""
-        return clean_ids(self.frame[name], f"data.path={self.file}", untyped=True)
+        where = f"data.path={self.file}"
+        ids, told = clean_ids(self.frame[name], where, untyped=True, spelling=self.spelling)
+        self.warnings += told
+        return ids
+
+    def texts(self, name: str) -> pl.Series:
+        """A field as text, null where missing."""
+        frame = self.frame.lazy()
+        found = missing_values(frame, name, self.spelling.missing)
+        if not found:
+            return self.frame[name]
+        self.warnings.append(told_missing(name, name, found))
+        value = pl.col(name)
+        return frame.select(pl.when(~value.is_in(list(found))).then(value)).collect()[name]
 
     def numbers(self, name: str) -> pl.Series:
-        """A field as numbers, null where blank."""
-        text = self.frame[name].str.strip_chars()
-        numbers = text.cast(pl.Float64, strict=False)
-        wrong = numbers.is_null() & (text != "").fill_null(False)
-        if wrong.any():
-            row = int(wrong.arg_max() or 0)
-            raise UserError(
-                f"data.path={self.file}: field '{name}' is of type {self.types[name]} but holds "
-                f"{text[row]!r} in row {row + 1}"
-            )
-        return numbers
+        """A field as numbers, null where there is none; other values are told of."""
+        where = f"data.path={self.file}"
+        frame = self.frame.lazy()
+        plan = plan_numbers(frame, name, f"field {name}", where, self.spelling.missing)
+        self.warnings += doubt_numbers(unreadable({name: plan}))
+        return apply_plans(frame, {name: plan}).collect()[name]

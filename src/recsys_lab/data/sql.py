@@ -45,6 +45,9 @@ class SQL:
             items_id_column: the item id in it.
             users_query: a query for users; null for none.
             users_id_column: the user id in it.
+            missing_values: words that stand for a missing value; null: the common ones, as with
+                data=table.
+            id_normalization: differences in spelling that tell no ids apart, as with data=table.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null where there is none.
@@ -71,6 +74,8 @@ class SQL:
         items_id_column: str
         users_query: str | None
         users_id_column: str
+        missing_values: list[str] | None
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
         user_column: str
         item_column: str
         timestamp_column: str | None

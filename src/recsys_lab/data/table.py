@@ -16,13 +16,15 @@ from recsys_lab.data.event_columns import (
     wanted_columns,
 )
 from recsys_lab.data.files import require_option
-from recsys_lab.data.ids import plan_ids
+from recsys_lab.data.ids import Spelling, plan_ids
+from recsys_lab.data.missing import missing_words
 from recsys_lab.data.plans import (
     Plan,
     apply_plans,
     as_parquet_log,
     one_row,
     same,
+    told_of_missing,
     unreadable,
 )
 from recsys_lab.data.raw import Features, ParquetLog, RawData
@@ -56,11 +58,16 @@ class Table:
             path: the log: .csv, .tsv, .jsonl, .ndjson, .parquet, RecBole's .inter; text also with
                 .gz, .bz2, .xz, .zst. A file, a pattern such as logs/*.csv.gz (``**`` for any
                 depth), a folder, or a URL of these (s3://, gs://, az://, https://; read through
-                fsspec). Files are read in the order of their names below the folder, compared
-                character by character, and need equal columns; folders named day=2024-01-01 are
-                a column ``day``.
+                fsspec). Files are read in the order of their names below the folder, numbers in
+                them compared as numbers (2.csv before 10.csv), and need the columns that are
+                read; folders named day=2024-01-01 are a column ``day``.
             separator: of delimited text; null: by the suffix.
             quoted: whether a quotation mark quotes in delimited text; else it is a character.
+            missing_values: words that stand for a missing value, in small or capital letters;
+                null: NULL, None, NaN, NA, N/A, <NA>, #N/A, backslash-N and -. What is met is
+                told.
+            id_normalization: differences in spelling that tell no ids apart: blanks, case,
+                unicode (NFKC), decimal (100.0 is 100). Those that are met are told.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null where there is none. Values
@@ -92,6 +99,8 @@ class Table:
         path: str | None
         separator: str | None
         quoted: bool
+        missing_values: list[str] | None
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
         user_column: str
         item_column: str
         timestamp_column: str | None
@@ -151,14 +160,16 @@ class Table:
                 for side, columns in beside.items()
             }
             interactions = _interactions(log, frame, plans, scratch)
-        odd = unreadable(plans)
+        odd, warnings = unreadable(plans), [*log.warnings, *told_of_missing(plans)]
         for side in ("item", "user"):
             if getattr(config, f"{side}s_path") is not None:
-                sides[side], own = self._table(side, folder)
+                sides[side], own, said = self._table(side, folder)
                 odd |= own
+                warnings += said
         return RawData(
-            interactions, sides["item"], sides["user"], unreadable=odd, features=features
-        )
+            interactions, sides["item"], sides["user"], unreadable=odd, features=features,
+            warnings=warnings, normalizes_ids=True,
+        )  # fmt: skip
 
     def _features(self) -> Features:
         config = self.config
@@ -199,7 +210,9 @@ class Table:
         key = f"{side}_id"
         table: pl.DataFrame | None = None
         for name, (option, column) in columns.items():
-            value = plan_feature(frame, column, kinds.get(name, "text"), f"data.{option}", where)
+            value = plan_feature(
+                frame, column, kinds.get(name, "text"), f"data.{option}", where, self._words
+            )
             found = apply_plans(frame, {key: ids, name: value}).drop_nulls()
             first = found.unique(key, keep="first", maintain_order=True).collect()
             table = first if table is None else table.join(
@@ -207,10 +220,16 @@ class Table:
             )  # fmt: skip
         return table
 
-    def _table(self, side: str, folder: Path) -> tuple[pl.DataFrame, dict[str, Unreadable]]:
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return missing_words(self.config.missing_values)
+
+    def _table(
+        self, side: str, folder: Path
+    ) -> tuple[pl.DataFrame, dict[str, Unreadable], list[str]]:
         """A table of items or users with its id and title columns under their standard names.
 
-        And what its columns of numbers hold besides.
+        And what its columns of numbers hold besides, and what is odd about it.
         """
         config, key = self.config, f"{side}_id"
         column = getattr(config, f"{side}s_id_column")
@@ -224,18 +243,23 @@ class Table:
         opened = self._tables[f"{side}s_path"].open(folder, names, [column], every=True)
         with opened.explained():
             frame = opened.frame.collect().lazy()
-            plans = {key: plan_ids(frame, column, opened.where, untyped=opened.is_text)}
+            spelling = Spelling.of(config)
+            ids = plan_ids(frame, column, opened.where, untyped=opened.is_text, spelling=spelling)
+            plans = {key: ids}
             for name in opened.columns:
                 if name in kinds:
                     option = f"data.{side}_features.{name}"
-                    plans[name] = plan_feature(frame, name, kinds[name], option, opened.where)
+                    plans[name] = plan_feature(
+                        frame, name, kinds[name], option, opened.where, spelling.missing
+                    )
                 elif name not in (key, column):
                     plans[name] = Plan(name, None, same)
             if title is not None:
                 plans["title"] = Plan(title, None, same)
                 if title != "title" and title not in kinds:
                     del plans[title]
-            return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s.")
+            said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
+            return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
 
 
 def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:

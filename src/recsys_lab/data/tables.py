@@ -73,18 +73,45 @@ class Tables:
             UserError: when one cannot be read, or lacks a column that another has.
         """
         names = [column for column in wanted.values() if column is not None]
-        tables, opened = [], []
+        listed, tables, opened = [], [], []
         for file in self.listed:
             table = self._table(file, scratch)
+            if table is None:
+                continue
+            listed.append(file)
             tables.append(table)
             opened.append(table.open(scratch, None if every else set(names), ids))
-            self._compare(file, opened[0], opened[-1], names)
-        columns = list(dict.fromkeys([*opened[0].columns, *self.listed[0].partition]))
+            if every:
+                self._compare(file, opened[0], opened[-1])
+        if not opened:
+            raise UserError(f"{self.where}: all {len(self.listed)} files are empty (0 bytes)")
+        columns = list(dict.fromkeys([*opened[0].columns, *listed[0].partition]))
         self._require(wanted, opened[0].columns, columns)
+        for file, one in zip(listed, opened, strict=True):
+            self._require(wanted, one.columns, [*one.columns, *file.partition], file.name)
         read = columns if every else list(dict.fromkeys(names))
-        return OpenTables(self.where, self.listed, tables, opened, read)
+        warnings = self._warnings(listed, opened, names)
+        return OpenTables(self.where, listed, tables, opened, read, warnings)
 
-    def _table(self, file: Listed, scratch: Path) -> TableFile:
+    def _warnings(self, listed: list[Listed], opened: list[Opened], names: list[str]) -> list[str]:
+        """What is odd about the files beside each other, and changes nothing that is read."""
+        found = []
+        empty = [file.name for file in self.listed if file not in listed]
+        if empty:
+            found.append(f"{self.where}: empty files (0 bytes) are left out: {', '.join(empty)}")
+        shared = set.intersection(*(set(one.columns) for one in opened))
+        for file, one in zip(listed, opened, strict=True):
+            further = [name for name in one.columns if name not in shared and name not in names]
+            if further and not file.name.lower().endswith(JSON_LINES):
+                found.append(
+                    f"{self.where}: {file.name} has columns that not every file has and nothing "
+                    f"reads: {', '.join(further)}"
+                )
+                break
+        return found
+
+    def _table(self, file: Listed, scratch: Path) -> TableFile | None:
+        """The file, or None where it is an empty one among several."""
         where = self.where if len(self.listed) == 1 else f"{self.where}: {file.name}"
         place = Path(file.place)
         if is_remote(file.place):
@@ -95,15 +122,15 @@ class Tables:
                 raise UserError(f"{where}: changed while it was read; try again")
         table = TableFile(place, where, self._separator, quoted=self._quoted)
         if place.stat().st_size == 0:
+            if len(self.listed) > 1:
+                return None
             raise UserError(f"{where}: the file is empty (0 bytes)")
         return table
 
-    def _compare(self, file: Listed, first: Opened, other: Opened, names: list[str]) -> None:
-        """Records of JSON lines may lack keys that are not read."""
-        one, two = set(first.columns), set(other.columns)
-        if form_of(file.name).suffix in JSON_LINES:
-            one, two = one & set(names), two & set(names)
-        if one != two:
+    def _compare(self, file: Listed, first: Opened, other: Opened) -> None:
+        """Where all columns are read, all files need the same; JSON lines may lack some."""
+        lines = form_of(file.name).suffix in JSON_LINES
+        if set(first.columns) != set(other.columns) and not lines:
             raise UserError(
                 f"{self.where}: all files must have the same columns; {file.name} has "
                 f"{', '.join(other.columns)}, but {self.listed[0].name} has "
@@ -111,7 +138,11 @@ class Tables:
             )
 
     def _require(
-        self, wanted: Mapping[str, str | None], header: list[str], columns: list[str]
+        self,
+        wanted: Mapping[str, str | None],
+        header: list[str],
+        columns: list[str],
+        file: str | None = None,
     ) -> None:
         missing = [name for name in wanted.values() if name is not None and name not in columns]
         if missing and len(header) == 1:
@@ -122,7 +153,8 @@ class Tables:
                     f"{self.where}: has a single column, {header[0]!r}: its values seem to be "
                     f"separated by {shown}. Set data.separator={shown}"
                 )
-        require_columns(dict(wanted), columns, str(self.where.partition("=")[2]))
+        path = self.where.partition("=")[2]
+        require_columns(dict(wanted), columns, path if file is None else f"{path}: {file}")
 
 
 class OpenTables:
@@ -134,8 +166,10 @@ class OpenTables:
         tables: the same.
         opened: the same.
         columns: to read.
+        warnings: what is odd about the files.
 
     Attributes:
+        warnings: likewise.
         frame: all rows in order; beside the columns `FILE`, where there are several files.
         is_text: whether values have no types: delimited text.
         bytes: of the files, unpacked.
@@ -150,8 +184,10 @@ class OpenTables:
         tables: list[TableFile],
         opened: list[Opened],
         columns: list[str],
+        warnings: list[str],
     ) -> None:
         self.where = where
+        self.warnings = warnings
         self._tables = tables
         self.columns = columns
         self.is_text = tables[0].is_text
@@ -169,9 +205,12 @@ class OpenTables:
         with self.explained():
             schemas = [frame.collect_schema() for frame in frames]
         self._refuse_mixed(schemas, listed)
+        if len(frames) > 1:
+            frames = _of_one_type(frames, schemas)
         self.frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
-        stored = set(opened[0].columns)
-        alike = all(schema == schemas[0] for schema in schemas) and stored.issuperset(columns)
+        stored = opened[0].columns
+        alike = all(schema == schemas[0] for schema in schemas) and set(stored).issuperset(columns)
+        alike = alike and all(one.columns == stored for one in opened)
         typed = tables[0].form.suffix == ".parquet"
         self.parquet = [str(table.file) for table in tables] if alike and typed else None
 
@@ -179,7 +218,7 @@ class OpenTables:
         for schema, file in zip(schemas, listed, strict=True):
             for column, kind in schema.items():
                 first = schemas[0][column]
-                if (kind == pl.String) != (first == pl.String) and pl.Null not in (kind, first):
+                if _family(kind) != _family(first) and pl.Null not in (kind, first):
                     raise UserError(
                         f"{self.where}: column '{column}' mixes types: {first} in "
                         f"{listed[0].name}, {kind} in {file.name}. Write it in one way"
@@ -203,6 +242,36 @@ class OpenTables:
             except (PolarsError, OSError) as its_own:
                 return table.unreadable(its_own)
         return self._tables[0].unreadable(error)
+
+
+def _family(kind: pl.DataType) -> str:
+    """Types that stand for the same values; no cast between two families keeps their meaning."""
+    if kind == pl.String or isinstance(kind, pl.Categorical | pl.Enum):
+        return "text"
+    if kind.is_numeric():
+        return "numbers"
+    if isinstance(kind, pl.Date | pl.Datetime):
+        return "times"
+    return str(kind)
+
+
+def _of_one_type(frames: list[pl.LazyFrame], schemas: list[pl.Schema]) -> list[pl.LazyFrame]:
+    """Texts as strings and times in UTC, where the files' types differ within their family."""
+    for column in schemas[0]:
+        kinds = {str(schema[column]) for schema in schemas if schema[column] != pl.Null}
+        if len(kinds) < 2:
+            continue
+        value = pl.col(column)
+        for place, schema in enumerate(schemas):
+            kind = schema[column]
+            if _family(kind) == "text":
+                frames[place] = frames[place].with_columns(value.cast(pl.String))
+            elif isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+                frames[place] = frames[place].with_columns(value.dt.convert_time_zone("UTC"))
+            elif _family(kind) == "times":
+                moment = value.cast(pl.Datetime("us")) if kind == pl.Date else value
+                frames[place] = frames[place].with_columns(moment.dt.replace_time_zone("UTC"))
+    return frames
 
 
 def _selected(

@@ -12,6 +12,11 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.ids import whole_numbers
 from recsys_lab.data.plans import Plan, apply_plans, first_row, one_row, same
+from recsys_lab.data.time_checks import (
+    refuse_calendar_numbers,
+    refuse_float32,
+    refuse_mixed_units,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +29,7 @@ ISO_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f%z",
     "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M%z",
     "%Y-%m-%d",
 )
 
@@ -84,7 +90,7 @@ def plan_times(
         seconds rounded down, and the ticks, int64; null where unreadable.
 
     Raises:
-        UserError: when not one value can be read, or numbers without a unit look like days.
+        UserError: when not one value can be read, or one unit for all numbers would misread them.
     """
     prepare, scale = _prepared(frame, column, time_format, portable=portable)
     source = pl.col(column) if prepare is None else prepare
@@ -97,8 +103,11 @@ def plan_times(
         fine = one_row(values, fine=(pl.col("t").dt.microsecond() != 0).any())["fine"]
         make, scale = (_ticks_of_datetime, UNITS["us"]) if fine else (_seconds_of_datetime, 1)
     elif kind.is_numeric() and scale is None:
+        if kind in (pl.Float32, pl.Float16):
+            refuse_float32(values, column, file)
         if unit == "auto":
-            _refuse_days(values, column, file)
+            refuse_calendar_numbers(values, column, file)
+            refuse_mixed_units(values, column, file, UNITS)
         make, scale = _numbers(values, kind, unit)
     plans = {"ticks": Plan("t", None, make)}
     if kind.is_numeric() or kind.is_temporal():
@@ -128,22 +137,6 @@ def _refuse_unreadable(
         f"{file}: no time in column '{column}' can be read; the first is {first[1]!r} "
         f"({first[0]}). Tried: {how}. Set data.timestamp_format (as in strptime, e.g. "
         "'%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
-    )
-
-
-def _refuse_days(values: pl.LazyFrame, column: str, file: Path | str) -> None:
-    """20240101 is a day; as seconds it would be one of August 1970, and so would all of a log."""
-    t = pl.col("t")
-    days = t.is_between(19_000_101, 21_001_231) & (t // 100 % 100).is_between(1, 12)
-    days &= (t % 100).is_between(1, 31) & (t % 1 == 0)
-    given = values.filter(t.cast(pl.Float64).is_finite())
-    for part in (given.head(1000), given):  # few tell most logs apart
-        if not one_row(part, days=days.all() & (pl.len() > 0))["days"]:
-            return
-    raise UserError(
-        f"{file}: the times in column '{column}' look like days written as numbers; the first is "
-        f"{given.head(1).collect().item():.0f}. Set data.timestamp_format=%Y%m%d, or "
-        "data.timestamp_unit=s if they are seconds"
     )
 
 
@@ -246,11 +239,28 @@ def _from_text(
     if found["number"] * 2 >= found["given"]:
         return numbers, None
     # Guessed formats would take 03/04 for the third of April or the fourth of March: ISO alone.
-    iso = text.str.replace(r"^(\d{4}-\d\d-\d\d)T", "$1 ").str.replace(" ?(Z|UTC)$", "+00:00")
+    iso = _as_written_most(text)
     times = pl.coalesce(_by_format(iso, form) for form in ISO_FORMATS)
     if one_row(frame, iso=times.count())["iso"] > found["number"]:
         return times.dt.epoch("us"), UNITS["us"]
     return numbers, None
+
+
+def _as_written_most(text: pl.Expr) -> pl.Expr:
+    """ISO 8601 in its other forms, as ``2023-11-14 22:13:20+00:00``.
+
+    Basic dates and times (20231114T221320), T or a blank between them, a comma before fractions, Z
+    or UTC, and offsets of hours alone, as PostgreSQL writes them (+00).
+    """
+    basic = text.str.replace(
+        r"^(\d{4})(\d\d)(\d\d)[T ](\d\d)(\d\d)(\d\d)?", "$1-$2-$3 $4:$5:$6"
+    ).str.replace(r"^(.{16}):($|[^\d])", "$1$2")
+    spaced = basic.str.replace(r"^(\d{4}-\d\d-\d\d)[Tt] ?", "$1 ")
+    pointed = spaced.str.replace(r"(:\d\d),(\d)", "$1.$2")
+    zoned = pointed.str.replace(r" ?(?:Z|z|UTC|GMT)$", "+00:00")
+    return zoned.str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d):?(\d\d)?$", "$1$2:${3}").str.replace(
+        r"([+-]\d\d):$", "$1:00"
+    )
 
 
 def _by_format(text: pl.Expr, form: str) -> pl.Expr:

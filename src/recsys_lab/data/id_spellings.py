@@ -1,0 +1,71 @@
+"""Ids that differ in their spelling only: one person written in two ways counts as two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Difference = Literal["blanks", "case", "unicode", "decimal"]
+
+_SAME: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "blanks": lambda text: text.str.strip_chars().str.replace_all(r"\s+", " "),
+    "case": lambda text: text.str.to_lowercase(),
+    "unicode": lambda text: text.str.normalize("NFKC"),
+    "decimal": lambda text: text.str.replace(r"^(-?\d+)\.0+$", "$1"),
+}
+"""What takes each difference away: blanks around and within, letters' case, forms of one character
+(NFKC), and the ``.0`` that pandas writes behind whole numbers in a column with gaps."""
+
+DIFFERENCES: tuple[str, ...] = tuple(_SAME)
+
+
+def normalized(text: pl.Expr, differences: Sequence[str]) -> pl.Expr:
+    """Ids without some differences in spelling.
+
+    Args:
+        text: strings.
+        differences: of `DIFFERENCES`; their order does not matter.
+    """
+    for difference, take in _SAME.items():
+        if difference in differences:
+            text = take(text)
+    return text
+
+
+def spelling_doubt(ids: Any, side: str, *, normalizable: bool) -> str | None:
+    """A sentence where several ids are one but for their spelling; None where none are.
+
+    Args:
+        ids: the different ids, an Arrow array of strings.
+        side: ``user`` or ``item``.
+        normalizable: whether the reader has the option ``data.id_normalization``.
+    """
+    text = pl.col("id")
+    series = pl.from_arrow(ids)
+    assert isinstance(series, pl.Series)
+    frame = pl.DataFrame({"id": series}).lazy()
+    joined = {d: frame.select(normalized(text, [d]).n_unique()) for d in DIFFERENCES}
+    joined["all"] = frame.select(normalized(text, DIFFERENCES).n_unique())
+    left = [found.item() for found in pl.collect_all(list(joined.values()))]
+    fewer = {d: len(ids) - count for d, count in zip(joined, left, strict=True)}
+    if not fewer["all"]:
+        return None
+    key = normalized(text, DIFFERENCES).alias("key")
+    groups = frame.group_by(key).agg(text).filter(pl.col("id").list.len() > 1).sort("key")
+    examples = groups.head(3).collect()["id"].to_list()
+    shown = "; ".join(" and ".join(map(repr, sorted(group)[:3])) for group in examples)
+    by = [d for d in DIFFERENCES if fewer[d]] or list(DIFFERENCES)
+    cure = (
+        f"If they are one, set data.id_normalization=[{','.join(by)}]"
+        if normalizable
+        else "If they are one, write them in one way in the source"
+    )
+    return (
+        f"{side}s: {fewer['all']:,} of {len(ids):,} ids differ from another one in spelling only "
+        f"({', '.join(f'{d}: {fewer[d]:,}' for d in by)}) and count as {side}s of their own, such "
+        f"as {shown}. {cure}"
+    )
