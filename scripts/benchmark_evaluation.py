@@ -87,6 +87,7 @@ def log_of(users: int, items: int) -> SimpleNamespace:
 def lab(users: int, items: int) -> float:
     """Seconds of a whole evaluation."""
     protocol, data, model = protocol_of(), log_of(users, items), Fixed(users, items)
+    protocol.num_items = items
     catalogue = Catalogue(torch.from_numpy(np.bincount(data.items, minlength=items)))
     begun = time.perf_counter()
     batches = EvaluationBatches(

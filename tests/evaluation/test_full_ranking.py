@@ -29,7 +29,9 @@ def protocol(**changes) -> FullRanking:
         "score_mebibytes": 1, "beyond_accuracy": [], "beyond_ks": [1], "category_feature": None,
         "embeddings_path": None,
     }  # fmt: skip
-    return FullRanking(FullRanking.Config(**{**values, **changes}))
+    made = FullRanking(FullRanking.Config(**{**values, **changes}))
+    made.num_items = 6
+    return made
 
 
 def two_users() -> EvaluationBatch:

@@ -54,8 +54,10 @@ def judge(folder: Path, number: int, rank: int, world: int, padded: bool) -> Non
         for part in ([u] for u in mine)
     ]
     kinds = catalogue(list(range(SIZE)), [[i % 4] for i in range(SIZE)], torch.eye(SIZE).tolist())
+    protocol = FullRanking(CONFIG)
+    protocol.num_items = SIZE
     beyond = make_beyond(CONFIG.beyond_accuracy, CONFIG.beyond_ks, kinds)
-    results = evaluate(Table(), batches, FullRanking(CONFIG), beyond=beyond)
+    results = evaluate(Table(), batches, protocol, beyond=beyond)
     means, rows = results.compute(), results.per_user()
     assert results.compute() == means  # gathering leaves every process its own part
     means |= fairness(batches, kinds)

@@ -69,7 +69,7 @@ class CandidateFile(RankingProtocol):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._path = config.path
-        self._num_items = 0
+        self.num_items = 0
         self._items_P = self._offsets = torch.empty(0, dtype=torch.int64)
 
     def attach(self, data: RankedData) -> None:
@@ -78,9 +78,9 @@ class CandidateFile(RankingProtocol):
         Raises:
             UserError: it cannot be read, or a user to be ranked for has no candidate.
         """
+        super().attach(data)
         pairs = _known_pairs(_read(self._path), data, str(self._path))
         users_P, items_P = pairs["user"].to_numpy(), pairs["item"].to_numpy()
-        self._num_items = data.num_items
         counts_U = np.bincount(users_P, minlength=data.num_users)
         self._items_P = torch.from_numpy(items_P.copy())
         self._offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts_U)]))
@@ -109,7 +109,7 @@ class CandidateFile(RankingProtocol):
         rows = torch.repeat_interleave(torch.arange(len(users_B)), lengths_B)
         first_B = starts_B - (lengths_B.cumsum(0) - lengths_B)
         items = self._items_P[torch.arange(len(rows)) + first_B[rows]]
-        out_BV = torch.ones(len(users_B), self._num_items, dtype=torch.bool)
+        out_BV = torch.ones(len(users_B), self.num_items, dtype=torch.bool)
         out_BV[rows, items] = False
         out_BV = out_BV.to(batch.seen_items.device)
         if self.config.exclude_seen:

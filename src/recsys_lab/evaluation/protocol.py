@@ -15,6 +15,7 @@ import torch
 
 from recsys_lab.evaluation.beyond import reads_history
 from recsys_lab.evaluation.results import Results
+from recsys_lab.evaluation.waist import check_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,6 +88,7 @@ class RankingProtocol:
     """
 
     config: Options
+    num_items: int
     bytes_per_score = 4
 
     def __init__(self, config: Options) -> None:
@@ -94,8 +96,8 @@ class RankingProtocol:
         self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
 
     def attach(self, data: RankedData) -> None:
-        """Read what the choice of candidates needs of the prepared dataset."""
-        del data
+        """Read what the protocol needs of the prepared dataset; before anything is ranked."""
+        self.num_items = data.num_items
 
     @abstractmethod
     def candidates(self) -> dict[str, Any]:
@@ -148,10 +150,18 @@ def evaluate(
 
 
 def rank(model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol) -> RankedLists:
-    """The lists of one batch under a protocol; validation and test both come through here."""
+    """The lists of one batch under a protocol; validation and test both come through here.
+
+    Raises:
+        ValueError: the lists are none: see `recsys_lab.evaluation.waist`.
+    """
+    exclude = protocol.exclude(batch)
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
     with torch.autocast(batch.target_items.device.type, enabled=False):
-        return model.recommend(batch.history, protocol.list_length, protocol.exclude(batch))
+        lists = model.recommend(batch.history, protocol.list_length, exclude)
+    name = type(model).__name__
+    check_lists(lists, protocol.list_length, exclude, protocol.num_items, name)
+    return lists
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:

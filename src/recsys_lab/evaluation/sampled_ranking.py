@@ -76,6 +76,7 @@ class SampledRanking(RankingProtocol):
 
     def attach(self, data: RankedData) -> None:
         """Read the training events of the items."""
+        super().attach(data)
         self._counts_V = torch.from_numpy(data.training_item_counts()).double()
         _log.warning(
             "evaluation: %d sampled candidates a user. Sampled metrics order models differently "

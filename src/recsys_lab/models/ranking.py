@@ -64,6 +64,34 @@ def top_k(scores_BV: Tensor, k: int, exclude: Exclude | None, users_B: Tensor) -
     return RankedLists(items_BK, best_BK.float())
 
 
+def in_order(items_BK: Tensor, scores_BK: Tensor, users_B: Tensor) -> RankedLists:
+    """Lists whose items were found in another way than by scores of the whole catalogue.
+
+    For beams, neighbours and the like: what they found, best first, ties ordered by `TIE_RULE`.
+
+    Args:
+        items_BK: different items of each row, int64 (B, K), in any order; `NO_ITEM` where none.
+        scores_BK: their scores, any float type, (B, K).
+        users_B: user index of each row, int64 (B,).
+
+    Returns:
+        The same items in their order.
+
+    Raises:
+        ValueError: the score of an item is NaN.
+    """
+    scores_BK = scores_BK.float().masked_fill(items_BK == NO_ITEM, -torch.inf)
+    if bool(scores_BK.isnan().any()):
+        raise ValueError("a score is NaN: the items cannot be ranked")
+    by_hash_BK = _hash(users_B.unsqueeze(1), items_BK).argsort(1)
+    items_BK, scores_BK = items_BK.gather(1, by_hash_BK), scores_BK.gather(1, by_hash_BK)
+    # Items before empty places, also where an item's own score is -inf.
+    first_BK = (items_BK == NO_ITEM).long().argsort(dim=1, stable=True)
+    items_BK, scores_BK = items_BK.gather(1, first_BK), scores_BK.gather(1, first_BK)
+    order_BK = scores_BK.argsort(dim=1, descending=True, stable=True)
+    return RankedLists(items_BK.gather(1, order_BK), scores_BK.gather(1, order_BK))
+
+
 def _select(scores_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """`torch.topk`, faster on wide rows: the k best items lie in the k groups of best maxima."""
     num_users, num_items = scores_BV.shape
