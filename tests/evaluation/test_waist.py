@@ -39,7 +39,8 @@ NONE = NO_ITEM
         ([[1, 2, 3], [0, 2, 3]], [[3.0, 2.0, 1.0], [1.0, math.nan, 0.0]], "a score that is NaN"),
         ([[1, NONE, 3], [0, 2, 3]], DOWN, "an item after an empty place"),
         ([[1, 2], [0, 2]], [[2.0, 1.0]] * 2, r"lists of shape \(2, 2\)"),
-        ([[1, 2, 3], [0, 2, 3]], [[2.0, 1.0]] * 2, r"lists of shape \(2, 3\) with scores of shape \(2, 2\)"),
+        ([[1, 2, 3], [0, 2, 3]], [[2.0, 1.0]] * 2,
+         r"lists of shape \(2, 3\) with scores of shape \(2, 2\)"),
     ],
 )  # fmt: skip
 def test_lists_that_are_none_are_refused_by_name(items, scores, message):

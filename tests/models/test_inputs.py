@@ -13,7 +13,7 @@ from recsys_lab.config import UserError, build
 from recsys_lab.contracts import Batch
 from recsys_lab.models import text_vectors as encoding
 from recsys_lab.models.inputs import Inputs
-from recsys_lab.models.item_features import principal_components
+from recsys_lab.models.item_features import Projected, principal_components, standard_score
 from recsys_lab.models.text_vectors import text_vectors
 from tests.models.test_contracts import V, batch_of, histories, make, options
 
@@ -111,6 +111,50 @@ def test_sum_of_a_free_vector_and_three_kinds_of_columns():
     torch.testing.assert_close(model.items(torch.tensor([1]))[0], no_price)
 
 
+VARIANTS = {
+    "numeric": {"features": ["price"]},
+    "categorical": {"features": ["kind"]},
+    "list": {"features": ["tags"]},
+    "all": {"features": ["kind", "tags", "price"]},
+    "numeric alone": {"features": ["price"], "ids": False},
+    "concat": {"features": ["kind", "price"], "fusion": "concat"},
+    "gate": {"features": ["kind", "price"], "fusion": "gate"},
+    "context": {"context": ["user.land", "event.paid"]},
+}
+
+
+@pytest.mark.parametrize("model_name", ["sasrec", "gru4rec", "hstu"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_first_loss_is_near_log_v(variant, model_name):
+    """As with items that are their index alone: no input shouts before anything is learned."""
+    torch.manual_seed(0)
+    batch = with_context(batch_of(histories(40)))
+    model = attached(model_name, **VARIANTS[variant])
+    plain = attached(model_name)
+
+    def first_loss(made):
+        states, targets = made.training_states(batch)
+        return float(F.cross_entropy(states @ made.item_table().T, targets).detach())
+
+    assert abs(first_loss(model) - np.log(V)) < max(0.1, 1.5 * abs(first_loss(plain) - np.log(V)))
+
+
+def test_the_tail_of_a_price_is_cut():
+    entry = {"mean": 10.0, "std": 2.0}
+    scores = standard_score(torch.tensor([10.0, 12.0, 1e6, -1e6, torch.nan]), entry)
+    assert scores.tolist() == [[0, 1], [1, 1], [5, 1], [-5, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_given_vectors_of_any_size_begin_alike(scale):
+    torch.manual_seed(0)
+    vectors = torch.randn(500, 24) * scale
+    vectors[7] = 0.0
+    made = Projected(vectors, 64)(torch.arange(500))
+    assert float(made[7].abs().max()) == 0
+    assert float(made.pow(2).sum(1).mean().div(64).sqrt()) == pytest.approx(0.02, rel=0.1)
+
+
 def test_concatenated_and_gated():
     items = torch.tensor([3, 9])
     model = attached(features=["kind"], fusion="concat")
@@ -177,7 +221,7 @@ def test_context_belongs_to_the_event_that_is_read():
     times = batch.timestamps_T.tolist()
     for place, gap, row in ((0, 0, 0), (1, times[1] - times[0], 0), (4, times[4] - times[3], 1)):
         moment = datetime.fromtimestamp(times[place], UTC)
-        score = torch.tensor([(place - 1.0) / 0.5, 1.0])
+        score = torch.tensor([min((place - 1.0) / 0.5, 5.0), 1.0])
         expected = (
             tables["user.land"].weight[row]
             + tables["event.paid"].weight @ score

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
-from recsys_lab.models.item_features import standard_score
+from recsys_lab.models.item_features import INITIAL_STD, standard_score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Context(nn.Module):
                 )
             else:
                 self.tables[key] = self._table(name, data.features.entry(name), dim)
-            nn.init.normal_(self.tables[key].weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.normal_(self.tables[key].weight, std=INITIAL_STD)  # type: ignore[arg-type]
 
     def forward(self, batch: Batch) -> Tensor:
         """The vector of each event, (T, D)."""

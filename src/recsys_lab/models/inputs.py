@@ -236,6 +236,9 @@ class FusedItems(nn.Module):
         self.fusion = fusion
         width = dim if fusion == "concat" else len(parts)
         self.mix = None if fusion == "sum" else nn.Linear(dim * len(parts), width)
+        if self.mix is not None:  # keeps the size of the vectors that go in
+            nn.init.normal_(self.mix.weight, std=(dim * len(parts)) ** -0.5)
+            nn.init.zeros_(self.mix.bias)
 
     def forward(self, items: Tensor) -> Tensor:
         """Vectors of these items, (n,) -> (n, D)."""

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import FeatureColumns
 
 
+INITIAL_STD = 0.02
+"""Of every item vector's numbers before training, whatever it is made of.
+
+So the first loss is near log V: scores of unit-scale states and such vectors are nearly alike.
+"""
+LARGEST_SCORE = 5.0
+"""Standard deviations; numbers farther from the mean are read as these, or a few prices of a long
+tail would be larger than everything else that is known of an item."""
+
+
 class KnownItems(nn.Module):
     """Free vectors, zero for items of which they say nothing, and at times for the others.
 
@@ -49,7 +59,10 @@ class KnownItems(nn.Module):
 
 
 class Projected(nn.Module):
-    """Fixed vectors of any width through a trained layer; zero where they are zero."""
+    """Fixed vectors of any width through a trained layer; zero where they are zero.
+
+    Its first vectors have numbers of the size `INITIAL_STD`, whatever the given ones have.
+    """
 
     vectors_VE: Tensor
 
@@ -57,6 +70,9 @@ class Projected(nn.Module):
         super().__init__()
         self.register_buffer("vectors_VE", vectors_VE, persistent=False)
         self.layer = nn.Linear(vectors_VE.shape[1], dim, bias=False)
+        squares_V = vectors_VE.double().pow(2).sum(1)
+        length = float(squares_V[squares_V > 0].mean().sqrt()) if squares_V.any() else 1.0
+        nn.init.normal_(self.layer.weight, std=INITIAL_STD / length)
 
     def forward(self, items: Tensor) -> Tensor:
         """(n,) -> (n, D)."""
@@ -73,7 +89,7 @@ class CodedFeature(nn.Module):
         codes = torch.from_numpy(np.array(codes_V))
         self.register_buffer("codes_V", codes, persistent=False)
         self.table = nn.Embedding(cardinality, dim)
-        nn.init.normal_(self.table.weight, std=0.02)
+        nn.init.normal_(self.table.weight, std=INITIAL_STD)
 
     def forward(self, items: Tensor) -> Tensor:
         """(n,) -> (n, D)."""
@@ -91,7 +107,7 @@ class ListedFeature(nn.Module):
         self.register_buffer("codes", torch.from_numpy(np.array(codes)), persistent=False)
         self.register_buffer("offsets", torch.from_numpy(np.array(offsets)), persistent=False)
         self.table = nn.EmbeddingBag(cardinality, dim, mode="mean")
-        nn.init.normal_(self.table.weight, std=0.02)
+        nn.init.normal_(self.table.weight, std=INITIAL_STD)
 
     def forward(self, items: Tensor) -> Tensor:
         """(n,) -> (n, D); zero for an item without codes."""
@@ -117,12 +133,15 @@ def item_feature(name: str, columns: FeatureColumns, dim: int) -> nn.Module:
 def standard_score(numbers: Tensor, entry: Mapping[str, Any]) -> Tensor:
     """Standard score, 0 where missing, and beside it whether it is known, (n,) -> (n, 2).
 
+    Scores beyond `LARGEST_SCORE` are cut to it.
+
     Args:
         numbers: NaN where missing.
         entry: with ``mean`` and ``std``, None where nothing is known.
     """
     is_known = ~numbers.isnan()
     score = (numbers - (entry["mean"] or 0.0)) / (entry["std"] or 1.0)
+    score = score.clamp(-LARGEST_SCORE, LARGEST_SCORE)
     return torch.stack([score.where(is_known, 0.0), is_known.to(score.dtype)], dim=1)
 
 
