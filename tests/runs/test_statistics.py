@@ -1,5 +1,6 @@
 """Tests of the statistics against SciPy, closed forms, exact enumeration and simulation."""
 
+import importlib.util
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from recsys_lab.runs.permutations import holm, seed_label_p, sign_flip_p
 from recsys_lab.runs.statistics import Paired, resampled_means
 from recsys_lab.runs.student import quantile, two_sided_p
+from tests.test_deployment import ROOT
 
 
 def paired(values_US, systems, resamples=200, deterministic=None):
@@ -267,3 +269,31 @@ def test_over_users_alone_seeds_are_taken_for_systems():
 
 def test_a_difference_of_5_percent_is_found():
     assert share_found(20, 60_000, 3, lift=0.05) >= 0.85
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    """The script whose figures stand in the docstring."""
+    path = ROOT / "scripts" / "simulate_comparison.py"
+    spec = importlib.util.spec_from_file_location("simulate_comparison", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (5, 5), (1, 3)])
+@pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
+def test_whatever_the_seeds_share_a_verdict_is_wrong_in_5_percent(simulation, seeds, share):
+    """400 draws have a standard error of 1.1%."""
+    assert simulation.share_found(share, seeds, draws=400) <= 0.08
+
+
+def test_two_seeds_give_no_verdict():
+    values = np.random.default_rng(0).random((50, 7))
+    for runs, few in (((2, 2), True), ((2, 5), True), ((3, 3), False), ((1, 3), False)):
+        systems = [range(runs[0]), range(runs[0], sum(runs))]
+        assert judged(values, systems, [False, False]).few_seeds is few
+    assert judged(values, [range(1), range(1, 3)], [True, False]).few_seeds
+    twice = np.repeat(values[:, :1], 2, 1)  # equal seeds are one run
+    beside = np.concatenate([twice, values], 1)
+    assert not judged(beside, [range(2), range(2, 5)], [True, False]).few_seeds

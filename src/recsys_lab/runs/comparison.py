@@ -164,7 +164,8 @@ class Pair:
         test: differences are first minus second.
         relative: difference / mean of the second; None where that is 0.
         p_holm: the p-value adjusted for all pairs on this metric (for slices: not adjusted).
-        significant: whether p_holm is at most the level.
+        significant: whether p_holm is at most the level; never where a system has two seeds
+            alone, with which that happens too often by chance.
         better: the name of the better one, None where the means are equal.
         wins: users for whom the first is better (in the metric's own direction).
         ties: users for whom they are equal.

@@ -227,7 +227,7 @@ class _Judge:
             test=test,
             relative=value / reference if reference else None,
             p_holm=p,
-            significant=p <= self.options.level,
+            significant=p <= self.options.level and not test.few_seeds,
             better=None if value == 0 else (first if up else second),
             wins=won if metric.higher_is_better else lost,
             ties=test.ties,

@@ -7,6 +7,8 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from recsys_lab.runs.statistics import FEW
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -70,6 +72,14 @@ def _on_tests(comparison: Comparison) -> list[str]:
     if any(len(system.runs) == 1 and not system.deterministic for system in tested):
         notes.append(
             "Where one system has a single run, its seeds are taken to vary as much as the other's."
+        )
+    few = [name for pair in pairs if pair.test.few_seeds for name in (pair.first, pair.second)
+           if len(systems[name].runs) == FEW]  # fmt: skip
+    if few:
+        notes.append(
+            f"Two seeds say too little of how much seeds vary, so no difference is marked (*) for "
+            f"{', '.join(dict.fromkeys(few))}: by chance p would be below 5% in up to 9% of cases. "
+            "Train a third seed."
         )
     fixed = dict.fromkeys(system.name for system in comparison.systems if system.deterministic)
     if fixed:

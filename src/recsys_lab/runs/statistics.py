@@ -19,13 +19,15 @@ Generalizability Theory, ch. 3.
 Degrees of freedom after Satterthwaite (1946), https://doi.org/10.2307/3002019, with unbiased
 estimates of the squared variances above and below the line (E[MS^2] = variance^2 (1 + 2 / df)),
 which makes it (sum v)^2 / sum(v^2 / (df + 2)) - 2, as in Welch (1938),
-https://doi.org/10.2307/2332010. Two systems of equal variance are then told apart by chance in
-5.3%, 5.0% and 4.9% of cases at the 5% level with 2, 3 and 5 seeds a side; the usual form gives
-2.3%, 3.5% and 4.4%. A system of one run borrows the seed variance of the other.
+https://doi.org/10.2307/2332010. Two systems of equal means are then told apart by chance in at most
+5.9% of cases at the 5% level with 3 seeds a side, 6.2% with 3 against 5 and 5.7% with 5, whatever
+share of the variance is the seeds' (0, .1, .25, .5, .75, .9, 1; 2,000 draws each, standard error
+.5%: `scripts/simulate_comparison.py`). With 2 seeds a side it is up to 9.4%, too much for a
+verdict: such a test has ``few_seeds``. A system of one run borrows the seed variance of the other.
 
 With a single MS (a lone run, a deterministic system) that form is too free when seeds vary more
 than users: 9.4% with 3 seeds. There 1 / df = sum (v / sum v) / df, which gives 3.7% to 5.8% with 3
-seeds, whatever the shares, and 3.7% to 9.3% with 2.
+seeds, whatever the shares, and 3.7% to 9.3% with 2 (``few_seeds`` again).
 
 A *deterministic* system is one that the seed does not change: its MS is known to be 0. It is
 neither borrowed by a lone run, which may well vary, nor does it borrow. Its runs count as one.
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+FEW = 2
+"""Seeds of a system that say too little of how much seeds vary; one borrows, three are enough."""
 _TAIL = 0.05  # outside a 95% interval
 _AT_ONCE = 1 << 22  # numbers drawn at a time: bounds memory
 _ROUNDING = 1e-12
@@ -99,6 +103,7 @@ class Test:
         wins: users whose value is larger in the first.
         ties: users with equal values.
         losses: the others.
+        few_seeds: whether a system has two seeds alone, so that p is too small too often.
     """
 
     __test__ = False  # not a test case, whatever pytest makes of its name
@@ -112,6 +117,7 @@ class Test:
     wins: int
     ties: int
     losses: int
+    few_seeds: bool
 
 
 class Paired:
@@ -186,6 +192,7 @@ class Paired:
             difference, p, degrees, bootstrap, permutation_p,
             value / spread if spread > _ROUNDING else None,
             wins, len(mean_U) - wins - losses, losses,
+            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair),
         )  # fmt: skip
 
     def _seeds_resampled(self, system: int, stream: int) -> Floats:
