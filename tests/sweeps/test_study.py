@@ -13,7 +13,7 @@ from recsys_lab.sweeps import owners, patience
 from recsys_lab.sweeps.methods import sampler_seed
 from recsys_lab.sweeps.owners import is_alive, myself
 from recsys_lab.sweeps.space import identity
-from recsys_lab.sweeps.storage import StorageAway, kind_of, shown, study_lock
+from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
 from tests.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 
@@ -242,15 +242,6 @@ def test_a_server_that_does_not_answer_is_told_without_the_password():
     ) as told:
         study(url)
     assert "s3cret" not in str(told.value)
-
-
-def test_addresses_are_shown_without_passwords():
-    assert shown("mysql://me:a@b/c@host:3306/db") == "mysql://me:***@host:3306/db"
-    assert shown("mysql://host/db?user=me&password=abc&x=1") == (
-        "mysql://host/db?user=me&password=***&x=1"
-    )
-    for harmless in ("a.journal", "sqlite:///s.db", "postgresql://me@host:5432/db"):
-        assert shown(harmless) == harmless
 
 
 @pytest.mark.parametrize(("answer", "said"), [(0, "held the study 's' for 600 seconds"), (1, None)])

@@ -6,7 +6,6 @@ import argparse
 import glob
 import importlib
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from recsys_lab.cli.resume import refuse_occupied, resumed
 from recsys_lab.cli.verbs import VERBS, Verb
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
+from recsys_lab.pages.terminal import tell
 
 
 class RunFailed(Exception):
@@ -175,7 +175,7 @@ def _task(name: str, verb: Verb, failures: list[Exception]) -> Callable[[DictCon
         output_dir = Path(hydra.runtime.output_dir)
         job = f"job {hydra.job.num}" if hydra.mode == RunMode.MULTIRUN else None
         if job:
-            print(f"{job}: {' '.join(hydra.overrides.task)}", file=sys.stderr)
+            tell(f"{job}: {' '.join(hydra.overrides.task)}")
         if verb.has_run_dir:
             with open_dict(cfg):
                 cfg.run_dir = str(output_dir)
@@ -183,7 +183,7 @@ def _task(name: str, verb: Verb, failures: list[Exception]) -> Callable[[DictCon
             importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
         except Exception as error:
             if job:
-                print(f"{job} failed: {one_line(error)}", file=sys.stderr)
+                tell(f"{job} failed: {one_line(error)}")
             failures.append(_ending(error, output_dir if verb.has_run_dir else None))
 
     return task

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from recsys_lab.cli.comparison_examples import example_users
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import find_runs, refuse_unlike
 from recsys_lab.runs.exports import write_exports
 from recsys_lab.runs.judging import Options, compare
@@ -37,7 +36,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         by=cfg.by,
     )
     comparison = compare(records, left_out, options)
-    console = Console()
+    console = Terminal()
     print_comparison(console, comparison)
     if output is not None:
         report = output / "report.html"

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 from hydra.core.hydra_config import HydraConfig
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.named import describe
+from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -188,7 +188,7 @@ def _command(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _list(entries: Sequence[Entry]) -> None:
-    console = Console()
+    console = Terminal()
     table = Table(title="published datasets", title_justify="left", show_lines=True)
     table.add_column("data=", no_wrap=True)
     for heading in ("size", "licence", "needs", "checked against"):
@@ -196,35 +196,35 @@ def _list(entries: Sequence[Entry]) -> None:
     for entry in entries:
         if entry.kind == "dataset":
             cells = (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
-            table.add_row(*map(escape, cells))
+            table.add_row(*cells)
     console.print(table)
     others = Table(title="other sources", title_justify="left")
     others.add_column("data=", no_wrap=True)
     others.add_column("reads")
     for entry in entries:
         if entry.kind != "dataset":
-            others.add_row(escape(entry.name), escape(entry.title))
+            others.add_row(entry.name, entry.title)
     console.print(others)
     console.print("recsys-lab datasets NAME: homepage, citation, traps, command.")
 
 
 def _show(entry: Entry) -> None:
-    console = Console()
-    console.print(f"[bold]{escape(entry.title)}[/bold]  (data={escape(entry.name)})")
+    console = Terminal()
+    console.print(Text.assemble((entry.title, "bold"), f"  (data={entry.name})"))
     for heading in ("size", "licence", "needs", "checked", "homepage", "citation"):
         text = getattr(entry, heading)
         if text and text != GENERIC:
             heading = "checked against" if heading == "checked" else heading
-            console.print(f"{heading}: {escape(text)}", soft_wrap=True)
+            console.print(f"{heading}: {text}", soft_wrap=True)
     for variant, size in entry.variants.items():
-        console.print(f"data.variant={escape(variant)}: {escape(size)}", soft_wrap=True)
+        console.print(f"data.variant={variant}: {size}", soft_wrap=True)
     for note in entry.notes:
-        console.print(f"- {escape(note)}", soft_wrap=True)
+        console.print(f"- {note}", soft_wrap=True)
     if entry.options:
         values = ", ".join(f"data.{key}={_shown(value)}" for key, value in entry.options.items())
-        console.print(f"options: {escape(values)}", soft_wrap=True)
+        console.print(f"options: {values}", soft_wrap=True)
     if entry.command:
-        console.print(f"command: {escape(entry.command)}", soft_wrap=True)
+        console.print(f"command: {entry.command}", soft_wrap=True)
 
 
 def _shown(value: Any) -> str:

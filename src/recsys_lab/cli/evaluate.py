@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from safetensors.torch import load_file
 
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
@@ -21,6 +20,7 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.record import CONFIG, RunRecord
 
 
@@ -55,7 +55,7 @@ def _check(record: RunRecord) -> None:
 
 def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
     """Print the numbers, write them if told to, and compare them with the record."""
-    console = Console()
+    console = Terminal()
     columns = {record.values["name"]: found.means}
     console.print(result_table(columns, record.folder.name, found.intervals))
     console.print(slices_table(found.slices, record.main_metric))

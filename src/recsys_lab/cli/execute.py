@@ -83,7 +83,7 @@ def execute(
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
-    start = _start(cfg, record, job_type="train" if trial is None else "trial")
+    start = _start(record, job_type="train" if trial is None else "trial")
     ids = tracking.start(start, record.folder, earlier_ids)
     record.update(trackers={**earlier_ids, **ids})
     failed = True
@@ -225,16 +225,18 @@ def _look_beyond(parts: Parts, record: RunRecord, names: Sequence[str]) -> None:
     record.update(validation={**record.values["validation"], **values})
 
 
-def _start(cfg: DictConfig, record: RunRecord, job_type: str) -> Start:
+def _start(record: RunRecord, job_type: str) -> Start:
+    """What trackers are told: what the record says, which holds no secret."""
+    config = record.values["config"]
     fingerprint = record.values["data"]["fingerprint"]
     return Start(
         id=None,
         name=record.values["name"],
-        group=cfg.group,
-        tags=list(cfg.tags),
+        group=config["group"],
+        tags=list(config["tags"]),
         job_type=job_type,
-        config={**record.values["config"], "data_fingerprint": fingerprint},
-        notes=cfg.notes,
+        config={**config, "data_fingerprint": fingerprint},
+        notes=config["notes"],
         commit=record.values["code"]["commit"],
     )
 

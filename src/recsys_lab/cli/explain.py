@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from recsys_lab.config.errors import did_you_mean
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Explanation:
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the causes; write them too when ``output`` names a folder."""
     del output_dir
-    console = Console()
+    console = Terminal()
     record = RunRecord.load(Path(cfg.run))
     if not record.done:
         raise UserError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,6 +16,7 @@ from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.files.faults import machine_fault
+from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
 
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
 
@@ -35,13 +35,14 @@ def run_command(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    guard_outputs()
     try:
         _dispatch(list(arguments))
     except UserError as error:
-        print(f"recsys-lab: {error}", file=sys.stderr)
+        tell(f"recsys-lab: {error}")
         return 2
     except Interrupted as interruption:
-        print(f"\n{interruption}", file=sys.stderr)
+        tell(f"\n{interruption}")
         return 130
     except KeyboardInterrupt:
         print("\ninterrupted.", file=sys.stderr)
@@ -86,16 +87,16 @@ def _told(error: Exception) -> int:
 
     if isinstance(error, HydraException | OmegaConfBaseException):
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"recsys-lab: {one_line(error)}", file=sys.stderr)
+            tell_exception(error)
+        tell(f"recsys-lab: {one_line(error)}")
         return 2
     cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
     fault = machine_fault(cause)
     if fault is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
-        traceback.print_exception(cause)
-    print(f"failed: {fault or f'{type(cause).__name__}: {cause}'}", file=sys.stderr)
+        tell_exception(cause)
+    tell(f"failed: {fault or f'{type(cause).__name__}: {cause}'}")
     if isinstance(error, RunFailed) and error.output_dir is not None:
-        print(f"log and record so far: {error.output_dir}", file=sys.stderr)
+        tell(f"log and record so far: {error.output_dir}")
     return 1
 
 

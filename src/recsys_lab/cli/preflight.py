@@ -16,16 +16,17 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.cli.foreign_code import foreign_code
+from recsys_lab.cli.literal_secrets import literal_secrets
 from recsys_lab.cli.origins import ConfigSources, choices
+from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import UserError
 from recsys_lab.config.check import find_problems
 from recsys_lab.config.errors import did_you_mean, report
-from recsys_lab.config.secrets import refused_password
 
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)  # Hydra uses all
 
@@ -180,7 +181,8 @@ class _Preflight:
             return None
         HydraConfig.instance().set_config(cfg)
         self.problems += foreign_code(cfg)
-        self.problems += _passwords(cfg)
+        if issubclass(self.request.schema, TrainConfig):
+            self.problems += literal_secrets(cfg)
         values = [o for o in overrides if not self._is_group(o)]
         defaults = self.loader.compute_defaults_list(
             self.request.config_name, self._texts(overrides), RunMode.RUN
@@ -234,15 +236,6 @@ def one_line(error: BaseException) -> str:
 def _single(override: Override, value: str) -> Override:
     line = f"{override.get_key_element()}={value}"
     return replace(OverridesParser.create().parse_override(line), input_line=line)
-
-
-def _passwords(cfg: DictConfig) -> list[str]:
-    """A password is refused before any record of the run is begun; it is not shown."""
-    try:
-        refused = refused_password(OmegaConf.select(cfg, "data.url"))
-    except OmegaConfBaseException:
-        return []  # the checker reports it
-    return [f"data.url: {refused}."] if refused else []
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rich.console import Console
-
 from recsys_lab.cli.data_card import print_data_card
 from recsys_lab.cli.windows import window_configs
 from recsys_lab.config import Interrupted, build
 from recsys_lab.data.leaks import Leak, check_kinds, fatal
 from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Prepare (or reuse) and print what was counted."""
     del output_dir
-    console = Console()
+    console = Terminal()
     with _stopped_cleanly():
         for config in window_configs(cfg):
             data = prepare_from(config)
@@ -68,7 +67,7 @@ def prepare_from(cfg: DictConfig) -> PreparedDataset:
 def data_name(node: DictConfig) -> str:
     """A short name for people: the source, its variant, and the file's name."""
     source = node._target_.split(".")[-2]
-    path = node.get("path")
+    path = str(node.get("path") or "").partition("?")[0]
     parts = [source, node.get("variant"), Path(path).stem if path else None]
     name = re.sub(r"[^\w.-]+", "_", "_".join(str(part) for part in parts if part))
     # Part of folder names, of which the system allows 255 bytes; brackets would be patterns.

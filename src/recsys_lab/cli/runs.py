@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.listing import (
     as_csv,
     as_json,
@@ -38,7 +37,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             if cfg.columns is None:
                 columns, said = split_constant(chosen, columns)
                 title += f"; {said}" if said else ""
-            Console().print(as_table(chosen, columns, title))
+            Terminal().print(as_table(chosen, columns, title))
         else:
             writer = as_json if cfg.format == "json" else as_csv
             print(writer(chosen, columns).rstrip("\n"))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from recsys_lab.config import UserError
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.model_card import write_card
 from recsys_lab.runs.showing import print_run
@@ -30,4 +29,4 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         except OSError as error:
             msg = f"{record.folder}: the card cannot be written ({error}); copy the run elsewhere"
             raise UserError(msg) from None
-    print_run(Console(), record)
+    print_run(Terminal(), record)

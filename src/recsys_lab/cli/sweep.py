@@ -32,10 +32,10 @@ from recsys_lab.cli.sweep_plan import (
 from recsys_lab.cli.sweep_results import finish, status_line, status_table
 from recsys_lab.cli.sweep_top import top_runs
 from recsys_lab.config import Interrupted, UserError, build, config_values
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.sweeps.launching import Task
 from recsys_lab.sweeps.options import check_computed, is_accuracy
 from recsys_lab.sweeps.space import refuse_endless
-from recsys_lab.sweeps.storage import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ _INTERRUPTED = 130
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Begin a sweep, or go on with it."""
     del output_dir
-    console = Console()
+    console = Terminal()
     plan = _plan(cfg)
     plan.check()
     launcher = build(cfg.launcher)
@@ -64,7 +64,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     study = plan.study(sampler_seed=0)
     refuse_another_study(plan, study)
     path = plan.store()
-    console.print(f"sweep: {plan.folder} ({shown(plan.storage)})", soft_wrap=True)
+    console.print(f"sweep: {plan.folder} ({plan.storage})", soft_wrap=True)
     parent = _Parent(plan, path, study, console, launcher, count)
     try:
         parent.work()

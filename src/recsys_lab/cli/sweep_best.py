@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from recsys_lab.cli.preflight import make_loader
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.space import as_override
 from recsys_lab.sweeps.study import CHANGES
@@ -64,7 +65,7 @@ def experiment(plan: Plan, trial: FrozenTrial) -> str:
         f"# Trial {trial.number} of the sweep {plan.options['name']}: {trial.values}",
     ]
     # OmegaConf's own writer: YAML's would leave texts such as 1e-3 without quotes.
-    body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **values}))
+    body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **scrubbed(values)}))
     return "\n".join([*lines, body])
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
-from recsys_lab.sweeps.storage import shown
 
 if TYPE_CHECKING:
     from recsys_lab.cli.sweep_plan import Plan
@@ -31,7 +30,7 @@ def refuse_another_study(plan: Plan, study: Study) -> None:
     elif file.read_text().strip() == study.id:
         return
     raise UserError(
-        f"sweep.storage={shown(plan.storage)}: {plan.folder} holds the runs of another study than "
+        f"sweep.storage={plan.storage}: {plan.folder} holds the runs of another study than "
         f"the one of the name '{study.name}' there. Give the storage that this sweep began with, "
         "or another sweep.name or sweep.dir; or move the folder away"
     )

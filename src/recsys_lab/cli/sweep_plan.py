@@ -19,6 +19,7 @@ from recsys_lab.cli.preflight import Request, check, make_loader
 from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
 from recsys_lab.sweeps.options import Search, Sweep
@@ -92,7 +93,7 @@ class Plan:
         return Study(
             self.storage, config.name, directions=sweep.directions, space=self.search.space,
             spec={
-                "base": sorted(self.base), "params": self.params,
+                "base": sorted(scrubbed(self.base)), "params": self.params,
                 "objectives": config.objectives, "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
             },

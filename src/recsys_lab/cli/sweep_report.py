@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.importance import importance
 from recsys_lab.sweeps.markdown import markdown
@@ -32,7 +33,7 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
     story = Story(
         name=str(plan.options["name"]),
         options=plan.options,
-        base=plan.base,
+        base=scrubbed(plan.base),
         space=plan.search.space,
         directions=plan.sweep.directions,
         trials=study.trials(),

@@ -13,9 +13,9 @@ from recsys_lab.cli.sweep_best import best_command, write_best
 from recsys_lab.cli.sweep_report import write_report
 from recsys_lab.cli.sweep_top import top_results
 from recsys_lab.config import UserError
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.options import is_accuracy
-from recsys_lab.sweeps.storage import shown
 from recsys_lab.sweeps.story import SHOWN, STATES, brief
 from recsys_lab.sweeps.study import CAUSE, CHANGES
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
@@ -77,7 +77,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     best = _best(study, trials)
     summary = {
         "name": plan.options["name"],
-        "storage": shown(plan.storage),
+        "storage": plan.storage,
         "objectives": list(objectives),
         "counts": counts_of(trials),
         "best": [
@@ -92,7 +92,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         "device_seconds": sum(state["now"] - state["began"] for state in states),
         **_top(plan, study),
     }  # fmt: skip
-    write_text(plan.path / "sweep.json", json.dumps(summary, indent=2) + "\n")
+    write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
     console.print(_best_table(trials, objectives, study))
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     if plan.is_exhausted(len(trials)):

@@ -26,6 +26,8 @@ from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
 from recsys_lab.cli.trial_callbacks import Deadline, FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
+from recsys_lab.config.secrets import scrubbed
+from recsys_lab.pages.terminal import Terminal, guard_outputs
 from recsys_lab.sweeps.launching import PARENT
 from recsys_lab.sweeps.methods import make_sampler, sampler_seed
 from recsys_lab.sweeps.options import MEASURES, excess, is_accuracy
@@ -70,8 +72,8 @@ class Worker:
     def run(self) -> None:
         """Until nothing is left to claim."""
         with self.notes.written():
-            self._work_on_trials(Console())
-            self._work_on_top(Console())
+            self._work_on_trials(Terminal())
+            self._work_on_top(Terminal())
         self.notes.tell("done")
 
     def _work_on_trials(self, console: Console) -> None:
@@ -168,10 +170,10 @@ def measure(values: Mapping[str, Any], name: str) -> float:
 def cause_of(error: BaseException) -> str:
     """Why a trial failed, in one line."""
     if isinstance(error, CannotFit):
-        return one_line(error)
+        return scrubbed(one_line(error))
     if is_out_of_memory(error):
-        return f"out of memory: {one_line(error)}"
-    return f"{type(error).__name__}: {one_line(error)}"
+        return scrubbed(f"out of memory: {one_line(error)}")
+    return scrubbed(f"{type(error).__name__}: {one_line(error)}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -214,6 +216,7 @@ def main() -> int:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     die_with_parent()
+    guard_outputs()
     if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it died during the imports
         return 1
     plan = Plan.load(Path(sys.argv[1]))

@@ -18,7 +18,9 @@ from recsys_lab.cli.assemble import result_table, slices_table
 from recsys_lab.cli.execute import TrialRun, execute
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, Pruned, UserError
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.terminal import LogFormatter, Terminal
 from recsys_lab.runs.model_card import write_card
 from recsys_lab.runs.record import (
     CONFIG,
@@ -39,8 +41,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
         cfg.group = Path(hydra.sweep.dir).name  # the runs of one command stand side by side
-    record = recorded(cfg, _folder(cfg, output_dir), Console())
-    Console().print(f"run: {record.folder}", soft_wrap=True)
+    record = recorded(cfg, _folder(cfg, output_dir), Terminal())
+    Terminal().print(f"run: {record.folder}", soft_wrap=True)
 
 
 def recorded(
@@ -116,7 +118,7 @@ def _folder(cfg: DictConfig, output_dir: Path) -> Path:
     chosen = any(o.startswith("run_dir=") for o in HydraConfig.get().overrides.task)
     if cfg.resume != "auto" or chosen or (output_dir / RECORD).exists():
         return output_dir
-    wanted = _identity(OmegaConf.to_container(cfg, resolve=True))
+    wanted = _identity(scrubbed(OmegaConf.to_container(cfg, resolve=True)))
     candidates = []
     for path in output_dir.parents[1].glob(f"*/*/{RECORD}"):  # runs/DAY/RUN/run.json
         try:
@@ -138,7 +140,7 @@ def _identity(config: Any) -> dict[str, Any]:
 
 
 def _open(cfg: DictConfig, folder: Path) -> RunRecord:
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = scrubbed(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(config, dict)
     if not (folder / RECORD).exists() or RunRecord.load(folder).is_stillborn:
         # The record last: a folder with a record can be resumed, so it must hold the config.
@@ -182,7 +184,8 @@ def _log_to(path: Path) -> tuple[logging.Handler, ...]:
     logging.getLogger("recsys_lab").setLevel(logging.INFO)
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    terminal.setFormatter(LogFormatter("%(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().addHandler(terminal)
     return handler, terminal

@@ -6,9 +6,18 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from recsys_lab.config.secrets import scrubbed
+
 
 class UserError(Exception):
-    """A mistake in the user's input; shown as its message alone, without a traceback, exit 2."""
+    """A mistake in the user's input; shown as its message alone, without a traceback, exit 2.
+
+    Args:
+        message: for people; secrets that it quotes, as of an address, are masked.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(scrubbed(message))
 
 
 class Interrupted(BaseException):

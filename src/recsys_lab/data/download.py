@@ -21,6 +21,7 @@ from urllib.error import HTTPError, URLError
 from recsys_lab.config import UserError
 from recsys_lab.data.archives import read_members
 from recsys_lab.files.faults import FULL, REFUSED
+from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,10 +178,12 @@ class _Transfer:
             raise _Broken(problem)
 
     def _copy(self, response: Any, size: int | None) -> None:
+        from rich.markup import escape
         from rich.progress import wrap_file
 
-        name = self.url.rsplit("/", 1)[-1]
-        with wrap_file(response, total=size or 0, description=name) as source:
+        name = escape(self.url.rsplit("/", 1)[-1])
+        console = Terminal()
+        with wrap_file(response, total=size or 0, description=name, console=console) as source:
             shutil.copyfileobj(source, self.target, 1 << 20)
         self.target.flush()
 

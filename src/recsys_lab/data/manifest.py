@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys_lab.config.secrets import scrubbed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -25,12 +27,14 @@ SCHEMA_VERSION = 3
 
 
 def reader_settings(reader: Reader) -> dict[str, Any]:
-    """The reader's options without places: two copies of a file are one content."""
-    return {
-        name: value
-        for name, value in dataclasses.asdict(reader.config).items()
-        if name != "path" and not name.endswith(("_path", "_dir"))
-    }
+    """The reader's options without places, as two copies of a file are one content, or secrets."""
+    return scrubbed(
+        {
+            name: value
+            for name, value in dataclasses.asdict(reader.config).items()
+            if name != "path" and not name.endswith(("_path", "_dir"))
+        }
+    )
 
 
 def content_hash(value: Mapping[str, Any]) -> str:

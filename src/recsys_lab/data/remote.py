@@ -30,7 +30,12 @@ def is_remote(path: str) -> bool:
 
 def has_wildcard(url: str) -> bool:
     """Whether a URL stands for several files; ``?`` begins a query, as URLs have it."""
-    return "*" in url or "[" in url
+    return "*" in _place(url) or "[" in _place(url)
+
+
+def _place(url: str) -> str:
+    """A URL without its query, which may be a signature that is another one tomorrow."""
+    return url.partition("?")[0]
 
 
 def list_urls(url: str, option: str) -> tuple[dict[str, str], bool]:
@@ -54,15 +59,16 @@ def list_urls(url: str, option: str) -> tuple[dict[str, str], bool]:
         one = not has_wildcard(url) and (web or not files.isdir(path))
         if one:
             files.info(path)
-            root, found = path.rpartition("/")[0], [path]
+            root, found = _place(path).rpartition("/")[0], [path]
         elif has_wildcard(url):
             fixed = path[: min(path.find(mark) for mark in "*[" if mark in path)]
             root, found = fixed.rpartition("/")[0], files.glob(path)
         else:
             root, found = path.rstrip("/"), files.find(path)
         found = [name for name in found if one or web or files.isfile(name)]
-    names = {name.removeprefix(root).lstrip("/"): files.unstrip_protocol(name) for name in found}
-    return names, one
+    return {
+        _place(name.removeprefix(root).lstrip("/")): files.unstrip_protocol(name) for name in found
+    }, one
 
 
 def copy_url(url: str, target: Path | None, option: str) -> dict[str, Any]:
@@ -105,8 +111,10 @@ def _opened(url: str, option: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     scheme = url.partition("://")[0]
+    # A signature covers the address as it is written.
+    how = {"encoded": True} if scheme in ("http", "https") and "?" in url else {}
     try:
-        files, path = url_to_fs(url)
+        files, path = url_to_fs(url, **how)
     except ImportError as error:
         package = PACKAGES.get(scheme)
         need = f"the package {package}: pip install {package}" if package else str(error)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import refused_password
-from recsys_lab.data.files import did_you_mean, file_key, require_option
+from recsys_lab.data.files import did_you_mean, environment_value, file_key, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.sql_engines import SCHEMES, batches_of
 from recsys_lab.data.staging import stage_batches, staging_folder
@@ -156,8 +155,4 @@ def _secret(config: SQL.Config, name: str) -> str | None:
     variable = getattr(config, f"{name}_env")
     if variable is None:
         return None
-    if variable not in os.environ:
-        raise UserError(
-            f"data.{name}_env={variable}: there is no such environment variable; set it first"
-        )
-    return os.environ[variable]
+    return environment_value(variable, f"data.{name}_env={variable}")

@@ -58,9 +58,10 @@ class Table:
             path: the log: .csv, .tsv, .jsonl, .ndjson, .parquet, RecBole's .inter; text also with
                 .gz, .bz2, .xz, .zst. A file, a pattern such as logs/*.csv.gz (``**`` for any
                 depth), a folder, or a URL of these (s3://, gs://, az://, https://; read through
-                fsspec). Files are read in the order of their names below the folder, numbers in
-                them compared as numbers (2.csv before 10.csv), and need the columns that are
-                read; folders named day=2024-01-01 are a column ``day``.
+                fsspec), or env:NAME for an environment variable with one of these, where it holds
+                a secret, as a presigned URL does. Files are read in the order of their names
+                below the folder, numbers in them compared as numbers (2.csv before 10.csv), and
+                need the columns that are read; folders named day=2024-01-01 are a column ``day``.
             separator: of delimited text; null: by the suffix.
             quoted: whether a quotation mark quotes in delimited text; else it is a character.
             missing_values: words that stand for a missing value, in small or capital letters;

@@ -11,7 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import require_columns
+from recsys_lab.data.files import environment_value, require_columns
 from recsys_lab.data.formats import TableFile, form_of
 from recsys_lab.data.jsonlines import JSON_LINES
 from recsys_lab.data.listing import list_files
@@ -26,11 +26,16 @@ if TYPE_CHECKING:
     from recsys_lab.data.listing import Listed
 
 
+_NAMED = "env:"
+"""Begins the name of the environment variable with an address that holds a secret."""
+
+
 class Tables:
     """The files that a path stands for, of equal columns, read one after the other.
 
     Args:
-        path: a file, pattern, folder or URL: see `list_files`.
+        path: a file, pattern, folder or URL: see `list_files`; or ``env:NAME``, the environment
+            variable that holds it.
         option: the config option it came from, named in errors.
         separator: of delimited text; None: by the suffix.
         quoted: whether a quotation mark quotes in delimited text.
@@ -38,7 +43,9 @@ class Tables:
 
     def __init__(self, path: str, option: str, separator: str | None, *, quoted: bool) -> None:
         self.where = f"{option}={path}"
-        self._path, self._option = path, option
+        named = path.removeprefix(_NAMED)
+        self._path = path if named == path else environment_value(named, self.where)
+        self._option = option
         self._separator, self._quoted = separator, quoted
         self._keys: dict[str, dict[str, Any]] = {}
 

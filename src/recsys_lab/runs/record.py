@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.config.secrets import scrubbed, scrubbed_code
 from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.locks import Held, hold
 from recsys_lab.runs.memory import peak_memory_mebibytes
@@ -48,7 +49,7 @@ class RunRecord:
         folder.mkdir(parents=True, exist_ok=True)
         code, diff = _code_state(Path(__file__).parent)
         if diff:
-            write_text(folder / "code.diff", diff)
+            write_text(folder / "code.diff", scrubbed_code(diff))
         values = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
@@ -67,8 +68,8 @@ class RunRecord:
             "compute": {"seconds": 0.0, "prepare_seconds": 0.0, "peak_memory_mebibytes": 0.0},
             "epochs": [],
         }
-        record = cls(folder, values)
-        record.update()
+        record = cls(folder, {})
+        record.update(**values)
         return record
 
     @classmethod
@@ -96,8 +97,8 @@ class RunRecord:
         return cls(folder, values)
 
     def update(self, **changes: Any) -> None:
-        """Set fields and store the record."""
-        self.values.update(changes)
+        """Set fields and store the record, from which trackers and cards copy: no secret enters."""
+        self.values.update(scrubbed(changes))
         write_text(self.folder / RECORD, json.dumps(self.values, indent=2) + "\n")
 
     def note_compute(self, seconds: float, **changes: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,7 +42,8 @@ class Tracking:
             entity: W&B team or user; null for the login's own.
             init_timeout: seconds that W&B waits for login and network before going on offline,
                 and for the last upload at the end.
-            mlflow_uri: of MLflow's store: a server, or ``sqlite:///FILE``.
+            mlflow_uri: of MLflow's store: a server, or ``sqlite:///FILE``; null: what the
+                environment variable MLFLOW_TRACKING_URI holds, which may have a password.
             artifacts: W&B and MLflow also keep the best weights and the per-user results.
         """
 
@@ -50,7 +52,7 @@ class Tracking:
         mode: Literal["offline", "online"]
         entity: str | None
         init_timeout: Annotated[float, Gt(0)]
-        mlflow_uri: str
+        mlflow_uri: str | None
         artifacts: bool
 
     def __init__(self, config: Config) -> None:
@@ -109,8 +111,21 @@ class Tracking:
             from recsys_lab.runs.trackers.mlflow_tracker import MlflowTracker
 
             return MlflowTracker(
-                uri=config.mlflow_uri, experiment=config.project, artifacts=config.artifacts
+                uri=_mlflow_uri(config.mlflow_uri),
+                experiment=config.project,
+                artifacts=config.artifacts,
             )
         from recsys_lab.runs.trackers.local import CsvTracker, TensorboardTracker
 
         return CsvTracker() if name == "csv" else TensorboardTracker()
+
+
+def _mlflow_uri(written: str | None) -> str:
+    if written is not None:
+        return written
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        raise UserError(
+            "tracking.mlflow_uri is null, and there is no environment variable "
+            "MLFLOW_TRACKING_URI; set one of them"
+        )
+    return os.environ["MLFLOW_TRACKING_URI"]

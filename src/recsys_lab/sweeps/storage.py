@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 import zlib
 from contextlib import ExitStack, contextmanager, suppress
@@ -76,21 +75,15 @@ def kind_of(url: str) -> str:
     if kind in SERVERS and "://" in url:
         return kind
     raise UserError(
-        f"sweep.storage: got '{shown(url)}'; give PATH.journal, sqlite:///FILE, postgresql://... "
+        f"sweep.storage: got '{url}'; give PATH.journal, sqlite:///FILE, postgresql://... "
         "or mysql://..."
     )
-
-
-def shown(url: str) -> str:
-    """The address as people and files may see it: without its password."""
-    url = re.sub(r"(://[^:/]*:).*@", r"\1***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
 def _away(url: str, error: Exception) -> StorageAway:
     reason = str(error).strip().partition("\n")[0]
     return StorageAway(
-        f"sweep.storage={shown(url)}: cannot be opened: {reason}. Is the address right, and does "
+        f"sweep.storage={url}: cannot be opened: {reason}. Is the address right, and does "
         "the server run?"
     )
 
@@ -148,7 +141,7 @@ def _lock_of_server(url: str, kind: str, name: str) -> Iterator[None]:
     if got != 1:  # MySQL's answer after the time, where PostgreSQL waits for ever
         connection.close()
         raise UserError(
-            f"sweep.storage={shown(url)}: another process has held the study '{name}' for "
+            f"sweep.storage={url}: another process has held the study '{name}' for "
             f"{_LONGEST} seconds; end it (SHOW PROCESSLIST names it), then give the command again"
         )
     try:

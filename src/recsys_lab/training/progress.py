@@ -34,10 +34,13 @@ class ProgressDisplay(pl.Callback):
     def __init__(self, console: Console, monitor: str) -> None:
         self._monitor = monitor
         self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("epoch {task.fields[epoch]}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}  " + monitor + " {task.fields[value]}"),
+            TextColumn(
+                "loss {task.fields[loss]}  {task.fields[monitor]} {task.fields[value]}",
+                markup=False,
+            ),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -53,7 +56,13 @@ class ProgressDisplay(pl.Callback):
         total = steps * (trainer.max_epochs or 1)
         self._progress.start()
         self._task = self._progress.add_task(
-            "train", total=total, completed=trainer.global_step, epoch="1", loss="-", value="-"
+            "train",
+            total=total,
+            completed=trainer.global_step,
+            epoch="1",
+            loss="-",
+            monitor=self._monitor,
+            value="-",
         )
 
     def on_train_batch_end(

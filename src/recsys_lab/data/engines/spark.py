@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage
+from recsys_lab.data.files import environment_value
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ class Spark:
             staging_dir: a folder or URL that this process and all workers can write and read;
                 null: a folder below prepared_dir, which is enough for a local master.
             settings: Spark properties, e.g. {spark.executor.memory: 8g}.
+            settings_env: those with a secret, by the environment variable that holds it, e.g.
+                {spark.hadoop.fs.s3a.secret.key: AWS_SECRET_ACCESS_KEY}.
         """
 
         master: str | None
         staging_dir: str | None
         settings: dict[str, str]
+        settings_env: dict[str, str]
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -84,6 +88,10 @@ class Spark:
             "spark.ui.showConsoleProgress": "false",
             "spark.log.level": "ERROR",
             **self.config.settings,
+            **{
+                key: environment_value(variable, f"engine.settings_env.{key}={variable}")
+                for key, variable in self.config.settings_env.items()
+            },
         }
         for key, value in settings.items():
             builder = builder.config(key, value)
