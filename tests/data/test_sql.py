@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -145,6 +151,11 @@ def test_types_are_those_of_the_whole_result(run, sqlite_url, monkeypatch):
          r"data.query: .*(one SELECT|syntax error)"),
         ("ATTACH 'stolen.db' AS other", {}, r"data.query: .*(one SELECT|not authorized)"),
         ("VACUUM INTO 'stolen.db'", {}, r"data.query: .*(syntax error|authorization denied)"),
+        ("PRAGMA journal_mode = WAL", {}, r"data.query: .*one SELECT"),
+        ("PRAGMA user_version = 7", {}, r"data.query: .*one SELECT"),
+        ("BEGIN IMMEDIATE", {}, r"data.query: .*(one SELECT|syntax error)"),
+        ("CREATE TABLE stolen (x INTEGER)", {}, r"data.query: .*(one SELECT|readonly)"),
+        ("DELETE FROM clicks RETURNING who", {}, r"data.query: .*(one SELECT|readonly)"),
     ],
 )  # fmt: skip
 def test_bad_queries(request, tmp_path, monkeypatch, kind, query, options, message):
@@ -155,6 +166,65 @@ def test_bad_queries(request, tmp_path, monkeypatch, kind, query, options, messa
         sql(url, query, **options).read_raw(_scratch(tmp_path))
     assert {file: file.read_bytes() for file in tmp_path.glob("shop.*")} == before
     assert not list(tmp_path.glob("stolen*"))
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_reading_leaves_a_sqlite_file_and_its_folder_as_they_are(run, sqlite_url, mode):
+    file = Path(sqlite_url.partition(":///")[2])
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+    before = {path: path.read_bytes() for path in file.parent.glob("shop*")}
+    check(run, sql(sqlite_url))
+    assert {path: path.read_bytes() for path in file.parent.glob("shop*")} == before == {
+        file: file.read_bytes()
+    }  # fmt: skip
+
+
+def test_what_somebody_has_just_written_to_a_sqlite_file_is_read(sqlite_url):
+    file = Path(sqlite_url.partition(":///")[2])
+    with closing(sqlite3.connect(file)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        first = sql(sqlite_url).source_key()
+        writer.execute("INSERT INTO clicks VALUES ('c', 1, 5)")
+        writer.commit()
+        stored = file.read_bytes()
+        assert sql(sqlite_url).source_key() != first
+        assert file.read_bytes() == stored  # the new row is in the log beside it still
+
+
+LONG = """
+import signal, sys
+from recsys_lab.data.sql_engines import batches_of
+
+def stop(*_):
+    raise SystemExit(7)
+
+signal.signal(signal.SIGTERM, stop)
+print("begun", flush=True)
+for _ in batches_of(sys.argv[1], sys.argv[2], None, None, "data.query"):
+    pass
+"""
+ENDLESS = {
+    "sqlite_url": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT count(*) FROM n",
+    "duckdb_url": "SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i)",
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 7), (signal.SIGINT, 130)])
+def test_a_long_query_heeds_signals(request, kind, number, code):
+    url = request.getfixturevalue(kind)
+    command = [sys.executable, "-c", LONG, url, ENDLESS[kind]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            process.stdout.readline()
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.send_signal(number)
+            assert process.wait(timeout=20) in (code, -number)
+        finally:
+            process.kill()
 
 
 def test_a_view_over_files_is_read(run, duckdb_url, tmp_path):
@@ -221,6 +291,8 @@ def test_what_a_server_refuses(postgres, secrets, monkeypatch):
         sql(postgres, "SELECT * FROM clicks_2", **secrets).source_key()
     with pytest.raises(UserError, match=r"data.query: syntax error at or near \"DELETE\""):
         sql(postgres, "DELETE FROM clicks RETURNING *", **secrets).source_key()
+    with pytest.raises(UserError, match=r"data.query: .*(cannot insert|syntax error)"):
+        sql(postgres, "SELECT 1; COMMIT; DELETE FROM clicks; SELECT 1", **secrets).source_key()
     with pytest.raises(UserError, match=r'database "nothing" does not exist'):
         sql(postgres.replace("/postgres", "/nothing"), **secrets).source_key()
     monkeypatch.setenv("SHOP_PASSWORD", "wr0ng-one")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import require_file
+from recsys_lab.data.files import readable, require_file
+from recsys_lab.data.sqlite_files import NOT_ALLOWED, open_sqlite
+from recsys_lab.data.stoppable import stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +27,6 @@ ROWS_A_BATCH = 100_000
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _READ_ONLY = {
-    "sqlite": "PRAGMA query_only = ON",
     "postgresql": "SET TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
 }
@@ -50,6 +53,8 @@ def batches_of(
         require_file(url.partition(":///")[2] or url, "data.url")
     if scheme == "duckdb":
         yield from _duckdb(url, query, option)
+    elif scheme == "sqlite":
+        yield from _sqlite(url, query, option)
     else:
         yield from _sqlalchemy(url, query, user, password, option)
 
@@ -64,8 +69,10 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
         raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
     try:
         _require_select(connection, query, option)
-        relation = connection.sql(query)
-        yield from relation.to_arrow_reader(ROWS_A_BATCH)
+        with stoppable(connection) as run:
+            reader = run(lambda: connection.sql(query).to_arrow_reader(ROWS_A_BATCH))
+            while (batch := run(partial(next, reader, None))) is not None:
+                yield batch
     except duckdb.Error as error:
         raise UserError(f"{option}: {_first_line(error)}") from error
     finally:
@@ -85,6 +92,23 @@ def _require_select(connection: Any, query: str, option: str) -> None:
 
 def _no_select(option: str) -> UserError:
     return UserError(f"{option}: is no query that gives rows; one SELECT is needed")
+
+
+def _sqlite(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
+    with readable(f"data.url={url}"):
+        connection = open_sqlite(url.partition(":///")[2])
+    try:
+        with closing(connection), stoppable(connection) as run:
+            cursor = run(partial(connection.execute, query))
+            if cursor.description is None:
+                raise _no_select(option)
+            names = [column[0] for column in cursor.description]
+            while rows := run(partial(cursor.fetchmany, ROWS_A_BATCH)):
+                yield _batch(names, rows, option)
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        if _first_line(error) == NOT_ALLOWED:
+            raise _no_select(option) from None
+        raise UserError(f"{option}: {_first_line(error)}") from error
 
 
 def _sqlalchemy(
@@ -119,8 +143,6 @@ def _sqlalchemy(
     try:
         with _told(option, password):
             connection.execute(sqlalchemy.text(_READ_ONLY[scheme]))
-            if scheme == "sqlite":
-                _refuse_other_files(connection)
             # Without parameters, a % in the query is no placeholder.
             streaming = connection.execution_options(stream_results=True, no_parameters=True)
             result = streaming.exec_driver_sql(query)
@@ -132,16 +154,6 @@ def _sqlalchemy(
     finally:
         connection.close()
         engine.dispose()
-
-
-def _refuse_other_files(connection: Any) -> None:
-    """ATTACH and VACUUM INTO make files, also where the database itself is read-only."""
-    import sqlite3
-
-    def allowed(action: int, *_: object) -> int:
-        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
-
-    connection.connection.driver_connection.set_authorizer(allowed)
 
 
 @contextmanager
