@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
+from recsys_lab.data.engines.spark import Spark
 from recsys_lab.data.filters import Filters
 from recsys_lab.data.online_retail import OnlineRetail
 from recsys_lab.data.raw import Features, ParquetLog
 
-from .conftest import LOG, Given, engines
+from .conftest import LOG, Given, build, engines
 
 ENGINES = ("polars", "duckdb", "spark")
 
@@ -248,3 +249,23 @@ def test_spark_uses_a_shared_folder_and_leaves_it_empty(table, make, tmp_path):
     data = prepare(table(LOG), parts, tmp_path / "prepared", "log")
     assert data.items.tolist() == [1, 2, 3, 0, 2, 1, 3, 3]
     assert list(shared.iterdir()) == []
+
+
+def test_sparks_secrets_come_from_the_environment(monkeypatch):
+    class Asked(dict):
+        """Stands for Spark's builder: `getOrCreate` gives the properties it was told."""
+
+        def __getattr__(self, name):
+            return lambda *_words: self if name != "getOrCreate" else dict(self)
+
+        def config(self, key, value):
+            self[key] = value
+            return self
+
+    key = "spark.hadoop.fs.s3a.secret.key"
+    engine = build(Spark, "engine", "spark", settings_env={key: "SHOP_SECRET"})
+    monkeypatch.setenv("SHOP_SECRET", "c4nary-9")
+    assert engine._start(Asked())[key] == "c4nary-9"
+    monkeypatch.delenv("SHOP_SECRET")
+    with pytest.raises(UserError, match=r"engine.settings_env: .*SHOP_SECRET: there is no such"):
+        engine._start(Asked())

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from recsys_lab.cli.foreign_code import foreign_code
+from recsys_lab.cli.literal_secrets import literal_secrets
 from recsys_lab.cli.literals import literal, quoted
 from recsys_lab.cli.preflight import (
     COMPOSE_ERRORS,
@@ -27,7 +28,7 @@ from recsys_lab.cli.preflight import (
 )
 from recsys_lab.cli.processes import refuse_several
 from recsys_lab.cli.resume import refuse_occupied, resumed
-from recsys_lab.cli.verbs import VERBS, Verb
+from recsys_lab.cli.verbs import VERBS, TrainConfig, Verb
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
 from recsys_lab.pages.terminal import tell
@@ -83,7 +84,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     if args.shell_completion or args.hydra_help:
         pass
     elif args.help or args.cfg is not None or args.info is not None:
-        _refuse_foreign_code(request)
+        _refuse_unprintable(request)
     else:
         args.overrides = [*request.overrides, *_checked(request, verb)]
     failures: list[Exception] = []
@@ -134,15 +135,17 @@ def _checked(request: Request, verb: Verb) -> list[str]:
     return [f"{key}={quoted(str(cfg.run_dir))}"]
 
 
-def _refuse_foreign_code(request: Request) -> None:
-    """Printing a config sets up Hydra's logging, so that part is checked here too."""
+def _refuse_unprintable(request: Request) -> None:
+    """Printing a config sets up Hydra's logging, so that part is checked here too, and secrets."""
     try:
         cfg = make_loader(request).load_configuration(
             request.config_name, request.overrides, RunMode.RUN
         )
     except COMPOSE_ERRORS:
         return  # Hydra says it in a moment, in the words of the mode that was asked for
-    problems = foreign_code(cfg)
+    problems = foreign_code(cfg) + (
+        literal_secrets(cfg) if issubclass(request.schema, TrainConfig) else []
+    )
     if problems:
         raise UserError(report(problems))
 

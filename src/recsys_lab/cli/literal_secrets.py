@@ -31,7 +31,7 @@ _CURES = {
     "tracking.mlflow_uri": "holds a secret. Put the whole address into the environment variable "
     "MLFLOW_TRACKING_URI and set tracking.mlflow_uri=null",
     "engine.settings": "'{key}' is given a secret. Put it into an environment variable and name "
-    "that: 'engine.settings_env={{{key}: MY_SECRET}}'",
+    "that: '+engine.settings_env={{{key}: MY_SECRET}}'",
 }
 _ANY = (
     "holds a secret. Take it out: configs are written into records. Libraries find theirs in "

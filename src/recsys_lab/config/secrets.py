@@ -43,13 +43,16 @@ _PLAIN = frozenset([
     "categorical", "numeric", "text", "list", "true", "false", "null", "none", "auto",
 ])  # fmt: skip
 _VARIABLES = "_env"  # ends an option that names environment variables
+_LIST_OF_VARIABLES = re.compile(r"_env['\"]?\s*[=:]\s*\{[^{}]*\Z")
 _IN_A_QUERY = frozenset(["key"])  # of a URL only: elsewhere it is any key
 
 _VALUE = r"""(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;&'"(){}\[\]]+)"""
 _USER_INFO = re.compile(
     r'(?P<head>(?P<scheme>[A-Za-z][\w+.-]*)://[^\s:/?#@"]*:)(?P<value>[^\s"<>]*)@'
 )
-_QUERY = re.compile(r"""(?P<head>[?&;](?P<name>[^=&;#?\s"']+)=)(?P<value>[^&;#\s"']*)""")
+_QUERY = re.compile(
+    r"""(?P<head>[?&;](?P<name>[^=&;#?\s"']+)=)(?P<value>[^&;#\s"']*[^&;#\s"':.,)])"""
+)
 _ASSIGNED = re.compile(rf"(?P<head>(?<![\w.?&;-])(?P<name>[A-Za-z_][\w.-]*)=){_VALUE}")
 _SPACED = re.compile(
     rf"(?P<head>(?<![\w.-])(?P<name>password|passwd|passphrase|pwd)\s*[=:]\s*){_VALUE}", re.I
@@ -179,6 +182,8 @@ def _says_something(value: str) -> bool:
 
 
 def _if_named(match: re.Match[str]) -> str:
+    if _LIST_OF_VARIABLES.search(match.string, 0, match.start("value")):
+        return match[0]
     name = unquote_plus(match.groupdict().get("name") or "authorization")
     in_query = match["head"][0] in "?&;" and name.lower() in _IN_A_QUERY
     if not (in_query or is_secret_name(name)) or not _says_something(match["value"]):

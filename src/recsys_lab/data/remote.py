@@ -137,13 +137,22 @@ def _reached(url: str, option: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         cause = error.__cause__  # of the web's driver, which says so of all that fails
-        if isinstance(cause, OSError):
+        if isinstance(cause, Exception) and _is_more(cause, url):
             raise _unreachable(url, option, cause) from error
         raise UserError(f"{option}={url}: no such file") from error
     except Exception as error:  # every driver raises its own kinds
         if isinstance(error, OSError) and out_of_space(error):
             raise
         raise _unreachable(url, option, error) from error
+
+
+def _is_more(cause: Exception, url: str) -> bool:
+    """Whether it is more than that nothing is there: no network, or a signature that expired."""
+    if isinstance(cause, OSError) or not url.startswith("http"):
+        return isinstance(cause, OSError)
+    from aiohttp import ClientResponseError  # fsspec's driver of the web, so it is there
+
+    return isinstance(cause, ClientResponseError) and cause.status in (401, 403)
 
 
 def _unreachable(url: str, option: str, error: Exception) -> UserError:

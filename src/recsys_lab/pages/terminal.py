@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.segment import Segment
+from rich.text import Text
 
 from recsys_lab.config.secrets import scrubbed
 
@@ -64,8 +65,24 @@ class Terminal(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         """See `Console.render`; Rich's own control sequences are segments of their own kind."""
+        if isinstance(renderable, Text):
+            renderable = _masked(renderable)
         for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else shown(text), style, control)
+            yield Segment(text if control else printable(text), style, control)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `Console.render_str`."""
+        return super().render_str(shown(text), **options)
+
+
+def _masked(text: Text) -> Text:
+    """Before it is cut into lines and styles, within which a secret is not known."""
+    whole = scrubbed(text.plain)
+    if whole == text.plain:
+        return text
+    made = text.blank_copy(whole)
+    made.style = text.style
+    return made
 
 
 class LogFormatter(logging.Formatter):

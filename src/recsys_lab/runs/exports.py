@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.csv_text import rows_as_csv
+from recsys_lab.pages.markdown import Marked, bullets, line, plain, table
 from recsys_lab.runs import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from recsys_lab.runs.comparison import Comparison, Metric, System
@@ -31,7 +30,6 @@ _TESTED = (
     "bootstrap_high", "p", "p_permuted", "p_holm", "covers_seeds", "effect_size", "wins", "ties",
     "losses",
 )  # fmt: skip
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -54,35 +52,37 @@ def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
 
 def markdown(comparison: Comparison) -> str:
     """All tables, with every setting that differs."""
-    parts = [f"# {_md(tables.marked(comparison, tables.heading(comparison)))}"]
-    heads = ["metric", *(f"{_md(s.name)}<br>{tables.runs_of(s)}" for s in comparison.systems)]
-    parts.append(_md_table(heads, _score_rows(comparison)))
-    parts.append(_md(tables.legend(comparison)))
+    parts = [f"# {plain(tables.marked(comparison, tables.heading(comparison)))}"]
+    heads = [
+        "metric",
+        *(Marked(f"{plain(s.name)}<br>{plain(tables.runs_of(s))}") for s in comparison.systems),
+    ]
+    parts.append(table(heads, _score_rows(comparison)))
+    parts.append(line(tables.legend(comparison)))
     if comparison.pairs:
-        parts.append(f"## {_md(tables.marked(comparison, 'differences, user by user'))}")
+        parts.append(f"## {plain(tables.marked(comparison, 'differences, user by user'))}")
         rows = [
-            [p.metric, f"{_md(p.first)} - {_md(p.second)}", *map(_md, tables.pair_cells(p))]
-            for p in comparison.pairs
+            [p.metric, f"{p.first} - {p.second}", *tables.pair_cells(p)] for p in comparison.pairs
         ]
-        parts.append(_md_table(["metric", "pair", *tables.PAIR_HEADS], rows))
-        parts.append(_md(tables.PAIR_LEGEND))
+        parts.append(table(["metric", "pair", *tables.PAIR_HEADS], rows))
+        parts.append(line(tables.PAIR_LEGEND))
     if comparison.slices:
         title = f"{comparison.main_metric} by slice"
-        parts.append(f"## {_md(tables.marked(comparison, title))}")
+        parts.append(f"## {plain(tables.marked(comparison, title))}")
         parts.append(_slices(comparison))
     if comparison.differing:
-        parts.append(f"## {_md(tables.marked(comparison, 'what differs'))}")
-        heads = ["setting", *(_md(system.name) for system in comparison.systems)]
+        parts.append(f"## {plain(tables.marked(comparison, 'what differs'))}")
+        heads = ["setting", *(system.name for system in comparison.systems)]
         rows = [
-            [_md(key), *(_md(tables.setting(value)) for value in values)]
+            [key, *(tables.setting(value) for value in values)]
             for key, values in comparison.differing.items()
         ]
-        parts.append(_md_table(heads, rows))
-    parts.append("\n".join(f"- {_md(note)}" for note in comparison.notes))
+        parts.append(table(heads, rows))
+    parts.append(bullets(comparison.notes))
     parts.append("## runs")
-    rows = [[_md(r.system), str(r.seed), _md(r.folder)] for r in comparison.runs]
-    parts.append(_md_table(["system", "seed", "folder"], rows))
-    parts += [f"- left out: {_md(f'{i.folder}: {i.reason}')}" for i in comparison.left_out]
+    rows = [[r.system, str(r.seed), r.folder] for r in comparison.runs]
+    parts.append(table(["system", "seed", "folder"], rows))
+    parts.append(bullets(f"left out: {i.folder}: {i.reason}" for i in comparison.left_out))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -127,17 +127,15 @@ def csv_text(comparison: Comparison) -> str:
         "rank",
         *_TESTED,
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
+    rows: list[list[Any]] = [heads]
     for metric in comparison.metrics:
         for system, rank in zip(comparison.systems, comparison.ranks(metric), strict=True):
             score = system.scores[metric.name]
             bounds = score.interval and (score.interval.low, score.interval.high)
             row = [comparison.is_comparable, system.name, " ".join(map(str, system.seeds))]
             row += [metric.name, score.mean, score.sd, *(bounds or ("", "")), rank]
-            writer.writerow([*row, *_tested(comparison, metric, system)])
-    return text.getvalue()
+            rows.append([*row, *_tested(comparison, metric, system)])
+    return rows_as_csv(rows)
 
 
 def json_text(comparison: Comparison) -> str:
@@ -150,40 +148,41 @@ def json_text(comparison: Comparison) -> str:
 def _score_rows(comparison: Comparison) -> list[list[str]]:
     rows = []
     for metric in comparison.metrics:
-        cells = [_md(tables.metric_label(metric))]
+        cells: list[str] = [tables.metric_label(metric)]
         ranks = tables.shown_ranks(comparison, metric)
         for system, rank in zip(comparison.systems, ranks, strict=True):
             score = system.scores[metric.name]
             mean = tables.number(score.mean)
             mean = {1: f"**{mean}**", 2: f"<u>{mean}</u>", None: mean}[rank]
             sd = "" if score.sd is None else f" ± {tables.spread(score)}"
-            star = _md(tables.baseline_mark(comparison, metric, system))
+            star = plain(tables.baseline_mark(comparison, metric, system))
             bounds = score.interval
             shown = (
                 ""
                 if bounds is None
                 else f"<br>{tables.number(bounds.low)} - {tables.number(bounds.high)}"
             )
-            cells.append(f"{mean}{sd}{star}{shown}")
+            cells.append(Marked(f"{mean}{sd}{star}{shown}"))
         rows.append(cells)
     return rows
 
 
 def _slices(comparison: Comparison) -> str:
-    heads = ["slice", "value", "users", *(_md(s.name) for s in comparison.systems)]
+    heads = ["slice", "value", "users", *(s.name for s in comparison.systems)]
     for pair in comparison.slices[0].pairs:
-        heads += [f"{_md(pair.first)} - {_md(pair.second)}", "win/tie/loss"]
+        heads += [f"{pair.first} - {pair.second}", "win/tie/loss"]
     rows = []
     for part in comparison.slices:
-        cells = [_md(part.name), _md(part.value), f"{part.users:,}"]
+        cells: list[str] = [part.name, part.value, f"{part.users:,}"]
         cells += [_estimate(mean) for mean in part.means]
         cells += [cell for pair in part.pairs for cell in tables.slice_pair_cells(pair)]
         rows.append(cells)
-    return _md_table(heads, rows)
+    return table(heads, rows)
 
 
-def _estimate(mean: Estimate) -> str:
-    return "{}<br>{} - {}".format(*map(tables.number, (mean.value, mean.low, mean.high)))
+def _estimate(mean: Estimate) -> Marked:
+    value, low, high = map(tables.number, (mean.value, mean.low, mean.high))
+    return Marked(f"{value}<br>{low} - {high}")
 
 
 def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int | None) -> str:
@@ -208,21 +207,12 @@ def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]
     ]  # fmt: skip
 
 
-def _md_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _md(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", text.replace("\n", " "))
-
-
 def _tex_row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
 def _tex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
 def _plain(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import operator
@@ -16,6 +14,7 @@ from rich.text import Text
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
+from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.runs.collect import flatten, run_folders
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.tables import number
@@ -130,13 +129,11 @@ def as_json(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """A header and one line for each run."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        values = (row.get(column) for column in columns)
-        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in values])
-    return text.getvalue()
+    cells = (
+        [json.dumps(v) if isinstance(v, list | dict) else v for v in map(row.get, columns)]
+        for row in rows
+    )
+    return rows_as_csv([columns, *cells])
 
 
 def _row(path: Path, folder: Path) -> Row:

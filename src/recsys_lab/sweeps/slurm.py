@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from recsys_lab.sweeps.launching import KILLED, Task, run
 if TYPE_CHECKING:
     import submitit
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _PATIENCE = 60.0
 _ASK_EVERY = 10.0  # seconds: many people ask one controller
 _SLOW_FILES = 60.0  # seconds that NFS may show a folder as it was
@@ -32,7 +34,7 @@ class Slurm:
         config: the options.
 
     Raises:
-        UserError: submitit is not installed.
+        UserError: submitit is not installed, or what is to be an option of sbatch is none.
     """
 
     @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Slurm:
         parameters: dict[str, str]
 
     def __init__(self, config: Config) -> None:
+        _refuse_more_than_options(config)
         try:
             import submitit  # noqa: F401
         except ImportError:
@@ -116,6 +119,22 @@ class Slurm:
             options["slurm_additional_parameters"] = config.parameters
         executor.update_parameters(**options)
         return executor
+
+
+def _refuse_more_than_options(config: Slurm.Config) -> None:
+    """A job's options are lines of a script; a further line would be a further command."""
+    for name in config.parameters:
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"launcher.parameters: {name!r} is no name of an sbatch option; write it as in "
+                "its manual without the dashes, e.g. {account: x, mail-type: FAIL}"
+            )
+    values = {f"parameters.{name}": value for name, value in config.parameters.items()}
+    for name, value in {"partition": config.partition, **values}.items():
+        if value is not None and not (value and value.isprintable()):
+            raise UserError(
+                f"launcher.{name}: got {value!r}; one line of printable characters is needed"
+            )
 
 
 class _Queue:

@@ -44,9 +44,9 @@ class Spark:
                 spark-defaults.conf names.
             staging_dir: a folder or URL that this process and all workers can write and read;
                 null: a folder below prepared_dir, which is enough for a local master.
-            settings: Spark properties, e.g. {spark.executor.memory: 8g}.
+            settings: Spark properties, e.g. +engine.settings={spark.executor.memory: 8g}.
             settings_env: those with a secret, by the environment variable that holds it, e.g.
-                {spark.hadoop.fs.s3a.secret.key: AWS_SECRET_ACCESS_KEY}.
+                +engine.settings_env={spark.hadoop.fs.s3a.secret.key: AWS_SECRET_ACCESS_KEY}.
         """
 
         master: str | None
@@ -89,7 +89,7 @@ class Spark:
             "spark.log.level": "ERROR",
             **self.config.settings,
             **{
-                key: environment_value(variable, f"engine.settings_env.{key}={variable}")
+                key: environment_value(variable, f"engine.settings_env: {key}: {variable}")
                 for key, variable in self.config.settings_env.items()
             },
         }

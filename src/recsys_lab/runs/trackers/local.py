@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.csv_text import frame_as_csv, rows_as_csv
+from recsys_lab.pages.markdown import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,10 +38,9 @@ class CsvTracker:
 
         folder = Path(self._logger.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ["metric,value", *(f"{name},{value!r}" for name, value in end.summary.items())]
-        write_text(folder / "summary.csv", "\n".join(lines) + "\n")
+        write_text(folder / "summary.csv", rows_as_csv([("metric", "value"), *end.summary.items()]))
         for name, frame in end.tables.items():
-            write_text(folder / f"{name}.csv", frame.write_csv())
+            write_text(folder / f"{name}.csv", frame_as_csv(frame))
 
 
 class TensorboardTracker:
@@ -71,13 +72,8 @@ class TensorboardTracker:
         for name, value in end.summary.items():
             writer.add_scalar(f"summary/{name}", value)
         for name, frame in end.tables.items():
-            writer.add_text(name, _markdown(frame))
+            rows = ([*map(str, row)] for row in frame.iter_rows())
+            writer.add_text(name, table(frame.columns, rows))
         self._logger.save()
         writer.close()
         self._logger = None
-
-
-def _markdown(frame: Any) -> str:
-    lines = ["| " + " | ".join(frame.columns) + " |", "|---" * len(frame.columns) + "|"]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in frame.iter_rows()]
-    return "\n".join(lines)

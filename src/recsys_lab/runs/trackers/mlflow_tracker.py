@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
+from recsys_lab.pages.csv_text import frame_as_csv
 from recsys_lab.runs.trackers.base import flat
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class MlflowTracker:
         for name, value in end.summary.items():
             client.log_metric(identifier, f"summary/{allowed(name)}", float(value))
         for name, frame in end.tables.items():
-            client.log_text(identifier, frame.write_csv(), f"{name}.csv")
+            client.log_text(identifier, frame_as_csv(frame), f"{name}.csv")
         if self.artifacts:
             for path in end.files.values():
                 client.log_artifact(identifier, str(path))
