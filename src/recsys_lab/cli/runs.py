@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.terminal import Terminal
+from recsys_lab.pages.terminal import Terminal, printable
 from recsys_lab.runs.listing import (
     as_csv,
     as_json,
@@ -40,7 +40,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             Terminal().print(as_table(chosen, columns, title))
         else:
             writer = as_json if cfg.format == "json" else as_csv
-            print(writer(chosen, columns).rstrip("\n"))
+            print(printable(writer(chosen, columns).rstrip("\n")))
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
