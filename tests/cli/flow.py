@@ -53,6 +53,11 @@ def train(*overrides: str, tracking: str = "none", base: list[str] = SMALL) -> i
     return run_command(["train", *base, f"tracking={tracking}", *overrides])
 
 
+def rewrite(folder: str | Path, values: dict) -> None:
+    """Change a run's record by hand, and say so in it: else it is refused as damaged."""
+    (Path(folder) / "run.json").write_text(json.dumps({**values, "digest": None}))
+
+
 def record(folder: str | Path) -> dict:
     """What a run's record says."""
     return json.loads((Path(folder) / "run.json").read_text())

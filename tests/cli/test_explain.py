@@ -17,7 +17,7 @@ from recsys_lab.data.batches import Histories
 from recsys_lab.evaluation.attribution import scores_of
 from recsys_lab.runs.record import RunRecord
 
-from .flow import COUNTS, ITEMS, USERS, in_shop, train
+from .flow import COUNTS, ITEMS, USERS, in_shop, rewrite, train
 
 PROTOCOLS = {
     "listed": ["evaluation=candidate_file", "evaluation.path=pairs.parquet"],
@@ -118,7 +118,7 @@ def test_a_trial_of_a_search_keeps_its_test_closed(capsys):
     shutil.copytree("sasrec", "trial")
     values = json.loads(Path("trial/run.json").read_text())
     del values["test"]
-    Path("trial/run.json").write_text(json.dumps(values))
+    rewrite("trial", values)
     assert run_command(["explain", "trial", "user=u7"]) == 2
     assert "never opens the test split; use phase=validation" in capsys.readouterr().err
     assert run_command(["explain", "trial", "user=u7", "phase=validation"]) == 0

@@ -1,6 +1,5 @@
 """Runs that are stopped, killed, repeated or resumed, from the command line."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.runs.record import only_process
-from tests.cli.flow import COUNTS, SMALL, in_shop, record, train
+from tests.cli.flow import COUNTS, SMALL, in_shop, record, rewrite, train
 
 LONG = ["recipe.max_epochs=40", "recipe.patience=null", "recipe.checkpoint_every_steps=3"]
 
@@ -86,7 +85,7 @@ def test_auto_finds_the_unfinished_run_of_the_same_config(capsys):
     for _ in range(2):
         assert train(base=COUNTS) == 0
     first, _ = sorted(Path("runs").glob("*/*/run.json"))
-    first.write_text(json.dumps({**record(first.parent), "status": "interrupted"}))
+    rewrite(first.parent, {**record(first.parent), "status": "interrupted"})
     assert train("resume=auto", "seed=1", base=COUNTS) == 0  # another config: a new run
     assert record(first.parent)["status"] == "interrupted"
     capsys.readouterr()
@@ -105,7 +104,7 @@ def test_two_processes_do_not_share_a_run(capsys):
 def test_a_run_is_not_resumed_on_other_data(capsys):
     assert train("run_dir=run") == 0
     values = record("run")
-    Path("run/run.json").write_text(json.dumps({**values, "status": "interrupted"}))
+    rewrite("run", {**values, "status": "interrupted"})
     log = pl.read_csv("log.csv").with_columns(item_id=pl.col("item_id") + "x")
     log.write_csv("log.csv")
     assert run_command(["train", "resume=run"]) == 2

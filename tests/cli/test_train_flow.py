@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.contracts import NO_ITEM
-from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, train
+from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, rewrite, train
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +154,9 @@ def test_evaluate_gives_the_same_numbers(capsys):
     values = record("run")
     values["test"]["ndcg@10"] += 1e-9
     Path("run/run.json").write_text(json.dumps(values))
+    assert run_command(["evaluate", "run"]) == 2
+    assert 'if you changed it and mean it, set its "digest" to null' in capsys.readouterr().err
+    rewrite("run", values)
     assert run_command(["evaluate", "run"]) == 1
     assert "the record says otherwise for ndcg@10" in capsys.readouterr().err
 
@@ -162,8 +165,7 @@ def test_evaluate_refuses_what_is_no_finished_run(capsys):
     assert run_command(["evaluate", "nothing"]) == 2
     assert "nothing: no run there (run.json is missing)" in capsys.readouterr().err
     assert train("run_dir=run", base=COUNTS) == 0
-    values = record("run")
-    Path("run/run.json").write_text(json.dumps({**values, "status": "interrupted"}))
+    rewrite("run", {**record("run"), "status": "interrupted"})
     assert run_command(["evaluate", "run"]) == 2
     told = capsys.readouterr().err
     assert "status is 'interrupted', so it has no test result" in told

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 import yaml
 
 from recsys_lab.config import UserError
+from recsys_lab.data import pipeline
 from recsys_lab.data.manifest import fingerprint
 from recsys_lab.data.prepared import PreparedDataset
 
@@ -56,7 +59,7 @@ def test_manifest_says_everything(table, run):
     data = run(table(LOG))
     stored = json.loads((data.path / "manifest.json").read_text())
     assert stored == data.manifest
-    assert stored["schema_version"] == 3
+    assert stored["schema_version"] == 4
     assert stored["source"]["reader"] == "Table"
     assert "path" not in stored["source"]["config"]
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
@@ -71,6 +74,9 @@ def test_manifest_says_everything(table, run):
     }
     assert stored["settings"]["split"]["name"] == "leave_one_out"
     assert set(stored["files"]) == {p.name for p in data.path.iterdir()} - {"manifest.json"}
+    for name, noted in stored["files"].items():
+        content = (data.path / name).read_bytes()
+        assert noted == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_fingerprint_depends_on_content_and_rules_alone(table, run, tmp_path):
@@ -116,7 +122,7 @@ def test_damaged_folder_is_refused_and_prepared_again(table, run, caplog, damage
         (first.path / "offsets.npy").unlink()
     else:
         manifest.write_text(
-            manifest.read_text().replace('"schema_version": 3', '"schema_version": 0')
+            manifest.read_text().replace('"schema_version": 4', '"schema_version": 0')
         )
     with pytest.raises(UserError, match=r"is not a usable prepared dataset.*recsys-lab prepare"):
         PreparedDataset(first.path)
@@ -124,6 +130,61 @@ def test_damaged_folder_is_refused_and_prepared_again(table, run, caplog, damage
     assert "again" in caplog.text
     assert again.items.tolist() == [1, 2, 3, 0, 2, 1, 3, 3]
     assert [p.name for p in again.path.parent.iterdir()] == [again.path.name]
+
+
+def flip(file: Path, place: int) -> None:
+    """Change one bit in the middle of a byte; the length stays."""
+    content = bytearray(file.read_bytes())
+    content[place] ^= 0x04
+    file.write_bytes(content)
+
+
+def test_every_byte_of_every_file_counts(table, run, caplog):
+    first = run(table(LOG))
+    files = sorted(path for path in first.path.rglob("*") if path.is_file())
+    assert {path.suffix for path in files} == {".npy", ".parquet", ".json", ".html"}
+    for file in files:
+        for place in (0, file.stat().st_size // 2, -1):
+            if file.name == "manifest.json" and place == -1:
+                continue  # the end of the last line means nothing
+            before = file.read_bytes()
+            flip(file, place)
+            with pytest.raises(UserError, match=re.escape(str(file))):
+                PreparedDataset(first.path)
+            if file.name != "manifest.json":
+                PreparedDataset(first.path, "sizes")  # as is said: lengths alone
+            file.write_bytes(before)
+    PreparedDataset(first.path)
+    flip(first.path / "items.npy", -1)
+    again = run(table(LOG))
+    assert f"Preparing {first.path} again: {first.path / 'items.npy'} is damaged" in caplog.text
+    assert again.items.tolist() == [1, 2, 3, 0, 2, 1, 3, 3]
+
+
+def test_a_digit_of_the_manifest_counts(table, run):
+    data = run(table(LOG))
+    file = data.path / "manifest.json"
+    text = file.read_text()
+    changed = text.replace('"num_items": 4', '"num_items": 5')
+    assert changed != text
+    file.write_text(changed)
+    for verify in ("full", "sizes"):
+        with pytest.raises(UserError, match=r"manifest.json is damaged: .* its own 'digest'"):
+            PreparedDataset(data.path, verify)
+
+
+def test_all_is_on_the_disk_before_the_folder_has_its_name(table, run, monkeypatch):
+    done = []
+    for name in ("sync", "sync_tree"):
+        monkeypatch.setattr(pipeline, name, lambda path, name=name: done.append((name, path)))
+    monkeypatch.setattr(
+        Path, "rename",
+        lambda self, to: (done.append(("rename", self)), os.rename(self, to))[1],
+    )  # fmt: skip
+    data = run(table(LOG))
+    scratch = done[0][1]
+    assert scratch.name.startswith(f".{data.path.name}-")
+    assert done == [("sync_tree", scratch), ("rename", scratch), ("sync", data.path.parent)]
 
 
 def test_failure_leaves_nothing_behind(table, run, tmp_path):

@@ -11,8 +11,8 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.runs.record import PER_USER, RunRecord
 from recsys_lab.runs.report_examples import SHOWN, Example, Examples
-from recsys_lab.runs.user_results import PER_USER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def example_users(comparison: Comparison) -> Examples:
 def _rows(run: Run, metric: str) -> pl.DataFrame:
     """A row a user, in order: targets, list and the value of the metric."""
     wanted = ["user", "target", "items", metric]
-    rows = pl.read_parquet(Path(run.folder) / PER_USER, columns=wanted)
+    rows = RunRecord.load(Path(run.folder)).table(PER_USER).select(wanted)
     return (
         rows.sort("user", "target", maintain_order=True)
         .group_by("user", maintain_order=True)

@@ -5,8 +5,9 @@ Under torchrun each process ranks a part of the users; the first one speaks for 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,9 +20,16 @@ from recsys_lab.cli.judging import Judgement, gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
 from recsys_lab.config import UserError
+from recsys_lab.data.manifest import has_this_version
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.models.inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.record import CONFIG, RunRecord
+from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
+
+if TYPE_CHECKING:
+    from recsys_lab.files.digests import Verify
+
+_log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
@@ -31,7 +39,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     _check(record)
     folder = output_folder(cfg.output)
     with joined_processes():
-        parts = restore(record)
+        parts = restore(record, cfg.verify)
         gathered = gather(parts)
         if shard()[0] == 0:
             _tell(record, judge(parts, gathered), folder)
@@ -82,14 +90,23 @@ def output_folder(output: str | None) -> Path | None:
     return folder
 
 
-def restore(record: RunRecord) -> Parts:
+def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     """The data, protocol and trained model of a finished run.
 
+    Args:
+        record: of the run.
+        verify: how the prepared dataset is checked; the run's own files always are in full.
+
     Raises:
-        UserError: the data has changed since, or a file of the run is gone.
+        UserError: the data has changed since, or a file of the run is gone or damaged.
     """
-    stored = OmegaConf.load(_stored(record.folder, CONFIG))
+    if not record.is_verified:
+        _log.warning("%s: not verified: %s", record.folder, NOT_VERIFIED)
+    stored = OmegaConf.load(record.file(CONFIG))
     assert isinstance(stored, DictConfig)
+    stored.verify = verify
+    if (record.folder / KEPT).is_file():
+        record.file(KEPT)
     try:
         parts = assemble(stored, lambda cfg: _data(record, cfg), record.folder)
     except OmegaConfBaseException as error:
@@ -99,31 +116,20 @@ def restore(record: RunRecord) -> Parts:
             f"'{error.full_key}'; restore it with that version (commit {commit})"
         ) from error
     if parts.is_fitted:
-        with np.load(_stored(record.folder, "model.npz"), allow_pickle=False) as arrays:
+        with np.load(record.file(FITTED), allow_pickle=False) as arrays:
             parts.model.load_arrays(dict(arrays), parts.data)
     else:
-        weights = load_file(_stored(record.folder, "checkpoints/best.safetensors"))
-        parts.model.load_state_dict(weights)
+        parts.model.load_state_dict(load_file(record.file(WEIGHTS)))
         parts.model.to(torch.device(parts.device)).eval()
     return parts
-
-
-def _stored(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        msg = (
-            f"{folder}: {name} is missing, so the run's numbers cannot be reproduced; "
-            "bring the file back, or train again in another run_dir"
-        )
-        raise UserError(msg)
-    return path
 
 
 def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
     """The dataset that the run saw: the prepared one, else prepared again from the source."""
     noted = record.values["data"]
     folder = Path(noted["path"])
-    data = PreparedDataset(folder) if folder.exists() else prepare_from(stored)
+    usable = folder.exists() and has_this_version(folder)
+    data = PreparedDataset(folder, stored.verify) if usable else prepare_from(stored)
     if data.fingerprint != noted["fingerprint"]:
         msg = (
             f"{record.folder}: the run saw data with fingerprint {noted['fingerprint']}, but "

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 
 from recsys_lab.cli.assemble import Parts, assemble, make_loss
@@ -19,14 +18,24 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.memory import forget_peak_memory
-from recsys_lab.runs.record import RunRecord, finish_time
+from recsys_lab.runs.record import (
+    FITTED,
+    PER_USER,
+    RECORD,
+    SLICES,
+    WEIGHTS,
+    RunRecord,
+    finish_time,
+)
 from recsys_lab.runs.trackers.base import End, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from omegaconf import DictConfig
     from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
@@ -93,7 +102,7 @@ def execute(
         else:
             _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
         if trial is None:
-            parts.inputs.keep(record.folder)
+            record.note_files(*parts.inputs.keep(record.folder))
             _test(parts, record)
         elif trial.beyond:
             _look_beyond(parts, record, trial.beyond)
@@ -139,7 +148,8 @@ def _prepare(
 ) -> PreparedDataset:
     """The data, and the seconds that this took: who comes first pays for all runs on them."""
     began = spent()
-    data = PreparedDataset(folder) if folder else prepare_from(cfg)
+    # Who prepared it for many runs has checked every byte: once for all of them.
+    data = PreparedDataset(folder, "sizes") if folder else prepare_from(cfg)
     compute = record.values["compute"]
     seconds = compute.get("prepare_seconds", 0.0) + spent() - began
     compute["prepare_seconds"] = round(seconds, 3)
@@ -195,6 +205,7 @@ def _train(
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),
         compute={**record.values["compute"], **meter.values()},
+        files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
     if keeper.best_epoch == last:
         _log.warning("the best epoch was the last one: the model was still improving")
@@ -203,19 +214,27 @@ def _train(
 def _fit(parts: Parts, record: RunRecord) -> None:
     parts.model.fit(parts.data)
     arrays = parts.model.arrays()
-    with (record.folder / "model.npz").open("wb") as handle:
-        np.savez(handle, **arrays)
-    record.update(
+    replace_atomically(record.folder / FITTED, lambda path: _write_arrays(path, arrays))
+    record.note_files(
+        FITTED,
         validation=parts.evaluate("validation").compute(),
         parameters=sum(int(np.size(values)) for values in arrays.values()),
     )
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with path.open("wb") as handle:  # by its name, numpy would add an ending
+        np.savez(handle, **arrays)  # type: ignore[arg-type]
 
 
 def _test(parts: Parts, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
     found = judge(parts, gather(parts))
     found.write(record.folder)
-    record.update(test=found.means, intervals=found.intervals, fairness=found.fairness)
+    record.note_files(
+        PER_USER, SLICES,
+        test=found.means, intervals=found.intervals, fairness=found.fairness,
+    )  # fmt: skip
 
 
 def _look_beyond(parts: Parts, record: RunRecord, names: Sequence[str]) -> None:
@@ -244,15 +263,12 @@ def _start(record: RunRecord, job_type: str) -> Start:
 def _end(parts: Parts, record: RunRecord, *, failed: bool) -> End:
     folder = record.folder
     kept = {path.name: path for path in (
-        folder / "checkpoints" / "best.safetensors", folder / "model.npz",
-        folder / "test_users.parquet", folder / "run.json",
+        folder / WEIGHTS, folder / FITTED, folder / PER_USER, folder / RECORD,
     ) if path.exists()}  # fmt: skip
     tables = {}
-    if not failed and (folder / "slices.parquet").exists():
-        tables = {
-            "slices": pl.read_parquet(folder / "slices.parquet"),
-            "examples": example_table(parts.data, pl.read_parquet(folder / "test_users.parquet")),
-        }
+    if not failed and (folder / SLICES).exists():
+        examples = example_table(parts.data, record.table(PER_USER))
+        tables = {"slices": record.table(SLICES), "examples": examples}
     return End(_summary(record), tables, kept, failed)
 
 

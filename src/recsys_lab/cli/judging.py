@@ -13,6 +13,8 @@ from recsys_lab.contracts import ListFeature
 from recsys_lab.data.slice_keys import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
 from recsys_lab.evaluation.slices import intervals, slice_table
+from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.runs.record import PER_USER, SLICES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +44,8 @@ class Judgement:
 
     def write(self, folder: Path) -> None:
         """``test_users.parquet`` and ``slices.parquet``, each whole or not at all."""
-        for name, frame in (("test_users", self.users), ("slices", self.slices)):
-            temporary = folder / f".{name}.parquet"
-            frame.write_parquet(temporary)
-            temporary.replace(folder / f"{name}.parquet")
+        for name, frame in ((PER_USER, self.users), (SLICES, self.slices)):
+            replace_atomically(folder / name, frame.write_parquet)
 
 
 @dataclass(frozen=True)

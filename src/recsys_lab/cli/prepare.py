@@ -59,7 +59,8 @@ def prepare_from(cfg: DictConfig) -> PreparedDataset:
     kinds = [listed] if isinstance(listed, str) else list(listed)
     check_kinds(kinds)
     parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
-    data = prepare(build(cfg.data), parts, Path(cfg.prepared_dir), data_name(cfg.data))
+    root, name = Path(cfg.prepared_dir), data_name(cfg.data)
+    data = prepare(build(cfg.data), parts, root, name, cfg.get("verify", "full"))
     fatal([Leak(**leak) for leak in data.manifest["leaks"]], kinds)
     return data
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -25,6 +24,7 @@ from recsys_lab.runs.model_card import write_card
 from recsys_lab.runs.record import (
     CONFIG,
     RECORD,
+    SLICES,
     RunRecord,
     finish_time,
     only_process,
@@ -136,7 +136,7 @@ def _folder(cfg: DictConfig, output_dir: Path) -> Path:
 
 def _identity(config: Any) -> dict[str, Any]:
     """The config without what may differ between a run and its continuation."""
-    return {k: v for k, v in config.items() if k not in ("run_dir", "resume")}
+    return {k: v for k, v in config.items() if k not in ("run_dir", "resume", "verify")}
 
 
 def _open(cfg: DictConfig, folder: Path) -> RunRecord:
@@ -173,9 +173,8 @@ def _show(console: Console, record: RunRecord) -> None:
             rows[f"{values['name']} ({phase})"] = values[phase]
     if rows:
         console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
-    slices = record.folder / "slices.parquet"
-    if slices.exists():
-        console.print(slices_table(pl.read_parquet(slices), record.main_metric))
+    if (record.folder / SLICES).exists():
+        console.print(slices_table(record.table(SLICES), record.main_metric))
 
 
 def _log_to(path: Path) -> tuple[logging.Handler, ...]:

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from recsys_lab.config import Component
+from recsys_lab.files.digests import Verify
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Top-level keys of ``train``, and of ``prepare``, which takes the same."""
 
@@ -39,9 +40,10 @@ class TrainConfig:
     group: str | None
     tags: list[str]
     notes: str | None
+    verify: Verify = "full"  # runs of older versions have no such key, and are resumed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepConfig(TrainConfig):
     """Top-level keys of ``sweep``: those of ``train``, how to search and what, and who works."""
 
@@ -56,6 +58,7 @@ class EvaluateConfig:
 
     run: str
     output: str | None
+    verify: Verify
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class ExplainConfig:
     method: Literal["occlusion", "integrated_gradients"]
     phase: Literal["test", "validation"]
     output: str | None
+    verify: Verify
 
 
 @dataclass(frozen=True)

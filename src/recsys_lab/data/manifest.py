@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys_lab.config.secrets import scrubbed
+from recsys_lab.files.digests import SEAL, content_hash, damage, digests, seal, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.raw import Reader
+    from recsys_lab.files.digests import Verify
 
-SCHEMA_VERSION = 3
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 4
 """Raise it when the prepared files change their meaning: older ones are then prepared anew."""
 
 
@@ -35,11 +38,6 @@ def reader_settings(reader: Reader) -> dict[str, Any]:
             if name != "path" and not name.endswith(("_path", "_dir"))
         }
     )
-
-
-def content_hash(value: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of a value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint(
@@ -80,10 +78,7 @@ def features_fingerprint(folder: Path, entries: Mapping[str, Mapping[str, Any]])
         folder: the prepared dataset.
         entries: the manifest's ``features``.
     """
-    files = {}
-    for file in sorted((folder / "features").glob("*.npy")):
-        with file.open("rb") as stream:
-            files[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    files = {file.name: sha256_of(file) for file in sorted((folder / "features").glob("*.npy"))}
     for side, columns in sorted(entries.items()):
         for name, entry in sorted(columns.items()):
             if entry["type"] == "text":
@@ -93,27 +88,34 @@ def features_fingerprint(folder: Path, entries: Mapping[str, Mapping[str, Any]])
     return content_hash({"files": files, "entries": entries})
 
 
-def file_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every file but the manifest."""
-    return {
-        file.relative_to(folder).as_posix(): file.stat().st_size
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != "manifest.json"
-    }
+def sealed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest that lists the digest of every file of its folder but itself, and has a seal."""
+    names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    listed = digests(folder, sorted(name for name in names if name != MANIFEST))
+    whole = {**manifest, "files": listed}
+    return {**whole, SEAL: seal(whole)}
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, Any] | None, str]:
-    """The manifest of a prepared folder, or None and what is wrong with it."""
-    file = folder / "manifest.json"
+def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, str]:
+    """The manifest of a prepared folder, or None and what is wrong with the folder."""
+    file = folder / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        version, files = manifest["schema_version"], manifest["files"]
+        version = manifest["schema_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return None, f"{file} cannot be read ({type(error).__name__})"
     if version != SCHEMA_VERSION:
         return None, f"{file} has schema version {version}, this version reads {SCHEMA_VERSION}"
-    for name, size in files.items():
-        part = folder / name
-        if not part.is_file() or part.stat().st_size != size:
-            return None, f"{part} is missing or is not {size} bytes long"
-    return manifest, ""
+    if manifest.get(SEAL) != seal(manifest):
+        return None, f"{file} is damaged: its content does not match its own '{SEAL}'"
+    problem = damage(folder, manifest["files"], verify)
+    return (None, problem) if problem else (manifest, "")
+
+
+def has_this_version(folder: Path) -> bool:
+    """Whether a prepared folder is of this version of the lab; a damaged one may be."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return bool(manifest["schema_version"] == SCHEMA_VERSION)
+    except (OSError, ValueError, KeyError, TypeError):
+        return True

@@ -25,13 +25,13 @@ from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
+    MANIFEST,
     SCHEMA_VERSION,
-    content_hash,
     features_fingerprint,
-    file_sizes,
     fingerprint,
     read_manifest,
     reader_settings,
+    sealed,
 )
 from recsys_lab.data.npy import save_npy
 from recsys_lab.data.prepared import PreparedDataset
@@ -40,6 +40,8 @@ from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
+from recsys_lab.files.atomic import sync, sync_tree
+from recsys_lab.files.digests import content_hash
 from recsys_lab.files.faults import out_of_space, reason
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from recsys_lab.data.layout import Arrays
     from recsys_lab.data.raw import RawData, Reader
     from recsys_lab.data.splits.base import Segments, Split
+    from recsys_lab.files.digests import Verify
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,9 @@ class Preparation:
         return {"filter": asdict(self.filters.config), "split": self.split.settings()}
 
 
-def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> PreparedDataset:
+def prepare(
+    reader: Reader, parts: Preparation, root: Path, name: str, verify: Verify = "full"
+) -> PreparedDataset:
     """The prepared dataset of a source; made when it is not there yet.
 
     The folder is ``root/name-<key>``, where the key covers the schema version, the source's
@@ -87,6 +92,7 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
         parts: filters, split, engine.
         root: where prepared datasets live; made when absent.
         name: the dataset's name in the folder's name.
+        verify: how a dataset that is there is checked; a damaged one is made again.
 
     Raises:
         UserError: for anything wrong with the source.
@@ -104,10 +110,10 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
         Path(root).mkdir(parents=True, exist_ok=True)
         exists = folder.exists()
     if exists:
-        manifest, problem = read_manifest(folder)
+        manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
             log.info("Reusing the prepared dataset %s", folder)
-            return PreparedDataset(folder)
+            return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
     _sweep(folder)
@@ -127,7 +133,9 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
             **_write(scratch, work, raw, parts),
         }
         _finish(scratch, manifest)
+        sync_tree(scratch)
         _publish(scratch, folder)
+        sync(folder.parent)
     except (OSError, PolarsError) as error:
         if not out_of_space(error):
             raise
@@ -139,15 +147,14 @@ def prepare(reader: Reader, parts: Preparation, root: Path, name: str) -> Prepar
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(work, ignore_errors=True)
     _report(manifest, folder)
-    return PreparedDataset(folder)
+    return PreparedDataset(folder, "sizes")
 
 
 def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
     """The manifest last: it lists the other files."""
     write_card(manifest, scratch / "card.html")
-    manifest["files"] = file_sizes(scratch)
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    (scratch / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False)
+    (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -172,7 +179,7 @@ def _sweep(folder: Path) -> None:
 
 def _publish(scratch: Path, folder: Path) -> None:
     """Give the finished folder its name in one step."""
-    if folder.exists() and read_manifest(folder)[0] is None:
+    if folder.exists() and read_manifest(folder, "full")[0] is None:
         broken = _unique(folder)
         folder.rename(broken)
         shutil.rmtree(broken, ignore_errors=True)
@@ -180,7 +187,7 @@ def _publish(scratch: Path, folder: Path) -> None:
         scratch.rename(folder)
     except OSError:
         # Another process was first; what it made has the same key and so the same content.
-        if read_manifest(folder)[0] is None:
+        if read_manifest(folder, "sizes")[0] is None:
             raise
 
 

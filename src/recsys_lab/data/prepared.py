@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.contracts import Truth
+    from recsys_lab.files.digests import Verify
 
 PHASES = ("train", "validation", "test")
 
@@ -30,6 +31,8 @@ class PreparedDataset:
 
     Args:
         path: a folder that `recsys_lab.data.pipeline.prepare` made.
+        verify: ``full`` reads every file and compares its SHA-256 with the manifest's; ``sizes``
+            looks at the lengths alone, for who has just checked them.
 
     Attributes:
         path: the folder.
@@ -44,7 +47,7 @@ class PreparedDataset:
         features: encoded columns of items, users and events.
 
     Raises:
-        UserError: when the folder is absent, incomplete or of another schema version.
+        UserError: when the folder is absent, incomplete, damaged or of another schema version.
     """
 
     items: NDArray[np.int32]
@@ -52,9 +55,9 @@ class PreparedDataset:
     timestamps: NDArray[np.int64] | None
     dropped_targets: NDArray[np.int64]
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, verify: Verify = "full") -> None:
         self.path = Path(path)
-        manifest, problem = read_manifest(self.path)
+        manifest, problem = read_manifest(self.path, verify)
         if manifest is None:
             raise UserError(
                 f"{self.path} is not a usable prepared dataset: {problem}. Run "

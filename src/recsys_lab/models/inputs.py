@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import FeatureColumns, TrainingData
 
-_KEPT = "text_vectors.npy"
+KEPT = "text_vectors.npy"
+"""The texts' vectors in the folder of a run."""
 
 
 class Inputs:
@@ -143,16 +144,18 @@ class Inputs:
             return free
         return FusedItems(parts, dim, config.fusion, data.num_items)
 
-    def keep(self, run: Path) -> None:
-        """Leave the texts' vectors, if there are any, in the folder of a run."""
-        if self._text_VE is not None:
-            save(run / _KEPT, self._text_VE)
+    def keep(self, run: Path) -> list[str]:
+        """Leave the texts' vectors, if there are any, in the folder of a run; the files' names."""
+        if self._text_VE is None:
+            return []
+        save(run / KEPT, self._text_VE)
+        return [KEPT]
 
     def _text(self, columns: FeatureColumns, run: Path | None) -> NDArray[np.float32] | None:
         if self.config.text is None:
             return None
-        if run is not None and (run / _KEPT).is_file():
-            kept: NDArray[np.float32] = np.load(run / _KEPT, allow_pickle=False)
+        if run is not None and (run / KEPT).is_file():
+            kept: NDArray[np.float32] = np.load(run / KEPT, allow_pickle=False)
             return kept
         assert self.config.encoder is not None  # checked before
         texts = columns.text(_full(self.config.text))

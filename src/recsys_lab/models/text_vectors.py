@@ -6,7 +6,7 @@ Shapes: V texts, E width of the encoder.
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
+from recsys_lab.files.atomic import replace_atomically, write_text
+from recsys_lab.files.digests import sha256_of
 from recsys_lab.models.hub import need_folder, quiet, revision
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 256  # texts a step
 _NOT_INSTALLED = "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
 
@@ -43,12 +46,13 @@ def text_vectors(
     known = sorted({text.strip() for text in texts if text and text.strip()})
     commit = _commit(encoder)
     path = cache_dir / f"{_key(known, encoder, commit)}.npy"
-    if path.exists():
+    seal = path.with_suffix(".sha256")
+    if _is_whole(path, seal):
         vectors = np.load(path, allow_pickle=False)
     else:
         vectors = _encode(known, encoder, commit, device)
-        cache_dir.mkdir(parents=True, exist_ok=True)
         save(path, vectors)
+        write_text(seal, sha256_of(path) + "\n")
     rows = {text: row for row, text in enumerate(known)}
     found = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
     for place, text in enumerate(texts):
@@ -60,10 +64,22 @@ def text_vectors(
 
 def save(path: Path, vectors: NDArray[np.float32]) -> None:
     """Write the whole file or nothing of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as handle:
-        np.save(handle, vectors)
-    temporary.replace(path)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as handle:  # by its name, numpy would add an ending
+            np.save(handle, vectors)
+
+    replace_atomically(path, write)
+
+
+def _is_whole(path: Path, seal: Path) -> bool:
+    """Whether cached vectors are there, as they were written."""
+    if not path.exists():
+        return False
+    if seal.is_file() and seal.read_bytes() == f"{sha256_of(path)}\n".encode():
+        return True
+    _log.warning("%s: not as it was written; the texts are encoded again", path)
+    return False
 
 
 def _commit(encoder: str) -> str | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
-_LEFT_OUT = ("epochs", "windows", "command", "packages")  # long, and no columns of a table
+_LEFT_OUT = ("epochs", "windows", "command", "packages", "files", "digest")  # no columns of a table
 
 Row = dict[str, Any]
 

@@ -15,6 +15,7 @@ from recsys_lab.runs import model_card_tables as tables
 from recsys_lab.runs.model_card_facts import Facts
 from recsys_lab.runs.model_card_limits import limits
 from recsys_lab.runs.model_card_tables import Grid
+from recsys_lab.runs.record import SLICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Part = tuple[str, Sequence[Grid | Facts]]
 
 CARD, PAGE = "card.md", "card.html"
-SLICES = "slices.parquet"
 
 
 def write_card(record: RunRecord) -> list[Path]:
@@ -159,14 +159,8 @@ def _name(values: Values) -> str:
 
 
 def _slices(record: RunRecord) -> list[dict[str, Any]]:
-    """Those of the main metric; none where the file is missing or is none."""
-    path = record.folder / SLICES
-    if not path.is_file():
+    """Those of the main metric; none where the file is missing."""
+    if not (record.folder / SLICES).is_file():
         return []
-    import polars as pl  # not needed for a run without slices
-
-    try:
-        rows = pl.read_parquet(path)
-        return rows.filter(pl.col("metric") == tables.main_metric(record.values)).to_dicts()
-    except (pl.exceptions.PolarsError, OSError):
-        return []
+    rows = record.table(SLICES)
+    return rows.filter(rows["metric"] == tables.main_metric(record.values)).to_dicts()

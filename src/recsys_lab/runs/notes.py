@@ -7,6 +7,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from recsys_lab.runs.record import NOT_VERIFIED
 from recsys_lab.runs.statistics import FEW
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def with_notes(
         *_on_choice(comparison),
         *_on_metrics(comparison, records),
         *_on_code(comparison, records),
+        *_on_files(records),
     ]
     return replace(comparison, notes=tuple(notes))
 
@@ -141,3 +143,12 @@ def _on_code(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
     if any((record.values.get("code") or {}).get("dirty") for record in records):
         notes.append("Some runs were made with uncommitted changes (code.diff in their folder).")
     return notes
+
+
+def _on_files(records: Sequence[RunRecord]) -> list[str]:
+    """Runs of which nobody can tell whether they are as they were written."""
+    unverified = [record.folder for record in records if not record.is_verified]
+    if not unverified:
+        return []
+    more = f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
+    return [f"Not verified ({NOT_VERIFIED}): {unverified[0]}{more}."]

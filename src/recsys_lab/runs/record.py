@@ -1,4 +1,9 @@
-"""The run record: one directory a run, one ``run.json`` in it, never half-written."""
+"""The run record: one directory a run, one ``run.json`` in it, never half-written.
+
+The record has a seal (its field ``digest``) and the digests of the run's other files (``files``):
+what was damaged or changed since is refused before a number is made of it. Who changes a record by
+hand sets its ``digest`` to null; it is then read, and told as not verified.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +21,25 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed, scrubbed_code
 from recsys_lab.files.atomic import remove_temporaries, write_text
+from recsys_lab.files.digests import SEAL, damage, digests, seal
+from recsys_lab.files.faults import reason
 from recsys_lab.files.locks import Held, hold
 from recsys_lab.runs.memory import peak_memory_mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import polars as pl
+
 RECORD = "run.json"
 CONFIG = "config.yaml"
-SCHEMA_VERSION = 1
+WEIGHTS, FITTED = "checkpoints/best.safetensors", "model.npz"
+PER_USER, SLICES = "test_users.parquet", "slices.parquet"
+SCHEMA_VERSION = 2
+_WITHOUT_SEAL = 1
+"""The version before: read, and told as not verified."""
+_CURE = "bring the file back from a copy, train again in another run_dir, or leave the run out"
+NOT_VERIFIED = "the record is of an older version, without digests, or was changed by hand"
 _PACKAGES = (
     "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
     "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
@@ -67,6 +82,7 @@ class RunRecord:
             },
             "compute": {"seconds": 0.0, "prepare_seconds": 0.0, "peak_memory_mebibytes": 0.0},
             "epochs": [],
+            "files": digests(folder, [CONFIG] if (folder / CONFIG).is_file() else []),
         }
         record = cls(folder, {})
         record.update(**values)
@@ -77,7 +93,7 @@ class RunRecord:
         """Read a run directory.
 
         Raises:
-            UserError: there is no readable record.
+            UserError: there is no readable record, or it is damaged.
         """
         path = folder / RECORD
         try:
@@ -90,15 +106,23 @@ class RunRecord:
         except ValueError as error:  # no JSON, no text, or JSON of another kind
             msg = f"{path}: not a run record ({error}); the file was changed by hand?"
             raise UserError(msg) from None
-        if values.get("schema_version") != SCHEMA_VERSION:
-            got = values.get("schema_version")
-            msg = f"{path}: schema version {got}; this version of recsys_lab reads {SCHEMA_VERSION}"
-            raise UserError(msg)
-        return cls(folder, values)
+        version = values.get("schema_version")
+        if version not in (_WITHOUT_SEAL, SCHEMA_VERSION):
+            msg = f"{path}: schema version {version}; this version of recsys_lab reads "
+            raise UserError(f"{msg}{_WITHOUT_SEAL} and {SCHEMA_VERSION}")
+        record = cls(folder, values)
+        if record.is_verified and values.get(SEAL) != seal(values):
+            raise UserError(
+                f"{path}: damaged, or changed by hand: its content does not match its own "
+                f"'{SEAL}'. Bring the file back from a copy, or train again; or, if you changed it "
+                f'and mean it, set its "{SEAL}" to null: the run then counts as not verified'
+            )
+        return record
 
     def update(self, **changes: Any) -> None:
         """Set fields and store the record, from which trackers and cards copy: no secret enters."""
-        self.values.update(scrubbed(changes))
+        self.values.update(scrubbed(changes), schema_version=SCHEMA_VERSION)
+        self.values[SEAL] = seal(self.values)
         write_text(self.folder / RECORD, json.dumps(self.values, indent=2) + "\n")
 
     def note_compute(self, seconds: float, **changes: Any) -> None:
@@ -106,6 +130,47 @@ class RunRecord:
         peak = max(self.values["compute"]["peak_memory_mebibytes"], peak_memory_mebibytes())
         spent = {"seconds": round(seconds, 3), "peak_memory_mebibytes": round(peak, 1)}
         self.update(compute={**self.values["compute"], **spent}, **changes)
+
+    def note_files(self, *names: str, **changes: Any) -> None:
+        """Set the digests of files of the run as they are now, and ``changes``."""
+        files = {**self.values.get("files", {}), **digests(self.folder, names)}
+        self.update(files=files, **changes)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether record and files are as the lab wrote them; else nobody can tell."""
+        sealed = self.values["schema_version"] == SCHEMA_VERSION
+        return sealed and self.values.get(SEAL, "") is not None  # without one: damaged
+
+    def file(self, name: str) -> Path:
+        """A file of the run, to be read now: it is what the run wrote, as far as is known.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            msg = f"{self.folder}: {name} is missing, so the run's numbers cannot be reproduced"
+            raise UserError(f"{msg}; {_CURE}")
+        noted = self.values.get("files", {})
+        problem = damage(self.folder, {name: noted[name]}) if name in noted else None
+        if problem:
+            raise UserError(f"{problem}; {_CURE}")
+        return path
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A Parquet file of the run.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        import polars as pl  # not needed for the record itself
+
+        path = self.file(name)
+        try:
+            return pl.read_parquet(path, glob=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise UserError(f"{path}: cannot be read ({reason(error)}); {_CURE}") from error
 
     @property
     def is_stillborn(self) -> bool:

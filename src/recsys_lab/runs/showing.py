@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.runs.collect import flatten
+from recsys_lab.runs.record import NOT_VERIFIED, SLICES
 from recsys_lab.runs.tables import number
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from recsys_lab.runs.record import RunRecord
 
-SLICES = "slices.parquet"
 _WHAT = ("name", "status", "seed", "created", "finished")
 
 
@@ -61,12 +61,10 @@ def results_table(values: Mapping[str, Any]) -> Table:
 
 def slices_table(record: RunRecord) -> Table | None:
     """The metric that the run was chosen by, by slice; None where the run has no slices."""
-    path = record.folder / SLICES
-    if not path.is_file():
+    if not (record.folder / SLICES).is_file():
         return None
-    import polars as pl  # not needed for a run without slices
-
-    rows = pl.read_parquet(path).filter(pl.col("metric") == record.main_metric)
+    rows = record.table(SLICES)
+    rows = rows.filter(rows["metric"] == record.main_metric)
     table = Table(title=Text(f"test {record.main_metric} by slice"), title_justify="left")
     table.add_column("slice")
     table.add_column("value")
@@ -87,6 +85,8 @@ def slices_table(record: RunRecord) -> Table | None:
 def warnings(record: RunRecord) -> Iterator[str]:
     """What a reader of the numbers must know."""
     values = record.values
+    if not record.is_verified:
+        yield f"nobody can tell whether the numbers are those of the run: {NOT_VERIFIED}"
     if not record.done:
         yield (
             f"the run's status is '{values['status']}'; go on with: "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NEUTRAL = frozenset({
     "seed", "run_dir", "resume", "name", "group", "tags", "notes", "prepared_dir", "fail_on_leaks",
+    "verify",
     "recipe.accelerator", "recipe.compile", "recipe.checkpoint_every_steps",
     "loss.memory_mebibytes", "loss.kernel",
 })  # fmt: skip

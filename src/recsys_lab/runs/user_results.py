@@ -6,6 +6,7 @@ Shapes: U users, M metrics.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isclose
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
+from recsys_lab.runs.record import PER_USER, RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-PER_USER = "test_users.parquet"
 USER_ID = "user_id"
 """Raw ids in it, for people; runs are joined by ``user``, and older files have no such column."""
 
@@ -84,15 +85,11 @@ def metrics_of_users(record: RunRecord) -> set[str]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = record.folder / PER_USER
-    try:
-        columns = pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError):
-        _rows(record)  # says what is wrong
-        raise
+    columns = _rows(record).columns
     missing = {"user", "target", "rank", "items"} - set(columns)
     if missing:
-        msg = f"{path}: lacks the columns {', '.join(sorted(missing))}: not a file of this lab"
+        listed = ", ".join(sorted(missing))
+        msg = f"{record.folder / PER_USER}: lacks the columns {listed}: not a file of this lab"
         raise UserError(f"{msg}; train again, or leave the run out")
     return {name for name in record.values["test"] if name in columns}
 
@@ -106,11 +103,12 @@ def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) ->
         main: the metric to be cut into slices, or None.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, or tells other numbers than the record.
     """
-    rows = _rows(record)
+    rows = _rows(record).sort("user", "target", maintain_order=True)
     users = rows.unique("user", keep="first", maintain_order=True)
     values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    _check_means(record, metrics, values_UM)
     slices = {}
     if main is not None:
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
@@ -122,16 +120,27 @@ def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) ->
 
 
 def _rows(record: RunRecord) -> pl.DataFrame:
-    """The file's rows in order of users and targets."""
-    path = record.folder / PER_USER
-    try:
-        rows = pl.read_parquet(path)
-        return rows.sort("user", "target", maintain_order=True)
-    except FileNotFoundError:
+    if not (record.folder / PER_USER).is_file():
         msg = f"{record.folder}: {PER_USER} is missing, and runs are compared user by user"
-    except (pl.exceptions.PolarsError, OSError) as error:
-        msg = f"{path}: cannot be read ({str(error).splitlines()[0]})"
-    raise UserError(f"{msg}; bring the file back, train again, or leave the run out")
+        raise UserError(f"{msg}; bring the file back, train again, or leave the run out")
+    return record.table(PER_USER)
+
+
+def _check_means(record: RunRecord, metrics: Sequence[str], values_UM: Floats) -> None:
+    """The record's numbers are the means of the rows, also in runs that have no digests.
+
+    Raises:
+        UserError: one of the two was changed.
+    """
+    for name, values_U in zip(metrics, values_UM.T, strict=True):
+        known = values_U[~np.isnan(values_U)]
+        mean, said = float(known.mean()) if len(known) else np.nan, record.values["test"][name]
+        if not isclose(mean, said, rel_tol=1e-9, abs_tol=1e-12):
+            raise UserError(
+                f"{record.folder / PER_USER}: the mean of {name} over its users is {mean}, and "
+                f"{RECORD} says {said}: one of the two files was changed; bring the original back, "
+                "train again, or leave the run out"
+            )
 
 
 def _values(column: pl.Series) -> list[str]:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.training.keeper import BEST, LAST, AtomicCheckpointIO, Keeper, Placed
+from recsys_lab.training.checkpoint import SealedCheckpointIO, read_checkpoint
+from recsys_lab.training.keeper import LAST, Keeper, Placed
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
@@ -72,6 +72,7 @@ def fit(
 
     Raises:
         Interrupted: the user asked to stop; a checkpoint was stored first.
+        UserError: the checkpoint or the best weights are damaged.
     """
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol)
@@ -79,7 +80,10 @@ def fit(
         keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
         last = folder / LAST
         if last.exists():
-            _restore(keeper, last)
+            # The keeper's own state alone, to see whether anything is left to train.
+            state = read_checkpoint(last)
+            keeper.load_state_dict(state["callbacks"][keeper.state_key])
+            keeper.settle()
         if not keeper.finished:
             model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
@@ -93,15 +97,9 @@ def fit(
                     )
                 except SystemExit as stop:  # Lightning's answer to SIGTERM within validation
                     raise Interrupted("stopped before the end") from stop
-    model.load_state_dict(load_file(folder / BEST))
+    model.load_state_dict(load_file(keeper.best_weights()))
     model.eval()
     return keeper
-
-
-def _restore(keeper: Keeper, path: Path) -> None:
-    """Read the keeper's own state, to see whether anything is left to train."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    keeper.load_state_dict(state["callbacks"][keeper.state_key])
 
 
 def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -119,7 +117,7 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         callbacks=callbacks,
         logger=list(loggers),
         # One process, also in a SLURM job, of which Lightning would else take the environment.
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        plugins=[SealedCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -3,6 +3,10 @@
 Best epoch, early stopping and the resume checkpoint live in one callback because they have to
 be stored at one instant: a checkpoint that is older than the early stopping's count would
 resume into a different run.
+
+The best weights are a file of their own, and the checkpoint holds their digest. New ones are first
+written beside the old ones (`NEXT`), then the checkpoint that names them, then they take the old
+ones' place. Wherever a run is killed, one of the two files is the one that the checkpoint names.
 """
 
 from __future__ import annotations
@@ -15,39 +19,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
-from recsys_lab.config import Interrupted
-from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.config import Interrupted, UserError
+from recsys_lab.files.atomic import replace_atomically, sync
+from recsys_lab.files.digests import damage, digest
 from recsys_lab.training.memory import return_freed_memory
 from recsys_lab.training.module import SequentialModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from recsys_lab.files.digests import Digest
     from recsys_lab.training.recipe import Recipe
 
 LAST = "last.ckpt"
 BEST = "best.safetensors"
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole or absent, and are read without pickle's code execution."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write beside, flush to disk, rename."""
-        del storage_options
-        replace_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> Any:
-        """Tensors and plain containers only, whatever the caller asked for."""
-        del weights_only
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+NEXT = "next_best.safetensors"
+"""Best weights until the checkpoint that names them is on the disk."""
 
 
 class Placed(Protocol):
@@ -66,7 +55,7 @@ class Keeper(pl.Callback):
     """Best weights, early stopping, history and exact resume.
 
     Args:
-        folder: receives ``last.ckpt`` and ``best.safetensors``.
+        folder: receives `LAST` and `BEST`.
         recipe: monitor, patience and the checkpoint interval.
         batches: the training batches, whose place is stored here because Lightning stores it
             only within an epoch.
@@ -91,6 +80,7 @@ class Keeper(pl.Callback):
         self.history: list[dict[str, float]] = []
         self.best_value = -math.inf
         self.best_epoch = -1
+        self.best_digest: Digest | None = None
         self.waited = 0
         self.finished = False
 
@@ -132,6 +122,8 @@ class Keeper(pl.Callback):
         trainer.should_stop = trainer.should_stop or stopping
         self._on_epoch(self.history)
         self._save(trainer)
+        if self.best_epoch == epoch:
+            self._place_best()
         return_freed_memory()
         if self._stop_asked() and not self.finished:
             raise Interrupted("stopped before the end")
@@ -141,9 +133,44 @@ class Keeper(pl.Callback):
             self.best_value, self.best_epoch, self.waited = value, epoch, 0
             state = pl_module.model.state_dict()
             weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-            replace_atomically(self.folder / BEST, lambda path: save_file(weights, path))
+            replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
+            self.best_digest = digest(self.folder / NEXT)
         else:
             self.waited += self._config.validate_every
+
+    def settle(self) -> None:
+        """Give the best weights that the checkpoint names their place, wherever a run was killed.
+
+        Raises:
+            UserError: they are not there, or damaged.
+        """
+        if self.best_digest is not None and not damage(self.folder, {NEXT: self.best_digest}):
+            self._place_best()
+        (self.folder / NEXT).unlink(missing_ok=True)  # else of an epoch that is trained again
+        if self.best_epoch >= 0:
+            self.best_weights()
+
+    def _place_best(self) -> None:
+        (self.folder / NEXT).replace(self.folder / BEST)
+        sync(self.folder)
+
+    def best_weights(self) -> Path:
+        """The file with the weights of the best epoch, byte for byte.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        path = self.folder / BEST
+        noted = self.best_digest or digest(path)  # older versions noted none
+        problem = damage(self.folder, {BEST: noted})
+        if problem:
+            raise UserError(
+                f"{problem}; {LAST} names other weights as the best ones. Bring the file back from "
+                f"a copy, or remove {self.folder} and give the same command again: the run then "
+                "begins anew"
+            )
+        self.best_digest = noted
+        return path
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.folder / LAST)
@@ -154,6 +181,7 @@ class Keeper(pl.Callback):
             "history": self.history,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
+            "best_digest": self.best_digest,
             "waited": self.waited,
             "finished": self.finished,
             "place": self._batches.state_dict(),
@@ -164,6 +192,7 @@ class Keeper(pl.Callback):
         """The reverse; the random states wait for `on_train_start`."""
         for name in ("history", "best_value", "best_epoch", "waited", "finished"):
             setattr(self, name, state_dict[name])
+        self.best_digest = state_dict.get("best_digest")  # older versions had none
         self._batches.load_state_dict(state_dict["place"])
         self._random = state_dict["random"]
 

@@ -1,0 +1,104 @@
+"""Checkpoints with their own SHA-256, written whole and read without pickle's code execution.
+
+The file is the zip archive that `torch.save` writes, with the hash of all bytes before it as the
+archive's comment: no other file can be torn from it, and `torch.load` reads it as ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from recsys_lab.config import UserError
+from recsys_lab.files.atomic import replace_atomically
+
+_MARK = b"recsys_lab sha256 "
+_COMMENT = len(_MARK) + hashlib.sha256().digest_size * 2
+_PART = 1 << 20
+
+
+class SealedCheckpointIO(TorchCheckpointIO):
+    """How Lightning writes and reads ``last.ckpt``."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write beside, flush to disk, rename."""
+        del storage_options
+        replace_atomically(Path(path), lambda temporary: _write(checkpoint, temporary))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> Any:
+        """Tensors and plain containers only, whatever the caller asked for."""
+        del weights_only
+        return read_checkpoint(Path(path), map_location or "cpu")
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
+    """The content of a checkpoint: tensors and plain containers.
+
+    One of an older version, which has no hash, is read as it is.
+
+    Args:
+        path: the file.
+        map_location: where tensors go.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    with path.open("rb") as file:
+        if not _is_whole(file):
+            raise UserError(_damaged(path, "its content is not what was written (SHA-256)"))
+        file.seek(0)
+        try:
+            return torch.load(file, map_location=map_location, weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # torch has no class of its own for a file that is no archive
+            raise UserError(_damaged(path, str(error).splitlines()[0])) from error
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"{path} is damaged: {what}; nothing can go on from there. Bring the file back from a "
+        f"copy, or remove {path.parent} and give the same command again: the run then begins anew"
+    )
+
+
+def _write(checkpoint: dict[str, Any], path: Path) -> None:
+    # Through a file of Python's: what torch itself raises on a full disk says nothing of the disk.
+    with path.open("w+b") as file:
+        torch.save(checkpoint, file)
+        end = file.seek(-2, 2)  # of an archive without a comment: the comment's length
+        assert file.read() == b"\0\0", "torch writes no comment"
+        file.seek(end)
+        file.write(_COMMENT.to_bytes(2, "little"))
+        comment = _comment_for(file, end + 2)
+        file.seek(0, 2)
+        file.write(comment)
+
+
+def _is_whole(file: IO[bytes]) -> bool:
+    end = file.seek(0, 2) - _COMMENT
+    if end < 0:
+        return False
+    file.seek(end)
+    comment = file.read()
+    if not comment.startswith(_MARK):
+        return True
+    return comment == _comment_for(file, end)
+
+
+def _comment_for(file: IO[bytes], end: int) -> bytes:
+    """What must stand after the first ``end`` bytes: their SHA-256."""
+    hashed = hashlib.sha256()
+    file.seek(0)
+    while end and (part := file.read(min(end, _PART))):
+        hashed.update(part)
+        end -= len(part)
+    return _MARK + hashed.hexdigest().encode()
