@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -31,9 +33,9 @@ from recsys_lab.cli import execute, train
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Interrupted, config_dir
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.files.digests import damage
+from recsys_lab.files.digests import Verify, damage
 
-CHECKS = ("full", "sizes")
+CHECKS: tuple[Verify, Verify] = ("full", "sizes")
 TRAIN = """
 import os, sys, time
 import recsys_lab.training.module as module
@@ -80,8 +82,11 @@ def trial_starts(log: str, prepared: str, repeats: str) -> dict[str, float]:
     found: dict[str, list[float]] = {verify: [] for verify in CHECKS}
     for number in range(int(repeats) + 1):
         for verify in CHECKS:
-            execute.PreparedDataset = lambda path, _, chosen=verify: PreparedDataset(path, chosen)
-            with tempfile.TemporaryDirectory() as folder:
+            checked = partial(_opened, verify)
+            with (
+                patch.object(execute, "PreparedDataset", checked),
+                tempfile.TemporaryDirectory() as folder,
+            ):
                 began = time.perf_counter()
                 try:
                     train.recorded(
@@ -93,6 +98,10 @@ def trial_starts(log: str, prepared: str, repeats: str) -> dict[str, float]:
             if number:  # the first one loads what all others find
                 found[verify].append(seconds)
     return {verify: median(values) for verify, values in found.items()}
+
+
+def _opened(verify: Verify, path: Path, _: Verify) -> PreparedDataset:
+    return PreparedDataset(path, verify)
 
 
 def measure(rows: int, repeats: int) -> list[tuple[str, float, float]]:
@@ -111,7 +120,7 @@ def measure(rows: int, repeats: int) -> list[tuple[str, float, float]]:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         trial = json.loads(done.stdout.splitlines()[-1])
         hashing: dict[str, float] = {}
-        for verify in ("sizes", "full"):
+        for verify in CHECKS:
             began = time.perf_counter()
             assert damage(data.path, data.manifest["files"], verify) is None
             hashing[verify] = time.perf_counter() - began

@@ -6,14 +6,19 @@ Under torchrun each process ranks a part of the users; the first one speaks for 
 from __future__ import annotations
 
 import logging
+import zlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
 from recsys_lab.cli.judging import Judgement, gather, judge
@@ -22,11 +27,14 @@ from recsys_lab.cli.processes import joined_processes, shard
 from recsys_lab.config import UserError
 from recsys_lab.data.manifest import has_this_version
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.files.faults import reason
 from recsys_lab.models.inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
+from recsys_lab.runs.record import CONFIG, CURE, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recsys_lab.files.digests import Verify
 
 _log = logging.getLogger(__name__)
@@ -102,8 +110,10 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     """
     if not record.is_verified:
         _log.warning("%s: not verified: %s", record.folder, NOT_VERIFIED)
-    stored = OmegaConf.load(record.file(CONFIG))
-    assert isinstance(stored, DictConfig)
+    with _readable(record.file(CONFIG)) as path:
+        stored = OmegaConf.load(path)
+        if not isinstance(stored, DictConfig):
+            raise TypeError("a list in place of options")
     stored.verify = verify
     if (record.folder / KEPT).is_file():
         record.file(KEPT)
@@ -116,12 +126,23 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
             f"'{error.full_key}'; restore it with that version (commit {commit})"
         ) from error
     if parts.is_fitted:
-        with np.load(record.file(FITTED), allow_pickle=False) as arrays:
+        with _readable(record.file(FITTED)) as path, np.load(path, allow_pickle=False) as arrays:
             parts.model.load_arrays(dict(arrays), parts.data)
     else:
-        parts.model.load_state_dict(load_file(record.file(WEIGHTS)))
+        with _readable(record.file(WEIGHTS)) as path:
+            parts.model.load_state_dict(load_file(path))
         parts.model.to(torch.device(parts.device)).eval()
     return parts
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Damage to a file that no digest is known of, in a run of an older version."""
+    try:
+        yield path
+    except (YAMLError, SafetensorError, BadZipFile, zlib.error, ValueError, LookupError, TypeError,
+            RuntimeError) as error:  # fmt: skip
+        raise UserError(f"{path}: cannot be read ({reason(error)}); {CURE}") from error
 
 
 def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from recsys_lab.config import UserError
 from recsys_lab.data.splits.places import flat_index
 
 if TYPE_CHECKING:
@@ -101,6 +102,16 @@ class _Stream:
 
 
 def map_npy(file: Path) -> NDArray[Any]:
-    """The array, memory-mapped, as a plain view: indexing `np.memmap` itself is slower."""
-    array: NDArray[Any] = np.load(file, mmap_mode="r").view(np.ndarray)
+    """The array, memory-mapped, as a plain view: indexing `np.memmap` itself is slower.
+
+    Raises:
+        UserError: it is no array, e.g. damaged where lengths alone were looked at.
+    """
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r").view(np.ndarray)
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged ({str(error).splitlines()[0]}); with verify=full prepared data "
+            "are checked before they are read, and prepared again"
+        ) from error
     return array

@@ -10,12 +10,13 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+_PART = 1 << 20
 SEAL = "digest"
 """The field of a JSON object that holds its seal."""
 
@@ -35,6 +36,16 @@ def sha256_of(file: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_first(stream: IO[bytes], length: int) -> str:
+    """SHA-256 of the first bytes of a file: for a hash that stands at its own end."""
+    hashed = hashlib.sha256()
+    stream.seek(0)
+    while length and (part := stream.read(min(length, _PART))):
+        hashed.update(part)
+        length -= len(part)
+    return hashed.hexdigest()
 
 
 def digest(file: Path) -> Digest:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.files.atomic import replace_atomically, write_text
-from recsys_lab.files.digests import sha256_of
+from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.files.digests import sha256_of_first
 from recsys_lab.models.hub import need_folder, quiet, revision
 
 if TYPE_CHECKING:
@@ -46,13 +46,11 @@ def text_vectors(
     known = sorted({text.strip() for text in texts if text and text.strip()})
     commit = _commit(encoder)
     path = cache_dir / f"{_key(known, encoder, commit)}.npy"
-    seal = path.with_suffix(".sha256")
-    if _is_whole(path, seal):
+    if _is_whole(path):
         vectors = np.load(path, allow_pickle=False)
     else:
         vectors = _encode(known, encoder, commit, device)
         save(path, vectors)
-        write_text(seal, sha256_of(path) + "\n")
     rows = {text: row for row, text in enumerate(known)}
     found = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
     for place, text in enumerate(texts):
@@ -63,21 +61,25 @@ def text_vectors(
 
 
 def save(path: Path, vectors: NDArray[np.float32]) -> None:
-    """Write the whole file or nothing of it."""
+    """Write the whole file or nothing of it; behind the array stands the SHA-256 of all before."""
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as handle:  # by its name, numpy would add an ending
+        with temporary.open("w+b") as handle:  # by its name, numpy would add an ending
             np.save(handle, vectors)
+            handle.write(sha256_of_first(handle, handle.tell()).encode())
 
     replace_atomically(path, write)
 
 
-def _is_whole(path: Path, seal: Path) -> bool:
+def _is_whole(path: Path) -> bool:
     """Whether cached vectors are there, as they were written."""
     if not path.exists():
         return False
-    if seal.is_file() and seal.read_bytes() == f"{sha256_of(path)}\n".encode():
-        return True
+    with path.open("rb") as handle:
+        end = max(handle.seek(0, 2) - 64, 0)
+        handle.seek(end)
+        if handle.read() == sha256_of_first(handle, end).encode():
+            return True
     _log.warning("%s: not as it was written; the texts are encoded again", path)
     return False
 

@@ -38,7 +38,7 @@ PER_USER, SLICES = "test_users.parquet", "slices.parquet"
 SCHEMA_VERSION = 2
 _WITHOUT_SEAL = 1
 """The version before: read, and told as not verified."""
-_CURE = "bring the file back from a copy, train again in another run_dir, or leave the run out"
+CURE = "bring the file back from a copy, train again in another run_dir, or leave the run out"
 NOT_VERIFIED = "the record is of an older version, without digests, or was changed by hand"
 _PACKAGES = (
     "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
@@ -151,11 +151,11 @@ class RunRecord:
         path = self.folder / name
         if not path.is_file():
             msg = f"{self.folder}: {name} is missing, so the run's numbers cannot be reproduced"
-            raise UserError(f"{msg}; {_CURE}")
+            raise UserError(f"{msg}; {CURE}")
         noted = self.values.get("files", {})
         problem = damage(self.folder, {name: noted[name]}) if name in noted else None
         if problem:
-            raise UserError(f"{problem}; {_CURE}")
+            raise UserError(f"{problem}; {CURE}")
         return path
 
     def table(self, name: str) -> pl.DataFrame:
@@ -170,7 +170,7 @@ class RunRecord:
         try:
             return pl.read_parquet(path, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise UserError(f"{path}: cannot be read ({reason(error)}); {_CURE}") from error
+            raise UserError(f"{path}: cannot be read ({reason(error)}); {CURE}") from error
 
     @property
     def is_stillborn(self) -> bool:

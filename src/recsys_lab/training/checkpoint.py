@@ -6,7 +6,6 @@ archive's comment: no other file can be torn from it, and `torch.load` reads it 
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,10 +14,10 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.files.digests import sha256_of_first
 
 _MARK = b"recsys_lab sha256 "
-_COMMENT = len(_MARK) + hashlib.sha256().digest_size * 2
-_PART = 1 << 20
+_COMMENT = len(_MARK) + 64
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
@@ -73,12 +72,17 @@ def _damaged(path: Path, what: str) -> str:
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     # Through a file of Python's: what torch itself raises on a full disk says nothing of the disk.
     with path.open("w+b") as file:
-        torch.save(checkpoint, file)
+        try:
+            torch.save(checkpoint, file)
+        except RuntimeError as error:  # raised on the way out, over what the system says
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         end = file.seek(-2, 2)  # of an archive without a comment: the comment's length
         assert file.read() == b"\0\0", "torch writes no comment"
         file.seek(end)
         file.write(_COMMENT.to_bytes(2, "little"))
-        comment = _comment_for(file, end + 2)
+        comment = _comment_after(file, end + 2)
         file.seek(0, 2)
         file.write(comment)
 
@@ -91,14 +95,8 @@ def _is_whole(file: IO[bytes]) -> bool:
     comment = file.read()
     if not comment.startswith(_MARK):
         return True
-    return comment == _comment_for(file, end)
+    return comment == _comment_after(file, end)
 
 
-def _comment_for(file: IO[bytes], end: int) -> bytes:
-    """What must stand after the first ``end`` bytes: their SHA-256."""
-    hashed = hashlib.sha256()
-    file.seek(0)
-    while end and (part := file.read(min(end, _PART))):
-        hashed.update(part)
-        end -= len(part)
-    return _MARK + hashed.hexdigest().encode()
+def _comment_after(file: IO[bytes], end: int) -> bytes:
+    return _MARK + sha256_of_first(file, end).encode()
