@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.runs.record import RunRecord
 
 USERS, ITEMS = 60, 25
 SMALL = [
@@ -59,5 +60,5 @@ def rewrite(folder: str | Path, values: dict) -> None:
 
 
 def record(folder: str | Path) -> dict:
-    """What a run's record says."""
-    return json.loads((Path(folder) / "run.json").read_text())
+    """What a run's record says, also while it trains."""
+    return RunRecord.load(Path(folder)).values

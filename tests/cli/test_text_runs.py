@@ -17,6 +17,13 @@ def encode(texts, **_):
     return np.stack([np.random.default_rng(list(t.encode())).normal(size=12) for t in texts])
 
 
+def flip(file: str) -> None:
+    """Change one bit of a vector."""
+    content = bytearray(Path(file).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path(file).write_bytes(content)
+
+
 @pytest.mark.parametrize("use", ["projected", "initial", "frozen"])
 def test_a_finished_run_needs_no_encoder(use, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -45,6 +52,9 @@ def test_a_finished_run_needs_no_encoder(use, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert run_command(["evaluate", "run"]) == 0
     assert "equal to the run record" in capsys.readouterr().out
+    flip("run/text_vectors.npy")
+    assert run_command(["evaluate", "run"]) == 2
+    assert "run/text_vectors.npy is damaged" in capsys.readouterr().err
     Path("run/text_vectors.npy").unlink()
     assert run_command(["evaluate", "run"]) != 0
     assert "there is no such folder" in capsys.readouterr().err

@@ -237,7 +237,7 @@ def encoder_path():
     return str(package.get_model_path())
 
 
-def test_texts_are_encoded_once(tmp_path, monkeypatch):
+def test_texts_are_encoded_once(tmp_path, monkeypatch, caplog):
     texts = [
         "a red ceramic mug",
         "ceramic mug in red",
@@ -259,7 +259,14 @@ def test_texts_are_encoded_once(tmp_path, monkeypatch):
     assert np.array_equal(text_vectors(texts, encoder_path(), tmp_path), vectors)
     with pytest.raises(AssertionError, match="encoded again"):
         text_vectors([*texts, "another"], encoder_path(), tmp_path)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]
+    (cached,) = tmp_path.iterdir()
+    assert cached.suffix == ".npy"
+    content = bytearray(cached.read_bytes())
+    content[len(content) // 2] ^= 1
+    cached.write_bytes(content)
+    with pytest.raises(AssertionError, match="encoded again"):  # not read: one bit is another one
+        text_vectors(texts, encoder_path(), tmp_path)
+    assert f"{cached}: not as it was written; the texts are encoded again" in caplog.text
 
 
 @pytest.mark.parametrize("use", ["projected", "initial", "frozen"])

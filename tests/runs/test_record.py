@@ -94,6 +94,60 @@ def test_compute_adds_up_and_the_peak_never_falls(record):
     }  # fmt: skip
 
 
+def test_an_epoch_adds_a_line_and_the_end_puts_all_into_the_record(record):
+    rows = [{"epoch": number, "train/loss": 1 / (number + 3)} for number in range(40)]
+    sizes = []
+    for number in range(1, 31):
+        record.note_epochs(rows[:number], 1.0)
+        sizes.append((record.folder / "run.json").stat().st_size)
+        assert RunRecord.load(record.folder).values["epochs"] == rows[:number]
+    assert max(sizes) - min(sizes) < 20  # of the memory's digits
+    lines = (record.folder / "epochs.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(30))
+    again = RunRecord.load(record.folder)  # resumed from a checkpoint of the 20th epoch
+    again.update(status="running")
+    again.note_epochs(rows[:21], 2.0)
+    assert RunRecord.load(record.folder).values["epochs"] == rows[:21]
+    again.end_epochs(rows, best={"epoch": 3})
+    assert not (record.folder / "epochs.jsonl").exists()
+    assert on_disk(again)["epochs"] == RunRecord.load(record.folder).values["epochs"] == rows
+    again.update(status="finished")
+    assert on_disk(again)["epochs"] == rows
+
+
+def test_half_a_line_is_no_epoch_and_a_damaged_one_is_refused(record):
+    rows = [{"epoch": number, "train/loss": 0.5} for number in range(3)]
+    record.note_epochs(rows, 1.0)
+    path = record.folder / "epochs.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert RunRecord.load(record.folder).values["epochs"] == rows[:2]
+    path.write_bytes(whole.replace(b"0.5", b"0.7", 1))
+    with pytest.raises(UserError, match=r"epochs.jsonl: line 1 is damaged. Remove the file"):
+        RunRecord.load(record.folder)
+    path.unlink()
+    assert RunRecord.load(record.folder).values["epochs"] == []
+
+
+def test_a_changed_record_is_refused_until_its_digest_is_null(record):
+    record.update(test={"ndcg@10": 0.25})
+    path = record.folder / "run.json"
+    whole = path.read_text()
+    path.write_text(whole.replace("0.25", "0.26"))
+    with pytest.raises(UserError, match=r'its content does not match .* "digest" to null'):
+        RunRecord.load(record.folder)
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "digest": None}))
+    changed = RunRecord.load(record.folder)
+    assert (changed.values["test"], changed.is_verified) == ({"ndcg@10": 0.26}, False)
+    del values["digest"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match="does not match"):
+        RunRecord.load(record.folder)
+    path.write_text(whole)
+    assert RunRecord.load(record.folder).is_verified
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

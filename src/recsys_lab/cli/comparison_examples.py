@@ -28,10 +28,13 @@ def example_users(comparison: Comparison) -> Examples:
     runs = [comparison.runs[system.runs[0]] for system in comparison.systems]
     if not comparison.pairs or not comparison.metric.of_users:
         return Examples("None: the systems' users were not paired.", ())
+    folder = Path(runs[0].data["path"])
+    if not folder.is_dir():
+        return Examples(f"None: the prepared data {folder} is no longer there.", ())
     try:
-        data = PreparedDataset(Path(runs[0].data["path"]))
-    except (UserError, OSError):
-        return Examples(f"None: the prepared data {runs[0].data['path']} is no longer there.", ())
+        data = PreparedDataset(folder)
+    except UserError as error:
+        return Examples(f"None: {error}.", ())
     if data.fingerprint != runs[0].data["fingerprint"]:
         return Examples(f"None: the prepared data {runs[0].data['path']} has changed since.", ())
     tables = [_rows(run, comparison.main_metric) for run in runs]

@@ -193,14 +193,14 @@ def _train(
         parts.model, loss, parts.recipe, parts.protocol, training,
         parts.batches("validation"), record.folder / "checkpoints",
         loggers=loggers, console=console,
-        on_epoch=lambda history: record.note_compute(spent(), epochs=history),
+        on_epoch=lambda history: record.note_epochs(history, spent()),
         callbacks=[meter, *(trial.callbacks if trial else ())],
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
     last = keeper.history[-1]["epoch"]
-    record.update(
-        epochs=keeper.history,
+    record.end_epochs(
+        keeper.history,
         best={"epoch": keeper.best_epoch, "still_improving": keeper.best_epoch == last},
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),

@@ -109,7 +109,9 @@ def map_npy(file: Path) -> NDArray[Any]:
     """
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r").view(np.ndarray)
-    except ValueError as error:
+    except OSError:
+        raise
+    except Exception as error:  # numpy reads the header as Python's text: any of its errors
         raise UserError(
             f"{file} is damaged ({str(error).splitlines()[0]}); with verify=full prepared data "
             "are checked before they are read, and prepared again"

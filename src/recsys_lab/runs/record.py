@@ -24,6 +24,7 @@ from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.digests import SEAL, damage, digests, seal
 from recsys_lab.files.faults import reason
 from recsys_lab.files.locks import Held, hold
+from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
 from recsys_lab.runs.memory import peak_memory_mebibytes
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ class RunRecord:
     def __init__(self, folder: Path, values: dict[str, Any]) -> None:
         self.folder = folder
         self.values = values
+        self._epochs_written = 0
 
     @classmethod
     def create(cls, folder: Path, *, name: str, config: dict[str, Any]) -> RunRecord:
         """Start a record: status "running", with code, packages and machine noted."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / EPOCHS).unlink(missing_ok=True)  # of a run that left nothing else
         code, diff = _code_state(Path(__file__).parent)
         if diff:
             write_text(folder / "code.diff", scrubbed_code(diff))
@@ -117,13 +120,31 @@ class RunRecord:
                 f"'{SEAL}'. Bring the file back from a copy, or train again; or, if you changed it "
                 f'and mean it, set its "{SEAL}" to null: the run then counts as not verified'
             )
+        epochs = read_epochs(folder)
+        if epochs is not None:
+            values["epochs"] = epochs
         return record
 
     def update(self, **changes: Any) -> None:
         """Set fields and store the record, from which trackers and cards copy: no secret enters."""
+        self._store(changes, epochs_apart=(self.folder / EPOCHS).exists())
+
+    def _store(self, changes: dict[str, Any], *, epochs_apart: bool) -> None:
         self.values.update(scrubbed(changes), schema_version=SCHEMA_VERSION)
-        self.values[SEAL] = seal(self.values)
-        write_text(self.folder / RECORD, json.dumps(self.values, indent=2) + "\n")
+        stored = self.values | ({"epochs": []} if epochs_apart else {})
+        self.values[SEAL] = stored[SEAL] = seal(stored)
+        write_text(self.folder / RECORD, json.dumps(stored, indent=2) + "\n")
+
+    def note_epochs(self, history: list[dict[str, float]], seconds: float) -> None:
+        """Set the epochs so far, and what they have cost; see `recsys_lab.runs.epochs`."""
+        write_epochs(self.folder, history, self._epochs_written)
+        self._epochs_written = len(history)
+        self.note_compute(seconds, epochs=list(history))
+
+    def end_epochs(self, history: list[dict[str, float]], **changes: Any) -> None:
+        """Set all epochs, of a training that has ended, and ``changes``."""
+        self._store({"epochs": history, **changes}, epochs_apart=False)
+        (self.folder / EPOCHS).unlink(missing_ok=True)
 
     def note_compute(self, seconds: float, **changes: Any) -> None:
         """Set the wall time of all processes so far, raise the peak memory, set ``changes``."""

@@ -1,0 +1,76 @@
+"""The epochs of a run in training: a line each in ``epochs.jsonl``, so that an epoch adds a line.
+
+When training has ended they stand in ``run.json`` like everything else, and the file goes. The
+checkpoint has them too, and a run that goes on writes the file anew from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.files.atomic import write_text
+from recsys_lab.files.digests import SEAL, seal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+EPOCHS = "epochs.jsonl"
+
+
+def write_epochs(folder: Path, history: Sequence[Mapping[str, Any]], known: int) -> None:
+    """Bring all epochs to the disk.
+
+    Args:
+        folder: of the run.
+        history: every epoch so far.
+        known: how many of them this process has written; 0 writes the file anew.
+    """
+    path = folder / EPOCHS
+    if known and known == len(history) - 1:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(_line(history[-1]))
+            file.flush()
+            os.fsync(file.fileno())
+    else:
+        write_text(path, "".join(map(_line, history)))
+
+
+def read_epochs(folder: Path) -> list[dict[str, Any]] | None:
+    """The epochs, without one that was being written when the run died; None without the file.
+
+    Raises:
+        UserError: a line is damaged.
+    """
+    path = folder / EPOCHS
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):  # behind the last line break: half a line
+        row = _row(line)
+        if row is None:
+            raise UserError(
+                f"{path}: line {number} is damaged. Remove the file: the run writes it again from "
+                f"its checkpoint when it goes on (recsys-lab train resume={folder})"
+            )
+        rows.append(row)
+    return rows
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps({**row, SEAL: seal(row)}) + "\n"
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is not as it was written."""
+    try:
+        row = json.loads(line)
+        noted = row.pop(SEAL)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return row if noted == seal(row) else None
