@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -152,10 +151,8 @@ def test_every_byte_of_every_file_counts(table, run, caplog):
             flip(file, place)
             with pytest.raises(UserError, match=re.escape(str(file))):
                 PreparedDataset(first.path)
-            if place:  # not the beginning of an array, without which there is none
-                sizes_alone = file.name != "manifest.json"
-                with nullcontext() if sizes_alone else pytest.raises(UserError, match="damaged"):
-                    PreparedDataset(first.path, "sizes")
+            if place == -1:  # the values of an array; its header cannot even be read
+                PreparedDataset(first.path, "sizes")
             file.write_bytes(before)
     PreparedDataset(first.path)
     flip(first.path / "items.npy", -1)
