@@ -140,6 +140,7 @@ def validated(model) -> float:
 
     batches = EvaluationBatches(FakeData(), "validation", batch_size=7, window=8, exclude_seen=True)
     protocol = build(options("evaluation", "full_ranking"))
+    protocol.attach(FakeData())
     return evaluate(model, batches, protocol, "cpu", {}).compute()["ndcg@10"]
 
 

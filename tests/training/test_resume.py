@@ -20,6 +20,7 @@ USERS, ITEMS, EPOCHS = 24, 30, 4
 class FakeData:
     """Twenty-four users with ten events each."""
 
+    num_items = ITEMS
     items = np.random.default_rng(0).integers(0, ITEMS, USERS * 10).astype(np.int32)
     timestamps = None
     features = None
@@ -56,6 +57,7 @@ def train(folder: Path, monkeypatch, stop_after: int | None, loss=plain_loss, **
     )  # fmt: skip
     protocol = build(options("evaluation", "full_ranking"))
     data = FakeData()
+    protocol.attach(data)
     asked = [0]
 
     def stop() -> bool:
