@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -54,11 +55,11 @@ def train(*overrides: str, tracking: str = "none", base: list[str] = SMALL) -> i
     return run_command(["train", *base, f"tracking={tracking}", *overrides])
 
 
-def rewrite(folder: str | Path, values: dict) -> None:
+def rewrite(folder: str | Path, values: dict[str, Any]) -> None:
     """Change a run's record by hand, and say so in it: else it is refused as damaged."""
     (Path(folder) / "run.json").write_text(json.dumps({**values, "digest": None}))
 
 
-def record(folder: str | Path) -> dict:
+def record(folder: str | Path) -> dict[str, Any]:
     """What a run's record says, also while it trains."""
     return RunRecord.load(Path(folder)).values

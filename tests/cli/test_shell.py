@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -222,3 +223,53 @@ def test_each_experiment_is_a_valid_config_of_train_and_prepare(
     module.run = lambda _cfg, _output_dir: None
     code = run_command([verb, *([f"experiment={experiment}"] if experiment else [])])
     assert code == 0, capsys.readouterr().err
+
+
+class TestSignals:
+    """SIGTERM and SIGHUP end any verb as Ctrl-C does."""
+
+    CODE = """
+import os, signal, sys, time
+from recsys_lab.cli import main
+def work(arguments):
+    number = getattr(signal, arguments[0])
+    try:
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # at once: the same request
+        time.sleep(30)
+    finally:
+        os.kill(os.getpid(), number)
+        if arguments[1:]:
+            time.sleep(1.2)
+            os.kill(os.getpid(), number)
+        print("tidied up", flush=True)
+main._dispatch = work
+sys.exit(main.run_command(sys.argv[1:]))
+"""
+
+    def run(self, *arguments):
+        return subprocess.run(
+            [sys.executable, "-c", self.CODE, *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+    def test_the_first_ends_cleanly(self, name):
+        done = self.run(name)
+        assert (done.returncode, done.stdout) == (130, "tidied up\n")
+        assert f"stopped by {name}" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_second_one_ends_at_once(self):
+        done = self.run("SIGTERM", "again")
+        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")
+
+
+def test_a_panic_of_a_library_is_a_message_last_of_all(shell):
+    class PanicException(BaseException):
+        __module__ = "pyo3_runtime"
+
+    shell.error = PanicException("index out of bounds")
+    code, _, err = shell("toy")
+    assert code == 1
+    assert "failed: PanicException: index out of bounds" in err

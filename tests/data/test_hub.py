@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import datasets
 import polars as pl
 import pytest
@@ -113,7 +111,6 @@ def test_rows_wait_beside_the_prepared_datasets(run, folder, tmp_path, monkeypat
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     stale = tmp_path / "prepared" / ".rows-of-a-killed-process"
     stale.mkdir(parents=True)
-    os.utime(stale, (0, 0))
     reader = hub(folder)
     check(run(reader))
     assert [path.parent.parent for path in [reader._file()]] == [tmp_path / "prepared"]

@@ -21,6 +21,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data import pipeline
 from recsys_lab.data.manifest import fingerprint
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.files.locks import hold
 
 from .conftest import LOG, ROOT, Given, as_nobody
 
@@ -201,15 +202,17 @@ def test_failure_leaves_nothing_behind(table, run, tmp_path):
     assert list((tmp_path / "prepared").iterdir()) == []
 
 
-def test_old_remains_of_a_killed_process_are_swept(table, run):
+@pytest.mark.parametrize("exists", [False, True], ids=["made anew", "already there"])
+def test_remains_of_killed_processes_are_swept_and_those_of_others_stay(table, run, exists):
     data = run(table(LOG))
-    old, new = (data.path.with_name(f".{data.path.name}-{age}") for age in ("old", "new"))
-    old.mkdir()
-    new.mkdir()
-    os.utime(old, (0, 0))
-    shutil.rmtree(data.path)
-    run(table(LOG))
-    assert {p.name for p in data.path.parent.iterdir()} == {data.path.name, new.name}
+    killed, alive = (data.path.with_name(f".{data.path.name}-{who}") for who in ("dead", "alive"))
+    for scratch in (killed, alive):
+        (scratch / "made").mkdir(parents=True)
+    if not exists:
+        shutil.rmtree(data.path)
+    with hold(alive / ".lock", wait=False):
+        run(table(LOG))
+    assert {p.name for p in data.path.parent.iterdir()} == {data.path.name, alive.name}
 
 
 RACER = """

@@ -264,3 +264,11 @@ def test_large_text_is_streamed_to_parquet(table, tmp_path, monkeypatch, form):
     assert events.equals(read(small).interactions)
     assert events["user_id"].to_list() == [row[0] for row in rows]
     assert events["order"][-1] == round(rows[-1][2] * 10**6)
+
+
+def test_a_parquet_column_whose_name_is_no_text(table, tmp_path):
+    """The name is patched in the bytes of the file: no library writes such a one."""
+    file = tmp_path / "log.parquet"
+    frame(ROWS).with_columns(x_é=1).write_parquet(file)
+    file.write_bytes(file.read_bytes().replace("x_é".encode(), b"x_\xff\xfe"))
+    fails(table(file), r"data.path=.*log.parquet: has a column whose name is no UTF-8 \(b'x_")

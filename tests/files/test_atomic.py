@@ -2,13 +2,20 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from recsys_lab.files.atomic import remove_temporaries, replace_atomically, write_text
+from recsys_lab.files.atomic import (
+    remove_dead_temporaries,
+    remove_temporaries,
+    replace_atomically,
+    write_text,
+)
 
 
 @pytest.fixture(params=[0o022, 0o007, 0o027])
@@ -50,9 +57,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+def test_without_a_lock_only_those_of_dead_processes_go(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    (tmp_path / f".report.html.{done.stdout.strip()}.tmp").touch()
+    alive = tmp_path / f".report.html.{os.getpid()}.tmp"
+    alive.touch()
+    remove_dead_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == [alive]
+
+
 def test_leftovers_go_and_files_of_the_user_stay(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    for name in (".run.json.123.tmp", "checkpoints/.last.ckpt.99.tmp"):
+    older = (".run.json.123", "checkpoints/.last.ckpt.99", ".test_users.parquet")
+    for name in (".run.json.123.tmp", "checkpoints/.last.ckpt.99.tmp", *older):
         (tmp_path / name).touch()
     kept = [".lock", ".notes.tmp", "x.123.tmp"]
     for name in kept:

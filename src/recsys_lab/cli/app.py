@@ -31,6 +31,7 @@ from recsys_lab.cli.resume import refuse_occupied, resumed
 from recsys_lab.cli.verbs import VERBS, TrainConfig, Verb
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
+from recsys_lab.files.faults import is_panic
 from recsys_lab.pages.terminal import tell
 
 
@@ -87,7 +88,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         _refuse_unprintable(request)
     else:
         args.overrides = [*request.overrides, *_checked(request, verb)]
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     _hydra(_task(name, verb, failures), args, parser)
     if failures:
         raise failures[0]
@@ -166,7 +167,7 @@ def _hydra(
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _task(name: str, verb: Verb, failures: list[Exception]) -> Callable[[DictConfig], None]:
+def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[DictConfig], None]:
     """The job that Hydra runs.
 
     Failures are kept instead of raised: Hydra would print a message of its own, and a multirun
@@ -184,7 +185,9 @@ def _task(name: str, verb: Verb, failures: list[Exception]) -> Callable[[DictCon
                 cfg.run_dir = str(output_dir)
         try:
             importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             if job:
                 tell(f"{job} failed: {one_line(error)}")
             failures.append(_ending(error, output_dir if verb.has_run_dir else None))
@@ -192,7 +195,7 @@ def _task(name: str, verb: Verb, failures: list[Exception]) -> Callable[[DictCon
     return task
 
 
-def _ending(error: Exception, output_dir: Path | None) -> Exception:
+def _ending(error: BaseException, output_dir: Path | None) -> BaseException:
     if isinstance(error, UserError):
         return error
     failed = RunFailed(output_dir)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_lab.cli.comparison_examples import example_users
-from recsys_lab.config import UserError
+from recsys_lab.cli.output import output_folder
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import find_runs, refuse_unlike
@@ -16,13 +15,15 @@ from recsys_lab.runs.report import html
 from recsys_lab.runs.terminal import print_comparison
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from omegaconf import DictConfig
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the tables; write them too when ``output`` names a folder."""
     del output_dir
-    output = _output_folder(cfg.output)
+    output = output_folder(cfg.output)
     records, left_out = find_runs(list(cfg.runs))
     if not cfg.force:
         refuse_unlike(records)
@@ -43,20 +44,3 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         write_text(report, html(comparison, example_users(comparison)))
         for path in [*write_exports(comparison, output), report]:
             console.print(f"written: {path}", soft_wrap=True, highlight=False)
-
-
-def _output_folder(output: str | None) -> Path | None:
-    """Made before anything is computed.
-
-    Raises:
-        UserError: it cannot be a folder.
-    """
-    if output is None:
-        return None
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"output: {folder} cannot be made a folder ({error.strerror}); choose another folder"
-        raise UserError(msg) from None
-    return folder

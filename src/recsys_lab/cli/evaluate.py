@@ -6,44 +6,42 @@ Under torchrun each process ranks a part of the users; the first one speaks for 
 from __future__ import annotations
 
 import logging
-import zlib
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
 from recsys_lab.cli.judging import Judgement, gather, judge
+from recsys_lab.cli.output import output_folder
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
 from recsys_lab.config import UserError
 from recsys_lab.data.manifest import has_this_version
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.files.faults import reason
 from recsys_lab.models.inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.record import CONFIG, CURE, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
+from recsys_lab.runs.collect import whole_record
+from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from recsys_lab.files.digests import Verify
 
 _log = logging.getLogger(__name__)
+_CURE = (
+    ", so the run's numbers cannot be reproduced; bring the file back, or train again in another "
+    "run_dir"
+)
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Load the best weights, rank the test users, compare with the record."""
     del output_dir
-    record = RunRecord.load(Path(cfg.run))
+    record = whole_record(Path(cfg.run))
     _check(record)
     folder = output_folder(cfg.output)
     with joined_processes():
@@ -85,19 +83,6 @@ def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
     console.print("equal to the run record")
 
 
-def output_folder(output: str | None) -> Path | None:
-    """The folder that ``output`` names, made before anything is computed."""
-    if output is None:
-        return None
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"output: {folder} cannot be made a folder ({error.strerror}); choose another folder"
-        raise UserError(msg) from None
-    return folder
-
-
 def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     """The data, protocol and trained model of a finished run.
 
@@ -110,13 +95,11 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     """
     if not record.is_verified:
         _log.warning("%s: not verified: %s", record.folder, NOT_VERIFIED)
-    with _readable(record.file(CONFIG)) as path:
-        stored = OmegaConf.load(path)
-        if not isinstance(stored, DictConfig):
-            raise TypeError("a list in place of options")
+    stored = _config(record)
     stored.verify = verify
-    if (record.folder / KEPT).is_file():
-        record.file(KEPT)
+    if (record.folder / KEPT).exists():
+        with record.reading(KEPT, _CURE):
+            pass  # what the model reads of it is checked
     try:
         parts = assemble(stored, lambda cfg: _data(record, cfg), record.folder)
     except OmegaConfBaseException as error:
@@ -126,23 +109,21 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
             f"'{error.full_key}'; restore it with that version (commit {commit})"
         ) from error
     if parts.is_fitted:
-        with _readable(record.file(FITTED)) as path, np.load(path, allow_pickle=False) as arrays:
+        with record.reading(FITTED, _CURE) as path, np.load(path, allow_pickle=False) as arrays:
             parts.model.load_arrays(dict(arrays), parts.data)
     else:
-        with _readable(record.file(WEIGHTS)) as path:
+        with record.reading(WEIGHTS, _CURE) as path:
             parts.model.load_state_dict(load_file(path))
         parts.model.to(torch.device(parts.device)).eval()
     return parts
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[Path]:
-    """Damage to a file that no digest is known of, in a run of an older version."""
-    try:
-        yield path
-    except (YAMLError, SafetensorError, BadZipFile, zlib.error, ValueError, LookupError, TypeError,
-            RuntimeError) as error:  # fmt: skip
-        raise UserError(f"{path}: cannot be read ({reason(error)}); {CURE}") from error
+def _config(record: RunRecord) -> DictConfig:
+    with record.reading(CONFIG, _CURE) as path:
+        stored = OmegaConf.load(path)
+        if not isinstance(stored, DictConfig):
+            raise TypeError("a list in place of keys and values")
+    return stored
 
 
 def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:

@@ -18,6 +18,7 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import (
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from omegaconf import DictConfig
     from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
@@ -214,17 +214,12 @@ def _train(
 def _fit(parts: Parts, record: RunRecord) -> None:
     parts.model.fit(parts.data)
     arrays = parts.model.arrays()
-    replace_atomically(record.folder / FITTED, lambda path: _write_arrays(path, arrays))
+    replace_atomically(record.folder / FITTED, lambda path: save_npz(path, arrays))
     record.note_files(
         FITTED,
         validation=parts.evaluate("validation").compute(),
         parameters=sum(int(np.size(values)) for values in arrays.values()),
     )
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with path.open("wb") as handle:  # by its name, numpy would add an ending
-        np.savez(handle, **arrays)  # type: ignore[arg-type]
 
 
 def _test(parts: Parts, record: RunRecord) -> None:
@@ -266,9 +261,10 @@ def _end(parts: Parts, record: RunRecord, *, failed: bool) -> End:
         folder / WEIGHTS, folder / FITTED, folder / PER_USER, folder / RECORD,
     ) if path.exists()}  # fmt: skip
     tables = {}
-    if not failed and (folder / SLICES).exists():
+    slices = None if failed else record.slices()
+    if slices is not None:
         examples = example_table(parts.data, record.table(PER_USER))
-        tables = {"slices": record.table(SLICES), "examples": examples}
+        tables = {"slices": slices, "examples": examples}
     return End(_summary(record), tables, kept, failed)
 
 

@@ -12,15 +12,16 @@ import torch
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.cli.evaluate import output_folder, restore
+from recsys_lab.cli.evaluate import restore
 from recsys_lab.cli.explain_page import explanation_page
+from recsys_lab.cli.output import output_folder
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.collect import whole_record
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -68,7 +69,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the causes; write them too when ``output`` names a folder."""
     del output_dir
     console = Terminal()
-    record = RunRecord.load(Path(cfg.run))
+    record = whole_record(Path(cfg.run))
     if not record.done:
         raise UserError(
             f"{record.folder}: the run's status is '{record.values['status']}', so it has no model "

@@ -1,7 +1,8 @@
 """The command ``recsys-lab``: which verb, and how each kind of ending is told to the shell.
 
 Exit codes: 0 done, 1 failure (a fault of the machine: a message; else a traceback), 2 the user's
-mistake (a message), 130 interrupted. HYDRA_FULL_ERROR=1 shows every traceback.
+mistake (a message), 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every
+traceback.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from recsys_lab import __version__
+from recsys_lab.cli.signals import stopped_by_signals
 from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.errors import did_you_mean
-from recsys_lab.files.faults import machine_fault
+from recsys_lab.files.faults import is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
 
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
@@ -37,7 +39,8 @@ def run_command(arguments: Sequence[str]) -> int:
     """
     guard_outputs()
     try:
-        _dispatch(list(arguments))
+        with stopped_by_signals():
+            _dispatch(list(arguments))
     except UserError as error:
         tell(f"recsys-lab: {error}")
         return 2
@@ -49,7 +52,9 @@ def run_command(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         return _told(error)
     return 0
 
@@ -77,7 +82,7 @@ def _run(verb: str, arguments: list[str]) -> None:
     run_verb(verb, arguments)
 
 
-def _told(error: Exception) -> int:
+def _told(error: BaseException) -> int:
     """Print an error that is neither a `UserError` nor an interruption; its exit code."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import signal
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from recsys_lab.cli.data_card import print_data_card
 from recsys_lab.cli.windows import window_configs
@@ -16,8 +14,6 @@ from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from omegaconf import DictConfig
 
     from recsys_lab.data.prepared import PreparedDataset
@@ -27,30 +23,12 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     """Prepare (or reuse) and print what was counted."""
     del output_dir
     console = Terminal()
-    with _stopped_cleanly():
+    try:
         for config in window_configs(cfg):
             data = prepare_from(config)
             print_data_card(console, data.manifest, data.path)
-
-
-@contextmanager
-def _stopped_cleanly() -> Iterator[None]:
-    """SIGTERM becomes an exception, so that no half dataset stays behind."""
-
-    def stop(number: int, frame: Any) -> NoReturn:
-        del frame
-        signal.signal(number, signal.SIG_IGN)  # a second one must not end the cleaning up
-        raise Interrupted("stopped; nothing of the unfinished dataset was kept")
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: the caller owns the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted("stopped; nothing of the unfinished dataset was kept") from None
 
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:

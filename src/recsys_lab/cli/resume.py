@@ -104,7 +104,8 @@ def _require_run(run_dir: Path) -> None:
             raise UserError(
                 f"resume: {run_dir} is not a run directory: it has no {name}{_runs_near(run_dir)}"
             )
-    RunRecord.load(run_dir).file(CONFIG)  # the config that Hydra reads is the run's
+    with RunRecord.load(run_dir).reading(CONFIG):
+        pass  # the config that Hydra reads is the run's
 
 
 def _runs_near(run_dir: Path) -> str:

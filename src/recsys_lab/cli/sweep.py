@@ -68,7 +68,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     parent = _Parent(plan, path, study, console, launcher, count)
     try:
         parent.work()
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         parent.stop()
         raise Interrupted(
             "stopped; finished trials are kept, unfinished ones go on from their last checkpoint "

@@ -19,12 +19,13 @@ from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, Pruned, UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
+from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import LogFormatter, Terminal
-from recsys_lab.runs.model_card import write_card
+from recsys_lab.runs.collect import whole_record
+from recsys_lab.runs.model_card import CARD, PAGE, write_card
 from recsys_lab.runs.record import (
     CONFIG,
     RECORD,
-    SLICES,
     RunRecord,
     finish_time,
     only_process,
@@ -65,6 +66,8 @@ def recorded(
         record = _open(cfg, folder)
         if record.done:
             console.print(f"{folder}: this run is finished", soft_wrap=True)
+            if not all((folder / name).exists() for name in (CARD, PAGE)):
+                write_card(record)  # its process was killed just before
             _show(console, record)
             return record
         handlers = _log_to(folder / "run.log")
@@ -81,9 +84,12 @@ def recorded(
         except UserError:
             record.update(status="failed")
             raise
-        except BaseException:
-            record.update(status="failed")
-            _log.error("the run failed\n%s", traceback.format_exc())
+        except BaseException as error:
+            # A fault of the machine is told at the end, in one line; the log has the rest.
+            level = logging.INFO if machine_fault(error) else logging.ERROR
+            _log.log(level, "the run failed\n%s", traceback.format_exc())
+            with suppress(OSError):  # of a full disk, too, the cause is told
+                record.update(status="failed")
             raise
         finally:
             for handler in handlers:
@@ -122,11 +128,11 @@ def _folder(cfg: DictConfig, output_dir: Path) -> Path:
     candidates = []
     for path in output_dir.parents[1].glob(f"*/*/{RECORD}"):  # runs/DAY/RUN/run.json
         try:
-            values = RunRecord.load(path.parent).values
+            record = whole_record(path.parent)
         except UserError:  # another run's damaged record is no reason to stop
             continue
-        if values["status"] != "finished" and _identity(values["config"]) == wanted:
-            candidates.append((values["created"], path.parent))
+        if not record.done and _identity(record.values["config"]) == wanted:
+            candidates.append((record.values["created"], path.parent))
     if not candidates:
         return output_dir
     with suppress(OSError):
@@ -173,13 +179,26 @@ def _show(console: Console, record: RunRecord) -> None:
             rows[f"{values['name']} ({phase})"] = values[phase]
     if rows:
         console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
-    if (record.folder / SLICES).exists():
-        console.print(slices_table(record.table(SLICES), record.main_metric))
+    slices = record.slices()
+    if slices is not None:
+        console.print(slices_table(slices, record.main_metric))
+
+
+class _RunLog(logging.FileHandler):
+    """Losing the log on a full disk never loses the run, and shows no traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """In place of a traceback on the terminal."""
+
+    def close(self) -> None:
+        """Also where what is left cannot be written."""
+        with suppress(OSError):
+            super().close()
 
 
 def _log_to(path: Path) -> tuple[logging.Handler, ...]:
     """Everything of the lab into the run's log; warnings also to the terminal."""
-    handler = logging.FileHandler(path)
+    handler = _RunLog(path)
     logging.getLogger("recsys_lab").setLevel(logging.INFO)
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)

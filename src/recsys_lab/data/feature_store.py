@@ -12,7 +12,9 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean, safe_name
+from recsys_lab.data.manifest import PREPARE_AGAIN
 from recsys_lab.data.npy import map_npy
+from recsys_lab.files.reading import read_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -107,7 +109,7 @@ class FeatureStore:
                 f"dataset has: {', '.join(found) or 'none'}. Declare one with "
                 f"+data.{side}_features.COLUMN=text"
             )
-        table = pl.read_parquet(self._folder / f"{side}s.parquet", columns=[column], glob=False)
+        table = read_parquet(self._folder / f"{side}s.parquet", PREPARE_AGAIN, [column])
         return table[column].cast(pl.String).to_list()
 
     def values(self, name: str) -> list[Any]:
@@ -115,7 +117,7 @@ class FeatureStore:
         self.entry(name)
         place = self._place(name)
         values = place.with_name(f"{place.name}_values.parquet")
-        return pl.read_parquet(values, glob=False)["value"].to_list()
+        return read_parquet(values, PREPARE_AGAIN)["value"].to_list()
 
     def _place(self, name: str) -> Path:
         """Where the files of ``side.column`` are, without what their names end in."""

@@ -26,9 +26,10 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean, safe_name
-from recsys_lab.data.npy import npy_writer, save_npy
+from recsys_lab.data.npy import npy_writer
 from recsys_lab.data.raw import SEPARATOR
 from recsys_lab.data.splits.places import place_chunks
+from recsys_lab.files.arrays import save_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.checked import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
 from recsys_lab.data.files import readable
 from recsys_lab.data.jsonlines import JSON_LINES, read_json_lines
-from recsys_lab.files.faults import out_of_space
+from recsys_lab.files.faults import is_panic, out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -163,6 +163,15 @@ class TableFile:
                 frame.collect_schema()
         except (PolarsError, pa.ArrowException) as error:
             raise self.unreadable(error) from error
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.where}: has a column whose name is no UTF-8 ({error.object!r}); write the "
+                "file anew with other names"
+            ) from error
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise self.unreadable(error) from error
         return Opened(columns, frame, self.file.stat().st_size)
 
     def _header(self, plain: Path) -> list[str]:
@@ -201,8 +210,12 @@ class TableFile:
             if out_of_space(error):
                 raise
             raise self.unreadable(error) from error
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise self.unreadable(error) from error
 
-    def unreadable(self, error: Exception) -> UserError:
+    def unreadable(self, error: BaseException) -> UserError:
         """What is wrong with the file, as exactly as can be said."""
         row = self._ragged_row() if self.is_text and not self.form.compression else None
         if row is not None:

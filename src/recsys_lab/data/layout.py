@@ -21,9 +21,10 @@ from recsys_lab.data.features import (
     write_table_features,
 )
 from recsys_lab.data.files import safe_name
-from recsys_lab.data.npy import map_npy, npy_writer, save_npy
+from recsys_lab.data.npy import map_npy, npy_writer
 from recsys_lab.data.raw import free_name
 from recsys_lab.data.splits.places import count_items
+from recsys_lab.files.arrays import save_npy
 
 if TYPE_CHECKING:
     from pathlib import Path

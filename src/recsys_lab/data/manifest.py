@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.digests import SEAL, content_hash, damage, digests, seal, sha256_of
+from recsys_lab.files.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from recsys_lab.files.digests import Verify
 
 MANIFEST = "manifest.json"
+PREPARE_AGAIN = "; delete the folder, then 'recsys-lab prepare' makes it again"
 SCHEMA_VERSION = 4
 """Raise it when the prepared files change their meaning: older ones are then prepared anew."""
 
@@ -100,10 +103,11 @@ def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, 
     """The manifest of a prepared folder, or None and what is wrong with the folder."""
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return None, f"{file} cannot be read ({type(error).__name__})"
+        with reading(file, ""):
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            version = manifest["schema_version"]
+    except UserError as error:
+        return None, str(error)
     if version != SCHEMA_VERSION:
         return None, f"{file} has schema version {version}, this version reads {SCHEMA_VERSION}"
     if manifest.get(SEAL) != seal(manifest):

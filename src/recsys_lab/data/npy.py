@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.config import UserError
+from recsys_lab.data.manifest import PREPARE_AGAIN
 from recsys_lab.data.splits.places import flat_index
+from recsys_lab.files.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,32 +89,8 @@ def _memmap_below(array: Any) -> np.memmap[Any, Any] | None:
     return array
 
 
-def save_npy(file: Path, array: NDArray[Any]) -> None:
-    """Write a small array of any shape."""
-    with file.open("wb") as stream:
-        np.lib.format.write_array(_Stream(stream), array)
-
-
-class _Stream:
-    """A file that is none to numpy, which then writes through it instead of around it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.write = stream.write
-
-
 def map_npy(file: Path) -> NDArray[Any]:
-    """The array, memory-mapped, as a plain view: indexing `np.memmap` itself is slower.
-
-    Raises:
-        UserError: it is no array, e.g. damaged where lengths alone were looked at.
-    """
-    try:
+    """The array, memory-mapped, as a plain view: indexing `np.memmap` itself is slower."""
+    with reading(file, PREPARE_AGAIN):
         array: NDArray[Any] = np.load(file, mmap_mode="r").view(np.ndarray)
-    except OSError:
-        raise
-    except Exception as error:  # numpy reads the header as Python's text: any of its errors
-        raise UserError(
-            f"{file} is damaged ({str(error).splitlines()[0]}); with verify=full prepared data "
-            "are checked before they are read, and prepared again"
-        ) from error
     return array

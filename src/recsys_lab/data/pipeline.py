@@ -6,8 +6,6 @@ import contextlib
 import json
 import logging
 import shutil
-import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -33,16 +31,17 @@ from recsys_lab.data.manifest import (
     reader_settings,
     sealed,
 )
-from recsys_lab.data.npy import save_npy
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally
 from recsys_lab.data.trim import Trim
+from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
 from recsys_lab.files.faults import out_of_space, reason
+from recsys_lab.files.scratch import make_scratch, sweep_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,13 +112,14 @@ def prepare(
         manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
             log.info("Reusing the prepared dataset %s", folder)
+            sweep_scratch(folder.parent, _hidden(folder))
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    _sweep(folder)
-    scratch, work = _unique(folder), _unique(folder)
-    try:
+    with contextlib.ExitStack() as until, _told(root):
         with _usable(root):
+            place = make_scratch(folder.parent, _hidden(folder), until)
+            scratch, work = place / "made", place / "work"
             scratch.mkdir()
             work.mkdir()
         raw = reader.read_raw(work)
@@ -136,16 +136,6 @@ def prepare(
         sync_tree(scratch)
         _publish(scratch, folder)
         sync(folder.parent)
-    except (OSError, PolarsError) as error:
-        if not out_of_space(error):
-            raise
-        raise UserError(
-            f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was "
-            "kept. Free some, or choose another prepared_dir"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(work, ignore_errors=True)
     _report(manifest, folder)
     return PreparedDataset(folder, "sizes")
 
@@ -169,31 +159,35 @@ def _usable(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed left of this dataset a day ago or earlier."""
-    for scratch in folder.parent.glob(f".{folder.name}-*"):
-        with contextlib.suppress(FileNotFoundError):  # its owner has just finished
-            if time.time() - scratch.stat().st_mtime > 86_400:
-                shutil.rmtree(scratch, ignore_errors=True)
+@contextlib.contextmanager
+def _told(root: Path) -> Iterator[None]:
+    """Name the option that moves the work to another disk when this one is full."""
+    try:
+        yield
+    except (OSError, PolarsError) as error:
+        if not out_of_space(error):
+            raise
+        raise UserError(
+            f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was "
+            "kept. Free some, or choose another prepared_dir"
+        ) from error
+
+
+def _hidden(folder: Path) -> str:
+    """How the names of the folders begin in which a dataset is made."""
+    return f".{folder.name}-"
 
 
 def _publish(scratch: Path, folder: Path) -> None:
     """Give the finished folder its name in one step."""
     if folder.exists() and read_manifest(folder, "full")[0] is None:
-        broken = _unique(folder)
-        folder.rename(broken)
-        shutil.rmtree(broken, ignore_errors=True)
+        folder.rename(scratch.with_name("broken"))  # goes with the scratch
     try:
         scratch.rename(folder)
     except OSError:
         # Another process was first; what it made has the same key and so the same content.
         if read_manifest(folder, "sizes")[0] is None:
             raise
-
-
-def _unique(folder: Path) -> Path:
-    """A hidden name beside the folder that no other process uses."""
-    return folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
 
 
 def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.feature_store import FeatureStore
-from recsys_lab.data.manifest import read_manifest
+from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.places import count_items
+from recsys_lab.files.reading import read_parquet, reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,10 @@ class PreparedDataset:
                 "'recsys-lab prepare' again"
             )
         self.manifest: dict[str, Any] = manifest
+        with reading(self.path / MANIFEST, PREPARE_AGAIN):
+            self._read(manifest)
+
+    def _read(self, manifest: dict[str, Any]) -> None:
         self.num_users = int(manifest["num_users"])
         self.num_items = int(manifest["num_items"])
         self.num_interactions = int(manifest["num_interactions"])
@@ -127,7 +132,7 @@ class PreparedDataset:
 
     def item_titles(self) -> list[str] | None:
         """Title of every item, (V,), the raw id where it has none; None without titles."""
-        table = pl.read_parquet(self.path / "items.parquet", glob=False)
+        table = read_parquet(self.path / "items.parquet", PREPARE_AGAIN)
         if "title" not in table.columns:
             return None
         title = pl.col("title")
@@ -137,4 +142,4 @@ class PreparedDataset:
         return table.select(titles).to_series().to_list()
 
     def _column(self, file: str, name: str) -> list[Any]:
-        return pl.read_parquet(self.path / file, columns=[name], glob=False)[name].to_list()
+        return read_parquet(self.path / file, PREPARE_AGAIN, [name])[name].to_list()

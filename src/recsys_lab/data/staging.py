@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
 import weakref
 from pathlib import Path
 from shutil import rmtree
@@ -15,12 +14,10 @@ import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import out_of_space, reason
+from recsys_lab.files.scratch import make_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-LEFTOVER = 86_400
-"""Seconds after which what a killed process left is removed."""
 
 
 @runtime_checkable
@@ -43,29 +40,25 @@ def staging_folder(owner: Stages) -> Iterator[Path]:
         UserError: when it cannot be made.
     """
     root = owner.staging_root
+    until = contextlib.ExitStack()
     try:
-        if root is not None:
+        if root is None:
+            folder = Path(tempfile.mkdtemp(prefix=".rows-"))
+            until.callback(rmtree, folder, ignore_errors=True)
+        else:
             root.mkdir(parents=True, exist_ok=True)
-            _sweep(root)
-        folder = Path(tempfile.mkdtemp(prefix=".rows-", dir=root))
+            folder = make_scratch(root, ".rows-", until)
     except OSError as error:
         raise UserError(
             f"prepared_dir={root}: cannot make or write this folder ({reason(error)}); change "
             "its mode (chmod u+rwx), or choose another"
         ) from error
-    weakref.finalize(owner, rmtree, folder, ignore_errors=True)
+    weakref.finalize(owner, until.close)
     try:
         yield folder
     except BaseException:
-        rmtree(folder, ignore_errors=True)
+        until.close()
         raise
-
-
-def _sweep(root: Path) -> None:
-    for folder in root.glob(".rows-*"):
-        with contextlib.suppress(FileNotFoundError):  # its owner has just finished
-            if time.time() - folder.stat().st_mtime > LEFTOVER:
-                rmtree(folder, ignore_errors=True)
 
 
 def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:

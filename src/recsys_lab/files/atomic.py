@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 """Hidden, with the name of the file and the number of the process that writes it."""
+_OLDER = re.compile(
+    r"\.(.+\.(json|yaml|diff|ckpt|safetensors|npy|md|html|csv)\.\d+|(test_users|slices)\.parquet)"
+)
+"""The same, as earlier versions of the lab named them."""
 
 
 def replace_atomically(
@@ -78,7 +82,24 @@ def remove_temporaries(folder: Path) -> None:
 
     Only for whoever holds the folder's lock: nobody else writes there.
     """
-    for pattern in (".*.tmp", "*/.*.tmp"):
-        for file in folder.glob(pattern):
-            if _TEMPORARY.fullmatch(file.name):
-                file.unlink(missing_ok=True)
+    for file in (*folder.glob(".*"), *folder.glob("*/.*")):
+        if _TEMPORARY.fullmatch(file.name) or _OLDER.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def remove_dead_temporaries(folder: Path) -> None:
+    """The same without a lock: in the folder itself, of processes that this machine lacks."""
+    for file in folder.glob(".*.tmp"):
+        found = _TEMPORARY.fullmatch(file.name)
+        if found and not _lives(int(found[1])):
+            file.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -37,6 +37,11 @@ def system_error(error: BaseException) -> int | None:
     return int(found[1] or found[2]) if found else None
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether it is the ``PanicException`` of a library in Rust: no `Exception`, of no module."""
+    return type(error).__module__ == "pyo3_runtime"
+
+
 def out_of_space(error: BaseException) -> bool:
     """Whether the disk, a quota or a limit on file sizes is what failed."""
     return system_error(error) in FULL

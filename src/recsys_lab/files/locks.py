@@ -20,10 +20,13 @@ from filelock import SoftFileLease, Timeout
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import IO
 
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 LEASE, BEAT = 60.0, 5.0
 """Seconds; all processes that share a lock must agree on them."""
+_GLANCE = 0.1
+"""Seconds that a look at a lock may take."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +49,7 @@ def hold(path: Path, *, wait: bool) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _flock(handle, wait=wait)
         except BlockingIOError:
             raise Held(str(path)) from None
         except OSError as error:
@@ -55,8 +58,44 @@ def hold(path: Path, *, wait: bool) -> Iterator[None]:
         else:
             yield
             return
-    with _lease(path.with_name(f"{path.name}.lease"), wait=wait):
+    with _lease(_lease_of(path), wait=wait):
         yield
+
+
+def is_held(path: Path) -> bool | None:
+    """Whether a process holds a lock file; None where that cannot be known without taking it.
+
+    Nobody is kept from the lock by the question: who wants it alone asks for `_GLANCE` seconds.
+    """
+    if _lease_of(path).exists():
+        return None
+    try:
+        with path.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False
+
+
+def _flock(handle: IO[str], *, wait: bool) -> None:
+    """Raises BlockingIOError where it is held for longer than a look of `is_held` takes."""
+    patience = time.monotonic() + _GLANCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            return
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(_GLANCE / 10)
+
+
+def _lease_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lease")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
+from recsys_lab.files.reading import reading
 from recsys_lab.models.context import Context
 from recsys_lab.models.dot_product import DotProductModel
 from recsys_lab.models.item_features import (
@@ -154,8 +155,9 @@ class Inputs:
     def _text(self, columns: FeatureColumns, run: Path | None) -> NDArray[np.float32] | None:
         if self.config.text is None:
             return None
-        if run is not None and (run / KEPT).is_file():
-            kept: NDArray[np.float32] = np.load(run / KEPT, allow_pickle=False)
+        if run is not None and (run / KEPT).exists():
+            with reading(run / KEPT, "; bring the file back, or train again"):
+                kept: NDArray[np.float32] = np.load(run / KEPT, allow_pickle=False)
             return kept
         assert self.config.encoder is not None  # checked before
         texts = columns.text(_full(self.config.text))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
+from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.files.digests import sha256_of_first
 from recsys_lab.models.hub import need_folder, quiet, revision
@@ -64,16 +65,19 @@ def save(path: Path, vectors: NDArray[np.float32]) -> None:
     """Write the whole file or nothing of it; behind the array stands the SHA-256 of all before."""
 
     def write(temporary: Path) -> None:
-        with temporary.open("w+b") as handle:  # by its name, numpy would add an ending
-            np.save(handle, vectors)
-            handle.write(sha256_of_first(handle, handle.tell()).encode())
+        save_npy(temporary, vectors)
+        with temporary.open("r+b") as handle:
+            end = handle.seek(0, 2)
+            mark = sha256_of_first(handle, end).encode()
+            handle.seek(end)
+            handle.write(mark)
 
     replace_atomically(path, write)
 
 
 def _is_whole(path: Path) -> bool:
     """Whether cached vectors are there, as they were written."""
-    if not path.exists():
+    if not path.is_file():
         return False
     with path.open("rb") as handle:
         end = max(handle.seek(0, 2) - 64, 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.files.faults import reason
 from recsys_lab.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _OF_RESULTS = (
     "data.name", "data.path", "data.fingerprint", "protocol.fingerprint", "protocol.fields",
 )  # fmt: skip
 
+_OPEN = "change its mode (chmod u+rX), or name the runs beside it"
 _GIVE = "Give run directories, folders of runs, names of sweeps, or globs."
 
 
@@ -91,20 +93,33 @@ def whole_record(folder: Path) -> RunRecord:
     return record
 
 
-def run_folders(folder: Path) -> Iterator[Path]:
+def run_folders(folder: Path, closed: list[LeftOut] | None = None) -> Iterator[Path]:
     """Directories of runs in a folder at any depth, in order of their paths.
 
     Folders inside a run (checkpoints, the tracker's files) are not searched; the windows of a
     rolling back-test are runs of their own.
+
+    Args:
+        folder: is searched.
+        closed: gets the folders that may not be looked into; None: they are an error.
+
+    Raises:
+        UserError: one may not be looked into.
     """
-    if (folder / RECORD).is_file():
+    try:
+        is_run = (folder / RECORD).exists()
+        inner = sorted(folder.glob("window_*") if is_run else folder.iterdir())
+    except OSError as error:
+        found = LeftOut(str(folder), f"cannot be looked into ({reason(error)})")
+        if closed is None:
+            raise UserError(f"{found.folder}: {found.reason}; {_OPEN}") from None
+        closed.append(found)
+        return
+    if is_run:
         yield folder
-        inner = sorted(folder.glob("window_*"))
-    else:
-        inner = sorted(folder.iterdir())
     for path in inner:
         if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
-            yield from run_folders(path)
+            yield from run_folders(path, closed)
 
 
 def refuse_unlike(records: Sequence[RunRecord]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import operator
 import re
@@ -15,7 +16,7 @@ from rich.text import Text
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
-from recsys_lab.runs.collect import flatten, run_folders
+from recsys_lab.runs.collect import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.tables import number
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
 _LEFT_OUT = ("epochs", "windows", "command", "packages", "files", "digest")  # no columns of a table
+
+_log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -51,7 +54,11 @@ def list_runs(folder: Path) -> list[Row]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such folder"
         raise UserError(f"dir: {folder}: {what}; give a folder with runs: recsys-lab runs DIR.")
-    return [_row(path, folder) for path in run_folders(folder)]
+    closed: list[LeftOut] = []
+    rows = [_row(path, folder) for path in run_folders(folder, closed)]
+    for found in closed:
+        _log.warning("left out: %s: %s", found.folder, found.reason)
+    return rows
 
 
 def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int | None) -> list[Row]:
@@ -141,8 +148,12 @@ def _row(path: Path, folder: Path) -> Row:
     try:
         record = RunRecord.load(path)
         return _fields(record) | {"folder": where}
-    except (UserError, KeyError, TypeError, AttributeError):  # damaged, or of another version
-        return {"name": path.name, "status": "unreadable", "folder": where}
+    except UserError as error:
+        said = str(error)
+    except (KeyError, TypeError, AttributeError) as error:
+        said = f"{path}: the record lacks {error}: of another version, or changed by hand"
+    _log.warning("%s", said)
+    return {"name": path.name, "status": "unreadable", "folder": where}
 
 
 def _fields(record: RunRecord) -> Row:
@@ -157,7 +168,7 @@ def _fields(record: RunRecord) -> Row:
         "model": str(config["model"]["_target_"]).rpartition(".")[2],
         "data": (values.get("data") or {}).get("name"),
         "seed": values["seed"],
-        "status": values["status"],
+        "status": record.status,
         "created": values["created"],
         "seconds": values["compute"]["seconds"],
         "main": _main(record),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages import markdown
 from recsys_lab.pages.dots import Axis, Series, padded, xy_chart
@@ -15,7 +17,6 @@ from recsys_lab.runs import model_card_tables as tables
 from recsys_lab.runs.model_card_facts import Facts
 from recsys_lab.runs.model_card_limits import limits
 from recsys_lab.runs.model_card_tables import Grid
-from recsys_lab.runs.record import SLICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Part = tuple[str, Sequence[Grid | Facts]]
 
 CARD, PAGE = "card.md", "card.html"
+_log = logging.getLogger(__name__)
 
 
 def write_card(record: RunRecord) -> list[Path]:
@@ -159,8 +161,12 @@ def _name(values: Values) -> str:
 
 
 def _slices(record: RunRecord) -> list[dict[str, Any]]:
-    """Those of the main metric; none where the file is missing."""
-    if not (record.folder / SLICES).is_file():
+    """Those of the main metric; none where the file is missing or damaged."""
+    try:
+        slices = record.slices()
+    except UserError as error:  # the card is of the whole run
+        _log.warning("the card lacks the slices: %s", error)
         return []
-    rows = record.table(SLICES)
-    return rows.filter(rows["metric"] == tables.main_metric(record.values)).to_dicts()
+    if slices is None:
+        return []
+    return slices.filter(slices["metric"] == tables.main_metric(record.values)).to_dicts()

@@ -18,12 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
+
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed, scrubbed_code
 from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.digests import SEAL, damage, digests, seal
-from recsys_lab.files.faults import reason
-from recsys_lab.files.locks import Held, hold
+from recsys_lab.files.locks import Held, hold, is_held
+from recsys_lab.files.reading import reading
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
 from recsys_lab.runs.memory import peak_memory_mebibytes
 
@@ -35,16 +37,59 @@ if TYPE_CHECKING:
 RECORD = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS, FITTED = "checkpoints/best.safetensors", "model.npz"
+"""What a model has learned: one that is trained, one that is fitted in one pass."""
 PER_USER, SLICES = "test_users.parquet", "slices.parquet"
+KILLED = "killed"
+"""Shown in place of the status "running" where no process works on the run."""
+_LOCK = ".lock"
+BRING_BACK = (
+    "; bring the file back from a copy, train again in another run_dir, or leave the run out"
+)
+NOT_VERIFIED = "the record is of an older version, without digests, or was changed by hand"
 SCHEMA_VERSION = 2
 _WITHOUT_SEAL = 1
 """The version before: read, and told as not verified."""
-CURE = "bring the file back from a copy, train again in another run_dir, or leave the run out"
-NOT_VERIFIED = "the record is of an older version, without digests, or was changed by hand"
 _PACKAGES = (
     "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
     "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
 )  # fmt: skip
+
+
+class _Compute(BaseModel, extra="allow"):
+    seconds: float = 0.0
+    prepare_seconds: float = 0.0
+    peak_memory_mebibytes: float = 0.0
+
+
+class _Protocol(BaseModel, extra="allow"):
+    fingerprint: str = ""
+    fields: dict[str, Any] = {}
+
+
+class Fields(BaseModel, extra="allow", strict=True):
+    """Types of what the lab reads of a record; other versions may lack some or have more."""
+
+    name: str = ""
+    status: str = ""
+    created: str = ""
+    seed: int | None = None
+    command: list[Any] | None = None
+    config: dict[str, Any] = {}
+    code: dict[str, Any] | None = None
+    machine: dict[str, Any] | None = None
+    compute: _Compute = _Compute()
+    data: dict[str, Any] | None = None
+    protocol: _Protocol | None = None
+    split: dict[str, Any] | None = None
+    leaks: list[dict[str, Any]] | None = None
+    trackers: dict[str, str] | None = None
+    epochs: list[dict[str, float | None]] | None = None
+    best: dict[str, Any] | None = None
+    parameters: int | None = None
+    validation: dict[str, float] | None = None
+    test: dict[str, float] | None = None
+    intervals: dict[str, list[float]] | None = None
+    windows: list[dict[str, Any]] | None = None
 
 
 class RunRecord:
@@ -99,16 +144,12 @@ class RunRecord:
             UserError: there is no readable record, or it is damaged.
         """
         path = folder / RECORD
-        try:
-            values = json.loads(path.read_text())
-            if not isinstance(values, dict):
-                raise ValueError(f"a {type(values).__name__} in place of an object")
-        except (FileNotFoundError, NotADirectoryError):
+        if not folder.is_dir() or not path.exists():
             msg = f"{folder}: no run there ({RECORD} is missing); give the directory of a run"
-            raise UserError(msg) from None
-        except ValueError as error:  # no JSON, no text, or JSON of another kind
-            msg = f"{path}: not a run record ({error}); the file was changed by hand?"
-            raise UserError(msg) from None
+            raise UserError(msg)
+        with reading(path, BRING_BACK):
+            text = path.read_bytes()
+        values = _parsed(path, text)
         version = values.get("schema_version")
         if version not in (_WITHOUT_SEAL, SCHEMA_VERSION):
             msg = f"{path}: schema version {version}; this version of recsys_lab reads "
@@ -120,6 +161,15 @@ class RunRecord:
                 f"'{SEAL}'. Bring the file back from a copy, or train again; or, if you changed it "
                 f'and mean it, set its "{SEAL}" to null: the run then counts as not verified'
             )
+        try:
+            Fields.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            msg = (
+                f"{path}: not a run record ({where}: {first['msg']}); the file was changed by hand?"
+            )
+            raise UserError(msg) from None
         epochs = read_epochs(folder)
         if epochs is not None:
             values["epochs"] = epochs
@@ -163,35 +213,55 @@ class RunRecord:
         sealed = self.values["schema_version"] == SCHEMA_VERSION
         return sealed and self.values.get(SEAL, "") is not None  # without one: damaged
 
-    def file(self, name: str) -> Path:
-        """A file of the run, to be read now: it is what the run wrote, as far as is known.
+    @contextmanager
+    def reading(self, name: str, cure: str = BRING_BACK) -> Iterator[Path]:
+        """Read a file of the run in the body: it is what the run wrote, as far as is known.
+
+        Args:
+            name: of the file.
+            cure: as of `recsys_lab.files.reading.reading`.
 
         Raises:
             UserError: it is missing or damaged.
         """
         path = self.folder / name
-        if not path.is_file():
-            msg = f"{self.folder}: {name} is missing, so the run's numbers cannot be reproduced"
-            raise UserError(f"{msg}; {CURE}")
-        noted = self.values.get("files", {})
-        problem = damage(self.folder, {name: noted[name]}) if name in noted else None
-        if problem:
-            raise UserError(f"{problem}; {CURE}")
-        return path
+        with reading(path, cure):
+            noted = self.values.get("files", {})
+            problem = damage(self.folder, {name: noted[name]}) if name in noted else None
+            if problem:
+                raise UserError(f"{problem}{cure}")
+            yield path
 
-    def table(self, name: str) -> pl.DataFrame:
-        """A Parquet file of the run.
-
-        Raises:
-            UserError: it is missing or damaged.
-        """
+    def table(self, name: str, cure: str = BRING_BACK) -> pl.DataFrame:
+        """A Parquet file of the run; see `reading`."""
         import polars as pl  # not needed for the record itself
 
-        path = self.file(name)
-        try:
+        with self.reading(name, cure) as path:
             return pl.read_parquet(path, glob=False)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise UserError(f"{path}: cannot be read ({reason(error)}); {CURE}") from error
+
+    def slices(self) -> pl.DataFrame | None:
+        """Every metric of the test by slice; None where the run has no such file.
+
+        Raises:
+            UserError: the file is damaged or may not be read.
+        """
+        if not (self.folder / SLICES).exists():
+            return None
+        import polars as pl
+
+        with self.reading(SLICES) as path:
+            return pl.read_parquet(path, glob=False).with_columns(
+                pl.col("slice", "value", "metric").cast(pl.String),
+                pl.col("mean", "low", "high").cast(pl.Float64),
+                pl.col("users").cast(pl.Int64),
+            )
+
+    @property
+    def status(self) -> str:
+        """As it was stored, but `KILLED` where a run that was going on has no process any more."""
+        stored = str(self.values["status"])
+        gone = stored == "running" and is_held(self.folder / _LOCK) is False
+        return KILLED if gone else stored
 
     @property
     def is_stillborn(self) -> bool:
@@ -218,12 +288,30 @@ def only_process(folder: Path) -> Iterator[None]:
         UserError: another process holds it.
     """
     try:
-        with hold(folder / ".lock", wait=False):
+        with hold(folder / _LOCK, wait=False):
             remove_temporaries(folder)
             yield
     except Held:
         msg = f"{folder}: another process works on this run; wait, or choose another run_dir"
         raise UserError(msg) from None
+
+
+def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(text, parse_int=_number)
+        if not isinstance(values, dict):
+            raise ValueError(f"a {type(values).__name__} in place of an object")
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or JSON of another kind
+        msg = f"{path}: not a run record ({error}); the file was changed by hand?"
+        raise UserError(msg) from None
+    return values
+
+
+def _number(digits: str) -> int:
+    """No number of the lab has more digits than a 64-bit one, and few libraries take more."""
+    if len(digits) > 20:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def finish_time() -> dict[str, str]:

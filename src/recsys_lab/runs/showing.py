@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.runs.collect import flatten
-from recsys_lab.runs.record import NOT_VERIFIED, SLICES
+from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 from recsys_lab.runs.tables import number
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def results_table(values: Mapping[str, Any]) -> Table:
 
 def slices_table(record: RunRecord) -> Table | None:
     """The metric that the run was chosen by, by slice; None where the run has no slices."""
-    if not (record.folder / SLICES).is_file():
+    slices = record.slices()
+    if slices is None:
         return None
-    rows = record.table(SLICES)
-    rows = rows.filter(rows["metric"] == record.main_metric)
+    rows = slices.filter(slices["metric"] == record.main_metric)
     table = Table(title=Text(f"test {record.main_metric} by slice"), title_justify="left")
     table.add_column("slice")
     table.add_column("value")
@@ -88,8 +88,10 @@ def warnings(record: RunRecord) -> Iterator[str]:
     if not record.is_verified:
         yield f"nobody can tell whether the numbers are those of the run: {NOT_VERIFIED}"
     if not record.done:
+        status = record.status
+        gone = ": it was killed, no process works on it" if status == KILLED else ""
         yield (
-            f"the run's status is '{values['status']}'; go on with: "
+            f"the run's status is '{values['status']}'{gone}; go on with: "
             f"recsys-lab train resume={record.folder}"
         )
     if (values.get("best") or {}).get("still_improving"):
@@ -102,7 +104,7 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
     values = record.values
     for key in _WHAT:
         if values.get(key) is not None:
-            yield key, str(values[key])
+            yield key, record.status if key == "status" else str(values[key])
     config = values["config"]
     for group in ("model", "inputs", "loss", "recipe"):
         if isinstance(config.get(group), dict):

@@ -14,7 +14,8 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
-from recsys_lab.runs.record import PER_USER, RECORD
+from recsys_lab.files.reading import reading
+from recsys_lab.runs.record import BRING_BACK, PER_USER, RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 USER_ID = "user_id"
 """Raw ids in it, for people; runs are joined by ``user``, and older files have no such column."""
 
+_COMPARED = f", and runs are compared user by user{BRING_BACK}"
 _LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
 
 
@@ -85,7 +87,7 @@ def metrics_of_users(record: RunRecord) -> set[str]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    columns = _rows(record).columns
+    columns = record.table(PER_USER, _COMPARED).columns
     missing = {"user", "target", "rank", "items"} - set(columns)
     if missing:
         listed = ", ".join(sorted(missing))
@@ -105,7 +107,15 @@ def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) ->
     Raises:
         UserError: the file is missing or damaged, or tells other numbers than the record.
     """
-    rows = _rows(record).sort("user", "target", maintain_order=True)
+    rows = record.table(PER_USER, _COMPARED)
+    with reading(record.folder / PER_USER, _COMPARED):  # its columns may be of other types
+        return _user_results(record, rows, metrics, main)
+
+
+def _user_results(
+    record: RunRecord, rows: pl.DataFrame, metrics: Sequence[str], main: str | None
+) -> UserResults:
+    rows = rows.sort("user", "target", maintain_order=True)
     users = rows.unique("user", keep="first", maintain_order=True)
     values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
     _check_means(record, metrics, values_UM)
@@ -117,13 +127,6 @@ def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) ->
             for value in _values(rows[name]):
                 slices[name, value] = _slice(rows, users, name, value, main)
     return UserResults(rows.select(pl.col("user", "target").cast(pl.Int64)), values_UM, slices)
-
-
-def _rows(record: RunRecord) -> pl.DataFrame:
-    if not (record.folder / PER_USER).is_file():
-        msg = f"{record.folder}: {PER_USER} is missing, and runs are compared user by user"
-        raise UserError(f"{msg}; bring the file back, train again, or leave the run out")
-    return record.table(PER_USER)
 
 
 def _check_means(record: RunRecord, metrics: Sequence[str], values_UM: Floats) -> None:

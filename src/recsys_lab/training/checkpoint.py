@@ -15,9 +15,14 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.files.digests import sha256_of_first
+from recsys_lab.files.reading import reading
 
 _MARK = b"recsys_lab sha256 "
 _COMMENT = len(_MARK) + 64
+DAMAGED = (
+    "; nothing can go on from there. Bring the file back from a copy, or remove the folder "
+    "'checkpoints' and give the same command again: the run then begins anew"
+)
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
@@ -50,23 +55,13 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
     Raises:
         UserError: it is damaged.
     """
-    with path.open("rb") as file:
+    with reading(path, DAMAGED), path.open("rb") as file:
         if not _is_whole(file):
-            raise UserError(_damaged(path, "its content is not what was written (SHA-256)"))
+            raise UserError(
+                f"{path} is damaged: its content is not what was written (SHA-256){DAMAGED}"
+            )
         file.seek(0)
-        try:
-            return torch.load(file, map_location=map_location, weights_only=True)
-        except MemoryError:
-            raise
-        except Exception as error:  # torch has no class of its own for a file that is no archive
-            raise UserError(_damaged(path, str(error).splitlines()[0])) from error
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"{path} is damaged: {what}; nothing can go on from there. Bring the file back from a "
-        f"copy, or remove {path.parent} and give the same command again: the run then begins anew"
-    )
+        return torch.load(file, map_location=map_location, weights_only=True)
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

@@ -13,7 +13,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.training.checkpoint import SealedCheckpointIO, read_checkpoint
+from recsys_lab.files.reading import reading
+from recsys_lab.training.checkpoint import DAMAGED, SealedCheckpointIO, read_checkpoint
 from recsys_lab.training.keeper import LAST, Keeper, Placed
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
     from recsys_lab.evaluation.protocol import RankingProtocol
     from recsys_lab.training.recipe import Recipe
+
+
+_BEGIN_ANEW = "; bring the file back, or begin a new run in another run_dir"
 
 
 class TrainingBatches(Placed, Protocol):
@@ -97,7 +101,9 @@ def fit(
                     )
                 except SystemExit as stop:  # Lightning's answer to SIGTERM within validation
                     raise Interrupted("stopped before the end") from stop
-    model.load_state_dict(load_file(keeper.best_weights()))
+    best = keeper.best_weights()
+    with reading(best, DAMAGED):
+        model.load_state_dict(load_file(best))
     model.eval()
     return keeper
 
