@@ -180,7 +180,7 @@ def test_evaluate_says_which_file_of_the_run_is_gone(capsys, base, name):
     assert train("run_dir=run", base=base) == 0
     Path("run", name).unlink()
     assert run_command(["evaluate", "run"]) == 2
-    assert f"run: {name} is missing, so the run's numbers" in capsys.readouterr().err
+    assert f"run/{name} is missing, so the run's numbers" in capsys.readouterr().err
 
 
 def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):

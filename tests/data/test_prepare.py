@@ -184,7 +184,7 @@ def test_all_is_on_the_disk_before_the_folder_has_its_name(table, run, monkeypat
     )  # fmt: skip
     data = run(table(LOG))
     scratch = done[0][1]
-    assert scratch.name.startswith(f".{data.path.name}-")
+    assert scratch.parent.name.startswith(f".{data.path.name}-")
     assert done == [("sync_tree", scratch), ("rename", scratch), ("sync", data.path.parent)]
 
 

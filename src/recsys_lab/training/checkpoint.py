@@ -19,10 +19,6 @@ from recsys_lab.files.reading import reading
 
 _MARK = b"recsys_lab sha256 "
 _COMMENT = len(_MARK) + 64
-DAMAGED = (
-    "; nothing can go on from there. Bring the file back from a copy, or remove the folder "
-    "'checkpoints' and give the same command again: the run then begins anew"
-)
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
@@ -55,13 +51,22 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
     Raises:
         UserError: it is damaged.
     """
-    with reading(path, DAMAGED), path.open("rb") as file:
+    cure = begin_anew(path)
+    with reading(path, cure), path.open("rb") as file:
         if not _is_whole(file):
             raise UserError(
-                f"{path} is damaged: its content is not what was written (SHA-256){DAMAGED}"
+                f"{path} is damaged: its content is not what was written (SHA-256){cure}"
             )
         file.seek(0)
         return torch.load(file, map_location=map_location, weights_only=True)
+
+
+def begin_anew(path: Path) -> str:
+    """What to do about a damaged file of the checkpoints: the end of a sentence."""
+    return (
+        f"; nothing can go on from there. Bring the file back from a copy, or remove {path.parent} "
+        "and give the same command again: the run then begins anew"
+    )
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.files.reading import reading
-from recsys_lab.training.checkpoint import DAMAGED, SealedCheckpointIO, read_checkpoint
+from recsys_lab.training.checkpoint import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.keeper import LAST, Keeper, Placed
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
@@ -102,7 +102,7 @@ def fit(
                 except SystemExit as stop:  # Lightning's answer to SIGTERM within validation
                     raise Interrupted("stopped before the end") from stop
     best = keeper.best_weights()
-    with reading(best, DAMAGED):
+    with reading(best, begin_anew(best)):
         model.load_state_dict(load_file(best))
     model.eval()
     return keeper
