@@ -14,7 +14,7 @@ import pytest
 from annotated_types import Ge
 from omegaconf import OmegaConf
 
-from recsys_lab.cli import app, origins
+from recsys_lab.cli import app, loader, origins
 from recsys_lab.cli.main import run_command
 from recsys_lab.cli.verbs import VERBS, Verb
 from recsys_lab.config import Component
@@ -140,7 +140,7 @@ def shell(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "toy_parts")
     monkeypatch.setitem(VERBS, "toy", Verb("a toy", "recsys-lab toy", ToyConfig, has_run_dir=True))
     monkeypatch.setitem(sys.modules, "recsys_lab.cli.toy", SimpleNamespace(run=made.run))
-    for module in (app, origins):
+    for module in (app, loader, origins):
         monkeypatch.setattr(module, "config_dir", lambda: tmp_path / "configs")
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -267,8 +267,8 @@ def test_options_reach_sbatch(monkeypatch, tmp_path):
     asked = {}
 
     class Executor:
-        def __init__(self, folder, cluster):
-            asked.update(folder=folder, cluster=cluster)
+        def __init__(self, folder, cluster, slurm_python):
+            asked.update(folder=folder, cluster=cluster, python=slurm_python)
 
         def update_parameters(self, **options):
             asked.update(options)
@@ -282,6 +282,7 @@ def test_options_reach_sbatch(monkeypatch, tmp_path):
     Slurm(config).start(0, task)
     assert asked == {
         "folder": tmp_path / "workers" / "jobs", "cluster": "slurm", "name": "recsys-lab",
+        "python": f"{sys.executable} -P",
         "timeout_min": 30, "gpus_per_node": 2, "cpus_per_task": 4, "mem_gb": 16.0,
         "slurm_partition": "gpu", "slurm_additional_parameters": {"account": "x"},
         "function": run, "task": task,

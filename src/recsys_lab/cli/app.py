@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import glob
 import importlib
-import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from recsys_lab.cli.foreign_code import foreign_code
 from recsys_lab.cli.literal_secrets import literal_secrets
 from recsys_lab.cli.literals import literal, quoted
+from recsys_lab.cli.loader import RefusedSetting
 from recsys_lab.cli.preflight import (
     COMPOSE_ERRORS,
     Request,
@@ -69,6 +71,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     for key in verb.named:
         parser.add_argument(f"--{key}", metavar="VALUE", help=f"the same as {key}=VALUE")
     args = parser.parse_intermixed_args(list(arguments))
+    args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
     if name == "sweep" and args.multirun:
         raise UserError("--multirun: a sweep runs all its trials without it; leave it out.")
     if args.experimental_rerun is not None:
@@ -80,16 +83,14 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
         request = resumed(request)
-    args.config_path, args.config_name = str(request.config_path), request.config_name
+    printed = args.help or args.cfg or args.info
+    if printed and issubclass(verb.schema, TrainConfig):
+        _refuse_secrets(request)
+    elif not (printed or args.hydra_help or args.shell_completion):
+        request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
-    if args.shell_completion or args.hydra_help:
-        pass
-    elif args.help or args.cfg is not None or args.info is not None:
-        _refuse_unprintable(request)
-    else:
-        args.overrides = [*request.overrides, *_checked(request, verb)]
     failures: list[BaseException] = []
-    _hydra(_task(name, verb, failures), args, parser)
+    _hydra(_task(name, verb, failures), args, parser, request)
     if failures:
         raise failures[0]
 
@@ -131,40 +132,79 @@ def _checked(request: Request, verb: Verb) -> list[str]:
     key = "hydra.sweep.dir" if request.multirun else "hydra.run.dir"
     if any(text.startswith(key + "=") for text in request.overrides):
         return []  # a process that Lightning started beside this one: the directory is given
-    refuse_occupied(cfg)
     # The default names the time of day, so it is worked out once and then handed on.
-    return [f"{key}={quoted(str(cfg.run_dir))}"]
+    cfg.run_dir = str(OmegaConf.select(cfg, key))
+    refuse_occupied(cfg)
+    return [f"{key}={quoted(cfg.run_dir)}"]
 
 
-def _refuse_unprintable(request: Request) -> None:
-    """Printing a config sets up Hydra's logging, so that part is checked here too, and secrets."""
+def _refuse_secrets(request: Request) -> None:
+    """Printing a config would show them.
+
+    Raises:
+        UserError: with each place of one.
+    """
     try:
         cfg = make_loader(request).load_configuration(
             request.config_name, request.overrides, RunMode.RUN
         )
     except COMPOSE_ERRORS:
         return  # Hydra says it in a moment, in the words of the mode that was asked for
-    problems = foreign_code(cfg) + (
-        literal_secrets(cfg) if issubclass(request.schema, TrainConfig) else []
-    )
+    problems = literal_secrets(cfg)
     if problems:
         raise UserError(report(problems))
 
 
 def _hydra(
-    task: Callable[[DictConfig], None], args: argparse.Namespace, parser: argparse.ArgumentParser
+    task: Callable[[DictConfig], None],
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    request: Request,
 ) -> None:
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors to `main` instead of printing them
+    """What Hydra's own main function does, with the lab's loader in place of Hydra's.
+
+    Raises:
+        UserError: flags that contradict each other, or settings that are refused.
+    """
+    hydra = Hydra(task_name=request.config_name, config_loader=make_loader(request))
+    GlobalHydra.instance().initialize(hydra)
     try:
-        _run_hydra(args, parser, task, config_path=args.config_path, config_name=args.config_name)
-    except ValueError as error:  # flags that contradict each other
-        raise UserError(str(error)) from error
+        _act(hydra, task, args, parser, request)
+    except RefusedSetting as error:
+        raise UserError(report([one_line(error)])) from error
     finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        GlobalHydra.instance().clear()
+
+
+def _act(
+    hydra: Hydra,
+    task: Callable[[DictConfig], None],
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    request: Request,
+) -> None:
+    name, overrides = request.config_name, request.overrides
+    if args.help:
+        hydra.app_help(config_name=name, args_parser=parser, args=args)
+        raise SystemExit(0)
+    elif args.resolve and args.cfg is None:
+        raise UserError("--resolve: can only be used with --cfg or --help.")
+    elif args.hydra_help:
+        hydra.hydra_help(config_name=name, args_parser=parser, args=args)
+        raise SystemExit(0)
+    elif sum(map(bool, (args.run, args.cfg, args.multirun, args.shell_completion, args.info))) > 1:
+        flags = "--run, --multirun, --cfg, --info and --shell-completion"
+        raise UserError(f"Only one of {flags} can be given.")
+    elif args.cfg:
+        hydra.show_cfg(name, overrides, args.cfg, args.package, args.resolve)
+    elif args.shell_completion:
+        hydra.shell_completion(config_name=name, overrides=overrides)
+    elif args.info:
+        hydra.show_info(args.info, config_name=name, overrides=overrides)
+    elif args.multirun:
+        hydra.multirun(name, task, [*overrides, "hydra.mode=MULTIRUN"])
+    else:
+        hydra.run(name, task, [*overrides, "hydra.mode=RUN"])
 
 
 def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[DictConfig], None]:

@@ -116,7 +116,7 @@ def find_entries(folders: Sequence[Path]) -> list[Entry]:
 def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
     try:
         options = _options(file, folders, set())
-        reader = import_class(options.pop("_target_", None))
+        reader = import_class(options.pop("_target_", None), "data")
     except (UserError, ImportError, OSError, ValueError, yaml.YAMLError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return _plain(name, "unreadable", f"{file}: {reason}", {})

@@ -20,6 +20,7 @@ from recsys_lab.cli.judging import Judgement, gather, judge
 from recsys_lab.cli.output import output_folder
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
+from recsys_lab.cli.resume import refuse_changed
 from recsys_lab.config import UserError
 from recsys_lab.data.manifest import has_this_version
 from recsys_lab.data.prepared import PreparedDataset
@@ -96,6 +97,7 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     if not record.is_verified:
         _log.warning("%s: not verified: %s", record.folder, NOT_VERIFIED)
     stored = _config(record)
+    refuse_changed(record.folder / CONFIG, stored)
     stored.verify = verify
     if (record.folder / KEPT).exists():
         with record.reading(KEPT, _CURE):

@@ -17,6 +17,7 @@ from recsys_lab.cli.signals import stopped_by_signals
 from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.files.faults import is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
 
@@ -25,6 +26,9 @@ COMPLETION_FLAGS = ("-sc", "--shell-completion")
 
 def main() -> NoReturn:
     """Entry point of the command."""
+    # Python puts the current folder before its own library in what a package starts with -m or
+    # -c: submitit's jobs, multiprocessing's helpers.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     raise SystemExit(run_command(sys.argv[1:]))
 
 
@@ -77,8 +81,7 @@ def _dispatch(arguments: list[str]) -> None:
 def _run(verb: str, arguments: list[str]) -> None:
     from recsys_lab.cli.app import run_verb  # Hydra: not needed to explain the verbs
 
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the user's own model files; last, so they hide nothing
+    find_allowed_modules_in(os.getcwd())
     run_verb(verb, arguments)
 
 

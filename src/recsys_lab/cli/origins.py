@@ -71,8 +71,7 @@ class ConfigSources(Sources):
         inner = path[len(package) + 1 :] if package else path
         if loaded is None or not _has(loaded.config, inner):
             return None
-        folder = loaded.path.removeprefix("file://")
-        return shown(Path(folder) / f"{default.config_path.removesuffix('.yaml')}.yaml")
+        return file_of(loaded.path, default.config_path)
 
 
 def choices(loader: ConfigLoaderImpl, group: str) -> list[str]:
@@ -85,6 +84,16 @@ def _choices(loader: ConfigLoaderImpl, group: str, prefix: str) -> Iterator[str]
         yield prefix + name
     for folder in loader.get_group_options(group, ObjectType.GROUP):
         yield from _choices(loader, f"{group}/{folder}", f"{prefix}{folder}/")
+
+
+def file_of(folder: str, name: str) -> str:
+    """The file of a config as a person would write it.
+
+    Args:
+        folder: of the source that it was loaded from, ``file://`` before it.
+        name: of the config, below that folder.
+    """
+    return shown(Path(folder.removeprefix("file://")) / f"{name.removesuffix('.yaml')}.yaml")
 
 
 def shown(file: Path) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.hydra_config import HydraConfig
@@ -20,8 +19,8 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from recsys_lab.cli.foreign_code import foreign_code
 from recsys_lab.cli.literal_secrets import literal_secrets
+from recsys_lab.cli.loader import Loader
 from recsys_lab.cli.origins import ConfigSources, choices
 from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import UserError
@@ -52,8 +51,8 @@ class Request:
     schema: type[Any]
 
 
-def make_loader(request: Request) -> ConfigLoaderImpl:
-    """Hydra's config loader over the lab's and the user's folders.
+def make_loader(request: Request) -> Loader:
+    """The config loader over the lab's and the user's folders.
 
     Raises:
         UserError: the user's folder is not there.
@@ -66,7 +65,7 @@ def make_loader(request: Request) -> ConfigLoaderImpl:
             raise UserError(f"--config-dir: no folder {folder}.")
         query = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", f"file://{folder}", anchor=query)
-    return ConfigLoaderImpl(config_search_path=search_path)
+    return Loader(config_search_path=search_path)
 
 
 def with_plain_groups(request: Request) -> Request:
@@ -180,7 +179,6 @@ class _Preflight:
         if cfg is None:
             return None
         HydraConfig.instance().set_config(cfg)
-        self.problems += foreign_code(cfg)
         if issubclass(self.request.schema, TrainConfig):
             self.problems += literal_secrets(cfg)
         values = [o for o in overrides if not self._is_group(o)]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.cli.preflight import Request
 from recsys_lab.config import UserError
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
+
+_HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
 
 
 def resumed(request: Request) -> Request:
@@ -28,7 +35,8 @@ def resumed(request: Request) -> Request:
         settings as in the lab's config.
 
     Raises:
-        UserError: RUN_DIR holds no run, or other overrides stand beside ``resume``.
+        UserError: RUN_DIR holds no run, or one with a config that no run has stored, or other
+            overrides stand beside ``resume``.
     """
     overrides = [_parsed(text) for text in request.overrides]
     wanted = [o for o in overrides if o is not None and o.key_or_group == "resume"]
@@ -37,6 +45,11 @@ def resumed(request: Request) -> Request:
         return request
     run_dir = Path(str(value)).absolute()
     _require_run(run_dir)
+    path = run_dir / CONFIG
+    try:
+        refuse_changed(path, OmegaConf.load(path))
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     hydra = [
         text
         for text, o in zip(request.overrides, overrides, strict=True)
@@ -68,6 +81,45 @@ def resumed(request: Request) -> Request:
         config_dir=None,
         overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra],
     )
+
+
+def refuse_changed(path: Path, stored: Any) -> None:
+    """Refuse a stored config that holds more than a run stores: plain values.
+
+    What is to be worked out once more (``${oc.env:HOME}``), what includes other files and what
+    sets Hydra up was not written by a run: somebody else's run is no way to do such things here.
+
+    Args:
+        path: the file.
+        stored: what was read from it.
+
+    Raises:
+        UserError: with everything else that it holds.
+    """
+    if not isinstance(stored, DictConfig):
+        raise UserError(f"{path}: a mapping of keys to values is needed, got a list.")
+    problems = [f"{key}: no run stores this key" for key in ("hydra", "defaults") if key in stored]
+    if _HEADER.search(path.read_text(encoding="utf-8")):
+        problems.append("'# @package': no run stores this line")
+    plain = OmegaConf.to_container(stored, resolve=False)
+    problems += [f"{key}: {value!r} is no plain value" for key, value in _worked_out(plain)]
+    if problems:
+        raise UserError(
+            f"{path} was changed after the run stored it. {'; '.join(problems)}. Take that out, "
+            "or bring the file back as it was."
+        )
+
+
+def _worked_out(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Texts, keys too, that OmegaConf would work out."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _worked_out(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _worked_out(value, f"{path}.{index}")
+    elif isinstance(node, str) and "${" in node:
+        yield path, node
 
 
 def refuse_occupied(cfg: DictConfig) -> None:

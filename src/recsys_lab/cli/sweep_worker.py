@@ -26,6 +26,7 @@ from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
 from recsys_lab.cli.trial_callbacks import Deadline, FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
+from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.pages.terminal import Terminal, guard_outputs
 from recsys_lab.sweeps.launching import PARENT
@@ -219,6 +220,7 @@ def main() -> int:
     guard_outputs()
     if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it died during the imports
         return 1
+    find_allowed_modules_in(os.getcwd())
     plan = Plan.load(Path(sys.argv[1]))
     deadline = float(sys.argv[3]) if len(sys.argv) > 3 else None
     try:

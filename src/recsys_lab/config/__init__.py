@@ -1,8 +1,9 @@
 """Parse and check configs; every error at once, with 'did you mean'."""
 
-from recsys_lab.config.build import build, config_dir, config_values
+from recsys_lab.config.build import build, config_values
 from recsys_lab.config.check import Component, Sources, check_config
 from recsys_lab.config.errors import Interrupted, Pruned, UserError
+from recsys_lab.config.places import config_dir
 
 __all__ = [
     "Component",

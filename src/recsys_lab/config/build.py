@@ -1,9 +1,8 @@
-"""From a checked config node to the object it describes, and where the configs are."""
+"""From a checked config node to the object it describes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config.errors import UserError
@@ -47,7 +46,7 @@ def build(node: Node, **extras: Any) -> Any:
         UserError: the target is not allowed or not found, or the options are not its options.
     """
     target = node.get("_target_")
-    cls = import_class(target)
+    cls = import_class(target, _group(node))
     try:
         config = cls.Config(**config_values(node))
     except TypeError as error:
@@ -55,14 +54,8 @@ def build(node: Node, **extras: Any) -> Any:
     return cls(config, **extras)
 
 
-def config_dir() -> Path:
-    """The configs that come with the lab: in the installed package, or the repository's.
+def _group(node: Node) -> str | None:
+    """The key that the node stands under in its config: what it may be is known from that."""
+    from omegaconf import DictConfig
 
-    Raises:
-        UserError: neither is there, so the installation is broken.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "configs", package.parents[1] / "configs"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise UserError(f"no configs beside {package}: install recsys-lab again.")
+    return node._key() if isinstance(node, DictConfig) else None

@@ -89,7 +89,7 @@ class _Checker:
             yield self._say(key, f"expected a mapping with _target_, got {got}.")
             return
         try:
-            schema = schema_of_target(node["_target_"])
+            schema = schema_of_target(node["_target_"], key)
         except (UserError, ImportError) as error:
             yield self._say(f"{key}._target_", str(error))
             return

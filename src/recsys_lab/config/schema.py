@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from recsys_lab.config.errors import UserError, did_you_mean
-from recsys_lab.config.targets import find_source, import_class, split_target
+from recsys_lab.config.targets import (
+    find_source,
+    import_class,
+    refuse_misplaced,
+    split_target,
+)
 
 LIGHT_MODULES = ("typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime")
 
@@ -36,11 +41,15 @@ class _Unreadable(Exception):
     """The source alone does not say what the options are; the module must be imported."""
 
 
-def schema_of_target(target: object) -> Schema:
+def schema_of_target(target: object, group: str | None = None) -> Schema:
     """The options of the class that `target` names.
 
     The class's source is parsed, not run. Only where that is not enough (an inherited
     ``Config``, a computed type) is the module imported.
+
+    Args:
+        target: value of ``_target_``.
+        group: of the component, e.g. ``model``; None where any may stand.
 
     Raises:
         UserError: the target is not allowed or there is no such module or class.
@@ -49,10 +58,11 @@ def schema_of_target(target: object) -> Schema:
     source = find_source(module)
     if source is None:
         raise UserError(f"no module {module!r}{_near_module(module)}")
+    refuse_misplaced(module, name, group)
     try:
         return _schema_from_source(source, module, name)
     except _Unreadable:
-        return schema_of_dataclass(import_class(target).Config, name)
+        return schema_of_dataclass(import_class(target, group).Config, name)
 
 
 def schema_of_dataclass(config: type[Any], name: str) -> Schema:

@@ -1,7 +1,7 @@
 """Which classes a config may name with ``_target_``, and where their source is.
 
-A config file must not be a way to run arbitrary code, so a target is built only if it stands
-under ``recsys_lab.`` or under a prefix in the environment variable
+A config file must not be a way to run arbitrary code, so a target is built only if it stands in
+the lab's package for its config group, or under a prefix in the environment variable
 ``RECSYS_LAB_ALLOWED_TARGETS`` (comma separated, e.g. ``mymodels,other.package``). No config
 file can set that variable; only the person who starts the command can.
 """
@@ -11,11 +11,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Iterable
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import Any
 
 from recsys_lab.config.errors import UserError
+from recsys_lab.config.places import component_packages
 
 ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
 
@@ -38,12 +40,35 @@ def split_target(target: object) -> tuple[str, str]:
     if not module:
         raise UserError(f"expected 'package.module.Class', got {target!r}.")
     allowed = allowed_prefixes()
-    if not any(module == prefix or module.startswith(prefix + ".") for prefix in allowed):
+    if not _is_within(module, allowed):
         raise UserError(
             f"{target!r} is not under an allowed prefix ({', '.join(allowed)}). If you trust "
             f"this code, allow it: export {ALLOWED_TARGETS_VARIABLE}={target.partition('.')[0]}"
         )
     return module, name
+
+
+def refuse_misplaced(module: str, name: str, group: str | None) -> None:
+    """Refuse a class of the lab that is not where its own classes of a group are.
+
+    Args:
+        module: full dotted name.
+        name: of the class.
+        group: of the component, e.g. ``model``; None where any may stand.
+
+    Raises:
+        UserError: it is elsewhere in the lab.
+    """
+    packages = component_packages(group)
+    if _is_within(module, ["recsys_lab"]) and not _is_within(module, packages):
+        kind = f"no {group} of the lab: those" if group else "no component of the lab: those"
+        raise UserError(
+            f"'{module}.{name}' is {kind} are in {', '.join(packages) or 'no package'}."
+        )
+
+
+def _is_within(module: str, prefixes: Iterable[str]) -> bool:
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
 
 
 def find_source(module: str) -> Path | None:
@@ -65,20 +90,33 @@ def find_source(module: str) -> Path | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+        spec = _found_in(spec.submodule_search_locations, name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     return Path(spec.origin)
 
 
-def import_class(target: object) -> type[Any]:
+def _found_in(folders: Iterable[str], name: str) -> ModuleSpec | None:
+    """A module of a package; `PathFinder` would need the package imported where it has no file."""
+    kinds = (SourceFileLoader, SOURCE_SUFFIXES)
+    specs = [FileFinder(folder, kinds).find_spec(name) for folder in folders]
+    found = [spec for spec in specs if spec is not None]
+    return next((spec for spec in found if spec.loader is not None), found[0] if found else None)
+
+
+def import_class(target: object, group: str | None = None) -> type[Any]:
     """Import the class that an allowed target names.
+
+    Args:
+        target: value of ``_target_``.
+        group: of the component, e.g. ``model``; None where any may stand.
 
     Raises:
         UserError: the target is not allowed, cannot be found, or is not a component class
             (a class of that module with a nested ``Config``).
     """
     module_name, name = split_target(target)
+    refuse_misplaced(module_name, name, group)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -337,7 +337,9 @@ def _code_state(folder: Path) -> tuple[dict[str, Any], str]:
     """Commit and uncommitted changes of the code that runs, when it is a git checkout."""
 
     def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(folder), *arguments]
+        # A checkout's own settings may name commands to run; none of them is needed to read it.
+        quiet = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
+        command = ["git", "--no-optional-locks", "-C", str(folder), *quiet, *arguments]
         try:
             done = subprocess.run(command, capture_output=True, timeout=20, check=True)
         except (OSError, subprocess.SubprocessError):
@@ -350,7 +352,7 @@ def _code_state(folder: Path) -> tuple[dict[str, Any], str]:
     if commit is None:
         return {"commit": None, "dirty": None}, ""
     parts = (":/src", ":/configs")
-    diff = git("diff", "HEAD", "--", *parts) or ""
+    diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD", "--", *parts) or ""
     new = git("ls-files", "--others", "--exclude-standard", "--full-name", "--", *parts) or ""
     files = new.split()
     state = {"commit": commit.strip(), "dirty": bool(diff or files), "untracked": files}

@@ -69,7 +69,7 @@ def is_deterministic(record: RunRecord) -> bool:
     if record.values.get("epochs"):
         return False
     try:
-        model = import_class(record.values["config"]["model"]["_target_"])
+        model = import_class(record.values["config"]["model"]["_target_"], "model")
     except (UserError, ImportError):  # foreign code, or of another version: nothing is known
         return False
     return bool(getattr(model, "ignores_seed", False))

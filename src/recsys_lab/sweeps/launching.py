@@ -84,7 +84,8 @@ def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **task.environment, PARENT: str(os.getpid())}
     with Path(task.log).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, *task.arguments], stdin=subprocess.DEVNULL, stdout=log,
+            # -P: nothing is imported from the folder it runs in
+            [sys.executable, "-P", *task.arguments], stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, env=environment, cwd=task.folder,
             process_group=0 if own_group else None,
         )  # fmt: skip

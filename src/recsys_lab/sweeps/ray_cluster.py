@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import chdir
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+import recsys_lab
 from recsys_lab.config import UserError
 from recsys_lab.sweeps.launching import KILLED, Task, run
 
@@ -100,10 +103,14 @@ class RayCluster:
         if ray.is_initialized():
             return
         own: dict[str, Any] = {} if self.config.address else {"include_dashboard": False}
+        package = Path(recsys_lab.__file__).parents[1]
         try:
-            ray.init(
-                address=self.config.address, log_to_driver=False, logging_level=logging.ERROR, **own
-            )
+            # Ray puts the folder that it is begun in on its workers' path, before all else.
+            with chdir(package):
+                ray.init(
+                    address=self.config.address, log_to_driver=False, logging_level=logging.ERROR,
+                    **own,
+                )  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"launcher.address: no Ray cluster answers at {self.config.address}: {error}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _PATIENCE = 60.0
 _ASK_EVERY = 10.0  # seconds: many people ask one controller
+_NOT_PLACEMENT = (
+    "output", "error", "input", "open-mode", "chdir", "wrap", "export", "export-file",
+    "get-user-env", "bb", "bbf", "bcast", "container", "container-id", "batch", "uid", "gid",
+)  # fmt: skip
+"""Options of sbatch that name files, commands, variables or users."""
 _SLOW_FILES = 60.0  # seconds that NFS may show a folder as it was
 
 
@@ -49,7 +56,8 @@ class Slurm:
             gpus: of each worker.
             cpus: of each worker.
             memory_gib: of each worker, or null.
-            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}.
+            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}; none
+                that names a command, a file or variables.
         """
 
         cluster: Literal["slurm", "local"]
@@ -107,7 +115,9 @@ class Slurm:
 
         config = self.config
         folder = Path(task.log).parent / "jobs"
-        executor = submitit.AutoExecutor(folder=folder, cluster=config.cluster)
+        # -P: nothing is imported from the folder that the job was submitted in
+        python = {f"{config.cluster}_python": f"{shlex.quote(sys.executable)} -P"}
+        executor = submitit.AutoExecutor(folder=folder, cluster=config.cluster, **python)
         options: dict[str, Any] = {
             "name": "recsys-lab", "timeout_min": config.minutes, "gpus_per_node": config.gpus,
             "cpus_per_task": config.cpus,
@@ -124,6 +134,11 @@ class Slurm:
 def _refuse_more_than_options(config: Slurm.Config) -> None:
     """A job's options are lines of a script; a further line would be a further command."""
     for name in config.parameters:
+        if name.replace("_", "-").lower() in _NOT_PLACEMENT:
+            raise UserError(
+                f"launcher.parameters.{name}: names a command, a file or variables, which a config "
+                "may not; the environment may: sbatch reads SBATCH_ variables"
+            )
         if not _NAME.fullmatch(name):
             raise UserError(
                 f"launcher.parameters: {name!r} is no name of an sbatch option; write it as in "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
+_KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@-]*")
 Scalar = str | int | float | bool | None
 SYNTAX = (
     "choice(a,b), range(1,5), interval(0,0.5), int(interval(1,8)), tag(log,interval(1e-4,1e-2))"
@@ -188,6 +190,8 @@ def _holds(dimension: Dimension, point: Mapping[str, Scalar]) -> bool:
 
 def _dimension(key: str, given: Any) -> Dimension:
     where = f"search.params.{key}"
+    if not _KEY.fullmatch(key) or re.split(r"[./]", key.lstrip("+"))[0] == "hydra":
+        raise UserError(f"{where}: {key!r} is no key of a run's config; write e.g. model.dropout")
     text, when = given, {}
     value = given if isinstance(given, Mapping) else _parsed(key, given)
     if isinstance(value, Mapping):  # typed, it was a text until now

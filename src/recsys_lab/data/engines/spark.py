@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from recsys_lab.data.engines.base import Frame
 
 
+_ALLOWED = re.compile(
+    r"spark\.((driver|executor)\.(memory|memoryOverhead|cores|instances|maxResultSize)"
+    r"|cores\.max|task\.cpus|default\.parallelism|local\.dir|network\.timeout|memory\.[\w.]+"
+    r"|dynamicAllocation\.\w+|ui\.(enabled|port|showConsoleProgress)|log\.level"
+    r"|sql\.(shuffle\.partitions|files\.\w+|autoBroadcastJoinThreshold|adaptive\.[\w.]+))"
+)
+"""Properties that a config may give: a configuration is no way to run code."""
+
+
 class Spark:
     """The way past one machine. Needs ``pip install 'recsys-lab[spark]'`` and Java.
 
@@ -44,7 +53,9 @@ class Spark:
                 spark-defaults.conf names.
             staging_dir: a folder or URL that this process and all workers can write and read;
                 null: a folder below prepared_dir, which is enough for a local master.
-            settings: Spark properties, e.g. +engine.settings={spark.executor.memory: 8g}.
+            settings: Spark properties of memory, cores and partitions, e.g.
+                +engine.settings={spark.executor.memory: 8g}. All others, some of which run code
+                (Java options, packages, plugins), belong into spark-defaults.conf.
             settings_env: those with a secret, by the environment variable that holds it, e.g.
                 +engine.settings_env={spark.hadoop.fs.s3a.secret.key: AWS_SECRET_ACCESS_KEY}.
         """
@@ -55,6 +66,13 @@ class Spark:
         settings_env: dict[str, str]
 
     def __init__(self, config: Config) -> None:
+        refused = [key for key in config.settings if not _ALLOWED.fullmatch(key)]
+        if refused:
+            raise UserError(
+                f"engine.settings: {', '.join(map(repr, refused))} may not stand in a config: many "
+                "of Spark's properties run code. Allowed are memory, cores, partitions and "
+                "timeouts; all others belong into spark-defaults.conf"
+            )
         self.config = config
 
     @contextmanager
