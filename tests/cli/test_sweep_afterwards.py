@@ -12,8 +12,10 @@ from rich.console import Console
 
 from recsys_lab.cli import sweep_worker
 from recsys_lab.cli.main import run_command
+from recsys_lab.cli.sweep_notes import Notes
 from recsys_lab.cli.sweep_plan import Plan
 from recsys_lab.cli.sweep_results import finish
+from recsys_lab.cli.trial_callbacks import Deadline
 from recsys_lab.config import config_dir, config_values
 
 from .flow import SMALL, in_shop, record, train
@@ -50,7 +52,8 @@ def work(shop, name: str, **options) -> Plan:
     )
     plan.store()
     (plan.path / "workers").mkdir()
-    sweep_worker.Worker(plan, 0, None, time.time()).run()
+    notes = Notes(plan.path / "workers/0.json", time.time())
+    sweep_worker.Worker(plan, "0", Deadline(None), notes).run()
     return plan
 
 

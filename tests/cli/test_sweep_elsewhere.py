@@ -214,7 +214,7 @@ class Waiting:
 
 @pytest.mark.usefixtures("shop")
 def test_workers_that_never_begin_are_given_up_however_long_they_took(monkeypatch, capsys):
-    monkeypatch.setattr("recsys_lab.cli.sweep._QUICK", 0.0)  # as after an hour in the queue
+    monkeypatch.setattr("recsys_lab.cli.sweep_parent._QUICK", 0.0)  # as after an hour in the queue
     started = []
 
     def start(*given):

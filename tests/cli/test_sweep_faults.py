@@ -12,12 +12,14 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
-from recsys_lab.cli import sweep, sweep_notes, sweep_worker
+from recsys_lab.cli import sweep, sweep_notes, sweep_parent, sweep_worker
 from recsys_lab.cli.main import run_command
 from recsys_lab.cli.sweep_notes import Notes
 from recsys_lab.cli.sweep_plan import Plan
 from recsys_lab.cli.sweep_results import idle
+from recsys_lab.cli.trial_callbacks import Deadline
 from recsys_lab.config import config_dir, config_values
+from recsys_lab.files.faults import MachineFault
 from recsys_lab.sweeps import local
 from recsys_lab.sweeps.launching import Task, begin
 from recsys_lab.sweeps.local import Local
@@ -56,8 +58,8 @@ def planned(folder: Path, base=COUNTS, params=None, **options) -> Plan:
 
 def worker(plan: Plan, seconds: float | None = None) -> sweep_worker.Worker:
     """One in this process."""
-    now = time.time()
-    return sweep_worker.Worker(plan, "0", None if seconds is None else now + seconds, now)
+    notes = Notes(plan.path / "workers/0.json", time.time())
+    return sweep_worker.Worker(plan, "0", Deadline(seconds), notes)
 
 
 def test_data_are_prepared_once_and_never_changed(shop, capsys):
@@ -155,7 +157,7 @@ def test_a_storage_that_is_away_is_no_fault_of_the_trial(shop, monkeypatch):
 
     monkeypatch.setattr(sweep_worker, "recorded", away)
     plan = planned(shop / "away")
-    with pytest.raises(OperationalError):
+    with pytest.raises(MachineFault, match=r"storage does not answer: server closed"):
         worker(plan).run()
     assert [trial.state.name for trial in plan.study(0).trials()] == ["RUNNING"]
 
@@ -173,30 +175,33 @@ class Ended:
     def code(self) -> int:
         return 0
 
+    def told(self) -> str:
+        return ""
+
 
 def test_the_runs_of_the_best_have_all_workers(shop, monkeypatch):
     plan = planned(shop / "top", n_trials=2, top_n=2, top_seeds=2)
     monkeypatch.setattr(sweep_worker, "work_on_top", lambda *_: None)
     worker(plan).run()
     study = plan.study(0)
-    parent = sweep._Parent(plan, Path("plan.json"), study, Console(), None, 3)
+    parent = sweep_parent.Parent(plan, Path("plan.json"), study, Console(), None, 3)
     started = []
     monkeypatch.setattr(parent, "_start", lambda number: started.append(number) or _worker(number))
     parent.work()
     assert started == [0, 1, 2]
 
 
-def _worker(number: int) -> sweep._Worker:
-    return sweep._Worker(number, str(number), Ended())
+def _worker(number: int) -> sweep_parent._Worker:
+    return sweep_parent._Worker(number, str(number), Ended())
 
 
 def test_deaths_before_a_finished_trial_do_not_count(shop, monkeypatch):
     plan = planned(shop / "deaths")
-    parent = sweep._Parent(plan, Path("plan.json"), plan.study(0), Console(), None, 1)
+    parent = sweep_parent.Parent(plan, Path("plan.json"), plan.study(0), Console(), None, 1)
     monkeypatch.setattr(parent, "_start", lambda _, deaths: deaths)
     job = Ended()
     job.code = lambda: 1
-    dying = sweep._Worker(0, "w", job, deaths=2)
+    dying = sweep_parent._Worker(0, "w", job, deaths=2)
     note = shop / "deaths/workers/w.json"
     state = {"trials": 1, "now": 100.0, "ready": 0.0, "doing": "trial 3"}
     note.write_text(json.dumps(state))

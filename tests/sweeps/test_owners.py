@@ -5,6 +5,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import pytest
+
 from recsys_lab.sweeps import owners
 from recsys_lab.sweeps.owners import beating, is_alive, myself
 
@@ -31,7 +34,7 @@ def test_a_storage_that_is_away_once_does_not_end_the_signs_of_life(monkeypatch)
             time.sleep(0.01)
     assert len(trial.beats) >= 2
     assert {key for key, _ in trial.beats} == {"beat"}
-    assert begun < trial.beats[0][1] <= trial.beats[1][1] <= time.time()
+    assert len({value for _, value in trial.beats}) == len(trial.beats)  # new ones, of no clock
     told = len(trial.beats)
     time.sleep(0.05)
     assert len(trial.beats) == told
@@ -43,26 +46,54 @@ def test_a_process_number_of_another_container_says_nothing():
     space = os.readlink("/proc/self/ns/pid")
     assert space in machine
     nobody = {"machine": machine, "pid": 2**22 + 1, "began": "1"}  # more than Linux hands out
-    now = time.time()
-    assert not is_alive({"owner": nobody, "beat": now})
+    assert not is_alive({"owner": nobody, "beat": 1})
     elsewhere = {**nobody, "machine": machine.replace(space, "pid:[1]")}
-    assert is_alive({"owner": elsewhere, "beat": now}, now)
+    assert is_alive({"owner": elsewhere, "beat": 1}, 0.0)
 
 
-def test_clocks_of_two_machines_are_not_compared():
-    """What counts is whether a new sign of life is seen, by the clock of who looks."""
-    owner = {"machine": "another", "pid": 7, "began": "1"}
-    for skew in (-1000.0, 0.0, 1000.0):
-        now = time.time()
-        first = {"owner": {**owner, "pid": skew}, "beat": now + skew}
-        assert is_alive(first, now)
-        assert is_alive(first, now + 110)
-        second = {**first, "beat": now + skew + 20}
-        assert is_alive(second, now + 115)
-        assert is_alive(second, now + 230)
-        assert not is_alive(second, now + 240)
-    # No clock is hours wrong: after a reboot nobody has to wait.
-    assert not is_alive({"owner": {**owner, "pid": 8}, "beat": time.time() - 7200})
+ELSEWHERE = {"machine": "another", "pid": 7, "began": "1"}
+
+
+@pytest.mark.parametrize("skew", [-7200.0, 0.0, 7200.0])
+def test_no_clock_of_two_machines_is_compared(monkeypatch, skew):
+    """Neither the time of day here nor a sign of life that looks like a time says anything."""
+    monkeypatch.setattr(owners, "_seen", {})
+    monkeypatch.setattr(time, "time", lambda: 1e9 + skew)
+
+    def lives(beat: float, begin: float, end: float) -> list[bool]:
+        """What is seen every 10 seconds."""
+        trial = {"owner": ELSEWHERE, "beat": beat}
+        return [is_alive(trial, float(now)) for now in np.arange(begin, end, 10)]
+
+    assert all(lives(1e9, 0, 120))
+    assert all(lives(1e9 + 20, 120, 240))  # a new one
+    assert lives(1e9 + 20, 240, 270) == [False, False, False]
+    assert lives(5.0, 270, 280) == [True]  # a new one that is a smaller number
+
+
+def test_time_in_which_nobody_looked_is_no_silence(monkeypatch):
+    """The storage was away for everybody: no beat could be written."""
+    monkeypatch.setattr(owners, "_seen", {})
+    trial = {"owner": ELSEWHERE, "beat": 3}
+    assert is_alive(trial, 0.0)
+    assert is_alive(trial, 50.0)
+    assert is_alive(trial, 3600.0)
+    assert all(is_alive(trial, 3600.0 + 20 * look) for look in range(1, 4))
+    assert not is_alive(trial, 3680.0)
+
+
+def test_a_dead_process_is_the_concern_of_whoever_began_it(monkeypatch):
+    """It knows how the process ended, and gives the trial free when that is noted."""
+    monkeypatch.setenv("RECSYS_LAB_SWEEP_PARENT", str(os.getppid()))
+    mine = myself("w1")
+    assert mine["worker"] == "w1"
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    dead = {**mine, "pid": gone.pid}
+    assert is_alive({"owner": dead})
+    assert not is_alive({"owner": {**dead, "parent": {"pid": gone.pid, "began": "1"}}})
+    monkeypatch.setenv("RECSYS_LAB_SWEEP_PARENT", "1234567")  # it is gone, too: another took over
+    assert myself()["parent"] is None
 
 
 def test_a_process_began_before_its_imports():

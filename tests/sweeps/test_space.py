@@ -119,6 +119,7 @@ def sweep(**changes) -> Sweep:
         "name": "s", "dir": "d", "storage": None, "n_trials": 2, "timeout": None, "workers": 1,
         "sampler": "tpe", "pruner": "median", "objectives": ["val/ndcg@10"], "constraints": [],
         "seed": 0, "retry_out_of_memory": False, "top_n": 0, "top_seeds": 1,
+        "max_deaths": 3, "storage_patience": 600,
     }  # fmt: skip
     return Sweep(Sweep.Config(**{**options, **changes}))
 

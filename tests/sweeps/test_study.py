@@ -16,6 +16,7 @@ from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
 from tests.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
+from tests.sweeps.clock import Clock
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +128,11 @@ def test_workers_have_seeds_by_their_number_in_the_study(tmp_path):
     assert sampler_seed("tpe", 0, 1) == sampler_seed("tpe", 0, 1) != sampler_seed("tpe", 1, 1)
 
 
-def test_a_storage_that_is_away_for_a_moment_costs_nothing(tmp_path, monkeypatch):
+def test_a_storage_that_is_away_for_a_moment_costs_nothing(tmp_path, monkeypatch, caplog):
     from optuna.exceptions import StorageInternalError
 
-    monkeypatch.setattr(patience, "PAUSES", (0.0, 0.0))
-    shared = study(f"{tmp_path}/s.journal")
+    clock = Clock(monkeypatch, patience)
+    shared = study(f"{tmp_path}/s.journal", patience=2.5)
     away = []
 
     def hiccup(method):
@@ -152,11 +153,19 @@ def test_a_storage_that_is_away_for_a_moment_costs_nothing(tmp_path, monkeypatch
     away.append("set_trial_state_values")
     shared.complete(claim.trial, [1.0])
     assert [trial.state.name for trial in shared.trials()] == ["COMPLETE"]
+    clock.slept.clear()
+    other = shared.claim(2)
+    away.extend(["set_trial_user_attr"] * 2)
+    shared.note(other.trial, "a", 1)
+    assert clock.slept == [1.0, 1.5]  # and it answered when 2.5 s were over
+    clock.slept.clear()
     away.extend(["set_trial_user_attr"] * 3)
     with pytest.raises(StorageInternalError):
-        shared.note(claim.trial, "a", 1)
+        shared.note(other.trial, "a", 2)
+    assert clock.slept == [1.0, 1.5]
+    assert "been away for 1 s, and is asked for 2 s more: the server was restarted" in caplog.text
     with pytest.raises(ZeroDivisionError):  # an error of another kind at once
-        patience.patiently(lambda: 1 / 0)
+        shared.patiently(lambda: 1 / 0)
 
 
 def test_a_finite_space_ends_the_search(tmp_path):

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 EVERY = 2.0
 """Seconds between two notes: at most this much of a killed worker's time is not counted."""
+INTERRUPTED = "interrupted"
 DIED = "died"
 """What a worker does of which the parent found that it is gone."""
 
 
 class Notes:
-    """Written anew every `EVERY` seconds while it is entered.
+    """Written anew every `EVERY` seconds while it is entered; never a reason to end.
+
+    All times are of one clock, which nobody sets: differences of them are true.
 
     Args:
         path: the file.
@@ -33,7 +36,10 @@ class Notes:
     def __init__(self, path: Path, began: float) -> None:
         self.path = path
         self.trials = 0
-        self._began, self._ready = began, time.time()
+        self.fault: str | None = None
+        self.top: str | None = None
+        self._offset = time.time() - time.monotonic()
+        self._began, self._ready = began, self._now()
         self._busy = 0.0
         self._doing = "beginning"
         self._since: float | None = None
@@ -46,8 +52,7 @@ class Notes:
 
         def write() -> None:
             while not done.wait(EVERY):
-                with suppress(OSError):  # a folder that is away for a moment
-                    self._write()
+                self._write()
 
         thread = threading.Thread(target=write, daemon=True)
         thread.start()
@@ -57,35 +62,53 @@ class Notes:
             done.set()
             thread.join()
 
-    def tell(self, doing: str) -> None:
-        """What the process does now; it does not keep the device busy."""
-        self._doing = doing
+    def tell(self, doing: str, fault: str | None = None) -> None:
+        """What the process does now; it does not keep the device busy.
+
+        Args:
+            doing: in a word or two.
+            fault: of the machine, where one stopped it.
+        """
+        self._doing, self.fault, self.top = doing, fault, None
+        self._write()
+
+    def tell_of_top(self, name: str) -> None:
+        """Which run of the best the process does now; its device is busy all the while."""
+        self._doing, self.top = f"the best again: {name}", name
         self._write()
 
     @contextmanager
     def busy_with(self, doing: str) -> Iterator[None]:
         """What the process does now, on its device."""
-        begun = time.time()
+        begun = self._now()
         self._doing, self._since = doing, begun
         self._write()
         try:
             yield
         finally:
             with self._lock:
-                self._busy += time.time() - begun
+                self._busy += self._now() - begun
                 self._since = None
 
+    def _now(self) -> float:
+        return time.monotonic() + self._offset
+
     def _write(self) -> None:
-        with self._lock:
+        # A disk that is full or away for a moment; a folder that was moved is not made again.
+        with self._lock, suppress(OSError):
+            if not self.path.parent.is_dir():
+                return
             state = {
                 "pid": os.getpid(), "machine": socket.gethostname(), "doing": self._doing,
                 "since": self._since, "began": self._began, "ready": self._ready,
-                "now": time.time(), "busy": self._busy, "trials": self.trials,
-                "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu",
+                "now": self._now(), "busy": self._busy, "trials": self.trials,
+                "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu", "fault": self.fault,
+                "top": self.top,
             }  # fmt: skip
             write_text(self.path, json.dumps(state))
 
 
 def mark_dead(path: Path, state: dict[str, Any]) -> None:
     """Say of a worker that is gone what it could not say itself."""
-    write_text(path, json.dumps({**state, "doing": DIED}))
+    with suppress(OSError):
+        write_text(path, json.dumps({**state, "doing": DIED}))

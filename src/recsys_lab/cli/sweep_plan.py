@@ -21,10 +21,11 @@ from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
+from recsys_lab.sweeps.attributes import DATA
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
 from recsys_lab.sweeps.options import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
-from recsys_lab.sweeps.study import DATA, Study
+from recsys_lab.sweeps.study import Study
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -57,6 +58,8 @@ class Plan:
         config_dir: the user's own folder of configs, or None.
         prepared: folder, fingerprint and `data_config` of the dataset that was prepared for all
             trials; None where the data are searched.
+        source: file or folder that every trial prepares its data from, where they are searched and
+            it is a local one; else None.
     """
 
     folder: str
@@ -66,6 +69,7 @@ class Plan:
     base: Sequence[str]
     config_dir: str | None
     prepared: Mapping[str, Any] | None = None
+    source: str | None = None
 
     @property
     def path(self) -> Path:
@@ -82,8 +86,12 @@ class Plan:
         """What to search."""
         return Search(Search.Config(dict(self.params)))
 
-    def study(self, sampler_seed: int) -> Study:
+    def study(self, sampler_seed: int, worker: str | None = None) -> Study:
         """The study, created where there is none.
+
+        Args:
+            sampler_seed: of the sampler.
+            worker: name of this process, where it is a worker.
 
         Raises:
             UserError: it exists with other settings.
@@ -100,6 +108,7 @@ class Plan:
             sampler=make_sampler(config.sampler, sampler_seed),
             pruner=make_pruner(config.pruner),
             exhaustive=config.sampler == "grid",
+            most_deaths=config.max_deaths, patience=config.storage_patience, worker=worker,
         )  # fmt: skip
 
     def request(self, overrides: Sequence[str], *, multirun: bool = False) -> Request:

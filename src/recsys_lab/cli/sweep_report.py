@@ -38,7 +38,7 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
         directions=plan.sweep.directions,
         trials=study.trials(),
         best=[trial["number"] for trial in summary["best"]],
-        importance=importance(study.study),
+        importance=importance(study.copy()),
         workers=worker_notes(plan.path / "workers"),
         metric=summary.get("metric", ""),
         top=summary.get("top", []),

@@ -15,9 +15,9 @@ from recsys_lab.cli.sweep_top import top_results
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
+from recsys_lab.sweeps.attributes import CAUSE, CHANGES
 from recsys_lab.sweeps.options import is_accuracy
 from recsys_lab.sweeps.story import SHOWN, STATES, brief
-from recsys_lab.sweeps.study import CAUSE, CHANGES
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def status_line(
     trials = study.trials()
     said = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
     values = [t.values[0] for t in _kept(trials)]
-    better = max if study.study.directions[0].name == "MAXIMIZE" else min
+    better = max if study.directions[0] == "maximize" else min
     best = f"; best {better(values):.4f}" if values else ""
     return f"{said} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
 
@@ -93,7 +93,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         **_top(plan, study),
     }  # fmt: skip
     write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
-    console.print(_best_table(trials, objectives, study))
+    console.print(_best_table(study, trials, best, objectives))
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     if plan.is_exhausted(len(trials)):
         console.print(
@@ -123,7 +123,10 @@ def _top(plan: Plan, study: Study) -> dict[str, Any]:
     values: dict[str, Any] = {"metric": metric, "top": [config.summary() for config in again]}
     said = []
     if missing:
-        said.append(f"{missing} runs of the best are not finished: see {plan.path / 'top'}")
+        said.append(
+            f"{len(missing)} runs of the best are not finished: see {plan.path / 'top'} "
+            f"({'; '.join(missing)})"
+        )
     if again:
         winner = pick_winner(again)
         values["winner"] = asdict(winner)
@@ -156,20 +159,22 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The best trial, or those of the Pareto front, of those that keep the constraints."""
     if not _kept(trials):
         return []
-    if len(study.study.directions) > 1:
-        return list(study.study.best_trials)
-    return [study.study.best_trial]
+    copy = study.copy()
+    return list(copy.best_trials) if len(study.directions) > 1 else [copy.best_trial]
 
 
-def _best_table(trials: Sequence[FrozenTrial], objectives: Sequence[str], study: Study) -> Table:
+def _best_table(
+    study: Study, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial],
+    objectives: Sequence[str],
+) -> Table:  # fmt: skip
     table = Table(title="best trials", title_justify="left")
     table.add_column("trial", justify="right")
     for name in objectives:
         table.add_column(name, justify="right")
     table.add_column("parameters")
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
-    sign = -1 if study.study.directions[0].name == "MAXIMIZE" else 1
-    front = {t.number for t in _best(study, trials)}
+    sign = -1 if study.directions[0] == "maximize" else 1
+    front = {trial.number for trial in best}
     complete.sort(
         key=lambda t: (t.number not in front, not keeps_constraints(t), sign * t.values[0])
     )

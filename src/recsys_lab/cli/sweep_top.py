@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.cli.literals import quoted
 from recsys_lab.cli.preflight import one_line
+from recsys_lab.cli.sweep_faults import fault_of
 from recsys_lab.cli.train import recorded
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.runs.record import RunRecord
+from recsys_lab.files.atomic import write_text
+from recsys_lab.files.faults import MachineFault
+from recsys_lab.runs.record import Busy, RunRecord
+from recsys_lab.sweeps.attributes import CHANGES
+from recsys_lab.sweeps.deaths import said_deaths
 from recsys_lab.sweeps.owners import is_alive
-from recsys_lab.sweeps.study import CHANGES
 from recsys_lab.sweeps.winner import Again, best_trials
 
 if TYPE_CHECKING:
@@ -23,10 +28,12 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from rich.console import Console
 
+    from recsys_lab.cli.sweep_notes import Notes
     from recsys_lab.cli.sweep_plan import Plan
     from recsys_lab.sweeps.study import Study
 
 _POLL = 0.5
+_DEATHS = "deaths.json"
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,15 @@ class TopRun:
             return None
         return record if record.done else None
 
+    @property
+    def deaths(self) -> list[str]:
+        """How each process ended that died with it."""
+        return _deaths(self.folder)
+
 
 def top_runs(plan: Plan, study: Study) -> Iterator[TopRun]:
     """The runs, first seeds of all configs first."""
-    best = best_trials(study.study, plan.options["top_n"])
+    best = best_trials(study.copy(), plan.options["top_n"])
     for offset in range(1, plan.options["top_seeds"] + 1):
         for trial in best:
             yield _top_run(plan, trial, offset)
@@ -87,22 +99,45 @@ def wait_for_trials(study: Study) -> bool:
     return True
 
 
-def work_on_top(plan: Plan, study: Study, console: Console) -> None:
+def note_death(plan: Plan, name: str, end: str) -> None:
+    """Keep how the process of a run ended that did not say so itself.
+
+    Args:
+        plan: of the sweep.
+        name: of the run's folder.
+        end: as `recsys_lab.sweeps.deaths.said_end` tells it.
+    """
+    folder = plan.path / "top" / name
+    write_text(folder / _DEATHS, json.dumps([*_deaths(folder), end]) + "\n")
+
+
+def _deaths(folder: Path) -> list[str]:
+    file = folder / _DEATHS
+    return [str(end) for end in json.loads(file.read_text())] if file.exists() else []
+
+
+def work_on_top(plan: Plan, study: Study, console: Console, notes: Notes) -> None:
     """Do the runs that nobody has done or does; every worker calls this when trials are done."""
     for run in top_runs(plan, study):
-        if run.record is not None:
+        if run.record is not None or len(run.deaths) >= study.most_deaths:
             continue
+        notes.tell_of_top(run.folder.name)
         console.print(f"trial {run.trial.number} again with seed {run.seed}", soft_wrap=True)
         try:
             recorded(run.cfg, run.folder, console, prepared=plan.prepared_for(run.cfg))
         except (Interrupted, KeyboardInterrupt):
             raise
-        except Exception as error:  # also: another worker has it
+        except Busy:  # another worker has it
+            continue
+        except BaseException as error:  # some libraries' own are no `Exception`, nor is SystemExit
+            told = fault_of(error, plan)
+            if told:
+                raise MachineFault(told) from error
             console.print(f"not done: {one_line(error)}", soft_wrap=True, markup=False)
 
 
-def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], int]:
-    """What the runs found, by config, and how many of them are not finished.
+def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], list[str]]:
+    """What the runs found, by config, and which of them are not finished, with a known reason.
 
     Args:
         plan: of the sweep.
@@ -111,11 +146,12 @@ def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], int
     """
     found: dict[int, list[tuple[int, float, float]]] = {}
     trials: dict[int, FrozenTrial] = {}
-    missing = 0
+    missing = []
     for run in top_runs(plan, study):
         record = run.record
         if record is None:
-            missing += 1
+            why = f": {said_deaths(run.deaths)}" if run.deaths else ""
+            missing.append(f"{run.folder.name}{why}")
             continue
         values = record.values
         row = (run.seed, values["validation"][metric], values["test"][metric])

@@ -1,11 +1,15 @@
 """A worker process of a sweep: claims trials and runs them until none is left.
 
-python -m recsys_lab.cli.sweep_worker PLAN.json NAME [DEADLINE]
+python -m recsys_lab.cli.sweep_worker PLAN.json NAME [SECONDS OVER]
+
+With SECONDS it begins no trial after them, nor when the file OVER is there.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
+import itertools
 import math
 import os
 import signal
@@ -20,7 +24,8 @@ from rich.console import Console
 
 from recsys_lab.cli.execute import TrialRun
 from recsys_lab.cli.preflight import one_line
-from recsys_lab.cli.sweep_notes import Notes
+from recsys_lab.cli.sweep_faults import STOPPED, fault_of, unwell
+from recsys_lab.cli.sweep_notes import INTERRUPTED, Notes
 from recsys_lab.cli.sweep_plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
@@ -28,13 +33,14 @@ from recsys_lab.cli.trial_callbacks import Deadline, FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.secrets import scrubbed
+from recsys_lab.files.faults import MachineFault, chain
 from recsys_lab.pages.terminal import Terminal, guard_outputs
+from recsys_lab.sweeps.attributes import CHANGES
 from recsys_lab.sweeps.launching import PARENT
 from recsys_lab.sweeps.methods import make_sampler, sampler_seed
 from recsys_lab.sweeps.options import MEASURES, excess, is_accuracy
 from recsys_lab.sweeps.owners import beating, process_began
-from recsys_lab.sweeps.patience import is_away, patiently
-from recsys_lab.sweeps.study import CHANGES
+from recsys_lab.sweeps.patience import is_away
 from recsys_lab.training.footprint import CannotFit
 
 if TYPE_CHECKING:
@@ -56,19 +62,16 @@ class Worker:
     Args:
         plan: what to do.
         name: of this process, like no other's of the sweep.
-        deadline: seconds since the epoch after which no trial is begun and none goes on, or None.
-        began: when the process began, in seconds since the epoch.
+        alarm: says when no trial is begun any more and none goes on.
+        notes: what it tells of itself.
     """
 
-    def __init__(self, plan: Plan, name: str, deadline: float | None, began: float) -> None:
-        self.plan = plan
-        self.deadline = deadline
-        self.study: Study = plan.study(0)
+    def __init__(self, plan: Plan, name: str, alarm: Deadline, notes: Notes) -> None:
+        self.plan, self.alarm, self.notes = plan, alarm, notes
+        self.study: Study = plan.study(0, name)
         sampler, seed = plan.sweep.config.sampler, plan.options["seed"]
         self.sampler_seed = sampler_seed(sampler, seed, self.study.join())
         self.study.study.sampler = make_sampler(sampler, self.sampler_seed)
-        self.alarm = Deadline(deadline)
-        self.notes = Notes(plan.path / "workers" / f"{name}.json", began)
 
     def run(self) -> None:
         """Until nothing is left to claim."""
@@ -78,8 +81,8 @@ class Worker:
         self.notes.tell("done")
 
     def _work_on_trials(self, console: Console) -> None:
-        while self.deadline is None or time.time() < self.deadline:
-            free = time.time()
+        while not self.alarm.is_over:
+            free = time.monotonic()
             self.notes.tell("looking for a trial")
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
@@ -96,8 +99,20 @@ class Worker:
                 self.study.release(claim.trial)
                 if not self.alarm.reached:
                     raise
+            except Exception as error:  # of the machine or the storage, not of the trial
+                self._let_go(claim, error)
+                raise
             else:
                 self.notes.trials += 1
+
+    def _let_go(self, claim: Claim, error: Exception) -> None:
+        """Give a trial back; where that fails too, whoever comes next sees that nobody has it."""
+        if any(map(is_away, chain(error))):  # it was waited for already
+            return
+        try:
+            self.study.release(claim.trial)
+        except Exception as another:
+            _say(f"trial {claim.trial.number} was not given back: {one_line(another)}")
 
     def _work_on_top(self, console: Console) -> None:
         if not self.plan.options["top_n"]:
@@ -105,15 +120,16 @@ class Worker:
         while wait_for_trials(self.study):  # those that others began before the deadline
             self.notes.tell("waiting for trials")
         with self.notes.busy_with("the best again"):
-            work_on_top(self.plan, self.study, console)
+            work_on_top(self.plan, self.study, console, self.notes)
 
     def _run_trial(self, claim: Claim, console: Console, free: float) -> None:
         trial, config = claim.trial, self.plan.sweep.config
         torch.manual_seed(0)
         told = len(config.objectives) == 1 and is_accuracy(config.objectives[0])
-        watched: list[Callback] = [FirstStep(trial, free), self.alarm]
+        note = partial(self.study.note, trial)
+        watched: list[Callback] = [FirstStep(note, free), self.alarm]
         if told:
-            watched.append(Report(trial, config.objectives[0]))
+            watched.append(Report(trial, config.objectives[0], self.study.patiently))
         try:
             record = self._recorded(claim, console, TrialRun(watched, self.plan.sweep.beyond))
             values = [measure(record.values, name) for name in config.objectives]
@@ -123,14 +139,17 @@ class Worker:
             }
         except Pruned:
             self.study.prune(trial)
-        except Exception as error:
-            if is_away(error):  # the next process goes on with it
-                raise
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # some libraries' own are no `Exception`, nor is SystemExit
+            fault = fault_of(error, self.plan)
+            if fault:
+                raise MachineFault(fault) from error
             self.study.fail(trial, cause_of(error))
             console.print(f"trial {trial.number} failed: {cause_of(error)}", soft_wrap=True)
         else:
             for name, value in broken.items():
-                patiently(partial(trial.set_constraint, name, value))
+                self.study.patiently(partial(trial.set_constraint, name, value))
             self.study.note(trial, "epochs", len(record.values["epochs"]))
             if any(math.isnan(value) for value in values):
                 self.study.fail(
@@ -147,6 +166,8 @@ class Worker:
             cfg = self.plan.trial_config(trial.number, claim.point, changes)
             try:
                 folder = self.plan.trial_folder(trial.number, changes)
+                if claim.attempts == 1 and not changes:
+                    _set_aside(folder)
                 return recorded(cfg, folder, console, run, self.plan.prepared_for(cfg))
             except Exception as error:
                 before = trial.user_attrs.get(OUT_OF_MEMORY, [])
@@ -158,6 +179,17 @@ class Worker:
             self.study.note(trial, OUT_OF_MEMORY, causes)
             self.study.note(trial, CHANGES, halved)
             console.print(f"trial {trial.number}: {causes[-1]}; again with {halved}")
+
+
+def _set_aside(folder: Path) -> None:
+    """Keep the run of an earlier trial of this number, of which the storage knows no more."""
+    if folder.exists():
+        place = next(
+            place
+            for number in itertools.count(1)
+            if not (place := folder.with_name(f"{folder.name}-lost{number}")).exists()
+        )
+        folder.rename(place)
 
 
 def measure(values: Mapping[str, Any], name: str) -> float:
@@ -211,23 +243,45 @@ def _stop(number: int, frame: Any) -> NoReturn:
     raise Interrupted("stopped")
 
 
+def _say(text: str) -> None:
+    """Print a line into the log, which may stand on the disk that is full."""
+    try:
+        print(text, flush=True)
+    except OSError:  # what waits to be written would else fail once more, and change the exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> int:
     """Run the worker; the exit code."""
     # SLURM tells all processes of a job of its time limit; the one that started this one answers.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    faulthandler.enable()  # where it was, into the log, when e.g. SIGSEGV kills it
     die_with_parent()
     guard_outputs()
     if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it died during the imports
         return 1
     find_allowed_modules_in(os.getcwd())
-    plan = Plan.load(Path(sys.argv[1]))
-    deadline = float(sys.argv[3]) if len(sys.argv) > 3 else None
+    began = process_began()
+    plan, name = Plan.load(Path(sys.argv[1])), sys.argv[2]
+    limit, over = (float(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 3 else (None, None)
+    notes = Notes(plan.path / "workers" / f"{name}.json", began)
     try:
-        Worker(plan, sys.argv[2], deadline, process_began()).run()
+        fault = unwell(plan)
+        if fault is None:
+            Worker(plan, name, Deadline(limit, over), notes).run()
     except (Interrupted, KeyboardInterrupt):
+        notes.tell(INTERRUPTED)
         return 130
-    return 0
+    except Exception as error:
+        fault = fault_of(error, plan)
+        if fault is None:
+            raise
+    if fault is None:
+        return 0
+    notes.tell("stopped", fault)
+    _say(f"stopped: {fault}")
+    return STOPPED
 
 
 if __name__ == "__main__":

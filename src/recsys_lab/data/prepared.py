@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 PHASES = ("train", "validation", "test")
 
 
+class NotWhole(UserError):
+    """A prepared dataset is absent, incomplete or of another schema version."""
+
+
 class PreparedDataset:
     """What training and evaluation read.
 
@@ -48,7 +52,7 @@ class PreparedDataset:
         features: encoded columns of items, users and events.
 
     Raises:
-        UserError: when the folder is absent, incomplete, damaged or of another schema version.
+        NotWhole: when the folder is absent, incomplete, damaged or of another schema version.
     """
 
     items: NDArray[np.int32]
@@ -60,7 +64,7 @@ class PreparedDataset:
         self.path = Path(path)
         manifest, problem = read_manifest(self.path, verify)
         if manifest is None:
-            raise UserError(
+            raise NotWhole(
                 f"{self.path} is not a usable prepared dataset: {problem}. Run "
                 "'recsys-lab prepare' again"
             )

@@ -53,24 +53,28 @@ def reason(error: BaseException) -> str:
     return str(said or type(error).__name__).splitlines()[0]
 
 
-def machine_fault(error: BaseException, *, missing: bool = False) -> str | None:
+def machine_fault(
+    error: BaseException, *, missing: bool = False, refused: bool = True
+) -> str | None:
     """What is wrong with the machine, in one line with a cure, or None where it is not to blame.
 
     Args:
         error: as it was caught; what it was raised from, or while handling, counts too.
         missing: whether a file or folder that is not there is a fault of the machine as well.
+        refused: whether one that may not be read or written is.
     """
-    for cause in _chain(error):
+    for cause in chain(error):
         if isinstance(cause, MachineFault):
             return str(cause)
         number = system_error(cause)
-        known = (*FULL, *REFUSED, *_BROKEN, *(MISSING if missing else ()))
+        known = (*FULL, *_BROKEN, *(REFUSED if refused else ()), *(MISSING if missing else ()))
         if number is not None and number in known:
             return _told(cause, number)
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it was raised from or while handling."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -92,6 +92,10 @@ class Fields(BaseModel, extra="allow", strict=True):
     windows: list[dict[str, Any]] | None = None
 
 
+class Busy(UserError):
+    """Another process works on the run."""
+
+
 class RunRecord:
     """What is known of one run; every change is on disk when the call returns.
 
@@ -285,7 +289,7 @@ def only_process(folder: Path) -> Iterator[None]:
     """Hold the run directory; the lock goes with the process, however it ends.
 
     Raises:
-        UserError: another process holds it.
+        Busy: another process holds it.
     """
     try:
         with hold(folder / _LOCK, wait=False):
@@ -293,7 +297,7 @@ def only_process(folder: Path) -> Iterator[None]:
             yield
     except Held:
         msg = f"{folder}: another process works on this run; wait, or choose another run_dir"
-        raise UserError(msg) from None
+        raise Busy(msg) from None
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:

@@ -51,6 +51,10 @@ class Sweep:
                 larger or smaller, as is better for it.
             constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER: trials that break one are worse
                 than all that do not.
+            max_deaths: a trial whose process was killed, or ended by itself, so many times has
+                failed; the others go on.
+            storage_patience: seconds that a storage may be away; then the command ends, and
+                nothing is lost.
             retry_out_of_memory: a trial that runs out of memory is tried again with half the batch
                 and twice the batches a step, three times at most.
             top_n: of the best configs, trained again when the trials (or the timeout) are over,
@@ -69,6 +73,8 @@ class Sweep:
         pruner: Literal["median", "asha", "hyperband", "patient", "none"]
         objectives: Annotated[list[str], MinLen(1)]
         constraints: list[str]
+        max_deaths: Annotated[int, Ge(1)]
+        storage_patience: Annotated[float, Ge(0)]
         retry_out_of_memory: bool
         top_n: Annotated[int, Ge(0)]
         top_seeds: Annotated[int, Ge(1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -11,49 +12,67 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.sweeps.attributes import BEAT, OWNER
+from recsys_lab.sweeps.launching import PARENT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from optuna.trial import Trial
 
-OWNER, BEAT = "owner", "beat"
 BEAT_SECONDS = 20.0
 DEAD_AFTER = 120.0
 """Seconds without a sign of life after which a process on another machine counts as dead."""
-_NO_CLOCK_IS_THAT_WRONG = 3600.0
-_seen: dict[tuple[Any, ...], tuple[float, float]] = {}
-"""Owner on another machine -> its last sign of life, and when this process first saw that."""
+_beats = itertools.count(1)
+_seen: dict[tuple[Any, ...], tuple[Any, float, float]] = {}
+"""Owner on another machine -> its last sign of life, the seconds that it has been silent while
+this process looked, and when this process last looked."""
 
 
-def myself() -> dict[str, Any]:
-    """This process: its machine, its number there and when it began."""
-    return {"machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid())}
+def myself(worker: str | None = None) -> dict[str, Any]:
+    """This process: its machine, its number there and when it began.
+
+    Args:
+        worker: its name in the sweep, by which whoever started it finds what it left.
+    """
+    parent = os.getppid()
+    looked_after = os.environ.get(PARENT) == str(parent)
+    return {
+        "machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid()), "worker": worker,
+        "parent": {"pid": parent, "began": _began(parent)} if looked_after else None,
+    }  # fmt: skip
+
+
+def sign_of_life() -> int:
+    """A number that this process has not given before; no clock is needed for it."""
+    return next(_beats)
 
 
 def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
-    """Whether the owner of a running trial still works on it.
+    """Whether somebody cares for a running trial: its owner, or whoever started that one.
 
-    The clocks of two machines are not compared: a process on another one is dead when this
-    process has seen no new sign of life for `DEAD_AFTER` by its own clock.
+    Whoever started a process that died knows how, notes that and gives the trial free.
+
+    No clock of another machine is read. A process on another machine is dead when it gave no new
+    sign of life while this process looked for `DEAD_AFTER` seconds of its own clock. Between two
+    looks at most `BEAT_SECONDS` count: the storage may have been away for everybody.
 
     Args:
         attributes: the trial's user attributes.
-        now: seconds since the epoch.
+        now: this process's `time.monotonic`.
     """
     owner = attributes.get(OWNER)
     if owner is None:  # released, or it died between taking the trial and signing it
         return False
     if owner["machine"] == _machine():
-        began = _began(owner["pid"])
-        return began is not None and bool(began == owner["began"])
-    now = time.time() if now is None else now
-    beat = float(attributes.get(BEAT, 0.0))
-    if now - beat > _NO_CLOCK_IS_THAT_WRONG:
-        return False
+        return _is_running(owner) or _is_running(owner.get("parent"))
+    now = time.monotonic() if now is None else now
+    beat = attributes.get(BEAT)
     key = (owner["machine"], owner["pid"], owner["began"])
-    if key not in _seen or _seen[key][0] != beat:
-        _seen[key] = beat, now
-    return now - _seen[key][1] < DEAD_AFTER
+    before, silent, looked = _seen.get(key, (None, 0.0, now))
+    silent = silent + min(now - looked, BEAT_SECONDS) if beat == before else 0.0
+    _seen[key] = beat, silent, now
+    return silent < DEAD_AFTER
 
 
 @contextmanager
@@ -64,7 +83,7 @@ def beating(trial: Trial) -> Iterator[None]:
     def beat() -> None:
         while not done.wait(BEAT_SECONDS):
             with suppress(Exception):  # a storage that is away for a moment has the next one
-                trial.set_user_attr(BEAT, time.time())
+                trial.set_user_attr(BEAT, sign_of_life())
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -82,6 +101,14 @@ def process_began() -> float:
         return time.time()
     age = float(up.read_text().split()[0]) - int(ticks) / os.sysconf("SC_CLK_TCK")
     return time.time() - max(0.0, age)
+
+
+def _is_running(process: Mapping[str, Any] | None) -> bool:
+    """Whether a process of this machine is the one that it was."""
+    if process is None:
+        return False
+    began = _began(process["pid"])
+    return began is not None and bool(began == process["began"])
 
 
 def _machine() -> str:

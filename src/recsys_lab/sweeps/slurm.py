@@ -168,10 +168,10 @@ class _Queue:
 
         Args:
             job: its number.
-            submitted: when, by `time.time`.
+            submitted: when, by `time.monotonic`.
             every: seconds that an answer is good for.
         """
-        now = time.time()
+        now = time.monotonic()
         if now - self._asked > every:
             self._asked = now
             command = ["squeue", "--me", "--noheader", "--format=%A"]
@@ -185,7 +185,7 @@ class _Queue:
 class _Job:
     job: submitit.Job[int]
     queue: _Queue | None  # None: submitit's own process
-    submitted: float = field(default_factory=time.time)
+    submitted: float = field(default_factory=time.monotonic)
     gone: float | None = None
     known: int | None = None
     words: str = ""
@@ -203,8 +203,8 @@ class _Job:
         self.job.cancel(check=False)
 
     def finish(self) -> None:
-        until = time.time() + _PATIENCE
-        while not self._is_gone(1.0) and time.time() < until:
+        until = time.monotonic() + _PATIENCE
+        while not self._is_gone(1.0) and time.monotonic() < until:
             time.sleep(0.2)
 
     def told(self) -> str:
@@ -219,8 +219,8 @@ class _Job:
         """Whether its result would have been seen by now."""
         if self.queue is None:
             return True
-        self.gone = self.gone or time.time()
-        return time.time() - self.gone > _SLOW_FILES
+        self.gone = self.gone or time.monotonic()
+        return time.monotonic() - self.gone > _SLOW_FILES
 
     def _read(self) -> None:
         from submitit.core.utils import UncompletedJobError

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 import zlib
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
 from recsys_lab.files.locks import hold
+from recsys_lab.sweeps.journal import open_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from optuna.storages import BaseStorage
 
 SERVERS = ("postgresql", "mysql")
 _LONGEST = 600  # seconds that MySQL waits for the lock
 _SECONDS = 120  # to wait for a database that somebody else writes to
+_CONNECT_SECONDS = 10  # to wait for a server; a call is made again
 
 
 class StorageAway(UserError):
@@ -42,23 +43,30 @@ def open_storage(url: str) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kind = kind_of(url)
     if kind == "journal":
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        path = Path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock: Any = _JournalLock(path)
-        return JournalStorage(JournalFileBackend(url, lock_obj=lock))
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if kind == "sqlite":
-        Path(url.partition("///")[2]).parent.mkdir(parents=True, exist_ok=True)
-        options["connect_args"] = {"timeout": _SECONDS}
+        return open_journal(Path(url))
+    options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": _connecting(kind)}
+    file = file_of(url)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of SQLAlchemy's own future
             return optuna.storages.RDBStorage(with_driver(url), engine_kwargs=options)
     except Exception as error:
         raise _away(url, error) from error
+
+
+def _connecting(kind: str) -> dict[str, Any]:
+    """Options of the driver: how long to wait for a file's lock, or for a server's answer."""
+    return {"timeout": _SECONDS} if kind == "sqlite" else {"connect_timeout": _CONNECT_SECONDS}
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a storage; None for a server."""
+    kind = kind_of(url)
+    if kind in SERVERS:
+        return None
+    return Path(url if kind == "journal" else url.partition("///")[2])
 
 
 def kind_of(url: str) -> str:
@@ -100,29 +108,31 @@ def with_driver(url: str) -> str:
 
 
 @contextmanager
-def study_lock(url: str, name: str) -> Iterator[None]:
+def study_lock(url: str, name: str) -> Iterator[Callable[[], None]]:
     """Hold a study; the lock goes with the process, however it ends.
 
     Args:
         url: of the storage.
         name: of the study.
 
+    Yields:
+        What to call before a change that only the holder may make: it raises `StorageAway` where
+        the server has lost the lock since, e.g. because it was restarted.
+
     Raises:
-        StorageAway: the server does not answer.
-        UserError: somebody else holds the study for too long.
+        StorageAway: the server does not answer, or somebody else holds the study for too long.
     """
-    kind = kind_of(url)
-    if kind in SERVERS:
-        with _lock_of_server(url, kind, name):
-            yield
+    file = file_of(url)
+    if file is None:
+        with _lock_of_server(url, kind_of(url), name) as assure:
+            yield assure
         return
-    file = Path(url if kind == "journal" else url.partition("///")[2])
     with hold(file.with_name(f".{file.name}.claims"), wait=True):
-        yield
+        yield lambda: None
 
 
 @contextmanager
-def _lock_of_server(url: str, kind: str, name: str) -> Iterator[None]:
+def _lock_of_server(url: str, kind: str, name: str) -> Iterator[Callable[[], None]]:
     import sqlalchemy
 
     number = zlib.crc32(f"recsys_lab {name}".encode())
@@ -133,54 +143,29 @@ def _lock_of_server(url: str, kind: str, name: str) -> Iterator[None]:
     frees = {"postgresql": "SELECT pg_advisory_unlock(:n)", "mysql": "SELECT RELEASE_LOCK(:n)"}
     value = {"n": number if kind == "postgresql" else f"recsys_lab {number}"}
     try:
-        engine = sqlalchemy.create_engine(with_driver(url), poolclass=sqlalchemy.pool.NullPool)
+        engine = sqlalchemy.create_engine(
+            with_driver(url), poolclass=sqlalchemy.pool.NullPool, connect_args=_connecting(kind)
+        )
         connection = engine.connect()
         got = connection.execute(sqlalchemy.text(asks[kind]), value).scalar()
     except Exception as error:  # also: a driver that is not installed, no such address
         raise _away(url, error) from error
     if got != 1:  # MySQL's answer after the time, where PostgreSQL waits for ever
         connection.close()
-        raise UserError(
+        raise StorageAway(
             f"sweep.storage={url}: another process has held the study '{name}' for "
             f"{_LONGEST} seconds; end it (SHOW PROCESSLIST names it), then give the command again"
         )
+
+    def assure() -> None:
+        try:
+            connection.execute(sqlalchemy.text("SELECT 1"))
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise _away(url, error) from error
+
     try:
-        yield
+        yield assure
     finally:
         with suppress(sqlalchemy.exc.SQLAlchemyError):  # the lock is gone with the connection
             connection.execute(sqlalchemy.text(frees[kind]), value)
             connection.close()
-
-
-class _JournalLock:
-    """A lock that a killed process cannot leave behind, and that mends what it left half-written.
-
-    Optuna's own are files: whoever dies with one blocks all others for half a minute.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._held = ExitStack()
-
-    def acquire(self) -> bool:
-        self._held.enter_context(hold(self._path.with_name(f".{self._path.name}.lock"), wait=True))
-        _mend(self._path)
-        return True
-
-    def release(self) -> None:
-        self._held.close()
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line without an end: its writer died, and readers would stumble over it."""
-    with path.open("rb+") as journal:
-        size = journal.seek(0, 2)
-        if not size:
-            return
-        journal.seek(-1, 2)
-        if journal.read(1) == b"\n":
-            return
-        journal.seek(0)
-        whole = journal.read().rfind(b"\n") + 1
-        journal.truncate(whole)
-        logging.getLogger(__name__).warning("%s: dropped a half-written line", path)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.sweeps.study import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
+from recsys_lab.sweeps.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
 from recsys_lab.sweeps.winner import keeps_constraints
 
 if TYPE_CHECKING:

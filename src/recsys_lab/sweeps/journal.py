@@ -1,0 +1,236 @@
+"""The journal file of a study: locked, mended after a writer's death, salvaged after damage.
+
+Every line is one operation as JSON. Trials have no id in the lines that create them: the first one
+is 0, the next one 1. A lost line must therefore never shift the others.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.files.locks import hold
+from recsys_lab.sweeps.attributes import CAUSE, ID, NUMBER, SPEC
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from optuna.storages import JournalStorage
+
+_SHORTEST = 50  # bytes of a line that creates a trial, at least
+_LOST = "the journal was damaged, and what stood there of this trial is lost"
+_log = logging.getLogger(__name__)
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """The storage of a journal file, which is made when absent.
+
+    Damaged lines are left out; the file as it was is kept beside it.
+
+    Raises:
+        UserError: nothing in the file can be used.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    lock: Any = _JournalLock(path)
+
+    def storage() -> JournalStorage:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+    lock.acquire()
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+        if all(_parsed(line) is not None for line in lines):
+            try:
+                return storage()
+            except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+                pass  # a line that is JSON and no operation: found below
+        _salvage(path, lines)
+        return storage()
+    finally:
+        lock.release()
+
+
+class _JournalLock:
+    """A lock that a killed process cannot leave behind, and that mends what it left half-written.
+
+    Optuna's own are files: whoever dies with one blocks all others for half a minute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = ExitStack()
+
+    def acquire(self) -> bool:
+        if not self._path.exists():  # it would be begun anew, without what it had
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
+        self._held.enter_context(hold(self._path.with_name(f".{self._path.name}.lock"), wait=True))
+        _mend(self._path)
+        return True
+
+    def release(self) -> None:
+        self._held.close()
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line without an end: its writer died, and readers would stumble over it."""
+    with path.open("rb+") as journal:
+        size = journal.seek(0, 2)
+        if not size:
+            return
+        journal.seek(-1, 2)
+        if journal.read(1) == b"\n":
+            return
+        journal.seek(0)
+        whole = journal.read().rfind(b"\n") + 1
+        journal.truncate(whole)
+        _log.warning("%s: dropped a half-written line", path)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """An operation, or None where the line is none."""
+    try:
+        log = json.loads(line)
+    except ValueError:  # also: bytes that are no text
+        return None
+    whole = isinstance(log, dict) and isinstance(log.get("op_code"), int)
+    return log if whole and isinstance(log.get("trial_id", 0), int) else None
+
+
+def _salvage(path: Path, lines: Sequence[bytes]) -> None:
+    """Write the journal anew without its damaged lines, and say what was lost."""
+    found = _Salvage()
+    for line in lines:
+        found.read(line)
+    if not found.has_header():
+        raise UserError(
+            f"{path}: damaged in the lines that say what the study is, so that nothing in it can "
+            "be used; it was left as it is. Bring an older copy of it back, or begin anew with "
+            "another sweep.name"
+        )
+    backup = path.with_name(f"{path.name}.damaged")
+    while backup.exists():
+        backup = backup.with_name(f"{backup.name}+")
+    replace_atomically(backup, lambda file: file.write_bytes(b"".join(lines)))
+    replace_atomically(path, lambda file: file.write_bytes(b"".join(found.kept)))
+    _log.warning(
+        "%s: the journal was damaged: %d of %d lines could not be read and are left out%s; the "
+        "study goes on with the others, and the file as it was is kept as %s",
+        path, found.lost, len(lines), found.concerned(), backup.name,
+    )  # fmt: skip
+
+
+@dataclass
+class _Salvage:
+    """Reads a damaged journal line by line.
+
+    A line that creates one of the lab's trials has the trial's number, and one that changes a
+    trial has its id. Where a number or an id is larger than the lines before explain, trials were
+    lost: each gets a failed one in its place, which takes up whatever is said of it later. Where a
+    line creates a trial without saying which, nothing after it can be trusted.
+
+    Attributes:
+        kept: the lines of the new journal.
+        lost: how many lines are left out.
+        numbers: of the trials that were lost.
+        named: ids of trials that damaged lines name.
+    """
+
+    kept: list[bytes] = field(default_factory=list)
+    lost: int = 0
+    numbers: list[int] = field(default_factory=list)
+    named: set[int] = field(default_factory=set)
+    _stopped: bool = False
+    _room: int = 0  # trials that may have been created by what was left out
+
+    def __post_init__(self) -> None:
+        from optuna.storages.journal._storage import JournalStorageReplayResult
+
+        self._replay = JournalStorageReplayResult("salvage")
+
+    def read(self, line: bytes) -> None:
+        """Take a line, or leave it out."""
+        log = _parsed(line)
+        if log is None or self._stopped or not self._fits(log) or not self._applies(log):
+            self.lost += 1
+            self._room += max(1, len(line) // _SHORTEST)
+            self.named.update(int(number) for number in re.findall(rb'"trial_id":(\d{1,9})', line))
+            return
+        self.kept.append(line)
+
+    def has_header(self) -> bool:
+        """Whether every study is known with what belongs to it."""
+        studies = self._replay.get_all_studies()
+        return bool(studies) and all({ID, SPEC} <= study.user_attrs.keys() for study in studies)
+
+    def concerned(self) -> str:
+        """The trials that lost something, as far as that is known."""
+        said = ""
+        if self.numbers:
+            said += f"; trials {', '.join(map(str, self.numbers))} are lost and count as failed"
+        if self.named:
+            said += f"; left out is something of trials {', '.join(map(str, sorted(self.named)))}"
+        return said
+
+    def _fits(self, log: dict[str, Any]) -> bool:
+        """Whether it is clear which study or trial a line is of; makes up for lost trials."""
+        from optuna.storages.journal._storage import JournalOperation
+
+        studies = self._replay._study_id_to_trial_ids
+        if log["op_code"] == JournalOperation.CREATE_TRIAL:
+            trials = studies.get(log.get("study_id", -1))
+            number = (log.get("user_attrs") or {}).get(NUMBER)
+            if not self.lost:
+                return True
+            if trials is None or number is None or not 0 <= number - len(trials) <= self._room:
+                self._stopped = True
+                return False
+            self._replace(log["study_id"], number - len(trials))
+            return True
+        missing = log.get("trial_id", -1) + 1 - len(self._replay._trials)
+        if missing > 0:
+            if len(studies) != 1 or missing > self._room:
+                return False
+            self._replace(next(iter(studies)), missing)
+        return True
+
+    def _replace(self, study: int, count: int) -> None:
+        """Put failed trials in the place of lost ones."""
+        from optuna.storages.journal._storage import JournalOperation
+        from optuna.trial import TrialState
+
+        self._room -= count
+        for _ in range(count):
+            number = len(self._replay._study_id_to_trial_ids[study])
+            now = datetime.now(tz=UTC).isoformat(timespec="microseconds")
+            log = {
+                "op_code": JournalOperation.CREATE_TRIAL, "worker_id": "salvage",
+                "study_id": study, "datetime_start": now, "datetime_complete": now,
+                "state": TrialState.FAIL, "value": None, "values": None, "distributions": {},
+                "params": {}, "user_attrs": {CAUSE: _LOST, NUMBER: number}, "system_attrs": {},
+                "intermediate_values": {},
+            }  # fmt: skip
+            self._replay.apply_logs([log])
+            self.kept.append(json.dumps(log, separators=(",", ":")).encode() + b"\n")
+            self.numbers.append(number)
+
+    def _applies(self, log: dict[str, Any]) -> bool:
+        """Whether Optuna can replay a line."""
+        try:
+            self._replay.apply_logs([log])
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+            return False
+        return True
