@@ -269,3 +269,18 @@ def test_sparks_secrets_come_from_the_environment(monkeypatch):
     monkeypatch.delenv("SHOP_SECRET")
     with pytest.raises(UserError, match=r"engine.settings_env: .*SHOP_SECRET: there is no such"):
         engine._start(Asked())
+
+
+@pytest.mark.parametrize("option", ["settings", "settings_env"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "spark.driver.extraJavaOptions",
+        "spark.jars.packages",
+        "spark.plugins",
+        "spark.submit.pyFiles",
+    ],
+)
+def test_properties_of_spark_that_run_code_may_not_stand_in_a_config(option, key):
+    with pytest.raises(UserError, match=rf"engine.{option}: '{key}' may not stand in a config"):
+        build(Spark, "engine", "spark", **{option: {key: "HOME"}})

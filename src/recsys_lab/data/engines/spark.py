@@ -19,7 +19,7 @@ from recsys_lab.data.files import environment_value
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
 
@@ -33,6 +33,8 @@ _ALLOWED = re.compile(
     r"|sql\.(shuffle\.partitions|files\.\w+|autoBroadcastJoinThreshold|adaptive\.[\w.]+))"
 )
 """Properties that a config may give: a configuration is no way to run code."""
+_SECRET = re.compile(r"spark\.(hadoop\.(fs|google)\.[\w.-]+|[\w.-]*[pP]assword|[\w.-]*[sS]ecret)")
+"""Those that a config may give by the environment variable that holds them."""
 
 
 class Spark:
@@ -66,14 +68,23 @@ class Spark:
         settings_env: dict[str, str]
 
     def __init__(self, config: Config) -> None:
-        refused = [key for key in config.settings if not _ALLOWED.fullmatch(key)]
+        self._refuse(config.settings, "settings", _ALLOWED, "memory, cores, partitions, timeouts")
+        self._refuse(
+            config.settings_env, "settings_env", _SECRET, "spark.hadoop.fs.*, passwords, secrets"
+        )
+        self.config = config
+
+    @staticmethod
+    def _refuse(
+        settings: Mapping[str, str], option: str, allowed: re.Pattern[str], words: str
+    ) -> None:
+        refused = [key for key in settings if not allowed.fullmatch(key)]
         if refused:
             raise UserError(
-                f"engine.settings: {', '.join(map(repr, refused))} may not stand in a config: many "
-                "of Spark's properties run code. Allowed are memory, cores, partitions and "
-                "timeouts; all others belong into spark-defaults.conf"
+                f"engine.{option}: {', '.join(map(repr, refused))} may not stand in a config: many "
+                f"of Spark's properties run code. Allowed are {words}; all others belong into "
+                "spark-defaults.conf"
             )
-        self.config = config
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[SparkSession]:
