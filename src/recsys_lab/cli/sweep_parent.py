@@ -20,6 +20,7 @@ from recsys_lab.cli.sweep_notes import EVERY, mark_dead
 from recsys_lab.cli.sweep_results import status_line, status_table
 from recsys_lab.cli.sweep_top import note_death, top_runs
 from recsys_lab.config import UserError
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.sweeps.deaths import said_end
 from recsys_lab.sweeps.launching import Task
 from recsys_lab.sweeps.owners import is_alive
@@ -224,7 +225,7 @@ class Parent:
         if code != 0 and state:
             mark_dead(self.notes / f"{worker.name}.json", state)
         last = self._last_words(worker).rpartition("\n")[2] if code > 0 else ""
-        end, by_itself = said_end(code, last), code != _INTERRUPTED
+        end, by_itself = scrubbed(said_end(code, last)), code != _INTERRUPTED
         if code != 0 and (fault := unwell(self.plan)):
             raise stopped(fault)
         number = self.study.bury(worker.name, end, death=by_itself)

@@ -279,7 +279,7 @@ def main() -> int:
             raise
     if fault is None:
         return 0
-    notes.tell("stopped", fault)
+    notes.tell("stopped", scrubbed(fault))
     _say(f"stopped: {fault}")
     return STOPPED
 
