@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.runs import record
+from recsys_lab.runs import provenance
 from recsys_lab.sweeps.launching import Task, begin
 from tests.cli.test_hostile import write
 
@@ -106,8 +106,8 @@ def test_git_runs_nothing_that_a_checkout_names(folder, monkeypatch):
     write("src/code.py", "x = 2\n")
     for name in ("core.fsmonitor", "diff.external", "diff.evil.command", "diff.evil.textconv"):
         git("config", name, f"touch {folder}/PWNED; false")
-    monkeypatch.setattr(record, "__file__", str(folder / "src/code.py"))
-    state, diff = record._code_state(folder / "src")
+    monkeypatch.setattr(provenance, "__file__", str(folder / "src/code.py"))
+    state, diff = provenance.code_state(folder / "src")
     assert state["dirty"] is True
     assert "+x = 2" in diff
     assert not Path("PWNED").exists()

@@ -7,11 +7,9 @@ hand sets its ``digest`` to null; it is then read, and told as not verified.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ from recsys_lab.files.locks import Held, hold, is_held
 from recsys_lab.files.reading import reading
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
 from recsys_lab.runs.memory import peak_memory_mebibytes
+from recsys_lab.runs.provenance import code_state, package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +48,6 @@ NOT_VERIFIED = "the record is of an older version, without digests, or was chang
 SCHEMA_VERSION = 2
 _WITHOUT_SEAL = 1
 """The version before: read, and told as not verified."""
-_PACKAGES = (
-    "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
-    "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
-)  # fmt: skip
 
 
 class _Compute(BaseModel, extra="allow"):
@@ -114,7 +109,7 @@ class RunRecord:
         """Start a record: status "running", with code, packages and machine noted."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / EPOCHS).unlink(missing_ok=True)  # of a run that left nothing else
-        code, diff = _code_state(Path(__file__).parent)
+        code, diff = code_state(Path(__file__).parent)
         if diff:
             write_text(folder / "code.diff", scrubbed_code(diff))
         values = {
@@ -126,7 +121,7 @@ class RunRecord:
             "seed": config.get("seed"),
             "config": config,
             "code": code,
-            "packages": _versions(),
+            "packages": package_versions(),
             "machine": {
                 "platform": platform.platform(),
                 "python": platform.python_version(),
@@ -325,39 +320,3 @@ def finish_time() -> dict[str, str]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _code_state(folder: Path) -> tuple[dict[str, Any], str]:
-    """Commit and uncommitted changes of the code that runs, when it is a git checkout."""
-
-    def git(*arguments: str) -> str | None:
-        # A checkout's own settings may name commands to run; none of them is needed to read it.
-        quiet = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
-        command = ["git", "--no-optional-locks", "-C", str(folder), *quiet, *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=20, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.decode(errors="replace")
-
-    # An installed copy may lie inside another project's checkout: its commit says nothing.
-    ours = git("ls-files", "--error-unmatch", __file__) is not None
-    commit = git("rev-parse", "HEAD") if ours else None
-    if commit is None:
-        return {"commit": None, "dirty": None}, ""
-    parts = (":/src", ":/configs")
-    diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD", "--", *parts) or ""
-    new = git("ls-files", "--others", "--exclude-standard", "--full-name", "--", *parts) or ""
-    files = new.split()
-    state = {"commit": commit.strip(), "dirty": bool(diff or files), "untracked": files}
-    return state, diff
