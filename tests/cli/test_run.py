@@ -87,7 +87,7 @@ def test_an_occupied_directory_is_refused(shell):
 class TestResume:
     @pytest.fixture
     def run_dir(self, shell):
-        shell.write("runs/a b/run.json", "{}")
+        shell.write("runs/a b/run.json", '{"schema_version": 1}')
         stored = {
             "model": {"_target_": "toy_parts.Net", "num_layers": 7, "rate": 0.125},
             "seed": 11,
