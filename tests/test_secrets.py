@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, secrets
 from recsys_lab.config.secrets import (
+    note_variables,
     refused_password,
     scrubbed,
     scrubbed_code,
@@ -166,3 +167,29 @@ def test_a_databases_password_is_refused(url, said):
     if refused is not None:
         assert said in refused
         assert CANARY not in refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x-api-key: Zq9-hunter2-XyZ", "token:Zq9-hunter2-XyZ", "https://Zq9-hunter2-XyZ@github.com/x",
+     "pw=Zq9-hunter2-XyZ"],
+)  # fmt: skip
+def test_secrets_in_notes_and_tags_by_other_forms(text):
+    found = scrubbed(text)
+    assert "hunter2" not in found
+    assert scrubbed(found) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-learn-baseline-2024-run", "task-sk-learn-tuned-2025-b", "monitor: ndcg10-at-2024"]
+)
+def test_names_that_look_like_tokens_stay(text):
+    assert scrubbed(text) == text
+
+
+def test_what_a_config_takes_from_a_secret_variable_is_one_though_like_a_word(monkeypatch):
+    monkeypatch.setattr(secrets, "_READ", set())
+    monkeypatch.setenv("DB_PASSWORD", "correcthorse")
+    assert scrubbed("notes: correcthorse") == "notes: correcthorse"
+    note_variables({"notes": "${oc.env:DB_PASSWORD}", "tags": ["${oc.env:HOME}"]})
+    assert scrubbed("battery correcthorse staple") == "battery *** staple"

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from recsys_lab.config import UserError
 from recsys_lab.files import locks
 from recsys_lab.files.locks import Held, hold
 
@@ -83,3 +84,14 @@ def test_a_silent_holder_of_another_machine_is_taken_over_by_the_own_clock(tmp_p
     began = time.monotonic()
     with hold(tmp_path / "lock", wait=False):
         assert 0.9 < time.monotonic() - began < 20
+
+
+def test_a_link_is_not_followed_and_its_target_not_cut(tmp_path):
+    (tmp_path / "precious").write_text("words")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(UserError, match=r"lock: is a symbolic link"),
+        hold(tmp_path / "lock", wait=False),
+    ):
+        pass
+    assert (tmp_path / "precious").read_text() == "words"

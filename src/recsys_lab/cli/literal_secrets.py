@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_lab.config.secrets import refused_password, secret_places
+from recsys_lab.config.secrets import note_variables, refused_password, secret_places
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,6 +45,7 @@ def literal_secrets(cfg: DictConfig) -> list[str]:
     Args:
         cfg: composed config of a verb that makes or prepares runs.
     """
+    note_variables(OmegaConf.to_container(cfg, resolve=False))
     problems = []
     for key in (str(key) for key in cfg if key not in ("hydra", *FREE)):
         for path in secret_places(_plain(cfg, key), key):

@@ -19,7 +19,7 @@ from recsys_lab.cli.preflight import Request, check, make_loader
 from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
-from recsys_lab.config.secrets import scrubbed
+from recsys_lab.config.secrets import note_variables, scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.attributes import DATA
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
@@ -152,6 +152,7 @@ class Plan:
         HydraConfig.instance().set_config(cfg)
         with open_dict(cfg):
             del cfg["hydra"]
+        note_variables(OmegaConf.to_container(cfg, resolve=False))
         return cfg
 
     def point_overrides(self, point: Mapping[str, Scalar]) -> list[str]:

@@ -197,7 +197,13 @@ class _RunLog(logging.FileHandler):
 
 
 def _log_to(path: Path) -> tuple[logging.Handler, ...]:
-    """Everything of the lab into the run's log; warnings also to the terminal."""
+    """Everything of the lab into the run's log; warnings also to the terminal.
+
+    Raises:
+        UserError: the log is a link, as in a run that somebody else made: it may lead anywhere.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path}: is a symbolic link, which a run does not make; remove it")
     handler = _RunLog(path)
     logging.getLogger("recsys_lab").setLevel(logging.INFO)
     terminal = logging.StreamHandler()

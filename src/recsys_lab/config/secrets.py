@@ -22,7 +22,7 @@ MASK = "***"
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _ANYWHERE = re.compile(r"(password|passwd|passphrase|secret|apikey|accesskey)s?")
-_AT_THE_END = re.compile(r"pwd|(\w*[^s])?token|sig|signature|credentials?|authorization")
+_AT_THE_END = re.compile(r"pwd|pw|(\w*[^s])?token|sig|signature|credentials?|authorization")
 _PAIRS = frozenset(
     f"{first} {second}"
     for second, firsts in {
@@ -46,10 +46,15 @@ _VARIABLES = "_env"  # ends an option that names environment variables
 _LIST_OF_VARIABLES = re.compile(r"_env['\"]?\s*[=:]\s*\{[^{}]*\Z")
 _IN_A_QUERY = frozenset(["key"])  # of a URL only: elsewhere it is any key
 
+_FROM_VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*([A-Za-z_]\w*)")
+_READ: set[str] = set()
+_SHORTEST = 4  # characters: shorter values stand in every text
+
 _VALUE = r"""(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;&'"(){}\[\]]+)"""
 _USER_INFO = re.compile(
     r'(?P<head>(?P<scheme>[A-Za-z][\w+.-]*)://[^\s:/?#@"]*:)(?P<value>[^\s"<>]*)@'
 )
+_TOKEN_AS_USER = re.compile(r"(?P<head>https?://)(?=[^\s/@]*\d)(?P<value>[\w.~+=-]{12,})@")
 _QUERY = re.compile(
     r"""(?P<head>[?&;](?P<name>[^=&;#?\s"']+)=)(?P<value>[^&;#\s"']*[^&;#\s"':.,)])"""
 )
@@ -59,6 +64,9 @@ _SPACED = re.compile(
 )
 _OF_A_MAPPING = re.compile(
     rf"""(?P<head>(?:[{{,]\s*|["'])(?P<name>[A-Za-z_][\w.-]*)["']?\s*:\s*){_VALUE}"""
+)
+_COLON = re.compile(
+    r"(?P<head>(?<![\w./-])(?P<name>[A-Za-z_][\w-]*)\s?:\s*)(?P<value>(?=\S*\d)[\w.~+=-]{8,})"
 )
 _HEADER = re.compile(
     r"""(?P<head>\bauthorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token)\s+)?)"""
@@ -71,7 +79,7 @@ _SHAPES = re.compile(
     r"(?:AKIA|ASIA)[0-9A-Z]{16}"  # AWS
     r"|hf_[A-Za-z0-9]{20,}|wandb_v\d_[\w-]{20,}"
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
-    r"|xox[abprs]-[\w-]{10,}|sk-(?=[\w-]*\d)[\w-]{20,}|AIza[\w-]{35}|dapi[0-9a-f]{32}"
+    r"|xox[abprs]-[\w-]{10,}|sk-(?:proj-|ant-)?(?=\w*\d)\w{20,}|AIza[\w-]{35}|dapi[0-9a-f]{32}"
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]+"  # a JSON web token
     r"|(?<=[Bb]earer )(?=\S*\d)[\w.~+/=-]{16,}"
     r")(?![A-Za-z0-9_])",
@@ -92,15 +100,30 @@ def scrubbed(value: T) -> T:
 
 def scrubbed_code(text: str) -> str:
     """The same of code, in which ``token = next(tokens)`` is no secret: by shapes alone."""
-    text = _USER_INFO.sub(_unless_port, text)
+    text = _TOKEN_AS_USER.sub(rf"\g<head>{MASK}@", _USER_INFO.sub(_unless_port, text))
     return _environment().sub(MASK, _SHAPES.sub(MASK, text))
 
 
 def scrubbed_text(text: str) -> str:
     """The same of one text."""
-    for pattern in (_HEADER, _QUERY, _ASSIGNED, _SPACED, _OF_A_MAPPING):
+    for pattern in (_HEADER, _QUERY, _ASSIGNED, _SPACED, _OF_A_MAPPING, _COLON):
         text = pattern.sub(_if_named, text)
     return scrubbed_code(text)
+
+
+def note_variables(unresolved: Any) -> None:
+    """Take note of ``${oc.env:DB_PASSWORD}`` and the like in a config that was not resolved yet.
+
+    What such a variable holds is a secret wherever it comes up, though it be like a word.
+    """
+    if isinstance(unresolved, str):
+        _READ.update(name for name in _FROM_VARIABLE.findall(unresolved) if is_secret_name(name))
+    elif isinstance(unresolved, Mapping):
+        for inner in unresolved.values():
+            note_variables(inner)
+    elif isinstance(unresolved, list | tuple):
+        for inner in unresolved:
+            note_variables(inner)
 
 
 def secret_places(value: Any, path: str = "") -> Iterator[str]:
@@ -205,7 +228,8 @@ def _environment() -> re.Pattern[str]:
     held = (
         value
         for name, value in os.environ.items()
-        if name != "PWD" and is_secret_name(name) and _is_random(value)
+        if name != "PWD" and is_secret_name(name) and (name in _READ or _is_random(value))
+        if len(value) >= _SHORTEST
     )
     return _any_of(tuple(sorted(held, key=len, reverse=True)))
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from filelock import SoftFileLease, Timeout
+
+from recsys_lab.config import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +47,11 @@ def hold(path: Path, *, wait: bool) -> Iterator[None]:
 
     Raises:
         Held: another process holds it.
+        UserError: the lock file is a link.
         OSError: the machine lets nobody lock there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
+    with _opened(path) as handle:
         try:
             _flock(handle, wait=wait)
         except BlockingIOError:
@@ -60,6 +64,17 @@ def hold(path: Path, *, wait: bool) -> Iterator[None]:
             return
     with _lease(_lease_of(path), wait=wait):
         yield
+
+
+def _opened(path: Path) -> IO[str]:
+    """A link in a folder of somebody else's is not followed, and no content is cut."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{path}: is a symbolic link, and a lock is none; remove it") from None
+        raise
+    return os.fdopen(descriptor, "r+")
 
 
 def is_held(path: Path) -> bool | None:

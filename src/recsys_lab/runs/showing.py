@@ -144,7 +144,7 @@ def _files(record: RunRecord) -> Iterator[tuple[str, str]]:
             shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
             yield f"{path.name}/", shown
         else:
-            yield path.name, f"{path.stat().st_size / 1024:,.1f} KiB"
+            yield path.name, f"{path.lstat().st_size / 1024:,.1f} KiB"
 
 
 def _shown(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
