@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed, scrubbed_code
 from recsys_lab.files.atomic import remove_temporaries, write_text
@@ -48,43 +46,6 @@ NOT_VERIFIED = "the record is of an older version, without digests, or was chang
 SCHEMA_VERSION = 2
 _WITHOUT_SEAL = 1
 """The version before: read, and told as not verified."""
-
-
-class _Compute(BaseModel, extra="allow"):
-    seconds: float = 0.0
-    prepare_seconds: float = 0.0
-    peak_memory_mebibytes: float = 0.0
-
-
-class _Protocol(BaseModel, extra="allow"):
-    fingerprint: str = ""
-    fields: dict[str, Any] = {}
-
-
-class Fields(BaseModel, extra="allow", strict=True):
-    """Types of what the lab reads of a record; other versions may lack some or have more."""
-
-    name: str = ""
-    status: str = ""
-    created: str = ""
-    seed: int | None = None
-    command: list[Any] | None = None
-    config: dict[str, Any] = {}
-    code: dict[str, Any] | None = None
-    machine: dict[str, Any] | None = None
-    compute: _Compute = _Compute()
-    data: dict[str, Any] | None = None
-    protocol: _Protocol | None = None
-    split: dict[str, Any] | None = None
-    leaks: list[dict[str, Any]] | None = None
-    trackers: dict[str, str] | None = None
-    epochs: list[dict[str, float | None]] | None = None
-    best: dict[str, Any] | None = None
-    parameters: int | None = None
-    validation: dict[str, float] | None = None
-    test: dict[str, float] | None = None
-    intervals: dict[str, list[float]] | None = None
-    windows: list[dict[str, Any]] | None = None
 
 
 class Busy(UserError):
@@ -160,15 +121,10 @@ class RunRecord:
                 f"'{SEAL}'. Bring the file back from a copy, or train again; or, if you changed it "
                 f'and mean it, set its "{SEAL}" to null: the run then counts as not verified'
             )
-        try:
-            Fields.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            msg = (
-                f"{path}: not a run record ({where}: {first['msg']}); the file was changed by hand?"
-            )
-            raise UserError(msg) from None
+        # Not needed to say what is wrong with a command, and slow to import.
+        from recsys_lab.runs.fields import refuse_other_types
+
+        refuse_other_types(path, values)
         epochs = read_epochs(folder)
         if epochs is not None:
             values["epochs"] = epochs

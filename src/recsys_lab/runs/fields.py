@@ -1,0 +1,69 @@
+"""The types of a record's fields: of other types they are refused before anything reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class _Compute(BaseModel, extra="allow"):
+    seconds: float = 0.0
+    prepare_seconds: float = 0.0
+    peak_memory_mebibytes: float = 0.0
+
+
+class _Protocol(BaseModel, extra="allow"):
+    fingerprint: str = ""
+    fields: dict[str, Any] = {}
+
+
+class Fields(BaseModel, extra="allow", strict=True):
+    """Types of what the lab reads of a record; other versions may lack some or have more."""
+
+    name: str = ""
+    status: str = ""
+    created: str = ""
+    seed: int | None = None
+    command: list[Any] | None = None
+    config: dict[str, Any] = {}
+    code: dict[str, Any] | None = None
+    machine: dict[str, Any] | None = None
+    compute: _Compute = _Compute()
+    data: dict[str, Any] | None = None
+    protocol: _Protocol | None = None
+    split: dict[str, Any] | None = None
+    leaks: list[dict[str, Any]] | None = None
+    trackers: dict[str, str] | None = None
+    epochs: list[dict[str, float | None]] | None = None
+    best: dict[str, Any] | None = None
+    parameters: int | None = None
+    validation: dict[str, float] | None = None
+    test: dict[str, float] | None = None
+    intervals: dict[str, list[float]] | None = None
+    windows: list[dict[str, Any]] | None = None
+
+
+def refuse_other_types(path: Path, values: Mapping[str, Any]) -> None:
+    """Refuse a record with a field of another type.
+
+    Args:
+        path: of the record, named in the error.
+        values: its content.
+
+    Raises:
+        UserError: naming the first such field.
+    """
+    try:
+        Fields.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        msg = f"{path}: not a run record ({where}: {first['msg']}); the file was changed by hand?"
+        raise UserError(msg) from None
