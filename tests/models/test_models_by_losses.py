@@ -1,24 +1,13 @@
 """Every trained model learns with every loss; the page that says so is complete."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from scripts.models_by_losses import before_and_after, losses, models
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "experiments" / "models_by_losses" / "README.md"
-
-
-def script():
-    path = ROOT / "scripts" / "models_by_losses.py"
-    spec = importlib.util.spec_from_file_location("models_by_losses", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPT = script()
-PAIRS = [(name, loss) for name in SCRIPT.models() for loss in SCRIPT.losses()]
+PAIRS = [(name, loss) for name in models() for loss in losses()]
 
 
 def printed() -> list[list[str]]:
@@ -29,7 +18,7 @@ def printed() -> list[list[str]]:
 
 @pytest.mark.parametrize(("name", "loss"), PAIRS)
 def test_the_loss_falls_as_the_page_says(name, loss):
-    before, after = SCRIPT.before_and_after(SCRIPT.models()[name], loss)
+    before, after = before_and_after(models()[name], loss)
     assert after < 0.95 * before
     names, *rows = printed()
     (row,) = [row for row in rows if row[0] == name]
@@ -40,5 +29,5 @@ def test_the_loss_falls_as_the_page_says(name, loss):
 
 def test_the_page_has_every_model_and_loss():
     rows = printed()
-    assert rows[0][1:] == SCRIPT.losses()
-    assert [row[0] for row in rows[2:]] == list(SCRIPT.models())
+    assert rows[0][1:] == losses()
+    assert [row[0] for row in rows[2:]] == list(models())

@@ -1,6 +1,5 @@
 """Tests of the statistics against SciPy, closed forms, exact enumeration and simulation."""
 
-import importlib.util
 import itertools
 
 import numpy as np
@@ -8,11 +7,11 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import simulate_comparison
 
 from recsys_lab.runs.permutations import holm, seed_label_p, sign_flip_p
 from recsys_lab.runs.statistics import Paired, resampled_means
 from recsys_lab.runs.student import quantile, two_sided_p
-from tests.test_deployment import ROOT
 
 
 def paired(values_US, systems, resamples=200, deterministic=None):
@@ -271,21 +270,11 @@ def test_a_difference_of_5_percent_is_found():
     assert share_found(20, 60_000, 3, lift=0.05) >= 0.85
 
 
-@pytest.fixture(scope="module")
-def simulation():
-    """The script whose figures stand in the docstring."""
-    path = ROOT / "scripts" / "simulate_comparison.py"
-    spec = importlib.util.spec_from_file_location("simulate_comparison", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("seeds", [(3, 3), (5, 5), (1, 3)])
 @pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
-def test_whatever_the_seeds_share_a_verdict_is_wrong_in_5_percent(simulation, seeds, share):
+def test_whatever_the_seeds_share_a_verdict_is_wrong_in_5_percent(seeds, share):
     """400 draws have a standard error of 1.1%."""
-    assert simulation.share_found(share, seeds, draws=400) <= 0.08
+    assert simulate_comparison.share_found(share, seeds, draws=400) <= 0.08
 
 
 def test_two_seeds_give_no_verdict():

@@ -100,8 +100,7 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     refuse_changed(record.folder / CONFIG, stored)
     stored.verify = verify
     if (record.folder / KEPT).exists():
-        with record.reading(KEPT, _CURE):
-            pass  # what the model reads of it is checked
+        record.check(KEPT, _CURE)  # the model reads of it
     try:
         parts = assemble(stored, lambda cfg: _data(record, cfg), record.folder)
     except OmegaConfBaseException as error:

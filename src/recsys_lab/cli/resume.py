@@ -156,8 +156,7 @@ def _require_run(run_dir: Path) -> None:
             raise UserError(
                 f"resume: {run_dir} is not a run directory: it has no {name}{_runs_near(run_dir)}"
             )
-    with RunRecord.load(run_dir).reading(CONFIG):
-        pass  # the config that Hydra reads is the run's
+    RunRecord.load(run_dir).check(CONFIG)  # Hydra reads it
 
 
 def _runs_near(run_dir: Path) -> str:

@@ -187,6 +187,11 @@ class RunRecord:
                 raise UserError(f"{problem}{cure}")
             yield path
 
+    def check(self, name: str, cure: str = BRING_BACK) -> None:
+        """Raise what `reading` would of a file that something else is about to read."""
+        with self.reading(name, cure):
+            pass
+
     def table(self, name: str, cure: str = BRING_BACK) -> pl.DataFrame:
         """A Parquet file of the run; see `reading`."""
         import polars as pl  # not needed for the record itself
