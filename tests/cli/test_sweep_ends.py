@@ -190,6 +190,12 @@ def test_any_error_while_what_all_trials_share_is_gone_is_no_trial_s(shop, monke
     assert "bring it back" in sweep_faults.unwell(replace(plan, folder=str(shop / "no")))
 
 
+def test_a_folder_that_cannot_be_made_is_not_said_to_be_missing(shop):
+    plan = replace(planned(shop / "plan", n_trials=1), folder=str(shop / "no"))
+    error = OSError(errno.EROFS, "Read-only file system", plan.folder)
+    assert "Read-only file system" in sweep_faults.fault_of(error, plan)
+
+
 def test_a_folder_that_takes_no_file_is_unwell(shop, monkeypatch):
     plan = planned(shop / "full")
     plan.study(0)

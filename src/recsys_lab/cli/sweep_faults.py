@@ -51,6 +51,8 @@ def fault_of(error: BaseException, plan: Plan) -> str | None:
         error: as a trial, or a worker between trials, ended with it.
         plan: of the sweep.
     """
+    if any(isinstance(cause, OSError) and cause.errno == errno.EROFS for cause in chain(error)):
+        return machine_fault(error)  # what could not be made would be said to be missing
     # A full disk is often told without its name: what is shared is named, where it is on that.
     told = storage_fault(error) or unwell(plan)
     if told:
