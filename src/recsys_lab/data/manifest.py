@@ -103,11 +103,10 @@ def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, 
     """The manifest of a prepared folder, or None and what is wrong with the folder."""
     file = folder / MANIFEST
     try:
-        with reading(file, ""):
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            version = manifest["schema_version"]
+        manifest = _parsed(file)
     except UserError as error:
         return None, str(error)
+    version = manifest["schema_version"]
     if version != SCHEMA_VERSION:
         return None, f"{file} has schema version {version}, this version reads {SCHEMA_VERSION}"
     if manifest.get(SEAL) != seal(manifest):
@@ -119,7 +118,13 @@ def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, 
 def has_this_version(folder: Path) -> bool:
     """Whether a prepared folder is of this version of the lab; a damaged one may be."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return bool(manifest["schema_version"] == SCHEMA_VERSION)
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(_parsed(folder / MANIFEST)["schema_version"] == SCHEMA_VERSION)
+    except UserError:
         return True
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    with reading(file, ""):
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        manifest["schema_version"]  # without one it is no manifest
+        return manifest
