@@ -68,16 +68,49 @@ def test_overrides_that_cannot_be_read_do_not_hide_the_others(shell):
     assert lines[0] == "recsys-lab: 5 problems in the config:"
     assert lines[1].startswith("seed: missing EQUAL")
     assert lines[1].endswith("Overrides are key=value.")
-    assert lines[2].startswith("b=[: ")
-    assert lines[3].startswith("~nothing: Could not delete from config.")
-    assert {line.partition(":")[0] for line in lines[4:]} == {"seed", "model.num_layers"}
+    assert lines[2].startswith("~nothing: Could not delete from config.")
+    assert {line.partition(":")[0] for line in lines[3:]} == {"seed", "b", "model.num_layers"}
 
 
-def test_yaml_that_cannot_be_parsed(shell):
-    shell.write("configs/model/net.yaml", "_target_: [toy\n")
-    [_, line] = shell.refused("toy")
-    assert "net.yaml" in line
-    assert "line 2" in line
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"_target_: [toy\n", "no YAML: line 2, column 1: expected ',' or ']'"),
+        (b"model:\n\tx: 1\n", "no YAML: line 2, column 1: found character '\\t' that cannot start "
+         "any token; indent with blanks, not with tabs."),
+        (b"seed: 1\nmodel: {}\nseed: 2\n", "no YAML: line 3, column 1: found duplicate key seed."),
+        (b"# caf\xe9\nseed: 1\n", "no UTF-8"),
+    ],
+    ids=["bracket", "tab", "twice", "latin-1"],
+)  # fmt: skip
+@pytest.mark.parametrize("flags", [(), ("--cfg", "job"), ("--help",)])
+def test_yaml_that_cannot_be_parsed(shell, content, said, flags):
+    (shell.folder / "mine/experiment").mkdir(parents=True)
+    (shell.folder / "mine/experiment/own.yaml").write_bytes(content)
+    command = ["toy", "--config-dir", "mine", "experiment=own", *flags]
+    [line] = shell.refused(*command)
+    assert line.startswith(f"recsys-lab: mine/experiment/own.yaml: {said}")
+
+
+def test_a_byte_order_mark_hides_no_header(shell):
+    text = "\ufeff# @package _global_\nseed: none\n"
+    shell.write("mine/experiment/own.yaml", text)
+    [_, line] = shell.refused("toy", "--config-dir", "mine", "experiment=own")
+    assert line.startswith("seed: expected an int")
+
+
+@pytest.mark.parametrize("header", ["", "# mine\n# @package _global_\n"])
+def test_an_experiment_without_its_header_says_so(shell, header):
+    shell.write("mine/experiment/own.yaml", f"{header}seed: 3\n")
+    [_, line] = shell.refused("toy", "--config-dir", "mine", "experiment=own")
+    assert "begin the file with the line '# @package _global_'" in line
+    assert line.endswith("(from mine/experiment/own.yaml)")
+
+
+@pytest.mark.parametrize("flags", [(), ("--cfg", "job"), ("--help",)])
+def test_a_choice_that_is_not_there_is_never_passed_over(shell, flags):
+    [_, line] = shell.refused("toy", "experiment=nope", *flags)
+    assert line.startswith("experiment: no choice 'nope'.")
 
 
 def test_a_missing_folder_of_own_configs(shell):

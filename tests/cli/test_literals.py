@@ -45,6 +45,40 @@ def test_texts_are_taken_as_they_stand(capsys, source):
     assert {key: data[key] for key in texts} == texts
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("notes", "don't know"),
+        ("notes", "first try, lr=0.1"),
+        ("notes", "it is 100% (really) #1 \\ done"),
+        ("group", "2024"),
+        ("name", "SASRec (big)"),
+        ("name", "true"),
+        ("run_dir", "runs/lr=0.1"),
+        ("prepared_dir", "{a}, b"),
+    ],
+)
+def test_texts_of_no_component_are_taken_as_they_stand(capsys, key, value):
+    assert run_command(["train", f"{key}={value}", "--cfg", "job"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)[key] == value
+
+
+def test_a_value_that_no_grammar_reads_is_a_text(capsys):
+    url = "postgresql://me@host/db?sslmode=require"
+    assert run_command(["sweep", f"sweep.storage={url}", "--cfg", "job"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["sweep"]["storage"] == url
+    assert run_command(["train", "model.num_layers=choice(1,2"]) == 2
+    assert "num_layers: expected an int >= 1, got 'choice(1,2'" in capsys.readouterr().err
+
+
+def test_texts_of_several_jobs():
+    for text, values in (("name=a,b", ["a", "b"]), ("group=2024,2025", ["2024", "2025"])):
+        parsed = OverridesParser.create().parse_override(
+            literal(text, VERBS["train"], several=True)
+        )
+        assert [value.text for value in parsed.sweep_iterator()] == values
+
+
 def test_every_verb_that_reads_a_source_takes_them():
     for verb in ("prepare", "train", "sweep"):
         for key, value in TEXTS.items():

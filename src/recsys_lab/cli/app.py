@@ -17,20 +17,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from recsys_lab.cli.literal_secrets import literal_secrets
 from recsys_lab.cli.literals import literal, quoted
 from recsys_lab.cli.loader import RefusedSetting
 from recsys_lab.cli.preflight import (
-    COMPOSE_ERRORS,
     Request,
     check,
+    check_to_print,
     make_loader,
     one_line,
     with_plain_groups,
 )
 from recsys_lab.cli.processes import refuse_several
 from recsys_lab.cli.resume import refuse_occupied, resumed
-from recsys_lab.cli.verbs import VERBS, TrainConfig, Verb
+from recsys_lab.cli.verbs import VERBS, Verb
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
 from recsys_lab.files.faults import is_panic
@@ -83,10 +82,9 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
         request = resumed(request)
-    printed = args.help or args.cfg or args.info
-    if printed and issubclass(verb.schema, TrainConfig):
-        _refuse_secrets(request)
-    elif not (printed or args.hydra_help or args.shell_completion):
+    if args.help or args.cfg or args.info:
+        check_to_print(request)
+    elif not (args.hydra_help or args.shell_completion):
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
     failures: list[BaseException] = []
@@ -136,23 +134,6 @@ def _checked(request: Request, verb: Verb) -> list[str]:
     cfg.run_dir = str(OmegaConf.select(cfg, key))
     refuse_occupied(cfg)
     return [f"{key}={quoted(cfg.run_dir)}"]
-
-
-def _refuse_secrets(request: Request) -> None:
-    """Printing a config would show them.
-
-    Raises:
-        UserError: with each place of one.
-    """
-    try:
-        cfg = make_loader(request).load_configuration(
-            request.config_name, request.overrides, RunMode.RUN
-        )
-    except COMPOSE_ERRORS:
-        return  # Hydra says it in a moment, in the words of the mode that was asked for
-    problems = literal_secrets(cfg)
-    if problems:
-        raise UserError(report(problems))
 
 
 def _hydra(

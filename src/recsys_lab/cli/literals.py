@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, get_type_hints
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 
 from recsys_lab.cli.verbs import Verb
 
@@ -18,6 +21,8 @@ def quoted(text: str) -> str:
 def literal(text: str, verb: Verb, *, several: bool) -> str:
     """An override, quoted where its key takes a text, e.g. ``where=model=SASRec``.
 
+    Keys of texts are those of type ``str`` in the verb's schema, and those that the verb names. For
+    any other key a value is a text where Hydra's grammar cannot read it, e.g. a URL with a query.
     Values that are quoted already, and ``null``, stay as they are.
 
     Args:
@@ -26,7 +31,7 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
         several: whether commas separate the values of several jobs: a multirun.
     """
     key, equals, value = text.partition("=")
-    if not equals:
+    if not equals or key.startswith("~"):
         return text
     name = key.lstrip("+")
     for place in verb.literal:
@@ -36,9 +41,23 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
             return f"++{place[:-1]}={{{below}: {_quoted_once(value)}}}"
     if name in verb.literal:
         return f"{key}={_quoted_once(value)}"
-    if name in verb.paths:
+    if name in verb.paths or name in _texts(verb.schema):
         return f"{key}={_paths(value) if several else _quoted_once(value)}"
-    return text
+    return text if _is_grammatical(text) else f"{key}={_quoted_once(value)}"
+
+
+def _texts(schema: type[Any]) -> set[str]:
+    """Keys that take any text, or a path."""
+    hints = get_type_hints(schema)
+    return {name for name, hint in hints.items() if hint in (str, str | None)}
+
+
+def _is_grammatical(text: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(text)
+    except HydraException:
+        return False
+    return True
 
 
 def _quoted_once(value: str) -> str:

@@ -65,13 +65,13 @@ class ConfigSources(Sources):
         if default.config_path is None or default.config_path.startswith("hydra/"):
             return None
         package = default.package or ""
-        if package and not path.startswith(package + "."):
+        if package and not f"{path}.".startswith(f"{package}."):
             return None
         loaded = self._loader.repository.load_config(default.config_path)
         inner = path[len(package) + 1 :] if package else path
-        if loaded is None or not _has(loaded.config, inner):
+        if loaded is None or (inner and not _has(loaded.config, inner)):
             return None
-        return file_of(loaded.path, default.config_path)
+        return shown(path_of(loaded.path, default.config_path))
 
 
 def choices(loader: ConfigLoaderImpl, group: str) -> list[str]:
@@ -86,14 +86,14 @@ def _choices(loader: ConfigLoaderImpl, group: str, prefix: str) -> Iterator[str]
         yield from _choices(loader, f"{group}/{folder}", f"{prefix}{folder}/")
 
 
-def file_of(folder: str, name: str) -> str:
-    """The file of a config as a person would write it.
+def path_of(folder: str, name: str) -> Path:
+    """The file of a config.
 
     Args:
         folder: of the source that it was loaded from, ``file://`` before it.
         name: of the config, below that folder.
     """
-    return shown(Path(folder.removeprefix("file://")) / f"{name.removesuffix('.yaml')}.yaml")
+    return Path(folder.removeprefix("file://")) / f"{name.removesuffix('.yaml')}.yaml"
 
 
 def shown(file: Path) -> str:

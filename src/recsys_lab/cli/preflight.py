@@ -108,6 +108,27 @@ def check(request: Request) -> DictConfig:
     return cfg
 
 
+def check_to_print(request: Request) -> None:
+    """Check what a command that prints its config may not pass over.
+
+    Raises:
+        UserError: a choice that its group lacks, which Hydra leaves out where the group is
+            optional, or a secret that would be shown.
+    """
+    preflight = _Preflight(request)
+    preflight.parsed()
+    if not preflight.problems and issubclass(request.schema, TrainConfig):
+        try:
+            cfg = preflight.loader.load_configuration(
+                request.config_name, request.overrides, RunMode.RUN
+            )
+        except COMPOSE_ERRORS:
+            return  # Hydra says it in a moment, in the words of the mode that was asked for
+        preflight.problems += literal_secrets(cfg)
+    if preflight.problems:
+        raise UserError(report(preflight.problems))
+
+
 class _Preflight:
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -115,15 +136,18 @@ class _Preflight:
         self.problems: list[str] = []
 
     def run(self) -> DictConfig | None:
-        kept = [o for text in self.request.overrides for o in self._parse(text)]
-        kept = [o for o in kept if self._choice_exists(o)]
         first = None
-        for variant in self._variants(kept):
+        for variant in self._variants(self.parsed()):
             cfg = self._check_variant(variant)
             first = cfg if first is None else first
         if first is not None:
             HydraConfig.instance().set_config(first)
         return first
+
+    def parsed(self) -> list[Override]:
+        """The overrides that can be read and whose choices exist; the others are problems."""
+        found = [o for text in self.request.overrides for o in self._parse(text)]
+        return [o for o in found if self._choice_exists(o)]
 
     def _parse(self, text: str) -> list[Override]:
         try:

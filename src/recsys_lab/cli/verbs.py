@@ -130,9 +130,11 @@ class Verb:
         takes_many: whether several bare arguments may be given; the key then is their list.
         flags: keys that ``--KEY`` sets to true.
         named: keys that ``--KEY VALUE`` sets, for those that are always given.
-        literal: keys whose value is a text as typed, not a value of Hydra's grammar, unless it
-            is in quotes; one that ends in a dot stands for all keys below it, new ones too.
-        paths: the same, but in a multirun a comma separates several.
+        literal: keys of components whose value is a text as typed, not a value of Hydra's grammar,
+            unless it is in quotes; one that ends in a dot stands for all keys below it, new ones
+            too.
+        paths: the same, but in a multirun a comma separates several, as for top-level keys of
+            type ``str``, which need no entry here.
         has_run_dir: whether it works in a run directory, which Hydra then makes.
     """
 
@@ -198,7 +200,6 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab runs where=model=SASRec sort=-test/ndcg@10",
         RunsConfig,
         positional="dir",
-        literal=("where", "sort"),
     ),
     "show": Verb(
         "one run in full: data, protocol, results, compute",
@@ -213,7 +214,6 @@ VERBS: Mapping[str, Verb] = {
         ExplainConfig,
         positional="run",
         named=("user",),
-        literal=("user",),
     ),
     "datasets": Verb(
         "list the datasets that data= takes: size, licence, traps",

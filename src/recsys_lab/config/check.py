@@ -135,6 +135,11 @@ class _Checker:
                 yield self._say(key, "missing; no config gives it.")
 
     def _no_key(self, key: str, top: Schema) -> str:
+        if self.sources and key in self.sources.groups():
+            return (
+                "its keys belong to the top level; begin the file with the line "
+                "'# @package _global_', before any other comment."
+            )
         places = [f"{group}.{key}" for group, s in self.schemas.items() if key in s.types]
         guess = closest(key, [*top.types, *(self.sources.groups() if self.sources else ())])
         if not places and not guess:

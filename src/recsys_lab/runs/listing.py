@@ -201,7 +201,7 @@ def _condition(text: str, rows: Sequence[Row]) -> tuple[str, Callable[[Any], boo
 
 
 def _require(column: str, rows: Sequence[Row], option: str) -> None:
-    known = dict.fromkeys(key for row in rows for key in row)
+    known = dict.fromkeys((*FIRST_COLUMNS, *(key for row in rows for key in row)))
     if rows and column not in known:
         hint = did_you_mean(column, known)
         msg = f"{option}: no run has a column {column!r}{hint} Columns are"

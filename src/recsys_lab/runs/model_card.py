@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
-from recsys_lab.files.atomic import write_text
+from recsys_lab.files.atomic import remove_dead_temporaries, write_text
 from recsys_lab.pages import markdown
 from recsys_lab.pages.dots import Axis, Series, padded, xy_chart
 from recsys_lab.pages.markup import Markup, tag
@@ -41,6 +41,7 @@ def write_card(record: RunRecord) -> list[Path]:
     Returns:
         The files.
     """
+    remove_dead_temporaries(record.folder)  # whoever asks for a card has no lock on the run
     slices = _slices(record)
     texts = {CARD: as_markdown(record.values, slices), PAGE: as_page(record.values, slices)}
     for name, text in texts.items():
