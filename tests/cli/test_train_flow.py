@@ -51,6 +51,12 @@ def test_the_record_tells_everything(capsys):
         for shown, target in zip(rows["items"].to_list(), rows["target"], strict=True)
     ]
     assert rows["rank"].to_list() == places
+    latest = pl.read_csv("log.csv").sort("timestamp").group_by("user_id").agg(pl.last("item_id"))
+    wanted = dict(latest.iter_rows())
+    assert rows["target_id"].to_list() == [wanted[user] for user in rows["user_id"]]
+    for ids, target, rank in rows.select("item_ids", "target_id", "rank").iter_rows():
+        assert len(ids) == ITEMS - 7  # what the user has seen is not shown, and fills no place
+        assert (ids.index(target) + 1 if target in ids else None) == rank
     assert rows["mrr@5"].to_list() == [1 / p if p and p <= 5 else 0.0 for p in places]
     for name in values["intervals"]:
         assert rows[name].mean() == pytest.approx(values["test"][name], abs=1e-12)
@@ -159,6 +165,22 @@ def test_evaluate_gives_the_same_numbers(capsys):
     rewrite("run", values)
     assert run_command(["evaluate", "run"]) == 1
     assert "the record says otherwise for ndcg@10" in capsys.readouterr().err
+
+
+def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
+    Path("here").mkdir()
+    Path("log.csv").rename("here/log.csv")
+    monkeypatch.chdir("here")
+    assert train("run_dir=runs/one", base=COUNTS) == 0
+    Path("log.csv").unlink()
+    monkeypatch.chdir("..")
+    Path("here").rename("there")
+    assert run_command(["evaluate", "there/runs/one"]) == 0  # from outside
+    monkeypatch.chdir("there")
+    assert run_command(["evaluate", "runs/one"]) == 0
+    Path("prepared").rename("away")
+    assert run_command(["evaluate", "runs/one"]) == 2
+    assert "data.path=log.csv: no such file" in capsys.readouterr().err
 
 
 def test_evaluate_refuses_what_is_no_finished_run(capsys):

@@ -30,6 +30,8 @@ from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recsys_lab.files.digests import Verify
 
 _log = logging.getLogger(__name__)
@@ -130,9 +132,9 @@ def _config(record: RunRecord) -> DictConfig:
 def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
     """The dataset that the run saw: the prepared one, else prepared again from the source."""
     noted = record.values["data"]
-    folder = Path(noted["path"])
-    usable = folder.exists() and has_this_version(folder)
-    data = PreparedDataset(folder, stored.verify) if usable else prepare_from(stored)
+    found = (f for f in _places(record, stored) if f.exists() and has_this_version(f))
+    folder = next(found, None)
+    data = PreparedDataset(folder, stored.verify) if folder else prepare_from(stored)
     if data.fingerprint != noted["fingerprint"]:
         msg = (
             f"{record.folder}: the run saw data with fingerprint {noted['fingerprint']}, but "
@@ -140,6 +142,14 @@ def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
         )
         raise UserError(msg)
     return data
+
+
+def _places(record: RunRecord, stored: DictConfig) -> Iterator[Path]:
+    """Where the prepared dataset may be: where it was, or where a moved project has it."""
+    noted = Path(record.values["data"]["path"])
+    yield noted
+    for base in (Path.cwd(), *record.folder.resolve().parents):
+        yield base / stored.prepared_dir / noted.name  # named by its content
 
 
 def _differences(recorded: dict[str, Any], computed: dict[str, float]) -> list[str]:

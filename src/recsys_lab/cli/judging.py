@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from recsys_lab.contracts import ListFeature
+from recsys_lab.contracts import NO_ITEM, ListFeature
 from recsys_lab.data.slice_keys import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
 from recsys_lab.evaluation.slices import intervals, slice_table
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recsys_lab.cli.assemble import Parts
+    from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.evaluation.results import Results
 
 
@@ -30,8 +31,8 @@ class Judgement:
     Attributes:
         means: every metric, e.g. ``ndcg@10`` and ``coverage@10``.
         intervals: 95% interval of every metric that users have a value of.
-        users: a row for each user and target, with the raw id as text in ``user_id`` and the keys
-            that slices are cut by.
+        users: a row for each user and target, with the raw ids as text in ``user_id``,
+            ``target_id`` and ``item_ids`` (the list) and the keys that slices are cut by.
         slices: of every slice the accuracy metrics, and those of lists that read no targets.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
     """
@@ -79,10 +80,26 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
     fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
     bounds = intervals(rows, [*results.metrics, *of_users])
-    ids = pl.Series(parts.data.user_ids()).cast(pl.String).gather(rows["user"])
-    users = rows.hstack(keys.drop("user", "target")).with_columns(user_id=ids)
-    users = users.select("user", "user_id", pl.exclude("user", "user_id"))
+    users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     return Judgement(gathered.means, bounds, users, slices, fairness)
+
+
+def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
+    """The rows with raw ids as text beside the codes; places that no item fills are left out."""
+    users = pl.Series(data.user_ids()).cast(pl.String)
+    items = pl.Series(data.item_ids()).cast(pl.String)
+    places = rows["items"].explode().replace(NO_ITEM, None)
+    lists = items.gather(places).reshape((len(rows), -1)).arr.to_list()
+    return rows.select(
+        "user",
+        users.gather(rows["user"]).alias("user_id"),
+        "target",
+        items.gather(rows["target"]).alias("target_id"),
+        "rank",
+        "items",
+        lists.list.drop_nulls().alias("item_ids"),
+        pl.exclude("user", "target", "rank", "items"),
+    )
 
 
 def _exposure(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]]:
