@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from omegaconf import OmegaConf
@@ -14,6 +15,7 @@ from recsys_lab.cli.execute import TrialRun
 from recsys_lab.cli.main import run_command
 from recsys_lab.cli.train import recorded
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.runs.record import RunRecord
 from recsys_lab.training.keeper import Keeper
 from tests.cli.flow import COUNTS, in_shop, record, rewrite, train
 
@@ -104,10 +106,38 @@ def test_a_flipped_bit_of_the_data_is_refused_and_prepare_mends_it(shop, capsys)
     assert run_command(["evaluate", "trained"]) == 2
     said = capsys.readouterr().err
     assert f"{shop / 'test.npy'} is damaged" in said
-    assert "Run 'recsys-lab prepare' again" in said
-    assert run_command(["prepare", *COUNTS, f"prepared_dir={shop.parent}"]) == 0
-    assert run_command(["evaluate", "trained"]) == 0
+    assert "give prepare=true: it is made again in prepared, from the source in" in said
+    flip(Path("prepared") / shop.name / "test.npy", 0.9)
+    assert run_command(["evaluate", "trained", "prepare=true"]) == 0
     assert "equal to the run record" in capsys.readouterr().out
+    PreparedDataset(Path("prepared") / shop.name)
+
+
+@pytest.mark.parametrize("ending", ["its end", "an error"])
+def test_a_run_whose_data_were_damaged_meanwhile_counts_for_nothing(
+    shop, capsys, monkeypatch, ending
+):
+    place = [f"prepared_dir={shop.parent}", "run_dir=during", "resume=auto"]
+    note = RunRecord.note_epochs
+
+    def damaging(*arguments):
+        note(*arguments)
+        items = np.load(shop / "items.npy", mmap_mode="r+")
+        items[:] = items[::-1].copy()  # other histories, of items that there are
+        items.flush()
+        if ending == "an error":
+            raise ValueError("what came of it")
+
+    monkeypatch.setattr(RunRecord, "note_epochs", damaging)
+    assert train(*place) == 2
+    said = capsys.readouterr().err
+    assert f"{shop / 'items.npy'} is damaged" in said
+    assert "it was changed while this process read it" in said
+    assert record("during")["status"] != "finished"
+    monkeypatch.setattr(RunRecord, "note_epochs", note)
+    assert train(*place) == 0  # prepared anew, and trained from the start
+    for name in ("validation", "test"):
+        assert record("during")[name] == record("trained")[name]
 
 
 def test_training_prepares_damaged_data_again(shop):

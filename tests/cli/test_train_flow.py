@@ -180,6 +180,9 @@ def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
     assert run_command(["evaluate", "runs/one"]) == 0
     Path("prepared").rename("away")
     assert run_command(["evaluate", "runs/one"]) == 2
+    assert "table_log-" in (said := capsys.readouterr().err)
+    assert "is missing: the run's prepared dataset. Bring it back" in said
+    assert run_command(["evaluate", "runs/one", "prepare=true"]) == 2
     assert "data.path=log.csv: no such file" in capsys.readouterr().err
 
 
@@ -228,13 +231,16 @@ def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
 def test_evaluate_refuses_other_data(capsys):
     assert train("run_dir=run", base=COUNTS) == 0
     prepared = Path(record("run")["data"]["path"])
-    shutil.rmtree(prepared)  # so the log is read again
-    assert run_command(["evaluate", "run"]) == 0
+    shutil.rmtree(prepared)
+    assert run_command(["evaluate", "run"]) == 2
+    assert "manifest.json is missing: the run's prepared dataset" in capsys.readouterr().err
+    assert not prepared.exists()  # nothing is written that nobody asked for
+    assert run_command(["evaluate", "run", "prepare=true"]) == 0
     shutil.rmtree(prepared)
     lines = Path("log.csv").read_text().splitlines()
     Path("log.csv").write_text("\n".join(lines[:-1]) + "\n")
     capsys.readouterr()
-    assert run_command(["evaluate", "run"]) == 2
+    assert run_command(["evaluate", "run", "prepare=true"]) == 2
     told = capsys.readouterr().err
     assert f"the run saw data with fingerprint {record('run')['data']['fingerprint']}" in told
     assert "bring back the original data" in told
@@ -267,6 +273,8 @@ def test_wandb_summary_holds_the_best_epoch():
 def test_a_dead_tracker_loses_nothing(monkeypatch):
     class Dead:
         id = "dead"
+
+        def define_metric(self, *_, **__): ...
 
         def __getattr__(self, name):
             raise ConnectionError(f"no {name}")

@@ -125,7 +125,7 @@ def test_damaged_folder_is_refused_and_prepared_again(table, run, caplog, damage
         manifest.write_text(
             manifest.read_text().replace('"schema_version": 4', '"schema_version": 0')
         )
-    with pytest.raises(UserError, match=r"is not a usable prepared dataset.*recsys-lab prepare"):
+    with pytest.raises(UserError, match=r"is not a usable prepared dataset.*delete that folder"):
         PreparedDataset(first.path)
     again = run(table(LOG))
     assert "again" in caplog.text

@@ -37,8 +37,8 @@ def tracking(*trackers: str, **changes) -> Tracking:
 
 
 def read(folder: Path, *flags: str) -> str:
-    """What ``wandb leet inspect``, the reader that wandb supports, says of the only run."""
-    [log] = folder.glob("wandb/offline-run-*/*.wandb")
+    """What ``wandb leet inspect``, the reader that wandb supports, says of the latest run."""
+    log = max(folder.glob("wandb/offline-run-*/*.wandb"))
     command = [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--json", *flags, log]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -49,16 +49,18 @@ def lines(folder: Path) -> list[dict]:
 
 
 class Dead:
-    """A W&B run of which everything raises but its name."""
+    """A W&B run of which everything raises but its name and what starts it."""
 
     id = "abc"
+
+    def define_metric(self, *_, **__): ...
 
     def __getattr__(self, name: str):
         raise ConnectionError(f"no {name}")
 
 
-def logged(chosen: Tracking, values=(0.1, 0.9, 0.2)) -> None:
-    for step, value in enumerate(values):
+def logged(chosen: Tracking, values=(0.1, 0.9, 0.2), first=0) -> None:
+    for step, value in enumerate(values, start=first):
         for logger in chosen.loggers():
             logger.log_metrics({"val/ndcg@10": value, "epoch": step}, step)
 
@@ -128,6 +130,56 @@ def test_an_earlier_run_is_continued_under_its_id(tmp_path):
     chosen = tracking("wandb")
     assert chosen.start(RUN, tmp_path, {"wandb": "earlier1"}) == {"wandb": "earlier1"}
     chosen.finish(End({}))
+
+
+def test_the_steps_of_a_resumed_run_go_on(tmp_path):
+    found = {}
+    for first in (0, 3):
+        chosen = tracking("wandb")
+        found = chosen.start(RUN, tmp_path, found)
+        logged(chosen, first=first)
+        chosen.finish(End({"val/ndcg@10": 0.9}))
+        rows = [line["history"] for line in lines(tmp_path) if line["type"] == "history"]
+        steps = [(row["step"]["num"], row["item"]["trainer/global_step"]) for row in rows]
+        assert steps == [(step, step) for step in range(first, first + 3)]
+        metrics = [line["metric"] for line in lines(tmp_path) if line["type"] == "metric"]
+        axes = {metric.get("name") or metric["glob_name"]: metric for metric in metrics}
+        assert axes["*"]["step_metric"] == "trainer/global_step"
+        assert {"epoch", "trainer/global_step"} < set(axes)
+        time.sleep(1.1)  # W&B names its folders by the second
+
+
+@pytest.mark.parametrize(("variable", "started"), [("disabled", False), ("offline", True)])
+def test_wandbs_own_variable_is_heeded(tmp_path, monkeypatch, caplog, variable, started):
+    monkeypatch.setenv("WANDB_MODE", variable)
+    caplog.set_level(logging.INFO)
+    chosen = tracking("wandb", mode="online")
+    assert bool(chosen.start(RUN, tmp_path, {})) is started
+    chosen.finish(End({}))
+    assert bool(list(tmp_path.glob("wandb/offline-run-*"))) is started
+    assert ("W&B is off: WANDB_MODE=disabled" in caplog.text) is not started
+
+
+def test_rows_of_a_resumed_run_are_added(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for first in (0, 3):
+        chosen = tracking("csv", "tensorboard")
+        chosen.start(RUN, tmp_path, {"csv": "a run", "tensorboard": "a run"} if first else {})
+        logged(chosen, first=first)
+        if first:
+            for logger in chosen.loggers():
+                logger.log_metrics({"seconds": 1.5}, 6)
+        for logger in chosen.loggers():
+            logger.finalize("success")
+        chosen.finish(End({}))
+    rows = pl.read_csv(tmp_path / "csv" / "metrics.csv")
+    assert rows["step"].to_list() == [0, 1, 2, 3, 4, 5, 6]
+    assert rows["val/ndcg@10"].to_list() == [0.1, 0.9, 0.2, 0.1, 0.9, 0.2, None]
+    assert rows["seconds"].to_list() == [None] * 6 + [1.5]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("val/ndcg@10")] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_start_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):

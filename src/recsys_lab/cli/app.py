@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +109,7 @@ def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
 
 
 def _is_path(text: str) -> bool:
-    return Path(text).exists() or (glob.has_magic(text) and bool(glob.glob(text)))
+    return os.path.exists(text) or (glob.has_magic(text) and bool(glob.glob(text)))
 
 
 def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:

@@ -22,16 +22,13 @@ from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
 from recsys_lab.cli.resume import refuse_changed
 from recsys_lab.config import UserError
-from recsys_lab.data.manifest import has_this_version
-from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.models.inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from recsys_lab.files.digests import Verify
 
 _log = logging.getLogger(__name__)
@@ -48,7 +45,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     _check(record)
     folder = output_folder(cfg.output)
     with joined_processes():
-        parts = restore(record, cfg.verify)
+        parts = restore(record, cfg.verify, prepare=cfg.prepare)
         gathered = gather(parts)
         if shard()[0] == 0:
             _tell(record, judge(parts, gathered), folder)
@@ -86,12 +83,14 @@ def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
     console.print("equal to the run record")
 
 
-def restore(record: RunRecord, verify: Verify = "full") -> Parts:
+def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Parts:
     """The data, protocol and trained model of a finished run.
 
     Args:
         record: of the run.
         verify: how the prepared dataset is checked; the run's own files always are in full.
+        prepare: whether its source may be read and the dataset written again, wherever the run's
+            config says; else nothing but the dataset that is there is read.
 
     Raises:
         UserError: the data has changed since, or a file of the run is gone or damaged.
@@ -104,7 +103,7 @@ def restore(record: RunRecord, verify: Verify = "full") -> Parts:
     if (record.folder / KEPT).exists():
         record.check(KEPT, _CURE)  # the model reads of it
     try:
-        parts = assemble(stored, lambda cfg: _data(record, cfg), record.folder)
+        parts = assemble(stored, lambda cfg: _data(record, cfg, prepare), record.folder)
     except OmegaConfBaseException as error:
         commit = (record.values.get("code") or {}).get("commit") or "not recorded"
         raise UserError(
@@ -129,12 +128,10 @@ def _config(record: RunRecord) -> DictConfig:
     return stored
 
 
-def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
-    """The dataset that the run saw: the prepared one, else prepared again from the source."""
+def _data(record: RunRecord, stored: DictConfig, prepare: bool) -> PreparedDataset:
+    """The dataset that the run saw."""
     noted = record.values["data"]
-    found = (f for f in _places(record, stored) if f.exists() and has_this_version(f))
-    folder = next(found, None)
-    data = PreparedDataset(folder, stored.verify) if folder else prepare_from(stored)
+    data = prepare_from(stored) if prepare else _prepared(record, stored)
     if data.fingerprint != noted["fingerprint"]:
         msg = (
             f"{record.folder}: the run saw data with fingerprint {noted['fingerprint']}, but "
@@ -144,12 +141,21 @@ def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
     return data
 
 
-def _places(record: RunRecord, stored: DictConfig) -> Iterator[Path]:
-    """Where the prepared dataset may be: where it was, or where a moved project has it."""
+def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
+    """The dataset where it was, or where a moved project has it."""
     noted = Path(record.values["data"]["path"])
-    yield noted
-    for base in (Path.cwd(), *record.folder.resolve().parents):
-        yield base / stored.prepared_dir / noted.name  # named by its content
+    moved = (
+        base / stored.prepared_dir / noted.name  # named by its content
+        for base in (Path.cwd(), *record.folder.resolve().parents)
+    )
+    folder = next((place for place in (noted, *moved) if place.is_dir()), noted)
+    try:
+        return PreparedDataset(folder, stored.verify)
+    except NotWhole as error:
+        raise UserError(
+            f"{error.problem}: the run's prepared dataset. Bring it back, or give prepare=true: it "
+            f"is made again in {stored.prepared_dir}, from the source in {record.folder / CONFIG}"
+        ) from error
 
 
 def _differences(recorded: dict[str, Any], computed: dict[str, float]) -> list[str]:

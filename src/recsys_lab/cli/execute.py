@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,29 +14,27 @@ import numpy as np
 import torch
 
 from recsys_lab.cli.assemble import Parts, assemble, make_loss
-from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
-from recsys_lab.config import Pruned, UserError, build
+from recsys_lab.cli.tracked import end_of, start_of
+from recsys_lab.config import Interrupted, Pruned, UserError, build
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import (
     FITTED,
     PER_USER,
-    RECORD,
     SLICES,
     WEIGHTS,
     RunRecord,
     finish_time,
 )
-from recsys_lab.runs.trackers.base import End, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from omegaconf import DictConfig
@@ -92,28 +93,50 @@ def execute(
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
-    start = _start(record, job_type="train" if trial is None else "trial")
+    start = start_of(record, job_type="train" if trial is None else "trial")
     ids = tracking.start(start, record.folder, earlier_ids)
     record.update(trackers={**earlier_ids, **ids})
     failed = True
     try:
-        if loss is None:
-            _fit(parts, record)
-        else:
-            _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
-        if trial is None:
-            record.note_files(*parts.inputs.keep(record.folder))
-            _test(parts, record)
-        elif trial.beyond:
-            _look_beyond(parts, record, trial.beyond)
+        with _on_whole_data(parts, record):
+            if loss is None:
+                _fit(parts, record)
+            else:
+                _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
+            if trial is None:
+                record.note_files(*parts.inputs.keep(record.folder))
+                _test(parts, record)
+            elif trial.beyond:
+                _look_beyond(parts, record, trial.beyond)
         record.note_compute(spent())
         failed = False
     except Pruned:
         failed = False
         raise
     finally:
-        tracking.finish(_end(parts, record, failed=failed))
+        tracking.finish(end_of(parts, record, failed=failed))
     record.update(status="finished", **finish_time())
+
+
+@contextmanager
+def _on_whole_data(parts: Parts, record: RunRecord) -> Iterator[None]:
+    """What is done in the body on data that somebody damaged meanwhile counts for nothing.
+
+    The arrays are memory-mapped, so a change of their files is a change of what is read.
+
+    Raises:
+        NotWhole: the data are no longer what was prepared, also in place of the error that this
+            led to. The run has no checkpoint then, so that it begins anew.
+    """
+    try:
+        try:
+            yield
+        finally:
+            if not isinstance(sys.exception(), Interrupted):
+                parts.data.check()
+    except NotWhole:
+        shutil.rmtree(record.folder / "checkpoints", ignore_errors=True)
+        raise
 
 
 def _begin(parts: Parts, record: RunRecord) -> None:
@@ -237,47 +260,6 @@ def _look_beyond(parts: Parts, record: RunRecord, names: Sequence[str]) -> None:
     found = parts.evaluate("validation", chosen).compute()
     values = {name: found[name] for name in chosen if name in found}
     record.update(validation={**record.values["validation"], **values})
-
-
-def _start(record: RunRecord, job_type: str) -> Start:
-    """What trackers are told: what the record says, which holds no secret."""
-    config = record.values["config"]
-    fingerprint = record.values["data"]["fingerprint"]
-    return Start(
-        id=None,
-        name=record.values["name"],
-        group=config["group"],
-        tags=list(config["tags"]),
-        job_type=job_type,
-        config={**config, "data_fingerprint": fingerprint},
-        notes=config["notes"],
-        commit=record.values["code"]["commit"],
-    )
-
-
-def _end(parts: Parts, record: RunRecord, *, failed: bool) -> End:
-    folder = record.folder
-    kept = {path.name: path for path in (
-        folder / WEIGHTS, folder / FITTED, folder / PER_USER, folder / RECORD,
-    ) if path.exists()}  # fmt: skip
-    tables = {}
-    slices = None if failed else record.slices()
-    if slices is not None:
-        examples = example_table(parts.data, record.table(PER_USER))
-        tables = {"slices": slices, "examples": examples}
-    return End(_summary(record), tables, kept, failed)
-
-
-def _summary(record: RunRecord) -> Mapping[str, float]:
-    values = record.values
-    found = {f"best/{k}": v for k, v in (values.get("validation") or {}).items()}
-    found |= {f"val/{k}": v for k, v in (values.get("validation") or {}).items()}
-    found |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
-    compute = {"parameters": values.get("parameters"), **values["compute"]}
-    found |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
-    if values.get("best"):
-        found["best/epoch"] = values["best"]["epoch"]
-    return found
 
 
 def _warn_of_repeats(parts: Parts, console: Console) -> None:

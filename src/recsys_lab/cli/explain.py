@@ -81,7 +81,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             "phase=validation"
         )
     folder = output_folder(cfg.output)
-    explanation = explain(restore(record, cfg.verify), record.values["name"], cfg)
+    explanation = explain(
+        restore(record, cfg.verify, prepare=cfg.prepare), record.values["name"], cfg
+    )
     console.print(_table(explanation))
     if folder is not None:
         write_text(folder / "explanation.json", json.dumps(vars(explanation), indent=1) + "\n")

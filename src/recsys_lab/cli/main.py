@@ -18,7 +18,7 @@ from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
-from recsys_lab.files.faults import is_panic, machine_fault
+from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
 
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
@@ -80,8 +80,11 @@ def _dispatch(arguments: list[str]) -> None:
 
 def _run(verb: str, arguments: list[str]) -> None:
     from recsys_lab.cli.app import run_verb  # Hydra: not needed to explain the verbs
+    from recsys_lab.config.environment import guard_interpolations, note_command
 
     find_allowed_modules_in(os.getcwd())
+    note_command(arguments)
+    guard_interpolations()
     run_verb(verb, arguments)
 
 
@@ -99,6 +102,10 @@ def _told(error: BaseException) -> int:
         tell(f"recsys-lab: {one_line(error)}")
         return 2
     cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
+    wrong = impossible_name(cause)
+    if wrong is not None:
+        tell(f"recsys-lab: {wrong}")
+        return 2
     fault = machine_fault(cause)
     if fault is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
         tell_exception(cause)

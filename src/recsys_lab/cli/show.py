@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
+from recsys_lab.files.faults import out_of_space
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.model_card import write_card
@@ -27,6 +28,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         try:
             write_card(record)
         except OSError as error:
+            if out_of_space(error):
+                raise
             msg = f"{record.folder}: the card cannot be written ({error}); copy the run elsewhere"
             raise UserError(msg) from None
     print_run(Terminal(), record)

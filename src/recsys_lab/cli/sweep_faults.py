@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from recsys_lab.config import UserError
 from recsys_lab.data.manifest import read_manifest
 from recsys_lab.data.prepared import NotWhole
-from recsys_lab.files.faults import MachineFault, chain, machine_fault
+from recsys_lab.files.faults import MachineFault, chain, impossible_name, machine_fault
 from recsys_lab.runs.record import Busy
 from recsys_lab.sweeps.patience import is_away, storage_fault
 from recsys_lab.sweeps.storage import file_of
@@ -113,6 +113,8 @@ def faults_told(plan: Plan) -> Iterator[None]:
         raise
     except Exception as error:
         known = isinstance(error, UserError) and not is_away(error)
+        if wrong := impossible_name(error):
+            raise UserError(wrong) from error
         fault = None if known else fault_of(error, plan)
         if fault is None:
             raise

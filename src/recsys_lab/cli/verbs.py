@@ -58,6 +58,7 @@ class EvaluateConfig:
 
     run: str
     output: str | None
+    prepare: bool
     verify: Verify
 
 
@@ -71,6 +72,7 @@ class ExplainConfig:
     method: Literal["occlusion", "integrated_gradients"]
     phase: Literal["test", "validation"]
     output: str | None
+    prepare: bool
     verify: Verify
 
 

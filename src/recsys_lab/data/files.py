@@ -64,17 +64,6 @@ def require_file(path: str | Path, option: str) -> Path:
     return file
 
 
-def environment_value(variable: str, option: str) -> str:
-    """What an environment variable holds that an option names.
-
-    Raises:
-        UserError: when it is not set.
-    """
-    if variable not in os.environ:
-        raise UserError(f"{option}: there is no such environment variable; set it first")
-    return os.environ[variable]
-
-
 @contextmanager
 def readable(where: str) -> Iterator[None]:
     """Turn what the system says of a file into a `UserError`; a full disk is left as it is.

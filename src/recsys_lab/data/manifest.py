@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recsys_lab.files.digests import Verify
 
 MANIFEST = "manifest.json"
-PREPARE_AGAIN = "; delete the folder, then 'recsys-lab prepare' makes it again"
+PREPARE_AGAIN = "; delete that folder, then the command that made it makes it again"
 SCHEMA_VERSION = 4
 """Raise it when the prepared files change their meaning: older ones are then prepared anew."""
 
@@ -103,28 +103,14 @@ def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, 
     """The manifest of a prepared folder, or None and what is wrong with the folder."""
     file = folder / MANIFEST
     try:
-        manifest = _parsed(file)
+        with reading(file, ""):
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            version = manifest["schema_version"]
     except UserError as error:
         return None, str(error)
-    version = manifest["schema_version"]
     if version != SCHEMA_VERSION:
         return None, f"{file} has schema version {version}, this version reads {SCHEMA_VERSION}"
     if manifest.get(SEAL) != seal(manifest):
         return None, f"{file} is damaged: its content does not match its own '{SEAL}'"
     problem = damage(folder, manifest["files"], verify)
     return (None, problem) if problem else (manifest, "")
-
-
-def has_this_version(folder: Path) -> bool:
-    """Whether a prepared folder is of this version of the lab; a damaged one may be."""
-    try:
-        return bool(_parsed(folder / MANIFEST)["schema_version"] == SCHEMA_VERSION)
-    except UserError:
-        return True
-
-
-def _parsed(file: Path) -> dict[str, Any]:
-    with reading(file, ""):
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        manifest["schema_version"]  # without one it is no manifest
-        return manifest

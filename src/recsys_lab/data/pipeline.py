@@ -40,7 +40,7 @@ from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
-from recsys_lab.files.faults import out_of_space, reason
+from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def _usable(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if out_of_space(error):
+            raise _full(root, error) from error
         raise UserError(
             f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change "
             "its mode (chmod u+rwx), or choose another"
@@ -167,10 +169,14 @@ def _told(root: Path) -> Iterator[None]:
     except (OSError, PolarsError) as error:
         if not out_of_space(error):
             raise
-        raise UserError(
-            f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was "
-            "kept. Free some, or choose another prepared_dir"
-        ) from error
+        raise _full(root, error) from error
+
+
+def _full(root: Path, error: Exception) -> MachineFault:
+    return MachineFault(
+        f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was kept. "
+        "Free some, or choose another prepared_dir"
+    )
 
 
 def _hidden(folder: Path) -> str:

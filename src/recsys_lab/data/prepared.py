@@ -16,6 +16,7 @@ from recsys_lab.data.feature_store import FeatureStore
 from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.places import count_items
+from recsys_lab.files.digests import damage
 from recsys_lab.files.reading import read_parquet, reading
 
 if TYPE_CHECKING:
@@ -28,7 +29,16 @@ PHASES = ("train", "validation", "test")
 
 
 class NotWhole(UserError):
-    """A prepared dataset is absent, incomplete or of another schema version."""
+    """A prepared dataset is absent, incomplete or of another schema version.
+
+    Args:
+        folder: of the dataset.
+        problem: what is wrong, and with which file.
+    """
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        super().__init__(f"{folder} is not a usable prepared dataset: {problem}{PREPARE_AGAIN}")
+        self.problem = problem
 
 
 class PreparedDataset:
@@ -64,11 +74,9 @@ class PreparedDataset:
         self.path = Path(path)
         manifest, problem = read_manifest(self.path, verify)
         if manifest is None:
-            raise NotWhole(
-                f"{self.path} is not a usable prepared dataset: {problem}. Run "
-                "'recsys-lab prepare' again"
-            )
+            raise NotWhole(self.path, problem)
         self.manifest: dict[str, Any] = manifest
+        self._opened = self._seen()
         with reading(self.path / MANIFEST, PREPARE_AGAIN):
             self._read(manifest)
 
@@ -84,6 +92,27 @@ class PreparedDataset:
 
     def _map(self, name: str) -> NDArray[Any]:
         return map_npy(self.path / f"{name}.npy")
+
+    def check(self) -> None:
+        """Look again at files that somebody wrote to since they were opened.
+
+        What was removed meanwhile is still mapped, and counts as whole.
+
+        Raises:
+            NotWhole: their content is no longer what was prepared.
+        """
+        noted = self.manifest["files"]
+        now = self._seen()
+        changed = {name: noted[name] for name, seen in now.items() if seen != self._opened[name]}
+        problem = damage(self.path, changed, "full")
+        if problem:
+            raise NotWhole(self.path, f"{problem}: it was changed while this process read it")
+
+    def _seen(self) -> dict[str, tuple[int, int, int]]:
+        """By which a change of each file is known."""
+        files = {name: self.path / name for name in self.manifest["files"]}
+        stats = {name: file.stat() for name, file in files.items() if file.exists()}
+        return {name: (s.st_ino, s.st_size, s.st_mtime_ns) for name, s in stats.items()}
 
     @property
     def fingerprint(self) -> str:

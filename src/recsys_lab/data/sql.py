@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
+from recsys_lab.config.environment import environment_value
 from recsys_lab.config.secrets import refused_password
-from recsys_lab.data.files import did_you_mean, environment_value, file_key, require_option
+from recsys_lab.data.files import did_you_mean, file_key, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.sql_engines import SCHEMES, batches_of
 from recsys_lab.data.staging import stage_batches, staging_folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import uuid
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from recsys_lab.config import UserError
+from recsys_lab.config.environment import environment_value
 from recsys_lab.data.files import readable, require_file
 from recsys_lab.data.sqlite_files import NOT_ALLOWED, open_sqlite
 from recsys_lab.data.stoppable import stoppable
@@ -26,6 +28,7 @@ SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
 ROWS_A_BATCH = 100_000
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_PG_PASSWORD = "PGPASSWORD"
 _READ_ONLY = {
     "postgresql": "SET TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
@@ -64,7 +67,9 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
 
     file = Path(url.partition(":///")[2]).expanduser()
     try:
-        connection = duckdb.connect(str(file), read_only=True)
+        connection = duckdb.connect(
+            str(file), read_only=True, config=_only_files_in(file.absolute().parent)
+        )
     except duckdb.Error as error:
         raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
     try:
@@ -77,6 +82,15 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
         raise UserError(f"{option}: {_first_line(error)}") from error
     finally:
         connection.close()
+
+
+def _only_files_in(folder: Path) -> dict[str, Any]:
+    """Views over files beside the database work; a query reads nothing elsewhere, nor the web."""
+    return {
+        "allowed_directories": [str(folder)],
+        "enable_external_access": False,
+        "lock_configuration": True,
+    }
 
 
 def _require_select(connection: Any, query: str, option: str) -> None:
@@ -130,6 +144,9 @@ def _sqlalchemy(
             ) from error
         if user is not None:
             made = made.set(username=user)
+        if password is None and scheme == "postgresql" and _PG_PASSWORD in os.environ:
+            # The driver would send it to whichever host the config names.
+            password = environment_value(_PG_PASSWORD, f"data.password_env={_PG_PASSWORD}")
         if password is not None:
             made = made.set(password=password)
         try:

@@ -11,7 +11,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import environment_value, require_columns
+from recsys_lab.config.environment import environment_value
+from recsys_lab.data.files import require_columns
 from recsys_lab.data.formats import TableFile, form_of
 from recsys_lab.data.jsonlines import JSON_LINES
 from recsys_lab.data.listing import list_files

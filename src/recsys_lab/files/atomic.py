@@ -8,6 +8,8 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from recsys_lab.files.faults import system_error
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -44,6 +46,11 @@ def replace_atomically(
         temporary.chmod(mode)
         sync(temporary)
         temporary.replace(path)
+    except Exception as error:  # libraries do not say which file they were writing
+        number = system_error(error)
+        if number is None or getattr(error, "filename", None) is not None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         with suppress(OSError):  # a disk that fails is told of by what failed first
             temporary.unlink(missing_ok=True)

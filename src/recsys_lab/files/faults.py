@@ -22,6 +22,12 @@ _IN_MESSAGE = re.compile(r"\((?:os )?error (\d+)\)|\[[Ee]rrno (\d+)\]")
 """As Rust's libraries (polars, safetensors) and Arrow write the system's number."""
 
 
+_NAMES = {
+    errno.ENAMETOOLONG: "file systems take up to 255 bytes a name; choose a shorter one",
+    errno.ELOOP: "a link that leads to itself; choose another path, or mend the link",
+}
+
+
 class MachineFault(Exception):
     """The machine stopped the work: a message without a traceback, exit 1.
 
@@ -73,6 +79,15 @@ def machine_fault(
     return None
 
 
+def impossible_name(error: BaseException) -> str | None:
+    """What is wrong with a path that no file can have, in one line, or None for other errors."""
+    for cause in chain(error):
+        cure = _NAMES.get(cause.errno or 0) if isinstance(cause, OSError) else None
+        if cure is not None:
+            return f"{_where(cause)}{reason(cause)}: {cure}"
+    return None
+
+
 def chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error, and what it was raised from or while handling."""
     seen: set[int] = set()
@@ -83,10 +98,9 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _told(error: BaseException, number: int) -> str:
-    file = getattr(error, "filename", None)
-    where = f"{os.fsdecode(file)}: " if isinstance(file, str | bytes) else ""
+    where = _where(error)
     if number in FULL:
-        cure = "make room there, then give the same command again"
+        cure = f"make room {'there' if where else 'on the disk'}, then give the same command again"
     elif number == errno.EROFS:
         cure = "that file system takes no changes; choose a folder elsewhere"
     elif number in REFUSED:
@@ -96,3 +110,8 @@ def _told(error: BaseException, number: int) -> str:
     else:
         cure = "see to the machine or its file system, then give the same command again"
     return f"{where}{os.strerror(number)} (error {number}); {cure}"
+
+
+def _where(error: BaseException) -> str:
+    file = getattr(error, "filename", None)
+    return f"{os.fsdecode(file)}: " if isinstance(file, str | bytes | os.PathLike) else ""

@@ -262,7 +262,7 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError(f"a {type(values).__name__} in place of an object")
     except (ValueError, RecursionError) as error:  # no JSON, no text, or JSON of another kind
-        msg = f"{path}: not a run record ({error}); the file was changed by hand?"
+        msg = f"{path}: not a run record ({error}): damaged, or changed by hand{BRING_BACK}"
         raise UserError(msg) from None
     return values
 

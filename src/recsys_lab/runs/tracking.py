@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from recsys_lab.runs.trackers.base import End, Start, Tracker
 
 _log = logging.getLogger(__name__)
+_MLFLOW_CREDENTIALS = (
+    "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME",
+)  # fmt: skip
 
 
 class Tracking:
@@ -76,6 +79,9 @@ class Tracking:
         """
         found: dict[str, str] = {}
         for name in dict.fromkeys(self.config.trackers):
+            if name == "wandb" and os.environ.get("WANDB_MODE") == "disabled":
+                _log.info("W&B is off: WANDB_MODE=disabled")
+                continue
             tracker = self._make(name)
             try:
                 found[name], logger = tracker.start(replace(run, id=ids.get(name)), folder)
@@ -122,6 +128,7 @@ class Tracking:
 
 def _mlflow_uri(written: str | None) -> str:
     if written is not None:
+        _refuse_credentials(written)
         return written
     if "MLFLOW_TRACKING_URI" not in os.environ:
         raise UserError(
@@ -129,3 +136,17 @@ def _mlflow_uri(written: str | None) -> str:
             "MLFLOW_TRACKING_URI; set one of them"
         )
     return os.environ["MLFLOW_TRACKING_URI"]
+
+
+def _refuse_credentials(uri: str) -> None:
+    """Refuse a server that a config names, where MLflow would send it what the environment holds.
+
+    Raises:
+        UserError: the environment names another server, or none.
+    """
+    held = [name for name in _MLFLOW_CREDENTIALS if name in os.environ]
+    if held and uri.startswith("http") and os.environ.get("MLFLOW_TRACKING_URI") != uri:
+        raise UserError(
+            f"tracking.mlflow_uri={uri}: this server would be sent {', '.join(held)} of the "
+            f"environment. If it is yours: export MLFLOW_TRACKING_URI={uri}"
+        )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from recsys_lab.config.environment import for_workers
+
 KILLED = -signal.SIGKILL
 """Exit code of a worker of which nothing more is known than that it is gone."""
 PARENT = "RECSYS_LAB_SWEEP_PARENT"
@@ -81,7 +83,7 @@ def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:
         task: what to start.
         own_group: a terminal's Ctrl-C does not reach it; whoever started it passes that on.
     """
-    environment = {**os.environ, **task.environment, PARENT: str(os.getpid())}
+    environment = {**os.environ, **for_workers(), **task.environment, PARENT: str(os.getpid())}
     with Path(task.log).open("ab") as log:
         return subprocess.Popen(
             # -P: nothing is imported from the folder it runs in

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
+from recsys_lab.config.environment import environment_value
 from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage
-from recsys_lab.data.files import environment_value
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ class CsvTracker:
 
     def start(self, run: Start, folder: Path) -> tuple[str, Logger]:
         """See `Tracker`."""
-        from pytorch_lightning.loggers import CSVLogger
+        from recsys_lab.runs.trackers.csv_logger import ContinuedCsvLogger
 
-        self._logger = CSVLogger(folder, name="", version="csv")
+        self._logger = ContinuedCsvLogger(folder, name="", version="csv")
         return run.name, self._logger
 
     def finish(self, end: End) -> None:

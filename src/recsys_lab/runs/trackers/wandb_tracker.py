@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 class WandbTracker:
     """Online where that is asked for and the network answers, else offline.
+
+    The environment variable ``WANDB_MODE=offline`` is heeded.
 
     Args:
         mode: ``offline`` writes beside the run (``wandb sync`` sends it later); ``online`` needs
@@ -42,7 +45,7 @@ class WandbTracker:
 
     def start(self, run: Start, folder: Path) -> tuple[str, Logger]:
         """See `Tracker`."""
-        if self.mode == "online":
+        if self.mode == "online" and os.environ.get("WANDB_MODE") != "offline":
             try:
                 return self._start(run, folder, "online")
             except Exception as error:
@@ -52,7 +55,8 @@ class WandbTracker:
 
     def _start(self, run: Start, folder: Path, mode: str) -> tuple[str, Logger]:
         import wandb
-        from pytorch_lightning.loggers import WandbLogger
+
+        from recsys_lab.runs.trackers.wandb_logger import SteppedWandbLogger
 
         experiment = wandb.init(
             project=self.project,
@@ -77,7 +81,7 @@ class WandbTracker:
             ),
             reinit="finish_previous",
         )
-        self._logger = WandbLogger(experiment=experiment)
+        self._logger = SteppedWandbLogger(experiment)
         return str(experiment.id), self._logger
 
     def finish(self, end: End) -> None:

@@ -1,0 +1,56 @@
+"""What a run's trackers are told when it begins and when it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsys_lab.cli.examples import example_table
+from recsys_lab.runs.record import FITTED, PER_USER, RECORD, WEIGHTS, RunRecord
+from recsys_lab.runs.trackers.base import End, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recsys_lab.cli.assemble import Parts
+
+
+def start_of(record: RunRecord, job_type: str) -> Start:
+    """What trackers are told: what the record says, which holds no secret."""
+    config = record.values["config"]
+    fingerprint = record.values["data"]["fingerprint"]
+    return Start(
+        id=None,
+        name=record.values["name"],
+        group=config["group"],
+        tags=list(config["tags"]),
+        job_type=job_type,
+        config={**config, "data_fingerprint": fingerprint},
+        notes=config["notes"],
+        commit=record.values["code"]["commit"],
+    )
+
+
+def end_of(parts: Parts, record: RunRecord, *, failed: bool) -> End:
+    """What they are told at the end: numbers, small tables, files worth keeping."""
+    folder = record.folder
+    kept = {path.name: path for path in (
+        folder / WEIGHTS, folder / FITTED, folder / PER_USER, folder / RECORD,
+    ) if path.exists()}  # fmt: skip
+    tables = {}
+    slices = None if failed else record.slices()
+    if slices is not None:
+        examples = example_table(parts.data, record.table(PER_USER))
+        tables = {"slices": slices, "examples": examples}
+    return End(_summary(record), tables, kept, failed)
+
+
+def _summary(record: RunRecord) -> Mapping[str, float]:
+    values = record.values
+    found = {f"best/{k}": v for k, v in (values.get("validation") or {}).items()}
+    found |= {f"val/{k}": v for k, v in (values.get("validation") or {}).items()}
+    found |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
+    compute = {"parameters": values.get("parameters"), **values["compute"]}
+    found |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
+    if values.get("best"):
+        found["best/epoch"] = values["best"]["epoch"]
+    return found
