@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from recsys_lab.config import UserError
+from recsys_lab.config.environment import guarded
 from recsys_lab.data.sql import SQL
 from tests.postgres import PASSWORD, USER, free_port, postgres_server
 
@@ -234,6 +235,28 @@ def test_a_view_over_files_is_read(run, duckdb_url, tmp_path):
         connection.execute("DROP TABLE clicks")
         connection.execute(f"CREATE VIEW clicks AS FROM '{tmp_path}/clicks.parquet'")
     check(run, sql(duckdb_url))
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["/proc/self/environ", "../other.csv", "http://127.0.0.1:9/x"]
+)
+def test_a_query_of_duckdb_reads_nothing_elsewhere(duckdb_url, tmp_path, elsewhere):
+    (tmp_path.parent / "other.csv").write_text("a\n1\n")
+    query = f"SELECT content FROM read_text('{elsewhere}')"
+    with pytest.raises(UserError, match=r"data.query: .*Permission Error"):
+        sql(duckdb_url, query).source_key()
+
+
+def test_a_password_of_the_environment_is_not_sent_by_itself(postgres, secrets, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    named = {"user_env": secrets["user_env"]}
+    with (
+        guarded([]),
+        pytest.raises(UserError, match=r"data.password_env=PGPASSWORD: .*in the command"),
+    ):
+        sql(postgres, **named).source_key()
+    with guarded(["data.password_env=PGPASSWORD"]):
+        sql(postgres, **named).source_key()
 
 
 LIKE = QUERY + " WHERE who LIKE 'a%' OR who LIKE '%(b)s' OR sku % 2 >= 0"

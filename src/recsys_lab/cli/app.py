@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys_lab.cli.literal_secrets import secrets_in_texts
 from recsys_lab.cli.literals import literal, quoted
 from recsys_lab.cli.loader import RefusedSetting
 from recsys_lab.cli.preflight import (
@@ -128,6 +129,8 @@ def _checked(request: Request, verb: Verb) -> list[str]:
     cfg = check(request)
     if not verb.has_run_dir:
         return []
+    if request.multirun and (problems := secrets_in_texts(cfg)):
+        raise UserError(report(problems))
     key = "hydra.sweep.dir" if request.multirun else "hydra.run.dir"
     if any(text.startswith(key + "=") for text in request.overrides):
         return []  # a process that Lightning started beside this one: the directory is given

@@ -33,32 +33,36 @@ _CURES = {
     "engine.settings": "'{key}' is given a secret. Put it into an environment variable and name "
     "that: '+engine.settings_env={{{key}: MY_SECRET}}'",
 }
-_IN_FILE = "holds a secret, which multirun.yaml would keep. Take it out"
 _ANY = (
     "holds a secret. Take it out: configs are written into records. Libraries find theirs in "
     "environment variables, such as AWS_SECRET_ACCESS_KEY, HF_TOKEN or WANDB_API_KEY"
 )
 
 
-def literal_secrets(cfg: DictConfig, *, multirun: bool = False) -> list[str]:
+def literal_secrets(cfg: DictConfig) -> list[str]:
     """A problem for every secret in the config of a run; no secret is in it.
 
     Args:
         cfg: composed config of a verb that makes or prepares runs.
-        multirun: whether Hydra writes it into ``multirun.yaml``, as it stands.
     """
-    unresolved = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(unresolved, dict)
-    note_variables(unresolved)
-    free = [
-        key for key in FREE if multirun and scrubbed(unresolved.get(key)) != unresolved.get(key)
-    ]
-    problems = [f"{key}: {_IN_FILE}." for key in free]
+    note_variables(OmegaConf.to_container(cfg, resolve=False))
+    problems = []
     for key in (str(key) for key in cfg if key not in ("hydra", *FREE)):
         for path in secret_places(_plain(cfg, key), key):
             if path not in _PRIVATE:
                 problems.append(_problem(cfg, path))
     return list(dict.fromkeys(problems))
+
+
+def secrets_in_texts(cfg: DictConfig) -> list[str]:
+    """A problem for every secret in a text for people: a multirun's own file is not masked."""
+    texts = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(texts, dict)
+    return [
+        f"{key}: holds a secret, which multirun.yaml would keep. Take it out."
+        for key in FREE
+        if scrubbed(texts.get(key)) != texts.get(key)
+    ]
 
 
 def _problem(cfg: DictConfig, path: str) -> str:

@@ -80,12 +80,11 @@ def _dispatch(arguments: list[str]) -> None:
 
 def _run(verb: str, arguments: list[str]) -> None:
     from recsys_lab.cli.app import run_verb  # Hydra: not needed to explain the verbs
-    from recsys_lab.config.environment import guard_interpolations, note_command
+    from recsys_lab.config.environment import guarded
 
     find_allowed_modules_in(os.getcwd())
-    note_command(arguments)
-    guard_interpolations()
-    run_verb(verb, arguments)
+    with guarded(arguments):
+        run_verb(verb, arguments)
 
 
 def _told(error: BaseException) -> int:

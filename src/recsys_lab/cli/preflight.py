@@ -204,7 +204,7 @@ class _Preflight:
             return None
         HydraConfig.instance().set_config(cfg)
         if issubclass(self.request.schema, TrainConfig):
-            self.problems += literal_secrets(cfg, multirun=self.request.multirun)
+            self.problems += literal_secrets(cfg)
         values = [o for o in overrides if not self._is_group(o)]
         defaults = self.loader.compute_defaults_list(
             self.request.config_name, self._texts(overrides), RunMode.RUN

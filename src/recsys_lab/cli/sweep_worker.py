@@ -31,6 +31,7 @@ from recsys_lab.cli.sweep_top import wait_for_trials, work_on_top
 from recsys_lab.cli.train import recorded
 from recsys_lab.cli.trial_callbacks import Deadline, FirstStep, Report
 from recsys_lab.config import Interrupted, Pruned
+from recsys_lab.config.environment import guarded
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.faults import MachineFault, chain
@@ -269,7 +270,8 @@ def main() -> int:
     try:
         fault = unwell(plan)
         if fault is None:
-            Worker(plan, name, Deadline(limit, over), notes).run()
+            with guarded([]):
+                Worker(plan, name, Deadline(limit, over), notes).run()
     except (Interrupted, KeyboardInterrupt):
         notes.tell(INTERRUPTED)
         return 130

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 from omegaconf import OmegaConf
@@ -22,23 +23,31 @@ ALLOWED = "RECSYS_LAB_ALLOWED_ENV"
 """Variable with the names, or patterns of names, that any config may read: ``DB_*,HUB_TOKEN``."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_named: set[str] = set()
+_named: list[set[str]] = []
+"""What each command that runs in this process names; the last one counts."""
 
 
-def note_command(arguments: Iterable[str]) -> None:
-    """Take note of the variables that the command names; those of an earlier command are no more.
+@contextmanager
+def guarded(arguments: Iterable[str]) -> Iterator[None]:
+    """In the body, configs read only the secrets that the command names, or `ALLOWED`.
+
+    Outside of it, who builds a component names its variables in code.
 
     Args:
-        arguments: as typed.
+        arguments: of the command, as typed.
     """
-    _named.clear()
+    OmegaConf.register_new_resolver("oc.env", _resolved, replace=True)
     words = {word for text in arguments for word in _NAME.findall(text)}
-    _named.update(word for word in words if word in os.environ and is_secret_name(word))
+    _named.append({word for word in words & os.environ.keys() if is_secret_name(word)})
+    try:
+        yield
+    finally:
+        _named.pop()
 
 
 def for_workers() -> Mapping[str, str]:
     """What lets processes that this command starts read the same variables."""
-    names = [*filter(None, [os.environ.get(ALLOWED)]), *sorted(_named)]
+    names = [*filter(None, [os.environ.get(ALLOWED)]), *sorted(_named[-1] if _named else ())]
     return {ALLOWED: ",".join(names)} if names else {}
 
 
@@ -60,9 +69,10 @@ def refuse_secret(variable: str, option: str) -> None:
     Raises:
         UserError: it does not.
     """
+    if not _named or variable in _named[-1] or not is_secret_name(variable):
+        return
     patterns = [text.strip() for text in os.environ.get(ALLOWED, "").split(",")]
-    allowed = variable in _named or any(fnmatchcase(variable, pattern) for pattern in patterns)
-    if is_secret_name(variable) and not allowed:
+    if not any(fnmatchcase(variable, pattern) for pattern in patterns):
         raise UserError(
             f"{option}: the config reads the environment variable {variable}, which is named like "
             "a secret. If you trust the config, name the variable in the command, or for all "
@@ -70,12 +80,8 @@ def refuse_secret(variable: str, option: str) -> None:
         )
 
 
-def _guarded(key: str, *default: str | None) -> str | None:
+def _resolved(key: str, *default: str | None) -> str | None:
+    """``${oc.env:NAME}`` under the same rule."""
     refuse_secret(key, f"${{oc.env:{key}}}")
     found: str | None = oc.env(key, *default)
     return found
-
-
-def guard_interpolations() -> None:
-    """Let ``${oc.env:NAME}`` in configs heed the same rule."""
-    OmegaConf.register_new_resolver("oc.env", _guarded, replace=True)

@@ -67,9 +67,8 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
 
     file = Path(url.partition(":///")[2]).expanduser()
     try:
-        connection = duckdb.connect(
-            str(file), read_only=True, config=_only_files_in(file.absolute().parent)
-        )
+        connection = duckdb.connect(str(file), read_only=True)
+        _read_only_in(connection, file.absolute().parent)
     except duckdb.Error as error:
         raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
     try:
@@ -84,13 +83,11 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
         connection.close()
 
 
-def _only_files_in(folder: Path) -> dict[str, Any]:
+def _read_only_in(connection: Any, folder: Path) -> None:
     """Views over files beside the database work; a query reads nothing elsewhere, nor the web."""
-    return {
-        "allowed_directories": [str(folder)],
-        "enable_external_access": False,
-        "lock_configuration": True,
-    }
+    connection.execute("SET allowed_directories = ?", [[str(folder)]])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _require_select(connection: Any, query: str, option: str) -> None:
