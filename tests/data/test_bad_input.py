@@ -25,6 +25,7 @@ from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 from recsys_lab.data.steam import Steam
 from recsys_lab.data.table import Table
 from recsys_lab.data.yelp import Yelp
+from recsys_lab.files.faults import MachineFault
 
 from .bad_cases import COUNTED, READ, REFUSED
 from .bad_downloads import PUBLISHED, Published
@@ -45,7 +46,7 @@ def attempt(case: Bad, folder: Path) -> str:
     root = folder / "prepared"
     try:
         data = prepare(reader, parts, root, "log")
-    except UserError as error:
+    except (UserError, MachineFault) as error:
         assert not root.exists() or not list(root.iterdir()), "something was left behind"
         return str(error)
     assert len(list(root.iterdir())) == 1, "a scratch folder was left behind"
@@ -73,7 +74,7 @@ def test_it_is_counted_or_read(case, tmp_path):
 def attempt_published(case: Published, folder: Path) -> str:
     """The error that a damaged publication, or a place that refuses, ends with."""
     before = {file.name for file in folder.parent.iterdir()}
-    with pytest.raises(UserError) as caught:
+    with pytest.raises((UserError, MachineFault)) as caught:
         case.use(folder)
     assert {file.name for file in folder.parent.iterdir()} == before
     left = {file.name for file in folder.rglob("*") if file.is_file()}
@@ -139,6 +140,7 @@ import resource, sys
 from pathlib import Path
 from tests.data.conftest import build, engines
 from recsys_lab.config import UserError
+from recsys_lab.files.faults import MachineFault
 from recsys_lab.data.filters import Filters
 from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
@@ -159,7 +161,7 @@ parts = Preparation(build(Filters, "filter", "default"),
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 try:
     prepare(reader, parts, Path(root), "log")
-except UserError as error:
+except MachineFault as error:
     print(error)
 """
 

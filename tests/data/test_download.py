@@ -13,6 +13,7 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data import download as module
 from recsys_lab.data.download import download
+from recsys_lab.files.faults import MachineFault
 
 DATA = bytes(range(256)) * 20_000  # 5 MB
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -164,7 +165,7 @@ def test_no_space_and_no_permission(url, tmp_path, monkeypatch):
     usage = module.shutil.disk_usage
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage(path)._replace(free=1_000))
     with pytest.raises(
-        UserError, match=r"data.download_dir=.*no space left .*5,120,000 bytes, 1,000 are"
+        MachineFault, match=r"data.download_dir=.*no space left .*5,120,000 bytes, 1,000 are"
     ):
         download(url, None, tmp_path, "")
     monkeypatch.setattr(module.shutil, "disk_usage", usage)
@@ -173,7 +174,7 @@ def test_no_space_and_no_permission(url, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module.shutil, "copyfileobj", full)
-    with pytest.raises(UserError, match=r"no space left for http.*nothing was kept"):
+    with pytest.raises(MachineFault, match=r"no space left for http.*nothing was kept"):
         download(url, None, tmp_path, "")
     assert names(tmp_path) == []
 

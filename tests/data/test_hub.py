@@ -8,6 +8,7 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.hub import Hub
+from recsys_lab.files.faults import MachineFault
 
 from .conftest import LOG, build
 
@@ -88,7 +89,7 @@ def test_no_space_for_the_cache(folder, monkeypatch):
         raise datasets.exceptions.DatasetGenerationError("it failed") from OSError(28, "No space")
 
     monkeypatch.setattr(datasets, "load_dataset", full)
-    with pytest.raises(UserError, match=r"no space left in the cache of datasets.*HF_HOME"):
+    with pytest.raises(MachineFault, match=r"no space left in the cache of datasets.*HF_HOME"):
         hub(folder).source_key()
 
 

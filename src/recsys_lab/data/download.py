@@ -20,7 +20,7 @@ from urllib.error import HTTPError, URLError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.archives import read_members
-from recsys_lab.files.faults import FULL, REFUSED
+from recsys_lab.files.faults import FULL, REFUSED, MachineFault
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _explained(url: str, folder: Path) -> Iterator[None]:
     except OSError as error:
         place = f"data.download_dir={folder}"
         if error.errno in FULL:
-            raise UserError(
+            raise MachineFault(
                 f"{place}: no space left for {url} ({error.strerror}); nothing was kept. Free "
                 "some, or choose another data.download_dir"
             ) from error

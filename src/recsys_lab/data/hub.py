@@ -11,7 +11,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.files import file_key, require_option
 from recsys_lab.data.mapped import read_mapped
 from recsys_lab.data.staging import stage_batches, staging_folder
-from recsys_lab.files.faults import out_of_space
+from recsys_lab.files.faults import MachineFault, out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,7 @@ class Hub:
             yield
         except Exception as error:  # the library raises whatever its many parts raise
             if out_of_space(error) or (error.__cause__ and out_of_space(error.__cause__)):
-                raise UserError(
+                raise MachineFault(
                     f"data.path={path}: no space left in the cache of datasets. Free some, name "
                     "another place (HF_HOME=FOLDER recsys-lab ...), or set data.streaming=true"
                 ) from error

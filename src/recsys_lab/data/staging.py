@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
-from recsys_lab.files.faults import out_of_space, reason
+from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch
 
 if TYPE_CHECKING:
@@ -73,14 +73,15 @@ def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) ->
         The number of rows.
 
     Raises:
-        UserError: when there are no rows, two columns of one name, or no space.
+        UserError: when there are no rows, or two columns of one name.
+        MachineFault: no space is left.
     """
     try:
         return _staged(batches, file, option)
     except OSError as error:
         if not out_of_space(error):
             raise
-        raise UserError(
+        raise MachineFault(
             f"{option}: no space left for its rows in {file.parent} ({reason(error)}); nothing "
             "was kept. Free some, or choose another prepared_dir"
         ) from error
