@@ -56,7 +56,7 @@ def test_counts_equal_a_plain_loop(seed, window, decay):
 
 def test_smoothing_mixes_popularity_in():
     log = random_log(1, repeats=True)
-    model = fitted(log, window=3, smoothing=7.0, history_decay=0.5)
+    model = fitted(log, window=3, smoothing=7.0, history_decay=0.5, max_length=20)
     c = pairs(model, 30)
     p = log.training_item_counts() / log.training_item_counts().sum()
     after = {i: (c[i] + 7 * p) / (c[i].sum() + 7) for i in (4, 9)}

@@ -36,9 +36,10 @@ class Markov:
     ``c(i, j)`` adds up ``decay ** (d - 1)`` over all places where j stands d events after i,
     d up to ``window``. A history event i gives item j the probability
     ``(c(i, j) + smoothing * p(j)) / (c(i) + smoothing)``, with p the item's share of training
-    events and c(i) the sum over j; events are weighed by ``history_decay`` and added. With
-    window 1 and max_length 1 it is the first-order Markov chain of Rendle et al. (FPMC, WWW
-    2010) without factors. Items with score 0 follow, the most popular first.
+    events and c(i) the sum over j; events are weighed by ``history_decay`` and added. As
+    ``model=markov``, with window 1, max_length 1 and no smoothing, it is the first-order Markov
+    chain of Rendle et al. (FPMC, WWW 2010) without factors; ``model=markov_decayed`` looks
+    farther in both. Items with score 0 follow, the most popular first.
 
     Args:
         config: the options.
