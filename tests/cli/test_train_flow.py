@@ -69,6 +69,16 @@ def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_it
     assert record("item_knn")["test"] != record("item_knn_decayed")["test"]
 
 
+def test_a_run_whose_best_epoch_is_its_last_validated_one_says_so(capsys):
+    assert train("run_dir=run", "recipe.validate_every=2", "recipe.learning_rate=0.01") == 0
+    values = record("run")
+    judged = [row["epoch"] for row in values["epochs"] if "val/ndcg@10" in row]
+    assert judged == [1, 2]  # the third epoch is the last one
+    improving = values["best"]["epoch"] == 2
+    assert values["best"]["still_improving"] is improving
+    assert ("still improving" in capsys.readouterr().err) is improving
+
+
 def test_nothing_that_is_stored_can_run_code():
     """Tensors and plain containers only; the other files are no pickles at all."""
     assert train("run_dir=run") == 0

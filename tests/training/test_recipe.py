@@ -75,11 +75,6 @@ def test_monitor_must_be_computed():
         _check(recipe(monitor="test/ndcg@10"), protocol())
 
 
-def test_an_epoch_must_be_validated():
-    with pytest.raises(UserError, match="validate_every: got 30, more than the 20 epochs"):
-        _check(recipe(validate_every=30), protocol())
-
-
 def test_precision_on_a_cpu():
     assert recipe(accelerator="cpu").trainer_precision() == "32"
     assert recipe(precision="bf16-mixed").trainer_precision() == "bf16-mixed"

@@ -198,16 +198,15 @@ def _train(
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
-    last = keeper.history[-1]["epoch"]
     record.end_epochs(
         keeper.history,
-        best={"epoch": keeper.best_epoch, "still_improving": keeper.best_epoch == last},
+        best={"epoch": keeper.best_epoch, "still_improving": keeper.still_improving},
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),
         compute={**record.values["compute"], **meter.values()},
         files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
-    if keeper.best_epoch == last:
+    if keeper.still_improving:
         _log.warning("the best epoch was the last one: the model was still improving")
 
 

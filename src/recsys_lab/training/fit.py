@@ -117,7 +117,6 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         devices=1,
         precision=recipe.trainer_precision(),
         max_epochs=config.max_epochs,
-        check_val_every_n_epoch=config.validate_every,
         gradient_clip_val=config.gradient_clip,
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
@@ -133,12 +132,6 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
 
 
 def _check(recipe: Recipe, protocol: RankingProtocol) -> None:
-    if recipe.config.validate_every > recipe.config.max_epochs:
-        msg = (
-            f"recipe.validate_every: got {recipe.config.validate_every}, more than the "
-            f"{recipe.config.max_epochs} epochs of recipe.max_epochs, so no epoch could be chosen"
-        )
-        raise UserError(msg)
     allowed = [f"val/{n}@{k}" for n in protocol.config.metrics for k in protocol.config.ks]
     if recipe.config.monitor not in allowed:
         msg = (

@@ -52,7 +52,7 @@ class Recipe:
             accelerator: "auto", "cpu" or "gpu".
             monitor: validation metric that picks the best epoch and stops early.
             patience: epochs without a better one before stopping; null for never.
-            validate_every: epochs between validations.
+            validate_every: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
         """
@@ -86,6 +86,11 @@ class Recipe:
                     f"{'0' if name == 'weight_decay' else 'null'}, or recipe.sparse_items=false"
                 )
         self.config = config
+
+    def validates(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is validated."""
+        done = epoch + 1
+        return done % self.config.validate_every == 0 or done == self.config.max_epochs
 
     def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
         """The optimizer of a model's parameters.
