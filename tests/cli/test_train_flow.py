@@ -59,13 +59,17 @@ def test_the_record_tells_everything(capsys):
     assert "ndcg@10" in capsys.readouterr().out
 
 
-def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_its_class():
+def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_its_class(capsys):
     for choice, name in (("item_knn", "ItemKNN"), ("item_knn_decayed", "item_knn_decayed")):
         base = ["data=table", "data.path=log.csv", f"model={choice}"]
         assert train(f"run_dir={choice}", base=base) == 0
         assert record(choice)["name"] == name
         assert record(choice)["config"]["name"] is None
     assert record("item_knn")["config"]["model"]["history_decay"] == 1
+    assert "not read" not in capsys.readouterr().err
+    assert train("run_dir=told", "recipe.max_epochs=3", "loss=bpr", base=base) == 0
+    told = "recipe.max_epochs, loss: not read: ItemKNN is fitted in one pass"
+    assert told in " ".join(capsys.readouterr().err.split())
     assert record("item_knn")["test"] != record("item_knn_decayed")["test"]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.cli.assemble import Parts, assemble, make_loss
+from recsys_lab.cli.assemble import Parts, assemble, make_loss, tell_unread
 from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
@@ -88,6 +88,8 @@ def execute(
 
     parts = assemble(cfg, prepared)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
+    if loss is None:
+        tell_unread(cfg)
     _begin(parts, record)
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)

@@ -38,7 +38,7 @@ class BCELoss(SampledLoss):
             sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
             num_negatives: negatives of a position.
             shared_negatives: all positions of a step have the same ones: one matrix product.
-            alpha: power of the popularity, for ``sampling: popularity``.
+            alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
             cosine: scale states and item vectors to length one.
             temperature: divides the scores.
             calibration: t of gBCE; 0 for plain binary cross-entropy.
@@ -47,7 +47,7 @@ class BCELoss(SampledLoss):
         sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
         num_negatives: Annotated[int, Ge(1)]
         shared_negatives: bool
-        alpha: Annotated[float, Ge(0)]
+        alpha: Annotated[float, Ge(0)] | None
         cosine: bool
         temperature: Annotated[float, Gt(0)]
         calibration: Annotated[float, Ge(0), Le(1)]

@@ -37,7 +37,7 @@ class SampledSoftmaxLoss(SampledLoss):
             sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
             num_negatives: negatives of a position.
             shared_negatives: all positions of a step have the same ones: one matrix product.
-            alpha: power of the popularity, for ``sampling: popularity``.
+            alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
             cosine: scale states and item vectors to length one.
             temperature: divides the scores.
             log_q: correct for how often each negative is drawn.
@@ -46,7 +46,7 @@ class SampledSoftmaxLoss(SampledLoss):
         sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
         num_negatives: Annotated[int, Ge(1)]
         shared_negatives: bool
-        alpha: Annotated[float, Ge(0)]
+        alpha: Annotated[float, Ge(0)] | None
         cosine: bool
         temperature: Annotated[float, Gt(0)]
         log_q: bool

@@ -65,6 +65,7 @@ class BERT4Rec(DotProductModel):
         check_heads(config.hidden_dim, config.num_heads)
         self.config = config
         self.window = config.max_length - 1
+        self.mask_probability = config.mask_probability
         self.items = nn.Embedding(num_items, config.hidden_dim)
         self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
         self.positions = nn.Embedding(config.max_length, config.hidden_dim)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from recsys_lab.config import UserError
 from recsys_lab.models.classical import (
     fill_by_popularity,
     from_rows,
@@ -44,6 +45,9 @@ class Markov:
     Args:
         config: the options.
         num_items: catalogue size V.
+
+    Raises:
+        UserError: a decay is given where there is nothing to decay.
     """
 
     ignores_seed = True
@@ -68,6 +72,12 @@ class Markov:
 
     def __init__(self, config: Config, *, num_items: int) -> None:
         require("scipy.sparse", "markov")
+        for option, span in (("decay", "window"), ("history_decay", "max_length")):
+            if getattr(config, option) != 1 and getattr(config, span) == 1:
+                raise UserError(
+                    f"model.{option}: got {getattr(config, option):g} with model.{span}=1, where "
+                    f"one event alone is weighed; use a larger model.{span}, or model.{option}=1"
+                )
         self.config = config
         self.window = config.max_length
         self._num_items = num_items

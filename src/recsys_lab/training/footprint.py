@@ -107,7 +107,7 @@ def footprint(
         tables = {id(item) for item in _tables(model)}
         dense = [weight for weight in trained if id(weight) not in tables]
     one_target = getattr(model, "one_target", False)
-    masked = getattr(getattr(model, "config", None), "mask_probability", 1.0)
+    masked = getattr(model, "mask_probability", 1.0)
     positions = int(histories if one_target else max(histories, events * masked))
     on_gpu = recipe.device() == "cuda"
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
