@@ -33,9 +33,8 @@ class Recipe:
         Attributes:
             max_epochs: passes over the training users.
             batch_size: users a batch.
-            accumulate_grad_batches: batches a step; its gradient is the mean of theirs. That of
-                one batch as large as all of them where each has as many supervised positions,
-                since losses are means over positions.
+            accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
+                all their supervised positions, as if they were one batch.
             optimizer: "adam" or "adamw" (decoupled weight decay).
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
