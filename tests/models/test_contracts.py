@@ -125,6 +125,23 @@ def test_companions_in_the_batch_change_nothing(name, changes):
     torch.testing.assert_close(states_ND[start : start + 1], alone_ND, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_an_empty_history_never_has_its_neighbour_s_state(name, place):
+    """Refused, or the same whoever stands beside it."""
+    model = make(name).eval()
+    given = [[history[-8:] for history in histories(seed)][:3] for seed in (0, 1)]
+    for rows in given:
+        rows.insert(place, [])
+    if name in CLOZE:  # their state is that of a hidden event, alone if need be
+        one, two = (model.query_states(batch_of(rows)) for rows in given)
+        torch.testing.assert_close(one[place], two[place], atol=1e-6, rtol=1e-5)
+        return
+    for ask in (model.query_states, lambda batch: model.recommend(batch, 5, None)):
+        with pytest.raises(ValueError, match=rf"row {place} of a batch of 4 users has an empty"):
+            ask(batch_of(given[0]))
+
+
 @pytest.mark.parametrize(("name", "changes"), VARIANTS)
 def test_overfits_one_batch_and_reaches_every_parameter(name, changes):
     model = make(name, **{k: 0.0 for k in DROPOUTS if k in options(name)}, **changes)

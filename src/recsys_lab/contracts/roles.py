@@ -45,7 +45,11 @@ class DenseModel(Recommender, Protocol):
         ...
 
     def query_states(self, batch: Batch) -> Tensor:
-        """The state that the next item is ranked by, (B, D)."""
+        """The state that the next item is ranked by, (B, D).
+
+        Raises:
+            ValueError: a history is empty, and the model makes no state of nothing.
+        """
         ...
 
     def item_table(self) -> Tensor:

@@ -80,17 +80,17 @@ class BSARec(DotProductModel):
         Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
         """
         inputs, _ = shift(batch)
-        return self.query_states(inputs), batch.items_T[batch.offsets[1:] - 1]
+        return self.query_states(inputs), batch.items_T[batch.last_B]
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        rectangle, last_B = Rectangle.of(batch.lengths, batch.items_T.device), batch.last_B
         # Positions count from the end: the latest event has the same one in every history.
         x_TD = self.embed(batch) + self.positions(rectangle.from_end())
         x_TD = self.dropout(self.norm(x_TD))
         for block in self.blocks:
             x_TD = block(x_TD, rectangle)
-        return x_TD[batch.offsets[1:] - 1]  # type: ignore[no-any-return]
+        return x_TD[last_B]  # type: ignore[no-any-return]
 
 
 class _Block(nn.Module):

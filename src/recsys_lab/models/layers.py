@@ -129,7 +129,7 @@ def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     device = batch.items_T.device
     total = batch.items_T.shape[0]
     rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
-    last_B = batch.offsets[1:] - 1
+    last_B = batch.last_B
     hidden_T = torch.rand(total, device=device) < probability
     only_last_B = torch.rand(batch.size, device=device) < only_last
     hidden_T &= ~only_last_B[rows_T]

@@ -114,11 +114,10 @@ class SASRec(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        rectangle, last_B = Rectangle.of(batch.lengths, batch.items_T.device), batch.last_B
         x_TD = self._enter(batch, rectangle)
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, rectangle)
-        last_B = batch.offsets[1:] - 1
         # Nothing reads the last block's other outputs, so they are not computed.
         return self.final_norm(self.blocks[-1].last(x_TD, last_B, rectangle))  # type: ignore[operator, no-any-return]
 

@@ -112,8 +112,10 @@ class Transformer(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, or of a hidden event there, (B, D)."""
-        x_TD, lengths, last_B = self.embed(batch), batch.lengths, batch.offsets[1:] - 1
-        if self.is_cloze:
+        x_TD, lengths = self.embed(batch), batch.lengths
+        if not self.is_cloze:
+            last_B = batch.last_B
+        else:
             lengths = tuple(length + 1 for length in lengths)
             last_B = batch.offsets[1:] + torch.arange(batch.size, device=x_TD.device)
             is_real_T = torch.ones(sum(lengths), dtype=torch.bool, device=x_TD.device)
