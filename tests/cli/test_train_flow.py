@@ -83,6 +83,12 @@ def test_a_run_whose_best_epoch_is_its_last_validated_one_says_so(capsys):
     assert ("still improving" in capsys.readouterr().err) is improving
 
 
+def test_negatives_from_the_batch_are_corrected_from_the_command_line():
+    assert train(
+        "run_dir=run", "loss=sampled_softmax", "loss.sampling=in_batch", "recipe.max_epochs=1"
+    ) == 0  # fmt: skip
+
+
 def test_nothing_that_is_stored_can_run_code():
     """Tensors and plain containers only; the other files are no pickles at all."""
     assert train("run_dir=run") == 0

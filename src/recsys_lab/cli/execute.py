@@ -16,6 +16,7 @@ from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Pruned, UserError, build
+from recsys_lab.contracts import ReadsTargets
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.files.arrays import save_npz
@@ -178,6 +179,7 @@ def _train(
     # Lightning: not needed for a fitted model
     from recsys_lab.training.fit import fit
     from recsys_lab.training.meter import Meter
+    from recsys_lab.training.targets import expected_targets
 
     training = TrainingBatches(
         parts.data,
@@ -190,6 +192,9 @@ def _train(
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
+    if isinstance(loss, ReadsTargets) and loss.reads_targets:
+        epoch = training.first_epoch()
+        loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     meter = Meter()
     keeper = fit(
         parts.model, loss, parts.recipe, parts.protocol, training,

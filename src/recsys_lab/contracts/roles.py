@@ -179,6 +179,33 @@ class ReadsCounts(Protocol):
 
 
 @runtime_checkable
+class ReadsTargets(Protocol):
+    """A loss that may have to know how often each item is a target in training.
+
+    Attributes:
+        reads_targets: whether it has to.
+    """
+
+    @property
+    def reads_targets(self) -> bool:
+        """Whether `read_targets` must come before the first step."""
+        ...
+
+    def read_targets(self, counts_V: Tensor) -> None:
+        """Take over the expected number of times in an epoch, float64 (V,)."""
+        ...
+
+
+@runtime_checkable
+class DrawsTargets(Protocol):
+    """A trained model that draws which events of a history it has to predict."""
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event of a training batch to be a target, float32 (T,)."""
+        ...
+
+
+@runtime_checkable
 class ChecksData(Protocol):
     """A model that must have something of the data that not all have."""
 

@@ -6,6 +6,7 @@ the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -114,6 +115,12 @@ class TrainingBatches:
             numbers = order[first : first + self._batch_size]
             self.batch += 1  # before the yield: a checkpoint taken now must not repeat it
             yield self._read(numbers)
+
+    def first_epoch(self) -> Iterator[Batch]:
+        """The first epoch, whatever the place, which stays as it is."""
+        again = copy(self)
+        again.load_state_dict({"epoch": 0, "batch": 0})
+        return iter(again)
 
     def state_dict(self) -> dict[str, int]:
         """The place: Lightning stores it in every checkpoint."""

@@ -101,6 +101,15 @@ class SampledLoss:
         """Take over how often each item occurs in training, (V,)."""
         self._sampler.read_counts(counts_V)
 
+    @property
+    def reads_targets(self) -> bool:
+        """Whether `read_targets` must come before the first step."""
+        return self._sampler.reads_targets
+
+    def read_targets(self, counts_V: Tensor) -> None:
+        """Take over how often each item is expected to be a target in an epoch, (V,)."""
+        self._sampler.read_targets(counts_V)
+
     def _scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
         """Scores of the targets and of fresh negatives, in full precision."""
         negatives = self._sampler.draw(targets_N, table_VD.shape[0])

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 class SampledSoftmaxLoss(SampledLoss):
     """``-log(exp(s+) / (exp(s+) + sum_j exp(s_j - log E_j)))``, mean over the positions.
 
-    E_j is the expected number of draws of negative j, so that the sum estimates the one over the
-    whole catalogue without bias (Bengio and Senecal, 2008, https://doi.org/10.1109/TNN.2007.912312;
-    the logQ correction); without ``log_q`` it is left out. A negative that is the position's own
+    E_j is the expected number of draws of negative j, so that the sum estimates the one over all
+    items that can be drawn without bias (Bengio and Senecal, 2008,
+    https://doi.org/10.1109/TNN.2007.912312; the logQ correction); without ``log_q`` it is left out.
+    In the batch an item is drawn as often as it is a target (Yi et al., 2019,
+    https://doi.org/10.1145/3298689.3346996). A negative that is the position's own
     target counts as nothing.
 
     Args:

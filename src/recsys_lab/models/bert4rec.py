@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from recsys_lab.models.dot_product import DotProductModel, check_heads
-from recsys_lab.models.layers import Rectangle, TransformerBlock, draw_hidden
+from recsys_lab.models.layers import Rectangle, TransformerBlock, draw_hidden, hidden_chances
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -103,6 +103,10 @@ class BERT4Rec(DotProductModel):
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, rectangle)
         return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event to be hidden, (T,)."""
+        return hidden_chances(batch, self.config.mask_probability, self.config.last_probability)
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state of a hidden event after each history, (B, D)."""

@@ -118,6 +118,13 @@ def shift(batch: Batch) -> tuple[Batch, Tensor]:
     return batch.events(index_N, lengths), batch.items_T[index_N + 1]
 
 
+def followers(batch: Batch) -> Tensor:
+    """1 for the events that `shift` makes targets, all but each history's first; float32 (T,)."""
+    chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
+    chances_T[batch.offsets[:-1]] = 0
+    return chances_T
+
+
 def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     """Which events a Cloze model has to find, bool (T,); at least one of each history.
 
@@ -137,6 +144,16 @@ def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
     hidden_T[last_B] |= none_B
     return hidden_T
+
+
+def hidden_chances(batch: Batch, probability: float, only_last: float) -> Tensor:
+    """Chance of each event to be hidden by `draw_hidden`, float32 (T,); the arguments are its."""
+    chances_T = torch.full((len(batch.items_T),), (1 - only_last) * probability)
+    lengths_B = torch.tensor(batch.lengths)
+    none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is hidden
+    chances_T = chances_T.to(batch.items_T.device)
+    chances_T[batch.last_B] += (only_last + none_B).to(chances_T)
+    return chances_T
 
 
 class SelfAttention(nn.Module):

@@ -17,7 +17,7 @@ from recsys_lab.config import UserError
 from recsys_lab.models.architectures import Sizes, architecture_of
 from recsys_lab.models.dot_product import DotProductModel, check_heads
 from recsys_lab.models.encoders import Encoder, from_pretrained, from_sizes, with_lora
-from recsys_lab.models.layers import Rectangle, draw_hidden, shift
+from recsys_lab.models.layers import Rectangle, draw_hidden, followers, hidden_chances, shift
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -109,6 +109,12 @@ class Transformer(DotProductModel):
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, Rectangle.of(batch.lengths, x_TD.device))
         return states_TD[hidden_T], batch.items_T[hidden_T]
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event to be a target, (T,)."""
+        if not self.is_cloze:
+            return followers(batch)
+        return hidden_chances(batch, self.mask_probability, self.last_probability)
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, or of a hidden event there, (B, D)."""
