@@ -12,8 +12,9 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from recsys_lab.models.blocks import TransformerBlock
 from recsys_lab.models.dot_product import DotProductModel, check_heads
-from recsys_lab.models.layers import Rectangle, TransformerBlock, draw_hidden, hidden_chances
+from recsys_lab.models.layers import Rectangle, draw_hidden, hidden_chances
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -81,6 +82,7 @@ class BERT4Rec(DotProductModel):
                 gated=False,
                 dropout=config.dropout,
                 attention_dropout=config.attention_dropout,
+                feedforward_dropout=0.0,
                 causal=False,
             )
             for _ in range(config.num_layers)

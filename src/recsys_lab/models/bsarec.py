@@ -13,8 +13,9 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from recsys_lab.models.blocks import feedforward
 from recsys_lab.models.dot_product import DotProductModel, check_heads
-from recsys_lab.models.layers import Rectangle, SelfAttention, feedforward, shift
+from recsys_lab.models.layers import Rectangle, SelfAttention, shift
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
