@@ -83,6 +83,15 @@ def test_a_run_whose_best_epoch_is_its_last_validated_one_says_so(capsys):
     assert ("still improving" in capsys.readouterr().err) is improving
 
 
+def test_the_crop_decides_how_many_events_are_targets():
+    """Six training events, a window of two: two of five are targets, or all of them."""
+    epoch = ["recipe.max_epochs=1", "model.max_length=2"]
+    for crop, events in (("last", 3), ("random", 3), ("sliding", 8)):  # 3 and, end to end, 3 and 2
+        assert train(f"run_dir={crop}", f"recipe.crop={crop}", *epoch) == 0
+        assert record(crop)["compute"]["events"] == USERS * events
+        assert record(crop)["config"]["recipe"]["crop"] == crop
+
+
 def test_negatives_from_the_batch_are_corrected_from_the_command_line():
     assert train(
         "run_dir=run", "loss=sampled_softmax", "loss.sampling=in_batch", "recipe.max_epochs=1"

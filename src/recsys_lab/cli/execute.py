@@ -186,6 +186,7 @@ def _train(
         batch_size=parts.recipe.config.batch_size,
         window=parts.model.window + 1,  # one more than is read: the first target
         seed=cfg.seed,
+        crop=parts.recipe.config.crop,
         prefixes=getattr(parts.model, "one_target", False),
         features=getattr(parts.model, "features", ()),
     )

@@ -30,9 +30,10 @@ class DenseModel(Recommender, Protocol):
     """A trained recommender whose score is a product of a state and an item's vector.
 
     A class attribute ``one_target = True`` asks for training histories that have one target each,
-    their last event: every beginning of a history then is one of its own. For models in which an
-    event sees later ones. An attribute ``features`` names the columns to be read. An attribute
-    ``reads_next_time = True`` asks for `Batch.next_times_B`, which leaks: the run is marked.
+    their last event: every beginning of the window that is trained on then is one of its own. For
+    models in which an event sees later ones. An attribute ``features`` names the columns to be
+    read. An attribute ``reads_next_time = True`` asks for `Batch.next_times_B`, which leaks: the
+    run is marked.
 
     Attributes:
         window: most recent events that it reads.

@@ -25,7 +25,8 @@ class BSARec(DotProductModel):
     """Each layer mixes causal self-attention with a filter that rescales high frequencies.
 
     The filter lets an event see later ones, so a training history has one target, its last event,
-    and every beginning of a history is trained on by itself. Paper:
+    and every beginning of the window that is trained on (``recipe.crop``; the authors' is ``last``)
+    is a history by itself. Paper:
     https://arxiv.org/abs/2312.10325, equations 8-11.
 
     Args:

@@ -32,7 +32,11 @@ class Recipe:
 
         Attributes:
             max_epochs: passes over the training users.
-            batch_size: users a batch.
+            batch_size: histories a batch.
+            crop: which window of a history is trained on that is longer than the model reads: the
+                last one (last), as SASRec's authors do, so that older events are never targets;
+                one at random, another each epoch (random); or all of them, so that each event but
+                the first is a target once an epoch (sliding), which takes longer epochs.
             accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
                 all their supervised positions, as if they were one batch.
             optimizer: "adam" or "adamw" (decoupled weight decay).
@@ -58,6 +62,7 @@ class Recipe:
 
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
+        crop: Literal["last", "random", "sliding"]
         accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]

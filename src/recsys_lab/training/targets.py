@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) -> Tensor:
     """The expected number of times that each item is a target in an epoch, float64 (V,).
 
+    Exact but for windows at random places (``recipe.crop=random``), of which an epoch is a sample.
+
     Args:
         model: says which events of a history it predicts: see `DenseModel` and `DrawsTargets`.
         epoch: its batches.
