@@ -75,7 +75,9 @@ class Endless:
 
 def test_memory_does_not_grow_with_the_number_of_prefixes():
     def loader():
-        return TrainingBatches(Endless(), batch_size=128, window=5, seed=1, prefixes=True)
+        return TrainingBatches(
+            Endless(), batch_size=128, window=5, seed=1, prefixes=True, crop="sliding"
+        )
 
     tracemalloc.start()
     try:

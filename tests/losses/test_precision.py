@@ -22,6 +22,7 @@ def value_and_gradients(name, states_ND, table_VD, targets_N, half=False, **opti
     loss = build({**values, **options})
     if hasattr(loss, "read_counts"):
         loss.read_counts(torch.arange(V))
+        loss.read_targets(torch.arange(V))
     states_ND, table_VD = states_ND.detach().requires_grad_(), table_VD.detach().requires_grad_()
     torch.manual_seed(3)  # the same negatives and directions
     with torch.autocast("cpu", torch.bfloat16, enabled=half):

@@ -9,9 +9,22 @@ import torch
 import yaml
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.contracts import Batch
+from recsys_lab.config.targets import import_class
+from recsys_lab.contracts import Batch, FittedModel
 
-CLASSICAL = ["random", "popularity", "item_knn", "ease", "ials", "pure_svd", "markov"]
+
+def _classical() -> list[str]:
+    """Names of all model configs that are fitted; the oracle needs a known truth."""
+    files = sorted((config_dir() / "model").glob("*.yaml"))
+    targets = {file.stem: yaml.safe_load(file.read_text())["_target_"] for file in files}
+    return [
+        name
+        for name, target in targets.items()
+        if name != "oracle" and issubclass(import_class(target, "model"), FittedModel)
+    ]
+
+
+CLASSICAL = _classical()
 
 
 class Log:

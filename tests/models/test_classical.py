@@ -7,10 +7,11 @@ import torch
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM, Batch, FittedModel
 from recsys_lab.models import classical
-from tests.models.logs import CLASSICAL, Log, batch_of, make, random_log
+from tests.models.logs import CLASSICAL, Log, batch_of, make, random_log, scores_of
 
 V = 30
-SMALL = {"ials": {"num_factors": 8}, "pure_svd": {"num_factors": 8}}
+SMALL = {name: {"num_factors": 8} for name in CLASSICAL if name.startswith(("ials", "pure_svd"))}
+PUBLISHED = ["ease", "ials", "item_knn", "pure_svd"]  # functions of what was had, not of when
 HISTORIES = [[3, 1, 4, 1], [29], [], list(range(20)), [2, 7, 1, 8, 2, 8]]
 USERS = [5, 0, 1000, 59, 12345]  # 1000 and 12345 are not in the log
 
@@ -108,6 +109,28 @@ def test_companions_in_the_batch_change_nothing(name):
     for row, (history, user) in enumerate(zip(HISTORIES, USERS, strict=True)):
         alone = model.recommend(batch_of([history], [user]), 6, None)
         assert torch.equal(alone.items_BK[0], together.items_BK[row])
+
+
+@pytest.mark.parametrize("published", PUBLISHED)
+def test_the_published_models_know_no_order_and_the_decayed_ones_do(published):
+    for variant, knows in ((published, False), (f"{published}_decayed", True)):
+        model = fitted(variant)
+        forwards, backwards = ([3, 1, 4, 9, 12, 5], [5, 12, 9, 4, 1, 3])
+        scores = scores_of(model, [forwards, backwards], V)
+        assert np.allclose(scores[0], scores[1], rtol=1e-4, atol=1e-6) != knows, variant
+
+
+def test_the_markov_chain_reads_the_last_event_alone_and_counts_its_successors():
+    log = random_log(2, repeats=True)
+    follows = np.zeros((V, V))
+    for _, start, end in log.segments("train"):
+        np.add.at(follows, (log.items[start : end - 1], log.items[start + 1 : end]), 1)
+    model = make("markov", V)
+    model.fit(log)
+    assert model.window == 1
+    scores = scores_of(model, [[4]], V)[0]
+    known = follows[4] > 0
+    np.testing.assert_allclose(scores[known], follows[4][known] / follows[4].sum(), rtol=1e-5)
 
 
 def test_history_matrix_by_hand():

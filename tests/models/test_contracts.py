@@ -13,7 +13,7 @@ from recsys_lab.contracts import Batch
 
 V, B, LENGTHS = 40, 4, (6, 2, 9, 4)
 SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32, "recurrent_dim": 24}
-DROPOUTS = ("dropout", "attention_dropout")
+DROPOUTS = ("dropout", "attention_dropout", "feedforward_dropout")
 
 
 @cache
@@ -41,7 +41,9 @@ CLOZE = ("bert4rec",)  # their supervised positions are drawn: see their own tes
 ONE_TARGET = [name for name in NAMES if getattr(make(name), "one_target", False)]
 CAUSAL_NAMES = [name for name in NAMES if name not in (*CLOZE, *ONE_TARGET)]
 VARIANTS = [(name, {}) for name in CAUSAL_NAMES] + [
-    ("sasrec", {"norm": "post", "activation": "relu", "feedforward_dim": 16}),
+    ("sasrec", {"norm": "post", "final_norm": False, "activation": "relu", "feedforward_dim": 16}),
+    ("gsasrec", {"position_origin": "start", "num_heads": 2}),
+    ("esasrec", {"position_origin": "start"}),
     ("sasrec", {"position_origin": "end", "scale_embedding": True}),
     ("sasrec", {"num_heads": 4, "num_layers": 1, "tied": False}),
     ("hstu", {"time_bias": "past"}),
@@ -51,7 +53,7 @@ VARIANTS = [(name, {}) for name in CAUSAL_NAMES] + [
 NOT_COMPILED = ("gru4rec", "mamba")  # a fused kernel; a scan
 
 # Positions that count from the end read the history's length by design.
-CAUSAL = [v for v in VARIANTS if v[1].get("position_origin") != "end"]
+CAUSAL = [v for v in VARIANTS if {**options(v[0]), **v[1]}.get("position_origin") != "end"]
 
 
 def batch_of(histories: list[list[int]]) -> Batch:
@@ -123,6 +125,23 @@ def test_companions_in_the_batch_change_nothing(name, changes):
     alone_ND, _ = model.training_states(batch_of([given[1]]))
     start = LENGTHS[0] - 1
     torch.testing.assert_close(states_ND[start : start + 1], alone_ND, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_an_empty_history_never_has_its_neighbour_s_state(name, place):
+    """Refused, or the same whoever stands beside it."""
+    model = make(name).eval()
+    given = [[history[-8:] for history in histories(seed)][:3] for seed in (0, 1)]
+    for rows in given:
+        rows.insert(place, [])
+    if name in CLOZE:  # their state is that of a hidden event, alone if need be
+        one, two = (model.query_states(batch_of(rows)) for rows in given)
+        torch.testing.assert_close(one[place], two[place], atol=1e-6, rtol=1e-5)
+        return
+    for ask in (model.query_states, lambda batch: model.recommend(batch, 5, None)):
+        with pytest.raises(ValueError, match=rf"row {place} of a batch of 4 users has an empty"):
+            ask(batch_of(given[0]))
 
 
 @pytest.mark.parametrize(("name", "changes"), VARIANTS)
@@ -216,7 +235,7 @@ def test_gated_blocks_add_two_square_layers_and_an_untied_table_one_more_table()
         return sum(p.numel() for p in make(name, **changes).parameters())
 
     d, f = 16, 32
-    plain = {"num_layers": 1, "num_heads": 1}
+    plain = {"num_layers": 1, "num_heads": 1, "final_norm": True}
     gates, swiglu = 2 * (d * d + d), 3 * d * f - (2 * d * f + d + f)
     assert count("esasrec", **plain) - count("sasrec", **plain) == gates + swiglu
     assert count("gsasrec", **plain) - count("gsasrec", **plain, tied=True) == V * d
@@ -226,12 +245,12 @@ def test_gated_blocks_add_two_square_layers_and_an_untied_table_one_more_table()
 def test_parameter_count_of_sasrec_s_other_forms_equals_the_closed_form(name, tables):
     model = make(name, num_layers=3)
     d, f, length = 16, 32, 9
-    if name == "gsasrec":
-        fed, gates = (d * f + f) + (f * d + d), 0
+    if name == "gsasrec":  # no layer after attention, a norm at the end
+        fed, others, last = (d * f + f) + (f * d + d), 0, 2 * d
     else:
-        fed, gates = 3 * d * f, 2 * (d * d + d)
-    block = (3 * d * d + 3 * d) + (d * d + d) + fed + gates + 4 * d
-    total = tables * V * d + length * d + 3 * block + 2 * d
+        fed, others, last = 3 * d * f, (d * d + d) + 2 * (d * d + d), 0
+    block = (3 * d * d + 3 * d) + fed + others + 4 * d
+    total = tables * V * d + length * d + 3 * block + last
     assert sum(p.numel() for p in model.parameters()) == total
 
 
@@ -256,6 +275,8 @@ def test_gates_after_the_norm_are_refused():
 
     with pytest.raises(UserError, match=r"model\.gated: got true with model\.norm=post"):
         make("esasrec", norm="post")
+    with pytest.raises(UserError, match=r"model\.gated: got true with model\.norm=query"):
+        make("esasrec", norm="query")
 
 
 def test_lists_are_ranked_by_cosine_where_the_loss_trains_cosines():

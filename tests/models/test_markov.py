@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys_lab.config import UserError
 from recsys_lab.models.classical import from_rows
 from tests.models.logs import Log, make, random_log, scores_of
 
@@ -50,13 +51,22 @@ def test_counts_equal_a_plain_loop(seed, window, decay):
         for a in range(start, end):
             for b in range(a + 1, min(end, a + window + 1)):
                 expected[log.items[a], log.items[b]] += decay ** (b - a - 1)
+    if window == 1:
+        decay = 1.0  # nothing to decay
     got = pairs(fitted(log, window=window, decay=decay), 10)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("option", "span"), [("decay", "window"), ("history_decay", "max_length")])
+def test_a_decay_over_one_event_is_refused(option, span):
+    with pytest.raises(UserError, match=rf"{option}: got 0\.5 with model\.{span}=1"):
+        make("markov", 4, **{option: 0.5, span: 1})
+    make("markov", 4, **{option: 0.5, span: 2})
+
+
 def test_smoothing_mixes_popularity_in():
     log = random_log(1, repeats=True)
-    model = fitted(log, window=3, smoothing=7.0, history_decay=0.5)
+    model = fitted(log, window=3, smoothing=7.0, history_decay=0.5, max_length=20)
     c = pairs(model, 30)
     p = log.training_item_counts() / log.training_item_counts().sum()
     after = {i: (c[i] + 7 * p) / (c[i].sum() + 7) for i in (4, 9)}

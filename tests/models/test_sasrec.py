@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
+from recsys_lab.config import UserError, config_dir
 from recsys_lab.models.sasrec import SASRec
 from tests.models.formulas import causal_attention, norm, shake
 from tests.models.test_contracts import batch_of, histories, make
@@ -39,8 +41,9 @@ def test_equals_torch_transformer_encoder(norm, activation):
     torch.manual_seed(0)
     config = SASRec.Config(
         hidden_dim=D, num_layers=2, num_heads=HEADS, max_length=L, feedforward_dim=24,
-        activation=activation, norm=norm, position_origin="start", dropout=0.0,
-        attention_dropout=0.0, scale_embedding=False, gated=False, tied=True, init_std=0.5,
+        activation=activation, norm=norm, final_norm=norm == "pre", position_origin="start",
+        dropout=0.0, attention_dropout=0.0, feedforward_dropout=0.0, scale_embedding=False,
+        gated=False, tied=True, init_std=0.5,
     )  # fmt: skip
     model = SASRec(config, num_items=V).double()
     encoder = reference(model, norm, activation).double()
@@ -55,6 +58,12 @@ def test_equals_torch_transformer_encoder(norm, activation):
     (mine,) = torch.autograd.grad(loss, model.items.weight)
     (theirs,) = torch.autograd.grad(expected, model.items.weight)
     torch.testing.assert_close(mine, theirs)
+
+
+def from_the_end(model, history, scale=1.0):
+    """What enters: item and position, the latest event having position 0."""
+    places = torch.arange(len(history) - 1, -1, -1)
+    return model.items.weight[history] * scale + model.positions.weight[places]
 
 
 def gated_layer_by_formulas(block, x_LD):
@@ -77,9 +86,79 @@ def test_gated_blocks_equal_the_formulas():
     states_ND, _ = model.training_states(batch_of(given))
     start = 0
     for history in given:
-        x_LD = model.items.weight[history[:-1]] + model.positions.weight[: len(history) - 1]
+        x_LD = from_the_end(model, history[:-1])
         for block in model.blocks:
             x_LD = gated_layer_by_formulas(block, x_LD)
         got = states_ND[start : start + len(x_LD)]
-        torch.testing.assert_close(got, norm(model.final_norm, x_LD))
+        torch.testing.assert_close(got, x_LD)  # no norm after the last block
         start += len(x_LD)
+
+
+def published_layer(block, x_LD):
+    """kang205/SASRec, modules.py and model.py, event by event: one head here."""
+    attention = block.attention
+    weights, biases = attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3)
+    normed = norm(block.attention_norm, x_LD)
+    query, key, value = (
+        given @ weight.T + bias
+        for given, weight, bias in zip((normed, x_LD, x_LD), weights, biases, strict=True)
+    )
+    read = []
+    for place in range(len(x_LD)):
+        share = (key[: place + 1] @ query[place] / query.shape[1] ** 0.5).softmax(0)
+        read.append(normed[place] + share @ value[: place + 1])
+    fed = norm(block.feedforward_norm, torch.stack(read))
+    inner, outer = block.feedforward[0], block.feedforward[2]
+    hidden = (fed @ inner.weight.T + inner.bias).clamp(min=0)
+    return fed + hidden @ outer.weight.T + outer.bias
+
+
+@pytest.mark.parametrize("name", ["sasrec", "gsasrec"])
+def test_the_published_blocks_equal_their_code(name):
+    published = {
+        "norm": "query", "activation": "relu", "position_origin": "end", "num_heads": 1,
+        "feedforward_dim": 16, "final_norm": True, "scale_embedding": name == "sasrec",
+    }  # fmt: skip
+    model, given = shake(make(name, **published)), histories()
+    assert not list(model.blocks[0].attention.out.parameters())
+    states_ND, _ = model.training_states(batch_of(given))
+    states_ND = list(states_ND.split([len(history) - 1 for history in given]))
+    for history, got in zip(given, states_ND, strict=True):
+        scale = 4.0 if name == "sasrec" else 1.0  # the root of the width
+        x_LD = from_the_end(model, history[:-1], scale)
+        for block in model.blocks:
+            x_LD = published_layer(block, x_LD)
+        torch.testing.assert_close(got, norm(model.final_norm, x_LD))
+    shipped = yaml.safe_load((config_dir() / "model" / "gsasrec.yaml").read_text())
+    assert {key: shipped[key] for key in ("norm", "activation", "position_origin")} == {
+        key: published[key] for key in ("norm", "activation", "position_origin")
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [({"norm": "query"}, {"embedding", "fed"}), ({"norm": "pre"}, {"embedding", "read", "fed"})],
+)
+def test_dropout_stands_where_it_is_said_to(changes, places):
+    """With a rate near 1 all that passes a dropout is zero."""
+    model = make("sasrec", **changes, num_layers=1).double().train()
+    block = model.blocks[0]
+    seen = {}
+    for place, module in (("read", block.attention.out), ("fed", block.feedforward)):
+        module.register_forward_hook(lambda _, __, out, place=place: seen.update({place: out}))
+    calls = []
+    for dropout in (model.dropout, block.dropout):
+        dropout.register_forward_hook(lambda _, given, __: calls.append(given[0]))
+    model.training_states(batch_of(histories()))
+    found = {"embedding"} | {
+        place for place, out in seen.items() if any(given is out for given in calls)
+    }
+    assert found == places
+    assert len(calls) == len(places)
+    inside = make("sasrec", **changes, feedforward_dropout=0.9).blocks[0].feedforward.train()
+    assert (inside[1](torch.ones(1, 1000)) == 0).float().mean() > 0.8
+
+
+def test_a_second_norm_at_the_end_is_refused():
+    with pytest.raises(UserError, match=r"final_norm: got true with model\.norm=post"):
+        make("sasrec", norm="post")

@@ -293,6 +293,12 @@ def test_refusals(tmp_path):
         small("gpt2", num_heads=3)
     with pytest.raises(UserError, match=r"adapt: got lora without model\.pretrained"):
         small("gpt2", adapt="lora")
+    with pytest.raises(UserError, match=r"mask_probability: got 0\.3 with model\.objective=next"):
+        small("gpt2", mask_probability=0.3)
+    with pytest.raises(UserError, match=r"last_probability: got 0 with model\.objective=next_item"):
+        small("gpt2", last_probability=0.0)
+    with pytest.raises(UserError, match=r"lora_alpha: got 8 with model\.adapt=full.*adapt=lora"):
+        small("gpt2", lora_alpha=8)
     with pytest.raises(UserError, match=r"rwkv needs at least 2 layers"):
         small("rwkv", num_layers=1)
     with pytest.raises(UserError, match=r"model\.pretrained: cannot load '.*nothing'"):

@@ -67,12 +67,18 @@ def test_scores_in_memory():
 
 def test_events_of_a_batch():
     lengths = np.array([1, 3, 6, 20])  # the first has nothing to predict
-    assert events_per_batch(lengths, window=8, batch_size=2, prefixes=False) == (7.5, 1.5)
+    last = {"crop": "last", "prefixes": False}
+    assert events_per_batch(lengths, window=8, batch_size=2, **last) == (7.5, 1.5)
     # Every beginning on its own: 1 + 2; 1 + ... + 5; 1 + ... + 8 and then 8 of 8 events.
     every = 3 + 15 + 36 + 11 * 8
-    found = events_per_batch(lengths, window=8, batch_size=26, prefixes=True)
+    found = events_per_batch(lengths, window=8, batch_size=26, crop="sliding", prefixes=True)
     assert found == (every, 2 + 5 + 19)
-    assert events_per_batch(np.array([1, 0]), window=8, batch_size=2, prefixes=False) == (0, 0)
+    # Of the last window alone; and windows end to end, of 2, 5, and 3, 8 and 8 events.
+    found = events_per_batch(lengths, window=8, batch_size=15, crop="random", prefixes=True)
+    assert found == (3 + 15 + 36, 2 + 5 + 8)
+    found = events_per_batch(lengths, window=8, batch_size=5, crop="sliding", prefixes=False)
+    assert found == (2 + 5 + 19, 1 + 1 + 3)
+    assert events_per_batch(np.array([1, 0]), window=8, batch_size=2, **last) == (0, 0)
 
 
 def measured(make, num_items, lengths):

@@ -39,7 +39,7 @@ everything.sparse = False
 @pytest.mark.parametrize("name", ["sasrec", "gsasrec"])
 def test_equals_adam_when_a_step_reads_every_row(name, monkeypatch):
     """Where all rows have a gradient, lazy Adam is Adam (the tied table; the output table)."""
-    dense = make(name, dropout=0.0, attention_dropout=0.0)
+    dense = make(name, dropout=0.0, attention_dropout=0.0, feedforward_dropout=0.0)
     sparse = copy.deepcopy(dense)
     steps(dense, recipe().optimizer(dense, everything), everything, 1)
     monkeypatch.setattr(everything, "sparse", False)

@@ -44,9 +44,9 @@ def test_rate_between_its_ends(schedule, step, rate):
     assert recipe(schedule=schedule, warmup_steps=4).rate(step, 14) == pytest.approx(rate)
 
 
-def test_a_warm_up_longer_than_the_training_only_rises():
-    rates = recipe(schedule="cosine", warmup_steps=10)
-    assert [rates.rate(step, 5) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+def test_a_warm_up_as_long_as_the_training_only_rises():
+    rates = recipe(schedule="cosine", warmup_steps=5)
+    assert [rates.rate(step, 5) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
 
 
 def test_the_optimizer_follows_the_rate():
@@ -72,12 +72,13 @@ def test_a_constant_rate_needs_no_scheduler():
 
 def test_monitor_must_be_computed():
     with pytest.raises(UserError, match=r"recipe.monitor: got 'test/ndcg@10'.*val/ndcg@10"):
-        _check(recipe(monitor="test/ndcg@10"), protocol())
+        _check(recipe(monitor="test/ndcg@10"), protocol(), 5)
 
 
-def test_an_epoch_must_be_validated():
-    with pytest.raises(UserError, match="validate_every: got 30, more than the 20 epochs"):
-        _check(recipe(validate_every=30), protocol())
+def test_a_warm_up_that_outlasts_the_training_is_refused():
+    _check(recipe(warmup_steps=100), protocol(), 5)  # 20 epochs: the peak is reached at the end
+    with pytest.raises(UserError, match=r"warmup_steps: got 101, more than the 100 steps"):
+        _check(recipe(warmup_steps=101), protocol(), 5)
 
 
 def test_precision_on_a_cpu():

@@ -51,8 +51,10 @@ def train(folder: Path, monkeypatch, stop_after: int | None, loss=plain_loss, **
     )
     recipe = build(
         options(
-            "recipe", "default", max_epochs=EPOCHS, batch_size=5, schedule="cosine",
-            warmup_steps=3, accelerator="cpu", **recipe_changes,
+            "recipe", "default", **{
+                "max_epochs": EPOCHS, "batch_size": 5, "schedule": "cosine", "warmup_steps": 3,
+                "accelerator": "cpu", **recipe_changes,
+            },
         )
     )  # fmt: skip
     protocol = build(options("evaluation", "full_ranking"))
@@ -95,6 +97,10 @@ def accumulating() -> dict:
     return {"accumulate_grad_batches": 2}
 
 
+def judging_rarely() -> dict:
+    return {"validate_every": 3}
+
+
 @pytest.mark.parametrize(
     ("stops", "how"),
     [
@@ -104,6 +110,7 @@ def accumulating() -> dict:
         ((2, 1, 1, 1, 9), dict),
         ((3, 4), row_sparse),
         ((1, 3), accumulating),
+        ((2, 16), judging_rarely),  # the last epoch, which is not the third or sixth, is resumed
     ],
 )
 def test_stopped_and_continued_equals_left_alone(tmp_path, monkeypatch, stops, how):
@@ -121,3 +128,39 @@ def test_stopped_and_continued_equals_left_alone(tmp_path, monkeypatch, stops, h
         assert torch.equal(mine["state_dict"][name], value), name
     best = (tmp_path / "parts" / "best.safetensors").read_bytes()
     assert best == (tmp_path / "whole" / "best.safetensors").read_bytes()
+
+
+def watched(keeper) -> list[int]:
+    return [row["epoch"] for row in keeper.history if "val/ndcg@10" in row]
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs"), [(1, [0, 1, 2, 3]), (2, [1, 3]), (3, [2, 3]), (9, [3])]
+)
+def test_the_last_epoch_is_validated_whatever_the_interval(tmp_path, monkeypatch, every, epochs):
+    keeper, _ = train(tmp_path, monkeypatch, None, validate_every=every)
+    assert [row["epoch"] for row in keeper.history] == list(range(EPOCHS))
+    assert watched(keeper) == epochs
+    assert keeper.best_epoch in epochs
+
+
+def test_still_improving_looks_at_validated_epochs_alone(tmp_path, monkeypatch):
+    keeper, _ = train(tmp_path, monkeypatch, None, validate_every=2)
+    values = {0: None, 1: 0.1, 2: None, 3: 0.2, 4: None}
+    keeper.history = [
+        {"epoch": epoch} | ({} if value is None else {"val/ndcg@10": value})
+        for epoch, value in values.items()
+    ]
+    keeper.best_epoch = 3
+    assert keeper.still_improving
+    keeper.best_epoch = 1
+    assert not keeper.still_improving
+
+
+def test_patience_counts_epochs_not_validations(tmp_path, monkeypatch):
+    """Without learning nothing gets better, so the third epoch after the best is the last."""
+    frozen = {"learning_rate": 1e-12, "patience": 3, "max_epochs": 9}
+    keeper, _ = train(tmp_path, monkeypatch, None, validate_every=2, **frozen)
+    assert keeper.best_epoch == 1
+    assert watched(keeper) == [1, 3, 5]
+    assert not keeper.still_improving

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from rich.table import Table
 
 from recsys_lab.cli.prepare import prepare_from
@@ -161,6 +162,19 @@ def make_loss(cfg: DictConfig, parts: Parts) -> Any:
     if isinstance(loss, ReadsCounts):
         loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
     return loss
+
+
+def tell_unread(cfg: DictConfig) -> None:
+    """Say which options of the command line a model that is fitted in one pass does not read."""
+    if not HydraConfig.initialized():
+        return
+    keys = [given.partition("=")[0].lstrip("+~") for given in HydraConfig.get().overrides.task]
+    unread = [key for key in keys if key.partition(".")[0] in ("recipe", "loss")]
+    if unread:
+        _log.warning(
+            "%s: not read: %s is fitted in one pass, without a loss and a recipe",
+            ", ".join(unread), cfg.model._target_.rpartition(".")[2],
+        )  # fmt: skip
 
 
 def _rank_by_cosine(model: Any, cfg: DictConfig) -> None:

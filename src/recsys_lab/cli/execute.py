@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.cli.assemble import Parts, assemble, make_loss
+from recsys_lab.cli.assemble import Parts, assemble, make_loss, tell_unread
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.tracked import end_of, start_of
 from recsys_lab.config import Interrupted, Pruned, UserError, build
+from recsys_lab.contracts import ReadsTargets
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.files.arrays import save_npz
@@ -89,6 +90,8 @@ def execute(
 
     parts = assemble(cfg, prepared)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
+    if loss is None:
+        tell_unread(cfg)
     _begin(parts, record)
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
@@ -199,18 +202,23 @@ def _train(
     # Lightning: not needed for a fitted model
     from recsys_lab.training.fit import fit
     from recsys_lab.training.meter import Meter
+    from recsys_lab.training.targets import expected_targets
 
     training = TrainingBatches(
         parts.data,
         batch_size=parts.recipe.config.batch_size,
         window=parts.model.window + 1,  # one more than is read: the first target
         seed=cfg.seed,
+        crop=parts.recipe.config.crop,
         prefixes=getattr(parts.model, "one_target", False),
         features=getattr(parts.model, "features", ()),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
+    if isinstance(loss, ReadsTargets) and loss.reads_targets:
+        epoch = training.first_epoch()
+        loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     meter = Meter()
     keeper = fit(
         parts.model, loss, parts.recipe, parts.protocol, training,
@@ -221,16 +229,15 @@ def _train(
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
-    last = keeper.history[-1]["epoch"]
     record.end_epochs(
         keeper.history,
-        best={"epoch": keeper.best_epoch, "still_improving": keeper.best_epoch == last},
+        best={"epoch": keeper.best_epoch, "still_improving": keeper.still_improving},
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),
         compute={**record.values["compute"], **meter.values()},
         files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
-    if keeper.best_epoch == last:
+    if keeper.still_improving:
         _log.warning("the best epoch was the last one: the model was still improving")
 
 

@@ -44,7 +44,8 @@ def needs(cfg: DictConfig, data: PreparedDataset) -> Footprint | None:
     segments = np.asarray(data.segments("train"))
     events, histories = events_per_batch(
         segments[:, 2] - segments[:, 1], window=getattr(model, "window", 1),
-        batch_size=recipe.config.batch_size, prefixes=getattr(model, "one_target", False),
+        batch_size=recipe.config.batch_size, crop=recipe.config.crop,
+        prefixes=getattr(model, "one_target", False),
     )  # fmt: skip
     return footprint(
         model, build(cfg.loss), recipe,

@@ -165,7 +165,14 @@ def _open(cfg: DictConfig, folder: Path) -> RunRecord:
 
 
 def _default_name(cfg: DictConfig) -> str:
-    return str(cfg.model._target_.rpartition(".")[2])
+    """The model's class, or the config that was chosen where it has another name.
+
+    So a variant (``model=ease_decayed``) is not recorded under the published model's name.
+    """
+    name = str(cfg.model._target_.rpartition(".")[2])
+    chosen = HydraConfig.get().runtime.choices.get("model") if HydraConfig.initialized() else None
+    is_variant = chosen and chosen.replace("_", "").lower() != name.lower()
+    return str(chosen) if is_variant else name
 
 
 def _show(console: Console, record: RunRecord) -> None:

@@ -49,6 +49,9 @@ class ListFeature:
 class Batch:
     """The histories of B users, oldest event first, laid end to end without padding.
 
+    A history may be empty: a model that cannot rank for it must refuse it (as `last_B` does), not
+    give it the state of its neighbour in the batch. The lab's own batches hold none.
+
     There is no padding item: items are ``0 .. V-1``, and a model that needs a rectangle
     makes one itself, so padding can neither be scored nor attended to by accident.
 
@@ -78,6 +81,23 @@ class Batch:
     def size(self) -> int:
         """Number of users B."""
         return len(self.lengths)
+
+    @property
+    def last_B(self) -> Tensor:
+        """Place of each user's last event among the T events, int64 (B,).
+
+        Raises:
+            ValueError: a user has none; what stands before it is another user's event.
+        """
+        if 0 in self.lengths:
+            row = self.lengths.index(0)
+            msg = (
+                f"row {row} of a batch of {self.size} users has an empty history, and no last "
+                "event to make a state of; leave such users out, or rank for them by a model that "
+                "needs no history (popularity)"
+            )
+            raise ValueError(msg)
+        return self.offsets[1:] - 1
 
     def events(self, index_N: Tensor, lengths: tuple[int, ...]) -> Batch:
         """Some events of the same users.

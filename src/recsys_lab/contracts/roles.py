@@ -30,9 +30,10 @@ class DenseModel(Recommender, Protocol):
     """A trained recommender whose score is a product of a state and an item's vector.
 
     A class attribute ``one_target = True`` asks for training histories that have one target each,
-    their last event: every beginning of a history then is one of its own. For models in which an
-    event sees later ones. An attribute ``features`` names the columns to be read. An attribute
-    ``reads_next_time = True`` asks for `Batch.next_times_B`, which leaks: the run is marked.
+    their last event: every beginning of the window that is trained on then is one of its own. For
+    models in which an event sees later ones. An attribute ``features`` names the columns to be
+    read. An attribute ``reads_next_time = True`` asks for `Batch.next_times_B`, which leaks: the
+    run is marked.
 
     Attributes:
         window: most recent events that it reads.
@@ -45,7 +46,11 @@ class DenseModel(Recommender, Protocol):
         ...
 
     def query_states(self, batch: Batch) -> Tensor:
-        """The state that the next item is ranked by, (B, D)."""
+        """The state that the next item is ranked by, (B, D).
+
+        Raises:
+            ValueError: a history is empty, and the model makes no state of nothing.
+        """
         ...
 
     def item_table(self) -> Tensor:
@@ -171,6 +176,33 @@ class ReadsCounts(Protocol):
 
     def read_counts(self, counts_V: Tensor) -> None:
         """Take them over before the first step, int64 (V,)."""
+        ...
+
+
+@runtime_checkable
+class ReadsTargets(Protocol):
+    """A loss that may have to know how often each item is a target in training.
+
+    Attributes:
+        reads_targets: whether it has to.
+    """
+
+    @property
+    def reads_targets(self) -> bool:
+        """Whether `read_targets` must come before the first step."""
+        ...
+
+    def read_targets(self, counts_V: Tensor) -> None:
+        """Take over the expected number of times in an epoch, float64 (V,)."""
+        ...
+
+
+@runtime_checkable
+class DrawsTargets(Protocol):
+    """A trained model that draws which events of a history it has to predict."""
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event of a training batch to be a target, float32 (T,)."""
         ...
 
 

@@ -6,6 +6,7 @@ the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from recsys_lab.contracts import Batch, EvaluationBatch, ListFeature
+from recsys_lab.data.crops import Crops
 from recsys_lab.data.feature_store import Lists
 from recsys_lab.data.npy import RunReader
 from recsys_lab.data.order import order_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recsys_lab.data.crops import Crop
     from recsys_lab.data.feature_store import FeatureStore
 
 
@@ -58,11 +61,12 @@ class TrainingBatches:
     Args:
         data: the prepared dataset.
         batch_size: histories a batch; the last batch of an epoch is smaller.
-        window: most recent events of a history that are read.
-        seed: of the order.
-        min_length: shorter training histories have nothing to predict and are left out.
-        prefixes: every beginning of a history is one of its own, down to ``min_length`` events,
-            for models with one target a history.
+        window: events of a history that are read, the first target included; histories of one
+            event have nothing to predict and are left out.
+        seed: of the order, and of random windows.
+        crop: which window of a longer history: see `recsys_lab.data.crops.Crop`.
+        prefixes: every beginning of a window is a history of its own, for models with one target
+            a history: see `recsys_lab.data.crops.Crops`.
         features: columns that the model reads, as in `Batch.features`.
 
     Raises:
@@ -76,17 +80,14 @@ class TrainingBatches:
         batch_size: int,
         window: int,
         seed: int,
-        min_length: int = 2,
+        crop: Crop = "last",
         prefixes: bool = False,
         features: Sequence[str] = (),
     ) -> None:
         segments = np.asarray(data.segments("train"))
-        is_long = segments[:, 2] - segments[:, 1] >= min_length
-        self._users, self._starts, self._ends = (column[is_long] for column in segments.T)
-        self._window = window
-        # Not one row a prefix, but their number: a log may have billions.
-        beginnings = self._ends - self._starts - min_length + 1
-        self._before = np.cumsum(beginnings) if prefixes else None
+        is_long = segments[:, 2] - segments[:, 1] >= 2
+        self._users, starts, ends = (column[is_long] for column in segments.T)
+        self._crops = Crops(starts, ends, window=window, crop=crop, one_target=prefixes, seed=seed)
         self._histories = Histories(data, features)
         self._batch_size = batch_size
         self._seed = seed
@@ -100,9 +101,7 @@ class TrainingBatches:
     @property
     def num_histories(self) -> int:
         """Histories an epoch."""
-        if self._before is None or not len(self._before):
-            return len(self._users)
-        return int(self._before[-1])
+        return len(self._crops)
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the current epoch, or the next epoch when the current one is done."""
@@ -115,6 +114,12 @@ class TrainingBatches:
             self.batch += 1  # before the yield: a checkpoint taken now must not repeat it
             yield self._read(numbers)
 
+    def first_epoch(self) -> Iterator[Batch]:
+        """The first epoch, whatever the place, which stays as it is."""
+        again = copy(self)
+        again.load_state_dict({"epoch": 0, "batch": 0})
+        return iter(again)
+
     def state_dict(self) -> dict[str, int]:
         """The place: Lightning stores it in every checkpoint."""
         return {"epoch": self.epoch, "batch": self.batch}
@@ -125,13 +130,7 @@ class TrainingBatches:
 
     def _read(self, numbers: NDArray[np.int64]) -> Batch:
         """The histories with these numbers."""
-        if self._before is None:
-            rows, ends = numbers, self._ends[numbers]
-        else:
-            rows = np.searchsorted(self._before, numbers, side="right")
-            # The last beginning of a history is the whole of it.
-            ends = self._ends[rows] - (self._before[rows] - 1 - numbers)
-        starts = np.maximum(self._starts[rows], ends - self._window)
+        rows, starts, ends = self._crops(numbers, self.epoch)
         return self._histories(self._users[rows], starts, ends)
 
 

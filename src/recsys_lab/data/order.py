@@ -79,12 +79,12 @@ class Computed:
         one = np.uint64(1)
         left, right = numbers >> low, numbers & ((one << low) - one)
         for key in self._keys:
-            left, right = right, left ^ (_scattered(right + key) & ((one << width) - one))
+            left, right = right, left ^ (scattered(right + key) & ((one << width) - one))
             width, other = other, width
         return (left << low) | right
 
 
-def _scattered(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def scattered(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The last step of SplitMix64 (Steele et al., 2014): every bit depends on all."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -22,9 +22,11 @@ class BCELoss(SampledLoss):
 
     ``beta = a (t (1 - 1/a) + 1/a)`` with the sampling rate ``a = K / (V - 1)``. For ``calibration``
     t = 0 it is 1: the loss of SASRec (Kang and McAuley, 2018, https://arxiv.org/abs/1808.09781,
-    equation 6, with K = 1). For t = 1 the scores are those of the full softmax; gSASRec recommends
-    t = 0.75 and K = 256 (Petrov and Macdonald, 2023, https://arxiv.org/abs/2308.07192, equations
-    10 and 17). A negative that is the position's own target counts as nothing.
+    equation 6, with K = 1) but for the negatives: there they are items that the user never had in
+    training; here, as in gSASRec, any item but the target. For t = 1 the scores are those of the
+    full softmax; gSASRec recommends t = 0.75 and K = 256 (Petrov and Macdonald, 2023,
+    https://arxiv.org/abs/2308.07192, equations 10 and 17). A negative that is the position's own
+    target counts as nothing.
 
     Args:
         config: the options.
@@ -38,7 +40,7 @@ class BCELoss(SampledLoss):
             sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
             num_negatives: negatives of a position.
             shared_negatives: all positions of a step have the same ones: one matrix product.
-            alpha: power of the popularity, for ``sampling: popularity``.
+            alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
             cosine: scale states and item vectors to length one.
             temperature: divides the scores.
             calibration: t of gBCE; 0 for plain binary cross-entropy.
@@ -47,7 +49,7 @@ class BCELoss(SampledLoss):
         sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
         num_negatives: Annotated[int, Ge(1)]
         shared_negatives: bool
-        alpha: Annotated[float, Ge(0)]
+        alpha: Annotated[float, Ge(0)] | None
         cosine: bool
         temperature: Annotated[float, Gt(0)]
         calibration: Annotated[float, Ge(0), Le(1)]

@@ -35,7 +35,7 @@ class BPRLoss(SampledLoss):
             sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
             num_negatives: negatives of a position.
             shared_negatives: all positions of a step have the same ones: one matrix product.
-            alpha: power of the popularity, for ``sampling: popularity``.
+            alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
             cosine: scale states and item vectors to length one.
             temperature: divides the scores.
         """
@@ -43,7 +43,7 @@ class BPRLoss(SampledLoss):
         sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
         num_negatives: Annotated[int, Ge(1)]
         shared_negatives: bool
-        alpha: Annotated[float, Ge(0)]
+        alpha: Annotated[float, Ge(0)] | None
         cosine: bool
         temperature: Annotated[float, Gt(0)]
 

@@ -38,6 +38,10 @@ class Negatives:
 class NegativeSampler:
     """Draws negatives; a position's own target may be among them and is masked by `scores`.
 
+    From the batch an item is drawn as often as it is a target (see `read_targets`), which is not as
+    often as it occurs: first events are none, nor what lies outside the window that is trained on.
+    Batches are taken for alike in their number of positions.
+
     Args:
         sampling: the distribution.
         number: K.
@@ -51,6 +55,12 @@ class NegativeSampler:
         self._shared = shared
         self._alpha = alpha
         self._weights: Tensor | None = None
+        self._target_shares: Tensor | None = None
+
+    @property
+    def reads_targets(self) -> bool:
+        """Whether it must know how often each item is a target."""
+        return self._sampling in ("in_batch", "mixed")
 
     def read_counts(self, counts_V: Tensor) -> None:
         """Take over how often each item occurs in training, (V,).
@@ -59,6 +69,14 @@ class NegativeSampler:
         """
         self._weights = counts_V.double().clamp(min=0.5)
         self._cumulative: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def read_targets(self, counts_V: Tensor) -> None:
+        """Take over how often each item is expected to be a target in an epoch, (V,).
+
+        Those that never are count as half a target, so that the correction stays finite.
+        """
+        weights_V = counts_V.double().clamp(min=0.5)
+        self._target_shares = (weights_V / weights_V.sum()).float()
 
     def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
         """Negatives for these positions; the random numbers are torch's own."""
@@ -79,22 +97,27 @@ class NegativeSampler:
         return Negatives(items, self._expected(items, num_items, uniform=share))
 
     def _popular(self, shape: tuple[int, ...], num_items: int, device: torch.device) -> Negatives:
-        weights_V, cumulative_V = self._by_popularity(num_items, device, self._alpha)
+        weights_V, cumulative_V = self._by_popularity(num_items, device)
         draws = torch.rand(shape, dtype=torch.float64, device=device)
         items = torch.searchsorted(cumulative_V, draws, right=True).clamp(max=num_items - 1)
         return Negatives(items, (weights_V[items] * self._number).log().float())
 
     def _expected(self, items: Tensor, num_items: int, *, uniform: float) -> Tensor:
-        """Of draws of which a share is uniform and the rest follows the training events."""
+        """Of draws of which a share is uniform and the rest are targets of the batch."""
         chance = torch.full(items.shape, uniform / num_items, device=items.device)
         if uniform < 1:
-            weights_V, _ = self._by_popularity(num_items, items.device, 1.0)
-            chance = chance + (1 - uniform) * weights_V[items].float()
+            shares_V = self._target_shares
+            if shares_V is None or shares_V.shape[0] != num_items:
+                msg = (
+                    f"negatives drawn by {self._sampling} need the expected number of targets of "
+                    f"all {num_items} items: call read_targets first"
+                )
+                raise ValueError(msg)
+            self._target_shares = shares_V = shares_V.to(items.device)
+            chance = chance + (1 - uniform) * shares_V[items]
         return (chance * self._number).log()
 
-    def _by_popularity(
-        self, num_items: int, device: torch.device, alpha: float
-    ) -> tuple[Tensor, Tensor]:
+    def _by_popularity(self, num_items: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Probability of every item, and their sums, both (V,) in double precision."""
         if self._weights is None or self._weights.shape[0] != num_items:
             msg = (
@@ -103,7 +126,7 @@ class NegativeSampler:
             )
             raise ValueError(msg)
         if device not in self._cumulative:
-            weights = self._weights.to(device) ** alpha
+            weights = self._weights.to(device) ** self._alpha
             weights = weights / weights.sum()
             self._cumulative[device] = weights, weights.cumsum(0)
         return self._cumulative[device]

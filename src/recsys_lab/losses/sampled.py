@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from recsys_lab.config import UserError
 from recsys_lab.losses.negatives import NegativeSampler, negative_scores, positive_scores
 from recsys_lab.losses.precision import full_precision
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from recsys_lab.losses.negatives import Sampling
+
+
+USUAL_ALPHA = 0.75
+"""Of word2vec (Mikolov et al., 2013, https://arxiv.org/abs/1310.4546)."""
 
 
 class SampledConfig(Protocol):
@@ -35,8 +40,8 @@ class SampledConfig(Protocol):
         ...
 
     @property
-    def alpha(self) -> float:
-        """Power of the popularity."""
+    def alpha(self) -> float | None:
+        """Power of the popularity, or None for `USUAL_ALPHA`."""
         ...
 
     @property
@@ -72,21 +77,38 @@ class SampledLoss:
 
     Attributes:
         sparse: whether the gradient of the table is a sparse tensor of the rows looked up.
+
+    Raises:
+        UserError: ``alpha`` is given and not read.
     """
 
     def __init__(self, config: SampledConfig) -> None:
+        if config.alpha is not None and config.sampling != "popularity":
+            raise UserError(
+                f"loss.alpha: got {config.alpha:g} with loss.sampling={config.sampling}, which "
+                "reads no popularity; use loss.sampling=popularity, or loss.alpha=null"
+            )
         self._options = config
         self._sampler = NegativeSampler(
             config.sampling,
             config.num_negatives,
             shared=config.shared_negatives,
-            alpha=config.alpha,
+            alpha=USUAL_ALPHA if config.alpha is None else config.alpha,
         )
         self.sparse = False
 
     def read_counts(self, counts_V: Tensor) -> None:
         """Take over how often each item occurs in training, (V,)."""
         self._sampler.read_counts(counts_V)
+
+    @property
+    def reads_targets(self) -> bool:
+        """Whether `read_targets` must come before the first step."""
+        return self._sampler.reads_targets
+
+    def read_targets(self, counts_V: Tensor) -> None:
+        """Take over how often each item is expected to be a target in an epoch, (V,)."""
+        self._sampler.read_targets(counts_V)
 
     def _scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
         """Scores of the targets and of fresh negatives, in full precision."""

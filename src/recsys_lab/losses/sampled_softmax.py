@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 class SampledSoftmaxLoss(SampledLoss):
     """``-log(exp(s+) / (exp(s+) + sum_j exp(s_j - log E_j)))``, mean over the positions.
 
-    E_j is the expected number of draws of negative j, so that the sum estimates the one over the
-    whole catalogue without bias (Bengio and Senecal, 2008, https://doi.org/10.1109/TNN.2007.912312;
-    the logQ correction); without ``log_q`` it is left out. A negative that is the position's own
+    E_j is the expected number of draws of negative j, so that the sum estimates the one over all
+    items that can be drawn without bias (Bengio and Senecal, 2008,
+    https://doi.org/10.1109/TNN.2007.912312; the logQ correction); without ``log_q`` it is left out.
+    In the batch an item is drawn as often as it is a target (Yi et al., 2019,
+    https://doi.org/10.1145/3298689.3346996). A negative that is the position's own
     target counts as nothing.
 
     Args:
@@ -37,7 +39,7 @@ class SampledSoftmaxLoss(SampledLoss):
             sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
             num_negatives: negatives of a position.
             shared_negatives: all positions of a step have the same ones: one matrix product.
-            alpha: power of the popularity, for ``sampling: popularity``.
+            alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
             cosine: scale states and item vectors to length one.
             temperature: divides the scores.
             log_q: correct for how often each negative is drawn.
@@ -46,7 +48,7 @@ class SampledSoftmaxLoss(SampledLoss):
         sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
         num_negatives: Annotated[int, Ge(1)]
         shared_negatives: bool
-        alpha: Annotated[float, Ge(0)]
+        alpha: Annotated[float, Ge(0)] | None
         cosine: bool
         temperature: Annotated[float, Gt(0)]
         log_q: bool

@@ -12,8 +12,9 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from recsys_lab.models.blocks import TransformerBlock
 from recsys_lab.models.dot_product import DotProductModel, check_heads
-from recsys_lab.models.layers import Rectangle, TransformerBlock, draw_hidden
+from recsys_lab.models.layers import Rectangle, draw_hidden, hidden_chances
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -65,6 +66,7 @@ class BERT4Rec(DotProductModel):
         check_heads(config.hidden_dim, config.num_heads)
         self.config = config
         self.window = config.max_length - 1
+        self.mask_probability = config.mask_probability
         self.items = nn.Embedding(num_items, config.hidden_dim)
         self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
         self.positions = nn.Embedding(config.max_length, config.hidden_dim)
@@ -80,6 +82,7 @@ class BERT4Rec(DotProductModel):
                 gated=False,
                 dropout=config.dropout,
                 attention_dropout=config.attention_dropout,
+                feedforward_dropout=0.0,
                 causal=False,
             )
             for _ in range(config.num_layers)
@@ -102,6 +105,10 @@ class BERT4Rec(DotProductModel):
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, rectangle)
         return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event to be hidden, (T,)."""
+        return hidden_chances(batch, self.config.mask_probability, self.config.last_probability)
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state of a hidden event after each history, (B, D)."""

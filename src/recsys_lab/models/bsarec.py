@@ -13,8 +13,9 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from recsys_lab.models.blocks import feedforward
 from recsys_lab.models.dot_product import DotProductModel, check_heads
-from recsys_lab.models.layers import Rectangle, SelfAttention, feedforward, shift
+from recsys_lab.models.layers import Rectangle, SelfAttention, shift
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -24,7 +25,8 @@ class BSARec(DotProductModel):
     """Each layer mixes causal self-attention with a filter that rescales high frequencies.
 
     The filter lets an event see later ones, so a training history has one target, its last event,
-    and every beginning of a history is trained on by itself. Paper:
+    and every beginning of the window that is trained on (``recipe.crop``; the authors' is ``last``)
+    is a history by itself. Paper:
     https://arxiv.org/abs/2312.10325, equations 8-11.
 
     Args:
@@ -80,17 +82,17 @@ class BSARec(DotProductModel):
         Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
         """
         inputs, _ = shift(batch)
-        return self.query_states(inputs), batch.items_T[batch.offsets[1:] - 1]
+        return self.query_states(inputs), batch.items_T[batch.last_B]
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        rectangle, last_B = Rectangle.of(batch.lengths, batch.items_T.device), batch.last_B
         # Positions count from the end: the latest event has the same one in every history.
         x_TD = self.embed(batch) + self.positions(rectangle.from_end())
         x_TD = self.dropout(self.norm(x_TD))
         for block in self.blocks:
             x_TD = block(x_TD, rectangle)
-        return x_TD[batch.offsets[1:] - 1]  # type: ignore[no-any-return]
+        return x_TD[last_B]  # type: ignore[no-any-return]
 
 
 class _Block(nn.Module):

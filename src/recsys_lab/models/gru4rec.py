@@ -81,7 +81,7 @@ class GRU4Rec(DotProductModel):
         """The state after the last event of each history, (B, D)."""
         rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
         states_TD = self._states(batch, rectangle)
-        return self.projection(states_TD[batch.offsets[1:] - 1])  # type: ignore[no-any-return]
+        return self.projection(states_TD[batch.last_B])  # type: ignore[no-any-return]
 
     def _states(self, batch: Batch, rectangle: Rectangle) -> Tensor:
         """Outputs of the last recurrent layer; padding comes after, so it changes nothing."""

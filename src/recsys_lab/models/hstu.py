@@ -100,12 +100,12 @@ class HSTU(DotProductModel):
         """
         inputs, targets_N = shift(batch)
         if self.reads_next_time and batch.timestamps_T is not None:
-            inputs = replace(inputs, next_times_B=batch.timestamps_T[batch.offsets[1:] - 1])
+            inputs = replace(inputs, next_times_B=batch.timestamps_T[batch.last_B])
         return self._states(inputs), targets_N
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        return self._states(batch)[batch.offsets[1:] - 1]
+        return self._states(batch)[batch.last_B]
 
     def check_data(self, data: Batch | TrainingData) -> None:
         """Refuse data without timestamps where a time bias is asked for.
@@ -140,7 +140,7 @@ class HSTU(DotProductModel):
         times_T = batch.timestamps_T
         if times_T is None or self.config.time_bias == "past":
             return times_T
-        last_B = batch.offsets[1:] - 1
+        last_B = batch.last_B
         following_T = times_T.roll(-1)
         known_B = batch.next_times_B
         following_T[last_B] = times_T[last_B] if known_B is None else known_B

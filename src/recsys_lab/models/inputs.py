@@ -239,6 +239,7 @@ class FusedItems(nn.Module):
         self.parts = nn.ModuleList(parts)
         self.embedding_dim, self.num_embeddings = dim, num_items
         self.fusion = fusion
+        self._kept: tuple[list[tuple[int, int]], Tensor] | None = None
         width = dim if fusion == "concat" else len(parts)
         self.mix = None if fusion == "sum" else nn.Linear(dim * len(parts), width)
         if self.mix is not None:  # keeps the size of the vectors that go in
@@ -247,6 +248,8 @@ class FusedItems(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Vectors of these items, (n,) -> (n, D)."""
+        if self.training or torch.is_grad_enabled():
+            self._kept = None  # a step may follow, and fused optimizers change weights unseen
         found = [part(items) for part in self.parts]
         if self.mix is None:
             return torch.stack(found).sum(0)
@@ -258,7 +261,18 @@ class FusedItems(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Vectors of all items, (V, D)."""
+        """Vectors of all items, (V, D); where nothing is trained, made once for all batches."""
+        sources = [*self.parameters(), *self.buffers()]
+        # Tensors of inference mode do not count their changes.
+        if self.training or torch.is_grad_enabled() or any(s.is_inference() for s in sources):
+            return self._all()
+        # Loading and moving to a device change one of the two, training has dropped the table.
+        made_of = [(source.data_ptr(), source._version) for source in sources]
+        if self._kept is None or self._kept[0] != made_of:
+            self._kept = made_of, self._all()
+        return self._kept[1]
+
+    def _all(self) -> Tensor:
         device = next(self.parts.parameters()).device
         found: Tensor = self(torch.arange(self.num_embeddings, device=device))
         return found

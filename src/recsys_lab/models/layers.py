@@ -118,6 +118,13 @@ def shift(batch: Batch) -> tuple[Batch, Tensor]:
     return batch.events(index_N, lengths), batch.items_T[index_N + 1]
 
 
+def followers(batch: Batch) -> Tensor:
+    """1 for the events that `shift` makes targets, all but each history's first; float32 (T,)."""
+    chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
+    chances_T[batch.offsets[:-1]] = 0
+    return chances_T
+
+
 def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     """Which events a Cloze model has to find, bool (T,); at least one of each history.
 
@@ -129,7 +136,7 @@ def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     device = batch.items_T.device
     total = batch.items_T.shape[0]
     rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
-    last_B = batch.offsets[1:] - 1
+    last_B = batch.last_B
     hidden_T = torch.rand(total, device=device) < probability
     only_last_B = torch.rand(batch.size, device=device) < only_last
     hidden_T &= ~only_last_B[rows_T]
@@ -137,6 +144,16 @@ def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
     hidden_T[last_B] |= none_B
     return hidden_T
+
+
+def hidden_chances(batch: Batch, probability: float, only_last: float) -> Tensor:
+    """Chance of each event to be hidden by `draw_hidden`, float32 (T,); the arguments are its."""
+    chances_T = torch.full((len(batch.items_T),), (1 - only_last) * probability)
+    lengths_B = torch.tensor(batch.lengths)
+    none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is hidden
+    chances_T = chances_T.to(batch.items_T.device)
+    chances_T[batch.last_B] += (only_last + none_B).to(chances_T)
+    return chances_T
 
 
 class SelfAttention(nn.Module):
@@ -147,19 +164,31 @@ class SelfAttention(nn.Module):
         num_heads: heads H.
         dropout: of the attention weights.
         causal: whether an event sees only itself and earlier ones, or all.
+        projected: whether a last layer mixes what the heads found.
     """
 
-    def __init__(self, hidden_dim: int, num_heads: int, dropout: float, *, causal: bool) -> None:
+    def __init__(
+        self, hidden_dim: int, num_heads: int, dropout: float, *, causal: bool,
+        projected: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.causal = causal
         self.num_heads = num_heads
         self.dropout = dropout
         self.qkv = nn.Linear(hidden_dim, 3 * hidden_dim)
-        self.out = nn.Linear(hidden_dim, hidden_dim)
+        self.out = nn.Linear(hidden_dim, hidden_dim) if projected else nn.Identity()
 
-    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
-        """States of all T events, (T, D) -> (T, D)."""
-        q, k, v = self._heads(rectangle.spread(self.qkv(x_TD)), 3)
+    def forward(
+        self, x_TD: Tensor, rectangle: Rectangle, asking_TD: Tensor | None = None
+    ) -> Tensor:
+        """States of all T events, (T, D) -> (T, D); queries from ``asking_TD`` where given."""
+        qkv_TE = self.qkv(x_TD)
+        if asking_TD is not None:
+            width = x_TD.shape[1]
+            weight, bias = self.qkv.weight, self.qkv.bias
+            query_TD = F.linear(asking_TD, weight[:width], bias[:width])
+            qkv_TE = torch.cat([query_TD, F.linear(x_TD, weight[width:], bias[width:])], dim=1)
+        q, k, v = self._heads(rectangle.spread(qkv_TE), 3)
         dropout = self.dropout if self.training else 0.0
         mask = None if self.causal else rectangle.real(x_TD.device)[:, None, None, :]
         mixed = F.scaled_dot_product_attention(
@@ -181,87 +210,3 @@ class SelfAttention(nn.Module):
     def _heads(self, x_BLD: Tensor, parts: int) -> tuple[Tensor, ...]:
         x = x_BLD.unflatten(2, (parts, self.num_heads, -1))
         return tuple(part.transpose(1, 2) for part in x.unbind(2))
-
-
-class TransformerBlock(nn.Module):
-    """Attention and feed-forward, each with dropout, residual sum and layer norm.
-
-    Args:
-        hidden_dim: width D, a multiple of num_heads.
-        num_heads: attention heads.
-        feedforward_dim: inner width of the feed-forward layers.
-        activation: ``gelu``, ``relu`` or ``swiglu`` (Shazeer, 2020, https://arxiv.org/abs/2002.05202).
-        norm: layer norm before each sub-layer (``pre``) or after its residual sum (``post``).
-        gated: scale each sub-layer's output by a learned gate of its input, for ``pre`` (LiGR,
-            Borisyuk et al., 2025, https://arxiv.org/abs/2502.03417).
-        dropout: of each sub-layer's output.
-        attention_dropout: of the attention weights.
-        causal: whether an event sees only itself and earlier ones.
-    """
-
-    def __init__(
-        self, hidden_dim: int, num_heads: int, feedforward_dim: int, *, activation: str, norm: str,
-        gated: bool, dropout: float, attention_dropout: float, causal: bool,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.pre = norm == "pre"
-        self.attention_gate = _Gate(hidden_dim) if gated else None
-        self.feedforward_gate = _Gate(hidden_dim) if gated else None
-        self.attention = SelfAttention(hidden_dim, num_heads, attention_dropout, causal=causal)
-        self.attention_norm = nn.LayerNorm(hidden_dim)
-        self.feedforward = feedforward(hidden_dim, feedforward_dim, activation)
-        self.feedforward_norm = nn.LayerNorm(hidden_dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
-        """(T, D) -> (T, D)."""
-        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
-        return self._finish(x_TD, self.attention(normed_TD, rectangle))
-
-    def last(self, x_TD: Tensor, last_B: Tensor, rectangle: Rectangle) -> Tensor:
-        """The output at the last event of each sequence alone, (T, D) -> (B, D)."""
-        normed_TD = self.attention_norm(x_TD) if self.pre else x_TD
-        mixed_BD = self.attention.last(normed_TD, normed_TD[last_B], rectangle)
-        return self._finish(x_TD[last_B], mixed_BD)
-
-    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        if not self.pre:
-            x = self.attention_norm(x + self.dropout(attended))
-            return self.feedforward_norm(x + self.dropout(self.feedforward(x)))  # type: ignore[no-any-return]
-        attended = self.dropout(attended)
-        x = x + (attended if self.attention_gate is None else self.attention_gate(x, attended))
-        fed = self.dropout(self.feedforward(self.feedforward_norm(x)))
-        return x + (fed if self.feedforward_gate is None else self.feedforward_gate(x, fed))  # type: ignore[no-any-return]
-
-
-class _Gate(nn.Module):
-    def __init__(self, hidden_dim: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(hidden_dim, hidden_dim)
-
-    def forward(self, x: Tensor, update: Tensor) -> Tensor:
-        """The update, scaled by what the gate makes of x."""
-        return torch.sigmoid(self.linear(x)) * update
-
-
-def feedforward(hidden_dim: int, inner_dim: int, activation: str) -> nn.Module:
-    """Two layers with an activation between: ``gelu``, ``relu``, or ``swiglu`` without biases."""
-    if activation == "swiglu":
-        return _SwiGLU(hidden_dim, inner_dim)
-    return nn.Sequential(
-        nn.Linear(hidden_dim, inner_dim),
-        nn.GELU() if activation == "gelu" else nn.ReLU(),
-        nn.Linear(inner_dim, hidden_dim),
-    )
-
-
-class _SwiGLU(nn.Module):
-    def __init__(self, hidden_dim: int, inner_dim: int) -> None:
-        super().__init__()
-        self.inner = nn.Linear(hidden_dim, 2 * inner_dim, bias=False)
-        self.out = nn.Linear(inner_dim, hidden_dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        gate, value = self.inner(x).chunk(2, dim=-1)
-        return self.out(F.silu(gate) * value)  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from recsys_lab.config import UserError
 from recsys_lab.models.classical import (
     fill_by_popularity,
     from_rows,
@@ -36,13 +37,17 @@ class Markov:
     ``c(i, j)`` adds up ``decay ** (d - 1)`` over all places where j stands d events after i,
     d up to ``window``. A history event i gives item j the probability
     ``(c(i, j) + smoothing * p(j)) / (c(i) + smoothing)``, with p the item's share of training
-    events and c(i) the sum over j; events are weighed by ``history_decay`` and added. With
-    window 1 and max_length 1 it is the first-order Markov chain of Rendle et al. (FPMC, WWW
-    2010) without factors. Items with score 0 follow, the most popular first.
+    events and c(i) the sum over j; events are weighed by ``history_decay`` and added. As
+    ``model=markov``, with window 1, max_length 1 and no smoothing, it is the first-order Markov
+    chain of Rendle et al. (FPMC, WWW 2010) without factors; ``model=markov_decayed`` looks
+    farther in both. Items with score 0 follow, the most popular first.
 
     Args:
         config: the options.
         num_items: catalogue size V.
+
+    Raises:
+        UserError: a decay is given where there is nothing to decay.
     """
 
     ignores_seed = True
@@ -67,6 +72,12 @@ class Markov:
 
     def __init__(self, config: Config, *, num_items: int) -> None:
         require("scipy.sparse", "markov")
+        for option, span in (("decay", "window"), ("history_decay", "max_length")):
+            if getattr(config, option) != 1 and getattr(config, span) == 1:
+                raise UserError(
+                    f"model.{option}: got {getattr(config, option):g} with model.{span}=1, where "
+                    f"one event alone is weighed; use a larger model.{span}, or model.{option}=1"
+                )
         self.config = config
         self.window = config.max_length
         self._num_items = num_items

@@ -17,7 +17,7 @@ from recsys_lab.config import UserError
 from recsys_lab.models.architectures import Sizes, architecture_of
 from recsys_lab.models.dot_product import DotProductModel, check_heads
 from recsys_lab.models.encoders import Encoder, from_pretrained, from_sizes, with_lora
-from recsys_lab.models.layers import Rectangle, draw_hidden, shift
+from recsys_lab.models.layers import Rectangle, draw_hidden, followers, hidden_chances, shift
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -52,10 +52,11 @@ class Transformer(DotProductModel):
             pretrained: folder or Hub name of stored weights (safetensors); null: random weights.
             adapt: train the encoder fully (full), small matrices beside its layers (lora; Hu et
                 al., 2021, https://arxiv.org/abs/2106.09685), or not at all (frozen).
-            lora_rank: rank of these matrices.
-            lora_alpha: their output is scaled by alpha / rank.
-            mask_probability: chance of each event to be hidden, for cloze.
-            last_probability: share of histories of which the last event alone is hidden.
+            lora_rank: rank of these matrices; null: 8 for lora.
+            lora_alpha: their output is scaled by alpha / rank; null: 16 for lora.
+            mask_probability: chance of each event to be hidden; null: 0.2 for cloze.
+            last_probability: share of histories of which the last event alone is hidden; null:
+                0 for cloze.
             init_std: standard deviation of the item vectors at the start.
         """
 
@@ -69,10 +70,10 @@ class Transformer(DotProductModel):
         dropout: Annotated[float, Ge(0), Lt(1)]
         pretrained: str | None
         adapt: Literal["full", "lora", "frozen"]
-        lora_rank: Annotated[int, Ge(1)]
-        lora_alpha: Annotated[int, Ge(1)]
-        mask_probability: Annotated[float, Gt(0), Lt(1)]
-        last_probability: Annotated[float, Ge(0), Le(1)]
+        lora_rank: Annotated[int, Ge(1)] | None
+        lora_alpha: Annotated[int, Ge(1)] | None
+        mask_probability: Annotated[float, Gt(0), Lt(1)] | None
+        last_probability: Annotated[float, Ge(0), Le(1)] | None
         init_std: Annotated[float, Gt(0)]
 
     def __init__(self, config: Config, *, num_items: int) -> None:
@@ -86,6 +87,8 @@ class Transformer(DotProductModel):
         drops = architecture_of(config.architecture).drops_inputs
         self.dropout = nn.Identity() if drops else nn.Dropout(config.dropout)
         if self.is_cloze:
+            self.mask_probability = config.mask_probability or 0.2
+            self.last_probability = config.last_probability or 0.0
             self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
             nn.init.normal_(self.hidden_event, std=config.init_std)
         encoder = _encoder(config)
@@ -102,15 +105,23 @@ class Transformer(DotProductModel):
             inputs, targets_N = shift(batch)
             rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
             return self._states(self.embed(inputs), rectangle), targets_N
-        hidden_T = draw_hidden(batch, self.config.mask_probability, self.config.last_probability)
+        hidden_T = draw_hidden(batch, self.mask_probability, self.last_probability)
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, Rectangle.of(batch.lengths, x_TD.device))
         return states_TD[hidden_T], batch.items_T[hidden_T]
 
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event to be a target, (T,)."""
+        if not self.is_cloze:
+            return followers(batch)
+        return hidden_chances(batch, self.mask_probability, self.last_probability)
+
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, or of a hidden event there, (B, D)."""
-        x_TD, lengths, last_B = self.embed(batch), batch.lengths, batch.offsets[1:] - 1
-        if self.is_cloze:
+        x_TD, lengths = self.embed(batch), batch.lengths
+        if not self.is_cloze:
+            last_B = batch.last_B
+        else:
             lengths = tuple(length + 1 for length in lengths)
             last_B = batch.offsets[1:] + torch.arange(batch.size, device=x_TD.device)
             is_real_T = torch.ones(sum(lengths), dtype=torch.bool, device=x_TD.device)
@@ -148,6 +159,10 @@ def _check(config: Transformer.Config) -> None:
             f"model.objective: got {config.objective} with model.architecture="
             f"{config.architecture}, which {why}; use model.objective={use}"
         )
+    unread = ("mask_probability", "last_probability") if config.objective == "next_item" else ()
+    _refuse_unread(config, unread, "objective", "cloze")
+    unread = () if config.adapt == "lora" else ("lora_rank", "lora_alpha")
+    _refuse_unread(config, unread, "adapt", "lora")
     for option in architecture.ignores:
         value = getattr(config, option)
         if value is not None:
@@ -173,6 +188,19 @@ def _check(config: Transformer.Config) -> None:
             )
 
 
+def _refuse_unread(
+    config: Transformer.Config, options: tuple[str, ...], by: str, reads: str
+) -> None:
+    """Refuse options that are given and that the choice of another one leaves unread."""
+    for option in options:
+        value = getattr(config, option)
+        if value is not None:
+            raise UserError(
+                f"model.{option}: got {value:g} with model.{by}={getattr(config, by)}, which does "
+                f"not read it; use model.{by}={reads}, or model.{option}=null"
+            )
+
+
 def _heads(config: Transformer.Config) -> int:
     if "num_heads" in architecture_of(config.architecture).ignores:
         return 1  # so that no width is refused for it
@@ -194,5 +222,5 @@ def _encoder(config: Transformer.Config) -> Encoder:
     if config.adapt != "full":
         encoder.module.requires_grad_(False)
     if config.adapt == "lora":
-        encoder = with_lora(encoder, config.lora_rank, config.lora_alpha)
+        encoder = with_lora(encoder, config.lora_rank or 8, config.lora_alpha or 16)
     return encoder

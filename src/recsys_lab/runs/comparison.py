@@ -43,7 +43,7 @@ class Run:
         epochs: the learning curve: a mapping for each epoch with ``epoch``, ``val/METRIC``, the
             loss and so on; empty for a fitted model.
         best_epoch: None for a fitted model.
-        still_improving: whether the best epoch was the last.
+        still_improving: whether the best epoch was the last that was validated.
         seconds: wall time of the run but for preparing the data, which the first run on them pays.
         peak_memory_mebibytes: largest resident memory.
         parameters: trained numbers; None for a fitted model.

@@ -76,10 +76,11 @@ def fit(
 
     Raises:
         Interrupted: the user asked to stop; a checkpoint was stored first.
-        UserError: the checkpoint or the best weights are damaged.
+        UserError: the checkpoint or the best weights are damaged; the recipe's options do not go
+            together.
     """
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
-    _check(recipe, protocol)
+    _check(recipe, protocol, steps)
     with _stop_signal() as stop_asked:
         keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
         last = folder / LAST
@@ -117,7 +118,6 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         devices=1,
         precision=recipe.trainer_precision(),
         max_epochs=config.max_epochs,
-        check_val_every_n_epoch=config.validate_every,
         gradient_clip_val=config.gradient_clip,
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
@@ -132,13 +132,14 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
     )
 
 
-def _check(recipe: Recipe, protocol: RankingProtocol) -> None:
-    if recipe.config.validate_every > recipe.config.max_epochs:
-        msg = (
-            f"recipe.validate_every: got {recipe.config.validate_every}, more than the "
-            f"{recipe.config.max_epochs} epochs of recipe.max_epochs, so no epoch could be chosen"
+def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> None:
+    total = steps_per_epoch * recipe.config.max_epochs
+    if recipe.config.warmup_steps > total:
+        raise UserError(
+            f"recipe.warmup_steps: got {recipe.config.warmup_steps}, more than the {total} steps "
+            f"of the whole training ({recipe.config.max_epochs} epochs of {steps_per_epoch}), so "
+            "that the learning rate and its schedule are never reached; use fewer, or more epochs"
         )
-        raise UserError(msg)
     allowed = [f"val/{n}@{k}" for n in protocol.config.metrics for k in protocol.config.ks]
     if recipe.config.monitor not in allowed:
         msg = (

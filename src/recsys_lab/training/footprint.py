@@ -107,7 +107,7 @@ def footprint(
         tables = {id(item) for item in _tables(model)}
         dense = [weight for weight in trained if id(weight) not in tables]
     one_target = getattr(model, "one_target", False)
-    masked = getattr(getattr(model, "config", None), "mask_probability", 1.0)
+    masked = getattr(model, "mask_probability", 1.0)
     positions = int(histories if one_target else max(histories, events * masked))
     on_gpu = recipe.device() == "cuda"
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
@@ -151,7 +151,7 @@ def logits_in_memory(config: Any, positions: int, num_items: int, *, on_gpu: boo
 
 
 def events_per_batch(
-    lengths: NDArray[np.int64], *, window: int, batch_size: int, prefixes: bool
+    lengths: NDArray[np.int64], *, window: int, batch_size: int, crop: str, prefixes: bool
 ) -> tuple[float, float]:
     """Events and histories of a mean batch; the largest one is no smaller.
 
@@ -159,16 +159,20 @@ def events_per_batch(
         lengths: events of the users' training histories.
         window: most recent events that the model reads, the targets not counted.
         batch_size: histories a batch.
-        prefixes: every beginning of a history is one of its own.
+        crop: which window of a longer history is trained on.
+        prefixes: every beginning of a window is a history of its own.
     """
     read = np.asarray(lengths)[np.asarray(lengths) >= 2].astype(np.int64) - 1
     if not len(read):
         return 0.0, 0.0
     short = np.minimum(read, window)
     events, histories = int(short.sum()), len(read)
+    if crop == "sliding" and not prefixes:
+        events, histories = int(read.sum()), int((-(-read // window)).sum())
     if prefixes:
-        events = int((short * (short + 1) // 2 + (read - short) * window).sum())
-        histories = int(read.sum())
+        beyond = read - short if crop == "sliding" else np.zeros_like(read)
+        events = int((short * (short + 1) // 2 + beyond * window).sum())
+        histories = int((short + beyond).sum())
     batches = -(-histories // batch_size)
     return events / batches, histories / batches
 

@@ -72,6 +72,7 @@ class Keeper(pl.Callback):
         stop_asked: Callable[[], bool],
     ) -> None:
         self.folder = folder
+        self._recipe = recipe
         self._config = recipe.config
         self._batches = batches
         self._on_epoch = on_epoch
@@ -84,12 +85,24 @@ class Keeper(pl.Callback):
         self.waited = 0
         self.finished = False
 
+    @property
+    def still_improving(self) -> bool:
+        """Whether the best of the validated epochs is the last of them."""
+        judged = [row["epoch"] for row in self.history if self._config.monitor in row]
+        return bool(judged) and judged[-1] == self.best_epoch
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Random states are restored last, after everything that may draw from them."""
-        del trainer, pl_module
+        self.on_train_epoch_start(trainer, pl_module)  # an epoch that goes on has no start
         if self._random is not None:
             _set_random_states(self._random)
             self._random = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning knows every n-th epoch alone, and the last is to be validated, too."""
+        del pl_module
+        judged = self._recipe.validates(trainer.current_epoch)
+        trainer.check_val_every_n_epoch = 1 if judged else self._config.max_epochs + 1
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
@@ -112,7 +125,7 @@ class Keeper(pl.Callback):
         assert isinstance(pl_module, SequentialModule)
         epoch = trainer.current_epoch
         row = {"epoch": epoch, "step": trainer.global_step, "train/loss": pl_module.mean_loss}
-        if (epoch + 1) % self._config.validate_every == 0:
+        if self._recipe.validates(epoch):
             row |= pl_module.validation
             self._judge(row[self._config.monitor], epoch, pl_module)
         self.history.append(row)
@@ -136,7 +149,7 @@ class Keeper(pl.Callback):
             replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
             self.best_digest = digest(self.folder / NEXT)
         else:
-            self.waited += self._config.validate_every
+            self.waited = epoch - self.best_epoch
 
     def settle(self) -> None:
         """Give the best weights that the checkpoint names their place, wherever a run was killed.

@@ -10,6 +10,7 @@ from recsys_lab.evaluation.protocol import RankingProtocol, rank
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
     from recsys_lab.training.recipe import Recipe
@@ -45,6 +46,7 @@ class SequentialModule(pl.LightningModule):
         self._results = protocol.results()
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
+        self._positions: list[int] = []  # of the batches of this step so far
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
         self.validation: dict[str, float] = {}
@@ -66,7 +68,25 @@ class SequentialModule(pl.LightningModule):
         # Summed on the device: reading it each step would make the host wait.
         self.loss_sum = self.loss_sum + loss.detach()
         self.loss_steps += 1
-        return loss
+        self._positions.append(targets_N.shape[0])
+        # In units of the step's first batch: sums would overflow in half precision.
+        return loss * (self._positions[-1] / self._positions[0])
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Make the gradient that of the mean over the step's supervised positions.
+
+        Lightning divides each batch's loss by ``accumulate_grad_batches``, however many batches
+        the step has and however many positions a batch.
+        """
+        del optimizer
+        first, total = self._positions[0], sum(self._positions)
+        self._positions = []
+        scale = self._recipe.config.accumulate_grad_batches * first / total
+        if scale == 1:
+            return
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
 
     def on_validation_epoch_start(self) -> None:
         """Start empty."""

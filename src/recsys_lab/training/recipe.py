@@ -32,10 +32,13 @@ class Recipe:
 
         Attributes:
             max_epochs: passes over the training users.
-            batch_size: users a batch.
-            accumulate_grad_batches: batches a step; its gradient is the mean of theirs. That of
-                one batch as large as all of them where each has as many supervised positions,
-                since losses are means over positions.
+            batch_size: histories a batch.
+            crop: which window of a history is trained on that is longer than the model reads: the
+                last one (last), as SASRec's authors do, so that older events are never targets;
+                one at random, another each epoch (random); or all of them, so that each event but
+                the first is a target once an epoch (sliding), which takes longer epochs.
+            accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
+                all their supervised positions, as if they were one batch.
             optimizer: "adam" or "adamw" (decoupled weight decay).
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
@@ -52,13 +55,14 @@ class Recipe:
             accelerator: "auto", "cpu" or "gpu".
             monitor: validation metric that picks the best epoch and stops early.
             patience: epochs without a better one before stopping; null for never.
-            validate_every: epochs between validations.
+            validate_every: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
         """
 
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
+        crop: Literal["last", "random", "sliding"]
         accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]
@@ -86,6 +90,11 @@ class Recipe:
                     f"{'0' if name == 'weight_decay' else 'null'}, or recipe.sparse_items=false"
                 )
         self.config = config
+
+    def validates(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is validated."""
+        done = epoch + 1
+        return done % self.config.validate_every == 0 or done == self.config.max_epochs
 
     def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
         """The optimizer of a model's parameters.

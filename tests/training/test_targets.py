@@ -1,0 +1,107 @@
+"""How often an item is a target, against what training steps really draw."""
+
+import numpy as np
+import pytest
+import torch
+
+from recsys_lab.config import build
+from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.losses.negatives import NegativeSampler
+from recsys_lab.training.targets import expected_targets
+from tests.training.test_resume import options
+
+USERS, ITEMS, LENGTH = 40, 12, 9
+
+
+class Log:
+    """Item 0 opens every history, and item 1 stands outside of a window of six events."""
+
+    num_items = ITEMS
+    timestamps = None
+    features = None
+    dropped_targets = np.empty(0, dtype=np.int64)
+
+    def __init__(self) -> None:
+        share = 1 / np.arange(1, ITEMS - 1)
+        draw = np.random.default_rng(0).choice
+        rows = draw(np.arange(2, ITEMS), (USERS, LENGTH), p=share / share.sum())
+        rows[:, 0], rows[:, 1] = 0, 1
+        rows[::3, -1] = 2  # the last events are others
+        self.items = rows.astype(np.int32).ravel()
+
+    def segments(self, phase: str) -> np.ndarray:
+        assert phase == "train"
+        starts = np.arange(USERS) * LENGTH
+        return np.stack([np.arange(USERS), starts, starts + LENGTH], 1)
+
+
+def small(name, **changes):
+    sizes = {"hidden_dim": 8, "feedforward_dim": 8, "num_layers": 1, **changes}
+    wanted = options("model", name)
+    return build({**wanted, **{k: v for k, v in sizes.items() if k in wanted}}, num_items=ITEMS)
+
+
+def batches(model, seed=0):
+    prefixes = getattr(model, "one_target", False)
+    return TrainingBatches(
+        Log(), batch_size=20, window=model.window + 1, seed=seed, prefixes=prefixes
+    )
+
+
+MODELS = {
+    "sasrec": {"max_length": 5},
+    "bsarec": {"max_length": 5},
+    "bert4rec": {"max_length": 7, "mask_probability": 0.3, "last_probability": 0.25},
+    "transformer": {
+        "max_length": 7, "architecture": "bert", "objective": "cloze", "mask_probability": 0.05,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_expected_number_is_the_mean_of_what_epochs_have(name):
+    model = small(name, **MODELS[name])
+    torch.manual_seed(0)
+    expected_V = expected_targets(model, batches(model).first_epoch(), ITEMS)
+    epochs, seen_V = 60, torch.zeros(ITEMS)
+    loader = batches(model, seed=1)
+    with torch.no_grad():
+        for _ in range(epochs):
+            for batch in loader:
+                _, targets_N = model.training_states(batch)
+                seen_V += torch.bincount(targets_N, minlength=ITEMS)
+    tolerance = 4 * (expected_V / epochs).sqrt() + 1e-9
+    assert ((seen_V / epochs - expected_V).abs() <= tolerance).all()
+    if name in ("sasrec", "bsarec"):  # nothing is drawn: the count is exact
+        assert torch.equal(seen_V.double() / epochs, expected_V)
+        assert expected_V[0] == 0  # a first event is no target
+
+
+def test_the_correction_is_that_of_what_is_drawn_in_the_batch():
+    """Not of the events: item 0 is in every history, and never a target."""
+    model, k = small("sasrec", max_length=5), 50
+    loader = batches(model)
+    sampler = NegativeSampler("in_batch", k, shared=True, alpha=0.75)
+    sampler.read_targets(expected_targets(model, loader.first_epoch(), ITEMS))
+    torch.manual_seed(0)
+    seen_V, stated_V, steps = torch.zeros(ITEMS), torch.zeros(ITEMS), 0
+    with torch.no_grad():
+        for _ in range(150):
+            for batch in loader:
+                drawn = sampler.draw(model.training_states(batch)[1], ITEMS)
+                seen_V += torch.bincount(drawn.items, minlength=ITEMS)
+                stated_V[drawn.items] = drawn.log_expected.exp()
+                steps += 1
+    mean_V = seen_V / steps
+    assert mean_V[0] == mean_V[1] == 0
+    torch.testing.assert_close(stated_V[2:], mean_V[2:], rtol=0.06, atol=0.01)
+
+
+def test_the_place_in_the_training_stays_as_it_is():
+    loader = batches(small("sasrec"))
+    left_alone = [batch.items_T.tolist() for batch in batches(small("sasrec"))]
+    place = loader.state_dict()
+    assert [batch.items_T.tolist() for batch in loader.first_epoch()] == left_alone
+    assert loader.state_dict() == place
+    assert [batch.items_T.tolist() for batch in loader] == left_alone
+    assert [batch.items_T.tolist() for batch in loader.first_epoch()] == left_alone
