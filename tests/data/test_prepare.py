@@ -19,7 +19,7 @@ import yaml
 
 from recsys_lab.config import UserError
 from recsys_lab.data import pipeline
-from recsys_lab.data.manifest import fingerprint
+from recsys_lab.data.manifest import SCHEMA_VERSION, fingerprint
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.files.locks import hold
 
@@ -60,7 +60,7 @@ def test_manifest_says_everything(table, run):
     data = run(table(LOG))
     stored = json.loads((data.path / "manifest.json").read_text())
     assert stored == data.manifest
-    assert stored["schema_version"] == 4
+    assert stored["schema_version"] == SCHEMA_VERSION
     assert stored["source"]["reader"] == "Table"
     assert "path" not in stored["source"]["config"]
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
@@ -123,7 +123,9 @@ def test_damaged_folder_is_refused_and_prepared_again(table, run, caplog, damage
         (first.path / "offsets.npy").unlink()
     else:
         manifest.write_text(
-            manifest.read_text().replace('"schema_version": 4', '"schema_version": 0')
+            manifest.read_text().replace(
+                f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 0'
+            )
         )
     with pytest.raises(UserError, match=r"is not a usable prepared dataset.*recsys-lab prepare"):
         PreparedDataset(first.path)

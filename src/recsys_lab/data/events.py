@@ -45,6 +45,9 @@ BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 )
 """Characters that are white space in Unicode; what an engine strips by itself differs."""
 
+SOURCE_ROW = "_source_row"
+"""Column of `Coded` with each event's `ROW`, where something is taken from the rows of the log."""
+
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
 
@@ -59,7 +62,8 @@ class Coded:
     Attributes:
         columns: ``user`` and ``item`` (int32 codes), ``timestamp`` and ``order`` (int64, where
             there are), the features of events (int32 codes, -1 where missing, or float64), and
-            `KIND` (likewise), (T,) each, memory-mapped.
+            `KIND` (likewise), and, where `RawData.from_log` has columns, `SOURCE_ROW` (int64) and
+            ``present`` of each (bool), (T,) each, memory-mapped.
         values: of every coded column its raw values by code, Arrow arrays, ascending.
         warnings: what is odd about the ids.
     """
@@ -87,6 +91,9 @@ def order_events(
     if "event_type" in present and "event_type" not in dict(features):
         coded[KIND] = "event_type"
 
+    taken = [column.present for side in raw.from_log.values() for column in side.values()]
+    beside = [nw.col(ROW).cast(nw.Int64).alias(SOURCE_ROW)] if taken else []
+
     frame = _trimmed(frame, [column for column in coded.values() if not column.endswith("_id")])
     values = {}
     for name, column in coded.items():
@@ -97,6 +104,8 @@ def order_events(
         *(nw.col(f"_{name}").alias(name) for name in coded),
         *keys,
         *(nw.col(name).cast(nw.Float64).alias(f"{EVENT}{name}") for name in numbers),
+        *taken,
+        *beside,
         ROW,
         _first_failed(rules).alias(_RULE),
     )
@@ -105,6 +114,7 @@ def order_events(
     kept = frame.filter(nw.col(_RULE) == len(rules)).drop(_RULE)
     frame = _ordered(session, kept, keys)
     names = [*coded, *keys, *(f"{EVENT}{name}" for name in numbers)]
+    names += [*taken, SOURCE_ROW] if taken else []
     columns = _write(session, frame.select(*names), names, tally.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]

@@ -20,6 +20,7 @@ from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
+from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
@@ -209,7 +210,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
         warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
-        warnings += _write_tables(arrays, raw, folder)
+        warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
@@ -237,15 +238,18 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     }
 
 
-def _write_tables(arrays: Arrays, raw: RawData, folder: Path) -> list[str]:
+def _write_tables(
+    arrays: Arrays, raw: RawData, train: NDArray[np.int64], folder: Path
+) -> list[str]:
     """Store what is known of each item and user; return what is odd about the source."""
     warnings = [*raw.warnings, *doubt_numbers(raw.unreadable)]
-    for side, ids, table in (
-        ("item", arrays.item_ids, raw.items),
-        ("user", arrays.user_ids, raw.users),
+    for side, ids, table, features in (
+        ("item", arrays.item_ids, raw.items, raw.features.items),
+        ("user", arrays.user_ids, raw.users, raw.features.users),
     ):
         described, matched = describe_ids(ids, side, table)
-        described.write_parquet(folder / f"{side}s.parquet")
+        taken = values_of(raw, side, arrays, train, features)
+        described.with_columns(taken).write_parquet(folder / f"{side}s.parquet")
         warnings += doubt_table(side, ids, table, matched)
     return warnings
 

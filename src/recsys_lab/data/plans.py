@@ -38,6 +38,10 @@ class Plan:
     unreadable: Unreadable | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
 
+    def as_flag(self) -> Plan:
+        """A column that tells whether this one has a value."""
+        return Plan(self.source, self.prepare, lambda values: ~self.make(values).is_null())
+
 
 def same(column: nw.Expr) -> nw.Expr:
     """For `Plan.make` where nothing is left to do."""
