@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recsys_lab.cli.assemble import Parts, assemble, make_loss
+from recsys_lab.cli.data_notes import notes_on_data
 from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
@@ -89,7 +90,8 @@ def execute(
     parts = assemble(cfg, prepared)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     _begin(parts, record)
-    _warn_of_repeats(parts, console)
+    for note in notes_on_data(parts):
+        console.print(f"note: {note}", highlight=False)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
     start = _start(record, job_type="train" if trial is None else "trial")
@@ -278,14 +280,3 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
     if values.get("best"):
         found["best/epoch"] = values["best"]["epoch"]
     return found
-
-
-def _warn_of_repeats(parts: Parts, console: Console) -> None:
-    leaks = {(leak["kind"], leak["phase"]): leak for leak in parts.data.manifest["leaks"]}
-    share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
-    if parts.protocol.config.exclude_seen and share > 0.01:
-        console.print(
-            f"note: {share:.1%} of the test targets stand in their user's history already; with "
-            "evaluation.exclude_seen=true no model can hit these",
-            highlight=False,
-        )
