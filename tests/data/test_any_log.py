@@ -36,6 +36,7 @@ FILTERS = st.fixed_dictionaries(
     {
         "drop_duplicates": st.booleans(),
         "drop_consecutive_repeats": st.booleans(),
+        "counts": st.sampled_from(["whole", "training"]),
         "max_history": st.sampled_from([0, 4]),
         "min_user_count": st.sampled_from([0, 2]),
         "min_item_count": st.sampled_from([0, 2]),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import narwhals as nw
 from annotated_types import Ge
@@ -53,6 +53,10 @@ class Filters:
                 a duplicate.
             drop_consecutive_repeats: of an item that a user has several times in a row the first
                 event stays.
+            counts: which events the next three look at. ``whole``: all, as published protocols
+                have it; what stays is then decided by validation and test, too. ``training``: what
+                the split trains on (of users it holds out, their input): see
+                `recsys_lab.data.training_filters`.
             max_history: a user's older events are dropped; 0 for off.
             min_user_count: users with fewer events are dropped; 0 for off.
             min_item_count: items with fewer events are dropped; 0 for off.
@@ -66,6 +70,7 @@ class Filters:
         end: str | None
         drop_duplicates: bool
         drop_consecutive_repeats: bool
+        counts: Literal["whole", "training"]
         max_history: Annotated[int, Ge(0)]
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
@@ -80,6 +85,16 @@ class Filters:
                 f"filter.start={config.start} is not before filter.end={config.end}: no event "
                 "would be left"
             )
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded in the manifest and the protocol fingerprint.
+
+        Without ``counts: whole``, which is what filters did before there was a choice.
+        """
+        found = asdict(self.config)
+        if self.config.counts == "whole":
+            del found["counts"]
+        return found
 
     def rules(self, columns: Collection[str]) -> list[Rule]:
         """The conditions on single rows.

@@ -21,7 +21,7 @@ from recsys_lab.data.features import (
     write_table_features,
 )
 from recsys_lab.data.files import safe_name
-from recsys_lab.data.npy import map_npy, npy_writer
+from recsys_lab.data.npy import map_npy
 from recsys_lab.data.raw import free_name
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.files.arrays import save_npy
@@ -69,14 +69,14 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     save_npy(folder / "offsets.npy", offsets)
 
     columns = coded.columns
-    _write_column(columns["item"], trim, folder / "items.npy", dense)
+    trim.write_kept(columns["item"], folder / "items.npy", dense)
     if "timestamp" in columns:
-        _write_column(columns["timestamp"], trim, folder / "timestamps.npy")
+        trim.write_kept(columns["timestamp"], folder / "timestamps.npy")
     written = {}
     for name in columns:
         if name.startswith(EVENT) or (SOURCE_ROW in columns and name not in ("user", "item", KIND)):
             file = scratch / f"{safe_name(name)}.npy"
-            _write_column(columns[name], trim, file)
+            trim.write_kept(columns[name], file)
             written[name] = map_npy(file)
     return Arrays(
         items=map_npy(folder / "items.npy"),
@@ -91,15 +91,6 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
         },
         sources={name: column for name, column in written.items() if not name.startswith(EVENT)},
     )
-
-
-def _write_column(
-    column: NDArray[Any], trim: Trim, file: Path, codes: NDArray[np.int32] | None = None
-) -> None:
-    with npy_writer(file, column.dtype, int(trim.user_counts.sum())) as write:
-        for start, end in trim.parts():
-            part = column[start:end][trim.keep_T[start:end]]
-            write(part if codes is None else codes[part])
 
 
 def write_features(

@@ -37,6 +37,7 @@ from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally
+from recsys_lab.data.training_filters import apply_filters, warn_of_whole_counts
 from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
@@ -75,7 +76,7 @@ class Preparation:
 
     def settings(self) -> dict[str, Any]:
         """What shapes the result, for the key and the fingerprint."""
-        return {"filter": asdict(self.filters.config), "split": self.split.settings()}
+        return {"filter": self.filters.settings(), "split": self.split.settings()}
 
 
 def prepare(
@@ -197,7 +198,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
-    trim.apply(parts.filters, tally)
+    apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
     arrays = write_arrays(coded, trim, folder, scratch)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
@@ -210,6 +211,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
         warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
+        warnings += warn_of_whole_counts(parts.filters, log, phases)
         warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
