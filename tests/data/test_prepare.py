@@ -66,7 +66,11 @@ def test_manifest_says_everything(table, run):
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
     assert stored["tie_rule"] == "file order"
     options = yaml.safe_load((ROOT / "configs/filter/default.yaml").read_text())
-    del options["_target_"], options["counts"]  # whole, as before there was a choice
+    del (
+        options["_target_"],
+        options["max_bad_rows"],
+        options["counts"],
+    )  # whole, as before there was a choice
     assert stored["settings"]["filter"] == options
     assert data.protocol_fields() == {
         "data": stored["fingerprint"],
@@ -233,7 +237,7 @@ class Slow(table.Table):
             time.sleep(0.01)  # until all have found that nothing is prepared yet
         return super().read_raw(scratch)
 all_events = filters.Filters(
-    filters.Filters.Config(None, None, None, None, True, False, "whole", 0, 0, 0, True)
+    filters.Filters.Config(1.0, None, None, None, None, True, False, "whole", 0, 0, 0, True)
 )
 one = LeaveOneOut(LeaveOneOut.Config("keep"))
 parts = pipeline.Preparation(all_events, one, Polars(Polars.Config()))

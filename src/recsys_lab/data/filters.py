@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import narwhals as nw
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from recsys_lab.config import UserError
 
@@ -32,6 +32,9 @@ class Rule(NamedTuple):
 class Filters:
     """The filter settings, applied in the order of the options; bad rows are gone before.
 
+    Bad are rows without a user, an item or, where the log has them, a time or place that can be
+    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded.
+
     Args:
         config: the settings.
 
@@ -44,6 +47,7 @@ class Filters:
         """Options of `Filters`.
 
         Attributes:
+            max_bad_rows: share of bad rows above which nothing is prepared; 1 allows all.
             event_types: events of other types are dropped; null for all.
             min_rating: events with a smaller or no rating are dropped; null for off.
             start: earlier events are dropped: ISO 8601, UTC where no zone is given; null for off.
@@ -64,6 +68,7 @@ class Filters:
                 once, items first, and what users are then left may make items rarer.
         """
 
+        max_bad_rows: Annotated[float, Ge(0), Le(1)]
         event_types: list[str] | None
         min_rating: float | None
         start: str | None
@@ -92,6 +97,7 @@ class Filters:
         Without ``counts: whole``, which is what filters did before there was a choice.
         """
         found = asdict(self.config)
+        del found["max_bad_rows"]
         if self.config.counts == "whole":
             del found["counts"]
         return found

@@ -17,7 +17,7 @@ import polars as pl
 
 from recsys_lab.data.engines.base import running_rows
 from recsys_lab.data.events import SOURCE_ROW
-from recsys_lab.data.plans import Plan, apply_plans, same
+from recsys_lab.data.plans import Plan, apply_plans, pick_rows, same
 from recsys_lab.data.raw import FromLog, ParquetLog
 from recsys_lab.data.splits.places import place_chunks
 
@@ -42,7 +42,7 @@ def from_log(frame: pl.LazyFrame, plan: Plan, present: str) -> FromLog:
     """
     return FromLog(
         present,
-        lambda rows: apply_plans(_rows(frame, rows), {present: plan}).collect().to_series(),
+        lambda rows: apply_plans(pick_rows(frame, rows), {present: plan}).collect().to_series(),
     )
 
 
@@ -78,14 +78,6 @@ def plain_from_log(
 def presence(side: str, names: Collection[str]) -> dict[str, str]:
     """`FromLog.present` of each column: names that every engine takes."""
     return {name: f"_has_{side}_{place}" for place, name in enumerate(names)}
-
-
-def _rows(frame: pl.LazyFrame, rows: NDArray[np.int64]) -> pl.LazyFrame:
-    """Some rows of a frame, counted from 0, ascending."""
-    number = "_recsys_lab_row"
-    wanted = pl.LazyFrame({number: rows}, schema={number: pl.get_index_type()})
-    found = frame.with_row_index(number).join(wanted, on=number, how="semi")
-    return found.sort(number)
 
 
 def values_of(

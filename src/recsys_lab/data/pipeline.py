@@ -36,7 +36,7 @@ from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
-from recsys_lab.data.tally import Tally
+from recsys_lab.data.tally import Tally, said_examples
 from recsys_lab.data.training_filters import apply_filters, warn_of_whole_counts
 from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
@@ -143,10 +143,10 @@ def prepare(
 
 
 def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
-    """The manifest last: it lists the other files."""
+    """The manifest last: it lists all others."""
     write_card(manifest, scratch / "card.html")
-    text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False)
-    (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
+    (scratch / MANIFEST).write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -156,8 +156,8 @@ def _usable(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change "
-            "its mode (chmod u+rwx), or choose another"
+            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
+            "mode (chmod u+rwx), or choose another"
         ) from error
 
 
@@ -250,8 +250,8 @@ def _write_tables(
         ("user", arrays.user_ids, raw.users, raw.features.users),
     ):
         described, matched = describe_ids(ids, side, table)
-        taken = values_of(raw, side, arrays, train, features)
-        described.with_columns(taken).write_parquet(folder / f"{side}s.parquet")
+        described = described.with_columns(values_of(raw, side, arrays, train, features))
+        described.write_parquet(folder / f"{side}s.parquet")
         warnings += doubt_table(side, ids, table, matched)
     return warnings
 
@@ -285,7 +285,8 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
             share = percent(entry["dropped"] / (entry["rows"] + entry["dropped"]))
-            log.warning("Dropped %s rows (%s): %s", f"{entry['dropped']:,}", share, entry["reason"])
+            said = f"({share}): {entry['reason']}{said_examples(entry)}"
+            log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
     for said in manifest["warnings"]:
         log.warning("%s", said)
     log.info(
@@ -295,6 +296,5 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
         f"{manifest['num_items']:,}",
         f"{manifest['num_interactions']:,}",
     )
-    alone = manifest["split"]["users_without_targets"]
-    if alone:
+    if alone := manifest["split"]["users_without_targets"]:
         log.info("%s users have too few events for targets: trained on only", f"{alone:,}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -22,23 +22,20 @@ from recsys_lab.data.missing import missing_words
 from recsys_lab.data.plans import (
     Plan,
     apply_plans,
-    as_parquet_log,
     one_row,
     same,
+    say_rows,
     told_of_missing,
     unreadable,
 )
-from recsys_lab.data.raw import Features, ParquetLog, RawData
+from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.rows_at_hand import at_hand, interactions_of
 from recsys_lab.data.tables import Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from recsys_lab.data.raw import FromLog, Unreadable
-    from recsys_lab.data.tables import OpenTables
-
-IN_MEMORY = 512 << 20
-"""Bytes of files; a longer log that is no Parquet is streamed to Parquet."""
 
 
 class Table:
@@ -152,14 +149,16 @@ class Table:
         folder.mkdir()
         log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
         with log.explained():
-            frame = _at_hand(log, scratch)
+            frame = at_hand(log, scratch)
             if not one_row(frame, rows=pl.len())["rows"]:
                 raise UserError(f"{log.where}: the file has a header but no rows")
             plans = plan_events(
                 frame, config, log.where, untyped=log.is_text, portable=log.parquet is not None
             )
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
-            interactions = _interactions(log, frame, plans | flags, scratch)
+            interactions = interactions_of(log, frame, plans | flags, scratch)
+            keys = ("user_id", "item_id", "timestamp", "order")
+            shown = [plans[name].source for name in keys if name in plans]
         odd |= unreadable(plans)
         warnings = [*log.warnings, *told_of_missing(plans), *warnings]
         sides: dict[str, pl.DataFrame | None] = {"item": None, "user": None}
@@ -171,6 +170,7 @@ class Table:
         return RawData(
             interactions, sides["item"], sides["user"], from_log=taken, unreadable=odd,
             features=features, warnings=warnings, normalizes_ids=True,
+            say_rows=partial(say_rows, frame, shown),
         )  # fmt: skip
 
     def _features(self) -> Features:
@@ -265,33 +265,3 @@ class Table:
                     del plans[title]
             said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
-
-
-def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
-    """The rows where they can be read several times at little cost."""
-    if log.parquet is not None:
-        return log.frame
-    if log.bytes <= IN_MEMORY:
-        return log.frame.collect().lazy()
-    file = scratch / "source.parquet"
-    log.frame.sink_parquet(file, maintain_order=True)
-    return pl.scan_parquet(file, glob=False)
-
-
-def _interactions(
-    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, Plan], scratch: Path
-) -> pl.DataFrame | ParquetLog:
-    """The log as the engine scans it, without a copy where that can be."""
-    if log.parquet is not None:
-        scanned = as_parquet_log(log.parquet, plans)
-        if scanned is not None:
-            return scanned
-    made = apply_plans(frame, plans)
-    if log.bytes <= IN_MEMORY:
-        return made.collect()
-    file = scratch / "log.parquet"
-    made.sink_parquet(file, maintain_order=True)
-    columns = {name: Plan(name, None, same) for name in plans}
-    stored = as_parquet_log([str(file)], columns)
-    assert stored is not None
-    return stored
