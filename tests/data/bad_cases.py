@@ -188,7 +188,18 @@ REFUSED = [
         "http://127.0.0.1:9/log.csv: cannot be read .*Check the address"),
 ]  # fmt: skip
 
+REFUSED += [
+    # Rows that cannot be used
+    Bad("a log of which a fifth has no time that can be read",
+        text(GOOD.replace(",17", ",17 or ", 8)),
+        r"8 of 40 rows \(20.0%\) cannot be used, more than filter.max_bad_rows=0.1 allows. "
+        r"unparseable timestamp: 8, such as row 1: user_id='u0', item_id='i0', "
+        "timestamp='17 or 00000000'; row 2: .*; row 3: .*filter.max_bad_rows=1", {}, 0.1),
+]  # fmt: skip
+
 COUNTED = [
+    Bad("a log of which a tenth has no time that can be read",
+        text(GOOD.replace(",17", ",17 or ", 4)), "unparseable timestamp: 4", {}, 0.1),
     Bad("NaN among ids", parquet(user_id=[1.0, 2.0, 1.0, float("nan"), None, 1.0],
         item_id=range(6)), "missing user: 2"),
     Bad("NaN among times", parquet(timestamp=[1.0, 2.0, 3.0, 4.0, 5.0, float("nan")]),

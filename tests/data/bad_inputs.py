@@ -28,12 +28,14 @@ class Bad:
         make: writes it into a folder and returns the path that ``data.path`` gets.
         message: a pattern of the error, or of the counted reason.
         options: of the table.
+        max_bad_rows: of the filters.
     """
 
     what: str
     make: Callable[[Path], Path | str]
     message: str
     options: dict[str, Any] = field(default_factory=dict)
+    max_bad_rows: float = 1.0
 
 
 def files(**tables: pl.DataFrame | str) -> Callable[[Path], Path]:

@@ -109,7 +109,7 @@ def run(tmp_path: Path) -> Callable[..., PreparedDataset]:
         engine: str = "polars",
         **options: Any,
     ) -> PreparedDataset:
-        filters = build(Filters, "filter", "default", **options)
+        filters = build(Filters, "filter", "default", **{"max_bad_rows": 1.0, **options})
         split = split or build(LeaveOneOut, "split", "leave_one_out")
         parts = Preparation(filters, split, engines(engine))
         return prepare(reader, parts, root or tmp_path / "prepared", "log")

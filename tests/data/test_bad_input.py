@@ -41,7 +41,7 @@ def attempt(case: Bad, folder: Path) -> str:
     (folder / "input").mkdir()
     path = case.make(folder / "input")
     reader = build(Table, "data", "table", path=str(path), **case.options)
-    filters = build(Filters, "filter", "default")
+    filters = build(Filters, "filter", "default", max_bad_rows=case.max_bad_rows)
     parts = Preparation(filters, build(LeaveOneOut, "split", "leave_one_out"), engines("polars"))
     root = folder / "prepared"
     try:
@@ -144,7 +144,7 @@ from recsys_lab.files.faults import MachineFault
 from recsys_lab.data.filters import Filters
 from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data import hub, sql, table
+from recsys_lab.data import hub, rows_at_hand, sql, table
 log, root, case = sys.argv[1:]
 if case == "sql":
     query = "SELECT * FROM log"
@@ -154,7 +154,7 @@ elif case == "hub":
 else:
     reader = build(table.Table, "data", "table", path=log)
 if case == "large text":
-    table.IN_MEMORY = 0
+    rows_at_hand.IN_MEMORY = 0
 engine = engines("duckdb" if case == "duckdb" else "polars")
 parts = Preparation(build(Filters, "filter", "default"),
                     build(LeaveOneOut, "split", "leave_one_out"), engine)

@@ -19,6 +19,7 @@ from recsys_lab.data.online_retail import OnlineRetail
 from recsys_lab.data.raw import Features, ParquetLog
 
 from .conftest import LOG, Given, build, engines
+from .test_first_values import KINDS_OF_RANDOM, assert_as_loops, random_log
 
 ENGINES = ("polars", "duckdb", "spark")
 
@@ -169,6 +170,16 @@ def test_parquet_files_are_scanned_in_their_order(run, tmp_path, engine):
     ids = data.item_ids()
     assert [ids[i] for i in data.items] == ["c", "a", "d", "b", "a"] * 2
     assert data.timestamps.tolist() == [5] * 10
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_rows_say_of_items_is_of_the_first_training_event(table, run, tmp_path, engine):
+    frame = random_log(400)
+    (tmp_path / "log").mkdir()
+    for number, part in enumerate(frame.iter_slices(150)):
+        part.write_parquet(tmp_path / "log" / f"{number}.parquet")
+    reader = table(tmp_path / "log", order_column="place", **KINDS_OF_RANDOM)
+    assert_as_loops(run(reader, engine=engine), frame)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -134,7 +134,7 @@ def test_every_row_is_kept_or_counted_once(log, min_user, min_item, drop):
     unique = list(dict.fromkeys(good)) if drop else good
     raw = RawData(frame, dropped={"too old": 7})
     tally = Tally()
-    filters = build(Filters, "filter", "default", **options)
+    filters = build(Filters, "filter", "default", max_bad_rows=1.0, **options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:

@@ -7,7 +7,7 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data import official
 from recsys_lab.data.gowalla import Gowalla
-from tests.data.official import rows
+from tests.data.official import rows, taken
 
 NAME = "loc-gowalla_totalCheckins.txt"
 # Newest first, as published; user 0 was at 420 and 22847 within one second, 420 first.
@@ -45,8 +45,7 @@ def test_oldest_first(reader, scratch, name, folder):
         {"user_id": 0, "item_id": 22847, "timestamp": 1287440263},
         {"user_id": 0, "item_id": 22847, "timestamp": 1287532527},
     ]
-    assert raw.items.rows() == [(7, None, None), (420, 30.269, -97.749),
-                                (22847, 30.2359091167, -97.7951395833)]  # fmt: skip
+    assert taken(raw, "item", "latitude") == [None, 30.269, 30.269, 30.26, 30.2359091167]
     assert raw.features.items == {"latitude": "numeric", "longitude": "numeric"}
     assert raw.about.title == "Gowalla check-ins (SNAP)"
 

@@ -19,7 +19,7 @@ import yaml
 
 from recsys_lab.config import UserError
 from recsys_lab.data import pipeline
-from recsys_lab.data.manifest import fingerprint
+from recsys_lab.data.manifest import SCHEMA_VERSION, fingerprint
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.files.locks import hold
 
@@ -60,13 +60,18 @@ def test_manifest_says_everything(table, run):
     data = run(table(LOG))
     stored = json.loads((data.path / "manifest.json").read_text())
     assert stored == data.manifest
-    assert stored["schema_version"] == 4
+    assert stored["schema_version"] == SCHEMA_VERSION
     assert stored["source"]["reader"] == "Table"
     assert "path" not in stored["source"]["config"]
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
     assert stored["tie_rule"] == "file order"
     options = yaml.safe_load((ROOT / "configs/filter/default.yaml").read_text())
-    assert {**stored["settings"]["filter"], "_target_": options["_target_"]} == options
+    del (
+        options["_target_"],
+        options["max_bad_rows"],
+        options["counts"],
+    )  # whole, as before there was a choice
+    assert stored["settings"]["filter"] == options
     assert data.protocol_fields() == {
         "data": stored["fingerprint"],
         "tie_rule": "file order",
@@ -123,7 +128,9 @@ def test_damaged_folder_is_refused_and_prepared_again(table, run, caplog, damage
         (first.path / "offsets.npy").unlink()
     else:
         manifest.write_text(
-            manifest.read_text().replace('"schema_version": 4', '"schema_version": 0')
+            manifest.read_text().replace(
+                f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 0'
+            )
         )
     with pytest.raises(UserError, match=r"is not a usable prepared dataset.*delete that folder"):
         PreparedDataset(first.path)
@@ -230,7 +237,7 @@ class Slow(table.Table):
             time.sleep(0.01)  # until all have found that nothing is prepared yet
         return super().read_raw(scratch)
 all_events = filters.Filters(
-    filters.Filters.Config(None, None, None, None, True, False, 0, 0, 0, True)
+    filters.Filters.Config(1.0, None, None, None, None, True, False, "whole", 0, 0, 0, True)
 )
 one = LeaveOneOut(LeaveOneOut.Config("keep"))
 parts = pipeline.Preparation(all_events, one, Polars(Polars.Config()))

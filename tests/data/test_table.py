@@ -14,6 +14,8 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import ParquetLog, RawData
 
+from .official import taken
+
 
 def read(reader) -> RawData:
     """The reader's data with the events in memory, as the default engine gets them."""
@@ -205,7 +207,7 @@ def test_tables_beside_the_log(tmp_path, table):
 def test_titles_within_the_log(table):
     text = "user_id,item_id,timestamp,label\n1,1,1,\n1,1,2,One\n1,1,3,Uno\n1,2,4,Two\n"
     raw = read(table(text, title_column="label"))
-    assert raw.items.rows() == [(1, "One"), (2, "Two")]
+    assert taken(raw, "item", "title") == [None, "One", "Uno", "Two"]
 
 
 def test_source_key_is_content(tmp_path, table):

@@ -7,6 +7,7 @@ import pytest
 
 from recsys_lab.config import UserError
 
+from .official import taken
 from .test_table import CSV, fails, read
 
 
@@ -38,8 +39,8 @@ def test_features_of_events_items_and_users(table):
     assert raw.interactions["colour"].to_list() == ["red", None, "blue"]
     assert raw.interactions["weight"].to_list() == [1.5, None, 2.0]
     assert raw.interactions["tags"].to_list() == [["x", "y"], None, ["z"]]
-    assert raw.items.rows() == [(1, "A nut")]
-    assert raw.users.rows() == [("b", 31.0)]
+    assert taken(raw, "item", "about") == ["A nut", None, "Nut"]
+    assert taken(raw, "user", "age") == [None, None, 31.0]
     assert raw.features.items == {"about": "text"}
     assert raw.features.users == {"age": "numeric"}
     with pytest.raises(UserError, match=r"data.item_features.abut=abut: no such column. Did you m"):

@@ -47,7 +47,10 @@ def data(items: list = list(range(100, 112)), people: list = ["ann", "bob", "eve
 
 
 def sampled(**changes) -> SampledRanking:
-    values = {**SHARED, "num_candidates": 3, "sampling": "uniform", "seed": 0, **changes}
+    values = {
+        **SHARED, "num_candidates": 3, "sampling": "uniform", "seed": 0, "candidates": "all",
+        "release_column": None, **changes,
+    }  # fmt: skip
     protocol = SampledRanking(SampledRanking.Config(**values))
     protocol.attach(data())
     return protocol

@@ -20,6 +20,7 @@ SIZE = 30
 CONFIG = FullRanking.Config(
     metrics=sorted(METRICS), ks=[1, 5], exclude_seen=True, list_length=8, score_mebibytes=1,
     beyond_accuracy=sorted(BEYOND), beyond_ks=[5], category_feature=None, embeddings_path=None,
+    candidates="all", release_column=None,
 )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -83,6 +83,7 @@ class Parts:
             shard=shard(),
             features=getattr(self.model, "features", ()),
             next_times=self.reads_next_time,
+            target_times=self.protocol.reads_times,
         )
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from recsys_lab.cli.assemble import Parts, assemble, make_loss, tell_unread
+from recsys_lab.cli.data_notes import notes_on_data
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
@@ -93,7 +94,8 @@ def execute(
     if loss is None:
         tell_unread(cfg)
     _begin(parts, record)
-    _warn_of_repeats(parts, console)
+    for note in notes_on_data(parts):
+        console.print(f"note: {note}", highlight=False)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
     start = start_of(record, job_type="train" if trial is None else "trial")
@@ -267,14 +269,3 @@ def _look_beyond(parts: Parts, record: RunRecord, names: Sequence[str]) -> None:
     found = parts.evaluate("validation", chosen).compute()
     values = {name: found[name] for name in chosen if name in found}
     record.update(validation={**record.values["validation"], **values})
-
-
-def _warn_of_repeats(parts: Parts, console: Console) -> None:
-    leaks = {(leak["kind"], leak["phase"]): leak for leak in parts.data.manifest["leaks"]}
-    share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
-    if parts.protocol.config.exclude_seen and share > 0.01:
-        console.print(
-            f"note: {share:.1%} of the test targets stand in their user's history already; with "
-            "evaluation.exclude_seen=true no model can hit these",
-            highlight=False,
-        )

@@ -155,6 +155,8 @@ class EvaluationBatch:
         seen_items: item of every seen pair, int64 (S,).
         target_rows: batch row of every target, int64 (G,), ascending.
         target_items: item of every target, int64 (G,).
+        target_times_B: time of each user's first target, int64 (B,), for protocols that ask for
+            it; models are not given it. None else.
     """
 
     history: Batch
@@ -162,15 +164,18 @@ class EvaluationBatch:
     seen_items: Tensor
     target_rows: Tensor
     target_items: Tensor
+    target_times_B: Tensor | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> EvaluationBatch:
         """The same batch on another device (Lightning calls this)."""
+        times_B = self.target_times_B
         return EvaluationBatch(
             self.history.to(device, non_blocking),
             self.seen_rows.to(device, non_blocking=non_blocking),
             self.seen_items.to(device, non_blocking=non_blocking),
             self.target_rows.to(device, non_blocking=non_blocking),
             self.target_items.to(device, non_blocking=non_blocking),
+            None if times_B is None else times_B.to(device, non_blocking=non_blocking),
         )
 
 

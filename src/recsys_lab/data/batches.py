@@ -147,6 +147,7 @@ class EvaluationBatches:
             process would read them, so that scores are equal to the last bit.
         features: columns that the model reads, as in `Batch.features`.
         next_times: whether `Batch.next_times_B` is filled in, which leaks.
+        target_times: whether `EvaluationBatch.target_times_B` is.
 
     Raises:
         UserError: when the dataset lacks one of them.
@@ -163,6 +164,7 @@ class EvaluationBatches:
         shard: tuple[int, int] = (0, 1),
         features: Sequence[str] = (),
         next_times: bool = False,
+        target_times: bool = False,
     ) -> None:
         self._segments = np.asarray(data.segments(phase))
         rank, world = shard
@@ -172,7 +174,7 @@ class EvaluationBatches:
         self._batch_size = batch_size
         self._window = window
         self._exclude_seen = exclude_seen
-        self._next_times = next_times
+        self._next_times, self._target_times = next_times, target_times
 
     def __len__(self) -> int:
         """Batches in all."""
@@ -197,15 +199,19 @@ class EvaluationBatches:
             seen_items = torch.from_numpy(self._histories.items(starts, ends))
         places, rows = target_places(segments, self._data.dropped_targets)
         history = self._histories(users, begin, ends)
-        if self._next_times and self._data.timestamps is not None:
+        times_B = None
+        if (self._next_times or self._target_times) and self._data.timestamps is not None:
             # Every row has targets: the next event stands where the history ends.
-            history = replace(history, next_times_B=_tensor(self._data.timestamps[ends]))
+            times_B = _tensor(self._data.timestamps[ends])
+        if self._next_times:
+            history = replace(history, next_times_B=times_B)
         return EvaluationBatch(
             history,
             seen_rows,
             seen_items,
             torch.from_numpy(rows),
             torch.from_numpy(self._data.items[places].astype(np.int64)),
+            times_B if self._target_times else None,
         )
 
 

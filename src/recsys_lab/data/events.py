@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import ROW
+from recsys_lab.data.engines.base import ROW, running_rows
 from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.filters import Rule
 from recsys_lab.data.id_spellings import spelling_doubt
+from recsys_lab.data.plans import say_rows
+from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +48,17 @@ BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 )
 """Characters that are white space in Unicode; what an engine strips by itself differs."""
 
+SOURCE_ROW = "_source_row"
+"""Column of `Coded` with each event's `ROW`, where something is taken from the rows of the log."""
+
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
+
+BAD = "bad rows"
+"""The step that drops them: see `Filters`."""
+
+EXAMPLES = 3
+"""Bad rows that are shown for each reason."""
 
 KIND = "kind"
 """Column of `Coded` with the event type, where the log has one: not always a feature."""
@@ -59,7 +71,8 @@ class Coded:
     Attributes:
         columns: ``user`` and ``item`` (int32 codes), ``timestamp`` and ``order`` (int64, where
             there are), the features of events (int32 codes, -1 where missing, or float64), and
-            `KIND` (likewise), (T,) each, memory-mapped.
+            `KIND` (likewise), and, where `RawData.from_log` has columns, `SOURCE_ROW` (int64) and
+            ``present`` of each (bool), (T,) each, memory-mapped.
         values: of every coded column its raw values by code, Arrow arrays, ascending.
         warnings: what is odd about the ids.
     """
@@ -87,6 +100,9 @@ def order_events(
     if "event_type" in present and "event_type" not in dict(features):
         coded[KIND] = "event_type"
 
+    taken = [column.present for side in raw.from_log.values() for column in side.values()]
+    beside = [nw.col(ROW).cast(nw.Int64).alias(SOURCE_ROW)] if taken else []
+
     frame = _trimmed(frame, [column for column in coded.values() if not column.endswith("_id")])
     values = {}
     for name, column in coded.items():
@@ -97,14 +113,17 @@ def order_events(
         *(nw.col(f"_{name}").alias(name) for name in coded),
         *keys,
         *(nw.col(name).cast(nw.Float64).alias(f"{EVENT}{name}") for name in numbers),
+        *taken,
+        *beside,
         ROW,
         _first_failed(rules).alias(_RULE),
     )
     frame = session.keep(frame)
-    _count(frame, raw, rules, tally)
+    _count(frame, raw, rules, tally, filters.config.max_bad_rows)
     kept = frame.filter(nw.col(_RULE) == len(rules)).drop(_RULE)
     frame = _ordered(session, kept, keys)
     names = [*coded, *keys, *(f"{EVENT}{name}" for name in numbers)]
+    names += [*taken, SOURCE_ROW] if taken else []
     columns = _write(session, frame.select(*names), names, tally.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]
@@ -177,15 +196,14 @@ def _encode(session: Session, frame: Frame, name: str, column: str, values: pa.A
 
 def _bad_rows(keys: Sequence[str]) -> list[Rule]:
     rules = [
-        Rule("bad rows", f"missing {name}", nw.col(f"_{name}").is_null())
-        for name in ("user", "item")
+        Rule(BAD, f"missing {name}", nw.col(f"_{name}").is_null()) for name in ("user", "item")
     ]
     names = {"timestamp": "unparseable timestamp", "order": "unparseable order"}
-    rules += [Rule("bad rows", names[key], nw.col(key).is_null()) for key in keys]
+    rules += [Rule(BAD, names[key], nw.col(key).is_null()) for key in keys]
     if "timestamp" in keys:
         time = nw.col("timestamp")
         beyond = (time < FIRST_SECOND) | (time > LAST_SECOND)
-        rules.append(Rule("bad rows", "timestamp outside the years 1 to 9999", beyond))
+        rules.append(Rule(BAD, "timestamp outside the years 1 to 9999", beyond))
     return rules
 
 
@@ -197,8 +215,10 @@ def _first_failed(rules: Sequence[Rule]) -> nw.Expr:
     return number.cast(nw.Int8)
 
 
-def _count(frame: Frame, raw: RawData, rules: Sequence[Rule], tally: Tally) -> None:
-    """Note how many rows each rule drops."""
+def _count(
+    frame: Frame, raw: RawData, rules: Sequence[Rule], tally: Tally, max_bad_rows: float
+) -> None:
+    """Note how many rows each rule drops, and some of the bad ones."""
     table = frame.group_by(_RULE).agg(nw.len().alias("rows")).collect(backend="pyarrow")
     rows = dict(zip(table[_RULE].to_list(), table["rows"].to_list(), strict=True))
     dropped = dict(raw.dropped or {})
@@ -206,8 +226,28 @@ def _count(frame: Frame, raw: RawData, rules: Sequence[Rule], tally: Tally) -> N
     for reason, number in dropped.items():
         tally.drop("reader", number, reason)
     for place, rule in enumerate(rules):
-        tally.drop(rule.step, rows.get(place, 0), rule.reason)
+        number = rows.get(place, 0)
+        tally.drop(rule.step, number, rule.reason)
+        if number and rule.step == BAD:
+            tally.show(_examples(frame, raw, place))
     tally.refuse_nothing()
+    tally.refuse_many(BAD, sum(rows.values()), max_bad_rows)
+
+
+def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:
+    """The first rows that fail a rule, for people."""
+    failing = frame.filter(nw.col(_RULE) == place).select(nw.col(ROW).cast(nw.Int64))
+    found = failing.sort(ROW).head(EXAMPLES).collect(backend="pyarrow")[ROW].to_numpy()
+    rows = running_rows(found, raw.interactions)
+    if raw.say_rows is not None:
+        return raw.say_rows(rows)
+    log = raw.interactions
+    if isinstance(log, ParquetLog):
+        files = nw.from_native(pl.scan_parquet(list(log.files), glob=False))
+        log = files.select(**log.columns).to_native()
+    names = log.collect_schema().names()
+    shown = ("user_id", "item_id", "timestamp", "order")
+    return say_rows(log.lazy(), [name for name in shown if name in names], rows)
 
 
 def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:

@@ -11,6 +11,9 @@ Of every column the manifest has the share of missing values.
   training part stand in the manifest.
 - ``text``: stays in the table of items or users, for models that read it.
 
+What is taken from the rows of the log itself is of training events alone, the first in time: see
+`recsys_lab.data.first_values`.
+
 Shapes: T events, R rows of a table (items or users), K known values, n rows of the split.
 """
 

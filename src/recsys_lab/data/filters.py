@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import narwhals as nw
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from recsys_lab.config import UserError
 
@@ -32,6 +32,9 @@ class Rule(NamedTuple):
 class Filters:
     """The filter settings, applied in the order of the options; bad rows are gone before.
 
+    Bad are rows without a user, an item or, where the log has them, a time or place that can be
+    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded.
+
     Args:
         config: the settings.
 
@@ -44,6 +47,7 @@ class Filters:
         """Options of `Filters`.
 
         Attributes:
+            max_bad_rows: share of bad rows above which nothing is prepared; 1 allows all.
             event_types: events of other types are dropped; null for all.
             min_rating: events with a smaller or no rating are dropped; null for off.
             start: earlier events are dropped: ISO 8601, UTC where no zone is given; null for off.
@@ -53,6 +57,10 @@ class Filters:
                 a duplicate.
             drop_consecutive_repeats: of an item that a user has several times in a row the first
                 event stays.
+            counts: which events the next three look at. ``whole``: all, as published protocols
+                have it; what stays is then decided by validation and test, too. ``training``: what
+                the split trains on (of users it holds out, their input): see
+                `recsys_lab.data.training_filters`.
             max_history: a user's older events are dropped; 0 for off.
             min_user_count: users with fewer events are dropped; 0 for off.
             min_item_count: items with fewer events are dropped; 0 for off.
@@ -60,12 +68,14 @@ class Filters:
                 once, items first, and what users are then left may make items rarer.
         """
 
+        max_bad_rows: Annotated[float, Ge(0), Le(1)]
         event_types: list[str] | None
         min_rating: float | None
         start: str | None
         end: str | None
         drop_duplicates: bool
         drop_consecutive_repeats: bool
+        counts: Literal["whole", "training"]
         max_history: Annotated[int, Ge(0)]
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
@@ -80,6 +90,17 @@ class Filters:
                 f"filter.start={config.start} is not before filter.end={config.end}: no event "
                 "would be left"
             )
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded in the manifest and the protocol fingerprint.
+
+        Without ``counts: whole``, which is what filters did before there was a choice.
+        """
+        found = asdict(self.config)
+        del found["max_bad_rows"]
+        if self.config.counts == "whole":
+            del found["counts"]
+        return found
 
     def rules(self, columns: Collection[str]) -> list[Rule]:
         """The conditions on single rows.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from recsys_lab.data.first_values import plain_from_log
 from recsys_lab.data.named import About, Named
 from recsys_lab.data.official import (
     content_key,
@@ -16,7 +17,6 @@ from recsys_lab.data.official import (
     require_form,
     scan_text,
     sink_log,
-    told,
     unpacked,
     whole,
 )
@@ -88,17 +88,19 @@ class Gowalla:
         text = scan_text(file, COLUMNS, "\t", header=False, quoted=False)
         time = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False, time_unit="us")
         rows = text.select(
-            user_id=whole("user"), item_id=whole("location"), timestamp=time.dt.epoch("s")
-        )
-        places = text.select(
-            item_id=whole("location"), latitude=number("latitude"), longitude=number("longitude")
+            user_id=whole("user"),
+            item_id=whole("location"),
+            timestamp=time.dt.epoch("s"),
+            latitude=number("latitude"),
+            longitude=number("longitude"),
         )
         log = sink_log(rows, file, scratch / "log.parquet", turned=True)
-        with told(file):
-            # A place's check-ins agree on where it is, up to a few that were moved.
-            items = places.group_by("item_id").first().sort("item_id").collect(engine="streaming")
         kinds: dict[str, Any] = {"latitude": "numeric", "longitude": "numeric"}
-        return RawData(log, items, features=Features(items=kinds), about=NAMED.about)
+        # A place's check-ins agree on where it is, up to a few that were moved.
+        log, places = plain_from_log(log, kinds, "item")
+        return RawData(
+            log, from_log={"item": places}, features=Features(items=kinds), about=NAMED.about
+        )
 
     def _place(self) -> Path:
         config = self.config

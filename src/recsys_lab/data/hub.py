@@ -53,8 +53,8 @@ class Hub:
             price_column: null for none.
             quantity_column: null for none.
             event_features: columns of the events that models may read, with their type.
-            item_features: columns of the items, likewise; text of type list is split at ``|``
-                where any value of the column holds one, else at blanks.
+            item_features: columns of the items, likewise; of the log see data=table. Text of type
+                list is split at ``|`` where any value of the column holds one, else at blanks.
             user_features: columns of the users, likewise.
             title_column: item title for people to read; null for none.
         """

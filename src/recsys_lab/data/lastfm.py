@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from recsys_lab.data.first_values import plain_from_log
 from recsys_lab.data.named import About, Named
 from recsys_lab.data.official import (
     content_key,
@@ -104,8 +105,6 @@ class LastFM:
             artist=filled("artist"),
         )
         log = sink_log(rows, file, scratch / "log.parquet", turned=True)
-        listens = pl.scan_parquet(log.files[0], glob=False).drop_nulls("item_id")
-        items = listens.group_by("item_id").agg(pl.col("title", "artist").drop_nulls().first())
         kinds: dict[str, Any] = {"artist": "categorical"} if self.config.item == "track" else {}
         people: dict[str, Any] = {
             "gender": "categorical",
@@ -113,13 +112,11 @@ class LastFM:
             "country": "categorical",
         }
         users = _profiles(files[USERS]) if USERS in files else None
-        events = type(log)(
-            log.files, {c: log.columns[c] for c in ("user_id", "item_id", "timestamp")}
-        )
+        events, items = plain_from_log(log, ("title", "artist"), "item")
         return RawData(
             events,
-            items.sort("item_id").collect(engine="streaming"),
-            users,
+            users=users,
+            from_log={"item": items},
             features=Features(items=kinds, users=people if users is not None else {}),
             about=NAMED.about,
         )

@@ -14,14 +14,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_lab.data.events import EVENT
+from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
     write_event_numbers,
     write_table_features,
 )
 from recsys_lab.data.files import safe_name
-from recsys_lab.data.npy import map_npy, npy_writer
+from recsys_lab.data.npy import map_npy
 from recsys_lab.data.raw import free_name
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.files.arrays import save_npy
@@ -47,6 +47,8 @@ class Arrays:
         user_ids: raw id of every user, an Arrow array (U,), ascending.
         item_ids: raw id of every item, (V,), ascending.
         features: column of every event feature, as coded in `Coded`.
+        sources: what is known of every event's row in the source, likewise: see
+            `recsys_lab.data.first_values`; empty where nothing is taken from the rows.
     """
 
     items: NDArray[np.int32]
@@ -55,6 +57,7 @@ class Arrays:
     user_ids: Any
     item_ids: Any
     features: dict[str, NDArray[Any]]
+    sources: dict[str, NDArray[Any]]
 
 
 def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Arrays:
@@ -66,32 +69,28 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     save_npy(folder / "offsets.npy", offsets)
 
     columns = coded.columns
-    _write_column(columns["item"], trim, folder / "items.npy", dense)
+    trim.write_kept(columns["item"], folder / "items.npy", dense)
     if "timestamp" in columns:
-        _write_column(columns["timestamp"], trim, folder / "timestamps.npy")
-    features = {}
+        trim.write_kept(columns["timestamp"], folder / "timestamps.npy")
+    written = {}
     for name in columns:
-        if name.startswith(EVENT):
+        if name.startswith(EVENT) or (SOURCE_ROW in columns and name not in ("user", "item", KIND)):
             file = scratch / f"{safe_name(name)}.npy"
-            _write_column(columns[name], trim, file)
-            features[name.removeprefix(EVENT)] = map_npy(file)
+            trim.write_kept(columns[name], file)
+            written[name] = map_npy(file)
     return Arrays(
         items=map_npy(folder / "items.npy"),
         offsets=offsets,
         timestamps=map_npy(folder / "timestamps.npy") if "timestamp" in columns else None,
         user_ids=coded.values["user"].take(pa.array(np.flatnonzero(trim.user_counts))),
         item_ids=coded.values["item"].take(pa.array(np.flatnonzero(present))),
-        features=features,
+        features={
+            name.removeprefix(EVENT): column
+            for name, column in written.items()
+            if name.startswith(EVENT)
+        },
+        sources={name: column for name, column in written.items() if not name.startswith(EVENT)},
     )
-
-
-def _write_column(
-    column: NDArray[Any], trim: Trim, file: Path, codes: NDArray[np.int32] | None = None
-) -> None:
-    with npy_writer(file, column.dtype, int(trim.user_counts.sum())) as write:
-        for start, end in trim.parts():
-            part = column[start:end][trim.keep_T[start:end]]
-            write(part if codes is None else codes[part])
 
 
 def write_features(
@@ -155,7 +154,7 @@ def _user_parts(offsets: NDArray[np.int64], size: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
-def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[nw.DataFrame[Any], int]:
+def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[pl.DataFrame, int]:
     """One row a code: ``kind`` (the code), ``kind_id``, and the source's other columns.
 
     Returns:
@@ -165,7 +164,7 @@ def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[nw.DataFrame[Any
     codes = pa.array(np.arange(len(ids), dtype=np.int32))
     frame = nw.from_arrow(pa.table({kind: codes, key: ids}), backend="polars")
     if table is None:
-        return frame, 0
+        return frame.to_native(), 0
     known: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
     if kind in known.columns:
         known = known.rename({kind: free_name(kind, known.columns)})
@@ -176,4 +175,4 @@ def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[nw.DataFrame[Any
         on = nw.col(key).cast(nw.Int64)
     known = known.with_columns(on.alias("_on"), nw.lit(value=True).alias("_known")).drop(key)
     joined = frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").sort(kind)
-    return joined.drop("_on", "_known"), int(joined["_known"].count())
+    return joined.drop("_on", "_known").to_native(), int(joined["_known"].count())

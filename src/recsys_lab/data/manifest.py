@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 PREPARE_AGAIN = "; delete that folder, then the command that made it makes it again"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raise it when the prepared files change their meaning: older ones are then prepared anew."""
 
 

@@ -14,6 +14,7 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.download import read_members
 from recsys_lab.data.files import did_you_mean, file_key, require_file
+from recsys_lab.data.first_values import plain_from_log
 from recsys_lab.data.ids import Spelling, clean_ids
 from recsys_lab.data.named import About, Named
 from recsys_lab.data.official import fetch
@@ -118,10 +119,14 @@ class OnlineRetail:
             kinds["event_type"] = "categorical"
         people: dict[str, Any] = {"country": "categorical"}
         has_country = "Country" in table.columns
+        log = frame.select(
+            "user_id", "item_id", "timestamp", "event_type", "price", "quantity", "title", "country"
+        )
+        log, items = plain_from_log(log, ("title",), "item")
+        log, users = plain_from_log(log, ("country",) if has_country else (), "user")
         return RawData(
-            frame.select("user_id", "item_id", "timestamp", "event_type", "price", "quantity"),
-            items=_first(frame, "item_id", "title"),
-            users=_first(frame, "user_id", "country") if has_country else None,
+            log,
+            from_log={"item": items, "user": users},
             dropped=dropped,
             features=Features({"title": "text"}, people if has_country else {}, kinds),
             about=NAMED.about,
@@ -263,8 +268,3 @@ def _times(column: pl.Series) -> pl.Series:
         return column
     american = column.str.strip_chars().str.to_datetime("%m/%d/%Y %H:%M", strict=False)
     return column if american.null_count() == len(american) else american
-
-
-def _first(frame: pl.DataFrame, key: str, value: str) -> pl.DataFrame:
-    """What a key's first row that has a value says."""
-    return frame.select(key, value).drop_nulls().unique(key, keep="first", maintain_order=True)

@@ -20,6 +20,7 @@ from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
+from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks import check_leaks
 from recsys_lab.data.manifest import (
@@ -35,7 +36,8 @@ from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
-from recsys_lab.data.tally import Tally
+from recsys_lab.data.tally import Tally, said_examples
+from recsys_lab.data.training_filters import apply_filters, warn_of_whole_counts
 from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
@@ -74,7 +76,7 @@ class Preparation:
 
     def settings(self) -> dict[str, Any]:
         """What shapes the result, for the key and the fingerprint."""
-        return {"filter": asdict(self.filters.config), "split": self.split.settings()}
+        return {"filter": self.filters.settings(), "split": self.split.settings()}
 
 
 def prepare(
@@ -141,10 +143,10 @@ def prepare(
 
 
 def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
-    """The manifest last: it lists the other files."""
+    """The manifest last: it lists all others."""
     write_card(manifest, scratch / "card.html")
-    text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False)
-    (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
+    (scratch / MANIFEST).write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -156,8 +158,8 @@ def _usable(root: Path) -> Iterator[None]:
         if out_of_space(error):
             raise _full(root, error) from error
         raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change "
-            "its mode (chmod u+rwx), or choose another"
+            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
+            "mode (chmod u+rwx), or choose another"
         ) from error
 
 
@@ -202,7 +204,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
-    trim.apply(parts.filters, tally)
+    apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
     arrays = write_arrays(coded, trim, folder, scratch)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
@@ -215,7 +217,8 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
         warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
-        warnings += _write_tables(arrays, raw, folder)
+        warnings += warn_of_whole_counts(parts.filters, log, phases)
+        warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
@@ -243,14 +246,17 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     }
 
 
-def _write_tables(arrays: Arrays, raw: RawData, folder: Path) -> list[str]:
+def _write_tables(
+    arrays: Arrays, raw: RawData, train: NDArray[np.int64], folder: Path
+) -> list[str]:
     """Store what is known of each item and user; return what is odd about the source."""
     warnings = [*raw.warnings, *doubt_numbers(raw.unreadable)]
-    for side, ids, table in (
-        ("item", arrays.item_ids, raw.items),
-        ("user", arrays.user_ids, raw.users),
+    for side, ids, table, features in (
+        ("item", arrays.item_ids, raw.items, raw.features.items),
+        ("user", arrays.user_ids, raw.users, raw.features.users),
     ):
         described, matched = describe_ids(ids, side, table)
+        described = described.with_columns(values_of(raw, side, arrays, train, features))
         described.write_parquet(folder / f"{side}s.parquet")
         warnings += doubt_table(side, ids, table, matched)
     return warnings
@@ -285,7 +291,8 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
             share = percent(entry["dropped"] / (entry["rows"] + entry["dropped"]))
-            log.warning("Dropped %s rows (%s): %s", f"{entry['dropped']:,}", share, entry["reason"])
+            said = f"({share}): {entry['reason']}{said_examples(entry)}"
+            log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
     for said in manifest["warnings"]:
         log.warning("%s", said)
     log.info(
@@ -295,6 +302,5 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
         f"{manifest['num_items']:,}",
         f"{manifest['num_interactions']:,}",
     )
-    alone = manifest["split"]["users_without_targets"]
-    if alone:
+    if alone := manifest["split"]["users_without_targets"]:
         log.info("%s users have too few events for targets: trained on only", f"{alone:,}")

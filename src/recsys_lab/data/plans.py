@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 
 from recsys_lab.data.missing import told_missing
@@ -14,10 +15,16 @@ from recsys_lab.data.raw import ParquetLog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from recsys_lab.data.raw import Unreadable
 
 FILE = "_recsys_lab_file"
 """Column that tells which of several files a row is from."""
+
+
+LONGEST = 60
+"""Characters of a value that is shown to people."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,10 @@ class Plan:
     make: Callable[[nw.Expr], nw.Expr]
     unreadable: Unreadable | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
+
+    def as_flag(self) -> Plan:
+        """A column that tells whether this one has a value."""
+        return Plan(self.source, self.prepare, lambda values: ~self.make(values).is_null())
 
 
 def same(column: nw.Expr) -> nw.Expr:
@@ -114,3 +125,37 @@ def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[str
         return f"row {row}", value
     start = one_row(rows.filter(pl.col("file") == name), row=pl.col("row").min())["row"]
     return f"row {row - start + 1} of {name}", value
+
+
+def pick_rows(frame: pl.LazyFrame, rows: NDArray[np.int64]) -> pl.LazyFrame:
+    """Some rows of a frame, counted from 0, ascending."""
+    number = "_recsys_lab_row"
+    wanted = pl.LazyFrame({number: rows}, schema={number: pl.get_index_type()})
+    return frame.with_row_index(number).join(wanted, on=number, how="semi").sort(number)
+
+
+def say_rows(frame: pl.LazyFrame, columns: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
+    """Rows of a frame for people, e.g. ``row 3 of b.csv: user_id='a', item_id=None``.
+
+    Args:
+        frame: its rows are counted within their file where it has a column `FILE`.
+        columns: what is shown.
+        rows: counted from 0, ascending.
+    """
+    starts, names = np.zeros(1, dtype=np.int64), [""]
+    if FILE in frame.collect_schema():
+        lengths = frame.group_by(FILE, maintain_order=True).len().collect(engine="streaming")
+        names = [f" of {name}" for name in lengths[FILE]]
+        starts = np.cumsum([0, *lengths["len"][:-1]])
+    files = np.searchsorted(starts, rows, side="right") - 1
+    found = pick_rows(frame, rows).select(*dict.fromkeys(columns)).collect()
+    return [
+        f"row {row - starts[file] + 1}{names[file]}: "
+        + ", ".join(f"{name}={_short(value)}" for name, value in values.items())
+        for row, file, values in zip(rows, files, found.iter_rows(named=True), strict=True)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -13,9 +13,11 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.feature_store import FeatureStore
+from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.places import count_items
+from recsys_lab.data.times import parse_times
 from recsys_lab.files.digests import damage
 from recsys_lab.files.reading import read_parquet, reading
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Truth
     from recsys_lab.files.digests import Verify
+
+EVENTS_A_PART = 1 << 22
+"""Looked at in one go."""
 
 PHASES = ("train", "validation", "test")
 
@@ -145,6 +150,36 @@ class PreparedDataset:
         """Events of each item in the training part, int64 (V,)."""
         _, starts, ends = self.segments("train").T
         return count_items(self.items, starts, ends, self.num_items)
+
+    def first_event_times(self) -> NDArray[np.int64]:
+        """Time of the first event of each item in any part, seconds since the epoch, (V,).
+
+        Raises:
+            UserError: the log has no times.
+        """
+        if self.timestamps is None:
+            raise UserError(f"{self.path}: the log has no times")
+        first_V = np.full(self.num_items, np.iinfo(np.int64).max)
+        for start in range(0, len(self.items), EVENTS_A_PART):
+            part = slice(start, start + EVENTS_A_PART)
+            np.minimum.at(first_V, self.items[part], self.timestamps[part])
+        return first_V
+
+    def item_times(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """A column of the items as seconds since the epoch, (V,), and whether it has a value.
+
+        Raises:
+            UserError: there is no such column, or no time in it.
+        """
+        file = self.path / "items.parquet"
+        table = read_parquet(file, PREPARE_AGAIN)
+        if column not in table.columns:
+            raise UserError(
+                f"evaluation.release_column={column}: the items have no such column."
+                f"{did_you_mean(column, table.columns)} They have: {', '.join(table.columns)}"
+            )
+        seconds, _ = parse_times(table[column], file)
+        return seconds.fill_null(0).to_numpy(), seconds.is_not_null().to_numpy()
 
     def truth(self) -> Truth | None:
         """The process that made a synthetic log; None for real data."""

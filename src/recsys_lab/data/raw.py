@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import narwhals as nw
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 FeatureType = Literal["categorical", "numeric", "text", "list"]
 """How a column is encoded: see `recsys_lab.data.features`."""
@@ -77,6 +79,20 @@ class Features:
                     )
 
 
+class FromLog(NamedTuple):
+    """A column of items or users whose values stand in the rows of the log.
+
+    An item has one value: see `recsys_lab.data.first_values`.
+
+    Attributes:
+        present: column of `RawData.interactions` that tells whether a row has a value, bool.
+        values: rows of the log, counted from 0 through all its files, ascending -> their values.
+    """
+
+    present: str
+    values: Callable[[NDArray[np.int64]], pl.Series]
+
+
 class Unreadable(NamedTuple):
     """Values of a column of numbers that are none, and count as missing.
 
@@ -130,7 +146,11 @@ class RawData:
         features: the columns that are encoded.
         about: of a published dataset, or None.
         warnings: what is odd about the source, a sentence each, for people and the manifest.
+        say_rows: rows of the source, counted from 0 through all its files, ascending -> each for
+            people, as it stands there; None: what ``interactions`` has of them is shown.
         normalizes_ids: whether the reader has the option ``id_normalization``.
+        from_log: ``item`` or ``user`` -> column -> how it is taken from the log; such a side has no
+            table.
     """
 
     interactions: pl.DataFrame | pl.LazyFrame | ParquetLog
@@ -143,6 +163,8 @@ class RawData:
     about: About | None = None
     warnings: Sequence[str] = ()
     normalizes_ids: bool = False
+    say_rows: Callable[[NDArray[np.int64]], list[str]] | None = None
+    from_log: Mapping[str, Mapping[str, FromLog]] = field(default_factory=dict)
 
 
 class Reader(Protocol):

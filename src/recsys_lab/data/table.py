@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -16,28 +16,26 @@ from recsys_lab.data.event_columns import (
     wanted_columns,
 )
 from recsys_lab.data.files import require_option
+from recsys_lab.data.first_values import from_log, presence
 from recsys_lab.data.ids import Spelling, plan_ids
 from recsys_lab.data.missing import missing_words
 from recsys_lab.data.plans import (
     Plan,
     apply_plans,
-    as_parquet_log,
     one_row,
     same,
+    say_rows,
     told_of_missing,
     unreadable,
 )
-from recsys_lab.data.raw import Features, ParquetLog, RawData
+from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.rows_at_hand import at_hand, interactions_of
 from recsys_lab.data.tables import Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recsys_lab.data.raw import Unreadable
-    from recsys_lab.data.tables import OpenTables
-
-IN_MEMORY = 512 << 20
-"""Bytes of files; a longer log that is no Parquet is streamed to Parquet."""
+    from recsys_lab.data.raw import FromLog, Unreadable
 
 
 class Table:
@@ -85,9 +83,10 @@ class Table:
             quantity_column: how many pieces; null for none.
             event_features: further columns of the log and their types, e.g.
                 ``+data.event_features.colour=categorical``.
-            item_features: columns of ``items_path`` or, without one, of the log, where the first
-                value of an item counts, and their types. Text of type list is split at ``|`` where
-                any value of the column holds one, else at blanks.
+            item_features: columns of ``items_path`` or, without one, of the log, and their types.
+                Of the log the value in an item's first training event that has one counts, first
+                in time; an item without one has a missing value. Text of type list is split at
+                ``|`` where any value of the column holds one, else at blanks.
             user_features: the same of ``users_path``.
             title_column: item title for people to read: a column of ``items_path`` or, without
                 one, of the log; null for none.
@@ -150,26 +149,28 @@ class Table:
         folder.mkdir()
         log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
         with log.explained():
-            frame = _at_hand(log, scratch)
+            frame = at_hand(log, scratch)
             if not one_row(frame, rows=pl.len())["rows"]:
                 raise UserError(f"{log.where}: the file has a header but no rows")
             plans = plan_events(
                 frame, config, log.where, untyped=log.is_text, portable=log.parquet is not None
             )
-            sides = {
-                side: self._first_values(frame, side, plans[f"{side}_id"], columns, log.where)
-                for side, columns in beside.items()
-            }
-            interactions = _interactions(log, frame, plans, scratch)
-        odd, warnings = unreadable(plans), [*log.warnings, *told_of_missing(plans)]
-        for side in ("item", "user"):
+            taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
+            interactions = interactions_of(log, frame, plans | flags, scratch)
+            keys = ("user_id", "item_id", "timestamp", "order")
+            shown = [plans[name].source for name in keys if name in plans]
+        odd |= unreadable(plans)
+        warnings = [*log.warnings, *told_of_missing(plans), *warnings]
+        sides: dict[str, pl.DataFrame | None] = {"item": None, "user": None}
+        for side in sides:
             if getattr(config, f"{side}s_path") is not None:
                 sides[side], own, said = self._table(side, folder)
                 odd |= own
                 warnings += said
         return RawData(
-            interactions, sides["item"], sides["user"], unreadable=odd, features=features,
-            warnings=warnings, normalizes_ids=True,
+            interactions, sides["item"], sides["user"], from_log=taken, unreadable=odd,
+            features=features, warnings=warnings, normalizes_ids=True,
+            say_rows=partial(say_rows, frame, shown),
         )  # fmt: skip
 
     def _features(self) -> Features:
@@ -196,30 +197,33 @@ class Table:
             names["title"] = ("title_column", config.title_column)
         return names
 
-    def _first_values(
-        self,
-        frame: pl.LazyFrame,
-        side: str,
-        ids: Plan,
-        columns: dict[str, tuple[str, str]],
-        where: str,
-    ) -> pl.DataFrame | None:
-        """Items or users of the log with the first value of each column."""
-        if not columns:
-            return None
-        kinds = getattr(self.config, f"{side}_features")
-        key = f"{side}_id"
-        table: pl.DataFrame | None = None
-        for name, (option, column) in columns.items():
-            value = plan_feature(
-                frame, column, kinds.get(name, "text"), f"data.{option}", where, self._words
-            )
-            found = apply_plans(frame, {key: ids, name: value}).drop_nulls()
-            first = found.unique(key, keep="first", maintain_order=True).collect()
-            table = first if table is None else table.join(
-                first, on=key, how="full", coalesce=True, maintain_order="left_right"
-            )  # fmt: skip
-        return table
+    def _of_rows(
+        self, frame: pl.LazyFrame, beside: dict[str, dict[str, tuple[str, str]]], where: str
+    ) -> tuple[dict[str, dict[str, FromLog]], dict[str, Plan], dict[str, Unreadable], list[str]]:
+        """What the rows of the log hold of items and users.
+
+        Returns:
+            Side -> column -> how it is taken; the further columns of the log that it needs; what
+            columns of numbers hold besides; what is odd.
+        """
+        taken: dict[str, dict[str, FromLog]] = {}
+        flags: dict[str, Plan] = {}
+        odd: dict[str, Unreadable] = {}
+        said: list[str] = []
+        for side, columns in beside.items():
+            kinds = getattr(self.config, f"{side}_features")
+            plans = {
+                name: plan_feature(
+                    frame, column, kinds.get(name, "text"), f"data.{option}", where, self._words
+                )
+                for name, (option, column) in columns.items()
+            }
+            present = presence(side, plans)
+            taken[side] = {name: from_log(frame, plans[name], present[name]) for name in plans}
+            flags |= {present[name]: plan.as_flag() for name, plan in plans.items()}
+            odd |= unreadable(plans, f"{side}s.")
+            said += told_of_missing(plans, f"{side}s.")
+        return taken, flags, odd, said
 
     @property
     def _words(self) -> tuple[str, ...]:
@@ -261,34 +265,3 @@ class Table:
                     del plans[title]
             said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
-
-
-def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
-    """The rows where they can be read several times at little cost."""
-    if log.parquet is not None:
-        return log.frame
-    if log.bytes <= IN_MEMORY:
-        return log.frame.collect().lazy()
-    file = scratch / "source.parquet"
-    log.frame.sink_parquet(file, maintain_order=True)
-    return pl.scan_parquet(file, glob=False)
-
-
-def _interactions(
-    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, Plan], scratch: Path
-) -> pl.DataFrame | ParquetLog:
-    """The log as the engine scans it, without a copy where that can be."""
-    if log.parquet is not None:
-        scanned = as_parquet_log(log.parquet, plans)
-        if scanned is not None:
-            return scanned
-    made = apply_plans(frame, plans)
-    if log.bytes <= IN_MEMORY:
-        return made.collect()
-    file = scratch / "log.parquet"
-    made.sink_parquet(file, maintain_order=True)
-    (scratch / "source.parquet").unlink(missing_ok=True)
-    columns = {name: Plan(name, None, same) for name in plans}
-    stored = as_parquet_log([str(file)], columns)
-    assert stored is not None
-    return stored

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass
@@ -14,7 +17,7 @@ class Tally:
 
     Attributes:
         counts: one entry a step: step, rows, users and items (None where not counted), dropped,
-            reason.
+            reason, and of bad rows ``examples``, the first few for people.
     """
 
     counts: list[dict[str, Any]] = field(default_factory=list)
@@ -29,6 +32,10 @@ class Tally:
     ) -> None:  # fmt: skip
         """Note a step, also one that dropped nothing."""
         self._add(step, self.rows - dropped, dropped, reason, users, items)
+
+    def show(self, examples: Sequence[str]) -> None:
+        """Keep a few of the rows that the last step dropped, as words for people."""
+        self.counts[-1]["examples"] = list(examples)
 
     def _add(
         self, step: str, rows: int, dropped: int, reason: str, users: int | None, items: int | None
@@ -63,3 +70,31 @@ class Tally:
             f"{report or 'none, the source has no rows'}. Check the column mapping (data.*) and "
             "the filter settings, e.g. lower filter.min_user_count and filter.min_item_count"
         )
+
+    def refuse_many(self, step: str, rows: int, most: float) -> None:
+        """A log of which much cannot be used is hardly the log that was meant.
+
+        Args:
+            step: whose drops count.
+            rows: of which they are a share.
+            most: the largest share that is allowed.
+
+        Raises:
+            UserError: with the reasons and their examples.
+        """
+        bad = [entry for entry in self.counts if entry["step"] == step and entry["dropped"]]
+        dropped = sum(entry["dropped"] for entry in bad)
+        if dropped <= most * rows:
+            return
+        reasons = "; ".join(f"{e['reason']}: {e['dropped']:,}{said_examples(e)}" for e in bad)
+        raise UserError(
+            f"{dropped:,} of {rows:,} rows ({dropped / rows:.1%}) cannot be used, more than "
+            f"filter.max_bad_rows={most:g} allows. {reasons}. Check the column mapping and the "
+            "options of reading (data.*), or allow it: filter.max_bad_rows=1"
+        )
+
+
+def said_examples(entry: Mapping[str, Any]) -> str:
+    """The examples of one of `Tally.counts` as words; empty where it has none."""
+    examples = entry.get("examples", ())
+    return f", such as {'; '.join(examples)}" if examples else ""

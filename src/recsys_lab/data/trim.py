@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_lab.data.npy import npy_writer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -54,22 +57,27 @@ class Trim:
         self._num_items = num_items
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         self.part = part
-        self.user_counts, self.item_counts = self._counted()
+        self.recount()
 
     def apply(self, filters: Filters, tally: Tally) -> None:
         """Drop what the settings ask for, and note it.
+
+        Counts of the training part are left to `recsys_lab.data.training_filters`.
 
         Raises:
             UserError: when nothing is left.
         """
         config = filters.config
-        tally.counts[-1].update(self._distinct())
+        tally.counts[-1].update(self.distinct())
         if config.drop_duplicates:
             self._each_part(self._not_repeated)
             self._note(tally, "duplicates", self._same())
         if config.drop_consecutive_repeats:
             self._each_part(self._not_consecutive)
             self._note(tally, "repeats", "same item as the user's event before")
+        if config.counts == "training":  # the rest needs the split
+            tally.refuse_nothing()
+            return
         if config.max_history:
             limit = config.max_history
             self._each_part(lambda start, end: self._recent(start, end, limit))
@@ -95,12 +103,37 @@ class Trim:
             yield start, end
             start = end
 
-    def _note(self, tally: Tally, step: str, reason: str) -> None:
-        self.user_counts, self.item_counts = self._counted()
-        dropped = tally.rows - int(self.user_counts.sum())
-        tally.drop(step, dropped, reason, **self._distinct())
+    def recount(self) -> None:
+        """Count what is left of every user and item."""
+        users = np.zeros(len(self._offsets) - 1, dtype=np.int64)
+        items = np.zeros(self._num_items, dtype=np.int64)
+        for start, end in self.parts():
+            users += np.bincount(self._kept(self._users, start, end), minlength=len(users))
+            items += np.bincount(self._kept(self._items, start, end), minlength=len(items))
+        self.user_counts, self.item_counts = users, items
 
-    def _distinct(self) -> dict[str, int]:
+    def write_kept(
+        self, column: NDArray[Any], file: Path, codes: NDArray[np.int32] | None = None
+    ) -> None:
+        """Write what is left of a column as npy.
+
+        Args:
+            column: (T,).
+            file: what is made.
+            codes: what each value becomes; None: itself.
+        """
+        with npy_writer(file, column.dtype, int(self.user_counts.sum())) as write:
+            for start, end in self.parts():
+                part = self._kept(column, start, end)
+                write(part if codes is None else codes[part])
+
+    def _note(self, tally: Tally, step: str, reason: str) -> None:
+        self.recount()
+        dropped = tally.rows - int(self.user_counts.sum())
+        tally.drop(step, dropped, reason, **self.distinct())
+
+    def distinct(self) -> dict[str, int]:
+        """Users and items that are left, for the tally."""
         return {
             "users": int(np.count_nonzero(self.user_counts)),
             "items": int(np.count_nonzero(self.item_counts)),
@@ -148,7 +181,7 @@ class Trim:
         if not iterative:
             for side in (1, 0):
                 self._drop_rare([self._sides(min_user, min_item)[side]])
-                self.user_counts, self.item_counts = self._counted()
+                self.recount()
             return 1
         passes = 0
         while True:
@@ -157,7 +190,7 @@ class Trim:
             if all((counts[counts > 0] >= limit).all() for _, counts, limit in sides):
                 return passes
             self._drop_rare(sides)
-            self.user_counts, self.item_counts = self._counted()
+            self.recount()
 
     def _sides(
         self, min_user: int, min_item: int
@@ -172,15 +205,6 @@ class Trim:
             frequent = counts >= limit
             for start, end in self.parts():
                 self.keep_T[start:end] &= frequent[codes[start:end]]
-
-    def _counted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Kept events of every user (U,) and item (V,)."""
-        users = np.zeros(len(self._offsets) - 1, dtype=np.int64)
-        items = np.zeros(self._num_items, dtype=np.int64)
-        for start, end in self.parts():
-            users += np.bincount(self._kept(self._users, start, end), minlength=len(users))
-            items += np.bincount(self._kept(self._items, start, end), minlength=len(items))
-        return users, items
 
 
 def later_duplicates(

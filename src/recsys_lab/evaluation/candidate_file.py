@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,9 +18,12 @@ import torch
 from annotated_types import Ge, MinLen
 
 from recsys_lab.config import UserError
+from recsys_lab.evaluation.admissible import tell_reachable
 from recsys_lab.evaluation.protocol import RankingProtocol
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.evaluation.catalogue import RankedData
 
@@ -93,7 +97,9 @@ class CandidateFile(RankingProtocol):
                     f"of {phase} have no candidate, such as {data.user_ids()[lacking[0]]!r}; list "
                     "items for them"
                 )
-            _tell_reachable(phase, segments, data, users_P * data.num_items + items_P)
+            keys_P = users_P * data.num_items + items_P
+            is_listed = partial(_is_listed, segments[:, 0], keys_P, data.num_items)
+            tell_reachable(phase, data, segments, is_listed)
 
     def candidates(self) -> dict[str, Any]:
         """A hash of the admissible pairs."""
@@ -116,6 +122,16 @@ class CandidateFile(RankingProtocol):
             out_BV[batch.seen_rows, batch.seen_items] = True
         out_rows, out_items = out_BV.nonzero(as_tuple=True)
         return out_rows, out_items
+
+
+def _is_listed(
+    users_n: NDArray[np.int64],
+    keys_P: NDArray[np.int64],
+    num_items: int,
+    rows_G: NDArray[np.int64],
+    items_G: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    return np.isin(users_n[rows_G] * num_items + items_G, keys_P)
 
 
 def _read(path: str | None) -> pl.DataFrame:
@@ -159,19 +175,3 @@ def _known_pairs(table: pl.DataFrame, data: RankedData, path: str) -> pl.DataFra
             path, number - len(found), number,
         )  # fmt: skip
     return found.select(pl.col("user", "item").cast(pl.Int64)).sort("user", "item")
-
-
-def _tell_reachable(
-    phase: str, segments: np.ndarray[Any, Any], data: RankedData, keys_P: np.ndarray[Any, Any]
-) -> None:
-    lengths = segments[:, 3] - segments[:, 2]
-    before = np.cumsum(lengths) - lengths
-    places = np.repeat(segments[:, 2] - before, lengths) + np.arange(int(lengths.sum()))
-    keys = np.repeat(segments[:, 0], lengths) * data.num_items + data.items[places]
-    share = float(np.isin(keys, keys_P).mean())
-    if share < 1:
-        _log.warning(
-            "evaluation: %.1f%% of the %s targets are among their user's candidates; the others "
-            "cannot be hit",
-            100 * share, phase,
-        )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_lab.config import UserError
@@ -27,6 +28,18 @@ class RankedData(TrainingData, Protocol):
 
     def user_ids(self) -> list[Any]:
         """Raw id of every user, (U,)."""
+        ...
+
+    def first_event_times(self) -> NDArray[np.int64]:
+        """Time of the first event of each item in any part, seconds since the epoch, (V,)."""
+        ...
+
+    def item_times(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """A column of the items as seconds since the epoch, (V,), and whether it has a value.
+
+        Raises:
+            UserError: there is no such column, or no time in it.
+        """
         ...
 
 

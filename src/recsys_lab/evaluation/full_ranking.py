@@ -1,4 +1,4 @@
-"""The full-ranking protocol: every item of the catalogue is a candidate."""
+"""The full-ranking protocol: the whole catalogue is ranked, or what of it can be recommended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
 
+from recsys_lab.evaluation.admissible import BYTES_A_PAIR, Admissible, joined
 from recsys_lab.evaluation.protocol import RankingProtocol
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude
+    from recsys_lab.evaluation.catalogue import RankedData
 
 # Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
@@ -30,7 +32,14 @@ class FullRanking(RankingProtocol):
 
     @dataclass(frozen=True)
     class Config:
-        """Options of `FullRanking`: see `recsys_lab.evaluation.protocol.Options`."""
+        """Options of `FullRanking`; the others: see `recsys_lab.evaluation.protocol.Options`.
+
+        Attributes:
+            candidates: ``all`` items; those ``known`` by a training event; or those ``released``
+                at the time of the user's first target. See `recsys_lab.evaluation.admissible`.
+            release_column: column of the items with their release, dates or times; read with
+                ``candidates: released``; null: an item's first event.
+        """
 
         metrics: Annotated[list[Accuracy], MinLen(1)]
         ks: Annotated[list[Place], MinLen(1)]
@@ -41,14 +50,28 @@ class FullRanking(RankingProtocol):
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None
         embeddings_path: str | None
+        candidates: Literal["all", "known", "released"]
+        release_column: str | None
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self._admissible = Admissible(config)
+        self.reads_times = self._admissible.reads_times
+        if not self._admissible.is_all:
+            self.bytes_per_score += BYTES_A_PAIR
+
+    def attach(self, data: RankedData) -> None:
+        """Read when each item could be recommended."""
+        super().attach(data)
+        self._admissible.attach(data)
 
     def candidates(self) -> dict[str, Any]:
-        """All items."""
-        return {"candidates": "all items"}
+        """Which items."""
+        return self._admissible.fields()
 
     def exclude(self, batch: EvaluationBatch) -> Exclude | None:
-        """The seen pairs, if these are filtered."""
-        return (batch.seen_rows, batch.seen_items) if self.config.exclude_seen else None
+        """The seen pairs, if these are filtered, and those of items that are no candidates."""
+        seen = (batch.seen_rows, batch.seen_items) if self.config.exclude_seen else None
+        if self._admissible.is_all:
+            return seen
+        return joined(seen, self._admissible.excluded(batch))

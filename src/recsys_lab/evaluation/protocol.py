@@ -90,6 +90,8 @@ class RankingProtocol:
     config: Options
     num_items: int
     bytes_per_score = 4
+    reads_times = False
+    """Whether `EvaluationBatch.target_times_B` must be filled in."""
 
     def __init__(self, config: Options) -> None:
         self.config = config

@@ -13,6 +13,7 @@ import torch
 from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
+from recsys_lab.evaluation.admissible import BYTES_A_PAIR, Admissible
 from recsys_lab.evaluation.protocol import RankingProtocol
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class SampledRanking(RankingProtocol):
             num_candidates: items drawn beside the targets; fewer where fewer are allowed.
             sampling: all alike, or in proportion to training events (then none without any).
             seed: of the draws.
+            candidates: what is drawn from, as with evaluation=full_ranking; targets are candidates
+                in any case.
+            release_column: likewise.
         """
 
         metrics: Annotated[list[Accuracy], MinLen(1)]
@@ -68,15 +72,22 @@ class SampledRanking(RankingProtocol):
         num_candidates: Annotated[int, Ge(1)]
         sampling: Literal["uniform", "popularity"]
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]
+        candidates: Literal["all", "known", "released"]
+        release_column: str | None
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._draw = config
+        self._admissible = Admissible(config)
+        self.reads_times = self._admissible.reads_times
+        if not self._admissible.is_all:
+            self.bytes_per_score += BYTES_A_PAIR
         self._counts_V = torch.empty(0)
 
     def attach(self, data: RankedData) -> None:
         """Read the training events of the items."""
         super().attach(data)
+        self._admissible.attach(data)
         self._counts_V = torch.from_numpy(data.training_item_counts()).double()
         _log.warning(
             "evaluation: %d sampled candidates a user. Sampled metrics order models differently "
@@ -87,7 +98,9 @@ class SampledRanking(RankingProtocol):
 
     def candidates(self) -> dict[str, Any]:
         """That they are sampled, and how."""
+        drawn = {} if self._admissible.is_all else {"drawn_from": self._admissible.fields()}
         return {
+            **drawn,
             "candidates": "sampled",
             "num_candidates": self._draw.num_candidates,
             "sampling": self._draw.sampling,
@@ -100,6 +113,8 @@ class SampledRanking(RankingProtocol):
         keys_BV[batch.target_rows, batch.target_items] = torch.inf
         if self.config.exclude_seen:
             keys_BV[batch.seen_rows, batch.seen_items] = torch.inf
+        if not self._admissible.is_all:
+            keys_BV[self._admissible.excluded(batch)] = torch.inf
         number = min(self._draw.num_candidates, keys_BV.shape[1])
         drawn_Bn = keys_BV.topk(number, dim=1, largest=False)
         out_BV = torch.ones_like(keys_BV, dtype=torch.bool)

@@ -44,7 +44,7 @@ def _on_status(values: Mapping[str, Any]) -> Iterator[str]:
 def _on_protocol(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     fields = (values.get("protocol") or {}).get("fields") or {}
     candidates = fields.get("candidates", "all items")
-    if candidates != "all items":
+    if candidates in ("sampled", "file"):
         how = f"{fields['num_candidates']:,} a user, " if "num_candidates" in fields else ""
         yield (
             f"Candidates are not all items ({how}{candidates}): such metrics can order models "

@@ -45,7 +45,7 @@ def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
         fields = ", ".join(comparison.protocol_differences)
         notes.append(f"NOT COMPARABLE: the runs were judged under different protocols ({fields}).")
     candidates = comparison.protocol.get("candidates", "all items")
-    if candidates != "all items":
+    if candidates in ("sampled", "file"):
         notes.append(
             f"Candidates are not all items but '{candidates}': such metrics can order models "
             "differently from the full ranking (Krichene & Rendle 2020)."

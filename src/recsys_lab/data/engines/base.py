@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from recsys_lab.config import UserError
+from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,8 +21,7 @@ if TYPE_CHECKING:
     import narwhals as nw
     import polars as pl
     import pyarrow as pa
-
-    from recsys_lab.data.raw import ParquetLog
+    from numpy.typing import NDArray
 
     Frame = nw.LazyFrame[Any]
 
@@ -31,6 +34,19 @@ place in it."""
 
 ROWS_A_FILE = 2**40
 """Where an engine numbers rows within files, the file's number counts this much."""
+
+
+def running_rows(rows: NDArray[np.int64], log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Any:
+    """Rows of an engine, counted from 0 through all files of the log, int64.
+
+    Args:
+        rows: values of `ROW`: file and place in it, or counted through, as if in the first file.
+        log: what was scanned.
+    """
+    lengths = [0]
+    if isinstance(log, ParquetLog) and len(log.files) > 1:
+        lengths += [pq.read_metadata(file).num_rows for file in log.files[:-1]]
+    return np.cumsum(lengths)[rows // ROWS_A_FILE] + rows % ROWS_A_FILE
 
 
 class Session(Protocol):

@@ -85,6 +85,8 @@ def finish(
         counts[f"{name}_users_without_history"] = int((~has_input).sum())
         phases[name] = rows[has_input]
     counts["events_unused"] = _unused(log, train, *phases.values())
+    if counts["events_unused"]:
+        counts["items_unused"] = _unused_items(log, train, *phases.values())
     trained = count_items(log.items, train[:, 1], train[:, 2], log.num_items) > 0
     gaps = []
     for name, rows in phases.items():
@@ -109,6 +111,14 @@ def _unused(log: FlatLog, *phases: NDArray[np.int64]) -> int:
         first[users] = np.minimum(first[users], rows[:, 1])
         last[users] = np.maximum(last[users], rows[:, -1])
     return len(log.items) - int(np.maximum(last - first, 0).sum())
+
+
+def _unused_items(log: FlatLog, *phases: NDArray[np.int64]) -> int:
+    """Items whose events are all in no row: they are in the catalogue nevertheless."""
+    counts_V = np.zeros(log.num_items, dtype=np.int64)
+    for rows in phases:
+        counts_V += count_items(log.items, rows[:, 1], rows[:, -1], log.num_items)
+    return int((counts_V == 0).sum())
 
 
 def _cold_users(

@@ -50,7 +50,10 @@ class Rolling:
 
     Test windows of `window_days` are laid backwards from the end without gaps; window 0 is the
     oldest. Before each lies its validation window, before that its training period. In a window
-    only the events of these three are used, as input too; nothing after the test window is.
+    only the events of these three are used, as input too; no event after the test window is.
+    The catalogue is that of the whole log, though: items first seen after the window are
+    candidates, too, unless ``evaluation.candidates`` is ``known`` or ``released``; ``items_unused``
+    in the manifest's split is how many items have no event in the three.
     Targets are taken in the validation and in the test window by the same rule: the user's
     ``first`` or ``last`` event in it, by all events before that one (for ``last`` this includes
     earlier events of the window), or ``all`` of them, by the events before the window.
