@@ -145,9 +145,12 @@ def category_mix(
     without any category is all zeros.
     """
     lengths_S = categories.offsets.diff()[items_S]
-    found = categories.rows(items_S)
-    rows = torch.repeat_interleave(rows_S, lengths_S)
-    weights = torch.repeat_interleave(1.0 / lengths_S.double(), lengths_S)
     mix = torch.zeros(num_rows * num_codes, dtype=torch.float64, device=rows_S.device)
-    mix = mix.index_add_(0, rows * num_codes + found.codes, weights).view(num_rows, num_codes)
-    return mix / mix.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    # Items of one length together: these are counted, and counts have no rounding.
+    for length in lengths_S[lengths_S > 0].unique().tolist():
+        alike = lengths_S == length
+        rows = torch.repeat_interleave(rows_S[alike], length)
+        cells = rows * num_codes + categories.rows(items_S[alike]).codes
+        mix += torch.bincount(cells, minlength=len(mix)) / length
+    with_any = torch.bincount(rows_S[lengths_S > 0], minlength=num_rows).clamp_min(1)
+    return mix.view(num_rows, num_codes) / with_any.unsqueeze(1)
