@@ -136,4 +136,11 @@ def _data(record: RunRecord, stored: DictConfig) -> PreparedDataset:
             f"{data.path} has {data.fingerprint}; bring back the original data"
         )
         raise UserError(msg)
+    columns = noted.get("features_fingerprint", data.features_fingerprint)
+    if data.features_fingerprint != columns:
+        raise UserError(
+            f"{record.folder}: the run saw columns of items, users and events with fingerprint "
+            f"{columns}, but {data.path} has {data.features_fingerprint}; bring back the original "
+            "data"
+        )
     return data

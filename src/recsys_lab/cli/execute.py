@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from recsys_lab.cli.assemble import Parts, assemble, make_loss
+from recsys_lab.cli.beginning import begin
 from recsys_lab.cli.examples import example_table
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
@@ -88,7 +88,7 @@ def execute(
 
     parts = assemble(cfg, prepared)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
-    _begin(parts, record)
+    begin(parts, record, __name__)
     _warn_of_repeats(parts, console)
     tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
@@ -116,33 +116,6 @@ def execute(
     record.update(status="finished", **finish_time())
 
 
-def _begin(parts: Parts, record: RunRecord) -> None:
-    """Note what the run works on; refuse data other than those that it began with."""
-    earlier = (record.values.get("data") or {}).get("fingerprint")
-    if earlier not in (None, parts.data.fingerprint):
-        msg = (
-            f"{record.folder}: the data have changed since the run began (fingerprint {earlier}, "
-            f"now {parts.data.fingerprint}); bring the original data back, or start a new run"
-        )
-        raise UserError(msg)
-    record.update(
-        status="running",
-        data={
-            "name": parts.data.manifest["name"],
-            "path": str(parts.data.path.resolve()),
-            "fingerprint": parts.data.fingerprint,
-            "num_users": parts.data.num_users,
-            "num_items": parts.data.num_items,
-            "num_interactions": parts.data.num_interactions,
-            "has_timestamps": parts.data.timestamps is not None,
-        },
-        leaks=parts.data.manifest["leaks"],
-        protocol=parts.protocol_record(),
-        split=parts.data.manifest["split"],
-        machine=machine_with(record, parts.device),
-    )
-
-
 def _prepare(
     cfg: DictConfig, record: RunRecord, spent: Callable[[], float], folder: Path | None
 ) -> PreparedDataset:
@@ -155,12 +128,6 @@ def _prepare(
     compute["prepare_seconds"] = round(seconds, 3)
     record.note_compute(spent())  # the whole too, or a run killed now would miss this part of it
     return data
-
-
-def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
-    """What is recorded of the machine, with the GPU's name where one is used."""
-    name = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
-    return {**record.values["machine"], **name}
 
 
 def _stopwatch(before: float) -> Callable[[], float]:

@@ -5,6 +5,7 @@ Shapes: V items, D width of an embedding, S pairs of a row and an item.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +44,18 @@ class Catalogue:
     counts_V: Tensor
     categories: ListFeature | None = None
     embeddings_VD: Tensor | None = None
+
+    def content(self, option: str) -> str:
+        """A hash of what an option named, ``category_feature`` or ``embeddings_path``."""
+        kinds = self.categories
+        arrays = {
+            "category_feature": () if kinds is None else (kinds.codes, kinds.offsets),
+            "embeddings_path": () if self.embeddings_VD is None else (self.embeddings_VD,),
+        }[option]
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(array.cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> Catalogue:
         """The same on another device."""

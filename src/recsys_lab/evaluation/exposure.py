@@ -31,6 +31,7 @@ class Exposure(ByUser):
     """
 
     name: str
+    option: str | None = None
 
     def __init__(self, k: int, catalogue: Catalogue) -> None:
         super().__init__(k, torch.int64)

@@ -36,9 +36,13 @@ class ListMetric(UserMean):
         k: places that count.
         catalogue: the items.
         width: numbers a user, where they are several.
+
+    Attributes:
+        option: of the evaluation, which names what the metric reads of the items, if anything.
     """
 
     least_k = 1
+    option: str | None = None
     reads_history = False
     reads_targets = False
 
@@ -155,6 +159,7 @@ class CategoryDiversity(ListMetric):
     name = "category_diversity"
     higher_is_better = True
     least_k = 2
+    option = "category_feature"
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
@@ -189,6 +194,7 @@ class EmbeddingDiversity(ListMetric):
     name = "embedding_diversity"
     higher_is_better = True
     least_k = 2
+    option = "embeddings_path"
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
@@ -263,6 +269,7 @@ class Calibration(ListMetric):
     name = "calibration"
     higher_is_better = False
     reads_history = True
+    option = "category_feature"
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
