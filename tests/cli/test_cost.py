@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lab.cli import execute
+from recsys_lab.cli import beginning, execute
 from recsys_lab.cli.main import run_command
 from recsys_lab.runs.comparison import Run
 from recsys_lab.runs.record import RunRecord
@@ -63,4 +63,4 @@ def test_the_record_names_the_gpu_where_one_is_used(monkeypatch):
     assert "gpu" not in record("run")["machine"]
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
     made = RunRecord.load(Path("run"))
-    assert execute.machine_with(made, "cuda") == {**made.values["machine"], "gpu": "NVIDIA H100"}
+    assert beginning.machine_with(made, "cuda") == {**made.values["machine"], "gpu": "NVIDIA H100"}

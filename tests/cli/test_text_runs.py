@@ -1,5 +1,6 @@
 """Runs with item texts: where vectors are kept, and evaluation without the encoder."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -42,6 +43,9 @@ def test_a_finished_run_needs_no_encoder(use, tmp_path, monkeypatch, capsys):
     assert not Path("prepared").exists()
     config = json.loads(Path("run/run.json").read_text())["config"]
     assert config["inputs"]["cache_dir"] == "elsewhere/text_vectors"
+    vectors = np.load("run/text_vectors.npy")
+    hashed = hashlib.sha256(vectors.tobytes()).hexdigest()[:16]
+    assert json.loads(Path("run/run.json").read_text())["identity"]["text_vectors"] == hashed
 
     def refuse(*_):
         raise AssertionError("the encoder was loaded")

@@ -203,7 +203,45 @@ def test_evaluate_gives_the_same_numbers(capsys):
     assert 'if you changed it and mean it, set its "digest" to null' in capsys.readouterr().err
     rewrite("run", values)
     assert run_command(["evaluate", "run"]) == 1
-    assert "the record says otherwise for ndcg@10" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "run: the record says otherwise for 1 of" in told
+    assert "now (-1e-09); 0 of 60 users have another value" in told
+    assert "Traceback" not in told
+    values["test"]["ndcg@10"] -= 1e-9 - 3e-16  # as sums in another order, on another machine
+    rewrite("run", values)
+    assert run_command(["evaluate", "run"]) == 0
+    told = capsys.readouterr().out
+    assert "equal to the run record up to rounding: 1 of" in told
+    assert "e-16 (ndcg@10)" in told
+
+
+def test_evaluate_tells_how_many_users_have_other_results(capsys):
+    beyond = "evaluation.beyond_accuracy=[coverage]"
+    assert train("run_dir=run", beyond, base=COUNTS) == 0
+    before, values = pl.read_parquet("run/test_users.parquet"), record("run")
+    first = before["user"] < 2
+    other = before.with_columns(
+        pl.when(first).then(pl.col("ndcg@10") + 0.25).otherwise("ndcg@10").alias("ndcg@10"),
+        pl.when(before["user"] < 5).then(pl.col("items").arr.reverse()).otherwise("items"),
+    )
+    other.write_parquet("run/test_users.parquet")
+    values["test"] |= {"ndcg@10": other["ndcg@10"].mean(), "coverage@10": 0.5, "own@10": 1.0}
+    del values["files"]["test_users.parquet"]
+    rewrite("run", values)
+    assert run_command(["evaluate", "run"]) == 1
+    told = capsys.readouterr().err
+    assert "the record says otherwise for 3 of" in told
+    ndcg, coverage, own = (
+        next(line for line in told.splitlines() if line.startswith(f"  {name}@10:"))
+        for name in ("ndcg", "coverage", "own")
+    )
+    assert ndcg.endswith("2 of 60 users have another value")
+    assert coverage.endswith("5 of 60 users have another list")
+    assert own == "  own@10: 1.0 recorded, not there now"
+    assert "the run was made with code" in told
+    Path("run/test_users.parquet").unlink()
+    assert run_command(["evaluate", "run"]) == 1
+    assert "of how many users is not known" in capsys.readouterr().err
 
 
 def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):

@@ -194,7 +194,7 @@ def test_the_newest_of_two_runs_with_one_seed_counts(tmp_path):
         write_run(tmp_path / name, {"ndcg@10": results(30, day)}, created=created)
     found = judged(tmp_path)
     assert [run.folder for run in found.runs] == [str(tmp_path / "new")]
-    assert "is newer, of the same configuration and seed" in found.left_out[0].reason
+    assert "is newer, of the same configuration, code and seed" in found.left_out[0].reason
 
 
 def test_all_pairs_and_a_baseline_by_name(tmp_path):
@@ -329,7 +329,7 @@ def test_notes_of_training(tmp_path):
     notes = "\n".join(judged(tmp_path).notes)
     assert "Still improving when training ended" in notes
     assert "disagree in rank: ndcg@10 of SASRec num_layers=1 is 0.9000 and " in notes
-    assert "different versions of the code: commit0, commit1" in notes
+    assert "made with different code (commit0+" in notes
     assert "uncommitted changes" in notes
 
 

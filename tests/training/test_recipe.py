@@ -84,6 +84,8 @@ def test_a_warm_up_that_outlasts_the_training_is_refused():
 def test_precision_on_a_cpu():
     assert recipe(accelerator="cpu").trainer_precision() == "32"
     assert recipe(precision="bf16-mixed").trainer_precision() == "bf16-mixed"
+    with pytest.raises(UserError, match=r"16-mixed: half precision needs a GPU, .*use bf16-mixed"):
+        recipe(precision="16-mixed", accelerator="cpu").trainer_precision()
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):

@@ -18,7 +18,7 @@ from recsys_lab.cli.processes import shard
 from recsys_lab.config import UserError, build
 from recsys_lab.contracts import ChecksData, ChecksDevice, FittedModel, ReadsCounts
 from recsys_lab.data.batches import EvaluationBatches
-from recsys_lab.evaluation.beyond import make_beyond
+from recsys_lab.evaluation.beyond import definition, make_beyond
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.protocol import RankingProtocol, evaluate, fingerprint
 from recsys_lab.models.ranking import TIE_RULE
@@ -102,6 +102,13 @@ class Parts:
         """The metrics beyond accuracy, empty."""
         config = self.protocol.config
         return make_beyond(config.beyond_accuracy, config.beyond_ks, self.catalogue.to(self.device))
+
+    def metric_definitions(self) -> dict[str, dict[str, str]]:
+        """What each metric that reads a column or a file is computed from."""
+        config = self.protocol.config
+        names = [f"{name}@{k}" for name in config.beyond_accuracy for k in config.beyond_ks]
+        found = {name: definition(name, config, self.catalogue) for name in names}
+        return {name: made for name, made in found.items() if made}
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""

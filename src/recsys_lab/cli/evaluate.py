@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
+from recsys_lab.cli.agreement import agreement
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
 from recsys_lab.cli.judging import Judgement, gather, judge
 from recsys_lab.cli.output import output_folder
@@ -76,11 +77,7 @@ def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
     if folder is not None:
         found.write(folder)
         console.print(f"written: {folder}", soft_wrap=True, highlight=False)
-    differing = _differences(record.values["test"], found.means)
-    if differing:
-        msg = f"{record.folder}: the record says otherwise for " + "; ".join(differing)
-        raise RuntimeError(msg)
-    console.print("equal to the run record")
+    console.print(agreement(record, found), soft_wrap=True, highlight=False)
 
 
 def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Parts:
@@ -138,6 +135,13 @@ def _data(record: RunRecord, stored: DictConfig, prepare: bool) -> PreparedDatas
             f"{data.path} has {data.fingerprint}; bring back the original data"
         )
         raise UserError(msg)
+    columns = noted.get("features_fingerprint", data.features_fingerprint)
+    if data.features_fingerprint != columns:
+        raise UserError(
+            f"{record.folder}: the run saw columns of items, users and events with fingerprint "
+            f"{columns}, but {data.path} has {data.features_fingerprint}; bring back the original "
+            "data"
+        )
     return data
 
 
@@ -156,11 +160,3 @@ def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
             f"{error.problem}: the run's prepared dataset. Bring it back, or give prepare=true: it "
             f"is made again in {stored.prepared_dir}, from the source in {record.folder / CONFIG}"
         ) from error
-
-
-def _differences(recorded: dict[str, Any], computed: dict[str, float]) -> list[str]:
-    return [
-        f"{name}: {recorded.get(name)} recorded, {value} now"
-        for name, value in computed.items()
-        if recorded.get(name) != value
-    ]

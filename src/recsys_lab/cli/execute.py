@@ -8,12 +8,12 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from recsys_lab.cli.assemble import Parts, assemble, make_loss, tell_unread
+from recsys_lab.cli.beginning import begin
 from recsys_lab.cli.data_notes import notes_on_data
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
@@ -93,7 +93,7 @@ def execute(
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     if loss is None:
         tell_unread(cfg)
-    _begin(parts, record)
+    begin(parts, record, __name__)
     for note in notes_on_data(parts):
         console.print(f"note: {note}", highlight=False)
     tracking = build(cfg.tracking)
@@ -144,33 +144,6 @@ def _on_whole_data(parts: Parts, record: RunRecord) -> Iterator[None]:
         raise
 
 
-def _begin(parts: Parts, record: RunRecord) -> None:
-    """Note what the run works on; refuse data other than those that it began with."""
-    earlier = (record.values.get("data") or {}).get("fingerprint")
-    if earlier not in (None, parts.data.fingerprint):
-        msg = (
-            f"{record.folder}: the data have changed since the run began (fingerprint {earlier}, "
-            f"now {parts.data.fingerprint}); bring the original data back, or start a new run"
-        )
-        raise UserError(msg)
-    record.update(
-        status="running",
-        data={
-            "name": parts.data.manifest["name"],
-            "path": str(parts.data.path.resolve()),
-            "fingerprint": parts.data.fingerprint,
-            "num_users": parts.data.num_users,
-            "num_items": parts.data.num_items,
-            "num_interactions": parts.data.num_interactions,
-            "has_timestamps": parts.data.timestamps is not None,
-        },
-        leaks=parts.data.manifest["leaks"],
-        protocol=parts.protocol_record(),
-        split=parts.data.manifest["split"],
-        machine=machine_with(record, parts.device),
-    )
-
-
 def _prepare(
     cfg: DictConfig, record: RunRecord, spent: Callable[[], float], folder: Path | None
 ) -> PreparedDataset:
@@ -183,12 +156,6 @@ def _prepare(
     compute["prepare_seconds"] = round(seconds, 3)
     record.note_compute(spent())  # the whole too, or a run killed now would miss this part of it
     return data
-
-
-def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
-    """What is recorded of the machine, with the GPU's name where one is used."""
-    name = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
-    return {**record.values["machine"], **name}
 
 
 def _stopwatch(before: float) -> Callable[[], float]:

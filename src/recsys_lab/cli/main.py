@@ -15,7 +15,7 @@ from typing import NoReturn
 from recsys_lab import __version__
 from recsys_lab.cli.signals import stopped_by_signals
 from recsys_lab.cli.verbs import VERBS
-from recsys_lab.config import Interrupted, UserError
+from recsys_lab.config import Disagreement, Interrupted, UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
@@ -105,6 +105,9 @@ def _told(error: BaseException) -> int:
     if wrong is not None:
         tell(f"recsys-lab: {wrong}")
         return 2
+    if isinstance(cause, Disagreement):
+        tell(f"recsys-lab: {cause}")
+        return 1
     fault = machine_fault(cause)
     if fault is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
         tell_exception(cause)

@@ -2,11 +2,12 @@
 
 from recsys_lab.config.build import build, config_values
 from recsys_lab.config.check import Component, Sources, check_config
-from recsys_lab.config.errors import Interrupted, Pruned, UserError
+from recsys_lab.config.errors import Disagreement, Interrupted, Pruned, UserError
 from recsys_lab.config.places import config_dir
 
 __all__ = [
     "Component",
+    "Disagreement",
     "Interrupted",
     "Pruned",
     "Sources",

@@ -20,6 +20,10 @@ class UserError(Exception):
         super().__init__(scrubbed(message))
 
 
+class Disagreement(Exception):
+    """What was found is not what was recorded; shown as its message alone, exit 1."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C or a termination signal ended the work cleanly; exit 130.
 

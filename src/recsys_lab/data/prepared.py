@@ -124,6 +124,11 @@ class PreparedDataset:
         """SHA-256 of the content and the settings that shape it."""
         return str(self.manifest["fingerprint"])
 
+    @property
+    def features_fingerprint(self) -> str:
+        """SHA-256 of the encoded columns of items, users and events, and of the texts."""
+        return str(self.manifest["features_fingerprint"])
+
     def protocol_fields(self) -> dict[str, Any]:
         """What the data contributes to the protocol under which results are comparable."""
         settings = self.manifest["settings"]

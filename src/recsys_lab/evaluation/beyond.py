@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recsys_lab.evaluation.catalogue import Catalogue
+    from recsys_lab.evaluation.protocol import Options
 
 BeyondMetric = ListMetric | Exposure
 
@@ -48,15 +49,33 @@ def reads_history(names: Sequence[str]) -> bool:
     return any(getattr(BEYOND[name], "reads_history", False) for name in names)
 
 
+def option_of(name: str) -> str | None:
+    """The option that names what a metric such as ``calibration@10`` reads of the items."""
+    kind = BEYOND.get(name.partition("@")[0])
+    return None if kind is None else kind.option
+
+
+def definition(name: str, options: Options, catalogue: Catalogue) -> dict[str, str]:
+    """What a metric reads of the items: the option, its value and a hash of the content.
+
+    Empty for one that needs no such option.
+    """
+    option = option_of(name)
+    if option is None:
+        return {}
+    value, content = str(getattr(options, option)), catalogue.content(option)
+    return {"option": option, "value": value, "content": content}
+
+
 def _make(name: str, k: int, catalogue: Catalogue) -> BeyondMetric:
     kind = BEYOND[name]
     where = f"evaluation.beyond_accuracy: '{name}'"
-    if kind in (CategoryDiversity, Calibration) and catalogue.categories is None:
+    if kind.option == "category_feature" and catalogue.categories is None:
         raise UserError(
             f"{where} needs categories of the items; name a categorical or list column of them, "
             "e.g. evaluation.category_feature=item.category, or leave the metric out"
         )
-    if kind is EmbeddingDiversity and catalogue.embeddings_VD is None:
+    if kind.option == "embeddings_path" and catalogue.embeddings_VD is None:
         raise UserError(
             f"{where} needs a vector of each item; name a Parquet file with columns item_id and "
             "embedding in evaluation.embeddings_path, or leave the metric out"

@@ -5,6 +5,7 @@ Shapes: V items, D width of an embedding, S pairs of a row and an item.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +57,18 @@ class Catalogue:
     counts_V: Tensor
     categories: ListFeature | None = None
     embeddings_VD: Tensor | None = None
+
+    def content(self, option: str) -> str:
+        """A hash of what an option named, ``category_feature`` or ``embeddings_path``."""
+        kinds = self.categories
+        arrays = {
+            "category_feature": () if kinds is None else (kinds.codes, kinds.offsets),
+            "embeddings_path": () if self.embeddings_VD is None else (self.embeddings_VD,),
+        }[option]
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(array.cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> Catalogue:
         """The same on another device."""
@@ -158,9 +171,12 @@ def category_mix(
     without any category is all zeros.
     """
     lengths_S = categories.offsets.diff()[items_S]
-    found = categories.rows(items_S)
-    rows = torch.repeat_interleave(rows_S, lengths_S)
-    weights = torch.repeat_interleave(1.0 / lengths_S.double(), lengths_S)
     mix = torch.zeros(num_rows * num_codes, dtype=torch.float64, device=rows_S.device)
-    mix = mix.index_add_(0, rows * num_codes + found.codes, weights).view(num_rows, num_codes)
-    return mix / mix.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    # Items of one length together: these are counted, and counts have no rounding.
+    for length in lengths_S[lengths_S > 0].unique().tolist():
+        alike = lengths_S == length
+        rows = torch.repeat_interleave(rows_S[alike], length)
+        cells = rows * num_codes + categories.rows(items_S[alike]).codes
+        mix += torch.bincount(cells, minlength=len(mix)) / length
+    with_any = torch.bincount(rows_S[lengths_S > 0], minlength=num_rows).clamp_min(1)
+    return mix.view(num_rows, num_codes) / with_any.unsqueeze(1)

@@ -31,6 +31,7 @@ class Exposure(ByUser):
     """
 
     name: str
+    option: str | None = None
 
     def __init__(self, k: int, catalogue: Catalogue) -> None:
         super().__init__(k, torch.int64)
@@ -84,6 +85,7 @@ class Gini(Exposure):
     def of_counts(self, shown_V: Tensor) -> Tensor:
         """See the class."""
         size = len(shown_V)
+        # Whole numbers, all below 2^53: no order of the sum is any different.
         weights_V = 2 * torch.arange(1, size + 1, device=shown_V.device).double() - size - 1
         return (weights_V * shown_V.sort().values).sum() / (size * shown_V.sum())
 
@@ -100,6 +102,8 @@ class Entropy(Exposure):
 
     def of_counts(self, shown_V: Tensor) -> Tensor:
         """See the class."""
-        share_V = shown_V / shown_V.sum()
-        nats: Tensor = torch.special.entr(share_V).sum()
-        return nats / math.log(2)
+        # Items that are shown equally often are one term: nothing depends on their order.
+        counts, items = shown_V[shown_V > 0].unique(return_counts=True)
+        share = (counts / shown_V.sum()).tolist()
+        bits = (-n * p * math.log2(p) for n, p in zip(items.tolist(), share, strict=True))
+        return torch.tensor(math.fsum(bits), dtype=torch.float64)

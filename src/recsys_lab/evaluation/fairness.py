@@ -17,6 +17,7 @@ from torchmetrics import Metric
 
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.exposure import Exposure
+from recsys_lab.evaluation.sums import mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +67,10 @@ class MetricGap(Metric):
         known = (groups_U >= 0) & ~values_U.isnan()
         groups_U, values_U = groups_U[known], values_U[known]
         counts_G = torch.bincount(groups_U)
-        means_G = torch.bincount(groups_U, values_U) / counts_G
-        means_G = means_G[counts_G >= self._fewest]
-        if len(means_G) < 2:
-            return torch.tensor(torch.nan, dtype=torch.float64)
-        return means_G.max() - means_G.min()
+        large = (counts_G >= self._fewest).nonzero().flatten().tolist()
+        means = [mean(values_U[groups_U == group]) for group in large]
+        gap = max(means) - min(means) if len(means) > 1 else torch.nan
+        return torch.tensor(gap, dtype=torch.float64)
 
     def reset(self) -> None:
         """Forget all users."""

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.catalogue import category_mix
 from recsys_lab.evaluation.metrics import hits_of
+from recsys_lab.evaluation.sums import log2_of_each, sum_by_size, sum_of_places
 from recsys_lab.evaluation.user_mean import UserMean
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, ListFeature, RankedLists
     from recsys_lab.evaluation.catalogue import Catalogue
 
+_SHORTEST = 1e-12  # length of a vector: one of zeros stays so
 SMOOTHING = 0.01
 """Alpha of Steck's calibration: keeps it finite where a list lacks a category of the history."""
 
@@ -35,9 +36,13 @@ class ListMetric(UserMean):
         k: places that count.
         catalogue: the items.
         width: numbers a user, where they are several.
+
+    Attributes:
+        option: of the evaluation, which names what the metric reads of the items, if anything.
     """
 
     least_k = 1
+    option: str | None = None
     reads_history = False
     reads_targets = False
 
@@ -63,14 +68,15 @@ class ListMetric(UserMean):
 def _mean_of_places(values_V: Tensor, items_BK: Tensor) -> Tensor:
     """Mean of an item's value over the places that hold one; NaN for an empty list."""
     shown_BK = items_BK != NO_ITEM
-    return (values_V[items_BK.clamp_min(0)].double() * shown_BK).sum(1) / shown_BK.sum(1)
+    values_BK = values_V[items_BK.clamp_min(0)].double() * shown_BK
+    return sum_of_places(values_BK) / shown_BK.sum(1)
 
 
-def _mean_of_history(values_V: Tensor, batch: EvaluationBatch) -> Tensor:
-    """Mean of an item's value over the seen pairs of each user; NaN for an empty history."""
-    sums_B = torch.zeros(batch.history.size, dtype=torch.float64, device=values_V.device)
-    sums_B.index_add_(0, batch.seen_rows, values_V[batch.seen_items].double())
-    return sums_B / torch.bincount(batch.seen_rows, minlength=batch.history.size)
+def _mean_of_history(counts_V: Tensor, batch: EvaluationBatch) -> Tensor:
+    """Mean of an item's count over the seen pairs of each user; NaN for an empty history."""
+    sums_B = torch.zeros(batch.history.size, dtype=torch.int64, device=counts_V.device)
+    sums_B.index_add_(0, batch.seen_rows, counts_V[batch.seen_items])
+    return sums_B.double() / torch.bincount(batch.seen_rows, minlength=batch.history.size)
 
 
 class Novelty(ListMetric):
@@ -86,8 +92,8 @@ class Novelty(ListMetric):
 
     def __init__(self, k: int, catalogue: Catalogue) -> None:
         super().__init__(k, catalogue)
-        counts_V = catalogue.counts_V.double()
-        self._bits_V = torch.log2(counts_V.sum() / counts_V.clamp_min(1))
+        counts_V = catalogue.counts_V
+        self._bits_V = log2_of_each(counts_V.sum() / counts_V.clamp_min(1).double())
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
@@ -153,6 +159,7 @@ class CategoryDiversity(ListMetric):
     name = "category_diversity"
     higher_is_better = True
     least_k = 2
+    option = "category_feature"
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
@@ -172,7 +179,9 @@ class CategoryDiversity(ListMetric):
         both_BKK = has_BKC @ has_BKC.mT
         any_BKK = (size_BK.unsqueeze(2) + size_BK.unsqueeze(1) - both_BKK).clamp_min(1)
         usable_BK = (items_BK != NO_ITEM) & (size_BK > 0)
-        return _mean_of_pairs(1 - both_BKK.double() / any_BKK, usable_BK)
+        pair_BKK = (usable_BK.unsqueeze(1) & usable_BK.unsqueeze(2)).triu(1)
+        unlike_BKK = (1 - both_BKK.double() / any_BKK) * pair_BKK
+        return sum_of_places(unlike_BKK.flatten(1)) / pair_BKK.sum((1, 2))
 
 
 class EmbeddingDiversity(ListMetric):
@@ -185,18 +194,22 @@ class EmbeddingDiversity(ListMetric):
     name = "embedding_diversity"
     higher_is_better = True
     least_k = 2
+    option = "embeddings_path"
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
         del batch
         assert self.catalogue.embeddings_VD is not None
-        vectors_BKD = normalize(self.catalogue.embeddings_VD[items_BK.clamp_min(0)].double(), dim=2)
-        return _mean_of_pairs(1 - vectors_BKD @ vectors_BKD.mT, items_BK != NO_ITEM)
-
-
-def _mean_of_pairs(values_BKK: Tensor, usable_BK: Tensor) -> Tensor:
-    pair_BKK = (usable_BK.unsqueeze(1) & usable_BK.unsqueeze(2)).triu(1)
-    return (values_BKK * pair_BKK).sum((1, 2)) / pair_BKK.sum((1, 2))
+        shown_BK = items_BK != NO_ITEM
+        vectors_BKD = self.catalogue.embeddings_VD[items_BK.clamp_min(0)].double()
+        lengths_BK = sum_of_places(vectors_BKD.square()).sqrt()
+        vectors_BKD = vectors_BKD / lengths_BK.clamp_min(_SHORTEST).unsqueeze(2)
+        vectors_BKD = vectors_BKD * shown_BK.unsqueeze(2)
+        # Of all pairs at once: |sum of v|^2 = sum of |v|^2 + 2 (sum of products of pairs).
+        together_B = sum_of_places(sum_of_places(vectors_BKD.mT).square())
+        alone_B = sum_of_places(sum_of_places(vectors_BKD.square()))
+        number_B = shown_BK.sum(1)
+        return 1 - (together_B - alone_B) / (number_B * (number_B - 1))
 
 
 class Serendipity(ListMetric):
@@ -256,6 +269,7 @@ class Calibration(ListMetric):
     name = "calibration"
     higher_is_better = False
     reads_history = True
+    option = "category_feature"
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
@@ -271,8 +285,8 @@ class Calibration(ListMetric):
         q_BC = (1 - SMOOTHING) * list_BC + SMOOTHING * p_BC
         # Where p is 0 the term is 0, whatever q.
         terms_BC = torch.special.xlogy(p_BC, p_BC / q_BC.where(p_BC > 0, torch.ones_like(q_BC)))
-        divergence_B: Tensor = terms_BC.sum(1)
-        return divergence_B.where(p_BC.sum(1) > 0, torch.nan)
+        # How many columns there are depends on the other users of the batch.
+        return sum_by_size(terms_BC).where((p_BC > 0).any(1), torch.nan)
 
 
 def _compact(categories: ListFeature, items: Tensor) -> tuple[ListFeature, int]:

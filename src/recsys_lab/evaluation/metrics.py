@@ -5,12 +5,14 @@ Shapes: B users, K list length. Every metric is a mean of per-user values, see `
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from recsys_lab.evaluation.sums import sum_of_places
 from recsys_lab.evaluation.user_mean import UserMean
 
 
@@ -47,10 +49,11 @@ class NDCG(PerUserMetric):
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
-        places_K = torch.arange(self.k, device=hits_BK.device, dtype=torch.float64)
-        discounts_K = 1 / torch.log2(places_K + 2)
-        gained_B = (hits_BK * discounts_K[: hits_BK.shape[1]]).sum(1)
-        ideal_K = discounts_K.cumsum(0)
+        discounts = [1 / math.log2(place + 1) for place in range(1, self.k + 1)]
+        discounts_K = torch.tensor(discounts, dtype=torch.float64, device=hits_BK.device)
+        gained_B = sum_of_places(hits_BK * discounts_K[: hits_BK.shape[1]])
+        # Added up as the list is: the ideal one has 1, not almost 1.
+        ideal_K = sum_of_places(discounts_K.expand(self.k, -1).tril())
         return gained_B / ideal_K[num_targets_B.clamp(1, self.k) - 1]
 
 
@@ -100,7 +103,7 @@ class MAP(PerUserMetric):
         """See the class."""
         places_K = torch.arange(1, hits_BK.shape[1] + 1, device=hits_BK.device)
         precisions_BK = hits_BK.cumsum(1).double() / places_K
-        return (precisions_BK * hits_BK).sum(1) / num_targets_B
+        return sum_of_places(precisions_BK * hits_BK) / num_targets_B
 
 
 class RPrecision(PerUserMetric):

@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 import torch
 
+from recsys_lab.evaluation.sums import mean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -37,8 +39,8 @@ def interval(values_U: NDArray[np.float64], seed: int = 0) -> tuple[float, float
     """
     values, counts = np.unique(values_U, return_counts=True)
     if len(values) > _FEW:
-        mean, error = values_U.mean(), values_U.std() / np.sqrt(len(values_U))
-        return float(mean - _NORMAL * error), float(mean + _NORMAL * error)
+        middle, error = values_U.mean(), values_U.std() / np.sqrt(len(values_U))
+        return float(middle - _NORMAL * error), float(middle + _NORMAL * error)
     generator = np.random.default_rng(seed)
     total = len(values_U)
     means: list[NDArray[np.float64]] = []
@@ -122,10 +124,10 @@ def _of_slice(
     counts = {"users": len(targets_U), "targets": len(part)}
     found = []
     for name, metric in metrics.items():
-        values_U = metric.per_user(hits_UK[:, : metric.k], targets_U).numpy()
-        low, high = interval(values_U)
-        mean = float(values_U.mean())
-        found.append({**named, **counts, "metric": name, "mean": mean, "low": low, "high": high})
+        values_U = metric.per_user(hits_UK[:, : metric.k], targets_U)
+        low, high = interval(values_U.numpy())
+        average = mean(values_U)
+        found.append({**named, **counts, "metric": name, "mean": average, "low": low, "high": high})
     return found
 
 
@@ -138,9 +140,9 @@ def _lists_of_slice(
         if len(known):
             counts = {"users": len(known), "targets": len(part)}
             low, high = interval(known)
-            mean = float(known.mean())
+            average = mean(known)
             found.append(
-                {**named, **counts, "metric": name, "mean": mean, "low": low, "high": high}
+                {**named, **counts, "metric": name, "mean": average, "low": low, "high": high}
             )
     return found
 

@@ -3,7 +3,8 @@
 Shapes: B users of a batch, U distinct users, C numbers of a user.
 
 Values travel with their user's index, and a user met twice (a padded distributed sampler) counts
-once; the mean is taken in user order in float64, so that the number of processes changes nothing.
+once; the sum of the others is exact, so that the number of processes or threads and the size of
+batches change nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+
+from recsys_lab.evaluation.sums import mean
 
 
 def first_of_each(users: Tensor) -> Tensor:
@@ -116,4 +119,6 @@ class UserMean(ByUser):
         """
         _, rows_U = self.distinct()
         has_value = ~(rows_U.isnan() if rows_U.ndim == 1 else rows_U.isnan().any(1))
-        return rows_U[has_value].mean(0)
+        known_U = rows_U[has_value]
+        means = mean(known_U) if known_U.ndim == 1 else [mean(column) for column in known_U.T]
+        return torch.tensor(means, dtype=torch.float64)

@@ -5,6 +5,7 @@ Shapes: T events, n items looked up, B users, V items, D width, E width of text 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -144,6 +145,12 @@ class Inputs:
         if len(parts) == 1 and isinstance(parts[0], KnownItems):
             return free
         return FusedItems(parts, dim, config.fusion, data.num_items)
+
+    def contents(self) -> dict[str, str]:
+        """A hash of what is read from elsewhere than the prepared dataset: the texts' vectors."""
+        if self._text_VE is None:
+            return {}
+        return {"text_vectors": hashlib.sha256(self._text_VE.tobytes()).hexdigest()[:16]}
 
     def keep(self, run: Path) -> list[str]:
         """Leave the texts' vectors, if there are any, in the folder of a run; the files' names."""

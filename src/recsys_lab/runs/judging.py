@@ -16,6 +16,7 @@ from recsys_lab.config.errors import did_you_mean
 from recsys_lab.runs import notes
 from recsys_lab.runs.collect import protocol_differences
 from recsys_lab.runs.comparison import Comparison, Metric, Pair, Run, Score, Slice, System
+from recsys_lab.runs.identity import CODE, code_names
 from recsys_lab.runs.permutations import holm
 from recsys_lab.runs.samples import Samples
 from recsys_lab.runs.systems import (
@@ -88,10 +89,11 @@ class _Judge:
         self.records, self.left_out, self.options = records, left_out, options
         self.groups = group_runs(records, options.by)
         self.protocols = {k: tuple(v) for k, v in protocol_differences(records).items()}
+        self.code_names = code_names(records)
         settings = [self._settings(group[0]) for group in self.groups]
         self.names = system_names(settings, [self._given_name(group) for group in self.groups])
         self.differing = what_differs(settings)
-        self.main, metrics = shared_metrics(records, options.metric)
+        self.main, metrics, self.other_metrics = shared_metrics(records, options.metric)
         of_users = set.intersection(*map(metrics_of_users, records))
         self.of_users = [name for name in metrics if name in of_users]
         self.main_of_users = self.main if self.main in of_users else None
@@ -123,12 +125,19 @@ class _Judge:
             left_out=tuple(self.left_out),
             notes=(),
         )
-        return notes.with_notes(comparison, self.records, same_users=self.same_users)
+        return notes.with_notes(
+            comparison,
+            self.records,
+            same_users=self.same_users,
+            other_metrics=self.other_metrics,
+        )
 
     def _settings(self, run: int) -> dict[str, Any]:
         """Of a run's system; where protocols differ they tell systems apart too."""
         of_protocol = {f"protocol.{key}": row[run] for key, row in self.protocols.items()}
-        return {**system_settings(self.records[run], self.options.by), **of_protocol}
+        settings = system_settings(self.records[run], self.options.by)
+        code = {CODE: self.code_names[settings[CODE]]} if CODE in settings else {}
+        return {**settings, **code, **of_protocol}
 
     def _given_name(self, group: Sequence[int]) -> str | None:
         given = {self.records[place].values["config"].get("name") for place in group}

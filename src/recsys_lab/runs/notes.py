@@ -7,6 +7,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from recsys_lab.runs.identity import code_names
 from recsys_lab.runs.record import NOT_VERIFIED
 from recsys_lab.runs.statistics import FEW
 
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
 
 
 def with_notes(
-    comparison: Comparison, records: Sequence[RunRecord], *, same_users: bool
-) -> Comparison:
+    comparison: Comparison, records: Sequence[RunRecord], *, same_users: bool,
+    other_metrics: Sequence[str],
+) -> Comparison:  # fmt: skip
     """The comparison with its notes.
 
     Args:
         comparison: as judged.
         records: of its runs, in order.
         same_users: whether users could be paired.
+        other_metrics: in words, those that mean something else in some runs.
     """
     notes = [
         *_on_protocol(comparison, same_users=same_users),
@@ -33,7 +36,8 @@ def with_notes(
         *_on_training(comparison),
         *_on_choice(comparison),
         *_on_metrics(comparison, records),
-        *_on_code(comparison, records),
+        *(f"Left out: {text}." for text in other_metrics),
+        *_on_code(records),
         *_on_files(records),
     ]
     return replace(comparison, notes=tuple(notes))
@@ -131,15 +135,22 @@ def _on_choice(comparison: Comparison) -> list[str]:
 
 def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
     shared = {metric.name for metric in comparison.metrics}
-    others = dict.fromkeys(m for r in records for m in r.values["test"] if m not in shared)
+    others = dict.fromkeys(
+        m for r in records for m in r.values["test"]
+        if m not in shared and not all(m in other.values["test"] for other in records)
+    )  # fmt: skip
     return [f"Not in all runs, so left out: {', '.join(others)}."] if others else []
 
 
-def _on_code(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
+def _on_code(records: Sequence[RunRecord]) -> list[str]:
     notes = []
-    commits = dict.fromkeys(str(run.commit)[:12] for run in comparison.runs)
-    if len(commits) > 1:
-        notes.append(f"The runs are of different versions of the code: {', '.join(commits)}.")
+    names = code_names(records)
+    if len(names) > 1:
+        notes.append(
+            f"The runs were made with different code ({', '.join(names.values())}), so what "
+            "differs between systems may be the code's doing; runs of other code are systems of "
+            "their own. git diff of two commits, or code.diff in a run's folder, shows the change."
+        )
     if any((record.values.get("code") or {}).get("dirty") for record in records):
         notes.append("Some runs were made with uncommitted changes (code.diff in their folder).")
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import subprocess
@@ -50,4 +51,6 @@ def code_state(folder: Path) -> tuple[dict[str, Any], str]:
     new = git("ls-files", "--others", "--exclude-standard", "--full-name", "--", *parts) or ""
     files = new.split()
     state = {"commit": commit.strip(), "dirty": bool(diff or files), "untracked": files}
+    if diff:
+        state["diff_sha256"] = hashlib.sha256(diff.encode()).hexdigest()
     return state, diff

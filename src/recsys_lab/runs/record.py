@@ -23,6 +23,7 @@ from recsys_lab.files.digests import SEAL, damage, digests, seal
 from recsys_lab.files.locks import Held, hold, is_held
 from recsys_lab.files.reading import reading
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
+from recsys_lab.runs.identity import DIFF
 from recsys_lab.runs.memory import peak_memory_mebibytes
 from recsys_lab.runs.provenance import code_state, package_versions
 
@@ -72,7 +73,7 @@ class RunRecord:
         (folder / EPOCHS).unlink(missing_ok=True)  # of a run that left nothing else
         code, diff = code_state(Path(__file__).parent)
         if diff:
-            write_text(folder / "code.diff", scrubbed_code(diff))
+            write_text(folder / DIFF, scrubbed_code(diff))
         values = {
             "schema_version": SCHEMA_VERSION,
             "name": name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
 from recsys_lab.runs.collect import LeftOut, flatten
+from recsys_lab.runs.identity import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 NEUTRAL = frozenset({
     "seed", "run_dir", "resume", "name", "group", "tags", "notes", "prepared_dir", "fail_on_leaks",
     "verify",
-    "recipe.accelerator", "recipe.compile", "recipe.checkpoint_every_steps",
+    "recipe.accelerator", "recipe.precision", "recipe.compile", "recipe.checkpoint_every_steps",
     "loss.memory_mebibytes", "loss.kernel",
 })  # fmt: skip
-"""Settings that do not make another system: labels, places, speed and memory."""
+"""Settings that do not make another system: labels, places, speed and memory; the precision and
+device that they come to are of the run's identity."""
 
 NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
 """What copies the run, what prepares the data (equal bytes), and the protocol, compared apart."""
@@ -29,13 +31,15 @@ _OF_TRAINING = ("recipe", "loss")  # a fitted model reads nothing of these
 
 
 def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
-    """The settings that make a run's system, flat; ``model._target_`` is ``model: ClassName``.
+    """What makes a run's system, flat: its settings and its `recsys_lab.runs.identity.identity`.
+
+    ``model._target_`` is ``model: ClassName``.
 
     Args:
         record: of the run.
         by: ``config``: those that make its results; ``group`` or ``name``: this label too.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
     fitted = not record.values.get("epochs")
     for key, value in flatten(record.values["config"]).items():
         group, _, last = key.partition(".")[0], None, key.rpartition(".")[2]
@@ -51,7 +55,7 @@ def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
             settings[key.removesuffix("._target_")] = str(value).rpartition(".")[2]
         else:
             settings[key] = value
-    return settings
+    return settings | identity(record)
 
 
 def group_runs(records: Sequence[RunRecord], by: str) -> list[list[int]]:
@@ -87,7 +91,9 @@ def newest_of_each_seed(
             earlier = newest.get(records[place].values["seed"])
             if earlier is not None:
                 kept.discard(earlier)
-                reason = f"{records[place].folder} is newer, of the same configuration and seed"
+                reason = (
+                    f"{records[place].folder} is newer, of the same configuration, code and seed"
+                )
                 left_out.append(LeftOut(str(records[earlier].folder), reason))
             newest[records[place].values["seed"]] = place
     return [records[place] for place in sorted(kept)], left_out

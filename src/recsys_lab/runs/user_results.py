@@ -15,6 +15,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.files.reading import reading
+from recsys_lab.runs.identity import refuse_another_metric
 from recsys_lab.runs.record import BRING_BACK, PER_USER, RECORD
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ class UserResults:
     slices: Mapping[tuple[str, str], tuple[NDArray[np.bool_], Floats]]
 
 
-def shared_metrics(records: Sequence[RunRecord], wanted: str | None) -> tuple[str, list[str]]:
-    """The main metric and all that every run has, in the order of the first run.
+def shared_metrics(
+    records: Sequence[RunRecord], wanted: str | None
+) -> tuple[str, list[str], list[str]]:
+    """The main metric; all that every run has, in the order of the first run; what is left out.
+
+    Left out, and told in words, is a metric that is another one in some runs, whatever its name.
 
     Args:
         records: finished runs.
@@ -64,11 +69,20 @@ def shared_metrics(records: Sequence[RunRecord], wanted: str | None) -> tuple[st
         metrics = "; ".join(f"{r.folder}: {', '.join(r.values['test'])}" for r in records)
         msg = f"runs: no metric is in all of them ({metrics})"
         raise UserError(f"{msg}. Set evaluation.metrics and evaluation.ks alike and train again.")
+    others: dict[str, str] = {}
+    for name in shared:
+        try:
+            refuse_another_metric(records, name)
+        except UserError as error:
+            others[name] = str(error)
+    if wanted in others:
+        raise UserError(f"metric: {others[wanted]}; choose another metric")
+    shared = [name for name in shared if name not in others]
     if wanted is not None and wanted not in shared:
         msg = f"metric: {wanted!r} is not in all runs{did_you_mean(wanted, shared)}"
         raise UserError(f"{msg} Those that are: {', '.join(shared)}.")
     main = wanted or records[0].main_metric
-    return main if main in shared else shared[0], shared
+    return main if main in shared else shared[0], shared, list(others.values())
 
 
 def higher_is_better(name: str) -> bool:

@@ -50,7 +50,8 @@ class Recipe:
                 along a line or a half cosine.
             warmup_steps: steps of linear rise from 0.
             gradient_clip: largest gradient norm; null for none.
-            precision: "auto" is bf16-mixed on a GPU that has it, else 32.
+            precision: "auto" is bf16-mixed on a GPU that has it, else 32 (the run's record says
+                which); "16-mixed" is for GPUs.
             compile: run the model through torch.compile.
             accelerator: "auto", "cpu" or "gpu".
             monitor: validation metric that picks the best epoch and stops early.
@@ -149,9 +150,18 @@ class Recipe:
         return 1.0
 
     def trainer_precision(self) -> Any:
-        """Lightning's name of the precision."""
+        """Lightning's name of the precision.
+
+        Raises:
+            UserError: half precision on a CPU, in whose place Lightning would take bfloat16.
+        """
         import torch
 
+        if self.config.precision == "16-mixed" and self.device() == "cpu":
+            raise UserError(
+                "recipe.precision=16-mixed: half precision needs a GPU, and training runs on the "
+                "CPU; use bf16-mixed, 32 or auto"
+            )
         if self.config.precision != "auto":
             return self.config.precision
         bf16 = self.device() == "cuda" and torch.cuda.is_bf16_supported()
