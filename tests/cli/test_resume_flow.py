@@ -110,3 +110,41 @@ def test_a_run_is_not_resumed_on_other_data(capsys):
     assert run_command(["train", "resume=run"]) == 2
     assert "the data have changed since the run began" in capsys.readouterr().err
     assert record("run")["data"] == values["data"]
+
+
+def test_a_finished_run_is_trained_longer_to_what_it_would_have_been():
+    assert train("run_dir=short", "recipe.max_epochs=2") == 0
+    assert train("run_dir=long", "recipe.max_epochs=4") == 0
+    before = record("short")
+    assert run_command(["train", "resume=short", "recipe.max_epochs=4"]) == 0
+    after, wanted = record("short"), record("long")
+    for name in ("epochs", "best", "validation", "test"):
+        assert after[name] == wanted[name]
+    best = "checkpoints/best.safetensors"
+    assert Path("short", best).read_bytes() == Path("long", best).read_bytes()
+    [extended] = after["extended"]
+    assert (extended["max_epochs"], extended["test"]) == (2, before["test"])
+    assert after["config"]["recipe"]["max_epochs"] == 4
+    assert run_command(["evaluate", "short"]) == 0
+    assert run_command(["train", "resume=short"]) == 0  # finished, with its new config
+
+
+@pytest.mark.parametrize(
+    ("begun", "longer", "said"),
+    [
+        ([], "recipe.max_epochs=1", "recipe.max_epochs=1 is less than the 2"),
+        ([], "recipe.batch_size=8", "recipe.batch_size=8 cannot stand beside resume"),
+        (["recipe.schedule=cosine"], "recipe.max_epochs=4", "recipe.schedule=cosine has fallen to"),
+        (["recipe.learning_rate=0.3", "recipe.patience=1", "recipe.max_epochs=9"],
+         "recipe.max_epochs=12", "recipe.patience=1 leaves nothing to train"),
+    ],
+)  # fmt: skip
+def test_a_run_that_cannot_be_trained_longer_stays_as_it_is(capsys, begun, longer, said):
+    assert train("run_dir=run", "recipe.max_epochs=2", *begun) == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*") if path.is_file()}
+    assert run_command(["train", "resume=run", longer]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert {path: path.read_bytes() for path in before} == before
+    if "patience" in said:  # the advice works
+        assert run_command(["train", "resume=run", longer, "recipe.patience=null"]) == 0
+        assert len(record("run")["epochs"]) == 12

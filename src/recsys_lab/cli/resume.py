@@ -20,6 +20,9 @@ from recsys_lab.cli.preflight import Request
 from recsys_lab.config import UserError
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
+LONGER = ("recipe.max_epochs", "recipe.patience")
+"""What may stand beside ``resume``: how long the run is trained."""
+
 _HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
 
 
@@ -58,11 +61,14 @@ def resumed(request: Request) -> Request:
     others = [
         t for t in request.overrides if t not in hydra and not t.lstrip("+").startswith("resume=")
     ]
+    longer = [text for text in others if text.partition("=")[0] in LONGER]
+    others = [text for text in others if text not in longer]
     others += ["--multirun"] if request.multirun else []
     if others:
         raise UserError(
             f"resume: a run continues exactly as it was configured, so {', '.join(others)} cannot "
-            "stand beside resume. Drop it, or start a new run without resume."
+            f"stand beside resume ({' and '.join(LONGER)} may: they train it longer). Drop it, or "
+            "start a new run without resume."
         )
     place = QuotedString(str(run_dir), Quote.single).with_quotes()
     settings = [
@@ -79,7 +85,7 @@ def resumed(request: Request) -> Request:
         config_path=run_dir,
         config_name=CONFIG.removesuffix(".yaml"),
         config_dir=None,
-        overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra],
+        overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra, *longer],
     )
 
 

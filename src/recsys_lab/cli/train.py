@@ -15,6 +15,7 @@ from rich.console import Console
 
 from recsys_lab.cli.assemble import result_table, slices_table
 from recsys_lab.cli.execute import TrialRun, execute
+from recsys_lab.cli.longer import train_longer
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, Pruned, UserError
 from recsys_lab.config.secrets import scrubbed
@@ -155,7 +156,9 @@ def _open(cfg: DictConfig, folder: Path) -> RunRecord:
     record = RunRecord.load(folder)
     stored = _identity(record.values["config"])
     differing = [k for k, v in _identity(config).items() if stored.get(k) != v]
-    if differing:
+    if differing == ["recipe"] and cfg.resume not in (None, "auto"):
+        train_longer(record, config)
+    elif differing:
         msg = (
             f"{folder}: holds a run with another config (differs in {', '.join(differing)}); "
             f"continue that one with resume={folder} alone, or choose another run_dir"

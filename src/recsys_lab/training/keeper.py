@@ -83,7 +83,13 @@ class Keeper(pl.Callback):
         self.best_epoch = -1
         self.best_digest: Digest | None = None
         self.waited = 0
-        self.finished = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the recipe has no more epochs for this run."""
+        patience = self._config.patience
+        done = self.history[-1]["epoch"] + 1 if self.history else 0
+        return done >= self._config.max_epochs or (patience is not None and self.waited >= patience)
 
     @property
     def still_improving(self) -> bool:
@@ -129,10 +135,7 @@ class Keeper(pl.Callback):
             row |= pl_module.validation
             self._judge(row[self._config.monitor], epoch, pl_module)
         self.history.append(row)
-        patience = self._config.patience
-        stopping = patience is not None and self.waited >= patience
-        self.finished = stopping or epoch + 1 >= self._config.max_epochs
-        trainer.should_stop = trainer.should_stop or stopping
+        trainer.should_stop = trainer.should_stop or self.finished
         self._on_epoch(self.history)
         self._save(trainer)
         if self.best_epoch == epoch:
@@ -196,14 +199,13 @@ class Keeper(pl.Callback):
             "best_epoch": self.best_epoch,
             "best_digest": self.best_digest,
             "waited": self.waited,
-            "finished": self.finished,
             "place": self._batches.state_dict(),
             "random": _random_states(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The reverse; the random states wait for `on_train_start`."""
-        for name in ("history", "best_value", "best_epoch", "waited", "finished"):
+        for name in ("history", "best_value", "best_epoch", "waited"):
             setattr(self, name, state_dict[name])
         self.best_digest = state_dict.get("best_digest")  # older versions had none
         self._batches.load_state_dict(state_dict["place"])
