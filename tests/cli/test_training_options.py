@@ -1,0 +1,50 @@
+"""Options of training, from the command line to the record."""
+
+import pytest
+
+from tests.cli.flow import USERS, in_shop, record, train
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield
+
+
+def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_its_class(capsys):
+    for choice, name in (("item_knn", "ItemKNN"), ("item_knn_decayed", "item_knn_decayed")):
+        base = ["data=table", "data.path=log.csv", f"model={choice}"]
+        assert train(f"run_dir={choice}", base=base) == 0
+        assert record(choice)["name"] == name
+        assert record(choice)["config"]["name"] is None
+    assert record("item_knn")["config"]["model"]["history_decay"] == 1
+    assert "not read" not in capsys.readouterr().err
+    assert train("run_dir=told", "recipe.max_epochs=3", "loss=bpr", base=base) == 0
+    told = "recipe.max_epochs, loss: not read: ItemKNN is fitted in one pass"
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert record("item_knn")["test"] != record("item_knn_decayed")["test"]
+
+
+def test_a_run_whose_best_epoch_is_its_last_validated_one_says_so(capsys):
+    assert train("run_dir=run", "recipe.validate_every=2", "recipe.learning_rate=0.01") == 0
+    values = record("run")
+    judged = [row["epoch"] for row in values["epochs"] if "val/ndcg@10" in row]
+    assert judged == [1, 2]  # the third epoch is the last one
+    improving = values["best"]["epoch"] == 2
+    assert values["best"]["still_improving"] is improving
+    assert ("still improving" in capsys.readouterr().err) is improving
+
+
+def test_the_crop_decides_how_many_events_are_targets():
+    """Six training events, a window of two: two of five are targets, or all of them."""
+    epoch = ["recipe.max_epochs=1", "model.max_length=2"]
+    for crop, events in (("last", 3), ("random", 3), ("sliding", 8)):  # 3 and, end to end, 3 and 2
+        assert train(f"run_dir={crop}", f"recipe.crop={crop}", *epoch) == 0
+        assert record(crop)["compute"]["events"] == USERS * events
+        assert record(crop)["config"]["recipe"]["crop"] == crop
+
+
+def test_negatives_from_the_batch_are_corrected_from_the_command_line():
+    assert train(
+        "run_dir=run", "loss=sampled_softmax", "loss.sampling=in_batch", "recipe.max_epochs=1"
+    ) == 0  # fmt: skip
