@@ -214,8 +214,9 @@ COUNTED = [
         "unparseable timestamp: 1"),
     Bad("one date among numbers", text(GOOD + "a,b,2024-03-01\n"), "unparseable timestamp: 1"),
     Bad("a blank line", text(HEAD + "\n" + ROWS), "missing user: 1"),
-    Bad("rows with too few values", text(GOOD + "u1\nu2,i2\n"),
-        "missing item: 1, unparseable.*: 1"),
+    Bad("rows with too few values", text(GOOD + "u1\nu2,i2\n"), "row with too few values: 2"),
+    Bad("rows with too few and with empty values", text(GOOD + "u1\nu2,i2,\nu2,,1\n"),
+        "row with too few values: 1, missing item: 1, unparseable timestamp: 1"),
     Bad("words for a missing id", text(
         GOOD + "NULL,i1,5\nu1,None,5\n\\N,i1,5\n<NA>,i1,5\nu1,n/a,5\n -,i1,5\nnan,i1,5\n"),
         "missing user: 5, missing item: 2", {"timestamp_unit": "s"}),
@@ -227,6 +228,9 @@ COUNTED = [
 ]  # fmt: skip
 
 READ = [
+    Bad("rows that lack an optional last value", text(
+        GOOD.replace("\n", ",x\n").replace("timestamp,x", "timestamp,note") + "u1,i1,1700000041\n"),
+        "41 rows", {"event_features": {"note": "categorical"}}),
     Bad("a byte order mark", text(b"\xef\xbb\xbf" + GOOD.encode()), "40 rows"),
     Bad("a byte order mark before quotes", text(b"\xef\xbb\xbf" + GOOD.replace("user_id",
         '"user_id"').encode()), "40 rows"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.data.delimited import SHORT, told_short
 from recsys_lab.data.event_columns import (
     event_features,
     plan_events,
@@ -156,6 +157,9 @@ class Table:
                 frame, config, log.where, untyped=log.is_text, portable=log.parquet is not None
             )
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
+            warnings += told_short(frame, [name for name in wanted.values() if name], log.where)
+            if SHORT in frame.collect_schema():
+                flags[SHORT] = Plan(SHORT, None, same)
             interactions = interactions_of(log, frame, plans | flags, scratch)
             keys = ("user_id", "item_id", "timestamp", "order")
             shown = [plans[name].source for name in keys if name in plans]
@@ -264,4 +268,5 @@ class Table:
                 if title != "title" and title not in kinds:
                     del plans[title]
             said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
+            said += told_short(frame, opened.columns, opened.where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
