@@ -189,7 +189,11 @@ REFUSED = [
 ]  # fmt: skip
 
 REFUSED += [
-    # Rows that cannot be used
+    # Numbers and rows that cannot be used
+    Bad("prices with a decimal comma", text(GOOD.replace(",", ";").replace("\n", ";3,5\n").replace(
+        "timestamp;3,5", "timestamp;price")),
+        r"holds no number; the first value is '3,5'\. If .*, set data.decimal_comma=true",
+        {"separator": ";", "price_column": "price"}),
     Bad("a log of which a fifth has no time that can be read",
         text(GOOD.replace(",17", ",17 or ", 8)),
         r"8 of 40 rows \(20.0%\) cannot be used, more than filter.max_bad_rows=0.1 allows. "
@@ -228,6 +232,10 @@ COUNTED = [
 ]  # fmt: skip
 
 READ = [
+    Bad("prices with a decimal comma, as an option says", text(
+        GOOD.replace(",", ";").replace("\n", ";1.003,5\n").replace(
+            "timestamp;1.003,5", "timestamp;price")),
+        "40 rows", {"separator": ";", "price_column": "price", "decimal_comma": True}),
     Bad("rows that lack an optional last value", text(
         GOOD.replace("\n", ",x\n").replace("timestamp,x", "timestamp,note") + "u1,i1,1700000041\n"),
         "41 rows", {"event_features": {"note": "categorical"}}),

@@ -144,6 +144,6 @@ class AtomicFile:
         """A field as numbers, null where there is none; other values are told of."""
         where = f"data.path={self.file}"
         frame = self.frame.lazy()
-        plan = plan_numbers(frame, name, f"field {name}", where, self.spelling.missing)
+        plan = plan_numbers(frame, name, f"field {name}", where, self.spelling)
         self.warnings += doubt_numbers(unreadable({name: plan}))
         return apply_plans(frame, {name: plan}).collect()[name]

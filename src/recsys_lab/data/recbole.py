@@ -42,6 +42,7 @@ class RecBole:
             missing_values: words that stand for a missing value; null: the common ones, as with
                 data=table.
             id_normalization: differences in spelling that tell no ids apart, as with data=table.
+            decimal_comma: whether numbers are written 1.234,5, as with data=table.
             user_field: who.
             item_field: what.
             time_field: when; null: the order of the file.
@@ -54,6 +55,7 @@ class RecBole:
         path: str | None
         missing_values: list[str] | None
         id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
+        decimal_comma: bool
         user_field: str
         item_field: str
         time_field: str | None

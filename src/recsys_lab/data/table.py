@@ -19,7 +19,6 @@ from recsys_lab.data.event_columns import (
 from recsys_lab.data.files import require_option
 from recsys_lab.data.first_values import from_log, presence
 from recsys_lab.data.ids import Spelling, plan_ids
-from recsys_lab.data.missing import missing_words
 from recsys_lab.data.plans import (
     Plan,
     apply_plans,
@@ -68,6 +67,8 @@ class Table:
                 told.
             id_normalization: differences in spelling that tell no ids apart: blanks, case,
                 unicode (NFKC), decimal (100.0 is 100). Those that are met are told.
+            decimal_comma: whether numbers that are text are written 1.234,5: prices, ratings,
+                features; not times.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null where there is none. Values
@@ -102,6 +103,7 @@ class Table:
         quoted: bool
         missing_values: list[str] | None
         id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
+        decimal_comma: bool
         user_column: str
         item_column: str
         timestamp_column: str | None
@@ -215,10 +217,10 @@ class Table:
         odd: dict[str, Unreadable] = {}
         said: list[str] = []
         for side, columns in beside.items():
-            kinds = getattr(self.config, f"{side}_features")
+            kinds, spelling = getattr(self.config, f"{side}_features"), Spelling.of(self.config)
             plans = {
                 name: plan_feature(
-                    frame, column, kinds.get(name, "text"), f"data.{option}", where, self._words
+                    frame, column, kinds.get(name, "text"), f"data.{option}", where, spelling
                 )
                 for name, (option, column) in columns.items()
             }
@@ -228,10 +230,6 @@ class Table:
             odd |= unreadable(plans, f"{side}s.")
             said += told_of_missing(plans, f"{side}s.")
         return taken, flags, odd, said
-
-    @property
-    def _words(self) -> tuple[str, ...]:
-        return missing_words(self.config.missing_values)
 
     def _table(
         self, side: str, folder: Path
@@ -259,7 +257,7 @@ class Table:
                 if name in kinds:
                     option = f"data.{side}_features.{name}"
                     plans[name] = plan_feature(
-                        frame, name, kinds[name], option, opened.where, spelling.missing
+                        frame, name, kinds[name], option, opened.where, spelling
                     )
                 elif name not in (key, column):
                     plans[name] = Plan(name, None, same)
