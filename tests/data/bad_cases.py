@@ -189,7 +189,11 @@ REFUSED = [
 ]  # fmt: skip
 
 REFUSED += [
-    # Rows that cannot be used
+    # Numbers and rows that cannot be used
+    Bad("prices with a decimal comma", text(GOOD.replace(",", ";").replace("\n", ";3,5\n").replace(
+        "timestamp;3,5", "timestamp;price")),
+        r"holds no number; the first value is '3,5'\. If .*, set data.decimal_comma=true",
+        {"separator": ";", "price_column": "price"}),
     Bad("a log of which a fifth has no time that can be read",
         text(GOOD.replace(",17", ",17 or ", 8)),
         r"8 of 40 rows \(20.0%\) cannot be used, more than filter.max_bad_rows=0.1 allows. "
@@ -214,8 +218,9 @@ COUNTED = [
         "unparseable timestamp: 1"),
     Bad("one date among numbers", text(GOOD + "a,b,2024-03-01\n"), "unparseable timestamp: 1"),
     Bad("a blank line", text(HEAD + "\n" + ROWS), "missing user: 1"),
-    Bad("rows with too few values", text(GOOD + "u1\nu2,i2\n"),
-        "missing item: 1, unparseable.*: 1"),
+    Bad("rows with too few values", text(GOOD + "u1\nu2,i2\n"), "row with too few values: 2"),
+    Bad("rows with too few and with empty values", text(GOOD + "u1\nu2,i2,\nu2,,1\n"),
+        "row with too few values: 1, missing item: 1, unparseable timestamp: 1"),
     Bad("words for a missing id", text(
         GOOD + "NULL,i1,5\nu1,None,5\n\\N,i1,5\n<NA>,i1,5\nu1,n/a,5\n -,i1,5\nnan,i1,5\n"),
         "missing user: 5, missing item: 2", {"timestamp_unit": "s"}),
@@ -227,6 +232,13 @@ COUNTED = [
 ]  # fmt: skip
 
 READ = [
+    Bad("prices with a decimal comma, as an option says", text(
+        GOOD.replace(",", ";").replace("\n", ";1.003,5\n").replace(
+            "timestamp;1.003,5", "timestamp;price")),
+        "40 rows", {"separator": ";", "price_column": "price", "decimal_comma": True}),
+    Bad("rows that lack an optional last value", text(
+        GOOD.replace("\n", ",x\n").replace("timestamp,x", "timestamp,note") + "u1,i1,1700000041\n"),
+        "41 rows", {"event_features": {"note": "categorical"}}),
     Bad("a byte order mark", text(b"\xef\xbb\xbf" + GOOD.encode()), "40 rows"),
     Bad("a byte order mark before quotes", text(b"\xef\xbb\xbf" + GOOD.replace("user_id",
         '"user_id"').encode()), "40 rows"),

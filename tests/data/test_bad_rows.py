@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
+from recsys_lab.data.recbole import RecBole
 
 from .bad_inputs import HEAD, NOW
 from .conftest import Given
@@ -81,3 +82,82 @@ def test_many_stop_the_preparation_unless_allowed(table, run, tmp_path):
     assert "max_bad_rows" not in allowed.manifest["settings"]["filter"]
     everything = run(table(text, timestamp_unit="s"), root=tmp_path / "all", max_bad_rows=1.0)
     assert everything.fingerprint == allowed.fingerprint
+
+
+SHORT_ROWS = ["u1", "u2,i2", "", "u1,i1,1700090001", "u0,,1700090001,y", "u1,i3,1700090002,"]
+
+
+def with_notes(rows):
+    good = [f"{row},n{place}" for place, row in enumerate(GOOD_ROWS[:20])]
+    return "\n".join(["user_id,item_id,timestamp,note", *good, *rows, ""])
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_too_few_values_are_named_as_such(table, run, engine, quoted):
+    rows = [*SHORT_ROWS, '"u\n1","i""4",1700090003'] if quoted else SHORT_ROWS
+    reader = table(with_notes(rows), quoted=quoted, event_features={"note": "categorical"})
+    data = run(reader, engine=engine)
+    assert shown(data) == {
+        "row with too few values": [
+            "row 21: user_id='u1', item_id=None, timestamp=None",
+            "row 22: user_id='u2', item_id='i2', timestamp=None",
+        ],
+        "missing user": ["row 23: user_id=None, item_id=None, timestamp=None"],
+        "missing item": ["row 25: user_id='u0', item_id=None, timestamp='1700090001'"],
+    }
+    # A row that lacks the optional last value stays, and is told.
+    assert data.num_interactions == 20 + (3 if quoted else 2)
+    [said] = [said for said in data.manifest["warnings"] if "fewer values" in said]
+    assert f": {4 if quoted else 3} rows have fewer values than the header has columns" in said
+    assert "The first is row 21: user_id='u1', item_id=None" in said
+    assert data.features.column("event.note").tolist().count(0) == (3 if quoted else 2)
+
+
+def test_no_row_is_short_where_values_are_empty(table, run):
+    text = with_notes(["u1,i1,1700090001,", 'u1,i2,1700000002,""'])
+    data = run(table(text, event_features={"note": "categorical"}))
+    assert data.num_interactions == 22
+    assert not [said for said in data.manifest["warnings"] if "fewer values" in said]
+
+
+def test_one_of_several_files_has_short_rows(table, run, tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text(with_notes([]))
+    (folder / "b.csv").write_text(
+        with_notes(["u7"])
+        .replace("i", "j")
+        .replace("jtem_jd", "item_id")
+        .replace("user_jd", "user_id")
+        .replace("tjme", "time")
+    )
+    data = run(table(folder, event_features={"note": "categorical"}))
+    assert shown(data) == {
+        "row with too few values": ["row 21 of b.csv: user_id='u7', item_id=None, timestamp=None"]
+    }
+
+
+def test_short_rows_of_a_table_of_items_are_told(table, run, tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,colour,size\ni0,red,1\ni1,blue\ni2\n")
+    data = run(table(log(GOOD_ROWS), items_path=str(tmp_path / "items.csv")))
+    [said] = [said for said in data.manifest["warnings"] if "fewer values" in said]
+    assert "items.csv: 2 rows have fewer values" in said
+    assert said.endswith("The first is row 2: item_id='i1', colour='blue', size=None")
+
+
+def test_recbole_is_as_tolerant(make, run, tmp_path):
+    rows = ["1\t2\t1700000000\t-", "1\t3\t1700000001", "1", "2\t2\t1700000002\t5"]
+    rows += [f"{n % 2}\t{n}\t{NOW[0] + n}\t{n}" for n in range(4, 12)]
+    file = tmp_path / "log.inter"
+    file.write_text(
+        "\n".join(["user_id:token\titem_id:token\ttimestamp:float\tprice:float", *rows])
+    )
+    data = run(make(RecBole, "data", "recbole", path=str(file)))
+    assert shown(data) == {
+        "row with too few values": ["row 3: user_id=1, item_id=None, timestamp=None"]
+    }
+    [said] = [said for said in data.manifest["warnings"] if "fewer values" in said]
+    assert "2 rows have fewer values" in said
+    assert "row 2: user_id='1', item_id='3', timestamp='1700000001', price=None" in said
+    assert data.num_interactions == 11

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.doubts import doubt_times
+from recsys_lab.data.doubts import doubt_numbers, doubt_times
 from recsys_lab.data.missing import COMMON
+from recsys_lab.data.recbole import RecBole
 
 from .bad_inputs import NOW, events, files, zoned
 from .test_table import read
@@ -146,3 +147,42 @@ def test_times_that_are_hardly_meant_are_told(times, said):
 def test_plausible_times_are_not_doubted():
     assert doubt_times(pl.Series([NOW[0], NOW[0] - 86_400 * 300]).to_numpy()) == []
     assert doubt_times(None) == []
+
+
+def test_decimal_commas_are_an_option(table):
+    values = {
+        "3,5": 3.5, "1.234,5": 1234.5, "1.234.567": 1_234_567.0, "-0,25": -0.25, "7": 7.0,
+        " ,5 ": 0.5, "-": None, "": None, "5.0": None, "1,2,3": None, "12.34,5": None,
+    }  # fmt: skip
+    lines = [f"u;i{n};{NOW[0] + n};{value};{value}" for n, value in enumerate(values)]
+    log = "\n".join(["user_id;item_id;timestamp;price;size", *lines, ""])
+    options = {"separator": ";", "price_column": "price", "event_features": {"size": "numeric"}}
+    raw = read(table(log, decimal_comma=True, **options))
+    for column in ("price", "size"):
+        assert raw.interactions[column].to_list() == list(values.values())
+        assert raw.unreadable[column] == (3, "5.0", "row 9")
+    # Without it they are no numbers, and the option is named.
+    plain = read(table(log, **options))
+    assert plain.interactions["price"].to_list()[:2] == [None, None]
+    assert plain.unreadable["price"][:2] == (7, "3,5")
+    [said, _] = doubt_numbers(plain.unreadable)
+    assert said.endswith("If that is a decimal comma, set data.decimal_comma=true")
+    with pytest.raises(UserError, match=r"first value is '3,5'\. If .*decimal_comma=true"):
+        read(table("\n".join(log.splitlines()[:2]) + "\n", **options))
+
+
+def test_decimal_commas_in_tables_and_atomic_files(table, make, tmp_path):
+    (tmp_path / "items.csv").write_text('item_id,price\ni0,"2,5"\ni1,"1.000,75"\n')
+    items = read(
+        table(
+            f"user_id,item_id,timestamp\nu,i0,{NOW[0]}\n", items_path=str(tmp_path / "items.csv"),
+            item_features={"price": "numeric"}, decimal_comma=True,
+        )
+    ).items  # fmt: skip
+    assert items["price"].to_list() == [2.5, 1000.75]
+    file = tmp_path / "log.inter"
+    file.write_text(
+        f"user_id:token\titem_id:token\ttimestamp:float\tprice:float\n1\t2\t{NOW[0]}\t2,5\n"
+    )
+    raw = read(make(RecBole, "data", "recbole", path=str(file), decimal_comma=True))
+    assert raw.interactions["price"].to_list() == [2.5]

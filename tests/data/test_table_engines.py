@@ -11,6 +11,7 @@ import narwhals as nw
 import polars as pl
 import pytest
 
+from recsys_lab.config import UserError
 from recsys_lab.data.raw import ParquetLog
 
 from .conftest import engines
@@ -106,3 +107,56 @@ def test_names_of_files_and_columns_mean_nothing_else(tmp_path, engine):
             {"value": 4},
             {"value": 5},
         ]
+
+
+ODD = [
+    "NULL,i1,2023-11-14T22:13:20Z,1", "u1,<NA>,2023-11-14T22:13:20Z,2",
+    " U1,i1 ,2023-11-14 22:13:21+00,-", "u1,I2,20231114T221322Z,3", "u1", "u2,i2",
+    "u2,i3,2023-11-14 22:13:23 -0330,N/A", "u2,i1,yesterday,4", "u2,I3,2023-11-14 22:13:24.5,5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_all_engines_agree_on_odd_spellings(table, run, tmp_path, form):
+    """Missing words, spellings of ids, times in all forms, rows with too few values."""
+    good = [f"u{n % 3},i{n % 4},2023-11-15T00:00:{n:02}Z,{n}" for n in range(30)]
+    text = "\n".join(["user_id,item_id,timestamp,price", *ODD, *good, ""])
+    path = tmp_path / f"log.{form}"
+    if form == "csv":
+        path.write_text(text)
+    else:  # the engines scan it themselves where its types allow it
+        pl.read_csv(text.encode(), infer_schema=False).write_parquet(path)
+    found = {}
+    for engine in ("polars", "duckdb", "spark"):
+        reader = table(
+            path, price_column="price", id_normalization=["blanks", "case"],
+            user_features={"price": "numeric"},
+        )  # fmt: skip
+        data = run(reader, root=tmp_path / engine, engine=engine, max_bad_rows=0.2)
+        marks = ("fingerprint", "features_fingerprint", "counts", "warnings", "unreadable")
+        found[engine] = {mark: data.manifest[mark] for mark in marks}
+    assert found["duckdb"] == found["polars"]
+    assert found["spark"] == found["polars"]
+    reasons = {c["reason"]: c["dropped"] for c in found["polars"]["counts"] if c["dropped"]}
+    short = {"row with too few values": 2}
+    lacking = {"missing item": 2, "unparseable timestamp": 2}
+    assert reasons == {
+        "missing user": 1,
+        **({"missing item": 1, "unparseable timestamp": 1, **short} if form == "csv" else lacking),
+    }
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([*range(1_700_000_000, 1_700_000_030), 1_700_000_000_000], "mix units"),
+        ([20_231_114_221_300 + n for n in range(31)], "look like dates and times written"),
+    ],
+)
+def test_all_engines_refuse_times_of_two_units(table, run, tmp_path, engine, times, said):
+    pl.DataFrame(
+        {"user_id": [n % 3 for n in range(31)], "item_id": range(31), "timestamp": times}
+    ).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(UserError, match=f"the times in column 'timestamp' {said}"):
+        run(table(tmp_path / "log.parquet"), engine=engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,16 @@ def doubt_numbers(unreadable: Mapping[str, Unreadable]) -> list[str]:
     return [
         f"{name}: {number(found.rows)} {'value is' if found.rows == 1 else 'values are'} no "
         f"number and count as missing; the first is {found.first!r} ({found.place}). Write numbers "
-        "as 5.0, with a point"
+        f"as 5.0, with a point{decimal_hint(found.first)}"
         for name, found in unreadable.items()
     ]
+
+
+def decimal_hint(value: str) -> str:
+    """A sentence with the option for numbers with a comma, where this may be one; else nothing."""
+    if not re.fullmatch(r"[+-]?[\d.]*,\d*", value.strip()):
+        return ""
+    return ". If that is a decimal comma, set data.decimal_comma=true"
 
 
 def doubt_times(timestamps: NDArray[np.int64] | None) -> list[str]:

@@ -8,6 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.data.doubts import decimal_hint
 from recsys_lab.data.ids import Spelling, plan_ids, whole_numbers
 from recsys_lab.data.missing import is_missing, missing_values
 from recsys_lab.data.plans import Plan, first_row, one_row, same
@@ -15,8 +16,6 @@ from recsys_lab.data.raw import SEPARATOR, Unreadable
 from recsys_lab.data.times import LARGEST, plan_times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from recsys_lab.data.raw import FeatureType
 
 NUMBERS = ("rating", "price", "quantity")
@@ -79,15 +78,15 @@ def plan_events(
     if config.order_column is not None:
         plans["order"] = _places(frame, config.order_column, where)
     if config.event_type_column is not None:
-        plans["event_type"] = _texts(frame, config.event_type_column, spelling.missing)
+        plans["event_type"] = _texts(frame, config.event_type_column, spelling)
     for name in NUMBERS:
         column = getattr(config, f"{name}_column")
         if column is not None:
             option = f"data.{name}_column={column}"
-            plans[name] = plan_numbers(frame, column, option, where, spelling.missing)
+            plans[name] = plan_numbers(frame, column, option, where, spelling)
     for name, kind in config.event_features.items():
         option = f"data.event_features.{name}"
-        plans[name] = plan_feature(frame, name, kind, option, where, spelling.missing)
+        plans[name] = plan_feature(frame, name, kind, option, where, spelling)
     return plans
 
 
@@ -106,7 +105,7 @@ def plan_feature(
     kind: FeatureType,
     option: str,
     where: str,
-    missing: Sequence[str],
+    spelling: Spelling,
 ) -> Plan:
     """How a column becomes a feature.
 
@@ -120,13 +119,13 @@ def plan_feature(
         kind: of the feature.
         option: where it is declared, named in errors.
         where: the option and the path of the source, named in errors.
-        missing: words for a missing value: see `recsys_lab.data.missing.missing_words`.
+        spelling: how values are written.
 
     Raises:
         UserError: when the column cannot be read as this.
     """
     if kind == "numeric":
-        return plan_numbers(frame, column, option, where, missing)
+        return plan_numbers(frame, column, option, where, spelling)
     stored = frame.collect_schema()[column]
     if kind == "list":
         if stored == pl.String:
@@ -144,7 +143,7 @@ def plan_feature(
         )
     if kind == "categorical" and stored.is_integer() and stored not in (pl.UInt64, pl.Int128):
         return Plan(column, None, lambda values: values.cast(nw.Int64))
-    return _texts(frame, column, missing)
+    return _texts(frame, column, spelling)
 
 
 def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
@@ -155,11 +154,11 @@ def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
     return parts.list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
 
 
-def _texts(frame: pl.LazyFrame, column: str, missing: Sequence[str]) -> Plan:
+def _texts(frame: pl.LazyFrame, column: str, spelling: Spelling) -> Plan:
     """Strings; null where missing."""
     stored = frame.collect_schema()[column]
     if stored == pl.String:
-        found = missing_values(frame, column, missing)
+        found = missing_values(frame, column, spelling.missing)
         words = ["", *found]
         return Plan(
             column, None, lambda values: nw.when(~values.is_in(words)).then(values), missing=found
@@ -174,7 +173,7 @@ def _not_blank(values: nw.Expr) -> nw.Expr:
 
 
 def plan_numbers(
-    frame: pl.LazyFrame, column: str, option: str, where: str, missing: Sequence[str]
+    frame: pl.LazyFrame, column: str, option: str, where: str, spelling: Spelling
 ) -> Plan:
     """How a column becomes float64 numbers, null where there is none, as with NaN.
 
@@ -183,7 +182,7 @@ def plan_numbers(
         column: its name.
         option: where it is declared, named in errors.
         where: the option and the path of the source, named in errors.
-        missing: words for a missing value.
+        spelling: how values are written.
 
     Raises:
         UserError: when no value is a number.
@@ -191,14 +190,16 @@ def plan_numbers(
     stored = frame.collect_schema()[column]
     if stored == pl.String:
         text = pl.col(column).str.strip_chars()
-        number = text.cast(pl.Float64, strict=False)
-        odd = number.is_null() & ~is_missing(text, missing)
+        plain = _with_point(text) if spelling.decimal_comma else text
+        number = plain.cast(pl.Float64, strict=False)
+        odd = number.is_null() & ~is_missing(text, spelling.missing)
         found = one_row(frame, some=number.count(), given=text.count(), odd=odd.sum())
         if found["given"] and not found["some"]:
             first = first_row(frame, column, pl.col(column).is_not_null())
             raise UserError(
                 f"{option}: column '{column}' of {where} holds no number; the first value is "
                 f"{first[1] if first else None!r}"
+                f"{decimal_hint(first[1]) if first else ''}"
             )
         first = first_row(frame, column, odd) if found["odd"] else None
         unreadable = None if first is None else Unreadable(found["odd"], first[1], first[0])
@@ -210,6 +211,14 @@ def plan_numbers(
     wide = isinstance(stored, pl.Decimal) or stored in (pl.Int128, pl.UInt128, pl.Boolean, pl.Null)
     prepare = pl.col(column).cast(pl.Float64) if wide else None
     return Plan(column, prepare, _not_nan)
+
+
+def _with_point(text: pl.Expr) -> pl.Expr:
+    """1.234,5 as 1234.5; null where a point stands elsewhere than before three digits."""
+    in_groups = text.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$")
+    whole = pl.when(in_groups).then(text.str.replace_all(".", "", literal=True)).otherwise(text)
+    has_point = whole.str.contains(".", literal=True)
+    return pl.when(~has_point).then(whole.str.replace_all(",", ".", literal=True))
 
 
 def _not_nan(values: nw.Expr) -> nw.Expr:

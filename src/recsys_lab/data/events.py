@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
+from recsys_lab.data.delimited import SHORT
 from recsys_lab.data.engines.base import ROW, running_rows
 from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.filters import Rule
@@ -108,7 +109,7 @@ def order_events(
     for name, column in coded.items():
         values[name] = _distinct(frame, column)
         frame = _encode(session, frame, f"_{name}", column, values[name])
-    rules = _bad_rows(keys) + filters.rules(present)
+    rules = _bad_rows(keys, has_mark=SHORT in present) + filters.rules(present)
     frame = frame.select(
         *(nw.col(f"_{name}").alias(name) for name in coded),
         *keys,
@@ -194,12 +195,15 @@ def _encode(session: Session, frame: Frame, name: str, column: str, values: pa.A
     return frame.join(table, left_on=column, right_on=key, how="left")
 
 
-def _bad_rows(keys: Sequence[str]) -> list[Rule]:
+def _bad_rows(keys: Sequence[str], *, has_mark: bool) -> list[Rule]:
     rules = [
         Rule(BAD, f"missing {name}", nw.col(f"_{name}").is_null()) for name in ("user", "item")
     ]
     names = {"timestamp": "unparseable timestamp", "order": "unparseable order"}
     rules += [Rule(BAD, names[key], nw.col(key).is_null()) for key in keys]
+    if has_mark:  # of a row that lacks something, the reason; a row that lacks nothing stays
+        lacks = nw.any_horizontal(*(rule.fails for rule in rules[1:]), ignore_nulls=True)
+        rules.insert(1, Rule(BAD, "row with too few values", nw.col(SHORT) & lacks))
     if "timestamp" in keys:
         time = nw.col("timestamp")
         beyond = (time < FIRST_SECOND) | (time > LAST_SECOND)

@@ -16,6 +16,7 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.checked import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
+from recsys_lab.data.delimited import scan_delimited
 from recsys_lab.data.files import readable
 from recsys_lab.data.jsonlines import JSON_LINES, read_json_lines
 from recsys_lab.files.faults import is_panic, out_of_space
@@ -60,7 +61,8 @@ class Opened:
 
     Attributes:
         columns: names in file order.
-        frame: all rows in file order; of delimited text every column as strings.
+        frame: all rows in file order; of delimited text every column as strings, and what else
+            `scan_delimited` gives.
         bytes: of the file, unpacked.
     """
 
@@ -138,13 +140,7 @@ class TableFile:
             return Opened(columns, frame, plain.stat().st_size)
         columns = self._header(plain)
         with self.explained():
-            frame = pl.scan_csv(
-                plain,
-                separator=self._separator,
-                infer_schema=False,
-                glob=False,  # the lab's own listing has resolved patterns; brackets are names
-                quote_char='"' if self._quoted else None,
-            )
+            frame = scan_delimited(plain, self._separator, '"' if self._quoted else None)
         return Opened(columns, frame, plain.stat().st_size)
 
     def _parquet(self) -> Opened:

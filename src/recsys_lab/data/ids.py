@@ -24,21 +24,27 @@ LEAST, MOST = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True)
 class Spelling:
-    """How ids are written.
+    """How ids, numbers and missing values are written.
 
     Attributes:
-        missing: words that stand for no id: see `recsys_lab.data.missing.missing_words`.
+        missing: words that stand for a missing value: see `recsys_lab.data.missing.missing_words`.
         normalization: differences in spelling that tell no ids apart: see
             `recsys_lab.data.id_spellings`.
+        decimal_comma: whether numbers that are text are written 1.234,5.
     """
 
     missing: Sequence[str] = missing_words(None)
     normalization: Sequence[str] = ()
+    decimal_comma: bool = False
 
     @classmethod
     def of(cls, config: Any) -> Spelling:
-        """As a reader's options ``missing_values`` and ``id_normalization`` say."""
-        return cls(missing_words(config.missing_values), tuple(config.id_normalization))
+        """As the options of a reader say."""
+        return cls(
+            missing_words(config.missing_values),
+            tuple(config.id_normalization),
+            config.decimal_comma,
+        )
 
 
 def clean_ids(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 UNTYPED: dict[str, Any] = {
     "separator": None,
     "quoted": True,
+    "decimal_comma": False,
     "title_column": None,
     "items_path": None,
     "items_id_column": "item_id",

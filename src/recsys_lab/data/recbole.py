@@ -8,35 +8,22 @@ See https://recbole.io/docs/user_guide/data/atomic_files.html.
 
 from __future__ import annotations
 
-import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.checked import TextCheck, plain_text
-from recsys_lab.data.doubts import doubt_numbers
-from recsys_lab.data.event_columns import NUMBERS, plan_numbers
-from recsys_lab.data.files import did_you_mean, file_key, readable, require_file, require_option
-from recsys_lab.data.ids import Spelling, clean_ids
-from recsys_lab.data.missing import missing_values, told_missing
-from recsys_lab.data.plans import apply_plans, unreadable
-from recsys_lab.data.raw import OWN, Features, RawData, free_name
+from recsys_lab.data.atomic_file import AtomicFile
+from recsys_lab.data.event_columns import NUMBERS
+from recsys_lab.data.files import file_key, readable, require_file, require_option
+from recsys_lab.data.ids import Spelling
+from recsys_lab.data.raw import OWN, Features, RawData
 from recsys_lab.data.times import parse_times
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from recsys_lab.data.raw import FeatureType
-
-logger = logging.getLogger(__name__)
-
-TYPES: dict[str, FeatureType] = {"token": "categorical", "token_seq": "list", "float": "numeric"}
-"""RecBole's types and what they become; float_seq is left out."""
 
 
 class RecBole:
@@ -55,6 +42,7 @@ class RecBole:
             missing_values: words that stand for a missing value; null: the common ones, as with
                 data=table.
             id_normalization: differences in spelling that tell no ids apart, as with data=table.
+            decimal_comma: whether numbers are written 1.234,5, as with data=table.
             user_field: who.
             item_field: what.
             time_field: when; null: the order of the file.
@@ -67,6 +55,7 @@ class RecBole:
         path: str | None
         missing_values: list[str] | None
         id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
+        decimal_comma: bool
         user_field: str
         item_field: str
         time_field: str | None
@@ -85,7 +74,7 @@ class RecBole:
         """Read the files."""
         del scratch
         config, files = self.config, self._files()
-        log = _Atomic(files[".inter"], Spelling.of(config))
+        log = AtomicFile(files[".inter"], Spelling.of(config))
         fields = {"user_field": config.user_field, "item_field": config.item_field,
                   "time_field": config.time_field}  # fmt: skip
         log.require({name: field for name, field in fields.items() if field is not None})
@@ -107,7 +96,7 @@ class RecBole:
         items, of_items, items_told = self._table(files.get(".item"), "item")
         users, of_users, users_told = self._table(files.get(".user"), "user")
         return RawData(
-            pl.DataFrame(columns),
+            pl.DataFrame(columns).hstack(log.short),
             items,
             users,
             features=Features(of_items, of_users, events),
@@ -116,7 +105,7 @@ class RecBole:
         )
 
     def _further(
-        self, log: _Atomic, own: set[str]
+        self, log: AtomicFile, own: set[str]
     ) -> tuple[list[pl.Series], dict[str, FeatureType]]:
         """What events have besides the fields that options name."""
         taken = {*OWN["event"], *(["rating"] if self.config.rating_field is not None else [])}
@@ -141,7 +130,7 @@ class RecBole:
     ) -> tuple[pl.DataFrame | None, dict[str, FeatureType], list[str]]:
         if file is None:
             return None, {}, []
-        config, table = self.config, _Atomic(file, Spelling.of(self.config))
+        config, table = self.config, AtomicFile(file, Spelling.of(self.config))
         key = getattr(config, f"{side}_field")
         table.require({f"{side}_field": key})
         kinds: dict[str, FeatureType] = {}
@@ -159,7 +148,7 @@ class RecBole:
             columns.append(table.frame[beside].alias("title"))
         return pl.DataFrame(columns), kinds, table.warnings
 
-    def _title(self, table: _Atomic) -> str | None:
+    def _title(self, table: AtomicFile) -> str | None:
         """The field that items are shown by; it changes no feature and no fingerprint."""
         if self.config.title_column is not None:
             table.require({"title_column": self.config.title_column})
@@ -194,115 +183,3 @@ class RecBole:
             if beside.exists():
                 found[suffix] = require_file(beside, "data.path")
         return found
-
-
-class _Atomic:
-    """One atomic file: all values as text, and the types of its header.
-
-    Attributes:
-        warnings: what was odd about the columns that were read.
-    """
-
-    def __init__(self, file: Path, spelling: Spelling) -> None:
-        self.file = file
-        self.spelling = spelling
-        self.warnings: list[str] = []
-        where = f"data.path={file}"
-        plain_text(file, "", TextCheck(where, "\t", quoted=False), file, where)
-        try:
-            frame = pl.read_csv(
-                file, separator="\t", quote_char=None, infer_schema=False, glob=False
-            )
-        except PolarsError as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"data.path={file}: cannot be read as tab-separated text: {reason}"
-            ) from error
-        self.types: dict[str, str] = {}
-        for header in frame.columns:
-            # Polars tells equal headers apart with a number.
-            name, colon, kind = re.sub(r"_duplicated_\d+$", "", header).rpartition(":")
-            self._refuse_separator(frame.columns)
-            if not colon or kind not in (*TYPES, "float_seq"):
-                raise UserError(
-                    f"data.path={file}: the header '{header}' has no type; atomic files have "
-                    "'name:type' with type token, token_seq, float or float_seq. For other "
-                    "tables use data=table"
-                )
-            if name in self.types:
-                raise UserError(
-                    f"data.path={file}: the field '{name}' stands twice in the header "
-                    f"({name}:{self.types[name]} and {name}:{kind}); take one out or give it "
-                    "another name"
-                )
-            self.types[name] = kind
-        self.frame = frame.rename(dict(zip(frame.columns, self.types, strict=True)))
-        if self.frame.is_empty():
-            raise UserError(f"data.path={file}: the file has a header but no rows")
-
-    def _refuse_separator(self, columns: list[str]) -> None:
-        """A header of several fields without a tab between them."""
-        if len(columns) == 1 and (
-            mark := re.search(r":(?:token|float)(?:_seq)?([ ,;|]+)", columns[0])
-        ):
-            raise UserError(
-                f"data.path={self.file}: has a single field, {columns[0]!r}: its values seem to be "
-                f"separated by {mark[1]!r}; atomic files have tabs. Write tabs, or read it with "
-                f"data=table data.separator='{mark[1][0]}'"
-            )
-
-    def require(self, fields: dict[str, str]) -> None:
-        """Check that fields are there."""
-        for option, name in fields.items():
-            if name not in self.types:
-                raise UserError(
-                    f"data.{option}={name}: no such field.{did_you_mean(name, self.types)} Fields "
-                    f"of {self.file}: {', '.join(self.types)}"
-                )
-
-    def kinds(self, texts: list[str], own: set[str]) -> dict[str, FeatureType]:
-        """The features among the fields."""
-        found: dict[str, FeatureType] = {}
-        for name, kind in self.types.items():
-            if name not in own and kind in TYPES:
-                found[name] = "text" if name in texts else TYPES[kind]
-        return found
-
-    def unread(self, own: set[str]) -> list[str]:
-        """The fields whose type becomes nothing, for people."""
-        return [f"{name} ({kind})" for name, kind in self.types.items()
-                if name not in own and kind not in TYPES]  # fmt: skip
-
-    def tell(self, left_out: list[str], reason: str) -> None:
-        """Say which fields are not in the prepared dataset."""
-        if left_out:
-            logger.warning("Left out of %s: %s: %s", self.file.name, ", ".join(left_out), reason)
-
-    def name(self, field: str, taken: Collection[str]) -> str:
-        """What a field is called in the prepared dataset, which has columns of its own."""
-        return free_name(field, {*taken, *self.types}) if field in taken else field
-
-    def ids(self, name: str) -> pl.Series:
-        """A field as ids."""
-        where = f"data.path={self.file}"
-        ids, told = clean_ids(self.frame[name], where, untyped=True, spelling=self.spelling)
-        self.warnings += told
-        return ids
-
-    def texts(self, name: str) -> pl.Series:
-        """A field as text, null where missing."""
-        frame = self.frame.lazy()
-        found = missing_values(frame, name, self.spelling.missing)
-        if not found:
-            return self.frame[name]
-        self.warnings.append(told_missing(name, name, found))
-        value = pl.col(name)
-        return frame.select(pl.when(~value.is_in(list(found))).then(value)).collect()[name]
-
-    def numbers(self, name: str) -> pl.Series:
-        """A field as numbers, null where there is none; other values are told of."""
-        where = f"data.path={self.file}"
-        frame = self.frame.lazy()
-        plan = plan_numbers(frame, name, f"field {name}", where, self.spelling.missing)
-        self.warnings += doubt_numbers(unreadable({name: plan}))
-        return apply_plans(frame, {name: plan}).collect()[name]

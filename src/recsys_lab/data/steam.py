@@ -95,8 +95,8 @@ class Steam:
             sha256: of the downloaded reviews, checked where it is given.
             metadata: whether titles, genres, tags and prices of the games are read.
             metadata_sha256: of the downloaded games, checked where it is given.
-            user_column: who a user is: the name, or the id where there is one; rows without one
-                are counted as dropped.
+            user_column: who a user is: the name, or the id; many rows have none: they are dropped
+                and counted, which filter.max_bad_rows must allow.
         """
 
         path: str | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.data.delimited import SHORT, told_short
 from recsys_lab.data.event_columns import (
     event_features,
     plan_events,
@@ -18,7 +19,6 @@ from recsys_lab.data.event_columns import (
 from recsys_lab.data.files import require_option
 from recsys_lab.data.first_values import from_log, presence
 from recsys_lab.data.ids import Spelling, plan_ids
-from recsys_lab.data.missing import missing_words
 from recsys_lab.data.plans import (
     Plan,
     apply_plans,
@@ -67,6 +67,8 @@ class Table:
                 told.
             id_normalization: differences in spelling that tell no ids apart: blanks, case,
                 unicode (NFKC), decimal (100.0 is 100). Those that are met are told.
+            decimal_comma: whether numbers that are text are written 1.234,5: prices, ratings,
+                features; not times.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null where there is none. Values
@@ -101,6 +103,7 @@ class Table:
         quoted: bool
         missing_values: list[str] | None
         id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
+        decimal_comma: bool
         user_column: str
         item_column: str
         timestamp_column: str | None
@@ -156,6 +159,9 @@ class Table:
                 frame, config, log.where, untyped=log.is_text, portable=log.parquet is not None
             )
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
+            warnings += told_short(frame, [name for name in wanted.values() if name], log.where)
+            if SHORT in frame.collect_schema():
+                flags[SHORT] = Plan(SHORT, None, same)
             interactions = interactions_of(log, frame, plans | flags, scratch)
             keys = ("user_id", "item_id", "timestamp", "order")
             shown = [plans[name].source for name in keys if name in plans]
@@ -211,10 +217,10 @@ class Table:
         odd: dict[str, Unreadable] = {}
         said: list[str] = []
         for side, columns in beside.items():
-            kinds = getattr(self.config, f"{side}_features")
+            kinds, spelling = getattr(self.config, f"{side}_features"), Spelling.of(self.config)
             plans = {
                 name: plan_feature(
-                    frame, column, kinds.get(name, "text"), f"data.{option}", where, self._words
+                    frame, column, kinds.get(name, "text"), f"data.{option}", where, spelling
                 )
                 for name, (option, column) in columns.items()
             }
@@ -224,10 +230,6 @@ class Table:
             odd |= unreadable(plans, f"{side}s.")
             said += told_of_missing(plans, f"{side}s.")
         return taken, flags, odd, said
-
-    @property
-    def _words(self) -> tuple[str, ...]:
-        return missing_words(self.config.missing_values)
 
     def _table(
         self, side: str, folder: Path
@@ -255,7 +257,7 @@ class Table:
                 if name in kinds:
                     option = f"data.{side}_features.{name}"
                     plans[name] = plan_feature(
-                        frame, name, kinds[name], option, opened.where, spelling.missing
+                        frame, name, kinds[name], option, opened.where, spelling
                     )
                 elif name not in (key, column):
                     plans[name] = Plan(name, None, same)
@@ -264,4 +266,5 @@ class Table:
                 if title != "title" and title not in kinds:
                     del plans[title]
             said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
+            said += told_short(frame, opened.columns, opened.where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said

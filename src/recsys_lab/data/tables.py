@@ -16,6 +16,7 @@ from recsys_lab.data.files import require_columns
 from recsys_lab.data.formats import TableFile, form_of
 from recsys_lab.data.jsonlines import JSON_LINES
 from recsys_lab.data.listing import list_files
+from recsys_lab.data.one_frame import family, of_one_type, selected
 from recsys_lab.data.plans import FILE
 from recsys_lab.data.remote import copy_url, is_remote
 from recsys_lab.files.faults import out_of_space
@@ -178,7 +179,8 @@ class OpenTables:
 
     Attributes:
         warnings: likewise.
-        frame: all rows in order; beside the columns `FILE`, where there are several files.
+        frame: all rows in order; beside the columns `FILE`, where there are several files, and
+            `SHORT`, where a row has too few values.
         is_text: whether values have no types: delimited text.
         bytes: of the files, unpacked.
         columns: what `frame` has.
@@ -200,10 +202,7 @@ class OpenTables:
         self.columns = columns
         self.is_text = tables[0].is_text
         self.bytes = sum(one.bytes for one in opened)
-        self._frames = frames = [
-            _selected(one.frame, one.columns, file.partition, columns)
-            for file, one in zip(listed, opened, strict=True)
-        ]
+        self._frames = frames = selected(listed, opened, columns)
         if len(frames) > 1:
             kind = pl.Enum([file.name for file in listed])
             self._frames = frames = [
@@ -214,7 +213,7 @@ class OpenTables:
             schemas = [frame.collect_schema() for frame in frames]
         self._refuse_mixed(schemas, listed)
         if len(frames) > 1:
-            frames = _of_one_type(frames, schemas)
+            frames = of_one_type(frames, schemas)
         self.frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
         stored = opened[0].columns
         alike = all(schema == schemas[0] for schema in schemas) and set(stored).issuperset(columns)
@@ -226,7 +225,7 @@ class OpenTables:
         for schema, file in zip(schemas, listed, strict=True):
             for column, kind in schema.items():
                 first = schemas[0][column]
-                if _family(kind) != _family(first) and pl.Null not in (kind, first):
+                if family(kind) != family(first) and pl.Null not in (kind, first):
                     raise UserError(
                         f"{self.where}: column '{column}' mixes types: {first} in "
                         f"{listed[0].name}, {kind} in {file.name}. Write it in one way"
@@ -250,48 +249,3 @@ class OpenTables:
             except (PolarsError, OSError) as its_own:
                 return table.unreadable(its_own)
         return self._tables[0].unreadable(error)
-
-
-def _family(kind: pl.DataType) -> str:
-    """Types that stand for the same values; no cast between two families keeps their meaning."""
-    if kind == pl.String or isinstance(kind, pl.Categorical | pl.Enum):
-        return "text"
-    if kind.is_numeric():
-        return "numbers"
-    if isinstance(kind, pl.Date | pl.Datetime):
-        return "times"
-    return str(kind)
-
-
-def _of_one_type(frames: list[pl.LazyFrame], schemas: list[pl.Schema]) -> list[pl.LazyFrame]:
-    """Texts as strings and times in UTC, where the files' types differ within their family."""
-    for column in schemas[0]:
-        kinds = {str(schema[column]) for schema in schemas if schema[column] != pl.Null}
-        if len(kinds) < 2:
-            continue
-        value = pl.col(column)
-        for place, schema in enumerate(schemas):
-            kind = schema[column]
-            if _family(kind) == "text":
-                frames[place] = frames[place].with_columns(value.cast(pl.String))
-            elif isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-                frames[place] = frames[place].with_columns(value.dt.convert_time_zone("UTC"))
-            elif _family(kind) == "times":
-                moment = value.cast(pl.Datetime("us")) if kind == pl.Date else value
-                frames[place] = frames[place].with_columns(moment.dt.replace_time_zone("UTC"))
-    return frames
-
-
-def _selected(
-    frame: pl.LazyFrame,
-    present: list[str],
-    partition: Mapping[str, str | None],
-    columns: list[str],
-) -> pl.LazyFrame:
-    """The columns; those of the folder's name where the file has none of that name."""
-    folders = {
-        name: pl.lit(value, dtype=pl.String).alias(name)
-        for name, value in partition.items()
-        if name not in present
-    }
-    return frame.select(folders.get(name, pl.col(name)) for name in columns)

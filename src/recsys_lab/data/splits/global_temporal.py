@@ -47,7 +47,9 @@ class GlobalTemporal:
     their last event before the cut is to be found by their earlier ones, and none of their
     events is trained on. Their events after the cut stay test targets.
 
-    Users without any event before their targets have no input and are left out, counted.
+    Users without any event before their targets have no input and are left out, counted. The
+    catalogue is that of the whole log: items first seen after a cut are candidates, too, unless
+    ``evaluation.candidates`` is ``known`` or ``released``.
 
     Sources: Meng et al. 2020, "Exploring data splitting strategies for the evaluation of
     recommendation models"; Gusak et al. 2025, "Time to split: exploring data splitting
