@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.cli.windows import mean_of_windows, window_table
@@ -48,12 +50,49 @@ def test_one_command_runs_every_window(capsys):
     assert ends == [6000, 7000, 8000]
     for name, mean in whole["test"].items():
         assert mean == pytest.approx(sum(w["test"][name] for w in whole["windows"]) / 3)
+    by_window = [window["test"]["ndcg@10"] for window in whole["windows"]]
+    expected = stats.t.interval(0.95, 2, np.mean(by_window), stats.sem(by_window))
+    assert whole["intervals"]["ndcg@10"] == pytest.approx(expected)
+    assert f"{expected[0]:.4f} - {expected[1]:.4f}" in said
     assert "test metrics by window" in said
     assert f"{whole['test']['ndcg@10']:.4f}" in said
     assert f"{whole['test']['ndcg@10']:.4f}" in Path("out/card.md").read_text()
     assert Path("out/window_2/card.html").exists()
     assert train("run_dir=out", "resume=auto", base=ROLLING) == 0
     assert "this run is finished" in capsys.readouterr().out
+
+
+def test_back_tests_are_compared_window_by_window(capsys):
+    for name, options in (
+        ("popular", []), ("markov", ["model=markov"]), ("less", ["split.num_windows=2"]),
+    ):  # fmt: skip
+        assert train(f"run_dir={name}", *options, base=ROLLING) == 0
+    capsys.readouterr()
+    assert run_command(["compare", "popular", "markov", "output=tables"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    values = {
+        name: [window["test"]["ndcg@10"] for window in record(name)["windows"]]
+        for name in ("popular", "markov")
+    }
+    gaps = np.subtract(values["markov"], values["popular"])
+    expected = stats.ttest_rel(values["markov"], values["popular"])
+    bounds = expected.confidence_interval(0.95)
+    for text in (*(f"{gap:+.4f}" for gap in gaps), f"{gaps.mean():+.4f}",
+                 f"{bounds.low:+.4f} to {bounds.high:+.4f}", f"{expected.pvalue:.4f}",
+                 f"{(gaps > 0).sum()} of 3"):  # fmt: skip
+        assert text in said
+    table = pl.read_csv("tables/windows.csv").filter(metric="ndcg@10")
+    assert table["value"].to_list() == pytest.approx([*values["popular"], *values["markov"]])
+    assert run_command(["compare", "popular/window_0", "markov/window_0"]) == 0  # as runs of users
+    assert "user by user" in capsys.readouterr().out
+    assert run_command(["compare", "popular", "less"]) == 2
+    assert "other numbers of windows" in capsys.readouterr().err
+    assert train("run_dir=later", "split.end='1970-01-01T02:13:10'", base=ROLLING) == 0
+    assert run_command(["compare", "popular", "later"]) == 2
+    assert "different protocols" in capsys.readouterr().err
+    assert train("run_dir=again", "seed=1", base=ROLLING) == 0
+    assert run_command(["compare", "popular", "again"]) == 2
+    assert "2 back-tests of one system, Popularity" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("lacking", [0, 1])
@@ -69,7 +108,7 @@ def test_a_metric_that_one_window_lacks_has_no_mean(lacking):
     assert whole["test"] == {"ndcg@10": pytest.approx(0.25)}
     table = window_table({"name": "b", **whole})
     cells = list(zip(*(column.cells for column in table.columns), strict=True))
-    assert ("ndcg@10", "0.1000", "0.4000", "0.2500") in cells
+    assert ("ndcg@10", "0.1000", "0.4000", "0.2500") in cells  # two windows: no interval
     shown = ["3.0000", "5.0000"]
     shown[lacking] = "-"
     assert cells[-1] == ("novelty@10", *shown, "-")

@@ -12,8 +12,8 @@ from recsys_lab.evaluation.fairness import (
     exposure_of_groups,
     metric_gaps,
 )
+from recsys_lab.evaluation.intervals import mean_interval
 from recsys_lab.evaluation.metrics import HitRate
-from recsys_lab.evaluation.slices import interval
 from recsys_lab.runs.model_card_limits import FEW_USERS
 from tests.evaluation.batches import catalogue, lists_of, ranked, users
 
@@ -70,7 +70,7 @@ def test_the_interval_of_a_gap_holds_the_true_gap_in_95_percent():
         rows = []
         for value, number, share in (("a", 150, 0.6), ("b", 300, 0.3)):
             hits = (rng.random(number) < share).astype(float)
-            rows.append(("user_x", value, number, "hr@1", hits.mean(), *interval(hits)))
+            rows.append(("user_x", value, number, "hr@1", hits.mean(), *mean_interval(hits, 1.0)))
         (gap,) = metric_gaps(slices_of(rows)).to_dicts()
         held += gap["gap_low"] <= 0.3 <= gap["gap_high"]
     assert 0.92 <= held / 300 <= 0.98

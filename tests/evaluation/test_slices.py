@@ -5,10 +5,10 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
 
+from recsys_lab.evaluation.intervals import mean_interval
 from recsys_lab.evaluation.metrics import make_metrics
-from recsys_lab.evaluation.slices import hits_from_ranks, interval, intervals, slice_table
+from recsys_lab.evaluation.slices import hits_from_ranks, intervals, slice_table
 
 
 def rows() -> pl.DataFrame:
@@ -72,7 +72,6 @@ def test_properties_of_lists_by_hand():
         ("kind", "old", "novelty@2"): (2, 2, 4.0),
         ("kind", "old", "diversity@2"): (1, 2, 0.5),
     }
-    assert intervals(found, ["hr@2", "diversity@2"]) == {"hr@2": (1, 1), "diversity@2": (0.5, 0.5)}
     nobody = found.with_columns(pl.lit(math.nan).alias("diversity@2"))
     assert intervals(nobody, ["diversity@2"]) == {}
 
@@ -90,29 +89,16 @@ def test_keys_of_other_users_are_refused():
         slice_table(rows(), other, make_metrics(["hr"], [2]))
 
 
-@pytest.mark.parametrize("distinct", [2, 500])
-def test_interval_is_that_of_scipy(distinct):
-    """Percentile bootstrap of the mean, with many distinct values and with few."""
-    values = np.random.default_rng(1).integers(0, distinct, 600) / distinct
-    low, high = interval(values)
-    reference = stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(2)
-    ).confidence_interval
-    width = reference.high - reference.low
-    assert low == pytest.approx(reference.low, abs=0.06 * width)
-    assert high == pytest.approx(reference.high, abs=0.06 * width)
-    assert interval(values) == (low, high)
+def test_intervals_are_of_enough_users_and_count_each_once():
+    assert intervals(rows(), ["hr@2"]) == {}
+    many = pl.concat([rows().with_columns(user=pl.col("user") + 100 * n) for n in range(30)])
+    found = intervals(many, ["hr@2"])
+    users = many["user"].n_unique()
+    assert found == {"hr@2": mean_interval(np.ones(users), 1.0)}
+    assert found["hr@2"] == pytest.approx((users / (users + 1.96**2), 1.0), rel=1e-4)
 
 
-def test_interval_covers_the_truth_nineteen_times_of_twenty():
-    generator = np.random.default_rng(3)
-    covered = 0
-    for seed in range(300):
-        low, high = interval(generator.binomial(1, 0.3, 400).astype(float), seed)
-        covered += low <= 0.3 <= high
-    assert 0.91 <= covered / 300 <= 0.98
-
-
-def test_one_value_has_no_width_and_users_count_once():
-    assert interval(np.full(50, 0.25)) == (0.25, 0.25)
-    assert intervals(rows(), ["hr@2"]) == {"hr@2": (1.0, 1.0)}
+def test_a_slice_of_few_users_has_a_mean_alone():
+    few = slice_table(rows(), keys(land=["de", "de", "fr"]), make_metrics(["hr"], [2]))
+    assert few["mean"].null_count() == 0
+    assert few["low"].null_count() == few["high"].null_count() == len(few)

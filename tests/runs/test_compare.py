@@ -230,16 +230,18 @@ def test_users_without_a_value_are_left_out_of_that_metric(tmp_path):
 
 
 def test_raw_ids_of_users_are_no_slice_and_older_files_lack_them(tmp_path):
-    ids = [f"raw {user}" for user in range(50)]
-    halves = {"history_length": np.where(np.arange(50) < 20, "1-4", "5-9")}
-    write_run(tmp_path / "old", {"ndcg@10": results(50, 0)}, frame=halves)
+    ids = [f"raw {user}" for user in range(70)]
+    halves = {"history_length": np.where(np.arange(70) < 29, "1-4", "5-9")}
+    write_run(tmp_path / "old", {"ndcg@10": results(70, 0)}, frame=halves)
     frame = {"user_id": ids, **halves}
-    write_run(tmp_path / "new", {"ndcg@10": results(50, 1)}, config=config("GRU"), frame=frame)
+    write_run(tmp_path / "new", {"ndcg@10": results(70, 1)}, config=config("GRU"), frame=frame)
     found = judged(tmp_path)
     assert [(part.name, part.users) for part in found.slices] == [
-        ("history_length", 20), ("history_length", 30)
+        ("history_length", 41)
     ]  # fmt: skip
-    gains = results(50, 1) - results(50, 0)
+    (note,) = (note for note in found.notes if note.startswith("1 slice is left out"))
+    assert "fewer than 30 users" in note
+    gains = results(70, 1) - results(70, 0)
     pair = found.pair("ndcg@10", "SASRec", "GRU") or found.pair("ndcg@10", "GRU", "SASRec")
     sign = 1 if pair.first == "GRU" else -1
     assert pair.test.difference.value == pytest.approx(sign * gains.mean())
@@ -260,7 +262,7 @@ def test_metrics_of_lists_as_a_whole_stand_without_a_test(tmp_path):
 def test_slices_of_several_targets_are_those_of_the_evaluation(tmp_path):
     """Two targets a user; each slice counts its own targets alone, as in ``slices.parquet``."""
     rng = np.random.default_rng(0)
-    users, places = 40, 5
+    users, places = 80, 5
     metric = make_metrics(["ndcg"], [5])
     frames = []
     for _ in range(2):

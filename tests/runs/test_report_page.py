@@ -126,13 +126,11 @@ def test_the_colour_of_a_heat_table_is_the_ratio_to_the_best():
     row = HeatRow("head", 1200, ["a", "b", "c"], [HOSTILE, "", "low"], [0.1, 0.3, 0.29])
     even = HeatRow("tail", 30, ["d", "e", "f"], ["", "", ""], [0.5, 0.5, 0.5])
     zero = HeatRow("cold", 30, ["g", "h", "i"], ["", "", ""], [0.0, 0.0, 0.0])
-    weak = HeatRow("rare", 3, ["j", "k", "l"], ["", "", ""], [0.1, 0.2, 0.3], is_weak=True)
     plain = HeatRow("none", 30, ["m", "n", "o"], ["", "", ""])
-    table = heat_table("", [""] * 5, [("group", [row, even, zero, weak, plain])])
+    table = heat_table("", [""] * 5, [("group", [row, even, zero, plain])])
     # 45% of the accent for the best: 1/3 of it is 15, 0.29/0.3 is 43.5
     assert re.findall(r"(\d+)%, transparent", table) == ["15", "45", "44", "45", "45", "45"]
     assert re.findall(r"<b>(.)</b>", table) == ["b"]
-    assert re.findall(r'<tr class="weak"><th scope="row">(.*?)</th>', table) == ["rare"]
     assert "<small>low</small>" in table
     assert "1,200" in table
     assert HOSTILE not in table

@@ -22,6 +22,7 @@ from recsys_lab.evaluation.beyond import definition, make_beyond
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.protocol import RankingProtocol, evaluate, fingerprint
 from recsys_lab.models.ranking import TIE_RULE
+from recsys_lab.runs.tables import interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -237,6 +238,6 @@ def slices_table(slices: pl.DataFrame, metric: str) -> Table:
         if name and before is not None:
             table.add_section()
         before = row["slice"]
-        bounds = f"{row['low']:.4f} - {row['high']:.4f}"
+        bounds = interval_text(row["low"], row["high"])
         table.add_row(name, row["value"], f"{row['users']:,}", f"{row['mean']:.4f}", bounds)
     return table

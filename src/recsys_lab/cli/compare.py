@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.cli.comparison_examples import example_users
 from recsys_lab.cli.output import output_folder
+from recsys_lab.cli.windows import backtest_tables
+from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.runs.backtests import FEWEST_WINDOWS, compare_backtests, find_backtests
 from recsys_lab.runs.collect import find_runs, refuse_unlike
 from recsys_lab.runs.exports import write_exports
 from recsys_lab.runs.judging import Options, compare
@@ -15,15 +19,22 @@ from recsys_lab.runs.report import html
 from recsys_lab.runs.terminal import print_comparison
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from omegaconf import DictConfig
+
+    from recsys_lab.runs.record import RunRecord
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the tables; write them too when ``output`` names a folder."""
     del output_dir
     output = output_folder(cfg.output)
+    tests = [] if cfg.force else find_backtests(list(cfg.runs))
+    if tests:
+        _compare_windows(cfg, tests, output)
+        return
     records, left_out = find_runs(list(cfg.runs))
     if not cfg.force:
         refuse_unlike(records)
@@ -44,3 +55,34 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         write_text(report, html(comparison, example_users(comparison)))
         for path in [*write_exports(comparison, output), report]:
             console.print(f"written: {path}", soft_wrap=True, highlight=False)
+
+
+def _compare_windows(
+    cfg: DictConfig, tests: Sequence[Sequence[RunRecord]], output: Path | None
+) -> None:
+    """Back-tests against the first of them, window by window."""
+    if cfg.baseline != "first":
+        raise UserError(
+            f"baseline={cfg.baseline}: back-tests are compared with the first one given; name it "
+            "first, and leave the option out"
+        )
+    found = compare_backtests(tests, metric=cfg.metric, level=cfg.level, by=cfg.by)
+    console = Terminal()
+    for table in backtest_tables(found):
+        console.print(table)
+    console.print(
+        f"* differs from {found.systems[0]} at the {cfg.level:.4g} level (Holm), by a paired "
+        f"t-test over windows, of which at least {FEWEST_WINDOWS} are needed; windows share users "
+        "and items, so they are not quite independent.",
+        highlight=False,
+    )
+    if output is not None:
+        rows = [
+            [name, system, window, float(value)]
+            for name, values_SW in found.values.items()
+            for system, values_W in zip(found.systems, values_SW, strict=True)
+            for window, value in enumerate(values_W)
+        ]
+        path = output / "windows.csv"
+        write_text(path, rows_as_csv([["metric", "system", "window", "value"], *rows]))
+        console.print(f"written: {path}", soft_wrap=True, highlight=False)

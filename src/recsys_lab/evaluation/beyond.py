@@ -17,6 +17,8 @@ from recsys_lab.evaluation.lists import (
     RepeatShare,
     Serendipity,
 )
+from recsys_lab.evaluation.metrics import METRICS
+from recsys_lab.evaluation.user_mean import UserMean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,20 @@ def option_of(name: str) -> str | None:
     """The option that names what a metric such as ``calibration@10`` reads of the items."""
     kind = BEYOND.get(name.partition("@")[0])
     return None if kind is None else kind.option
+
+
+def largest_value(name: str, most_targets: int) -> float | None:
+    """The largest value of a metric of hits such as ``ndcg@10``; None for other metrics.
+
+    Args:
+        name: with its k.
+        most_targets: of a user.
+    """
+    kind, _, k = name.partition("@")
+    metric = {**METRICS, **BEYOND}.get(kind)
+    if metric is None or not (issubclass(metric, UserMean) and metric.of_hits):
+        return None
+    return min(most_targets, int(k)) / int(k) if metric.by_place else 1.0
 
 
 def definition(name: str, options: Options, catalogue: Catalogue) -> dict[str, str]:

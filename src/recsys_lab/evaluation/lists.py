@@ -223,6 +223,7 @@ class Serendipity(ListMetric):
 
     name = "serendipity"
     higher_is_better = True
+    of_hits = by_place = True
     reads_targets = True
 
     def __init__(self, k: int, catalogue: Catalogue) -> None:

@@ -24,6 +24,7 @@ class PerUserMetric(UserMean):
     """
 
     higher_is_better = True
+    of_hits = True
 
     @abstractmethod
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
@@ -82,6 +83,7 @@ class Precision(PerUserMetric):
     """Targets in the first k places, divided by k; at most min(targets, k) / k."""
 
     name = "precision"
+    by_place = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""

@@ -1,6 +1,6 @@
 """Metrics of parts of the users and targets, with intervals.
 
-Shapes: U users, K list length, R resamples.
+Shapes: U users, K list length.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 import torch
 
+from recsys_lab.evaluation.beyond import largest_value
+from recsys_lab.evaluation.intervals import mean_interval
 from recsys_lab.evaluation.sums import mean
 
 if TYPE_CHECKING:
@@ -20,48 +22,22 @@ if TYPE_CHECKING:
 
     from recsys_lab.evaluation.metrics import PerUserMetric
 
-RESAMPLES = 1000
-_NORMAL = 1.959964  # 97.5% quantile
-_FEW = 200  # distinct values, which resamples are drawn over
-_AT_ONCE = 1 << 24  # numbers drawn at a time: bounds memory
-
-
-def interval(values_U: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """95% interval of the mean over users: percentiles of the bootstrap (Efron, 1979).
-
-    A resample of U users is a draw from a multinomial over the distinct values, which metrics of
-    ranks have few of; so the cost does not grow with the users. With many distinct values, and so
-    many users, the resampled means are normal, and their percentiles are had without drawing.
-
-    Args:
-        values_U: one value a user, at least one, no NaN.
-        seed: of the resamples.
-    """
-    values, counts = np.unique(values_U, return_counts=True)
-    if len(values) > _FEW:
-        middle, error = values_U.mean(), values_U.std() / np.sqrt(len(values_U))
-        return float(middle - _NORMAL * error), float(middle + _NORMAL * error)
-    generator = np.random.default_rng(seed)
-    total = len(values_U)
-    means: list[NDArray[np.float64]] = []
-    step = max(1, _AT_ONCE // len(values))
-    for first in range(0, RESAMPLES, step):
-        size = min(step, RESAMPLES - first)
-        drawn = generator.multinomial(total, counts / total, size=size)
-        means.append(drawn @ values / total)
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return float(low), float(high)
-
 
 def intervals(rows: pl.DataFrame, names: list[str]) -> dict[str, tuple[float, float]]:
     """Interval of each metric over all users who have a value.
 
     Args:
         rows: per user and target, as `Results.per_user` gives them.
-        names: columns of metrics; one that has no value of any user is left out.
+        names: columns of metrics; one that has a value of too few users is left out.
     """
-    values = {name: _known(rows, name) for name in names}
-    return {name: interval(known) for name, known in values.items() if len(known)}
+    most = _most_targets(rows)
+    found = {name: mean_interval(_known(rows, name), largest_value(name, most)) for name in names}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def _most_targets(rows: pl.DataFrame) -> int:
+    """Of a user."""
+    return int(rows.group_by("user").len()["len"].max() or 0)  # type: ignore[arg-type]
 
 
 def _known(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
@@ -91,7 +67,8 @@ def slice_table(
 
     Returns:
         Columns ``slice``, ``value``, ``users``, ``targets``, ``metric``, ``mean``, ``low`` and
-        ``high`` (95% interval), in order of keys, values and metrics.
+        ``high`` (95% interval; null for few users, see `recsys_lab.evaluation.intervals`), in order
+        of keys, values and metrics.
 
     Raises:
         ValueError: rows and keys are not of the same users and targets.
@@ -121,13 +98,12 @@ def _of_slice(
     part: pl.DataFrame, named: dict[str, Any], metrics: Mapping[str, PerUserMetric]
 ) -> list[dict[str, Any]]:
     hits_UK, targets_U = hits_from_ranks(part)
+    most = int(targets_U.max())
     counts = {"users": len(targets_U), "targets": len(part)}
     found = []
     for name, metric in metrics.items():
-        values_U = metric.per_user(hits_UK[:, : metric.k], targets_U)
-        low, high = interval(values_U.numpy())
-        average = mean(values_U)
-        found.append({**named, **counts, "metric": name, "mean": average, "low": low, "high": high})
+        values_U = metric.per_user(hits_UK[:, : metric.k], targets_U).numpy()
+        found.append({**named, **counts, "metric": name, **_mean_of(values_U, name, most)})
     return found
 
 
@@ -139,12 +115,13 @@ def _lists_of_slice(
         known = _known(part, name)
         if len(known):
             counts = {"users": len(known), "targets": len(part)}
-            low, high = interval(known)
-            average = mean(known)
-            found.append(
-                {**named, **counts, "metric": name, "mean": average, "low": low, "high": high}
-            )
+            found.append({**named, **counts, "metric": name, **_mean_of(known, name, 1)})
     return found
+
+
+def _mean_of(values_U: NDArray[np.float64], name: str, most_targets: int) -> dict[str, Any]:
+    low, high = mean_interval(values_U, largest_value(name, most_targets)) or (None, None)
+    return {"mean": mean(values_U), "low": low, "high": high}
 
 
 def hits_from_ranks(rows: pl.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:

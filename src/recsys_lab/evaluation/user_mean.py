@@ -98,12 +98,18 @@ class UserMean(ByUser):
         k: places that count, at least 1.
         width: numbers a user, where they are several.
 
+    Attributes:
+        of_hits: whether it is 0 for a user without a hit, and else at most 1.
+        by_place: whether each hit adds 1 / k.
+
     Raises:
         ValueError: for a smaller k.
     """
 
     name: str
     is_of_users = True
+    of_hits = False
+    by_place = False
 
     def __init__(self, k: int, width: int | None = None) -> None:
         super().__init__(width)

@@ -24,7 +24,6 @@ class HeatRow:
         said: what its cells say, one a column.
         below: said small below each.
         values: what the colours stand for, at least 0; None for a row without.
-        is_weak: whether the row is made of too little to be read: grey, without colour.
     """
 
     name: str
@@ -32,7 +31,6 @@ class HeatRow:
     said: Sequence[str]
     below: Sequence[str]
     values: Sequence[float] | None = None
-    is_weak: bool = False
 
 
 def heat_table(
@@ -69,7 +67,7 @@ def heat_table(
 
 def _row(row: HeatRow, *, higher_is_better: bool) -> Markup:
     shares = [0.0] * len(row.said)
-    if row.values is not None and not row.is_weak:
+    if row.values is not None:
         shares = _shares(row.values, higher_is_better=higher_is_better)
     cells = []
     for share, said, below in zip(shares, row.said, row.below, strict=True):
@@ -79,7 +77,7 @@ def _row(row: HeatRow, *, higher_is_better: bool) -> Markup:
         small = [tag("small", below)] if below else []
         cells.append(tag("td", join(text, *small), class_="n", **style))
     head = (tag("th", row.name, scope="row"), tag("td", f"{row.count:,}", class_="n"))
-    return tag("tr", *head, *cells, **({"class_": "weak"} if row.is_weak else {}))
+    return tag("tr", *head, *cells)
 
 
 def _shares(values: Sequence[float], *, higher_is_better: bool) -> list[float]:

@@ -56,10 +56,9 @@ def find_runs(arguments: Sequence[str]) -> tuple[list[RunRecord], list[LeftOut]]
     Raises:
         UserError: an argument names nothing, or nothing that is finished is left.
     """
-    folders = dict.fromkeys(folder.resolve() for text in arguments for folder in _folders(text))
     found: list[RunRecord] = []
     left_out: list[LeftOut] = []
-    for folder in folders:
+    for folder in find_folders(arguments):
         record = whole_record(folder)
         reason = _why_not(record)
         if reason is None:
@@ -71,6 +70,12 @@ def find_runs(arguments: Sequence[str]) -> tuple[list[RunRecord], list[LeftOut]]
         msg = f"runs: no finished run in {', '.join(arguments)}; left out are:{reasons}"
         raise UserError(msg)
     return found, left_out
+
+
+def find_folders(arguments: Sequence[str]) -> list[Path]:
+    """The folders of runs that the arguments mean, each once; see `find_runs`."""
+    found = (folder.resolve() for text in arguments for folder in _folders(text))
+    return list(dict.fromkeys(found))
 
 
 def whole_record(folder: Path) -> RunRecord:

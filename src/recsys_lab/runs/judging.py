@@ -13,6 +13,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
+from recsys_lab.evaluation.intervals import FEWEST_USERS
 from recsys_lab.runs import notes
 from recsys_lab.runs.collect import protocol_differences
 from recsys_lab.runs.comparison import Comparison, Metric, Pair, Run, Score, Slice, System
@@ -29,6 +30,7 @@ from recsys_lab.runs.systems import (
 )
 from recsys_lab.runs.user_results import (
     higher_is_better,
+    largest_values,
     metrics_of_users,
     shared_metrics,
     user_results,
@@ -102,9 +104,12 @@ class _Judge:
         self.deterministic = [self._is_deterministic(group) for group in self.groups]
         self.samples = Samples(
             self.results, self.of_users, self.groups, self.deterministic,
+            seeds=[record.values["seed"] for record in records],
+            largest=largest_values(self.of_users, self.results),
             resamples=options.resamples, permutations=options.permutations, seed=options.seed,
         )  # fmt: skip
         self.places = self._pairs()
+        self.small_slices = 0
         self.metrics = [self._metric(name) for name in metrics]
 
     def comparison(self) -> Comparison:
@@ -130,6 +135,7 @@ class _Judge:
             self.records,
             same_users=self.same_users,
             other_metrics=self.other_metrics,
+            small_slices=self.small_slices,
         )
 
     def _settings(self, run: int) -> dict[str, Any]:
@@ -254,9 +260,10 @@ class _Judge:
         for name, value in shared:
             values_US = np.stack([r.slices[name, value][1] for r in self.results], 1)
             values_US = values_US[np.isfinite(values_US).all(1)]
-            if len(values_US) < 2:
+            if len(values_US) < FEWEST_USERS:
+                self.small_slices += 1
                 continue
-            (sample,) = self.samples.made_of([values_US])
+            sample = self.samples.made_of(self.main, values_US)
             means = [sample.mean(place) for place in range(len(self.groups))]
             pairs = []
             for places in self.places:

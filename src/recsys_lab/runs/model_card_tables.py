@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.data.card_facts import percent
-from recsys_lab.runs.tables import number
+from recsys_lab.runs.tables import interval_text, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,9 +66,7 @@ def results(values: Values) -> Iterator[Grid]:
         if intervals:
             cells.append(" - ".join(map(number, intervals.get(metric, ()))))
         rows.append([metric, *cells])
-    caption = "Means over users" + (
-        "; intervals by bootstrap over test users." if intervals else "."
-    )
+    caption = "Means over users" + ("; intervals over test users." if intervals else ".")
     yield Grid(caption, heads, rows, len(heads) - 1)
 
 
@@ -77,7 +75,7 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Grid]:
     if slices:
         rows = [
             [f"{row['slice']} {row['value']}", f"{row['users']:,}", number(row["mean"]),
-             f"{number(row['low'])} - {number(row['high'])}"]
+             interval_text(row["low"], row["high"])]
             for row in slices
         ]  # fmt: skip
         heads = ("slice", "users", "mean", "95% interval")
@@ -117,7 +115,7 @@ def _gaps(gaps: Sequence[Values]) -> Grid:
         return f"{row[name]}: {number(row[f'{name}_mean'])} ({row[f'{name}_users']:,} users)"
 
     def interval(row: Values) -> str:  # older records have none
-        return f"{number(row['gap_low'])} - {number(row['gap_high'])}" if "gap_low" in row else "-"
+        return interval_text(row["gap_low"], row["gap_high"]) if "gap_low" in row else "-"
 
     rows = [
         (row["groups"], row["metric"], number(row["gap"]), interval(row), end(row, "highest"),

@@ -7,6 +7,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from recsys_lab.evaluation.intervals import FEWEST_USERS
 from recsys_lab.runs.identity import code_names
 from recsys_lab.runs.record import NOT_VERIFIED
 from recsys_lab.runs.statistics import FEW
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def with_notes(
     comparison: Comparison, records: Sequence[RunRecord], *, same_users: bool,
-    other_metrics: Sequence[str],
+    other_metrics: Sequence[str], small_slices: int,
 ) -> Comparison:  # fmt: skip
     """The comparison with its notes.
 
@@ -28,11 +29,13 @@ def with_notes(
         comparison: as judged.
         records: of its runs, in order.
         same_users: whether users could be paired.
+        small_slices: how many were left out for few users.
         other_metrics: in words, those that mean something else in some runs.
     """
     notes = [
         *_on_protocol(comparison, same_users=same_users),
         *_on_tests(comparison),
+        *_on_slices(small_slices),
         *_on_training(comparison),
         *_on_choice(comparison),
         *_on_metrics(comparison, records),
@@ -79,6 +82,11 @@ def _on_tests(comparison: Comparison) -> list[str]:
         notes.append(
             "Where one system has a single run, its seeds are taken to vary as much as the other's."
         )
+    if any(pair.test.matched for pair in pairs):
+        notes.append(
+            "Where both systems of a pair have the same seeds, runs of one seed are compared with "
+            "each other, so what a seed does to both (order of batches, first values) drops out."
+        )
     few = [name for pair in pairs if pair.test.few_seeds for name in (pair.first, pair.second)
            if len(systems[name].runs) == FEW]  # fmt: skip
     if few:
@@ -98,6 +106,16 @@ def _on_tests(comparison: Comparison) -> list[str]:
         "for the number of metrics or slices."
     )
     return notes
+
+
+def _on_slices(small: int) -> list[str]:
+    if not small:
+        return []
+    slices = "1 slice is" if small == 1 else f"{small} slices are"
+    return [
+        f"{slices} left out for fewer than {FEWEST_USERS} users, of which chance decides; "
+        "slices.parquet of each run has the means."
+    ]
 
 
 def _on_training(comparison: Comparison) -> list[str]:

@@ -72,6 +72,20 @@ def seed_label_p(first_R: Floats, second_R: Floats) -> float:
     return float((away >= seen - _ROUNDING).mean())
 
 
+def seed_sign_p(difference_R: Floats) -> float:
+    """Permutation test on the differences of runs of one seed: under the null either sign is right.
+
+    Over all 2^R signs, or 10,000 drawn where there are more. The smallest value with 2, 3, 5 seeds
+    is 1/2, 1/4, 1/16.
+    """
+    runs = len(difference_R)
+    if 2**runs <= _MOST_ARRANGEMENTS:
+        bits = np.arange(2**runs)[:, None] >> np.arange(runs) & 1
+        away = np.abs((2.0 * bits - 1) @ difference_R)
+        return float((away >= abs(float(difference_R.sum())) - _ROUNDING).mean())
+    return sign_flip_p(difference_R, _MOST_ARRANGEMENTS, 0)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: the family-wise error stays below the level.
 

@@ -21,10 +21,9 @@ def slice_section(comparison: Comparison) -> Markup | None:
     """Means with intervals, then differences with wins; None where there are no slices."""
     if not comparison.slices:
         return None
-    name, weak = comparison.main_metric, tables.FEWEST_USERS
+    name = comparison.main_metric
     means = heat_table(
-        f"{name} with 95% intervals. The best of a row is bold; colour is the ratio to it. Slices "
-        f"of fewer than {weak} users are grey: chance decides there.",
+        f"{name} with 95% intervals. The best of a row is bold; colour is the ratio to it.",
         ["slice", "users", *system_heads(comparison)],
         _grouped(comparison, _mean_row),
         higher_is_better=comparison.metric.higher_is_better,
@@ -62,21 +61,17 @@ def _mean_row(part: Slice) -> HeatRow:
     said = [tables.number(mean.value) for mean in part.means]
     below = [f"{tables.number(mean.low)} - {tables.number(mean.high)}" for mean in part.means]
     values = [mean.value for mean in part.means]
-    return HeatRow(part.value, part.users, said, below, values, _is_weak(part))
+    return HeatRow(part.value, part.users, said, below, values)
 
 
 def _pair_row(part: Slice) -> HeatRow:
     texts = [tables.slice_pair_cells(pair) for pair in part.pairs]
     said = [users for _, users in texts]
     below = [difference for difference, _ in texts]
-    return HeatRow(part.value, part.users, said, below, is_weak=_is_weak(part))
+    return HeatRow(part.value, part.users, said, below)
 
 
 def _pair_head(comparison: Comparison, pair: Pair) -> Markup:
     names = [system.name for system in comparison.systems]
     first, second = names.index(pair.first), names.index(pair.second)
     return join(badge(first), " ", pair.first, " - ", badge(second), " ", pair.second)
-
-
-def _is_weak(part: Slice) -> bool:
-    return part.users < tables.FEWEST_USERS

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from recsys_lab.runs.collect import flatten
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
-from recsys_lab.runs.tables import number
+from recsys_lab.runs.tables import interval_text, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -75,7 +75,7 @@ def slices_table(record: RunRecord) -> Table | None:
         if before not in (None, row["slice"]):
             table.add_section()
         name = row["slice"] if row["slice"] != before else ""
-        bounds = f"{number(row['low'])} - {number(row['high'])}"
+        bounds = interval_text(row["low"], row["high"])
         cells = (f"{row['users']:,}", number(row["mean"]), bounds)
         table.add_row(Text(name), Text(row["value"]), *cells)
         before = row["slice"]

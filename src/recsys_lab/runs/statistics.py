@@ -16,30 +16,41 @@ which is noise of training and so stands in MS already. Without the third term t
 t-test on seed means; with it the verdict speaks of other users too. The model: Brennan (2001),
 Generalizability Theory, ch. 3.
 
-Degrees of freedom after Satterthwaite (1946), https://doi.org/10.2307/3002019, with unbiased
-estimates of the squared variances above and below the line (E[MS^2] = variance^2 (1 + 2 / df)),
-which makes it (sum v)^2 / sum(v^2 / (df + 2)) - 2, as in Welch (1938),
-https://doi.org/10.2307/2332010. Two systems of equal means are then told apart by chance in at most
-5.9% of cases at the 5% level with 3 seeds a side, 6.2% with 3 against 5 and 5.7% with 5, whatever
-share of the variance is the seeds' (0, .1, .25, .5, .75, .9, 1; 2,000 draws each, standard error
-.5%: `scripts/simulate_comparison.py`). With 2 seeds a side it is up to 9.4%, too much for a
-verdict: such a test has ``few_seeds``. A system of one run borrows the seed variance of the other.
+Degrees of freedom after Satterthwaite (1946), https://doi.org/10.2307/3002019: (sum v)^2 /
+sum(v^2 / df) over the variances v above. With a single MS (a lone run, a deterministic system,
+matched seeds), or where one system has more than twice the runs of the other, that is too free when
+seeds vary more than users; there 1 / df = sum (v / sum v) / df. A system of one run borrows the
+seed variance of the other.
 
-With a single MS (a lone run, a deterministic system) that form is too free when seeds vary more
-than users: 9.4% with 3 seeds. There 1 / df = sum (v / sum v) / df, which gives 3.7% to 5.8% with 3
-seeds, whatever the shares, and 3.7% to 9.3% with 2 (``few_seeds`` again).
+Where both systems have the same seeds, runs of one seed are compared with each other: MS is that of
+the differences by seed, which leaves out whatever a seed does to both. Seeds that have nothing in
+common cost little so: with 3 seeds the interval is wider by at most 55%, with 5 by 20%.
+
+Two systems of equal means are told apart by chance, at the 5% level, in 3.1% to 5.8% of cases with
+3 and 3, 3 and 5, 5 and 5, 1 and 3, 1 and 5 seeds, and with 3 or 5 matched ones, whatever share of
+the variance is the seeds' (0, .1, .25, .5, .75, .9, 1; 2,000 to 8,000 draws each, standard error
+.5% or less) and whatever a seed does to both: `scripts/simulate_comparison.py`. With 2 seeds a side
+it is up to 8.3%, too much for a verdict: such a test has ``few_seeds``.
+
+For metrics of hits, which are 0 for most users, few users say little of how much users vary; means
+then have the interval of `recsys_lab.evaluation.intervals`, and differences count two users more,
+one half for each way in which two systems can hit and miss (Agresti and Min 2005,
+https://doi.org/10.1002/sim.1781). One run each of equal systems then differ by chance in at most
+5.3% of cases with 30 to 1,000 users and 2% to 60% of hits (in none to 3% where hits are fewer than
+about 10). Interval and p are of one statistic: they agree.
 
 A *deterministic* system is one that the seed does not change: its MS is known to be 0. It is
 neither borrowed by a lone run, which may well vary, nor does it borrow. Its runs count as one.
 
 Where no seed variance can be had, of a lone run against another or against a deterministic system,
-only users are resampled and permuted, and what is tested is whether *these two models* differ
+only users are taken to vary, and what is tested is whether *these two models* differ
 (``covers_seeds`` is false). A second training may well reverse such a finding: Bouthillier et al.
 (2021), https://arxiv.org/abs/2103.03098.
 
 Permuted seed labels alone cannot reject at 5% with 3 + 3 seeds (20 arrangements: the smallest
 two-sided p is 0.1), so their p-value stands beside the t-test's, which decides. A deterministic
-system's labels are not exchangeable with those of another, so there signs are permuted instead.
+system's labels are not exchangeable with those of another, so there signs are permuted instead; so
+are those of the differences by seed where seeds are matched.
 
 Shapes: U users, S runs, R runs of one system, B resamples, C columns.
 """
@@ -53,8 +64,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys_lab.runs.permutations import seed_label_p, sign_flip_p
-from recsys_lab.runs.student import quantile, two_sided_p
+from recsys_lab.evaluation.intervals import TAIL, hit_size, score_interval
+from recsys_lab.evaluation.student import quantile, two_sided_p
+from recsys_lab.runs.permutations import seed_label_p, seed_sign_p, sign_flip_p
+from recsys_lab.runs.resampling import percentiles, seeds_resampled
+from recsys_lab.runs.variance import Variance, variance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,8 +77,6 @@ if TYPE_CHECKING:
 
 FEW = 2
 """Seeds of a system that say too little of how much seeds vary; one borrows, three are enough."""
-_TAIL = 0.05  # outside a 95% interval
-_AT_ONCE = 1 << 22  # numbers drawn at a time: bounds memory
 _ROUNDING = 1e-12
 
 
@@ -92,25 +104,27 @@ class Test:
     Attributes:
         difference: mean of the first minus mean of the second.
         p: two-sided, the one that decides: of the t-test over seeds and users, or, where seeds
-            are not covered, of the permutation over users.
-        degrees_of_freedom: of the t-test; None where seeds are not covered.
+            are not covered, over users; below 5% where the interval leaves out 0.
+        degrees_of_freedom: of the t-test.
         bootstrap: percentile interval of the difference over resampled users, and seeds where a
             system has several that differ.
-        permutation_p: of permuted seed labels where a system has several runs and none is
-            deterministic; else of permuted signs of the users' differences.
+        permutation_p: of permuted signs of the seeds' differences where seeds are matched; of
+            permuted seed labels where a system has several runs and none is deterministic; else of
+            permuted signs of the users' differences.
         effect_size: Cohen's d_z = mean / standard deviation of the users' differences (Cohen 1988,
             ch. 2); None where all users differ by the same.
         wins: users whose value is larger in the first.
         ties: users with equal values.
         losses: the others.
         few_seeds: whether a system has two seeds alone, so that p is too small too often.
+        matched: whether both have the same seeds, so that runs of one seed are compared.
     """
 
     __test__ = False  # not a test case, whatever pytest makes of its name
 
     difference: Estimate
     p: float
-    degrees_of_freedom: float | None
+    degrees_of_freedom: float
     bootstrap: tuple[float, float]
     permutation_p: float
     effect_size: float | None
@@ -118,6 +132,7 @@ class Test:
     ties: int
     losses: int
     few_seeds: bool
+    matched: bool
 
 
 class Paired:
@@ -126,19 +141,26 @@ class Paired:
     Args:
         values_US: one metric, no NaN; at least two users.
         systems: the columns of each system's runs.
-        means_BS: mean of every run in each user resample, see `resampled_means`.
+        means_BS: mean of every run in each user resample, see `resampling.resampled_means`.
         deterministic: whether the seed is known to change nothing, by system; several runs that
             are equal for every user are taken for such.
         permutations: sign flips drawn where users are permuted.
         seed: of everything drawn here.
+        seeds: of each system's runs; None where they are not to be matched.
+        largest: of a metric of hits, its largest value for a user; None for other metrics.
     """
 
     def __init__(
         self, values_US: Floats, systems: Sequence[Sequence[int]], means_BS: Floats, *,
         deterministic: Sequence[bool], permutations: int, seed: int,
+        seeds: Sequence[Sequence[int]] | None = None, largest: float | None = None,
     ) -> None:  # fmt: skip
-        self._values = [values_US[:, list(columns)] for columns in systems]
-        self._resampled = [means_BS[:, list(columns)] for columns in systems]
+        orders = [np.argsort(own, kind="stable") for own in seeds] if seeds else None
+        columns = [list(of) if orders is None else [of[place] for place in orders[number]]
+                   for number, of in enumerate(systems)]  # fmt: skip
+        self._seeds = None if seeds is None else [sorted(own) for own in seeds]
+        self._values = [values_US[:, own] for own in columns]
+        self._resampled = [means_BS[:, own] for own in columns]
         self._deterministic = [
             known or (values_UR.shape[1] > 1 and bool((values_UR == values_UR[:, :1]).all()))
             for known, values_UR in zip(deterministic, self._values, strict=True)
@@ -149,137 +171,101 @@ class Paired:
                 self._resampled[place] = self._resampled[place].mean(1, keepdims=True)
         self._permutations = permutations
         self._seed = seed
+        self._largest = largest
 
     def mean(self, system: int) -> Estimate:
         """Mean of a system over seeds and users; over users alone where one run may be luck.
 
-        The interval is cut to the range of the users' values, outside which no mean can lie: with
-        two seeds the t distribution is wide.
+        The interval is cut to where means can lie: with two seeds the t distribution is wide.
         """
-        values_UR = self._values[system]
-        value = float(values_UR.mean())
-        if values_UR.shape[1] == 1 and not self._deterministic[system]:
-            low, high = _percentiles(self._resampled[system][:, 0])
-            return Estimate(value, low, high, covers_seeds=False)
-        of_system = [(values_UR, self._deterministic[system])]
-        found = _t_estimate(value, *_variance(of_system, values_UR.mean(1)))
-        low, high = max(found.low, values_UR.min()), min(found.high, values_UR.max())
-        return Estimate(value, float(low), float(high), covers_seeds=True)
+        values_UR, fixed = self._values[system], self._deterministic[system]
+        mean_U = values_UR.mean(1)
+        users, value = len(mean_U), float(mean_U.mean())
+        found = variance([(values_UR, fixed)], mean_U, float(mean_U.var(ddof=1)) / users)
+        covers_seeds = fixed or values_UR.shape[1] > 1
+        if self._largest is None:
+            low, high = _interval(value, found)
+            least, most = float(values_UR.min()), float(values_UR.max())
+        else:
+            degrees = found.degrees_of_freedom if values_UR.shape[1] > 1 else math.inf
+            low, high = score_interval(
+                value, hit_size(mean_U, self._largest),
+                users / found.real_users if found.real_users else math.inf,
+                _deviations(degrees), beside=found.of_seeds,
+            )  # fmt: skip
+            least, most = 0.0, self._largest
+        return Estimate(value, max(low, least), min(high, most), covers_seeds)
 
     def test(self, first: int, second: int) -> Test:
         """First against second system."""
         pair = [(self._values[place], self._deterministic[place]) for place in (first, second)]
+        means = [self._resampled[place] for place in (first, second)]
         mean_U = pair[0][0].mean(1) - pair[1][0].mean(1)
         value = float(mean_U.mean())
-        drawn_B = self._seeds_resampled(first, 0) - self._seeds_resampled(second, 1)
-        bootstrap = _percentiles(drawn_B)
-        degrees = None
+        fixed = [known for _, known in pair]
         several = any(values_UR.shape[1] > 1 for values_UR, _ in pair)
-        if several and not any(fixed for _, fixed in pair):
-            permutation_p = seed_label_p(pair[0][0].mean(0), pair[1][0].mean(0))
+        matched = self._are_matched(first, second)
+        if matched:
+            by_seed_UR = pair[0][0] - pair[1][0]
+            pair_or_one = [(by_seed_UR, False)]
+            drawn_B = seeds_resampled(means[0] - means[1], [self._seed, 0])
+            permutation_p = seed_sign_p(by_seed_UR.mean(0))
         else:
-            permutation_p = sign_flip_p(mean_U, self._permutations, self._seed)
-        if several or all(fixed for _, fixed in pair):
-            variance, degrees = _variance(pair, mean_U)
-            difference = _t_estimate(value, variance, degrees)
-            p = 1.0 if abs(value) < _ROUNDING else _p(value, variance, degrees)
-        else:
-            p = permutation_p
-            difference = Estimate(value, *bootstrap, covers_seeds=False)
+            pair_or_one = pair
+            drawn_B = seeds_resampled(means[0], [self._seed, 0]) - seeds_resampled(
+                means[1], [self._seed, 1]
+            )
+            if several and not any(fixed):
+                permutation_p = seed_label_p(pair[0][0].mean(0), pair[1][0].mean(0))
+            else:
+                permutation_p = sign_flip_p(mean_U, self._permutations, self._seed)
+        center, of_users = self._over_users(mean_U)
+        found = variance(pair_or_one, mean_U, of_users)
+        low, high = _interval(center, found)
         spread = float(mean_U.std(ddof=1))
         wins, losses = int((mean_U > _ROUNDING).sum()), int((mean_U < -_ROUNDING).sum())
         return Test(
-            difference, p, degrees, bootstrap, permutation_p,
+            Estimate(value, low, high, covers_seeds=several or all(fixed)),
+            1.0 if abs(value) < _ROUNDING else _p(center, found), found.degrees_of_freedom,
+            percentiles(drawn_B, TAIL), permutation_p,
             value / spread if spread > _ROUNDING else None,
             wins, len(mean_U) - wins - losses, losses,
-            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair),
+            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair), matched=matched,
         )  # fmt: skip
 
-    def _seeds_resampled(self, system: int, stream: int) -> Floats:
-        """System mean in each resample of users and of seeds, (B,).
+    def _are_matched(self, first: int, second: int) -> bool:
+        """Whether both systems have several runs, of the same seeds."""
+        sizes = {self._values[place].shape[1] for place in (first, second)}
+        if self._seeds is None or 1 in sizes:
+            return False
+        return self._seeds[first] == self._seeds[second]
 
-        Resampling R of R seeds shrinks their variance by (R - 1) / R; the deviations are scaled up
-        for that (Rao & Wu 1988, https://doi.org/10.1080/01621459.1988.10478591).
+    def _over_users(self, difference_U: Floats) -> tuple[float, float]:
+        """Center of the interval of a mean difference, and its variance over users.
+
+        Of metrics of hits two users more are counted, half a one for each way in which two systems
+        can hit or miss: without, few users that hit would say that nothing varies (Agresti and Min
+        2005, https://doi.org/10.1002/sim.1781).
         """
-        means_BR = self._resampled[system]
-        num_resamples, runs = means_BR.shape
-        center_B: Floats = means_BR.mean(1)
-        if runs == 1:
-            return center_B
-        generator = np.random.default_rng([self._seed, stream])
-        drawn_BR = generator.integers(0, runs, (num_resamples, runs))
-        deviation_B: Floats = np.take_along_axis(means_BR, drawn_BR, 1).mean(1) - center_B
-        moved_B: Floats = center_B + math.sqrt(runs / (runs - 1)) * deviation_B
-        return moved_B
+        users = len(difference_U)
+        if self._largest is None:
+            return float(difference_U.mean()), float(difference_U.var(ddof=1)) / users
+        users += 2
+        center = float(difference_U.sum()) / users
+        square = (float(difference_U @ difference_U) + self._largest**2) / users
+        return center, (square - center**2) / users
 
 
-def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
-    """Means of all columns over users drawn with replacement, the same draw for all, (B, C).
-
-    The bootstrap of Efron (1979), https://doi.org/10.1214/aos/1176344552.
-    """
-    generator = np.random.default_rng(seed)
-    users = len(values_UC)
-    step = max(1, _AT_ONCE // users)
-    means = []
-    for first in range(0, resamples, step):
-        size = min(step, resamples - first)
-        drawn = generator.integers(0, users, (size, users)) + users * np.arange(size)[:, None]
-        counts_bU = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users)
-        means.append(counts_bU.astype(np.float64) @ values_UC / users)
-    return np.concatenate(means)
+def _interval(center: float, found: Variance) -> tuple[float, float]:
+    half = _deviations(found.degrees_of_freedom) * math.sqrt(found.whole) if found.whole else 0.0
+    return center - half, center + half
 
 
-def _variance(systems: Sequence[tuple[Floats, bool]], mean_U: Floats) -> tuple[float, float]:
-    """Variance of a mean or difference, and its degrees of freedom: see the module.
-
-    Args:
-        systems: values (U, R) of each, and whether it is deterministic.
-        mean_U: the mean or difference of each user.
-    """
-    users = len(mean_U)
-    random = [values_UR for values_UR, deterministic in systems if not deterministic]
-    several = [values_UR for values_UR in random if values_UR.shape[1] > 1]
-    variance = parts = residual = 0.0
-    for values_UR in random:
-        runs = values_UR.shape[1]
-        known_UR = values_UR if runs > 1 else several[0]
-        of_seeds, noise = _mean_squares(known_UR)
-        variance += of_seeds / runs
-        residual += noise / (runs * users)
-        if runs > 1:
-            parts += (of_seeds / runs) ** 2 / (runs + 1)
-    of_seeds_alone = variance
-    of_users = float(mean_U.var(ddof=1)) / users
-    if of_users > residual:
-        variance += of_users - residual
-        parts += of_users**2 / (users + 1)
-    if variance == 0:
-        return 0.0, math.inf
-    least = min((values_UR.shape[1] - 1 for values_UR in several), default=users - 1)
-    if len(several) > 1:
-        return variance, max(least, variance**2 / parts - 2)
-    share = of_seeds_alone / variance
-    return variance, 1 / (share / least + (1 - share) / (users - 1))
+def _deviations(degrees: float) -> float:
+    return quantile(TAIL, min(degrees, 1e7))
 
 
-def _mean_squares(values_UR: Floats) -> tuple[float, float]:
-    """Variance of the seed means, and of what neither user nor seed explains."""
-    users, runs = values_UR.shape
-    of_run = values_UR.mean(0)
-    left = values_UR - values_UR.mean(1, keepdims=True) - of_run + of_run.mean()
-    return float(of_run.var(ddof=1)), float((left**2).sum()) / ((users - 1) * (runs - 1))
-
-
-def _t_estimate(value: float, variance: float, degrees: float) -> Estimate:
-    half = 0.0 if variance == 0 else quantile(_TAIL, min(degrees, 1e7)) * math.sqrt(variance)
-    return Estimate(value, value - half, value + half, covers_seeds=True)
-
-
-def _p(value: float, variance: float, degrees: float) -> float:
-    return two_sided_p(value / math.sqrt(variance), min(degrees, 1e7)) if variance > 0 else 0.0
-
-
-def _percentiles(drawn_B: Floats) -> tuple[float, float]:
-    low, high = np.quantile(drawn_B, [_TAIL / 2, 1 - _TAIL / 2])
-    return float(low), float(high)
+def _p(center: float, found: Variance) -> float:
+    if found.whole == 0:
+        return 0.0
+    return two_sided_p(center / math.sqrt(found.whole), min(found.degrees_of_freedom, 1e7))

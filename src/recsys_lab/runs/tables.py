@@ -18,15 +18,14 @@ PAIR_HEADS = (
 """Of `PairCells`."""
 
 PAIR_LEGEND = (
-    "p and the 95% interval are of the t-test over seeds and users; where seeds are not covered, "
-    "of permuted signs and of the bootstrap. Bootstrap interval: users drawn again, and seeds "
-    "where they differ. p permuted: of the labels of seeds; for one run each or a deterministic "
-    "system, of the signs of the users' differences. d_z: mean over standard deviation of the "
+    "p and the 95% interval are of one t-test over seeds and users; where seeds are not covered, "
+    "over users. Bootstrap interval: users drawn again, and seeds where they differ. p permuted: "
+    "of the signs of the seeds' differences where both have the same seeds, else of the labels of "
+    "seeds; for one run each or a deterministic system, of the signs of the users' differences. "
+    "d_z: mean over standard deviation of the "
     "users' differences."
 )
 _MARKED = 2  # the best and the second
-FEWEST_USERS = 10
-"""Of a slice that is shown in the terminal and coloured in the page; the files have all."""
 
 
 class PairCells(NamedTuple):
@@ -132,6 +131,11 @@ def setting(value: Any) -> str:
 def number(value: float) -> str:
     """Four decimals; fewer for large numbers."""
     return f"{value:,.{_decimals(value)}f}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """An interval of a slice, which has none where its users are few."""
+    return "few users" if low is None or high is None else f"{number(low)} - {number(high)}"
 
 
 def spread(score: Score) -> str:

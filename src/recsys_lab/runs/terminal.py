@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.runs.tables import (
-    FEWEST_USERS,
     baseline_mark,
     heading,
     legend,
@@ -112,25 +111,19 @@ def _gain(pair: Pair) -> str:
 def _by_slice(
     comparison: Comparison, title: str, names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> Table:
-    """Slices of enough users, one a row, under the names of their cuts."""
+    """Slices, one a row, under the names of their cuts."""
     table = _table(comparison, title, "slice")
     table.columns[0].no_wrap = True
     table.add_column("users", justify="right", no_wrap=True)
     for name in names:
         table.add_column(Text(name), justify="right", overflow="fold", min_width=7)
-    before, hidden = None, 0
+    before = None
     for part, cells in zip(comparison.slices, rows, strict=True):
-        if part.users < FEWEST_USERS:
-            hidden += 1
-            continue
         if part.name != before:
             table.add_section()
             table.add_row(Text(part.name, style="bold"))
         table.add_row(Text(part.value), f"{part.users:,}", *cells)
         before = part.name
-    if hidden:
-        table.caption = f"and {hidden} of fewer than {FEWEST_USERS} users (output=DIR has all)"
-        table.caption_justify = "left"
     return table
 
 

@@ -95,6 +95,14 @@ def higher_is_better(name: str) -> bool:
     return known is None or bool(known.higher_is_better)
 
 
+def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict[str, float | None]:
+    """Of each metric of hits the largest value that a user can have; None for other metrics."""
+    from recsys_lab.evaluation.beyond import largest_value  # torch: not needed before
+
+    most = max(int(of.rows["user"].value_counts()["count"].max() or 0) for of in results)  # type: ignore[arg-type]
+    return {name: largest_value(name, most) for name in names}
+
+
 def metrics_of_users(record: RunRecord) -> set[str]:
     """Metrics of the record that have a value of each user.
 

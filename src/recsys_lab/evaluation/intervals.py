@@ -1,0 +1,80 @@
+"""95% intervals of means over users, also where users are few and hits are rare.
+
+A metric of hits is 0 for most users, so the spread among few users says little: often there is no
+hit, and then none at all. But its variance is nearly ``c mean - mean^2`` with c the mean size of a
+hit weighted by itself, sum v^2 / sum v, which is 1 for hit rate. The interval holds every mean m
+for which the one seen is no further away than 1.96 standard errors *under m*:
+
+    (seen - m)^2 <= 1.96^2 (c m - m^2) / U
+
+For hit rate this is the interval of Wilson (1927), https://doi.org/10.2307/2276774. One hit of the
+largest size is added when c is estimated, so that few small hits do not make it too small.
+
+Of 6,000 draws of 30 to 1,000 users with 2% to 60% of hits, it covered the mean of NDCG@10 and MRR
+in 94.5% to 97.2%, and of hit rate in 92.7% to 98.0%, where the true share falls between two numbers
+of hits (Brown, Cai and DasGupta 2001, https://doi.org/10.1214/ss/1009213286, figure 5); percentiles
+of the bootstrap cover 45% with 30 users and 2% of hits: `scripts/simulate_comparison.py`.
+
+Shapes: U users.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from recsys_lab.evaluation.student import quantile
+from recsys_lab.evaluation.sums import mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FEWEST_USERS = 30
+"""Of a group of users whose mean has an interval."""
+TAIL = 0.05  # outside a 95% interval
+_NORMAL = 1.959964  # 97.5% quantile
+
+
+def mean_interval(
+    values_U: NDArray[np.float64], largest: float | None
+) -> tuple[float, float] | None:
+    """Interval of the mean; None for fewer than `FEWEST_USERS` users.
+
+    Args:
+        values_U: one value a user, no NaN.
+        largest: of a metric of hits, which is 0 without one: its largest value for a user. None for
+            other metrics: Student's interval, within the range of the values.
+    """
+    users = len(values_U)
+    if users < FEWEST_USERS:
+        return None
+    middle = mean(values_U)
+    if largest is not None:
+        return score_interval(middle, hit_size(values_U, largest), users, _NORMAL)
+    half = quantile(TAIL, users - 1) * float(values_U.std(ddof=1)) / math.sqrt(users)
+    return max(middle - half, float(values_U.min())), min(middle + half, float(values_U.max()))
+
+
+def hit_size(values_U: NDArray[np.float64], largest: float) -> float:
+    """The c of the module, in (0, largest]."""
+    return float((values_U @ values_U + largest**2) / (values_U.sum() + largest))
+
+
+def score_interval(
+    seen: float, size: float, users: float, deviations: float, *, beside: float = 0.0
+) -> tuple[float, float]:
+    """Every m with ``(seen - m)^2 <= deviations^2 (beside + (size m - m^2) / users)``.
+
+    Args:
+        seen: the mean, at least 0.
+        size: of a hit, see `hit_size`.
+        users: how many; more where a part of their variance counts elsewhere.
+        deviations: that the mean may be away.
+        beside: variance of the mean that is not of the users.
+    """
+    square = deviations**2
+    a = 1 + square / users
+    half_b = seen + square * size / users / 2
+    root = math.sqrt(max(0.0, half_b**2 - a * (seen**2 - square * beside)))
+    return max(0.0, (half_b - root) / a), (half_b + root) / a
