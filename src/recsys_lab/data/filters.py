@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -68,14 +68,14 @@ class Filters:
                 once, items first, and what users are then left may make items rarer.
         """
 
-        max_bad_rows: Annotated[float, Ge(0), Le(1)]
+        max_bad_rows: Annotated[float, Ge(0), Le(1)] = field(default=1.0, kw_only=True)
         event_types: list[str] | None
         min_rating: float | None
         start: str | None
         end: str | None
         drop_duplicates: bool
         drop_consecutive_repeats: bool
-        counts: Literal["whole", "training"]
+        counts: Literal["whole", "training"] = field(default="whole", kw_only=True)
         max_history: Annotated[int, Ge(0)]
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]

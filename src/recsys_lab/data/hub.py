@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,8 +64,10 @@ class Hub:
         hub_split: str
         revision: str | None
         streaming: bool
-        missing_values: list[str] | None
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
+        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
+            default_factory=list, kw_only=True
+        )
         user_column: str
         item_column: str
         timestamp_column: str | None

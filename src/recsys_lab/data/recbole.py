@@ -8,7 +8,7 @@ See https://recbole.io/docs/user_guide/data/atomic_files.html.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,9 +53,11 @@ class RecBole:
         """
 
         path: str | None
-        missing_values: list[str] | None
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
-        decimal_comma: bool
+        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
+            default_factory=list, kw_only=True
+        )
+        decimal_comma: bool = field(default=False, kw_only=True)
         user_field: str
         item_field: str
         time_field: str | None
@@ -112,15 +114,15 @@ class RecBole:
         columns: list[pl.Series] = []
         kinds: dict[str, FeatureType] = {}
         left_out = log.unread(own)
-        for field, kind in log.kinds(self.config.text_columns, own).items():
+        for source, kind in log.kinds(self.config.text_columns, own).items():
             if kind not in ("categorical", "numeric"):
-                left_out.append(f"{field} ({kind})")
+                left_out.append(f"{source} ({kind})")
                 continue
             # Filters read these names as the other type.
             others = NUMBERS if kind == "categorical" else ("event_type",)
-            name = log.name(field, taken.union(others))
+            name = log.name(source, taken.union(others))
             kinds[name] = kind
-            values = log.numbers(field) if kind == "numeric" else log.texts(field)
+            values = log.numbers(source) if kind == "numeric" else log.texts(source)
             columns.append(values.alias(name))
         log.tell(left_out, "fields of events are categories or numbers")
         return columns, kinds
@@ -138,10 +140,10 @@ class RecBole:
         title = self._title(table) if side == "item" else None
         beside = title if title != "title" else None  # gets a column that is no feature
         taken = {*OWN[side], *(["title"] if beside is not None else [])}
-        for field, kind in table.kinds(config.text_columns, {key}).items():
-            name = table.name(field, taken)
+        for source, kind in table.kinds(config.text_columns, {key}).items():
+            name = table.name(source, taken)
             kinds[name] = kind
-            column = table.numbers(field) if kind == "numeric" else table.texts(field)
+            column = table.numbers(source) if kind == "numeric" else table.texts(source)
             columns.append((column.str.split(" ") if kind == "list" else column).alias(name))
         table.tell(table.unread({key}), "float_seq is not read")
         if beside is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.config import UserError
@@ -74,8 +74,10 @@ class SQL:
         items_id_column: str
         users_query: str | None
         users_id_column: str
-        missing_values: list[str] | None
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
+        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
+            default_factory=list, kw_only=True
+        )
         user_column: str
         item_column: str
         timestamp_column: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -101,9 +101,11 @@ class Table:
         path: str | None
         separator: str | None
         quoted: bool
-        missing_values: list[str] | None
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]]
-        decimal_comma: bool
+        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
+            default_factory=list, kw_only=True
+        )
+        decimal_comma: bool = field(default=False, kw_only=True)
         user_column: str
         item_column: str
         timestamp_column: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
@@ -50,8 +50,8 @@ class FullRanking(RankingProtocol):
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None
         embeddings_path: str | None
-        candidates: Literal["all", "known", "released"]
-        release_column: str | None
+        candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
+        release_column: str | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

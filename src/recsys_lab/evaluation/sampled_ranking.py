@@ -6,7 +6,7 @@ Shapes: B users, V items, n candidates drawn for a user.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -72,8 +72,8 @@ class SampledRanking(RankingProtocol):
         num_candidates: Annotated[int, Ge(1)]
         sampling: Literal["uniform", "popularity"]
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]
-        candidates: Literal["all", "known", "released"]
-        release_column: str | None
+        candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
+        release_column: str | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

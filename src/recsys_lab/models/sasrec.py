@@ -5,7 +5,7 @@ Shapes: B users, T events of all users end to end, D width, V items, N supervise
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
@@ -70,12 +70,12 @@ class SASRec(DotProductModel):
         feedforward_dim: Annotated[int, Ge(1)]
         activation: Literal["gelu", "relu", "swiglu"]
         norm: Literal["pre", "post", "query"]
-        final_norm: bool
+        final_norm: bool = field(default=True, kw_only=True)
         gated: bool
         position_origin: Literal["start", "end"]
         dropout: Annotated[float, Ge(0), Lt(1)]
         attention_dropout: Annotated[float, Ge(0), Lt(1)]
-        feedforward_dropout: Annotated[float, Ge(0), Lt(1)]
+        feedforward_dropout: Annotated[float, Ge(0), Lt(1)] = field(default=0.0, kw_only=True)
         scale_embedding: bool
         tied: bool
         init_std: Annotated[float, Gt(0)]

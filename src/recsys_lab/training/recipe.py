@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
@@ -63,7 +63,7 @@ class Recipe:
 
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
-        crop: Literal["last", "random", "sliding"]
+        crop: Literal["last", "random", "sliding"] = field(default="last", kw_only=True)
         accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -65,7 +65,7 @@ class Spark:
         master: str | None
         staging_dir: str | None
         settings: dict[str, str]
-        settings_env: dict[str, str]
+        settings_env: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self._refuse(config.settings, "settings", _ALLOWED, "memory, cores, partitions, timeouts")
