@@ -44,7 +44,7 @@ def test_a_finished_run_needs_no_encoder(use, tmp_path, monkeypatch, capsys):
     config = json.loads(Path("run/run.json").read_text())["config"]
     assert config["inputs"]["cache_dir"] == "elsewhere/text_vectors"
     vectors = np.load("run/text_vectors.npy")
-    hashed = hashlib.sha256(vectors.tobytes()).hexdigest()[:16]
+    hashed = hashlib.sha256(vectors.tobytes()).hexdigest()[:8]
     assert json.loads(Path("run/run.json").read_text())["identity"]["text_vectors"] == hashed
 
     def refuse(*_):

@@ -54,6 +54,7 @@ def test_one_command_runs_every_window(capsys):
     expected = stats.t.interval(0.95, 2, np.mean(by_window), stats.sem(by_window))
     assert whole["intervals"]["ndcg@10"] == pytest.approx(expected)
     assert f"{expected[0]:.4f} - {expected[1]:.4f}" in said
+    assert all(low >= 0 for name, (low, _) in whole["intervals"].items() if "hr@" in name)
     assert "test metrics by window" in said
     assert f"{whole['test']['ndcg@10']:.4f}" in said
     assert f"{whole['test']['ndcg@10']:.4f}" in Path("out/card.md").read_text()

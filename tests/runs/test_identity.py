@@ -84,6 +84,20 @@ def test_a_commit_that_changes_none_of_it_makes_no_other_system(tmp_path):
     assert not any("code" in note for note in found.notes)
 
 
+def test_that_models_have_files_of_their_own_is_no_other_code(tmp_path):
+    for number, (model, commit) in enumerate((("SASRec", "a"), ("GRU", "b"))):
+        state = {**code(commit, f"s{number}"), "shared": "all"}
+        write_run(tmp_path / model, VALUES, config=config(model), code=state)
+    found = judged(tmp_path)
+    assert "code" not in found.differing
+    assert not any("different code" in note for note in found.notes)
+    write_run(tmp_path / "x", VALUES, config=config("Markov"),
+              code={**code("c", "s3"), "shared": "other"})  # fmt: skip
+    found = judged(tmp_path)
+    assert found.differing["code"] == ("bbbbbbb", "aaaaaaa", "ccccccc")
+    assert any("different code (" in note for note in found.notes)
+
+
 def test_older_records_are_told_apart_by_commit_and_changes(tmp_path):
     for number, text in enumerate(("-a\n+b\n", "-a\n+b\n", "-a\n+c\n", None)):
         state = {"commit": "c0ffee", "dirty": text is not None}

@@ -81,20 +81,22 @@ def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
 def _identity(parts: Parts) -> dict[str, str]:
     """What makes the numbers besides settings and code; see `recsys_lab.runs.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
-    columns = {"features": parts.data.features_fingerprint[:16]}
+    columns = {"features": parts.data.features_fingerprint[:8]}
     return {"device": parts.device, **trained, **columns, **parts.inputs.contents()}
 
 
 def _code(record: RunRecord, entry: str) -> dict[str, Any]:
     """The state of the code with the digest of what the run reads; all of them if it changed."""
     state = record.values.get("code") or {}
-    now = source_digest(entry, record.values["config"])
-    before = state.get("source")
-    if before is None or before.endswith(now):
-        return {**state, "source": before or now}
+    now = {
+        "source": source_digest(entry, record.values["config"]),
+        "shared": source_digest(entry, {}),  # what runs of other models read, too
+    }
+    if "source" not in state or state["source"].endswith(now["source"]):
+        return {**now, **state}
     _log.warning(
         "%s: the code of the run's parts has changed since it began; it goes on with the code of "
         "today, and compare takes it for a system of its own",
         record.folder,
     )
-    return {**state, "source": f"{before}+{now}"}
+    return {**state, **{key: f"{state[key]}+{digest}" for key, digest in now.items()}}

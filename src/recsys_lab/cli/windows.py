@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.runs.backtests import is_better, mean_interval
+from recsys_lab.runs.backtests import is_better, mean_of_windows_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +53,9 @@ def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
     tests = [window["test"] for window in windows]
     shared = [name for name in tests[0] if all(name in test for test in tests)]
     mean = {name: fmean(test[name] for test in tests) for name in shared}
-    found = {name: mean_interval([test[name] for test in tests]) for name in shared}
+    found = {
+        name: mean_of_windows_interval(name, [test[name] for test in tests]) for name in shared
+    }
     intervals = {name: list(bounds) for name, bounds in found.items() if bounds is not None}
     return {"windows": windows, "test": mean, "intervals": intervals}
 
@@ -91,7 +93,7 @@ def backtest_tables(found: BackTests) -> Iterator[Table]:
         cells = []
         marks = ["", *("*" if d.significant else "" for d in found.differences[name])]
         for values_W, mark in zip(values_SW, marks, strict=True):
-            bounds = mean_interval(values_W)
+            bounds = mean_of_windows_interval(name, values_W)
             shown = f"\n{bounds[0]:.4f} - {bounds[1]:.4f}" if bounds else ""
             cells.append(f"{values_W.mean():.4f}{mark}{shown}")
         means.add_row(name, *cells)

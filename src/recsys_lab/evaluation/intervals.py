@@ -12,8 +12,9 @@ largest size is added when c is estimated, so that few small hits do not make it
 
 Of 6,000 draws of 30 to 1,000 users with 2% to 60% of hits, it covered the mean of NDCG@10 and MRR
 in 94.5% to 97.2%, and of hit rate in 92.7% to 98.0%, where the true share falls between two numbers
-of hits (Brown, Cai and DasGupta 2001, https://doi.org/10.1214/ss/1009213286, figure 5); percentiles
-of the bootstrap cover 45% with 30 users and 2% of hits: `scripts/simulate_comparison.py`.
+of hits (Brown, Cai and DasGupta 2001, https://doi.org/10.1214/ss/1009213286, figure 5):
+`scripts/simulate_comparison.py`. Percentiles of the bootstrap cover at most 45% with 30 users and
+2% of hits: without any hit, as in 55% of cases, they have no width.
 
 Shapes: U users.
 """

@@ -150,7 +150,7 @@ class Inputs:
         """A hash of what is read from elsewhere than the prepared dataset: the texts' vectors."""
         if self._text_VE is None:
             return {}
-        return {"text_vectors": hashlib.sha256(self._text_VE.tobytes()).hexdigest()[:16]}
+        return {"text_vectors": hashlib.sha256(self._text_VE.tobytes()).hexdigest()[:8]}
 
     def keep(self, run: Path) -> list[str]:
         """Leave the texts' vectors, if there are any, in the folder of a run; the files' names."""

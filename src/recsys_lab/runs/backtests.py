@@ -141,6 +141,18 @@ def compare_backtests(
     return BackTests(systems, starts, main, values, found)
 
 
+def mean_of_windows_interval(
+    name: str, values_W: Sequence[float] | Floats
+) -> tuple[float, float] | None:
+    """`mean_interval` of a metric; one of hits stays between 0 and 1."""
+    from recsys_lab.evaluation.beyond import largest_value  # torch: not needed before
+
+    found = mean_interval(values_W)
+    if found is None or largest_value(name, 1) is None:
+        return found
+    return max(found[0], 0.0), min(found[1], 1.0)
+
+
 def mean_interval(values_W: Sequence[float] | Floats) -> tuple[float, float] | None:
     """Student's 95% interval of the mean over windows; None for fewer than `FEWEST_WINDOWS`."""
     windows = len(values_W)

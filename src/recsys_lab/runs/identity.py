@@ -12,9 +12,11 @@ what cannot be known is taken as equal among them.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.runs.sources import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,20 +45,44 @@ def identity(record: RunRecord) -> dict[str, str]:
 
 
 def code_names(records: Sequence[RunRecord]) -> dict[str, str]:
-    """What the code of runs is called, by `identity`'s value: the short commit where that tells."""
-    commits: dict[str, str] = {}
+    """What the code of runs is called, by `identity`'s value: the short commit where that tells.
+
+    All have one name where nothing says that they differ: what all runs read is equal, and so is
+    the code of those with the same classes. That models have files of their own is no difference.
+    """
+    known: dict[str, RunRecord] = {}
     for record in records:
         code = identity(record).get(CODE)
-        state = record.values.get("code") or {}
-        commit = str(state.get("commit") or "unknown")[:_SHOWN]
-        if code and (code not in commits or commits[code].endswith("+")):
-            commits[code] = f"{commit}+" if state.get("dirty") else commit
-    shared = list(commits.values())
+        if code is not None:
+            known.setdefault(code, record)
+    classes = {code: json.dumps(_classes(record)) for code, record in known.items()}
+    names = {code: _commit_of(record) for code, record in known.items()}
+    shared = {(record.values.get("code") or {}).get("shared", code)
+              for code, record in known.items()}  # fmt: skip
+    if len(shared) < 2 and len(set(classes.values())) == len(known):
+        return dict.fromkeys(names, next(iter(names.values()), ""))
+    of_class = [(classes[code], name) for code, name in names.items()]
     return {
-        code: commit if shared.count(commit) == 1 and commit[-1] != "+"
-        else f"{commit.rstrip('+')}+{hashlib.sha256(code.encode()).hexdigest()[:4]}"
-        for code, commit in commits.items()
+        code: name if of_class.count((classes[code], name)) == 1
+        else f"{name}+{hashlib.sha256(code.encode()).hexdigest()[:4]}"
+        for code, name in names.items()
     }  # fmt: skip
+
+
+def _classes(record: RunRecord) -> dict[str, str]:
+    config = record.values["config"]
+    return {part: str((config.get(part) or {}).get("_target_")) for part in PARTS}
+
+
+def _commit_of(record: RunRecord) -> str:
+    code = record.values.get("code") or {}
+    commit = str(code.get("commit") or "unknown")[:_SHOWN]
+    if not code.get("dirty"):
+        return commit
+    changes = str(
+        code.get("diff_sha256") or hashlib.sha256(str(_code(record)).encode()).hexdigest()
+    )
+    return f"{commit}+{changes[:4]}"
 
 
 def refuse_another_metric(records: Sequence[RunRecord], name: str) -> None:

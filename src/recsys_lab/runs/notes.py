@@ -162,10 +162,10 @@ def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[st
 
 def _on_code(records: Sequence[RunRecord]) -> list[str]:
     notes = []
-    names = code_names(records)
+    names = dict.fromkeys(code_names(records).values())
     if len(names) > 1:
         notes.append(
-            f"The runs were made with different code ({', '.join(names.values())}), so what "
+            f"The runs were made with different code ({', '.join(names)}), so what "
             "differs between systems may be the code's doing; runs of other code are systems of "
             "their own. git diff of two commits, or code.diff in a run's folder, shows the change."
         )

@@ -12,7 +12,7 @@ from recsys_lab.config.targets import allowed_prefixes, find_source
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
+PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
 """Groups of the config whose code makes numbers; what is prepared has fingerprints of its own."""
 _APART = ("config", "files", "pages", "runs", "sweeps", "cli.prepare")
 """Of the lab: what checks, keeps, shows, launches or prepares."""
@@ -31,7 +31,7 @@ def source_digest(entry: str, config: Mapping[str, Any]) -> str:
     Returns:
         16 hex digits.
     """
-    targets = [(config.get(part) or {}).get("_target_", "") for part in _PARTS]
+    targets = [(config.get(part) or {}).get("_target_", "") for part in PARTS]
     waiting = [entry, *(str(target).rpartition(".")[0] for target in targets)]
     files: dict[str, Path | None] = {}
     while waiting:
