@@ -68,7 +68,8 @@ def draw_hits(
     """Values of ``hr``, ``ndcg`` or ``mrr`` of lists of 10 with one target, (U,)."""
     place_U = 1 + np.minimum(9, np.floor(10 * rng.random(users) ** 1.5))
     sizes = {"hr": np.ones(users), "ndcg": 1 / np.log2(1 + place_U), "mrr": 1 / place_U}
-    return sizes[metric] * (rng.random(users) < chance_U)
+    values: np.ndarray = sizes[metric] * (rng.random(users) < chance_U)
+    return values
 
 
 def share_covered(metric: str, users: int, hits: float, draws: int, seed: int = 0) -> float:
