@@ -209,7 +209,7 @@ def test_options_of_jobs(partition, parameters):
 def test_properties_of_spark():
     keys = ["spark.driver.extraJavaOptions", "spark.jars.packages", "spark.pyspark.python"]
     with pytest.raises(UserError, match=r"engine.settings: 'spark.driver.extraJavaOptions', 'spar"):
-        Spark(Spark.Config(None, None, dict.fromkeys([*keys, "spark.executor.memory"], "x"), {}))
+        Spark(Spark.Config(None, None, dict.fromkeys([*keys, "spark.executor.memory"], "x")))
 
 
 def test_every_resolver_is_known():

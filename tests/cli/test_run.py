@@ -119,8 +119,9 @@ class TestResume:
         [line] = shell.refused("toy", "resume='runs/a b'", "seed=3", "-m", "model=net")
         assert line == (
             "recsys-lab: resume: a run continues exactly as it was configured, so seed=3, "
-            "model=net, --multirun cannot stand beside resume. Drop it, or start a new run "
-            "without resume."
+            "model=net, --multirun cannot stand beside resume (recipe.max_epochs and "
+            "recipe.patience may: they train it longer). Drop it, or start a new run without "
+            "resume."
         )
 
     def test_a_stored_config_that_no_longer_fits_names_its_file(self, shell, run_dir):

@@ -149,7 +149,7 @@ def test_a_trial_of_which_the_storage_has_lost_all_leaves_its_folder(shop):
     [
         FileNotFoundError(errno.ENOENT, "No such file or directory", "mine.csv"),
         PermissionError(errno.EACCES, "Permission denied", "mine.csv"),
-        NotWhole("another dataset is not usable"),
+        NotWhole(Path("another"), "items.npy is missing"),
         SystemExit(1),
         ValueError("x"),
     ],

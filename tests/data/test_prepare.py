@@ -237,7 +237,7 @@ class Slow(table.Table):
             time.sleep(0.01)  # until all have found that nothing is prepared yet
         return super().read_raw(scratch)
 all_events = filters.Filters(
-    filters.Filters.Config(1.0, None, None, None, None, True, False, "whole", 0, 0, 0, True)
+    filters.Filters.Config(None, None, None, None, True, False, 0, 0, 0, True)
 )
 one = LeaveOneOut(LeaveOneOut.Config("keep"))
 parts = pipeline.Preparation(all_events, one, Polars(Polars.Config()))

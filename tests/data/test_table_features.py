@@ -107,7 +107,7 @@ def test_numbers_that_cannot_be_read_are_counted_and_shown(table, run, tmp_path,
     assert times.startswith("times: all events lie before 1990, 1970-01-01 00:00:00 to 1970-01-01")
     assert rating == (
         "rating: 2 values are no number and count as missing; the first is '5,0' (row 1). Write "
-        "numbers as 5.0, with a point"
+        "numbers as 5.0, with a point. If that is a decimal comma, set data.decimal_comma=true"
     )
     assert weight.startswith("items.weight: 7 values are no number")
     assert rating in caplog.text

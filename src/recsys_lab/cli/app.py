@@ -79,7 +79,11 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
     flags = [f"{flag}=true" for flag in verb.flags if getattr(args, flag)]
     named = [f"{key}={value}" for key in verb.named if (value := getattr(args, key)) is not None]
-    texts = [literal(text, verb, several=args.multirun) for text in [*args.overrides, *named]]
+    typed = [
+        text if verb.positional and _is_path(text) else literal(text, verb, several=args.multirun)
+        for text in args.overrides
+    ]
+    texts = [*typed, *(literal(text, verb, several=args.multirun) for text in named)]
     args.overrides = [*_overrides(texts, name, verb), *flags]
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
