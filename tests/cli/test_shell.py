@@ -271,6 +271,27 @@ sys.exit(main.run_command(sys.argv[1:]))
         done = self.run("SIGTERM", "again")
         assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")
 
+    def test_one_whose_exception_is_lost_asks_again(self):
+        code = """
+import os, signal, sys, time
+from recsys_lab.cli import main
+class Deaf:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+def work(arguments):
+    Deaf()
+    print("going on", flush=True)
+    time.sleep(30)
+main._dispatch = work
+sys.exit(main.run_command([]))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20
+        )
+        assert (done.returncode, done.stdout) == (130, "going on\n")
+        assert "stopped by SIGTERM" in done.stderr
+
 
 def test_a_panic_of_a_library_is_a_message_last_of_all(shell):
     class PanicException(BaseException):
