@@ -94,10 +94,10 @@ def test_it_holds_every_number_of_the_manifest(card):
         assert leak["kind"] in page.text
 
 
-def test_leaks_come_before_notes(card):
+def test_findings_stand_by_weight(card):
     text = card().text
     places = [text.find(f"{word} {kind} in") for word, kind in
-              (("leak", "future_in_training"), ("note", "users_in_two_roles"))]  # fmt: skip
+              (("property", "future_in_training"), ("note", "users_in_two_roles"))]  # fmt: skip
     assert -1 < places[0] < places[1]
 
 

@@ -22,7 +22,8 @@ from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
-from recsys_lab.data.leaks import check_leaks
+from recsys_lab.data.leaks.check import KINDS, check_leaks
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -210,8 +211,10 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     num_items = len(arrays.item_ids)
     log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
     phases = parts.split.segments(log)
+    held_out = parts.split.held_out_phases
+    world = World(log, phases, parts.filters, arrays.item_ids, held_out)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
-        leaks = pool.submit(check_leaks, log, phases, held_out_phases=parts.split.held_out_phases)
+        leaks = pool.submit(check_leaks, world)
         statistics = pool.submit(describe, log, phases)
         mark = pool.submit(_fingerprint, arrays, parts)
         write_interactions(arrays, trim, folder / "interactions.parquet")
@@ -241,6 +244,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),
         "leaks": [leak.to_json() for leak in leaks.result()],
+        "leak_kinds": list(KINDS),
         "statistics": statistics.result(),
         "fingerprint": mark.result(),
     }

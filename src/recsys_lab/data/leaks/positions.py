@@ -1,0 +1,148 @@
+"""What places and times tell: targets that are trained on, read, or told by the history.
+
+All kinds of one pass over the targets. Shapes: U users, V items, n rows of one phase, G targets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
+from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.places import inside, merged, repeated, row_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.leaks.world import World
+    from recsys_lab.data.splits.base import Segments
+
+OUR_FAULT = "This split is wrong: its rows overlap"
+KINDS: Mapping[str, Kind] = {
+    "target_in_training": Kind("leak", "are trained on themselves", OUR_FAULT),
+    "target_in_history": Kind("leak", "are read before they are to be found", OUR_FAULT),
+    "future_in_training": Kind(
+        "property",
+        "are not later than everything trained on: the model has seen what others did at or "
+        "after their time (part of every split by position; split=global_temporal avoids it)",
+        by_time=True,
+    ),
+    "repeated_targets": Kind(
+        "note",
+        "are items that stand in their user's history already: out of reach where seen items "
+        "are excluded, easy where not",
+    ),
+    "tied_times": Kind(
+        "note",
+        "have the time of the last event of their history: which of the two came first is the "
+        "file's order alone",
+        by_time=True,
+    ),
+    "cold_targets": Kind("note", "are items without a training event (option: split.cold_items)"),
+    "users_in_two_roles": Kind(
+        "note", "are trained on as well, as is usual where users are split", of="users"
+    ),
+    "popularity_predicts": Kind("note", ""),
+}
+
+
+def find(world: World) -> Iterator[Leak]:
+    """All findings of the family.
+
+    Memory is bounded: targets and histories are read in parts, except that one user's history
+    is read at once.
+
+    Args:
+        world: the dataset.
+    """
+    segments = world.segments
+    validation, test = segments.validation, segments.test
+    hidden = {
+        "validation": merged(validation[:, 1], validation[:, 2]),
+        # Validation chooses the model: what it reads or looks for is known before the test.
+        "test": merged(
+            np.concatenate([test[:, 1], validation[:, 1]]),
+            np.concatenate([test[:, 2], validation[:, 3]]),
+        ),
+    }
+    recent_V = world.recent_counts_V
+    top = np.argsort(-recent_V, kind="stable")[: world.top_k]
+    popular_V = np.zeros(world.log.num_items, dtype=bool)
+    popular_V[top] = recent_V[top] > 0
+    said = f"are among the {world.top_k} items that were most popular at the end of training"
+    for phase in PHASES:
+        rows = world.rows(phase)
+        counts, total = _count_targets(world, rows, hidden[phase], popular_V)
+        if phase == "validation":
+            del counts["popularity_predicts"]
+        for kind, count in counts.items():
+            changes = {"said": said} if kind == "popularity_predicts" else {}
+            if count:
+                yield leak(KINDS, kind, phase, count, total, **changes)
+        yield from _roles(world, phase)
+
+
+def _roles(world: World, phase: str) -> Iterator[Leak]:
+    """Users of a phase that have another part, too."""
+    held_out = world.held_out_phases
+    count = _users_in_two_roles(world.segments, phase, held_out)
+    if not count:
+        return
+    changes = {}
+    if phase in held_out:
+        changes = {
+            "severity": "leak", "said": "have another part as well, though this split holds them "
+            "out", "cure": OUR_FAULT,
+        }  # fmt: skip
+    yield leak(KINDS, "users_in_two_roles", phase, count, len(world.rows(phase)), **changes)
+
+
+def _count_targets(
+    world: World,
+    rows_n4: NDArray[np.int64],
+    hidden: tuple[NDArray[np.int64], NDArray[np.int64]],
+    popular_V: NDArray[np.bool_],
+) -> tuple[dict[str, int], int]:
+    """Targets of one phase by the kind of leak, and all targets."""
+    log, dropped = world.log, world.segments.dropped_targets
+    counts = dict.fromkeys(KINDS, 0)
+    total = 0
+    times = log.timestamps
+    for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
+        rows = rows_n4[part]
+        places, of_row = target_places(rows, dropped)
+        items = log.items[places]
+        hits = {
+            "target_in_training": inside(world.trained, places),
+            "target_in_history": inside(hidden, places),
+            "repeated_targets": repeated(log.items, rows, places, of_row),
+            "cold_targets": world.train_counts_V[items] == 0,
+            "popularity_predicts": popular_V[items],
+        }
+        if times is not None:
+            when = times[places]
+            last = np.maximum(rows[:, 2] - 1, 0)[of_row]
+            has_history = (rows[:, 2] > rows[:, 1])[of_row]
+            hits["tied_times"] = has_history & (times[last] == when)
+            if world.last_time is not None:
+                hits["future_in_training"] = when <= world.last_time
+        total += len(places)
+        for kind, hit in hits.items():
+            counts[kind] += int(hit.sum())
+    return counts, total
+
+
+def _users_in_two_roles(segments: Segments, phase: str, held_out: Collection[str]) -> int:
+    """Users of a phase that are trained on, or (where both are held out) in the other phase."""
+    rows = {"validation": segments.validation, "test": segments.test}
+    others = [segments.train[:, 0]]
+    if phase in held_out:
+        others += [part[:, 0] for name, part in rows.items() if name in held_out and name != phase]
+    users = np.concatenate(others)
+    known = np.zeros(int(max(users.max(initial=-1), rows[phase][:, 0].max(initial=-1))) + 1, bool)
+    known[users] = True
+    return int(known[rows[phase][:, 0]].sum())
