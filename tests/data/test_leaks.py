@@ -59,6 +59,7 @@ PLANTED = {
     "target_in_history": ({}, {"validation": [[2, 8, 10, 11], [3, 11, 13, 14]]}, "leak"),
     "future_in_training": ({"times": changed(TIMES, 0, 3, 8)}, {}, "property"),
     "repeated_targets": ({"items": changed(ITEMS, 3, 2, 2)}, {}, "note"),
+    "repeats_last_event": ({"items": changed(ITEMS, 3, 2, 4)}, {}, "note"),
     "tied_times": ({"times": changed(TIMES, 3, 1, 8)}, {}, "note"),
     "cold_targets": ({"items": changed(ITEMS, 3, 2, 7)}, {}, "note"),
     "users_in_two_roles": ({}, {"train": [*TRAIN, [3, 11, 12]]}, "leak"),
@@ -81,6 +82,7 @@ def test_a_planted_leak_is_found(kind):
         "target_in_history": {"users_in_two_roles"},
         "users_in_two_roles": {"future_in_training"},
         "future_in_training": set(),
+        "repeats_last_event": {"repeated_targets"},
     }
     others = {name for name, _ in found} - {kind}
     assert others <= company.get(kind, set())

@@ -166,7 +166,7 @@ def _split(manifest: Mapping[str, Any]) -> Markup:
 def _leaks(manifest: Mapping[str, Any]) -> Markup:
     notes = []
     if manifest["statistics"]["time"] is None:
-        kinds = " and ".join(KINDS_BY_TIME)
+        kinds = ", ".join(KINDS_BY_TIME)
         notes.append(tag("p", f"Without timestamps, {kinds} cannot be found.", class_="lead"))
     if not manifest["leaks"]:
         return section("Leak check", tag("p", "Nothing was found.", class_="good"), *notes)

@@ -212,7 +212,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
     phases = parts.split.segments(log)
     held_out = parts.split.held_out_phases
-    world = World(log, phases, parts.filters, arrays.item_ids, held_out)
+    world = World(log, phases, parts.filters, arrays.item_ids, arrays.user_ids, held_out)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
         leaks = pool.submit(check_leaks, world)
         statistics = pool.submit(describe, log, phases)

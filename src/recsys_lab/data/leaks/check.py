@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from recsys_lab.data.leaks import positions
+from recsys_lab.data.leaks import positions, twins
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak
 from recsys_lab.data.leaks.world import World
 
@@ -22,7 +22,10 @@ class Family(NamedTuple):
     find: Callable[[World], Iterable[Leak]]
 
 
-OF_LOG = (Family(positions.KINDS, positions.find),)
+OF_LOG = (
+    Family(positions.KINDS, positions.find),
+    Family(twins.KINDS, twins.find),
+)
 """Families that need events and the split alone."""
 
 ALL_KINDS: Mapping[str, Kind] = {

@@ -20,6 +20,9 @@ Severity = Literal["note", "property", "warning", "leak"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
+FEW, RARE = 5, 0.01
+"""Fewer targets than these, or a smaller share of them, may be so by chance."""
+
 PHASES = ("validation", "test")
 
 
@@ -90,6 +93,17 @@ def leak(
     share = count / total
     sentence = f"{count:,} of {total:,} {phase} {kind.of} ({share:.1%}) {kind.said}"
     return Leak(name, phase, count, total, share, kind.severity, sentence, kind.cure)
+
+
+def weighed(count: int, total: int, severity: Severity) -> Severity:
+    """The severity of what may happen by chance: a ``note`` below `FEW` targets or `RARE` of all.
+
+    Args:
+        count: what was found.
+        total: of how many.
+        severity: above these.
+    """
+    return severity if count >= max(FEW, RARE * total) else "note"
 
 
 def by_weight(leaks: list[dict[str, Any]]) -> list[dict[str, Any]]:

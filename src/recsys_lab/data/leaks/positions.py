@@ -5,11 +5,11 @@ All kinds of one pass over the targets. Shapes: U users, V items, n rows of one 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
+from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
 from recsys_lab.data.splits.finish import target_places
 from recsys_lab.data.splits.places import inside, merged, repeated, row_chunks
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.leaks.world import World
     from recsys_lab.data.splits.base import Segments
+
+MANY, SOME = 0.5, 0.1
+"""Shares of targets that copy the last event above which the log is hardly one of choices: double
+clicks, a row for a view and one for its purchase. People who hear a song again stay below."""
+
+QUICK = 60
+"""Seconds between two events that are hardly two decisions."""
+
+_QUICK_REPEATS = "quick repeats"  # counted in the same pass
 
 OUR_FAULT = "This split is wrong: its rows overlap"
 KINDS: Mapping[str, Kind] = {
@@ -35,6 +44,12 @@ KINDS: Mapping[str, Kind] = {
         "note",
         "are items that stand in their user's history already: out of reach where seen items "
         "are excluded, easy where not",
+    ),
+    "repeats_last_event": Kind(
+        "note",
+        "are the very item of the last event that is read",
+        "filter.drop_consecutive_repeats=true keeps the first event of each run; where views stand "
+        "before purchases, filter.event_types=[PURCHASE] keeps those",
     ),
     "tied_times": Kind(
         "note",
@@ -79,11 +94,25 @@ def find(world: World) -> Iterator[Leak]:
         counts, total = _count_targets(world, rows, hidden[phase], popular_V)
         if phase == "validation":
             del counts["popularity_predicts"]
+        changes: dict[str, dict[str, Any]] = {
+            "popularity_predicts": {"said": said},
+            "repeats_last_event": _weigh_repeats(
+                counts["repeats_last_event"], counts.pop(_QUICK_REPEATS, 0), total
+            ),
+        }
         for kind, count in counts.items():
-            changes = {"said": said} if kind == "popularity_predicts" else {}
             if count:
-                yield leak(KINDS, kind, phase, count, total, **changes)
+                yield leak(KINDS, kind, phase, count, total, **changes.get(kind, {}))
         yield from _roles(world, phase)
+
+
+def _weigh_repeats(count: int, quick: int, total: int) -> dict[str, Any]:
+    share = count / max(1, total) if count >= FEW else 0
+    severity = "leak" if share >= MANY else "warning" if share >= SOME else "note"
+    said = KINDS["repeats_last_event"].said
+    if quick:
+        said += f", {quick:,} of them within {QUICK} s, as double clicks or views before purchases"
+    return {"severity": severity, "said": said}
 
 
 def _roles(world: World, phase: str) -> Iterator[Leak]:
@@ -123,16 +152,18 @@ def _count_targets(
             "cold_targets": world.train_counts_V[items] == 0,
             "popularity_predicts": popular_V[items],
         }
+        last = np.maximum(rows[:, 2] - 1, 0)[of_row]
+        has_history = (rows[:, 2] > rows[:, 1])[of_row]
+        hits["repeats_last_event"] = has_history & (log.items[last] == items)
         if times is not None:
             when = times[places]
-            last = np.maximum(rows[:, 2] - 1, 0)[of_row]
-            has_history = (rows[:, 2] > rows[:, 1])[of_row]
             hits["tied_times"] = has_history & (times[last] == when)
+            hits[_QUICK_REPEATS] = hits["repeats_last_event"] & (when - times[last] <= QUICK)
             if world.last_time is not None:
                 hits["future_in_training"] = when <= world.last_time
         total += len(places)
         for kind, hit in hits.items():
-            counts[kind] += int(hit.sum())
+            counts[kind] = counts.get(kind, 0) + int(hit.sum())
     return counts, total
 
 

@@ -35,6 +35,7 @@ class World:
         segments: the split.
         filters: what made the log of the source; None: not known.
         item_ids: raw id of every item, an Arrow array (V,); None: not known.
+        user_ids: raw id of every user, (U,), likewise.
         held_out_phases: phases whose users the split promises to hold out of the other parts.
         top_k: items that a list of the most popular ones holds.
         last_window: share of the training events, the latest, by which popularity is counted;
@@ -45,6 +46,7 @@ class World:
     segments: Segments
     filters: Filters | None = None
     item_ids: Any = None
+    user_ids: Any = None
     held_out_phases: Collection[str] = ()
     top_k: int = 10
     last_window: float = 0.1
