@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.data.leaks.check import KINDS_BY_TIME, check_leaks
-from recsys_lab.data.leaks.positions import KINDS
+from recsys_lab.data.leaks.check import KINDS as ALL
+from recsys_lab.data.leaks.check import KINDS_BY_TIME, check_leaks, in_order
+from recsys_lab.data.leaks.positions import KINDS, find
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits import places as places_module
 from recsys_lab.data.splits.base import FlatLog, Segments
@@ -39,8 +40,13 @@ def rows(train=TRAIN, validation=VALIDATION, test=TEST, dropped=None):
     return Segments(*arrays, dropped_targets=np.array(dropped, dtype=np.int64))
 
 
+def checked(dataset):
+    """What this family finds; the others have tests of their own."""
+    return in_order(find(dataset))
+
+
 def check(log, segments):
-    found = check_leaks(World(log, segments, top_k=1, last_window=1.0, held_out_phases=HELD_OUT))
+    found = checked(World(log, segments, top_k=1, last_window=1.0, held_out_phases=HELD_OUT))
     return {(leak.kind, leak.phase): leak for leak in found}
 
 
@@ -48,6 +54,15 @@ def changed(nested, user, place, value):
     copy = [list(row) for row in nested]
     copy[user][place] = value
     return copy
+
+
+def test_all_families_stand_in_order():
+    leaks = check_leaks(World(world(), rows(train=[*TRAIN, [3, 13, 14]])))
+    order = [
+        ("validation", "test").index(leak.phase) * 100 + ALL.index(leak.kind) for leak in leaks
+    ]
+    assert order == sorted(order)
+    assert len(leaks) > 1
 
 
 def test_nothing_planted_nothing_found():
@@ -108,7 +123,7 @@ def test_dropped_targets_are_no_targets():
 def test_roles_are_a_note_where_the_split_shares_users():
     log = world()
     segments = make("leave_one_out").segments(log)
-    found = {(leak.kind, leak.phase): leak for leak in check_leaks(World(log, segments))}
+    found = {(leak.kind, leak.phase): leak for leak in checked(World(log, segments))}
     role = found["users_in_two_roles", "test"]
     assert (role.count, role.total, role.severity) == (4, 4, "note")
     # Trained: up to times 2, 2, 5, 6. Tests at 4, 4, 7, 8; validation at 3, 3, 6, 7.
@@ -124,19 +139,19 @@ def test_popularity_of_the_last_window():
     )
     segments = rows([[0, 0, 8]], [[1, 8, 9, 10]], [[1, 8, 9, 10]])
     options = {"top_k": 1, "last_window": 0.3}
-    kinds = {(leak.kind, leak.phase) for leak in check_leaks(World(log, segments, **options))}
+    kinds = {(leak.kind, leak.phase) for leak in checked(World(log, segments, **options))}
     assert ("popularity_predicts", "test") in kinds
     assert ("popularity_predicts", "validation") not in kinds
     whole = log_of([(1, 1), (1, 2), (1, 3), (3, 4)], [(2, 10), (3, 11)])
     segments = rows([[0, 0, 4]], [[1, 4, 5, 6]], [[1, 4, 5, 6]])
     for window, hit in ((1.0, False), (0.25, True)):
-        found = check_leaks(World(whole, segments, top_k=1, last_window=window))
+        found = checked(World(whole, segments, top_k=1, last_window=window))
         assert any(leak.kind == "popularity_predicts" for leak in found) is hit
 
 
 def test_without_times():
     log = log_of(*ITEMS)
-    found = check_leaks(World(log, rows(train=[*TRAIN, [3, 13, 14]]), top_k=1))
+    found = checked(World(log, rows(train=[*TRAIN, [3, 13, 14]]), top_k=1))
     assert {leak.kind for leak in found} == {"target_in_training", "users_in_two_roles"}
     assert set(KINDS_BY_TIME) >= {"future_in_training", "tied_times"}
 
@@ -181,7 +196,7 @@ def test_counts_equal_brute_force(name, options, chunk, monkeypatch):
             segments = make(name, **options).segments(log)
         except UserError:
             return
-        found = {(x.kind, x.phase): x for x in check_leaks(World(log, segments))}
+        found = {(x.kind, x.phase): x for x in checked(World(log, segments))}
         want = brute_force(log, segments)
         for key, count in want.items():
             assert (found[key].count if key in found else 0) == count
@@ -206,6 +221,6 @@ def test_planted_places_are_found(log, data):
     user = int(clean.test[row, 0])
     train = clean.train.copy()
     train[train[:, 0] == user, 2] = clean.test[row, 3]  # the user's whole history
-    found = check_leaks(World(log, Segments(train, clean.validation, clean.test)))
+    found = checked(World(log, Segments(train, clean.validation, clean.test)))
     planted = {(leak.phase, leak.count) for leak in found if leak.kind == "target_in_training"}
     assert planted == {("validation", 1), ("test", 1)}

@@ -23,6 +23,7 @@ from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
 from recsys_lab.data.leaks.check import KINDS, check_leaks
+from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.manifest import (
     MANIFEST,
@@ -38,7 +39,7 @@ from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally, said_examples
-from recsys_lab.data.training_filters import apply_filters, warn_of_whole_counts
+from recsys_lab.data.training_filters import apply_filters
 from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
@@ -220,7 +221,6 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
         warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
-        warnings += warn_of_whole_counts(parts.filters, log, phases)
         warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
@@ -299,6 +299,9 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
             log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
     for said in manifest["warnings"]:
         log.warning("%s", said)
+    for leak in by_weight(manifest["leaks"]):
+        if leak["severity"] in STOPPABLE:
+            log.warning("%s (%s): %s", leak["kind"], leak["phase"], in_words(leak))
     log.info(
         "Prepared %s: %s users, %s items, %s interactions",
         folder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from recsys_lab.data.leaks import positions, twins
+from recsys_lab.data.leaks import future, positions, twins
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak
 from recsys_lab.data.leaks.world import World
 
@@ -25,6 +25,7 @@ class Family(NamedTuple):
 OF_LOG = (
     Family(positions.KINDS, positions.find),
     Family(twins.KINDS, twins.find),
+    Family(future.KINDS, future.find),
 )
 """Families that need events and the split alone."""
 
@@ -36,6 +37,9 @@ KINDS = tuple(ALL_KINDS)
 
 KINDS_BY_TIME = tuple(name for name, kind in ALL_KINDS.items() if kind.by_time)
 """Kinds that cannot be found in a log without timestamps."""
+
+OF_CANDIDATES = tuple(name for name, kind in ALL_KINDS.items() if kind.of_candidates)
+"""Kinds that do not concern an evaluation with another choice of candidates than ``all``."""
 
 
 def check_leaks(world: World) -> list[Leak]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean
-from recsys_lab.data.leaks.check import ALL_KINDS, KINDS
-from recsys_lab.data.leaks.finding import in_words
+from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
+from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
     "leak": ("leak",),
-    "warning": ("leak", "warning"),
-    "all": ("leak", "warning"),
+    "warning": STOPPABLE,
+    "all": STOPPABLE,
 }
 """Words for severities. Notes and properties of the split are no mistakes: they stop nothing,
 unless their kind is named. ``all`` is the older word for ``warning``."""
@@ -76,7 +76,7 @@ def fatal(
         leak
         for leak in manifest["leaks"]
         if (leak["kind"] in words or leak["severity"] in levels)
-        and (all_are_candidates or not ALL_KINDS[leak["kind"]].of_candidates)
+        and (all_are_candidates or leak["kind"] not in OF_CANDIDATES)
     ]
     if found:
         lines = [f"  {leak['kind']} ({leak['phase']}): {in_words(leak)}" for leak in found]

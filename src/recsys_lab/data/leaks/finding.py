@@ -20,6 +20,9 @@ Severity = Literal["note", "property", "warning", "leak"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
+STOPPABLE: tuple[Severity, ...] = ("warning", "leak")
+"""What is told during the preparation: not what is good to know, or a property of the split."""
+
 FEW, RARE = 5, 0.01
 """Fewer targets than these, or a smaller share of them, may be so by chance."""
 
@@ -33,7 +36,7 @@ class Kind(NamedTuple):
         severity: the usual one.
         said: how the sentence ends that begins with the count.
         cure: what to do about it, a sentence without its full stop; empty where nothing is.
-        of: what is counted.
+        of: what is counted, with ``{phase}`` for its name.
         by_time: whether it cannot be found in a log without timestamps.
         of_candidates: whether a choice of candidates other than ``all`` is the cure, so that it
             does not concern an evaluation that has one.
@@ -42,7 +45,7 @@ class Kind(NamedTuple):
     severity: Severity
     said: str
     cure: str = ""
-    of: str = "targets"
+    of: str = "{phase} targets"
     by_time: bool = False
     of_candidates: bool = False
 
@@ -90,8 +93,8 @@ def leak(
         changes: fields of `Kind` that differ this time.
     """
     kind = kinds[name]._replace(**changes)
-    share = count / total
-    sentence = f"{count:,} of {total:,} {phase} {kind.of} ({share:.1%}) {kind.said}"
+    share, of = count / total, kind.of.format(phase=phase)
+    sentence = f"{count:,} of {total:,} {of} ({share:.1%}) {kind.said}"
     return Leak(name, phase, count, total, share, kind.severity, sentence, kind.cure)
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from recsys_lab.data.splits.base import Segments
 
 MANY, SOME = 0.5, 0.1
-"""Shares of targets that copy the last event above which the log is hardly one of choices: double
-clicks, a row for a view and one for its purchase. People who hear a song again stay below."""
+"""Shares of targets that copy the last event, beyond those that do by chance, above which the log
+is hardly one of choices: double clicks, a row for a view and one for its purchase. People who hear
+a song again stay below."""
 
 QUICK = 60
 """Seconds between two events that are hardly two decisions."""
@@ -59,7 +60,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "cold_targets": Kind("note", "are items without a training event (option: split.cold_items)"),
     "users_in_two_roles": Kind(
-        "note", "are trained on as well, as is usual where users are split", of="users"
+        "note", "are trained on as well, as is usual where users are split", of="{phase} users"
     ),
     "popularity_predicts": Kind("note", ""),
 }
@@ -91,13 +92,13 @@ def find(world: World) -> Iterator[Leak]:
     said = f"are among the {world.top_k} items that were most popular at the end of training"
     for phase in PHASES:
         rows = world.rows(phase)
-        counts, total = _count_targets(world, rows, hidden[phase], popular_V)
+        counts, total, chance = _count_targets(world, rows, hidden[phase], popular_V)
         if phase == "validation":
             del counts["popularity_predicts"]
         changes: dict[str, dict[str, Any]] = {
             "popularity_predicts": {"said": said},
             "repeats_last_event": _weigh_repeats(
-                counts["repeats_last_event"], counts.pop(_QUICK_REPEATS, 0), total
+                counts["repeats_last_event"], counts.pop(_QUICK_REPEATS, 0), total, chance
             ),
         }
         for kind, count in counts.items():
@@ -106,8 +107,8 @@ def find(world: World) -> Iterator[Leak]:
         yield from _roles(world, phase)
 
 
-def _weigh_repeats(count: int, quick: int, total: int) -> dict[str, Any]:
-    share = count / max(1, total) if count >= FEW else 0
+def _weigh_repeats(count: int, quick: int, total: int, chance: float) -> dict[str, Any]:
+    share = count / max(1, total) - chance if count >= FEW else 0
     severity = "leak" if share >= MANY else "warning" if share >= SOME else "note"
     said = KINDS["repeats_last_event"].said
     if quick:
@@ -135,10 +136,14 @@ def _count_targets(
     rows_n4: NDArray[np.int64],
     hidden: tuple[NDArray[np.int64], NDArray[np.int64]],
     popular_V: NDArray[np.bool_],
-) -> tuple[dict[str, int], int]:
-    """Targets of one phase by the kind of leak, and all targets."""
+) -> tuple[dict[str, int], int, float]:
+    """Targets of one phase by the kind of leak, all targets, and the share that copies by chance.
+
+    By chance: if each target came after the history of another row.
+    """
     log, dropped = world.log, world.segments.dropped_targets
     counts = dict.fromkeys(KINDS, 0)
+    last_V, target_V = np.zeros((2, log.num_items))
     total = 0
     times = log.timestamps
     for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
@@ -155,6 +160,8 @@ def _count_targets(
         last = np.maximum(rows[:, 2] - 1, 0)[of_row]
         has_history = (rows[:, 2] > rows[:, 1])[of_row]
         hits["repeats_last_event"] = has_history & (log.items[last] == items)
+        last_V += np.bincount(log.items[last[has_history]], minlength=len(last_V))
+        target_V += np.bincount(items[has_history], minlength=len(last_V))
         if times is not None:
             when = times[places]
             hits["tied_times"] = has_history & (times[last] == when)
@@ -164,7 +171,7 @@ def _count_targets(
         total += len(places)
         for kind, hit in hits.items():
             counts[kind] = counts.get(kind, 0) + int(hit.sum())
-    return counts, total
+    return counts, total, float(last_V @ target_V) / max(1, total) ** 2
 
 
 def _users_in_two_roles(segments: Segments, phase: str, held_out: Collection[str]) -> int:

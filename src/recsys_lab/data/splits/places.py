@@ -60,6 +60,17 @@ def count_items(
     return counts
 
 
+def first_times(
+    items_T: NDArray[np.int32], times_T: NDArray[np.int64], num_items: int
+) -> NDArray[np.int64]:
+    """Time of the first event of each item, (V,); the largest number where it has none."""
+    first_V = np.full(num_items, np.iinfo(np.int64).max)
+    for start in range(0, len(items_T), CHUNK):
+        part = slice(start, start + CHUNK)
+        np.minimum.at(first_V, items_T[part], times_T[part])
+    return first_V
+
+
 def first_from(
     times_T: NDArray[np.int64], starts_n: NDArray[np.int64], ends_n: NDArray[np.int64], time: int
 ) -> NDArray[np.int64]:
