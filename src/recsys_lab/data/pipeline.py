@@ -22,7 +22,8 @@ from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
-from recsys_lab.data.leaks.check import KINDS, check_leaks
+from recsys_lab.data.leaks.check import KINDS, check_columns, check_leaks, in_order
+from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.manifest import (
@@ -223,6 +224,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
         warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
+        of_columns = check_columns(world, Columns(folder, features))
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
     return {
@@ -243,7 +245,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         },
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),
-        "leaks": [leak.to_json() for leak in leaks.result()],
+        "leaks": [leak.to_json() for leak in in_order([*leaks.result(), *of_columns])],
         "leak_kinds": list(KINDS),
         "statistics": statistics.result(),
         "fingerprint": mark.result(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from recsys_lab.data.leaks import future, positions, twins
+from recsys_lab.data.leaks import future, names, numbers, positions, twins
+from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak
 from recsys_lab.data.leaks.world import World
 
@@ -15,11 +16,11 @@ class Family(NamedTuple):
 
     Attributes:
         kinds: by name.
-        find: the findings, in any order.
+        find: `World` (and `Columns`) -> the findings, in any order.
     """
 
     kinds: Mapping[str, Kind]
-    find: Callable[[World], Iterable[Leak]]
+    find: Callable[..., Iterable[Leak]]
 
 
 OF_LOG = (
@@ -29,8 +30,11 @@ OF_LOG = (
 )
 """Families that need events and the split alone."""
 
+OF_COLUMNS = (Family(names.KINDS, names.find), Family(numbers.KINDS, numbers.find))
+"""Families that read the declared columns, too."""
+
 ALL_KINDS: Mapping[str, Kind] = {
-    name: kind for family in OF_LOG for name, kind in family.kinds.items()
+    name: kind for family in (*OF_LOG, *OF_COLUMNS) for name, kind in family.kinds.items()
 }
 KINDS = tuple(ALL_KINDS)
 """What is looked for."""
@@ -51,6 +55,16 @@ def check_leaks(world: World) -> list[Leak]:
         world: the dataset.
     """
     return in_order(found for family in OF_LOG for found in family.find(world))
+
+
+def check_columns(world: World, columns: Columns) -> list[Leak]:
+    """All findings that the declared columns tell.
+
+    Args:
+        world: the dataset, with ids.
+        columns: what models may read.
+    """
+    return in_order(found for family in OF_COLUMNS for found in family.find(world, columns))
 
 
 def in_order(found: Iterable[Leak]) -> list[Leak]:
