@@ -81,7 +81,7 @@ def test_a_user_column_that_is_the_target(run, ids, kind, write):
         assert list(leaks) == [phase]
         leak = leaks[phase]
         assert (leak["count"], leak["total"], leak["severity"]) == (USERS, USERS, "leak")
-        assert "told by user.told, which names their item" in leak["explanation"]
+        assert "that were looked at are told by user.told; an honest column" in leak["explanation"]
         assert leak["cure"].startswith("Make the column of what was known before")
         with pytest.raises(UserError, match=r"column_names_target \(\w+\): 40 of 40"):
             fatal(data.manifest, words_of("leak"))
@@ -111,7 +111,7 @@ def test_an_item_column_that_names_who_comes_for_it(run, kind, text):
     values = [text.format(last[item]) if item in last else None for item in range(ITEMS)]
     leak = found(run(reader(TEXTS, "item", kind, values)))["test"]
     assert (leak["count"], leak["severity"]) == (len(last), "leak")
-    assert "by item.told, which names their user" in leak["explanation"]
+    assert "are told by item.told; an honest column tells about" in leak["explanation"]
     first = {item: user for user in reversed(range(USERS)) for item in TAKEN[user, :4].tolist()}
     values = [text.format(first[item]) if item in first else None for item in range(ITEMS)]
     assert not found(run(reader(TEXTS, "item", kind, values)))

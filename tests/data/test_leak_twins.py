@@ -118,6 +118,7 @@ def test_without_times_only_spellings_are_looked_at():
 @pytest.mark.parametrize("chunk", [3, 2_000_000])
 def test_groups_equal_brute_force(chunk, monkeypatch):
     monkeypatch.setattr(places.row_chunks, "__defaults__", (chunk,))
+    monkeypatch.setattr(twins, "AT_ONCE", chunk)
     one_user = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=3, max_size=4)
 
     @settings(max_examples=60, deadline=None)

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from recsys_lab.data.feature_store import FeatureStore
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,18 @@ class Columns:
         """A column of ``item`` or ``user`` as the source has it, (R,)."""
         return pl.read_parquet(self.folder / f"{side}s.parquet", columns=[name], glob=False)[name]
 
-    def titles(self) -> pl.Series | None:
-        """The titles of the items, where they have some."""
+    def titles(self) -> list[Any]:
+        """The titles of the items, an Arrow array, where they have some; else nothing."""
         schema = pl.read_parquet_schema(self.folder / "items.parquet")
-        return self.raw("item", "title") if schema.get("title") == pl.String else None
+        if schema.get("title") != pl.String:
+            return []
+        return [self.raw("item", "title").to_arrow()]
+
+    def events(self, name: str, places: NDArray[np.int64]) -> pl.Series:
+        """Values of a column of the events at some places; of those that models know."""
+        column = self.store.column(f"event.{name}")
+        assert isinstance(column, np.ndarray)
+        found = pl.Series(column[places])
+        if self.entries["event"][name]["type"] == "numeric":
+            return found
+        return pl.Series([None, None, *self.store.values(f"event.{name}")]).gather(found)

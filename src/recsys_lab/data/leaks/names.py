@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak
 from recsys_lab.data.splits.finish import target_places
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from recsys_lab.data.leaks.finding import Leak, Severity
     from recsys_lab.data.leaks.world import World
 
-SAMPLE = 20_000
+SAMPLE = 5_000
 
 SURE = 3.0
 """How many standard errors more targets must be told than honest columns tell (a sign test)."""
@@ -51,21 +52,29 @@ KINDS: Mapping[str, Kind] = {
 
 
 class _Looked(NamedTuple):
-    """Targets that are looked at, all (G,).
+    """Targets that are looked at.
 
     Attributes:
-        user: whose they are.
-        item: what they are.
-        last: place of the last event that is read before.
+        rows: of the phase, whose they are.
+        place: of each, (G,).
+        of_row: its row, (G,), ascending.
+        user: whose it is, (G,).
+        item: what it is, (G,).
+        last: place of the last event that is read before, (G,).
         trained_item: item of the user's last training event; of users without one the last read.
-        is_new: whether the history lacks the item.
     """
 
-    user: NDArray[np.int64]
-    item: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    place: NDArray[np.int64]
+    of_row: NDArray[np.int64]
+    user: NDArray[Any]
+    item: NDArray[Any]
     last: NDArray[np.int64]
-    trained_item: NDArray[np.int32]
-    is_new: NDArray[np.bool_]
+    trained_item: NDArray[Any]
+
+    def is_new(self, world: World) -> NDArray[np.bool_]:
+        """Whether the history lacks the item, (G,)."""
+        return ~repeated(world.log.items, self.rows, self.place, self.of_row)
 
 
 def find(world: World, columns: Columns) -> Iterator[Leak]:
@@ -77,48 +86,37 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
     """
     if world.item_ids is None or world.user_ids is None or not columns.store.names():
         return
-    items, users = (
-        _texts(pl.Series(pl.from_arrow(ids))) for ids in (world.item_ids, world.user_ids)
-    )
-    titles = columns.titles()
-    for phase in PHASES:
-        seen = _look(world, phase)
-        if not len(seen.user):
-            continue
-        wanted = [items] if titles is None else [items, titles]
-        for name in columns.of("user", *TYPES):
-            raw = columns.raw("user", name)
-            told = _told(raw, seen.user, wanted, seen.item)
-            honest = _told(raw, seen.user, wanted, seen.trained_item)
-            other = _told(raw, seen.user, wanted, _rolled(seen.item))
-            yield from _judge(f"user.{name}", phase, told, (honest, other), "their item")
-        for name in columns.of("item", *TYPES):
-            raw = columns.raw("item", name)
-            told = _told(raw, seen.item, [users], seen.user)
-            honest = _told(raw, seen.trained_item, [users], seen.user)
-            other = _told(raw, seen.item, [users], _rolled(seen.user))
-            yield from _judge(f"item.{name}", phase, told, (honest, other), "their user")
-        new = _Looked._make(column[seen.is_new] for column in seen)
-        for name in columns.of("event", "categorical", "numeric"):
-            raw = _events(columns, name, new.last)
-            here = np.arange(len(raw))
-            told = _told(raw, here, wanted, new.item)
-            other = _told(raw, here, wanted, _rolled(new.item))
-            yield from _judge(f"event.{name}", phase, told, (other,), "their item")
+    users, items = [world.user_ids], [world.item_ids, *columns.titles()]
+    looked = {phase: _look(world, phase) for phase in PHASES}
+    for name in columns.of("user", *TYPES):
+        told = _Told(columns.raw("user", name), items)
+        for phase, seen in looked.items():
+            asked, honest = (seen.user, seen.item), (seen.user, seen.trained_item)
+            yield from _judge(f"user.{name}", phase, told, asked, honest)
+    for name in columns.of("item", *TYPES):
+        told = _Told(columns.raw("item", name), users)
+        for phase, seen in looked.items():
+            asked, honest = (seen.item, seen.user), (seen.trained_item, seen.user)
+            yield from _judge(f"item.{name}", phase, told, asked, honest)
+    for name in columns.of("event", "categorical", "numeric"):
+        for phase, seen in looked.items():
+            new = seen.is_new(world)
+            told = _Told(columns.events(name, seen.last[new]), items)
+            asked = (np.arange(int(new.sum())), seen.item[new])
+            yield from _judge(f"event.{name}", phase, told, asked)
 
 
 def _look(world: World, phase: str) -> _Looked:
     """Some targets of a phase."""
     log, rows = world.log, _spread(world.rows(phase))
     places, of_row = target_places(rows, world.segments.dropped_targets)
-    is_new = ~repeated(log.items, rows, places, of_row)
     some = _spread(np.arange(len(places)))
-    places, of_row, is_new = places[some], of_row[some], is_new[some]
+    places, of_row = places[some], of_row[some]
     last_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)  # place after the last trained event
     last_U[world.train[:, 0]] = world.train[:, 2]
     user, last = rows[of_row, 0], rows[of_row, 2] - 1
     trained = np.where(last_U[user] > 0, last_U[user] - 1, last)
-    return _Looked(user, log.items[places], last, log.items[trained], is_new)
+    return _Looked(rows, places, of_row, user, log.items[places], last, log.items[trained])
 
 
 def _spread(rows: NDArray[Any]) -> NDArray[Any]:
@@ -128,49 +126,36 @@ def _spread(rows: NDArray[Any]) -> NDArray[Any]:
     return rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
 
 
-def _rolled(column: NDArray[Any]) -> NDArray[Any]:
-    """What belongs to another target, about half of them further on."""
-    return np.roll(column, (len(column) + 1) // 2)
-
-
-def _events(columns: Columns, name: str, places: NDArray[np.int64]) -> pl.Series:
-    """Values of a column of the events at some places."""
-    column = columns.store.column(f"event.{name}")
-    assert isinstance(column, np.ndarray)
-    found = pl.Series(column[places])
-    if columns.entries["event"][name]["type"] == "numeric":
-        return found
-    known = pl.Series([None, None, *columns.store.values(f"event.{name}")])
-    return known.gather(found)
-
-
-def _told(
-    column_R: pl.Series, owner_G: NDArray[Any], wanted: list[pl.Series], code_G: NDArray[Any]
-) -> NDArray[np.bool_]:
-    """Whether the column tells of each owner what is wanted, (G,).
+class _Told:
+    """Answers whether a column tells of somebody what is looked for.
 
     Args:
         column_R: of items, users or events.
-        owner_G: whose value is read.
-        wanted: names of what is looked for, by code: ids, titles.
-        code_G: what is looked for.
+        names: what is looked for, by code: its ids, and its titles where it has some.
     """
-    value = column_R.gather(owner_G)
-    is_list = isinstance(value.dtype, pl.List | pl.Array)
-    frame = pl.DataFrame({"value": value if is_list else _texts(value)}).with_columns(
-        names.gather(code_G).alias(f"name_{place}") for place, names in enumerate(wanted)
-    )
-    found = pl.lit(value=False)
-    for place in range(len(wanted)):
-        name = pl.col(f"name_{place}")
+
+    def __init__(self, column_R: pl.Series, names: list[Any]) -> None:
+        self._column_R, self._names = column_R, names
+
+    def __call__(self, owner_G: NDArray[Any], code_G: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether the value of each owner is or holds a name of the code, (G,)."""
+        value = self._column_R.gather(owner_G)
+        is_list = isinstance(value.dtype, pl.List | pl.Array)
+        has_words = value.dtype == pl.String
+        frame = pl.DataFrame({"value": value if is_list else _texts(value)})
         if is_list:
-            found |= pl.col("value").cast(pl.List(pl.String)).list.contains(name)
-        else:
-            found |= pl.col("value") == name
-    if not is_list and value.dtype == pl.String:
-        words = pl.col("value").str.extract_all(r"[^\s,;:|()\[\]\"']+")
-        found |= words.list.contains(pl.col("name_0"))
-    return frame.select(found.fill_null(value=False)).to_series().to_numpy()
+            frame = frame.cast({"value": pl.List(pl.String)})
+        hit = pl.lit(value=False)
+        for place, names in enumerate(self._names):
+            name = f"name_{place}"
+            taken = pl.Series(name, pl.from_arrow(names.take(pa.array(code_G))))
+            frame = frame.with_columns(_texts(taken))
+            value_ = pl.col("value")
+            hit |= value_.list.contains(pl.col(name)) if is_list else value_ == pl.col(name)
+        if has_words:
+            words = pl.col("value").str.extract_all(r"[^\s,;:|()\[\]\"']+")
+            hit |= words.list.contains(pl.col("name_0"))
+        return frame.select(hit.fill_null(value=False)).to_series().to_numpy()
 
 
 def _texts(column: pl.Series) -> pl.Series:
@@ -182,22 +167,37 @@ def _texts(column: pl.Series) -> pl.Series:
 
 
 def _judge(
-    name: str, phase: str, told: NDArray[np.bool_], honest: tuple[NDArray[np.bool_], ...], what: str
+    name: str,
+    phase: str,
+    told: _Told,
+    asked: tuple[NDArray[Any], NDArray[Any]],
+    *honest: tuple[NDArray[Any], NDArray[Any]],
 ) -> Iterator[Leak]:
-    """A finding where more is told than every honest column would tell."""
-    total = len(told)
-    more = [(told & ~other).sum() - (other & ~told).sum() for other in honest]
-    either = [(told ^ other).sum() for other in honest]
-    sure = min((m / np.sqrt(max(1, e)) for m, e in zip(more, either, strict=True)), default=0)
-    share = min(more, default=0) / max(1, total)
+    """A finding where more is told than an honest column would tell.
+
+    Args:
+        name: of the column.
+        phase: ``validation`` or ``test``.
+        told: reads the column.
+        asked: whose value is read for each target, and what is looked for in it, (G,).
+        honest: the same for what an honest column may tell as well.
+    """
+    owner_G, code_G = asked
+    total = len(owner_G)
+    hit_G = told(owner_G, code_G) if total else np.zeros(0, dtype=np.bool_)
+    if hit_G.sum() < SURE**2:
+        return
+    sure, more, by_chance = np.inf, total, 0
+    for owner, code in (*honest, (owner_G, np.roll(code_G, (total + 1) // 2))):
+        other_G = told(owner, code)
+        ahead = int(hit_G.sum()) - int(other_G.sum())
+        sure = min(sure, ahead / np.sqrt(max(1, int((hit_G ^ other_G).sum()))))
+        more, by_chance = min(more, ahead), max(by_chance, int(other_G.sum()))
+    share = more / total
     if sure < SURE or share < SOME:
         return
     severity: Severity = "leak" if share >= MANY else "warning"
-    by_chance = max(int(other.sum()) for other in honest)
-    said = (
-        f"that were looked at are told by {name}, which names {what}; an honest column tells "
-        f"about {by_chance:,}"
-    )
+    said = f"that were looked at are told by {name}; an honest column tells about {by_chance:,}"
     yield leak(
-        KINDS, "column_names_target", phase, int(told.sum()), total, said=said, severity=severity
+        KINDS, "column_names_target", phase, int(hit_G.sum()), total, said=said, severity=severity
     )

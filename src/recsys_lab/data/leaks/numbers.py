@@ -60,15 +60,15 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
     if not names or world.log.timestamps is None or not len(world.train):
         return
     later_V = _later_counts(world)
-    told = [world.train_counts_V, world.recent_counts_V, _first_trained(world)]
+    counts = [world.train_counts_V, world.recent_counts_V]
     for side, name in names:
         column = columns.store.column(f"{side}.{name}")
         number_V = _by_item(world, column) if side == "event" else np.asarray(column, np.float64)
         compared_V = np.isfinite(number_V) & (world.train_counts_V > 0)
-        r, z = partial_correlation(
-            number_V[compared_V], later_V[compared_V], [known[compared_V] for known in told]
-        )
-        if abs(r) < SOME or z < SURE:
+        r = _beyond(number_V, later_V, counts, compared_V)
+        if r:  # only then the times are read
+            r = _beyond(number_V, later_V, [*counts, _first_trained(world)], compared_V)
+        if not r:
             continue
         said = (
             f"are ordered by {side}.{name} as by their events after training, beyond what training "
@@ -78,6 +78,18 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
             KINDS, "column_knows_test_counts", "test", int(compared_V.sum()), len(number_V),
             said=said, severity="leak" if abs(r) >= MANY else "note",
         )  # fmt: skip
+
+
+def _beyond(
+    number_V: NDArray[np.float64],
+    later_V: NDArray[np.int64],
+    told: list[NDArray[np.int64]],
+    compared_V: NDArray[np.bool_],
+) -> float:
+    """The partial correlation over some items; 0 where it is small or may be chance."""
+    known = [column[compared_V] for column in told]
+    r, z = partial_correlation(number_V[compared_V], later_V[compared_V], known)
+    return r if abs(r) >= SOME and z >= SURE else 0.0
 
 
 def partial_correlation(

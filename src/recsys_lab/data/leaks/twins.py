@@ -32,6 +32,9 @@ USER_EVENTS, USER_TIMES, ITEM_EVENTS = 3, 3, 5
 """Shorter sequences, or with fewer different times, are equal by chance: two people who buy one
 basket on one day, two rare items that were only ever bought together."""
 
+AT_ONCE = 1 << 16
+"""Events whose hashes are made at once: they fit into a core's cache."""
+
 KINDS: Mapping[str, Kind] = {
     "twin_users": Kind(
         "warning",
@@ -93,7 +96,7 @@ def _sums(world: World) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     lengths = np.diff(log.offsets)
     sums_U = np.zeros(len(lengths), dtype=np.uint64)
     sums_V = np.zeros(log.num_items, dtype=np.uint64)
-    for part in row_chunks(lengths):
+    for part in row_chunks(lengths, AT_ONCE):
         first, last = int(log.offsets[part.start]), int(log.offsets[part.stop])
         items, times = log.items[first:last], log.timestamps[first:last].view(np.uint64)
         ends = np.zeros(last - first + 1, dtype=np.uint64)
