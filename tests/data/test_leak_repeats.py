@@ -42,9 +42,17 @@ def test_it_is_a_leak_and_its_cure_works(table, run, gap, second):
 
 
 @pytest.mark.parametrize(
-    ("copies", "severity"), [(4, "note"), (5, "warning"), (20, "warning"), (21, "leak")]
+    ("copies", "gap", "severity"),
+    [
+        (4, 60, "note"),
+        (5, 60, "warning"),
+        (5, 61, "note"),
+        (20, 60, "warning"),
+        (20, 61, "note"),
+        (21, 61, "leak"),
+    ],
 )
-def test_severity_follows_the_share(table, run, copies, severity):
+def test_severity_follows_the_share(table, run, copies, gap, severity):
     """40 users, 40 items: by chance a target copies in 1 of 40 cases; 5 copies are .125 - .025."""
     rows = ["user_id,item_id,timestamp"]
     for user in range(40):
@@ -52,7 +60,8 @@ def test_severity_follows_the_share(table, run, copies, severity):
         neighbour = user if user < copies else copies + (user - copies + 1) % (40 - copies)
         last = (neighbour + 3) % 40
         for step, item in enumerate((user % 40, (user + 1) % 40, (user + 3) % 40, last)):
-            rows.append(f"{user},{item},{1_600_000_000 + PERIOD * step + user}")
+            time = PERIOD * step if step < 3 else 2 * PERIOD + gap
+            rows.append(f"{user},{item},{1_600_000_000 + time + user}")
     (leak,) = found(run(table("\n".join(rows))))
     assert (leak["count"], leak["total"], leak["severity"]) == (copies, 40, severity)
 

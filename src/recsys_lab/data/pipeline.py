@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
+from recsys_lab.data.disk_faults import told_where, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
@@ -45,12 +45,9 @@ from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
-from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from recsys_lab.data.engines.base import Engine
@@ -110,7 +107,7 @@ def prepare(
     }
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
-    with _usable(root):
+    with usable(root):
         Path(root).mkdir(parents=True, exist_ok=True)
         exists = folder.exists()
     if exists:
@@ -121,8 +118,8 @@ def prepare(
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, _told(root):
-        with _usable(root):
+    with contextlib.ExitStack() as until, told_where(root):
+        with usable(root):
             place = make_scratch(folder.parent, _hidden(folder), until)
             scratch, work = place / "made", place / "work"
             scratch.mkdir()
@@ -150,38 +147,6 @@ def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
     write_card(manifest, scratch / "card.html")
     text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
     (scratch / MANIFEST).write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _usable(root: Path) -> Iterator[None]:
-    """Turn what the system says of the folder of prepared datasets into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        if out_of_space(error):
-            raise _full(root, error) from error
-        raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
-            "mode (chmod u+rwx), or choose another"
-        ) from error
-
-
-@contextlib.contextmanager
-def _told(root: Path) -> Iterator[None]:
-    """Name the option that moves the work to another disk when this one is full."""
-    try:
-        yield
-    except (OSError, PolarsError) as error:
-        if not out_of_space(error):
-            raise
-        raise _full(root, error) from error
-
-
-def _full(root: Path, error: Exception) -> MachineFault:
-    return MachineFault(
-        f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was kept. "
-        "Free some, or choose another prepared_dir"
-    )
 
 
 def _hidden(folder: Path) -> str:

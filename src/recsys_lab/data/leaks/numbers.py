@@ -6,8 +6,10 @@ column and of the events after training are both freed, by least squares, of the
 training events, of those of its last window, and of the time of an item's first training event;
 what is left of the two is correlated (a partial rank correlation).
 
-Where a column counts the whole log it is 0.65 to 0.9, whatever the size of the log; a measure of
-quality that goes with popularity stays below 0.25, a price near 0.
+Where a column counts the whole log it is 0.57 to 0.98, from 37 items to 50,000 (of the synthetic
+shop, MovieLens-100k and simulated logs). Honest columns stay below: a measure of quality that all
+counts go with at 0.2, the year of release and the mean rating of MovieLens-100k at 0.37 and 0.26,
+whatever the split; a price at 0.12.
 
 Shapes: T events, V items, v items that are trained on and have a number.
 """

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from recsys_lab.data.splits.base import Segments
 
 MANY, SOME = 0.5, 0.1
-"""Shares of targets that copy the last event, beyond those that do by chance, above which the log
-is hardly one of choices: double clicks, a row for a view and one for its purchase. People who hear
-a song again stay below."""
+"""Shares of targets that copy the last event, beyond those that do by chance: a leak, as the log is
+hardly one of choices then; a warning if so many do within `QUICK`. Double clicks do, and a row for
+a view beside one for its purchase; people who hear a song again stay below."""
 
 QUICK = 60
 """Seconds between two events that are hardly two decisions."""
@@ -108,8 +108,11 @@ def find(world: World) -> Iterator[Leak]:
 
 
 def _weigh_repeats(count: int, quick: int, total: int, chance: float) -> dict[str, Any]:
-    share = count / max(1, total) - chance if count >= FEW else 0
-    severity = "leak" if share >= MANY else "warning" if share >= SOME else "note"
+    severity = "note"
+    if count >= FEW and count / total - chance >= MANY:
+        severity = "leak"
+    elif quick >= FEW and quick / total - chance >= SOME:
+        severity = "warning"
     said = KINDS["repeats_last_event"].said
     if quick:
         said += f", {quick:,} of them within {QUICK} s, as double clicks or views before purchases"

@@ -18,7 +18,7 @@ import pyarrow as pa
 from recsys_lab.data.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak, weighed
 from recsys_lab.data.splits.finish import target_places
-from recsys_lab.data.splits.places import flat_index, repeated, row_chunks
+from recsys_lab.data.splits.places import count_items, flat_index, repeated, row_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,9 +81,7 @@ def find(world: World) -> Iterator[Leak]:
     if world.log.timestamps is not None:
         sums_U, sums_V = _sums(world)
         yield from _twin_users(world, _user_groups(world, sums_U))
-        events_V = np.bincount(world.log.items, minlength=world.log.num_items)
-        items = _groups(sums_V, events_V >= ITEM_EVENTS)
-        yield from _in_history(world, "twin_items", items)
+        yield from _in_history(world, "twin_items", _item_groups(world, sums_V))
     spelled = _spelled(world.item_ids)
     if spelled is not None:
         yield from _in_history(world, "respelled_targets", spelled)
@@ -131,6 +129,16 @@ def _groups(sums: NDArray[np.uint64], is_long: NDArray[np.bool_]) -> Groups:
     has_twin = np.zeros(len(sums), dtype=np.bool_)
     has_twin[long] = counts[of] > 1
     return Groups(code, has_twin)
+
+
+def _item_groups(world: World, sums_V: NDArray[np.uint64]) -> Groups:
+    """Items with one sequence that is long enough."""
+    found = _groups(sums_V, sums_V > 0)  # without an event nothing is the same
+    if found.has_twin.any():
+        offsets = world.log.offsets
+        events_V = count_items(world.log.items, offsets[:-1], offsets[1:], world.log.num_items)
+        found.has_twin[events_V < ITEM_EVENTS] = False
+    return found
 
 
 def _user_groups(world: World, sums_U: NDArray[np.uint64]) -> Groups:
