@@ -104,7 +104,9 @@ def test_a_part_of_the_targets(run):
         assert not leaks or leaks["test"]["count"] == told
 
 
-@pytest.mark.parametrize(("kind", "text"), [("categorical", "{}u"), ("text", "from {}u: nice")])
+@pytest.mark.parametrize(
+    ("kind", "text"), [("categorical", "{}u"), ("text", "a nice one, says {}u.")]
+)
 def test_an_item_column_that_names_who_comes_for_it(run, kind, text):
     """The reviewer of an item is its last visitor: whoever has it as the target."""
     last = dict(zip(TARGETS.tolist(), range(USERS), strict=True))
@@ -114,6 +116,50 @@ def test_an_item_column_that_names_who_comes_for_it(run, kind, text):
     assert "are told by item.told; an honest column tells about" in leak["explanation"]
     first = {item: user for user in reversed(range(USERS)) for item in TAKEN[user, :4].tolist()}
     values = [text.format(first[item]) if item in first else None for item in range(ITEMS)]
+    assert not found(run(reader(TEXTS, "item", kind, values)))
+
+
+@pytest.mark.parametrize(("side", "kind"), [("user", "list"), ("item", "text")])
+def test_a_column_that_tells_all_there_was(run, side, kind):
+    """Everything a user ever had, all reviews of an item: training is told as well as the test."""
+    for events, severity in ((EVENTS, "leak"), (EVENTS - 2, None)):
+        if side == "user":
+            values = [[TEXTS[item] for item in items[:events]] for items in TAKEN]
+        else:
+            values = [
+                " | ".join(
+                    f"says {user}u." for user in range(USERS) if item in TAKEN[user, :events]
+                )
+                for item in range(ITEMS)
+            ]
+        leaks = found(run(reader(TEXTS, side, kind, values)))
+        assert set(leaks) == ({"test", "validation"} if severity else set())
+        for leak in leaks.values():
+            assert (leak["count"], leak["severity"]) == (USERS, severity)
+            assert "40 test targets (100.0%) new to their user" in leaks["test"]["explanation"]
+
+
+LAST = {item: TIMES[user, -1] for user, item in enumerate(TARGETS.tolist())}
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"),
+    [
+        ("numeric", float),
+        ("categorical", lambda time: str(np.datetime64(int(time), "s"))),
+        ("text", lambda time: f"sold at {time}."),
+        ("text", lambda time: str(np.datetime64(int(time), "s")).replace("T", " ")),
+    ],
+)
+def test_an_item_column_that_knows_when_it_is_taken(run, kind, write):
+    """The time of an item's last event, of the whole log and of the training part."""
+    values = [write(LAST[item]) if item in LAST else None for item in range(ITEMS)]
+    leak = found(run(reader(TEXTS, "item", kind, values)))["test"]
+    assert (leak["count"], leak["severity"]) == (len(LAST), "leak")
+    early = {
+        item: TIMES[user, k] for k in range(4) for user, item in enumerate(TAKEN[:, k].tolist())
+    }
+    values = [write(early[item]) if item in early else None for item in range(ITEMS)]
     assert not found(run(reader(TEXTS, "item", kind, values)))
 
 
