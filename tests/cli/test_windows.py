@@ -142,6 +142,26 @@ def test_leaks_are_fatal_when_asked(capsys):
     assert run_command(["prepare", *COUNTS, *temporal]) == 0
 
 
+def test_another_choice_of_candidates_cures_what_is_about_them(capsys):
+    log = pl.read_csv("log.csv")
+    late = pl.DataFrame(
+        {"user_id": log["user_id"][0], "item_id": [f"new{n}" for n in range(60)],
+         "timestamp": log["timestamp"].max() + np.arange(60)}
+    )  # fmt: skip
+    log = pl.concat([log, late])
+    log.write_csv("log.csv")
+    first = log.group_by("item_id").agg(pl.col("timestamp").min())["timestamp"].to_numpy()
+    later = sum(int((first > 5000 + user).sum()) for user in range(60))
+    stopped = ["prepare", *ROLLING, "split.window=0", "fail_on_leaks=unreleased_candidates"]
+    assert run_command(stopped) == 2
+    error = capsys.readouterr().err
+    assert later >= 60 * 60
+    assert f"unreleased_candidates (test): {later:,} of {60 * len(first):,}" in error
+    assert "evaluation.candidates=released ranks what was there" in error
+    for cure in ("released", "known"):
+        assert run_command([*stopped, f"evaluation.candidates={cure}"]) == 0
+
+
 def test_a_temporal_split_trains_and_tests():
     assert train("run_dir=out", "split=global_temporal", base=COUNTS) == 0
     split = record("out")["split"]

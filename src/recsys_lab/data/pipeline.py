@@ -17,7 +17,7 @@ import numpy as np
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
-from recsys_lab.data.disk_faults import told_where, usable
+from recsys_lab.data.disk import disk_told, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
@@ -118,7 +118,7 @@ def prepare(
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, told_where(root):
+    with contextlib.ExitStack() as until, disk_told(root):
         with usable(root):
             place = make_scratch(folder.parent, _hidden(folder), until)
             scratch, work = place / "made", place / "work"

@@ -1,4 +1,4 @@
-"""A folder that cannot be written, a full disk: what is said then while a dataset is prepared."""
+"""What the system says of the folder that prepared datasets are made in, for people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def usable(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told_where(root: Path) -> Iterator[None]:
+def disk_told(root: Path) -> Iterator[None]:
     """Name the option that moves the work to another disk when this one is full."""
     try:
         yield
