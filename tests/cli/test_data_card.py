@@ -39,8 +39,8 @@ def test_everything_is_there_at_80_columns(tmp_path):
     assert f"warning: {WARNING}" in text
     for leak in manifest()["leaks"]:
         assert f"{leak['kind']}: {leak['explanation']}" in text
-    assert "LEAK future_in_training" in text
-    assert text.index("LEAK") < text.index("note users_in_two_roles")
+    assert "property future_in_training" in text
+    assert text.index("property future") < text.index("note users_in_two_roles")
     lines = out.splitlines()
     assert f"fingerprint: {FINGERPRINT}" in lines
     assert f"prepared dataset: {tmp_path}" in lines  # whole, also where it is long
@@ -57,7 +57,13 @@ def test_no_number_is_cut_at_80_columns(tmp_path):
 
 
 def test_colour_only_repeats_what_the_words_say(tmp_path):
-    plain, coloured = printed(tmp_path), printed(tmp_path, terminal=True)
+    found = {
+        "kind": "cold_targets", "phase": "test", "explanation": "3 are new", "cure": "Look again",
+    }  # fmt: skip
+    leaks = [{**found, "severity": severity} for severity in ("note", "leak")]
+    plain, coloured = printed(tmp_path), printed(tmp_path, terminal=True, leaks=leaks)
+    assert words(coloured).index("LEAK") < words(coloured).index("note")
+    assert "3 are new. Look again" in words(coloured)
     assert "\x1b" not in plain
     assert "\x1b[1;31mLEAK" in coloured
     assert "\x1b[33mnote" in coloured

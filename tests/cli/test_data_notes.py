@@ -8,10 +8,14 @@ from recsys_lab.cli.data_notes import notes_on_data
 @pytest.mark.parametrize("candidates", ["all items", "released items"])
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_notes_depend_on_the_protocol(candidates, exclude_seen):
-    leak = {"kind": "repeated_targets", "phase": "test", "share": 0.25}
-    manifest = {"leaks": [leak], "split": {"items_unused": 60}}
+    again = {"kind": "repeated_targets", "phase": "test", "share": 0.25, "severity": "note"}
+    late = {
+        "kind": "unreleased_candidates", "phase": "test", "share": 0.5, "severity": "warning",
+        "explanation": "60 of 120 are too new", "cure": "evaluation.candidates=released",
+    }  # fmt: skip
+    manifest = {"leaks": [again, late]}
     parts = SimpleNamespace(
-        data=SimpleNamespace(manifest=manifest, num_items=1200),
+        data=SimpleNamespace(manifest=manifest),
         protocol=SimpleNamespace(
             config=SimpleNamespace(exclude_seen=exclude_seen),
             candidates=lambda: {"candidates": candidates},
@@ -19,6 +23,9 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
     )
     said = " ".join(notes_on_data(parts))
     assert ("25.0% of the test targets stand in" in said) == exclude_seen
-    assert ("60 of 1,200 items have no event in the periods" in said) == (candidates == "all items")
-    manifest["leaks"], manifest["split"] = [], {}
+    assert ("too new. evaluation.candidates=released" in said) == (candidates == "all items")
+    for harmless in ({"severity": "note"}, {"phase": "validation"}):
+        manifest["leaks"] = [{**late, **harmless}]
+        assert not list(notes_on_data(parts))
+    manifest["leaks"] = []
     assert not list(notes_on_data(parts))

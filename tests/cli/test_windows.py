@@ -131,15 +131,35 @@ def test_leaks_are_fatal_when_asked(capsys):
     log.write_csv("log.csv")
     assert run_command(["prepare", *COUNTS, "fail_on_leaks=[future_in_training]"]) == 2
     error = capsys.readouterr().err
-    assert "fail_on_leaks=future_in_training: the split leaks" in error
+    assert "fail_on_leaks=future_in_training: this dataset leaks" in error
     assert "30 of 60 validation targets (50.0%) are not later" in error
     assert run_command(["prepare", *COUNTS, "fail_on_leaks=[al]"]) == 2
     assert "there is no leak 'al'. Did you mean 'all'?" in capsys.readouterr().err
-    assert run_command(["prepare", *COUNTS, "fail_on_leaks=all"]) == 2
-    assert "fail_on_leaks=all: the split leaks" in capsys.readouterr().err
-    for kinds in ("all", "[all]", "tied_times"):
-        temporal = ["split=global_temporal", f"fail_on_leaks={kinds}"]
-        assert run_command(["prepare", *COUNTS, *temporal]) == 0
+    # What every split by position does is no mistake in the data, also at the strictest.
+    for strictest in ("all", "[all]", "true", "warning", "leak", "tied_times", "false", "[]"):
+        assert run_command(["prepare", *COUNTS, f"fail_on_leaks={strictest}"]) == 0
+    temporal = ["split=global_temporal", "fail_on_leaks=[warning,future_in_training]"]
+    assert run_command(["prepare", *COUNTS, *temporal]) == 0
+
+
+def test_another_choice_of_candidates_cures_what_is_about_them(capsys):
+    log = pl.read_csv("log.csv")
+    late = pl.DataFrame(
+        {"user_id": log["user_id"][0], "item_id": [f"new{n}" for n in range(60)],
+         "timestamp": log["timestamp"].max() + np.arange(60)}
+    )  # fmt: skip
+    log = pl.concat([log, late])
+    log.write_csv("log.csv")
+    first = log.group_by("item_id").agg(pl.col("timestamp").min())["timestamp"].to_numpy()
+    later = sum(int((first > 5000 + user).sum()) for user in range(60))
+    stopped = ["prepare", *ROLLING, "split.window=0", "fail_on_leaks=unreleased_candidates"]
+    assert run_command(stopped) == 2
+    error = capsys.readouterr().err
+    assert later >= 60 * 60
+    assert f"unreleased_candidates (test): {later:,} of {60 * len(first):,}" in error
+    assert "evaluation.candidates=released ranks what was there" in error
+    for cure in ("released", "known"):
+        assert run_command([*stopped, f"evaluation.candidates={cure}"]) == 0
 
 
 def test_a_temporal_split_trains_and_tests():

@@ -6,7 +6,8 @@ import copy
 import json
 from typing import Any
 
-from recsys_lab.data.leaks import check_leaks
+from recsys_lab.data.leaks.check import check_leaks
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.statistics import describe
 
 from .splits.toys import DAY, log_of, make
@@ -72,7 +73,7 @@ def manifest(*, timed: bool = True, **changes: Any) -> dict[str, Any]:
         "unreadable": {},
         "warnings": [WARNING],
         "split": {**split.settings(), "train_rows": 3, **segments.counts},
-        "leaks": [leak.to_json() for leak in check_leaks(log, segments)],
+        "leaks": [leak.to_json() for leak in check_leaks(World(log, segments))],
         "features": FEATURES,
         "statistics": describe(log, segments),
         "fingerprint": FINGERPRINT,

@@ -30,6 +30,7 @@ from recsys_lab.files.faults import MachineFault
 from .bad_cases import COUNTED, READ, REFUSED
 from .bad_downloads import PUBLISHED, Published
 from .bad_inputs import GOOD, HEAD, Bad
+from .bad_leaks import LEAKING, attempt_leaking
 from .bad_places import DATABASES, PLACES
 from .conftest import ROOT, as_nobody, build, engines
 
@@ -69,6 +70,11 @@ def test_it_ends_in_a_clear_error(case, tmp_path):
 def test_it_is_counted_or_read(case, tmp_path):
     message = attempt(case, tmp_path)
     assert re.fullmatch(case.message, message), message
+
+
+@pytest.mark.parametrize("case", LEAKING, ids=lambda case: case.what)
+def test_what_shows_the_answer_is_found(case, tmp_path):
+    assert attempt_leaking(case, tmp_path).startswith(f"{case.kind} (test): ")
 
 
 def attempt_published(case: Published, folder: Path) -> str:
@@ -235,6 +241,7 @@ def report() -> str:
         "Published sets, refused": (PUBLISHED, attempt_published),
         "Databases, refused": (DATABASES, attempt_published),
         "Places, refused": (PLACES, attempt_published),
+        "Leaking, found; stops under `fail_on_leaks=warning`": (LEAKING, attempt_leaking),
         "Dropped and counted": (COUNTED, attempt),
         "Read": (READ, attempt),
     }

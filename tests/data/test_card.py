@@ -13,6 +13,7 @@ from recsys_lab import pages
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_charts import concentration_chart, time_chart
 from recsys_lab.data.card_facts import duration, number, percent
+from recsys_lab.data.leaks.check import KINDS_BY_TIME
 from recsys_lab.pages.charts import Bar, Labels, bar_chart, compact, nice_ticks
 from recsys_lab.pages.dots import COLOURS
 from recsys_lab.pages.markup import tag
@@ -94,10 +95,10 @@ def test_it_holds_every_number_of_the_manifest(card):
         assert leak["kind"] in page.text
 
 
-def test_leaks_come_before_notes(card):
+def test_findings_stand_by_weight(card):
     text = card().text
     places = [text.find(f"{word} {kind} in") for word, kind in
-              (("leak", "future_in_training"), ("note", "users_in_two_roles"))]  # fmt: skip
+              (("property", "future_in_training"), ("note", "users_in_two_roles"))]  # fmt: skip
     assert -1 < places[0] < places[1]
 
 
@@ -182,7 +183,7 @@ def test_without_times_leaks_about_and_features(card):
     page = card(timed=False, about=None, leaks=[], features={})
     assert "The log has no timestamps" in page.text
     assert "Nothing was found." in page.text
-    assert "future_in_training and tied_times cannot be found" in page.text
+    assert f"{', '.join(KINDS_BY_TIME)} cannot be found" in page.text
     assert "states no licence and no citation" in page.text
     assert "None besides ids and times." in page.text
     assert "time span no timestamps" in page.text or "no timestamps" in page.text

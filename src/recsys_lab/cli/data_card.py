@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.data import card_facts as facts
+from recsys_lab.data.leaks.finding import by_weight, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-_STYLES = {"leak": "bold red", "note": "yellow"}
+_STYLES = {"leak": "bold red", "warning": "bold yellow", "property": "yellow", "note": "yellow"}
 
 
 def print_data_card(console: Console, manifest: Mapping[str, Any], folder: Path) -> None:
@@ -82,16 +83,16 @@ def split_table(manifest: Mapping[str, Any]) -> RenderableType:
 
 
 def leaks_list(manifest: Mapping[str, Any]) -> RenderableType:
-    """Every finding, leaks before notes; colour only repeats what the words say."""
+    """Every finding, the gravest first; colour only repeats what the words say."""
     if not manifest["leaks"]:
         return Padding(Text("leak check: nothing found", style="green"), (0, 0, 1, 0))
     table = Table(title="leak check", title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for leak in sorted(manifest["leaks"], key=lambda leak: leak["severity"] != "leak"):
+    for leak in by_weight(manifest["leaks"]):
         severity = leak["severity"]
-        word = Text(severity.upper() if severity == "leak" else severity, _STYLES.get(severity, ""))
-        said = Text.assemble((leak["kind"], "bold"), f": {leak['explanation']}")
+        word = Text(severity.upper() if severity == "leak" else severity, _STYLES[severity])
+        said = Text.assemble((leak["kind"], "bold"), f": {in_words(leak)}")
         table.add_row(word, said)
     return table
 

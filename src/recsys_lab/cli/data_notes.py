@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recsys_lab.data.leaks.check import OF_CANDIDATES
+from recsys_lab.data.leaks.finding import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,10 +30,8 @@ def notes_on_data(parts: Parts) -> Iterator[str]:
             f"{share:.1%} of the test targets stand in their user's history already; with "
             "evaluation.exclude_seen=true no model can hit these"
         )
-    unused = manifest["split"].get("items_unused", 0)
-    if unused and protocol.candidates()["candidates"] == "all items":
-        yield (
-            f"{unused:,} of {parts.data.num_items:,} items have no event in the periods of this "
-            "split and are candidates nevertheless; evaluation.candidates=released (what was there "
-            "at the target's time) or known (what was trained on) leaves them out"
-        )
+    if protocol.candidates()["candidates"] == "all items":
+        for leak in manifest["leaks"]:
+            grave = leak["severity"] != "note" and leak["phase"] == "test"
+            if grave and leak["kind"] in OF_CANDIDATES:
+                yield in_words(leak)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recsys_lab.cli.data_card import print_data_card
 from recsys_lab.cli.windows import window_configs
 from recsys_lab.config import Interrupted, build
-from recsys_lab.data.leaks import Leak, check_kinds, fatal
+from recsys_lab.data.leaks.fatal import fatal, words_of
 from recsys_lab.data.pipeline import Preparation, prepare
 from recsys_lab.pages.terminal import Terminal
 
@@ -33,13 +33,12 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
     """The prepared dataset that a config names."""
-    listed = cfg.fail_on_leaks
-    kinds = [listed] if isinstance(listed, str) else list(listed)
-    check_kinds(kinds)
+    words = words_of(cfg.fail_on_leaks)
     parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
     root, name = Path(cfg.prepared_dir), data_name(cfg.data)
     data = prepare(build(cfg.data), parts, root, name, cfg.get("verify", "full"))
-    fatal([Leak(**leak) for leak in data.manifest["leaks"]], kinds)
+    ranks_all = cfg.evaluation.get("candidates", "all") == "all"
+    fatal(data.manifest, words, all_are_candidates=ranks_all)
     return data
 
 

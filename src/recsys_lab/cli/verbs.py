@@ -33,7 +33,7 @@ class TrainConfig:
     tracking: Component
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     prepared_dir: str
-    fail_on_leaks: list[str] | str
+    fail_on_leaks: bool | list[str] | str
     run_dir: str
     resume: str | None
     name: str | None

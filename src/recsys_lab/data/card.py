@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_lab.data import card_facts as facts
 from recsys_lab.data.card_charts import concentration_chart, histogram_chart, time_chart
-from recsys_lab.data.leaks import KINDS_BY_TIME
+from recsys_lab.data.leaks.check import KINDS_BY_TIME
+from recsys_lab.data.leaks.finding import by_weight, in_words
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.page import fact_list, figure, page, section, table
 
@@ -165,11 +166,10 @@ def _split(manifest: Mapping[str, Any]) -> Markup:
 def _leaks(manifest: Mapping[str, Any]) -> Markup:
     notes = []
     if manifest["statistics"]["time"] is None:
-        kinds = " and ".join(KINDS_BY_TIME)
+        kinds = ", ".join(KINDS_BY_TIME)
         notes.append(tag("p", f"Without timestamps, {kinds} cannot be found.", class_="lead"))
     if not manifest["leaks"]:
         return section("Leak check", tag("p", "Nothing was found.", class_="good"), *notes)
-    order = sorted(manifest["leaks"], key=lambda leak: leak["severity"] != "leak")
     found = [
         tag(
             "li",
@@ -180,12 +180,15 @@ def _leaks(manifest: Mapping[str, Any]) -> Markup:
                 tag("code", leak["kind"]),
                 f" in {leak['phase']}",
             ),
-            tag("p", leak["explanation"]),
+            tag("p", in_words(leak)),
             class_=leak["severity"],
         )
-        for leak in order
+        for leak in by_weight(manifest["leaks"])
     ]
-    said = "A leak may make results better than they should be; a note is good to know."
+    said = (
+        "A leak shows the answer before it is to be found; a warning bends the numbers; a property "
+        "comes with the split's own rule; a note is good to know."
+    )
     return section(
         "Leak check", tag("p", said, class_="lead"), *notes, tag("ul", *found, class_="findings")
     )

@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
+from recsys_lab.data.disk import disk_told, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
-from recsys_lab.data.leaks import check_leaks
+from recsys_lab.data.leaks.check import KINDS, check_columns, check_leaks, in_order
+from recsys_lab.data.leaks.columns import Columns
+from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -37,17 +40,14 @@ from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
 from recsys_lab.data.statistics import describe
 from recsys_lab.data.tally import Tally, said_examples
-from recsys_lab.data.training_filters import apply_filters, warn_of_whole_counts
+from recsys_lab.data.training_filters import apply_filters
 from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
-from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from recsys_lab.data.engines.base import Engine
@@ -107,7 +107,7 @@ def prepare(
     }
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
-    with _usable(root):
+    with usable(root):
         Path(root).mkdir(parents=True, exist_ok=True)
         exists = folder.exists()
     if exists:
@@ -118,8 +118,8 @@ def prepare(
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, _told(root):
-        with _usable(root):
+    with contextlib.ExitStack() as until, disk_told(root):
+        with usable(root):
             place = make_scratch(folder.parent, _hidden(folder), until)
             scratch, work = place / "made", place / "work"
             scratch.mkdir()
@@ -147,38 +147,6 @@ def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
     write_card(manifest, scratch / "card.html")
     text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
     (scratch / MANIFEST).write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _usable(root: Path) -> Iterator[None]:
-    """Turn what the system says of the folder of prepared datasets into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        if out_of_space(error):
-            raise _full(root, error) from error
-        raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
-            "mode (chmod u+rwx), or choose another"
-        ) from error
-
-
-@contextlib.contextmanager
-def _told(root: Path) -> Iterator[None]:
-    """Name the option that moves the work to another disk when this one is full."""
-    try:
-        yield
-    except (OSError, PolarsError) as error:
-        if not out_of_space(error):
-            raise
-        raise _full(root, error) from error
-
-
-def _full(root: Path, error: Exception) -> MachineFault:
-    return MachineFault(
-        f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was kept. "
-        "Free some, or choose another prepared_dir"
-    )
 
 
 def _hidden(folder: Path) -> str:
@@ -210,16 +178,18 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     num_items = len(arrays.item_ids)
     log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
     phases = parts.split.segments(log)
+    held_out = parts.split.held_out_phases
+    world = World(log, phases, parts.filters, arrays.item_ids, arrays.user_ids, held_out)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
-        leaks = pool.submit(check_leaks, log, phases, held_out_phases=parts.split.held_out_phases)
+        leaks = pool.submit(check_leaks, world)
         statistics = pool.submit(describe, log, phases)
         mark = pool.submit(_fingerprint, arrays, parts)
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
         warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
-        warnings += warn_of_whole_counts(parts.filters, log, phases)
         warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
+        of_columns = check_columns(world, Columns(folder, features))
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
     return {
@@ -240,7 +210,8 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         },
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),
-        "leaks": [leak.to_json() for leak in leaks.result()],
+        "leaks": [leak.to_json() for leak in in_order([*leaks.result(), *of_columns])],
+        "leak_kinds": list(KINDS),
         "statistics": statistics.result(),
         "fingerprint": mark.result(),
     }
@@ -295,6 +266,9 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
             log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
     for said in manifest["warnings"]:
         log.warning("%s", said)
+    for leak in by_weight(manifest["leaks"]):
+        if leak["severity"] in STOPPABLE:
+            log.warning("%s (%s): %s", leak["kind"], leak["phase"], in_words(leak))
     log.info(
         "Prepared %s: %s users, %s items, %s interactions",
         folder,

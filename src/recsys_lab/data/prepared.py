@@ -16,7 +16,7 @@ from recsys_lab.data.feature_store import FeatureStore
 from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.npy import map_npy
-from recsys_lab.data.splits.places import count_items
+from recsys_lab.data.splits.places import count_items, first_times
 from recsys_lab.data.times import parse_times
 from recsys_lab.files.digests import damage
 from recsys_lab.files.reading import read_parquet, reading
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Truth
     from recsys_lab.files.digests import Verify
-
-EVENTS_A_PART = 1 << 22
-"""Looked at in one go."""
 
 PHASES = ("train", "validation", "test")
 
@@ -164,11 +161,7 @@ class PreparedDataset:
         """
         if self.timestamps is None:
             raise UserError(f"{self.path}: the log has no times")
-        first_V = np.full(self.num_items, np.iinfo(np.int64).max)
-        for start in range(0, len(self.items), EVENTS_A_PART):
-            part = slice(start, start + EVENTS_A_PART)
-            np.minimum.at(first_V, self.items[part], self.timestamps[part])
-        return first_V
+        return first_times(self.items, self.timestamps, self.num_items)
 
     def item_times(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A column of the items as seconds since the epoch, (V,), and whether it has a value.

@@ -69,28 +69,6 @@ def apply_filters(
         _filter_by_training(trim, columns, filters, split, tally, scratch)
 
 
-def warn_of_whole_counts(filters: Filters, log: FlatLog, phases: Segments) -> list[str]:
-    """A sentence where the filters read a future that the split keeps from training.
-
-    Where training holds events after a test target anyway, as under leave-one-out, it is a
-    property of the split, which its leaks tell.
-    """
-    config = filters.config
-    limits = config.min_user_count, config.min_item_count
-    if config.counts == "training" or (max(limits) <= 1 and not config.max_history):
-        return []
-    times, train = log.timestamps, phases.train
-    if times is None or times[train[:, 2] - 1].max() >= times[phases.test[:, 2]].min():
-        return []
-    counts_V = count_items(log.items, train[:, 1], train[:, 2], log.num_items)
-    rare = int((counts_V < limits[1]).sum())
-    said = f": {rare:,} of {log.num_items:,} items that stayed have fewer than {limits[1]} training"
-    return [
-        "filter.counts=whole: what stays is decided by events of validation and test, too"
-        f"{f'{said} events' if rare else ''}. filter.counts=training looks at what is trained on"
-    ]
-
-
 def _filter_by_training(
     trim: Trim,
     columns: Mapping[str, NDArray[Any]],

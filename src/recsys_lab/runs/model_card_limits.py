@@ -67,7 +67,7 @@ def _on_leaks(values: Mapping[str, Any]) -> Iterator[str]:
             "test target could not be checked."
         )
     for leak in values.get("leaks") or ():
-        told = leak["severity"] == "leak" or leak["kind"] in _TELLING
+        told = leak["severity"] != "note" or leak["kind"] in _TELLING
         if told and leak["phase"] == "test":
             yield f"Leak check ({leak['severity']}): {leak['explanation']}."
 

@@ -5,7 +5,7 @@ Shapes: T events laid end to end by user, n rows (of users or of one phase).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,6 +58,17 @@ def count_items(
     for places in place_chunks(starts_n, ends_n):
         counts += np.bincount(items_T[places], minlength=num_items)
     return counts
+
+
+def first_times(
+    items_T: NDArray[np.int32], times_T: NDArray[np.int64], num_items: int
+) -> NDArray[np.int64]:
+    """Time of the first event of each item, (V,); the largest number where it has none."""
+    first_V = np.full(num_items, np.iinfo(np.int64).max)
+    for start in range(0, len(items_T), CHUNK):
+        part = slice(start, start + CHUNK)
+        np.minimum.at(first_V, items_T[part], times_T[part])
+    return first_V
 
 
 def first_from(
@@ -139,16 +150,22 @@ def repeated(
     rows_n4: NDArray[np.int64],
     places_G: NDArray[np.int64],
     of_row_G: NDArray[np.int64],
+    code_V: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
-    """Whether each target's item is in its history, (G,)."""
+    """Whether each target's item is in its history, (G,).
+
+    Items with one code in `code_V` are one item.
+    """
     hit_G = np.zeros(len(places_G), dtype=bool)
     starts, ends = rows_n4[:, 1], rows_n4[:, 2]
     lengths = ends - starts
     if not len(places_G) or not lengths.any():
         return hit_G
-    history = items_T[flat_index(starts, ends)]
+    history: NDArray[Any] = items_T[flat_index(starts, ends)]
+    targets: NDArray[Any] = items_T[places_G]
+    if code_V is not None:
+        history, targets = code_V[history], code_V[targets]
     rows = np.repeat(np.arange(len(rows_n4)), lengths)
-    targets = items_T[places_G]
     if len(places_G) == len(rows_n4) and bool((of_row_G[1:] > of_row_G[:-1]).all()):
         # One target a row, the usual case: a comparison is far cheaper than a search.
         return np.bincount(rows[history == targets[rows]], minlength=len(rows_n4)) > 0

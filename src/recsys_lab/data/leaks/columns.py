@@ -1,0 +1,65 @@
+"""The declared columns of a dataset, as the checks read them.
+
+Shapes: T events, R items or users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.data.feature_store import FeatureStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What models may read besides ids and times.
+
+    Attributes:
+        folder: the prepared dataset, whose columns are encoded.
+        entries: the manifest's ``features``: side -> column -> what is known of it.
+    """
+
+    folder: Path
+    entries: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The encoded columns."""
+        return FeatureStore(self.folder, self.entries)
+
+    def of(self, side: str, *types: str) -> Iterator[str]:
+        """Columns of a side that have one of some types."""
+        for name, entry in self.entries.get(side, {}).items():
+            if entry["type"] in types:
+                yield name
+
+    def raw(self, side: str, name: str) -> pl.Series:
+        """A column of ``item`` or ``user`` as the source has it, (R,)."""
+        return pl.read_parquet(self.folder / f"{side}s.parquet", columns=[name], glob=False)[name]
+
+    def titles(self) -> list[Any]:
+        """The titles of the items, an Arrow array, where they have some; else nothing."""
+        schema = pl.read_parquet_schema(self.folder / "items.parquet")
+        if schema.get("title") != pl.String:
+            return []
+        return [self.raw("item", "title").to_arrow()]
+
+    def events(self, name: str, places: NDArray[np.int64]) -> pl.Series:
+        """Values of a column of the events at some places; of those that models know."""
+        column = self.store.column(f"event.{name}")
+        assert isinstance(column, np.ndarray)
+        found = pl.Series(column[places])
+        if self.entries["event"][name]["type"] == "numeric":
+            return found
+        return pl.Series([None, None, *self.store.values(f"event.{name}")]).gather(found)

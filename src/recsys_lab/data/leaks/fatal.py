@@ -1,0 +1,103 @@
+"""The option ``fail_on_leaks``: which findings stop a preparation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsys_lab.config import UserError
+from recsys_lab.data.files import did_you_mean
+from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
+from recsys_lab.data.leaks.finding import STOPPABLE, in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Any
+
+LEVELS: Mapping[str, tuple[str, ...]] = {
+    "leak": ("leak",),
+    "warning": STOPPABLE,
+    "all": STOPPABLE,
+}
+"""Words for severities. Notes and properties of the split are no mistakes: they stop nothing,
+unless their kind is named. ``all`` is the older word for ``warning``."""
+
+
+def words_of(option: bool | str | Sequence[str]) -> list[str]:
+    """The option as a list of levels and kinds, checked.
+
+    Args:
+        option: ``false``; a level (``true`` is the strictest, ``warning``); or kinds, one or many.
+
+    Raises:
+        UserError: for a word that is neither.
+    """
+    if isinstance(option, bool):
+        return ["warning"] if option else []
+    words = [option] if isinstance(option, str) else list(option)
+    allowed = (*LEVELS, *KINDS)
+    wrong = [
+        f"fail_on_leaks: there is no leak {word!r}.{did_you_mean(word, allowed)}"
+        for word in words
+        if word not in allowed
+    ]
+    if wrong:
+        raise UserError(
+            "\n".join(
+                [
+                    *wrong,
+                    "Allowed: false; leak (what is a mistake); warning, true or all (that, and "
+                    "what bends the numbers: the strictest); or kinds by name: "
+                    f"{', '.join(KINDS)}",
+                ]
+            )
+        )
+    return words
+
+
+def fatal(
+    manifest: Mapping[str, Any], words: Collection[str], *, all_are_candidates: bool = True
+) -> None:
+    """Refuse a dataset with findings that the user does not want.
+
+    Args:
+        manifest: of the dataset.
+        words: of `words_of`.
+        all_are_candidates: whether the evaluation ranks every item; findings about candidates
+            concern no other.
+
+    Raises:
+        UserError: listing them, or where the manifest is older than a check that is asked for.
+    """
+    if not words:
+        return
+    levels = {severity for word in words for severity in LEVELS.get(word, ())}
+    _refuse_older(manifest, words, any_level=bool(levels))
+    found = [
+        leak
+        for leak in manifest["leaks"]
+        if (leak["kind"] in words or leak["severity"] in levels)
+        and (all_are_candidates or leak["kind"] not in OF_CANDIDATES)
+    ]
+    if found:
+        lines = [f"  {leak['kind']} ({leak['phase']}): {in_words(leak)}" for leak in found]
+        raise UserError(
+            "\n".join(
+                [
+                    f"fail_on_leaks={','.join(words)}: this dataset leaks.",
+                    *lines,
+                    "Do as is said, choose another split, or a laxer fail_on_leaks",
+                ]
+            )
+        )
+
+
+def _refuse_older(manifest: Mapping[str, Any], words: Collection[str], *, any_level: bool) -> None:
+    """A dataset that an older version prepared was not checked for all that is asked for."""
+    looked_for = manifest.get("leak_kinds", ())
+    missing = [kind for kind in KINDS if kind not in looked_for and (any_level or kind in words)]
+    if missing:
+        raise UserError(
+            f"fail_on_leaks={','.join(words)}: this dataset was prepared by a version that did not "
+            f"look for {', '.join(missing)}; delete its folder, then it is prepared and checked "
+            "again"
+        )

@@ -1,0 +1,115 @@
+"""What is decided by events that nobody could have seen yet: candidates and filters.
+
+Where the split trains on events after its targets anyway, both are a property of the split.
+
+Shapes: T events, U users, V items, G targets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys_lab.data.leaks.finding import PHASES, Kind, leak
+from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.places import first_times, row_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from recsys_lab.data.leaks.finding import Leak, Severity
+    from recsys_lab.data.leaks.world import World
+
+SOME, MANY = 0.01, 0.1
+"""Shares of the candidates below which items that come later are not told of, or only noted: any
+shop gets a few new items."""
+
+KINDS: Mapping[str, Kind] = {
+    "unreleased_candidates": Kind(
+        "warning",
+        "are items that nobody had met at the time of the target; they are ranked with the others "
+        "under evaluation.candidates=all",
+        "evaluation.candidates=released ranks what was there at the target's time, known what was "
+        "trained on",
+        of="{phase} candidates",
+        by_time=True,
+        of_candidates=True,
+    ),
+    "filters_read_the_future": Kind(
+        "warning",
+        "",
+        "filter.counts=training looks at what is trained on alone",
+        by_time=True,
+    ),
+}
+
+
+def find(world: World) -> Iterator[Leak]:
+    """All findings of the family.
+
+    Args:
+        world: the dataset.
+    """
+    if world.log.timestamps is not None:
+        yield from _candidates(world)
+        yield from _filters(world)
+
+
+def _candidates(world: World) -> Iterator[Leak]:
+    """Pairs of a target and an item whose first event lies after it."""
+    log = world.log
+    assert log.timestamps is not None
+    first_V = np.sort(first_times(log.items, log.timestamps, log.num_items))
+    first_V = first_V[: np.searchsorted(first_V, np.iinfo(np.int64).max)]  # items with an event
+    for phase in PHASES:
+        rows, count, total = world.rows(phase), 0, 0
+        for part in row_chunks(rows[:, 3] - rows[:, 2]):
+            places, _ = target_places(rows[part], world.segments.dropped_targets)
+            there_G = np.searchsorted(first_V, log.timestamps[places], side="right")
+            count += int((len(first_V) - there_G).sum())
+            total += len(first_V) * len(places)
+        if total and count >= SOME * total:
+            severity = _severity(world, phase) if count >= MANY * total else "note"
+            yield leak(KINDS, "unreleased_candidates", phase, count, total, severity=severity)
+
+
+def _filters(world: World) -> Iterator[Leak]:
+    """Items and users that stay, or are cut, by their events of validation and test."""
+    if world.filters is None or world.filters.config.counts == "training":
+        return
+    config, log = world.filters.config, world.log
+    lengths = world.train[:, 2] - world.train[:, 1]
+    found = (
+        (
+            "items",
+            int((world.train_counts_V < config.min_item_count).sum()),
+            log.num_items,
+            f"stayed with fewer than filter.min_item_count={config.min_item_count} training events",
+        ),
+        (
+            "users",
+            int((lengths < config.min_user_count).sum()),
+            len(lengths),
+            f"stayed with fewer than filter.min_user_count={config.min_user_count} training events",
+        ),
+        (
+            "users",
+            int((np.diff(log.offsets) == config.max_history).sum()) if config.max_history else 0,
+            len(log.offsets) - 1,
+            f"have the last filter.max_history={config.max_history} events of all, targets among "
+            "them",
+        ),
+    )
+    for of, count, total, said in found:
+        if count:
+            said = f"{said}: filter.counts=whole reads events of validation and test, too"
+            severity = _severity(world, "test")
+            yield leak(
+                KINDS, "filters_read_the_future", "test", count, total, of=of, said=said,
+                severity=severity,
+            )  # fmt: skip
+
+
+def _severity(world: World, phase: str) -> Severity:
+    return "warning" if world.keeps_the_future(phase) else "property"

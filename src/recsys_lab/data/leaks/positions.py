@@ -1,0 +1,189 @@
+"""What places and times tell: targets that are trained on, read, or told by the history.
+
+All kinds of one pass over the targets. Shapes: U users, V items, n rows of one phase, G targets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
+from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.places import inside, merged, repeated, row_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.leaks.world import World
+    from recsys_lab.data.splits.base import Segments
+
+MANY, SOME = 0.5, 0.1
+"""Shares of targets that copy the last event, beyond those that do by chance: a leak, as the log is
+hardly one of choices then; a warning if so many do within `QUICK`. Double clicks do, and a row for
+a view beside one for its purchase; people who hear a song again stay below."""
+
+QUICK = 60
+"""Seconds between two events that are hardly two decisions."""
+
+_QUICK_REPEATS = "quick repeats"  # counted in the same pass
+
+OUR_FAULT = "This split is wrong: its rows overlap"
+KINDS: Mapping[str, Kind] = {
+    "target_in_training": Kind("leak", "are trained on themselves", OUR_FAULT),
+    "target_in_history": Kind("leak", "are read before they are to be found", OUR_FAULT),
+    "future_in_training": Kind(
+        "property",
+        "are not later than everything trained on: the model has seen what others did at or "
+        "after their time (part of every split by position; split=global_temporal avoids it)",
+        by_time=True,
+    ),
+    "repeated_targets": Kind(
+        "note",
+        "are items that stand in their user's history already: out of reach where seen items "
+        "are excluded, easy where not",
+    ),
+    "repeats_last_event": Kind(
+        "note",
+        "are the very item of the last event that is read",
+        "filter.drop_consecutive_repeats=true keeps the first event of each run; where views stand "
+        "before purchases, filter.event_types=[PURCHASE] keeps those",
+    ),
+    "tied_times": Kind(
+        "note",
+        "have the time of the last event of their history: which of the two came first is the "
+        "file's order alone",
+        by_time=True,
+    ),
+    "cold_targets": Kind("note", "are items without a training event (option: split.cold_items)"),
+    "users_in_two_roles": Kind(
+        "note", "are trained on as well, as is usual where users are split", of="{phase} users"
+    ),
+    "popularity_predicts": Kind("note", ""),
+}
+
+
+def find(world: World) -> Iterator[Leak]:
+    """All findings of the family.
+
+    Memory is bounded: targets and histories are read in parts, except that one user's history
+    is read at once.
+
+    Args:
+        world: the dataset.
+    """
+    segments = world.segments
+    validation, test = segments.validation, segments.test
+    hidden = {
+        "validation": merged(validation[:, 1], validation[:, 2]),
+        # Validation chooses the model: what it reads or looks for is known before the test.
+        "test": merged(
+            np.concatenate([test[:, 1], validation[:, 1]]),
+            np.concatenate([test[:, 2], validation[:, 3]]),
+        ),
+    }
+    recent_V = world.recent_counts_V
+    top = np.argsort(-recent_V, kind="stable")[: world.top_k]
+    popular_V = np.zeros(world.log.num_items, dtype=bool)
+    popular_V[top] = recent_V[top] > 0
+    said = f"are among the {world.top_k} items that were most popular at the end of training"
+    for phase in PHASES:
+        rows = world.rows(phase)
+        counts, total, chance = _count_targets(world, rows, hidden[phase], popular_V)
+        if phase == "validation":
+            del counts["popularity_predicts"]
+        changes: dict[str, dict[str, Any]] = {
+            "popularity_predicts": {"said": said},
+            "repeats_last_event": _weigh_repeats(
+                counts["repeats_last_event"], counts.pop(_QUICK_REPEATS, 0), total, chance
+            ),
+        }
+        for kind, count in counts.items():
+            if count:
+                yield leak(KINDS, kind, phase, count, total, **changes.get(kind, {}))
+        yield from _roles(world, phase)
+
+
+def _weigh_repeats(count: int, quick: int, total: int, chance: float) -> dict[str, Any]:
+    severity = "note"
+    if count >= FEW and count / total - chance >= MANY:
+        severity = "leak"
+    elif quick >= FEW and quick / total - chance >= SOME:
+        severity = "warning"
+    said = KINDS["repeats_last_event"].said
+    if quick:
+        said += f", {quick:,} of them within {QUICK} s, as double clicks or views before purchases"
+    return {"severity": severity, "said": said}
+
+
+def _roles(world: World, phase: str) -> Iterator[Leak]:
+    """Users of a phase that have another part, too."""
+    held_out = world.held_out_phases
+    count = _users_in_two_roles(world.segments, phase, held_out)
+    if not count:
+        return
+    changes = {}
+    if phase in held_out:
+        changes = {
+            "severity": "leak", "said": "have another part as well, though this split holds them "
+            "out", "cure": OUR_FAULT,
+        }  # fmt: skip
+    yield leak(KINDS, "users_in_two_roles", phase, count, len(world.rows(phase)), **changes)
+
+
+def _count_targets(
+    world: World,
+    rows_n4: NDArray[np.int64],
+    hidden: tuple[NDArray[np.int64], NDArray[np.int64]],
+    popular_V: NDArray[np.bool_],
+) -> tuple[dict[str, int], int, float]:
+    """Targets of one phase by the kind of leak, all targets, and the share that copies by chance.
+
+    By chance: if each target came after the history of another row.
+    """
+    log, dropped = world.log, world.segments.dropped_targets
+    counts = dict.fromkeys(KINDS, 0)
+    last_V, target_V = np.zeros((2, log.num_items))
+    total = 0
+    times = log.timestamps
+    for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
+        rows = rows_n4[part]
+        places, of_row = target_places(rows, dropped)
+        items = log.items[places]
+        hits = {
+            "target_in_training": inside(world.trained, places),
+            "target_in_history": inside(hidden, places),
+            "repeated_targets": repeated(log.items, rows, places, of_row),
+            "cold_targets": world.train_counts_V[items] == 0,
+            "popularity_predicts": popular_V[items],
+        }
+        last = np.maximum(rows[:, 2] - 1, 0)[of_row]
+        has_history = (rows[:, 2] > rows[:, 1])[of_row]
+        hits["repeats_last_event"] = has_history & (log.items[last] == items)
+        last_V += np.bincount(log.items[last[has_history]], minlength=len(last_V))
+        target_V += np.bincount(items[has_history], minlength=len(last_V))
+        if times is not None:
+            when = times[places]
+            hits["tied_times"] = has_history & (times[last] == when)
+            hits[_QUICK_REPEATS] = hits["repeats_last_event"] & (when - times[last] <= QUICK)
+            if world.last_time is not None:
+                hits["future_in_training"] = when <= world.last_time
+        total += len(places)
+        for kind, hit in hits.items():
+            counts[kind] = counts.get(kind, 0) + int(hit.sum())
+    return counts, total, float(last_V @ target_V) / max(1, total) ** 2
+
+
+def _users_in_two_roles(segments: Segments, phase: str, held_out: Collection[str]) -> int:
+    """Users of a phase that are trained on, or (where both are held out) in the other phase."""
+    rows = {"validation": segments.validation, "test": segments.test}
+    others = [segments.train[:, 0]]
+    if phase in held_out:
+        others += [part[:, 0] for name, part in rows.items() if name in held_out and name != phase]
+    users = np.concatenate(others)
+    known = np.zeros(int(max(users.max(initial=-1), rows[phase][:, 0].max(initial=-1))) + 1, bool)
+    known[users] = True
+    return int(known[rows[phase][:, 0]].sum())

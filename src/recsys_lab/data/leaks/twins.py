@@ -1,0 +1,231 @@
+"""One person under two ids, one item under two ids: the other one of them tells the answer.
+
+Twins have equal sequences of (item, time), or (user, time). Sequences are compared by the sum of a
+64-bit hash of each event, so that nothing is sorted or joined but the sums. Item ids that differ in
+spelling alone are twins as well.
+
+Shapes: T events laid end to end by user, U users, V items, G targets of some rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from recsys_lab.data.id_spellings import DIFFERENCES, normalized
+from recsys_lab.data.leaks.finding import PHASES, Kind, leak, weighed
+from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.places import count_items, flat_index, repeated, row_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.leaks.finding import Leak
+    from recsys_lab.data.leaks.world import World
+
+USER_EVENTS, USER_TIMES, ITEM_EVENTS = 3, 3, 5
+"""Shorter sequences, or with fewer different times, are equal by chance: two people who buy one
+basket on one day, two rare items that were only ever bought together."""
+
+AT_ONCE = 1 << 16
+"""Events whose hashes are made at once: they fit into a core's cache."""
+
+KINDS: Mapping[str, Kind] = {
+    "twin_users": Kind(
+        "warning",
+        "are of users with a twin, who has the same items at the same times",
+        "If they are one person, give them one id in the source, or leave the copies out: they "
+        "count twice, and a split of users trains on one and tests on the other",
+        by_time=True,
+    ),
+    "twin_items": Kind(
+        "leak",
+        "have a twin in the history that is read, an item that the same users have at the same "
+        "times",
+        "If they are one item, give them one id in the source; of an event that is logged under "
+        "two ids, keep one row",
+        by_time=True,
+    ),
+    "respelled_targets": Kind(
+        "leak",
+        "stand in the history that is read in another spelling",
+        f"If they are one item, set data.id_normalization=[{','.join(DIFFERENCES)}], or write its "
+        "id in one way in the source",
+    ),
+}
+
+
+class Groups(NamedTuple):
+    """Which users or items are the same.
+
+    Attributes:
+        code: users or items with one code are the same, int64.
+        has_twin: whether another one has the code.
+    """
+
+    code: NDArray[np.int64]
+    has_twin: NDArray[np.bool_]
+
+
+def find(world: World) -> Iterator[Leak]:
+    """All findings of the family.
+
+    Args:
+        world: the dataset.
+    """
+    if world.log.timestamps is not None:
+        sums_U, sums_V = _sums(world)
+        yield from _twin_users(world, _user_groups(world, sums_U))
+        yield from _in_history(world, "twin_items", _item_groups(world, sums_V))
+    spelled = _spelled(world.item_ids)
+    if spelled is not None:
+        yield from _in_history(world, "respelled_targets", spelled)
+
+
+def _sums(world: World) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """A hash of the sequence of each user and of each item."""
+    log = world.log
+    assert log.timestamps is not None
+    lengths = np.diff(log.offsets)
+    sums_U = np.zeros(len(lengths), dtype=np.uint64)
+    sums_V = np.zeros(log.num_items, dtype=np.uint64)
+    for part in row_chunks(lengths, AT_ONCE):
+        first, last = int(log.offsets[part.start]), int(log.offsets[part.stop])
+        items, times = log.items[first:last], log.timestamps[first:last].view(np.uint64)
+        ends = np.zeros(last - first + 1, dtype=np.uint64)
+        np.cumsum(_mixed(items.astype(np.uint64), times), out=ends[1:])
+        local = log.offsets[part.start : part.stop + 1] - first
+        sums_U[part] = np.diff(ends[local])
+        users = np.repeat(np.arange(part.start, part.stop, dtype=np.uint64), lengths[part])
+        np.add.at(sums_V, items, _mixed(users, times))
+    return sums_U, sums_V
+
+
+def _mixed(codes: NDArray[np.uint64], times: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A hash of each pair, folded as in splitmix64 (Steele et al. 2014)."""
+    state = codes * np.uint64(0x9E3779B97F4A7C15)
+    state += times * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)  # no event may count nothing
+    state ^= state >> np.uint64(30)
+    state *= np.uint64(0xBF58476D1CE4E5B9)
+    state ^= state >> np.uint64(27)
+    state *= np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return state
+
+
+def _groups(sums: NDArray[np.uint64], is_long: NDArray[np.bool_]) -> Groups:
+    """Those with one sum, among the long ones; all others are groups of their own."""
+    code = np.arange(len(sums))
+    long = np.flatnonzero(is_long)
+    _, first, of, counts = np.unique(
+        sums[long], return_index=True, return_inverse=True, return_counts=True
+    )
+    code[long] = long[first[of]]
+    has_twin = np.zeros(len(sums), dtype=np.bool_)
+    has_twin[long] = counts[of] > 1
+    return Groups(code, has_twin)
+
+
+def _item_groups(world: World, sums_V: NDArray[np.uint64]) -> Groups:
+    """Items with one sequence that is long enough."""
+    found = _groups(sums_V, sums_V > 0)  # without an event nothing is the same
+    if found.has_twin.any():
+        offsets = world.log.offsets
+        events_V = count_items(world.log.items, offsets[:-1], offsets[1:], world.log.num_items)
+        found.has_twin[events_V < ITEM_EVENTS] = False
+    return found
+
+
+def _user_groups(world: World, sums_U: NDArray[np.uint64]) -> Groups:
+    """Users with one sequence that is long enough and has several times."""
+    offsets, times = world.log.offsets, world.log.timestamps
+    assert times is not None
+    found = _groups(sums_U, np.diff(offsets) >= USER_EVENTS)
+    twins = np.flatnonzero(found.has_twin)
+    starts, ends = offsets[twins], offsets[twins + 1]
+    for part in row_chunks(ends - starts):
+        lengths = ends[part] - starts[part]
+        when = times[flat_index(starts[part], ends[part])]
+        of = np.repeat(np.arange(len(lengths)), lengths)
+        is_new = (when[1:] != when[:-1]) | (of[1:] != of[:-1])  # but for the very first
+        several = 1 + np.bincount(of[1:][is_new], minlength=len(lengths))
+        several[1:] -= 1
+        found.has_twin[twins[part]] = several >= USER_TIMES
+    return found
+
+
+def _twin_users(world: World, groups: Groups) -> Iterator[Leak]:
+    """Targets of twins, and how many of them a twin is trained on."""
+    if not groups.has_twin.any():
+        return
+    offsets = world.log.offsets
+    trained_U = np.zeros(len(groups.code), dtype=np.int64)  # events from a user's first one on
+    trained_U[world.train[:, 0]] = world.train[:, 2] - offsets[world.train[:, 0]]
+    reach_U = np.zeros_like(trained_U)  # by group
+    np.maximum.at(reach_U, groups.code, trained_U)
+    one = int(np.flatnonzero(groups.has_twin)[0])
+    pair = np.flatnonzero(groups.code == groups.code[one])[:2]
+    for phase in PHASES:
+        rows = world.rows(phase)
+        places, of_row = target_places(rows, world.segments.dropped_targets)
+        users = rows[of_row, 0]
+        is_twin = groups.has_twin[users]
+        count = int(is_twin.sum())
+        if not count:
+            continue
+        trained = int((is_twin & (places - offsets[users] < reach_U[groups.code[users]])).sum())
+        said = f"{KINDS['twin_users'].said}, such as {_shown(world.user_ids, pair)}"
+        if trained:
+            said += f"; {trained:,} of these targets are trained on in the twin's history"
+        severity = weighed(count, len(places), "warning")
+        if trained and severity != "note":
+            severity = "leak"
+        yield leak(KINDS, "twin_users", phase, count, len(places), said=said, severity=severity)
+
+
+def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
+    """Targets that are new to the history but for a twin."""
+    if not groups.has_twin.any():
+        return
+    log = world.log
+    for phase in PHASES:
+        rows, total, count, example = world.rows(phase), 0, 0, None
+        for part in row_chunks(rows[:, 3] - rows[:, 1]):
+            places, of_row = target_places(rows[part], world.segments.dropped_targets)
+            total += len(places)
+            is_twin = groups.has_twin[log.items[places]]
+            mine = places[is_twin]
+            own_rows, of = np.unique(of_row[is_twin], return_inverse=True)
+            own = rows[part][own_rows]
+            hit = repeated(log.items, own, mine, of, groups.code)
+            hit &= ~repeated(log.items, own, mine, of)
+            count += int(hit.sum())
+            if example is None and hit.any():
+                item = log.items[mine[hit][0]]
+                example = np.flatnonzero(groups.code == groups.code[item])[:2]
+        if example is not None:
+            said = f"{KINDS[kind].said}, such as {_shown(world.item_ids, example)}"
+            severity = weighed(count, total, KINDS[kind].severity)
+            yield leak(KINDS, kind, phase, count, total, said=said, severity=severity)
+
+
+def _spelled(ids: Any) -> Groups | None:
+    """Items whose ids are one but for blanks, case, form of characters or ``.0``."""
+    if ids is None or not len(ids) or pa.types.is_integer(ids.type):
+        return None
+    frame = pl.DataFrame({"id": pl.from_arrow(ids)})
+    keys = frame.select(normalized(pl.col("id"), DIFFERENCES)).to_series()
+    if keys.n_unique() == len(keys):
+        return None
+    code = keys.rank("dense").cast(pl.Int64).to_numpy() - 1
+    return Groups(code, np.bincount(code)[code] > 1)
+
+
+def _shown(ids: Any, pair: NDArray[np.int64]) -> str:
+    named = pair.tolist() if ids is None else ids.take(pa.array(pair)).to_pylist()
+    return " and ".join(map(repr, named))

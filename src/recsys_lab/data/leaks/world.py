@@ -1,0 +1,100 @@
+"""What the checks are given: the log, its split, and what training knows of them.
+
+Shapes: T events laid end to end by user, V items, U users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_lab.data.splits.places import (
+    count_items,
+    first_from,
+    merged,
+    time_at_share,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.filters import Filters
+    from recsys_lab.data.splits.base import FlatLog, Segments
+
+
+@dataclass(frozen=True)
+class World:
+    """A dataset under check.
+
+    Attributes:
+        log: the events.
+        segments: the split.
+        filters: what made the log of the source; None: not known.
+        item_ids: raw id of every item, an Arrow array (V,); None: not known.
+        user_ids: raw id of every user, (U,), likewise.
+        held_out_phases: phases whose users the split promises to hold out of the other parts.
+        top_k: items that a list of the most popular ones holds.
+        last_window: share of the training events, the latest, by which popularity is counted;
+            without timestamps it is counted by all of them.
+    """
+
+    log: FlatLog
+    segments: Segments
+    filters: Filters | None = None
+    item_ids: Any = None
+    user_ids: Any = None
+    held_out_phases: Collection[str] = ()
+    top_k: int = 10
+    last_window: float = 0.1
+
+    def rows(self, phase: str) -> NDArray[np.int64]:
+        """The rows (user, history start, history end, target end) of a phase."""
+        return self.segments.validation if phase == "validation" else self.segments.test
+
+    @cached_property
+    def train(self) -> NDArray[np.int64]:
+        """The training rows (user, start, end) that hold events."""
+        train = self.segments.train
+        return train[train[:, 2] > train[:, 1]]
+
+    @cached_property
+    def trained(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The places that are trained on, as runs that ascend."""
+        return merged(self.train[:, 1], self.train[:, 2])
+
+    @cached_property
+    def train_counts_V(self) -> NDArray[np.int64]:
+        """Training events of each item."""
+        return count_items(self.log.items, self.train[:, 1], self.train[:, 2], self.log.num_items)
+
+    @cached_property
+    def recent_counts_V(self) -> NDArray[np.int64]:
+        """The same of the last window of training."""
+        times, starts, ends = self.log.timestamps, self.train[:, 1], self.train[:, 2]
+        if times is None or not len(starts):
+            return self.train_counts_V
+        since = time_at_share(times, starts, ends, 1 - self.last_window)
+        recent = first_from(times, starts, ends, since)
+        return count_items(self.log.items, recent, ends, self.log.num_items)
+
+    @cached_property
+    def last_time(self) -> int | None:
+        """When the last event was that is trained on; None without times or training."""
+        if self.log.timestamps is None or not len(self.train):
+            return None
+        return int(self.log.timestamps[self.train[:, 2] - 1].max())
+
+    def keeps_the_future(self, phase: str) -> bool:
+        """Whether the split trains on nothing at or after a target of the phase.
+
+        What reads the future is a property of a split that does not, and to be told of one that
+        does.
+        """
+        rows, times = self.rows(phase), self.log.timestamps
+        if times is None or self.last_time is None or not len(rows):
+            return False
+        return bool(self.last_time < times[rows[:, 2]].min())
