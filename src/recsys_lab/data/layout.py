@@ -22,7 +22,7 @@ from recsys_lab.data.features import (
 )
 from recsys_lab.data.files import safe_name
 from recsys_lab.data.npy import map_npy
-from recsys_lab.data.raw import free_name
+from recsys_lab.data.raw import PART, free_name
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.files.arrays import save_npy
 
@@ -48,7 +48,8 @@ class Arrays:
         item_ids: raw id of every item, (V,), ascending.
         features: column of every event feature, as coded in `Coded`.
         sources: what is known of every event's row in the source, likewise: see
-            `recsys_lab.data.first_values`; empty where nothing is taken from the rows.
+            `recsys_lab.data.first_values`; without values where nothing is taken from the rows,
+            but for `PART` where the source has it.
     """
 
     items: NDArray[np.int32]
@@ -58,6 +59,11 @@ class Arrays:
     item_ids: Any
     features: dict[str, NDArray[Any]]
     sources: dict[str, NDArray[Any]]
+
+    @property
+    def parts(self) -> NDArray[np.int8] | None:
+        """The part of a published split that each event is in, (T,), or None."""
+        return self.sources.get(PART)
 
 
 def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Arrays:
@@ -72,9 +78,9 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     trim.write_kept(columns["item"], folder / "items.npy", dense)
     if "timestamp" in columns:
         trim.write_kept(columns["timestamp"], folder / "timestamps.npy")
-    written = {}
+    written, plain = {}, ("user", "item", KIND)
     for name in columns:
-        if name.startswith(EVENT) or (SOURCE_ROW in columns and name not in ("user", "item", KIND)):
+        if name.startswith(EVENT) or name == PART or (SOURCE_ROW in columns and name not in plain):
             file = scratch / f"{safe_name(name)}.npy"
             trim.write_kept(columns[name], file)
             written[name] = map_npy(file)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
+from recsys_lab.data.disk import disk_told, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
@@ -32,6 +32,7 @@ from recsys_lab.data.manifest import (
     reader_settings,
     sealed,
 )
+from recsys_lab.data.parts import require_parts, told_left, told_order
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
@@ -42,12 +43,9 @@ from recsys_lab.data.trim import Trim
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
-from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from recsys_lab.data.engines.base import Engine
@@ -107,7 +105,7 @@ def prepare(
     }
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
-    with _usable(root):
+    with usable(root):
         Path(root).mkdir(parents=True, exist_ok=True)
         exists = folder.exists()
     if exists:
@@ -118,13 +116,14 @@ def prepare(
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, _told(root):
-        with _usable(root):
+    with contextlib.ExitStack() as until, disk_told(root):
+        with usable(root):
             place = make_scratch(folder.parent, _hidden(folder), until)
             scratch, work = place / "made", place / "work"
             scratch.mkdir()
             work.mkdir()
         raw = reader.read_raw(work)
+        require_parts(raw, parts.split)
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
@@ -149,38 +148,6 @@ def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
     (scratch / MANIFEST).write_text(text, encoding="utf-8")
 
 
-@contextlib.contextmanager
-def _usable(root: Path) -> Iterator[None]:
-    """Turn what the system says of the folder of prepared datasets into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        if out_of_space(error):
-            raise _full(root, error) from error
-        raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
-            "mode (chmod u+rwx), or choose another"
-        ) from error
-
-
-@contextlib.contextmanager
-def _told(root: Path) -> Iterator[None]:
-    """Name the option that moves the work to another disk when this one is full."""
-    try:
-        yield
-    except (OSError, PolarsError) as error:
-        if not out_of_space(error):
-            raise
-        raise _full(root, error) from error
-
-
-def _full(root: Path, error: Exception) -> MachineFault:
-    return MachineFault(
-        f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was kept. "
-        "Free some, or choose another prepared_dir"
-    )
-
-
 def _hidden(folder: Path) -> str:
     """How the names of the folders begin in which a dataset is made."""
     return f".{folder.name}-"
@@ -203,12 +170,13 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     tally = Tally()
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
+    warnings = [*coded.warnings, *told_order(coded, parts.split)]
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
     apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
     arrays = write_arrays(coded, trim, folder, scratch)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
-    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
+    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.parts)
     phases = parts.split.segments(log)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
         leaks = pool.submit(check_leaks, log, phases, held_out_phases=parts.split.held_out_phases)
@@ -216,7 +184,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         mark = pool.submit(_fingerprint, arrays, parts)
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
+        warnings += [*doubt_times(arrays.timestamps), *told_left(raw, arrays.parts)]
         warnings += warn_of_whole_counts(parts.filters, log, phases)
         warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
@@ -272,9 +240,8 @@ def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
 
 
 def _fingerprint(arrays: Arrays, parts: Preparation) -> str:
-    content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
-    if arrays.timestamps is not None:
-        content.append(arrays.timestamps)
+    given = (arrays.timestamps, arrays.parts)
+    content = [arrays.items, arrays.offsets, *(array for array in given if array is not None)]
     rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return fingerprint(content, [arrays.user_ids, arrays.item_ids], rules)
 
