@@ -92,6 +92,11 @@ class Parts:
         """Whether the model is told when the event to be predicted comes: a leak."""
         return getattr(self.model, "reads_next_time", False)
 
+    @property
+    def knows_ids_alone(self) -> bool:
+        """Whether the model reads nothing of an item but its index."""
+        return bool(self.inputs.plain) and not getattr(self.model, "features", ())
+
     def evaluate(self, phase: str, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """Rank for every user of a phase; metrics beyond accuracy: those given, or all for test."""
         if beyond is None:

@@ -17,6 +17,7 @@ import numpy as np
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
+from recsys_lab.data.catalogue import listed_items, told_cold
 from recsys_lab.data.disk import disk_told, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
@@ -167,13 +168,13 @@ def _publish(scratch: Path, folder: Path) -> None:
 
 def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dict[str, Any]:
     """Write all files but the manifest and return what the manifest says of them."""
-    tally = Tally()
+    tally, listed = Tally(), listed_items(raw, parts.filters)
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
     warnings = [*coded.warnings, *told_order(coded, parts.split)]
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
     apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
-    arrays = write_arrays(coded, trim, folder, scratch)
+    arrays = write_arrays(coded, trim, folder, scratch, listed)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
     log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.parts)
@@ -187,9 +188,11 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         warnings += [*doubt_times(arrays.timestamps), *told_left(raw, arrays.parts)]
         warnings += warn_of_whole_counts(parts.filters, log, phases)
         warnings += _write_tables(arrays, raw, phases.train, folder)
+        warnings += told_cold(arrays.items_without_events, num_items)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
+    cold = {"items_without_events": number} if (number := arrays.items_without_events) else {}
     return {
         "num_users": len(arrays.offsets) - 1,
         "num_items": num_items,
@@ -205,6 +208,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
             **rows,
             "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
             **phases.counts,
+            **cold,
         },
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),
@@ -224,9 +228,10 @@ def _write_tables(
         ("user", arrays.user_ids, raw.users, raw.features.users),
     ):
         described, matched = describe_ids(ids, side, table)
+        cold = arrays.items_without_events if side == "item" else 0
         described = described.with_columns(values_of(raw, side, arrays, train, features))
         described.write_parquet(folder / f"{side}s.parquet")
-        warnings += doubt_table(side, ids, table, matched)
+        warnings += doubt_table(side, ids, table, matched, cold)
     return warnings
 
 

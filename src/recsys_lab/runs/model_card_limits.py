@@ -99,6 +99,12 @@ def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) 
                   None)  # fmt: skip
         reached = "" if at is None else f"; on them {at['metric']} is {at['mean']:.4f}"
         yield f"{_part(cold, targets)} are items without a training event{reached}."
+    unknown = split.get("items_without_events")
+    if unknown:
+        yield (
+            f"{unknown:,} items of the catalogue have no event (filter.catalogue=table): none can "
+            "be a target, and a model that knows items by their ids alone learned nothing of them."
+        )
     settings = ((values.get("protocol") or {}).get("fields") or {}).get("filter") or {}
     for what in ("user", "item"):
         least = settings.get(f"min_{what}_count") or 0
