@@ -23,6 +23,7 @@ from recsys_lab.data.filters import Rule
 from recsys_lab.data.id_spellings import spelling_doubt
 from recsys_lab.data.plans import say_rows
 from recsys_lab.data.raw import PART, ParquetLog
+from recsys_lab.data.tally import BAD, READER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,9 +55,6 @@ SOURCE_ROW = "_source_row"
 
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
-
-BAD = "bad rows"
-"""The step that drops them: see `Filters`."""
 
 EXAMPLES = 3
 """Bad rows that are shown for each reason."""
@@ -228,14 +226,14 @@ def _count(
     dropped = dict(raw.dropped or {})
     tally.read(sum(rows.values()) + sum(dropped.values()))
     for reason, number in dropped.items():
-        tally.drop("reader", number, reason)
+        tally.drop(READER, number, reason)
     for place, rule in enumerate(rules):
         number = rows.get(place, 0)
         tally.drop(rule.step, number, rule.reason)
         if number and rule.step == BAD:
             tally.show(_examples(frame, raw, place))
     tally.refuse_nothing()
-    tally.refuse_many(BAD, sum(rows.values()), max_bad_rows)
+    tally.refuse_many(max_bad_rows)
 
 
 def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:

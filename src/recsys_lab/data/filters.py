@@ -33,7 +33,8 @@ class Filters:
     """The filter settings, applied in the order of the options; bad rows are gone before.
 
     Bad are rows without a user, an item or, where the log has them, a time or place that can be
-    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded.
+    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded. What is
+    prepared already is refused by it as a new dataset is.
 
     Args:
         config: the settings.

@@ -112,6 +112,8 @@ def prepare(
     if exists:
         manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
+            # It may be of a command that allowed more bad rows than this one.
+            Tally(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
             log.info("Reusing the prepared dataset %s", folder)
             sweep_scratch(folder.parent, _hidden(folder))
             return PreparedDataset(folder, "sizes")
