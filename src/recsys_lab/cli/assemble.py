@@ -52,6 +52,7 @@ class Parts:
         recipe: how it is trained (a fitted model reads nothing of it).
         device: where ranking happens.
         catalogue: the items, for the metrics beyond accuracy.
+        origin: of a run that begins with another's weights: see `recsys_lab.cli.init_from`.
     """
 
     data: PreparedDataset
@@ -61,6 +62,7 @@ class Parts:
     recipe: Recipe
     device: str
     catalogue: Catalogue
+    origin: Mapping[str, Any] | None = None
 
     @property
     def is_fitted(self) -> bool:

@@ -73,6 +73,12 @@ def _on_leaks(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
+    begun = values.get("init_from") or {}
+    if begun.get("same_data") is False:
+        yield (
+            f"It began with weights of {begun['name']} that were trained on other data: whether "
+            "they have met events of validation and test is not known."
+        )
     best = values.get("best") or {}
     if best.get("still_improving"):
         yield (
