@@ -9,6 +9,7 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data.hub import Hub
 from recsys_lab.data.recbole import RecBole
+from recsys_lab.data.slice_keys import slice_keys
 from recsys_lab.data.splits.given import Given
 from recsys_lab.data.splits.last_n import LastN
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
@@ -184,6 +185,27 @@ def test_parts_against_time(table, run, tmp_path, caplog):
     assert as_words(data)["test"] == {"a": ("x", "z"), "b": ("yxzw", "v")}
     assert "Their histories hold what comes after the target" in caplog.text
     assert any("1 of 3 users" in said for said in data.manifest["warnings"])
+
+
+def test_statistics_and_slices_of_parts_against_time(table, run, tmp_path):
+    day = 86_400
+    rows = {
+        "train": [
+            f"{user},{item},{(40 + n) * day}" for user in "abc" for n, item in enumerate("xyz")
+        ],
+        "validation": [f"{user},w,{20 * day}" for user in "abc"],
+        "test": [f"{user},v,{n * day}" for n, user in enumerate("ab")] + [f"c,v,{42 * day + 7}"],
+    }
+    data = run(three(table, tmp_path, rows), split=split(out_of_order="keep"))
+    found = data.manifest["statistics"]["time"]
+    assert (found["first"], found["last"]) == ("1970-01-01T00:00:00Z", "1970-02-12T00:00:07Z")
+    assert sum(found["events"]["counts"]) == 15
+    gaps = [abs(int(gap)) for run in np.split(data.timestamps, data.offsets[1:-1])
+            for gap in np.diff(run)]  # fmt: skip
+    quartiles = np.quantile(gaps, [0.25, 0.5, 0.75], method="lower").astype(int).tolist()
+    assert list(found["gap_seconds"].values()) == quartiles
+    since = slice_keys(data, "test")["since_last"].to_list()
+    assert since == ["last is later", "last is later", "under 30 days"]
 
 
 def test_held_out_rows_are_not_dropped_in_silence(table, run, tmp_path, caplog):
