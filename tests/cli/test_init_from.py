@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.models import text_vectors as encoding
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.systems import group_runs, what_differs
 
@@ -131,3 +133,33 @@ def test_what_does_not_fit_is_refused(arguments, said, capsys):
     begin = [] if "init_from" in arguments[0] else ["init_from=first"]
     assert train(*begin, *arguments, "run_dir=second", base=small) == 2
     assert said in capsys.readouterr().err
+
+
+def test_texts_and_columns_need_the_same_data(monkeypatch, tmp_path, capsys):
+    def load(start):
+        def encode(texts, **_):
+            draws = [np.random.default_rng([start, *text.encode()]) for text in texts]
+            return np.stack([draw.normal(size=12) for draw in draws])
+
+        return lambda *_: SimpleNamespace(encode=encode)
+
+    for name in ("encoder", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    monkeypatch.setattr(encoding, "_load", load(1))
+    base = [
+        "data.num_users=60", "data.num_items=30", "model.hidden_dim=8", "model.num_layers=1",
+        "model.max_length=6", "inputs=text", "inputs.encoder=encoder", *STILL,
+    ]  # fmt: skip
+    assert train("run_dir=texts", base=base) == 0
+    same = ["init_from=texts", "inputs.encoder=elsewhere"]
+    assert (
+        train(*same, "run_dir=second", base=base) == 0
+    )  # the same vectors, wherever they are from
+    assert record("second")["test"] == record("texts")["test"]
+    assert train(*same, "run_dir=third", "data.seed=2", base=base) == 2
+    assert "inputs of columns or texts have codes of those" in capsys.readouterr().err
+    shutil.rmtree("prepared/text_vectors")
+    monkeypatch.setattr(encoding, "_load", load(2))
+    assert train(*same, "run_dir=fourth", base=base) == 2
+    assert "reads other vectors of the items' texts" in capsys.readouterr().err

@@ -299,3 +299,13 @@ def test_without_times_rows_stand_in_the_order_of_the_files(table, run, tmp_path
     data = run(reader, split=split(), engine=engine)
     assert as_words(data)["test"]["b"] == ("zyxw", "x")
     assert data.manifest["engine"] == engine
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_columns_of_items_are_those_of_training_rows(table, run, tmp_path, engine):
+    rows = {part: [f"{line},{part}" for line in lines] for part, lines in ROWS.items()}
+    later = files(tmp_path, rows, header=f"{HEADER},brand")
+    reader = table(tmp_path / "train.csv", **later, item_features={"brand": "categorical"})
+    data = run(reader, split=split(), engine=engine)
+    brands = dict(pl.read_parquet(data.path / "items.parquet")["item_id", "brand"].iter_rows())
+    assert brands == {"w": None, "x": "train", "y": "train", "z": "train"}

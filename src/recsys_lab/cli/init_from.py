@@ -131,11 +131,20 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> N
             "those; with inputs=ids items are found by their raw ids. Use the same data, or begin "
             "without init_from"
         )
+    texts = (source.values.get("identity") or {}).get("text_vectors")
+    if texts not in (None, parts.inputs.contents().get("text_vectors")):
+        raise UserError(
+            f"{where}: reads other vectors of the items' texts, so its weights mean nothing here; "
+            "use the same texts and the same encoder"
+        )
 
 
 def _is_free(key: str) -> bool:
-    """Options that no weight depends on: how much is dropped in training, and places."""
-    return "dropout" in key or key.endswith("_dir")
+    """Options that no weight depends on: how much is dropped in training, and places.
+
+    What a text encoder gives is compared by its content.
+    """
+    return "dropout" in key or key == "encoder" or key.endswith("_dir")
 
 
 def _map_items(
