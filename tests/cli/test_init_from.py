@@ -1,5 +1,6 @@
 """A new run that begins with another run's best weights."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +12,11 @@ from safetensors.numpy import load_file
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.models import text_vectors as encoding
+from recsys_lab.models.sasrec import SASRec
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.systems import group_runs, what_differs
 
-from .flow import COUNTS, SMALL, in_shop, record, train
+from .flow import COUNTS, SMALL, in_shop, record, rewrite, train
 
 STILL = ["recipe.learning_rate=1e-30", "recipe.max_epochs=1"]
 """One epoch that changes no weight: float32 has 7 digits."""
@@ -133,6 +135,16 @@ def test_what_does_not_fit_is_refused(arguments, said, capsys):
     begin = [] if "init_from" in arguments[0] else ["init_from=first"]
     assert train(*begin, *arguments, "run_dir=second", base=small) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_older_run_without_later_options_is_the_same_architecture():
+    values = record("first")
+    later = [f.name for f in dataclasses.fields(SASRec.Config) if f.kw_only]
+    assert later
+    for name in later:
+        del values["config"]["model"][name]
+    rewrite("first", values)
+    assert train("init_from=first", "run_dir=second", *STILL) == 0
 
 
 def test_texts_and_columns_need_the_same_data(monkeypatch, tmp_path, capsys):

@@ -9,6 +9,7 @@ Shapes: V items of this run, S items of the other.
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 
 from recsys_lab.cli.evaluate import prepared_of
 from recsys_lab.config import UserError
+from recsys_lab.config.targets import import_class
 from recsys_lab.models.dot_product import DotProductModel
 from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.record import WEIGHTS
@@ -111,12 +113,12 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> N
             f"{where}: {source.folder} has no weights to begin with: {reason}. A finished run of "
             "a trained model is needed"
         )
-    other, this = source.values["config"], record.values["config"]
     for group in ("model", "inputs"):
+        other, this = (_options(run.values["config"][group]) for run in (source, record))
         differing = [
-            f"{group}.{key} ({other[group].get(key)!r} there, {this[group].get(key)!r} here)"
-            for key in dict.fromkeys([*other[group], *this[group]])
-            if other[group].get(key) != this[group].get(key) and not _is_free(key)
+            f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
+            for key in dict.fromkeys([*other, *this])
+            if other.get(key) != this.get(key) and not _is_free(key)
         ]
         if differing:
             raise UserError(
@@ -137,6 +139,15 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> N
             f"{where}: reads other vectors of the items' texts, so its weights mean nothing here; "
             "use the same texts and the same encoder"
         )
+
+
+def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a component; those that an older run lacks have what it did."""
+    later = [f for f in fields(import_class(settings["_target_"]).Config) if f.kw_only]
+    older = {
+        f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in later
+    }
+    return {**older, **settings}
 
 
 def _is_free(key: str) -> bool:
