@@ -13,9 +13,11 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
         "kind": "unreleased_candidates", "phase": "test", "share": 0.5, "severity": "warning",
         "explanation": "60 of 120 are too new", "cure": "evaluation.candidates=released",
     }  # fmt: skip
-    manifest = {"leaks": [again, late]}
+    manifest = {"leaks": [again, late], "split": {}}
     parts = SimpleNamespace(
-        data=SimpleNamespace(manifest=manifest),
+        knows_ids_alone=True,
+        model=None,
+        data=SimpleNamespace(manifest=manifest, num_items=1200),
         protocol=SimpleNamespace(
             config=SimpleNamespace(exclude_seen=exclude_seen),
             candidates=lambda: {"candidates": candidates},
@@ -27,5 +29,10 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
     for harmless in ({"severity": "note"}, {"phase": "validation"}):
         manifest["leaks"] = [{**late, **harmless}]
         assert not list(notes_on_data(parts))
-    manifest["leaks"] = []
+    manifest["split"] = {"items_without_events": 5}
+    said = " ".join(notes_on_data(parts))
+    assert ("5 of 1,200 items have no event" in said) == (candidates == "all items")
+    parts.knows_ids_alone = False
+    assert "have no event" not in " ".join(notes_on_data(parts))
+    manifest["leaks"], manifest["split"] = [], {}
     assert not list(notes_on_data(parts))

@@ -199,6 +199,13 @@ REFUSED += [
         r"8 of 40 rows \(20.0%\) cannot be used, more than filter.max_bad_rows=0.1 allows. "
         r"unparseable timestamp: 8, such as row 1: user_id='u0', item_id='i0', "
         "timestamp='17 or 00000000'; row 2: .*; row 3: .*filter.max_bad_rows=1", {}, 0.1),
+    Bad("a column with parts that are none", text(
+        GOOD.replace("\n", ",train\n").replace("timestamp,train", "timestamp,fold").replace(
+            "i3,1700000003,train", "i3,1700000003,hold-out")),
+        "column 'fold' holds words that name no part: 'hold-out'", {"part_column": "fold"}),
+    Bad("parts that the split does not read", text(
+        GOOD.replace("\n", ",train\n").replace("timestamp,train", "timestamp,fold")),
+        "split=leave_one_out: the source states the part of every row", {"part_column": "fold"}),
 ]  # fmt: skip
 
 COUNTED = [

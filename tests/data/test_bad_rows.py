@@ -161,3 +161,30 @@ def test_recbole_is_as_tolerant(make, run, tmp_path):
     assert "2 rows have fewer values" in said
     assert "row 2: user_id='1', item_id='3', timestamp='1700000001', price=None" in said
     assert data.num_interactions == 11
+
+
+def test_a_dataset_that_is_there_is_refused_as_a_new_one_is(table, run):
+    text = log([f"u1,i{n},never" for n in range(6)] + GOOD_ROWS[:40])
+    reader = table(text, timestamp_unit="s")
+    data = run(reader, max_bad_rows=0.2)
+    with pytest.raises(UserError) as refused:
+        run(reader, max_bad_rows=0.1)
+    assert str(refused.value).startswith(
+        "6 of 46 rows (13.0%) cannot be used, more than filter.max_bad_rows=0.1 allows. unparseable"
+    )
+    assert "row 1: user_id='u1', item_id='i0', timestamp='never'" in str(refused.value)
+    assert run(reader, max_bad_rows=0.14).path == data.path
+
+
+def test_rows_that_the_reader_left_out_are_no_bad_rows(run):
+    frame = pl.DataFrame(
+        {
+            "user_id": [None, *(n % 2 for n in range(9))],
+            "item_id": range(10),
+            "timestamp": range(NOW[0], NOW[0] + 10),
+        }
+    )
+    reader = Given(interactions=frame, dropped={"bots": 90})
+    run(reader, max_bad_rows=0.1)
+    with pytest.raises(UserError, match=r"1 of 10 rows \(10.0%\) cannot be used"):
+        run(reader, max_bad_rows=0.05)

@@ -20,6 +20,7 @@ from recsys_lab.data.raw import Features, ParquetLog
 
 from .conftest import LOG, Given, build, engines
 from .test_first_values import KINDS_OF_RANDOM, assert_as_loops, random_log
+from .test_given import assert_stated_alike
 
 ENGINES = ("polars", "duckdb", "spark")
 
@@ -295,3 +296,11 @@ def test_sparks_secrets_come_from_the_environment(monkeypatch):
 def test_properties_of_spark_that_run_code_may_not_stand_in_a_config(option, key):
     with pytest.raises(UserError, match=rf"engine.{option}: '{key}' may not stand in a config"):
         build(Spark, "engine", "spark", **{option: {key: "HOME"}})
+
+
+def test_spark_reads_the_parts_of_a_published_split(table, run, tmp_path):
+    ours = assert_stated_alike(table, run, tmp_path, "spark", sources=2)
+    other = tmp_path / "other"
+    other.mkdir()
+    theirs = assert_stated_alike(table, run, other, "polars", sources=1)
+    assert theirs.fingerprint == ours.fingerprint

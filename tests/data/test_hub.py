@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import datasets
+import numpy as np
 import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.hub import Hub
+from recsys_lab.data.splits.given import Given
+from recsys_lab.data.sql import SQL
 from recsys_lab.files.faults import MachineFault
 
 from .conftest import LOG, build
@@ -118,3 +124,27 @@ def test_rows_wait_beside_the_prepared_datasets(run, folder, tmp_path, monkeypat
     del reader
     [left] = (tmp_path / "prepared").iterdir()
     assert left.name.startswith("log-")
+
+
+@pytest.mark.parametrize("kind", ["hub", "sql"])
+def test_decimal_commas_and_parts_as_in_tables(run, tmp_path, kind):
+    words = ["train", "train", "test", "train", "train", "valid", "test", "train"]
+    frame = FRAME.sort("user_id", "timestamp", maintain_order=True).with_columns(
+        pl.Series("price", [f"1.00{n},5" for n in range(8)]), pl.Series("fold", words)
+    )
+    options = {"price_column": "price", "decimal_comma": True, "part_column": "fold"}
+    if kind == "hub":
+        (tmp_path / "log").mkdir()
+        frame.write_parquet(tmp_path / "log" / "train.parquet")
+        reader = hub(tmp_path / "log", **options)
+    else:
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:
+            shop.execute("create table log (user_id, item_id, timestamp, price, fold)")
+            shop.executemany("insert into log values (?, ?, ?, ?, ?)", frame.rows())
+        url = f"sqlite:///{tmp_path}/shop.db"
+        reader = build(SQL, "data", "sql", url=url, query="select * from log", **options)
+    data = run(reader, split=build(Given, "split", "given"))
+    price = np.load(data.path / "features" / "event_price.npy")
+    assert price.tolist() == [1000.5 + n for n in range(8)]
+    assert data.segments("test").tolist() == [[0, 0, 2, 3], [1, 3, 6, 7]]
+    assert data.segments("validation").tolist() == [[1, 3, 5, 6]]

@@ -2,21 +2,25 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
 import urllib.request
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 import wandb
 
+from recsys_lab.cli.tracked import end_of
 from recsys_lab.config import build, config_dir
 from recsys_lab.runs.trackers.base import End, Start
 from recsys_lab.runs.tracking import Tracking
 from tests.postgres import free_port
+from tests.wandb_server import Synced, wandb_server
 
 RUN = Start(
     id=None, name="a run", group="side by side", tags=["first", "second"], job_type="train",
@@ -147,6 +151,44 @@ def test_the_steps_of_a_resumed_run_go_on(tmp_path):
         assert axes["*"]["step_metric"] == "trainer/global_step"
         assert {"epoch", "trainer/global_step"} < set(axes)
         time.sleep(1.1)  # W&B names its folders by the second
+    synced = as_synced(tmp_path)[found["wandb"]]
+    assert [row["_step"] for row in synced.rows] == list(range(6))  # no row lies on another
+    assert [row["trainer/global_step"] for row in synced.rows] == list(range(6))
+    assert [row["epoch"] for row in synced.rows] == list(range(6))
+    assert [row["val/ndcg@10"] for row in synced.rows] == [0.1, 0.9, 0.2] * 2
+    assert synced.posts == 2
+    assert synced.summary["val/ndcg@10"] == 0.9
+    assert synced.config["model"]["value"] == {"hidden_dim": 8}
+    # W&B's own form: 1 is a metric's name, 2 its pattern, 5 the place of its axis, from 1.
+    axes = synced.config["_wandb"]["value"]["m"]
+    assert {axis["1"] for axis in axes if "1" in axis} == {"trainer/global_step", "epoch"}
+    [every] = [axis for axis in axes if axis.get("2") == "*"]
+    assert axes[every["5"] - 1]["1"] == "trainer/global_step"
+
+
+def test_the_summary_of_a_stopped_run_is_its_best_epoch(tmp_path):
+    rows = [{"epoch": n, "val/ndcg@10": v, "val/hr@10": n} for n, v in enumerate((0.1, 0.3, 0.3))]
+    values = {
+        "config": {"recipe": {"monitor": "val/ndcg@10"}}, "compute": {},
+        "epochs": [*rows, {"epoch": 3, "train/loss": 2.0}],
+    }  # fmt: skip
+    stopped = end_of(None, SimpleNamespace(folder=tmp_path, values=values), failed=True)
+    assert stopped.summary == {
+        "best/epoch": 1, "best/ndcg@10": 0.3, "best/hr@10": 1, "val/ndcg@10": 0.3, "val/hr@10": 1,
+    }  # fmt: skip
+
+
+def as_synced(folder: Path) -> dict[str, Synced]:
+    """What a server holds after ``wandb sync`` of the offline runs, by run."""
+    runs = sorted(folder.glob("wandb/offline-run-*"))
+    command = [Path(sys.executable).with_name("wandb"), "sync", *runs]
+    with wandb_server() as (address, found):
+        account = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "HOME": str(folder)}
+        done = subprocess.run(
+            command, env={**os.environ, **account}, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return found
 
 
 @pytest.mark.parametrize(("variable", "started"), [("disabled", False), ("offline", True)])

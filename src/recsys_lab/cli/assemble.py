@@ -52,6 +52,7 @@ class Parts:
         recipe: how it is trained (a fitted model reads nothing of it).
         device: where ranking happens.
         catalogue: the items, for the metrics beyond accuracy.
+        origin: of a run that begins with another's weights: see `recsys_lab.cli.init_from`.
     """
 
     data: PreparedDataset
@@ -61,6 +62,7 @@ class Parts:
     recipe: Recipe
     device: str
     catalogue: Catalogue
+    origin: Mapping[str, Any] | None = None
 
     @property
     def is_fitted(self) -> bool:
@@ -91,6 +93,11 @@ class Parts:
     def reads_next_time(self) -> bool:
         """Whether the model is told when the event to be predicted comes: a leak."""
         return getattr(self.model, "reads_next_time", False)
+
+    @property
+    def knows_ids_alone(self) -> bool:
+        """Whether the model reads nothing of an item but its index."""
+        return bool(self.inputs.plain) and not getattr(self.model, "features", ())
 
     def evaluate(self, phase: str, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """Rank for every user of a phase; metrics beyond accuracy: those given, or all for test."""

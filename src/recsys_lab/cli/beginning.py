@@ -82,7 +82,8 @@ def _identity(parts: Parts) -> dict[str, str]:
     """What makes the numbers besides settings and code; see `recsys_lab.runs.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
     columns = {"features": parts.data.features_fingerprint[:8]}
-    return {"device": parts.device, **trained, **columns, **parts.inputs.contents()}
+    begun = {} if parts.origin is None else {"init_from": parts.origin["weights_sha256"][:8]}
+    return {"device": parts.device, **trained, **columns, **parts.inputs.contents(), **begun}
 
 
 def _code(record: RunRecord, entry: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def notes_on_data(parts: Parts) -> Iterator[str]:
         parts: the assembled run.
     """
     manifest, protocol = parts.data.manifest, parts.protocol
+    ranks_all = protocol.candidates()["candidates"] == "all items"
     leaks = {(leak["kind"], leak["phase"]): leak for leak in manifest["leaks"]}
     share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
     if protocol.config.exclude_seen and share > FEW:
@@ -30,8 +31,17 @@ def notes_on_data(parts: Parts) -> Iterator[str]:
             f"{share:.1%} of the test targets stand in their user's history already; with "
             "evaluation.exclude_seen=true no model can hit these"
         )
-    if protocol.candidates()["candidates"] == "all items":
+    if ranks_all:
         for leak in manifest["leaks"]:
             grave = leak["severity"] != "note" and leak["phase"] == "test"
             if grave and leak["kind"] in OF_CANDIDATES:
                 yield in_words(leak)
+    cold = manifest["split"].get("items_without_events", 0)
+    if cold and ranks_all and parts.knows_ids_alone:
+        name = type(parts.model).__name__
+        yield (
+            f"{cold:,} of {parts.data.num_items:,} items have no event (filter.catalogue=table), "
+            f"and {name} knows items by their ids alone: it learns nothing of them and ranks them "
+            "nevertheless. evaluation.candidates=known leaves them out; inputs=text or "
+            "inputs=side_information says what they are"
+        )

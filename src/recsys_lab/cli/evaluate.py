@@ -145,16 +145,29 @@ def _data(record: RunRecord, stored: DictConfig, prepare: bool) -> PreparedDatas
     return data
 
 
-def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
-    """The dataset where it was, or where a moved project has it."""
+def prepared_of(record: RunRecord, verify: Verify = "full") -> PreparedDataset:
+    """The dataset of a run, where it was, or where a moved project has it.
+
+    Args:
+        record: of the run.
+        verify: how it is checked.
+
+    Raises:
+        NotWhole: it is not there, or damaged.
+    """
+    stored = record.values["config"]
     noted = Path(record.values["data"]["path"])
     moved = (
-        base / stored.prepared_dir / noted.name  # named by its content
+        base / stored["prepared_dir"] / noted.name  # named by its content
         for base in (Path.cwd(), *record.folder.resolve().parents)
     )
     folder = next((place for place in (noted, *moved) if place.is_dir()), noted)
+    return PreparedDataset(folder, verify)
+
+
+def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
     try:
-        return PreparedDataset(folder, stored.verify)
+        return prepared_of(record, stored.verify)
     except NotWhole as error:
         raise UserError(
             f"{error.problem}: the run's prepared dataset. Bring it back, or give prepare=true: it "

@@ -16,6 +16,7 @@ from recsys_lab.cli.assemble import Parts, assemble, make_loss, tell_unread
 from recsys_lab.cli.beginning import begin
 from recsys_lab.cli.data_notes import notes_on_data
 from recsys_lab.cli.fitting import refuse_too_large
+from recsys_lab.cli.init_from import begin_from
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.tracked import end_of, start_of
@@ -90,6 +91,7 @@ def execute(
         return data
 
     parts = assemble(cfg, prepared)
+    begin_from(cfg, parts, record, console)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     if loss is None:
         tell_unread(cfg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys_lab.cli.examples import example_table
 from recsys_lab.runs.record import FITTED, PER_USER, RECORD, WEIGHTS, RunRecord
@@ -46,11 +46,22 @@ def end_of(parts: Parts, record: RunRecord, *, failed: bool) -> End:
 
 def _summary(record: RunRecord) -> Mapping[str, float]:
     values = record.values
-    found = {f"best/{k}": v for k, v in (values.get("validation") or {}).items()}
-    found |= {f"val/{k}": v for k, v in (values.get("validation") or {}).items()}
+    validation, best = values.get("validation"), values.get("best")
+    if not validation and (row := _best_so_far(values)):  # it was stopped
+        validation = {k.removeprefix("val/"): v for k, v in row.items() if k.startswith("val/")}
+        best = {"epoch": row["epoch"]}
+    found = {f"best/{k}": v for k, v in (validation or {}).items()}
+    found |= {f"val/{k}": v for k, v in (validation or {}).items()}
     found |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
     compute = {"parameters": values.get("parameters"), **values["compute"]}
     found |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
-    if values.get("best"):
-        found["best/epoch"] = values["best"]["epoch"]
+    if best:
+        found["best/epoch"] = best["epoch"]
     return found
+
+
+def _best_so_far(values: Mapping[str, Any]) -> Mapping[str, float] | None:
+    """The judged epoch that is the best until now, the first of equal ones."""
+    monitor = (values["config"].get("recipe") or {}).get("monitor")
+    judged = [row for row in values.get("epochs") or () if monitor in row]
+    return max(judged, key=lambda row: row[monitor], default=None)

@@ -143,7 +143,10 @@ def _folder(cfg: DictConfig, output_dir: Path) -> Path:
 
 def _identity(config: Any) -> dict[str, Any]:
     """The config without what may differ between a run and its continuation."""
-    return {k: v for k, v in config.items() if k not in ("run_dir", "resume", "verify")}
+    own = {k: v for k, v in config.items() if k not in ("run_dir", "resume", "verify")}
+    if own.get("init_from") is None:  # runs of older versions have no such key
+        own.pop("init_from", None)
+    return own
 
 
 def _open(cfg: DictConfig, folder: Path) -> RunRecord:

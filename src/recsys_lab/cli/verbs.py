@@ -40,7 +40,9 @@ class TrainConfig:
     group: str | None
     tags: list[str]
     notes: str | None
-    verify: Verify = "full"  # runs of older versions have no such key, and are resumed
+    # Runs of older versions have no such keys, and are resumed.
+    verify: Verify = "full"
+    init_from: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,9 @@ SOURCE_TEXTS = (
 )  # fmt: skip
 """Options of sources whose values are full of Hydra's own characters."""
 
-SOURCE_PATHS = ("data.path", "data.items_path", "data.users_path")
+SOURCE_PATHS = (
+    "data.path", "data.validation_path", "data.test_path", "data.items_path", "data.users_path",
+)  # fmt: skip
 
 VERBS: Mapping[str, Verb] = {
     "prepare": Verb(

@@ -18,11 +18,11 @@ from recsys_lab.data.event_columns import plan_numbers
 from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.ids import Spelling, clean_ids
 from recsys_lab.data.missing import missing_values, told_missing
-from recsys_lab.data.plans import apply_plans, unreadable
-from recsys_lab.data.raw import free_name
+from recsys_lab.data.plans import FILE, apply_plans, unreadable
+from recsys_lab.data.raw import PART, free_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from recsys_lab.data.raw import FeatureType
 
@@ -33,31 +33,33 @@ TYPES: dict[str, FeatureType] = {"token": "categorical", "token_seq": "list", "f
 
 
 class AtomicFile:
-    """One atomic file: all values as text, and the types of its header.
+    """One atomic file, or the parts of one: all values as text, and the types of its header.
+
+    Args:
+        file: the file; of several, what stands for all of them in errors.
+        spelling: how values are written.
+        parts: part -> file of a published split, which are laid end to end; None for one file.
 
     Attributes:
         warnings: what was odd about the columns that were read.
         types: field -> its type.
         frame: all values as strings.
+        beside: `FILE` and `PART` of parts, as a frame; without a column for one file.
         short: `SHORT` as a frame, without a column where no row has too few values.
     """
 
-    def __init__(self, file: Path, spelling: Spelling) -> None:
+    def __init__(
+        self, file: Path, spelling: Spelling, parts: Mapping[str, Path] | None = None
+    ) -> None:
         self.file = file
         self.spelling = spelling
         self.warnings: list[str] = []
         where = f"data.path={file}"
-        plain_text(file, "", TextCheck(where, "\t", quoted=False), file, where)
-        try:
-            frame = scan_delimited(file, "\t", None).collect()
-        except PolarsError as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"data.path={file}: cannot be read as tab-separated text: {reason}"
-            ) from error
+        frame = _read(file) if parts is None else _read_parts(parts)
         self.types: dict[str, str] = {}
         self.short = frame.select(SHORT) if SHORT in frame.columns else frame.select()
-        frame = frame.drop(SHORT, strict=False)
+        self.beside = frame.select(FILE, PART) if parts is not None else frame.select()
+        frame = frame.drop(SHORT, FILE, PART, strict=False)
         for header in frame.columns:
             # Polars tells equal headers apart with a number.
             name, colon, kind = re.sub(r"_duplicated_\d+$", "", header).rpartition(":")
@@ -76,10 +78,14 @@ class AtomicFile:
                 )
             self.types[name] = kind
         self.frame = frame.rename(dict(zip(frame.columns, self.types, strict=True)))
-        marked = self.frame.hstack(self.short).lazy()
-        self.warnings += told_short(marked, list(self.types), where)
+        self.warnings += told_short(self.marked, list(self.types), where)
         if self.frame.is_empty():
             raise UserError(f"data.path={file}: the file has a header but no rows")
+
+    @property
+    def marked(self) -> pl.LazyFrame:
+        """All values, with what is known of each row beside them."""
+        return self.frame.hstack(self.short).hstack(self.beside).lazy()
 
     def _refuse_separator(self, columns: list[str]) -> None:
         """A header of several fields without a tab between them."""
@@ -147,3 +153,38 @@ class AtomicFile:
         plan = plan_numbers(frame, name, f"field {name}", where, self.spelling)
         self.warnings += doubt_numbers(unreadable({name: plan}))
         return apply_plans(frame, {name: plan}).collect()[name]
+
+
+def _read(file: Path) -> pl.DataFrame:
+    """All values of a file as strings, and `SHORT` where a row has too few."""
+    where = f"data.path={file}"
+    plain_text(file, "", TextCheck(where, "\t", quoted=False), file, where)
+    try:
+        return scan_delimited(file, "\t", None).collect()
+    except PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{where}: cannot be read as tab-separated text: {reason}") from error
+
+
+def _read_parts(parts: Mapping[str, Path]) -> pl.DataFrame:
+    """The files of a published split end to end, with `FILE` and `PART`."""
+    frames = {part: _read(file) for part, file in parts.items()}
+    names = pl.Enum([file.name for file in parts.values()])
+    first, *others = parts
+    headers = {part: set(frame.columns) - {SHORT} for part, frame in frames.items()}
+    for part in others:
+        if headers[part] != headers[first]:
+            told = [", ".join(sorted(headers[name])) for name in (part, first)]
+            raise UserError(
+                f"data.path={parts[part]}: its header has {told[0]}, but {parts[first].name} has "
+                f"{told[1]}; all parts need the same fields"
+            )
+    return pl.concat(
+        [
+            frame.with_columns(
+                pl.lit(parts[part].name, dtype=names).alias(FILE), pl.lit(part).alias(PART)
+            )
+            for part, frame in frames.items()
+        ],
+        how="diagonal",
+    ).with_columns(pl.col("^" + SHORT + "$").fill_null(value=False))

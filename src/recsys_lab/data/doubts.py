@@ -95,7 +95,7 @@ def _moment(seconds: int) -> str:
     return f"{np.datetime64(seconds, 's')}".replace("T", " ")
 
 
-def doubt_table(side: str, ids: Any, table: Any, matched: int) -> list[str]:
+def doubt_table(side: str, ids: Any, table: Any, matched: int, cold: int = 0) -> list[str]:
     """A sentence when a table of items or users says nothing of most of those of the log.
 
     Args:
@@ -103,12 +103,14 @@ def doubt_table(side: str, ids: Any, table: Any, matched: int) -> list[str]:
         ids: raw ids of the dataset, an Arrow array.
         table: of the source, with a column ``<side>_id``, or None.
         matched: how many of the ids it has.
+        cold: how many of the ids are of the table alone.
     """
-    if table is None or matched >= FEW * len(ids):
+    matched, total = matched - cold, len(ids) - cold
+    if table is None or matched >= FEW * total:
         return []
     said = (
-        f"the table of {side}s has {number(matched)} of the {number(len(ids))} {side}s of the log "
-        f"({percent(matched / len(ids))}); of the others nothing is known"
+        f"the table of {side}s has {number(matched)} of the {number(total)} {side}s of the log "
+        f"({percent(matched / total)}); of the others nothing is known"
     )
     if matched or not len(table):
         return [said]

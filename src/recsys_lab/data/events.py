@@ -22,7 +22,8 @@ from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.filters import Rule
 from recsys_lab.data.id_spellings import spelling_doubt
 from recsys_lab.data.plans import say_rows
-from recsys_lab.data.raw import ParquetLog
+from recsys_lab.data.raw import PART, ParquetLog
+from recsys_lab.data.tally import BAD, READER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,9 +56,6 @@ SOURCE_ROW = "_source_row"
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
 
-BAD = "bad rows"
-"""The step that drops them: see `Filters`."""
-
 EXAMPLES = 3
 """Bad rows that are shown for each reason."""
 
@@ -67,11 +65,11 @@ KIND = "kind"
 
 @dataclass(frozen=True)
 class Coded:
-    """The log in order of user, time, order and row, on disk column by column.
+    """The log in order of user, part, time, order and row, on disk column by column.
 
     Attributes:
-        columns: ``user`` and ``item`` (int32 codes), ``timestamp`` and ``order`` (int64, where
-            there are), the features of events (int32 codes, -1 where missing, or float64), and
+        columns: ``user`` and ``item`` (int32 codes), ``timestamp``, ``order`` (int64) and `PART`
+            (int8), where there are, features of events (int32 codes, -1 where missing, or float64),
             `KIND` (likewise), and, where `RawData.from_log` has columns, `SOURCE_ROW` (int64) and
             ``present`` of each (bool), (T,) each, memory-mapped.
         values: of every coded column its raw values by code, Arrow arrays, ascending.
@@ -93,7 +91,7 @@ def order_events(
     """
     frame = session.scan(raw.interactions)
     present = frame.collect_schema().names()
-    keys = [name for name in ("timestamp", "order") if name in present]
+    keys = [name for name in (PART, "timestamp", "order") if name in present]
     coded = {"user": "user_id", "item": "item_id"}
     features = _event_features(raw, present)
     coded |= {f"{EVENT}{name}": name for name, kind in features if kind == "categorical"}
@@ -200,7 +198,7 @@ def _bad_rows(keys: Sequence[str], *, has_mark: bool) -> list[Rule]:
         Rule(BAD, f"missing {name}", nw.col(f"_{name}").is_null()) for name in ("user", "item")
     ]
     names = {"timestamp": "unparseable timestamp", "order": "unparseable order"}
-    rules += [Rule(BAD, names[key], nw.col(key).is_null()) for key in keys]
+    rules += [Rule(BAD, said, nw.col(key).is_null()) for key, said in names.items() if key in keys]
     if has_mark:  # of a row that lacks something, the reason; a row that lacks nothing stays
         lacks = nw.any_horizontal(*(rule.fails for rule in rules[1:]), ignore_nulls=True)
         rules.insert(1, Rule(BAD, "row with too few values", nw.col(SHORT) & lacks))
@@ -228,14 +226,14 @@ def _count(
     dropped = dict(raw.dropped or {})
     tally.read(sum(rows.values()) + sum(dropped.values()))
     for reason, number in dropped.items():
-        tally.drop("reader", number, reason)
+        tally.drop(READER, number, reason)
     for place, rule in enumerate(rules):
         number = rows.get(place, 0)
         tally.drop(rule.step, number, rule.reason)
         if number and rule.step == BAD:
             tally.show(_examples(frame, raw, place))
     tally.refuse_nothing()
-    tally.refuse_many(BAD, sum(rows.values()), max_bad_rows)
+    tally.refuse_many(max_bad_rows)
 
 
 def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:

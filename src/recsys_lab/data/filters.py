@@ -33,7 +33,8 @@ class Filters:
     """The filter settings, applied in the order of the options; bad rows are gone before.
 
     Bad are rows without a user, an item or, where the log has them, a time or place that can be
-    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded.
+    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded. What is
+    prepared already is refused by it as a new dataset is.
 
     Args:
         config: the settings.
@@ -66,6 +67,9 @@ class Filters:
             min_item_count: items with fewer events are dropped; 0 for off.
             iterative: repeat the two counts until nothing changes (k-core); else each is taken
                 once, items first, and what users are then left may make items rarer.
+            catalogue: which items can be recommended. ``events``: those with an event that stays.
+                ``table``: those of the source's table of items, too, for models that read its
+                columns or texts; also items whose events these filters dropped.
         """
 
         max_bad_rows: Annotated[float, Ge(0), Le(1)] = field(default=1.0, kw_only=True)
@@ -80,6 +84,7 @@ class Filters:
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
         iterative: bool
+        catalogue: Literal["events", "table"] = field(default="events", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -94,12 +99,14 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint.
 
-        Without ``counts: whole``, which is what filters did before there was a choice.
+        Without ``counts: whole`` and ``catalogue: events``, which is what filters did before there
+        was a choice.
         """
         found = asdict(self.config)
         del found["max_bad_rows"]
-        if self.config.counts == "whole":
-            del found["counts"]
+        for option, older in (("counts", "whole"), ("catalogue", "events")):
+            if found[option] == older:
+                del found[option]
         return found
 
     def rules(self, columns: Collection[str]) -> list[Rule]:

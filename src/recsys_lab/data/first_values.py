@@ -130,7 +130,7 @@ def _first_rows(
         by = np.lexsort([*reversed(keys), codes])
         by = by[np.concatenate([[True], np.diff(codes[by]) > 0])] if len(by) else by
         codes, keys = codes[by], [key[by] for key in keys]
-        earlier = _is_before(keys, [best[codes] for best in first])
+        earlier = is_before(keys, [best[codes] for best in first])
         for best, key in zip(first, keys, strict=True):
             best[codes[earlier]] = key[earlier]
     return np.where(first[-1] == _LATEST, -1, first[-1])
@@ -142,7 +142,7 @@ def _codes(arrays: Arrays, side: str, places: NDArray[np.int64]) -> NDArray[Any]
     return np.searchsorted(arrays.offsets, places, side="right") - 1
 
 
-def _is_before(keys: list[NDArray[np.int64]], others: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
+def is_before(keys: list[NDArray[np.int64]], others: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
     """Whether each row of some keys is smaller than that of others, the first key first."""
     before = np.zeros(len(keys[0]), dtype=np.bool_)
     for key, other in zip(reversed(keys), reversed(others), strict=True):

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_lab.data.catalogue import with_listed
 from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
@@ -22,7 +23,7 @@ from recsys_lab.data.features import (
 )
 from recsys_lab.data.files import safe_name
 from recsys_lab.data.npy import map_npy
-from recsys_lab.data.raw import free_name
+from recsys_lab.data.raw import PART, free_name
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.files.arrays import save_npy
 
@@ -46,9 +47,11 @@ class Arrays:
         timestamps: seconds since the epoch, int64 (T,), or None.
         user_ids: raw id of every user, an Arrow array (U,), ascending.
         item_ids: raw id of every item, (V,), ascending.
+        items_without_events: how many of them are known by the source's table alone.
         features: column of every event feature, as coded in `Coded`.
         sources: what is known of every event's row in the source, likewise: see
-            `recsys_lab.data.first_values`; empty where nothing is taken from the rows.
+            `recsys_lab.data.first_values`; without values where nothing is taken from the rows,
+            but for `PART` where the source has it.
     """
 
     items: NDArray[np.int32]
@@ -56,14 +59,34 @@ class Arrays:
     timestamps: NDArray[np.int64] | None
     user_ids: Any
     item_ids: Any
+    items_without_events: int
     features: dict[str, NDArray[Any]]
     sources: dict[str, NDArray[Any]]
 
+    @property
+    def parts(self) -> NDArray[np.int8] | None:
+        """The part of a published split that each event is in, (T,), or None."""
+        return self.sources.get(PART)
 
-def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Arrays:
-    """Write ``items``, ``offsets`` and ``timestamps`` with codes that are dense again."""
+
+def write_arrays(
+    coded: Coded, trim: Trim, folder: Path, scratch: Path, listed: pl.DataFrame | None = None
+) -> Arrays:
+    """Write ``items``, ``offsets`` and ``timestamps`` with codes that are dense again.
+
+    Args:
+        coded: the events.
+        trim: those that stay.
+        folder: of the dataset.
+        scratch: for other columns.
+        listed: a table whose items are in the catalogue also without an event.
+    """
     present = trim.item_counts > 0
     dense = (np.cumsum(present) - 1).astype(np.int32)
+    item_ids = coded.values["item"].take(pa.array(np.flatnonzero(present)))
+    if listed is not None:
+        item_ids, places = with_listed(item_ids, listed)
+        dense = places[np.maximum(dense, 0)]
     lengths = trim.user_counts[trim.user_counts > 0]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     save_npy(folder / "offsets.npy", offsets)
@@ -72,9 +95,9 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     trim.write_kept(columns["item"], folder / "items.npy", dense)
     if "timestamp" in columns:
         trim.write_kept(columns["timestamp"], folder / "timestamps.npy")
-    written = {}
+    written, plain = {}, ("user", "item", KIND)
     for name in columns:
-        if name.startswith(EVENT) or (SOURCE_ROW in columns and name not in ("user", "item", KIND)):
+        if name.startswith(EVENT) or name == PART or (SOURCE_ROW in columns and name not in plain):
             file = scratch / f"{safe_name(name)}.npy"
             trim.write_kept(columns[name], file)
             written[name] = map_npy(file)
@@ -83,7 +106,8 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
         offsets=offsets,
         timestamps=map_npy(folder / "timestamps.npy") if "timestamp" in columns else None,
         user_ids=coded.values["user"].take(pa.array(np.flatnonzero(trim.user_counts))),
-        item_ids=coded.values["item"].take(pa.array(np.flatnonzero(present))),
+        item_ids=item_ids,
+        items_without_events=len(item_ids) - int(present.sum()),
         features={
             name.removeprefix(EVENT): column
             for name, column in written.items()

@@ -84,6 +84,28 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
     return tables
 
 
+def list_parts(
+    paths: Mapping[str, tuple[str, str]], separator: str | None, column: str
+) -> list[Listed]:
+    """The files of a log that comes in parts, such as train, validation and test.
+
+    Args:
+        paths: part -> option and path.
+        separator: of delimited text, or None.
+        column: of every row, with its part, as if each part were a folder ``column=part``.
+
+    Raises:
+        UserError: as `list_files` does, also where the parts are of several forms.
+    """
+    found = [
+        Listed(f"{part}/{file.name}", file.place, {**file.partition, column: part})
+        for part, (option, path) in paths.items()
+        for file in list_files(path, option, separator)
+    ]
+    _require_one_form(found, *next(iter(paths.values()))[::-1])
+    return found
+
+
 def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
     """Orders names by their text and the numbers in it; equal ones (1, 01) by their characters."""
     parts = re.findall(r"([^0-9]*)([0-9]*)", name)

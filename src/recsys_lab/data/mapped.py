@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 UNTYPED: dict[str, Any] = {
     "separator": None,
+    "validation_path": None,
+    "test_path": None,
     "quoted": True,
-    "decimal_comma": False,
     "title_column": None,
     "items_path": None,
     "items_id_column": "item_id",

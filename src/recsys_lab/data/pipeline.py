@@ -17,6 +17,7 @@ import numpy as np
 from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
+from recsys_lab.data.catalogue import listed_items, told_cold
 from recsys_lab.data.disk import disk_told, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.events import TIE_RULE, order_events
@@ -35,6 +36,7 @@ from recsys_lab.data.manifest import (
     reader_settings,
     sealed,
 )
+from recsys_lab.data.parts import require_parts, told_left, told_order
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.staging import Stages
@@ -113,6 +115,8 @@ def prepare(
     if exists:
         manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
+            # It may be of a command that allowed more bad rows than this one.
+            Tally(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
             log.info("Reusing the prepared dataset %s", folder)
             sweep_scratch(folder.parent, _hidden(folder))
             return PreparedDataset(folder, "sizes")
@@ -125,6 +129,7 @@ def prepare(
             scratch.mkdir()
             work.mkdir()
         raw = reader.read_raw(work)
+        require_parts(raw, parts.split)
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
@@ -168,15 +173,16 @@ def _publish(scratch: Path, folder: Path) -> None:
 
 def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dict[str, Any]:
     """Write all files but the manifest and return what the manifest says of them."""
-    tally = Tally()
+    tally, listed = Tally(), listed_items(raw, parts.filters)
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
+    warnings = [*coded.warnings, *told_order(coded, parts.split)]
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
     apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
-    arrays = write_arrays(coded, trim, folder, scratch)
+    arrays = write_arrays(coded, trim, folder, scratch, listed)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
-    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
+    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.parts)
     phases = parts.split.segments(log)
     held_out = parts.split.held_out_phases
     world = World(log, phases, parts.filters, arrays.item_ids, arrays.user_ids, held_out)
@@ -186,12 +192,14 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         mark = pool.submit(_fingerprint, arrays, parts)
         write_interactions(arrays, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
+        warnings += [*doubt_times(arrays.timestamps), *told_left(raw, arrays.parts)]
         warnings += _write_tables(arrays, raw, phases.train, folder)
+        warnings += told_cold(arrays.items_without_events, num_items)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         of_columns = check_columns(world, Columns(folder, features))
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
+    cold = {"items_without_events": number} if (number := arrays.items_without_events) else {}
     return {
         "num_users": len(arrays.offsets) - 1,
         "num_items": num_items,
@@ -207,6 +215,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
             **rows,
             "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
             **phases.counts,
+            **cold,
         },
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),
@@ -227,9 +236,10 @@ def _write_tables(
         ("user", arrays.user_ids, raw.users, raw.features.users),
     ):
         described, matched = describe_ids(ids, side, table)
+        cold = arrays.items_without_events if side == "item" else 0
         described = described.with_columns(values_of(raw, side, arrays, train, features))
         described.write_parquet(folder / f"{side}s.parquet")
-        warnings += doubt_table(side, ids, table, matched)
+        warnings += doubt_table(side, ids, table, matched, cold)
     return warnings
 
 
@@ -243,9 +253,8 @@ def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
 
 
 def _fingerprint(arrays: Arrays, parts: Preparation) -> str:
-    content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
-    if arrays.timestamps is not None:
-        content.append(arrays.timestamps)
+    given = (arrays.timestamps, arrays.parts)
+    content = [arrays.items, arrays.offsets, *(array for array in given if array is not None)]
     rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return fingerprint(content, [arrays.user_ids, arrays.item_ids], rules)
 

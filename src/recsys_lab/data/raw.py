@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 FeatureType = Literal["categorical", "numeric", "text", "list"]
 """How a column is encoded: see `recsys_lab.data.features`."""
 
+PART = "_part"
+"""Column of `RawData.interactions` with the part of a published split that a row is in: 0 train, 1
+validation, 2 test, int8."""
+
 SEPARATOR = "|"
 """Between the values of a list that is written as text."""
 
@@ -136,7 +140,8 @@ class RawData:
             epoch, int64; null where it could not be read), ``order`` (int64, null likewise),
             ``event_type`` (string), ``rating``, ``price``, ``quantity`` (float64), and the
             columns of ``features.events``. A lazy frame must keep its order when collected.
-            Events of a user are put in order by timestamp, then order, then file order.
+            Events of a user are put in order by `PART` (where there is one), then timestamp, then
+            order, then file order.
         items: ``item_id`` and optional columns such as ``title``; or None.
         users: ``user_id`` and optional columns; or None.
         dropped: rows of the source that are not in ``interactions``, by reason.
@@ -149,6 +154,7 @@ class RawData:
         say_rows: rows of the source, counted from 0 through all its files, ascending -> each for
             people, as it stands there; None: what ``interactions`` has of them is shown.
         normalizes_ids: whether the reader has the option ``id_normalization``.
+        part_rows: of a source with `PART`, the rows of each part; else None.
         from_log: ``item`` or ``user`` -> column -> how it is taken from the log; such a side has no
             table.
     """
@@ -165,6 +171,7 @@ class RawData:
     normalizes_ids: bool = False
     say_rows: Callable[[NDArray[np.int64]], list[str]] | None = None
     from_log: Mapping[str, Mapping[str, FromLog]] = field(default_factory=dict)
+    part_rows: Mapping[str, int] | None = None
 
 
 class Reader(Protocol):

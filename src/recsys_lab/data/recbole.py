@@ -9,6 +9,7 @@ See https://recbole.io/docs/user_guide/data/atomic_files.html.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,11 +20,17 @@ from recsys_lab.data.atomic_file import AtomicFile
 from recsys_lab.data.event_columns import NUMBERS
 from recsys_lab.data.files import file_key, readable, require_file, require_option
 from recsys_lab.data.ids import Spelling
-from recsys_lab.data.raw import OWN, Features, RawData
+from recsys_lab.data.parts import plan_parts
+from recsys_lab.data.plans import apply_plans, say_rows
+from recsys_lab.data.raw import OWN, PART, Features, RawData
 from recsys_lab.data.times import parse_times
 
 if TYPE_CHECKING:
     from recsys_lab.data.raw import FeatureType
+
+
+SPLIT = {"train": ".train.inter", "validation": ".valid.inter", "test": ".test.inter"}
+"""How the names of a published split's files end, by part."""
 
 
 class RecBole:
@@ -38,7 +45,9 @@ class RecBole:
         """Options of `RecBole`.
 
         Attributes:
-            path: the folder with one ``.inter`` file, or that file.
+            path: the folder with one ``.inter`` file, or that file; or with the three of a
+                published split, NAME.train.inter, NAME.valid.inter and NAME.test.inter, for
+                split=given.
             missing_values: words that stand for a missing value; null: the common ones, as with
                 data=table.
             id_normalization: differences in spelling that tell no ids apart, as with data=table.
@@ -76,12 +85,15 @@ class RecBole:
         """Read the files."""
         del scratch
         config, files = self.config, self._files()
-        log = AtomicFile(files[".inter"], Spelling.of(config))
+        parts = {part: files[suffix] for part, suffix in SPLIT.items() if suffix in files}
+        place = files[".inter"] if not parts else _together(files)
+        log = AtomicFile(place, Spelling.of(config), parts or None)
         fields = {"user_field": config.user_field, "item_field": config.item_field,
                   "time_field": config.time_field}  # fmt: skip
         log.require({name: field for name, field in fields.items() if field is not None})
         if config.rating_field is not None and config.rating_field not in log.types:
             log.require({"rating_field": config.rating_field})
+        _refuse_sequences(log, config.item_field)
         own = {field for field in (*fields.values(), config.rating_field) if field is not None}
         columns = [
             log.ids(config.user_field).alias("user_id"),
@@ -97,13 +109,20 @@ class RecBole:
             events["rating"] = "numeric"
         items, of_items, items_told = self._table(files.get(".item"), "item")
         users, of_users, users_told = self._table(files.get(".user"), "user")
+        shown = [field for field in fields.values() if field is not None]
+        interactions, part_rows = pl.DataFrame(columns).hstack(log.short), None
+        if parts:
+            plan, part_rows = plan_parts(log.marked, PART, f"data.path={place}")
+            interactions = interactions.hstack(apply_plans(log.marked, {PART: plan}).collect())
         return RawData(
-            pl.DataFrame(columns).hstack(log.short),
+            interactions,
             items,
             users,
             features=Features(of_items, of_users, events),
             warnings=[*log.warnings, *items_told, *users_told],
             normalizes_ids=True,
+            say_rows=partial(say_rows, log.marked, shown) if parts else None,
+            part_rows=part_rows,
         )
 
     def _further(
@@ -171,6 +190,9 @@ class RecBole:
             inside = sorted(place.iterdir()) if place.is_dir() else None
         if inside is not None:
             logs = [file for file in inside if file.suffix == ".inter"]
+            parts = _parts(logs)
+            if parts:
+                return {**parts, **_tables(_together(parts))}
             if len(logs) != 1:
                 names = ", ".join(file.name for file in logs or inside[:8])
                 raise UserError(
@@ -179,9 +201,50 @@ class RecBole:
                     f"{'; name one of them' if logs else ''}"
                 )
             place = logs[0]
-        found = {".inter": require_file(place, "data.path")}
-        for suffix in (".item", ".user"):
-            beside = place.with_suffix(suffix)
-            if beside.exists():
-                found[suffix] = require_file(beside, "data.path")
-        return found
+        return {".inter": require_file(place, "data.path"), **_tables(place)}
+
+
+def _parts(logs: list[Path]) -> dict[str, Path]:
+    """The files of a published split by suffix; empty where the folder has another log, too.
+
+    Raises:
+        UserError: where one of the three is missing.
+    """
+    suffixes = {file: "".join(file.suffixes[-2:]) for file in logs}
+    names = {file.name.removesuffix(suffix) for file, suffix in suffixes.items()}
+    if not logs or len(names) > 1 or not set(suffixes.values()) <= set(SPLIT.values()):
+        return {}
+    found = {suffix: require_file(file, "data.path") for file, suffix in suffixes.items()}
+    missing = [names.copy().pop() + suffix for suffix in SPLIT.values() if suffix not in found]
+    if missing:
+        raise UserError(
+            f"data.path={logs[0].parent}: of a published split {' and '.join(missing)} is missing; "
+            f"it holds {', '.join(file.name for file in logs)}. split=given needs all three; for "
+            "a split of your own name one file"
+        )
+    return {suffix: found[suffix] for suffix in SPLIT.values()}
+
+
+def _together(parts: dict[str, Path]) -> Path:
+    """A name for the files of all parts, whose last suffix is that of a log."""
+    first = parts[SPLIT["train"]]
+    return first.with_name(first.name.removesuffix(SPLIT["train"]) + ".inter")
+
+
+def _tables(log: Path) -> dict[str, Path]:
+    """The tables beside a log, by suffix."""
+    found = {suffix: log.with_suffix(suffix) for suffix in (".item", ".user")}
+    return {
+        suffix: require_file(file, "data.path") for suffix, file in found.items() if file.exists()
+    }
+
+
+def _refuse_sequences(log: AtomicFile, item_field: str) -> None:
+    """Files whose rows are no events: RecBole's augmented sequences."""
+    listed = f"{item_field}_list"
+    if log.types.get(listed) == "token_seq":
+        raise UserError(
+            f"data.path={log.file}: the field '{listed}' holds whole histories, each with its "
+            "target: sequences that were made for training, not events. The lab makes those "
+            "itself; give the log with one event a row"
+        )

@@ -26,6 +26,7 @@ GAPS = (
     (0, "under an hour"), (_HOUR, "under a day"), (_DAY, "under a week"),
     (7 * _DAY, "under 30 days"), (30 * _DAY, "30 days or more"),
 )  # fmt: skip
+LATER = (np.iinfo(np.int64).min, "last is later")
 BANDS = ("head", "middle", "tail", "cold")
 LARGEST_GROUPS = 10
 
@@ -51,7 +52,9 @@ def slice_keys(data: PreparedDataset, phase: str) -> pl.DataFrame:
         _labelled("target_repeated", (~columns["repeated"]).astype(np.int64), ("yes", "no")),
     )
     if "gap" in columns:
-        frame = frame.with_columns(_binned("since_last", columns["gap"], GAPS))
+        is_later = columns["gap"].min(initial=0) < 0  # in published splits that are random
+        gaps = (LATER, *GAPS) if is_later else GAPS
+        frame = frame.with_columns(_binned("since_last", columns["gap"], gaps))
     groups = [name for name in data.features.names() if name.startswith("user.")]
     for name in groups:
         if data.features.entry(name)["type"] == "categorical":

@@ -48,6 +48,7 @@ class SQL:
             missing_values: words that stand for a missing value; null: the common ones, as with
                 data=table.
             id_normalization: differences in spelling that tell no ids apart, as with data=table.
+            decimal_comma: whether numbers that are text are written 1.234,5, as with data=table.
             user_column: who; integers or strings.
             item_column: what; integers or strings.
             timestamp_column: when: numbers, dates or datetimes; null where there is none.
@@ -55,6 +56,8 @@ class SQL:
             timestamp_format: of text and whole numbers, as in strptime; null: numbers or ISO 8601.
             order_column: the place in the user's history, integers; null for none.
             event_type_column: what kind of event; null for none.
+            part_column: of a published split, the part of every row, for split=given, as with
+                data=table; null for none.
             rating_column: null for none.
             price_column: null for none.
             quantity_column: null for none.
@@ -78,6 +81,7 @@ class SQL:
         id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
             default_factory=list, kw_only=True
         )
+        decimal_comma: bool = field(default=False, kw_only=True)
         user_column: str
         item_column: str
         timestamp_column: str | None
@@ -85,6 +89,7 @@ class SQL:
         timestamp_format: str | None
         order_column: str | None
         event_type_column: str | None
+        part_column: str | None = field(default=None, kw_only=True)
         rating_column: str | None
         price_column: str | None
         quantity_column: str | None

@@ -176,14 +176,13 @@ def _distinct_pairs(log: FlatLog, lengths_U: NDArray[np.int64], chunk: int) -> i
 
 
 def _time(log: FlatLog, times_T: NDArray[np.int64], chunk: int) -> dict[str, Any]:
-    filled = np.diff(log.offsets) > 0
-    first = int(times_T[log.offsets[:-1][filled]].min())
-    last = int(times_T[log.offsets[1:][filled] - 1].max())
+    parts = [times_T[start : start + chunk] for start in range(0, len(times_T), chunk)]
+    first, last = min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
     unit, starts = _periods(first, last)
     edges = starts.astype("datetime64[s]").astype(np.int64)
     counts = np.zeros(len(edges), dtype=np.int64)
-    for start in range(0, len(times_T), chunk):
-        bins = np.searchsorted(edges, times_T[start : start + chunk], side="right") - 1
+    for part in parts:
+        bins = np.searchsorted(edges, part, side="right") - 1
         counts += np.bincount(bins, minlength=len(edges))
     return {
         "first": f"{np.datetime64(first, 's')}Z",
@@ -220,7 +219,7 @@ def _gap_quartiles(
 
     Args:
         log: says whose the events are.
-        times_T: not decreasing within a user.
+        times_T: not decreasing within a user, or (of a published split) a part of it.
         bits: that every gap fits into.
         chunk: events that are looked at at once.
     """
@@ -251,6 +250,8 @@ def _count_digits(
     for start, same_user in _steps(log, chunk):
         end = start + len(same_user)
         gaps = times_T[start:end] - times_T[start - 1 : end - 1]
+        if log.parts is not None:  # a part may begin before the one before it has ended
+            gaps = np.abs(gaps)
         # As unsigned numbers, gaps of more than 2^63 seconds are right as well.
         gaps = gaps[same_user].view(np.uint64)
         above = gaps >> high

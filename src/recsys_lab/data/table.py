@@ -19,6 +19,7 @@ from recsys_lab.data.event_columns import (
 from recsys_lab.data.files import require_option
 from recsys_lab.data.first_values import from_log, presence
 from recsys_lab.data.ids import Spelling, plan_ids
+from recsys_lab.data.parts import plan_parts
 from recsys_lab.data.plans import (
     Plan,
     apply_plans,
@@ -28,7 +29,7 @@ from recsys_lab.data.plans import (
     told_of_missing,
     unreadable,
 )
-from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.raw import PART, Features, RawData
 from recsys_lab.data.rows_at_hand import at_hand, interactions_of
 from recsys_lab.data.tables import Tables
 
@@ -60,6 +61,8 @@ class Table:
                 a secret, as a presigned URL does. Files are read in the order of their names
                 below the folder, numbers in them compared as numbers (2.csv before 10.csv), and
                 need the columns that are read; folders named day=2024-01-01 are a column ``day``.
+            validation_path: of a published split, for split=given, whose training part is ``path``.
+            test_path: likewise; each what ``path`` can be, null for none.
             separator: of delimited text; null: by the suffix.
             quoted: whether a quotation mark quotes in delimited text; else it is a character.
             missing_values: words that stand for a missing value, in small or capital letters;
@@ -80,6 +83,8 @@ class Table:
                 timestamp, beside one it orders events of the same time. With neither, events are
                 in file order.
             event_type_column: what happened, such as view or purchase; null where all are alike.
+            part_column: of a published split, for split=given, the part of every row: train(ing),
+                valid(ation), val or dev, test, in small or capital letters; null for none.
             rating_column: how much it was liked, a number; null for none.
             price_column: what one piece cost; null for none.
             quantity_column: how many pieces; null for none.
@@ -99,6 +104,8 @@ class Table:
         """
 
         path: str | None
+        validation_path: str | None = field(default=None, kw_only=True)
+        test_path: str | None = field(default=None, kw_only=True)
         separator: str | None
         quoted: bool
         missing_values: list[str] | None = field(default_factory=list, kw_only=True)
@@ -113,6 +120,7 @@ class Table:
         timestamp_format: str | None
         order_column: str | None
         event_type_column: str | None
+        part_column: str | None = field(default=None, kw_only=True)
         rating_column: str | None
         price_column: str | None
         quantity_column: str | None
@@ -132,11 +140,27 @@ class Table:
     def _tables(self) -> dict[str, Tables]:
         config = self.config
         require_option(config.path, "data.path", "data.path=clicks.csv")
+        later = {"path": self._later()}
         return {
-            option: Tables(path, f"data.{option}", config.separator, quoted=config.quoted)
+            option: Tables(
+                path, f"data.{option}", config.separator, quoted=config.quoted,
+                later=later.get(option),
+            )
             for option in ("path", "items_path", "users_path")
             if (path := getattr(config, option)) is not None
-        }
+        }  # fmt: skip
+
+    def _later(self) -> dict[str, tuple[str, str]]:
+        """The files of validation and test: part -> option and path."""
+        paths = {part: getattr(self.config, f"{part}_path") for part in ("validation", "test")}
+        found = {part: (f"data.{part}_path", path) for part, path in paths.items() if path}
+        if found and (len(found) < len(paths) or self.config.part_column):
+            given = ", ".join(option for option, _ in found.values())
+            raise UserError(
+                f"{given}: a published split has three files (data.path for training, "
+                "data.validation_path and data.test_path), or one table with data.part_column"
+            )
+        return found
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of every file that is read."""
@@ -145,7 +169,8 @@ class Table:
     def read_raw(self, scratch: Path) -> RawData:
         """Read the log and the tables beside it."""
         config = self.config
-        wanted = wanted_columns(config)
+        part = PART if self._later() else config.part_column
+        wanted = wanted_columns(config) | {"part_column": part}
         features = self._features()
         beside = {side: self._of_log(side) for side in ("item", "user")}
         for columns in beside.values():
@@ -160,6 +185,9 @@ class Table:
             plans = plan_events(
                 frame, config, log.where, untyped=log.is_text, portable=log.parquet is not None
             )
+            part_rows = None
+            if part is not None:
+                plans[PART], part_rows = plan_parts(frame, part, log.where)
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
             warnings += told_short(frame, [name for name in wanted.values() if name], log.where)
             if SHORT in frame.collect_schema():
@@ -178,7 +206,7 @@ class Table:
         return RawData(
             interactions, sides["item"], sides["user"], from_log=taken, unreadable=odd,
             features=features, warnings=warnings, normalizes_ids=True,
-            say_rows=partial(say_rows, frame, shown),
+            say_rows=partial(say_rows, frame, shown), part_rows=part_rows,
         )  # fmt: skip
 
     def _features(self) -> Features:

@@ -15,9 +15,10 @@ from recsys_lab.config.environment import environment_value
 from recsys_lab.data.files import require_columns
 from recsys_lab.data.formats import TableFile, form_of
 from recsys_lab.data.jsonlines import JSON_LINES
-from recsys_lab.data.listing import list_files
+from recsys_lab.data.listing import list_files, list_parts
 from recsys_lab.data.one_frame import family, of_one_type, selected
 from recsys_lab.data.plans import FILE
+from recsys_lab.data.raw import PART
 from recsys_lab.data.remote import copy_url, is_remote
 from recsys_lab.files.faults import out_of_space
 
@@ -41,25 +42,39 @@ class Tables:
         option: the config option it came from, named in errors.
         separator: of delimited text; None: by the suffix.
         quoted: whether a quotation mark quotes in delimited text.
+        later: further parts of a log whose path is its training part: part -> option and path.
+            Every row has its part in the column `PART` then.
     """
 
-    def __init__(self, path: str, option: str, separator: str | None, *, quoted: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        option: str,
+        separator: str | None,
+        *,
+        quoted: bool,
+        later: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
         self.where = f"{option}={path}"
-        named = path.removeprefix(_NAMED)
-        self._path = path if named == path else environment_value(named, self.where)
+        self._path = _address(path, option)
         self._option = option
+        self._later = later or {}
         self._separator, self._quoted = separator, quoted
         self._keys: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def listed(self) -> list[Listed]:
         """The files, in their order."""
-        return list_files(self._path, self._option, self._separator)
+        if not self._later:
+            return list_files(self._path, self._option, self._separator)
+        paths = {"train": (self._option, self._path)}
+        paths |= {part: (name, _address(path, name)) for part, (name, path) in self._later.items()}
+        return list_parts(paths, self._separator, PART)
 
     def key(self) -> Any:
         """Name, size and SHA-256 of the file, or of each of the files."""
-        self._keys = {file.place: file.key(self._option) for file in self.listed}
-        keys = list(self._keys.values())
+        keys = [file.key(self._option) for file in self.listed]
+        self._keys = {file.place: key for file, key in zip(self.listed, keys, strict=True)}
         return keys[0] if len(keys) == 1 else keys
 
     def open(
@@ -164,6 +179,12 @@ class Tables:
                 )
         path = self.where.partition("=")[2]
         require_columns(dict(wanted), columns, path if file is None else f"{path}: {file}")
+
+
+def _address(path: str, option: str) -> str:
+    """A path, or what the environment variable holds that it names."""
+    named = path.removeprefix(_NAMED)
+    return path if named == path else environment_value(named, f"{option}={path}")
 
 
 class OpenTables:

@@ -10,6 +10,9 @@ from recsys_lab.config import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+READER, BAD = "reader", "bad rows"
+"""Steps: what the reader left out, and what lacks a user, an item or a time; see `Filters`."""
+
 
 @dataclass
 class Tally:
@@ -25,6 +28,9 @@ class Tally:
     def read(self, rows: int) -> None:
         """Begin with the source's rows."""
         self._add("read", rows, 0, "rows of the source", None, None)
+
+    def _dropped_by(self, step: str) -> int:
+        return sum(int(entry["dropped"]) for entry in self.counts if entry["step"] == step)
 
     def drop(
         self, step: str, dropped: int, reason: str, users: int | None = None,
@@ -71,19 +77,18 @@ class Tally:
             "the filter settings, e.g. lower filter.min_user_count and filter.min_item_count"
         )
 
-    def refuse_many(self, step: str, rows: int, most: float) -> None:
+    def refuse_many(self, most: float) -> None:
         """A log of which much cannot be used is hardly the log that was meant.
 
         Args:
-            step: whose drops count.
-            rows: of which they are a share.
-            most: the largest share that is allowed.
+            most: the largest share of bad rows that is allowed.
 
         Raises:
             UserError: with the reasons and their examples.
         """
-        bad = [entry for entry in self.counts if entry["step"] == step and entry["dropped"]]
+        bad = [entry for entry in self.counts if entry["step"] == BAD and entry["dropped"]]
         dropped = sum(entry["dropped"] for entry in bad)
+        rows = self.counts[0]["rows"] - self._dropped_by(READER)
         if dropped <= most * rows:
             return
         reasons = "; ".join(f"{e['reason']}: {e['dropped']:,}{said_examples(e)}" for e in bad)

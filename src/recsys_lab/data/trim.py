@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.data.npy import npy_writer
+from recsys_lab.data.raw import PART
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +31,8 @@ class Trim:
     """Which of the ordered events stay.
 
     Args:
-        columns: ``user``, ``item`` and, where there are, ``timestamp``, ``order`` and ``kind``
-            (the event type), (T,) each.
+        columns: ``user``, ``item`` and, where there are, ``timestamp``, ``order``, `PART` and
+            ``kind`` (the event type), (T,) each.
         num_users: U.
         num_items: V.
         part: events looked at in one go, more where one user has more.
@@ -49,6 +50,8 @@ class Trim:
     ) -> None:  # fmt: skip
         self._users, self._items = columns["user"], columns["item"]
         self._keys = {name: columns[name] for name in ("timestamp", "order") if name in columns}
+        if self._keys and PART in columns:  # the same event in two parts is a row of each
+            self._keys[PART] = columns[PART]
         self._kinds = columns.get("kind")
         self.keep_T = np.ones(len(self._users), dtype=np.bool_)
         counts = np.zeros(num_users, dtype=np.int64)
@@ -150,7 +153,7 @@ class Trim:
 
     def _same(self) -> str:
         """What two events share of which the later one is dropped."""
-        names = {"timestamp": "time", "order": "order"}
+        names = {"timestamp": "time", "order": "order", PART: "part"}
         shared = ["user", "item", *(names[key] for key in self._keys)]
         shared += [] if self._kinds is None else ["event type"]
         return f"same {', '.join(shared[:-1])} and {shared[-1]} as an earlier row"

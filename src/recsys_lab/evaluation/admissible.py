@@ -11,7 +11,8 @@ The option `candidates` of a protocol says what becomes of them:
 - ``known``: items with a training event. A target without one cannot be hit.
 - ``released``: items whose first event, or whose time in the column `release_column` of the items,
   lies at or before the time of the user's first target: what a shop could show at that moment. Of
-  several targets of a user those that come later and were released later cannot be hit.
+  several targets of a user those that come later and were released later cannot be hit. An item
+  that has neither an event nor a time in the column is never a candidate.
 
 How many targets are among the candidates is told. Shapes: B users, V items, G targets.
 """

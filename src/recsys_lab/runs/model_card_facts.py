@@ -125,6 +125,9 @@ def origin_rows(values: Values) -> list[tuple[str, str]]:
     rows = [("command", " ".join(map(str, values.get("command") or ())))]
     if code.get("commit"):
         rows.append(("code", code["commit"] + (" with changes" if code.get("dirty") else "")))
+    if begun := values.get("init_from"):
+        first = f"best of {begun['name']} ({begun['weights_sha256'][:8]}), {begun['run']}"
+        rows.append(("first weights", first))
     rows += [(key, str(values[key])) for key in ("created", "finished") if values.get(key)]
     config = values.get("config") or {}
     rows += [(key, say_value(config[key])) for key in ("group", "tags", "notes") if config.get(key)]

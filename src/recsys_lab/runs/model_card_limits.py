@@ -73,6 +73,12 @@ def _on_leaks(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
+    begun = values.get("init_from") or {}
+    if begun.get("same_data") is False:
+        yield (
+            f"It began with weights of {begun['name']} that were trained on other data: whether "
+            "they have met events of validation and test is not known."
+        )
     best = values.get("best") or {}
     if best.get("still_improving"):
         yield (
@@ -99,6 +105,12 @@ def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) 
                   None)  # fmt: skip
         reached = "" if at is None else f"; on them {at['metric']} is {at['mean']:.4f}"
         yield f"{_part(cold, targets)} are items without a training event{reached}."
+    unknown = split.get("items_without_events")
+    if unknown:
+        yield (
+            f"{unknown:,} items of the catalogue have no event (filter.catalogue=table): none can "
+            "be a target, and a model that knows items by their ids alone learned nothing of them."
+        )
     settings = ((values.get("protocol") or {}).get("fields") or {}).get("filter") or {}
     for what in ("user", "item"):
         least = settings.get(f"min_{what}_count") or 0

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from recsys_lab.runs.record import RunRecord
 
 NEUTRAL = frozenset({
-    "seed", "run_dir", "resume", "name", "group", "tags", "notes", "prepared_dir", "fail_on_leaks",
-    "verify",
+    "seed", "run_dir", "resume", "init_from", "name", "group", "tags", "notes", "prepared_dir",
+    "fail_on_leaks", "verify",
     "recipe.accelerator", "recipe.precision", "recipe.compile", "recipe.checkpoint_every_steps",
     "loss.memory_mebibytes", "loss.kernel",
 })  # fmt: skip
-"""Settings that do not make another system: labels, places, speed and memory; the precision and
-device that they come to are of the run's identity."""
+"""Settings that do not make another system: labels, places, speed and memory; the precision, the
+device and the first weights that they come to are of the run's identity."""
 
 NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
 """What copies the run, what prepares the data (equal bytes), and the protocol, compared apart."""

@@ -15,6 +15,7 @@ CHOICES = {
     "leave_one_out": [{}],
     "last_n": [{"validation_events": 1, "test_events": 2}, {"validation_events": 2}],
     "user_ratio": [{}, {"validation_ratio": 0.3, "test_ratio": 0.4}],
+    "given": [{"out_of_order": "keep"}],
     "unseen_users": [{"validation_users": 0.3, "test_users": 0.3, "targets": 2}, {}],
     "global_temporal": [
         {"target": target, "validation": by, "test_quantile": 0.7, "validation_quantile": 0.4}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.given import Given
 from recsys_lab.data.splits.global_temporal import GlobalTemporal
 from recsys_lab.data.splits.last_n import LastN
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
@@ -27,6 +28,7 @@ KINDS = {
     "global_temporal": GlobalTemporal,
     "rolling": Rolling,
     "unseen_users": UnseenUsers,
+    "given": Given,
 }
 
 
@@ -39,15 +41,20 @@ def make(name: str, **overrides: Any) -> Any:
     return kind(kind.Config(**{**values, **overrides}))
 
 
-def log_of(*users: list[tuple[int, int]] | list[int]) -> FlatLog:
-    """A log of users, each a list of (item, time) or of items without times."""
+def log_of(
+    *users: list[tuple[int, int]] | list[int], parts: list[list[int]] | None = None
+) -> FlatLog:
+    """A log of users, each a list of (item, time) or of items without times; their parts."""
     lengths = [len(user) for user in users]
     events = [event for user in users for event in user]
     timed = all(isinstance(event, tuple) for event in events)
     items = [event[0] if isinstance(event, tuple) else event for event in events]
     times = np.array([event[1] for event in events], dtype=np.int64) if timed else None
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return FlatLog(np.array(items, dtype=np.int32), offsets, times, 1 + max(items, default=0))
+    given = None if parts is None else np.array([part for user in parts for part in user], np.int8)
+    return FlatLog(
+        np.array(items, dtype=np.int32), offsets, times, 1 + max(items, default=0), given
+    )
 
 
 def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
@@ -66,9 +73,13 @@ def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
 
 @st.composite
 def logs(draw: Any) -> FlatLog:
-    """Up to 8 users with up to 12 events each, over 40 days, with ties; times do not decrease."""
-    users = []
+    """Up to 8 users with up to 12 events each, over 40 days, with ties; times do not decrease.
+
+    Neither do the parts of a published split.
+    """
+    users, parts = [], []
     for _ in range(draw(st.integers(2, 8))):
         days = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12))
         users.append([(draw(st.integers(0, 6)), day * DAY) for day in sorted(days)])
-    return log_of(*users)
+        parts.append(sorted(draw(st.integers(0, 2)) for _ in days))
+    return log_of(*users, parts=parts)

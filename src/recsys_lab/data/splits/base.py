@@ -24,12 +24,15 @@ class FlatLog:
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch, int64 (T,), or None.
         num_items: V.
+        parts: the part of a published split that an event is in, ascending within a user: see
+            `recsys_lab.data.raw.PART`; int8 (T,), or None.
     """
 
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
     num_items: int
+    parts: NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True)

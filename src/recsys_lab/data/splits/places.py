@@ -72,7 +72,10 @@ def first_times(
 
 
 def first_from(
-    times_T: NDArray[np.int64], starts_n: NDArray[np.int64], ends_n: NDArray[np.int64], time: int
+    times_T: NDArray[np.int64] | NDArray[np.int8],
+    starts_n: NDArray[np.int64],
+    ends_n: NDArray[np.int64],
+    time: int,
 ) -> NDArray[np.int64]:
     """The first place of every row whose time is at or after `time`; its end where none is.
 

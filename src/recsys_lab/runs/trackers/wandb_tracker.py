@@ -87,14 +87,15 @@ class WandbTracker:
     def finish(self, end: End) -> None:
         """Put the best epoch's numbers into the summary, log the tables, close the run.
 
-        W&B fills the summary with the last logged values, which are the last epoch's.
+        W&B fills the summary with the last logged values, which are the last epoch's, whenever it
+        ends a row; the last one, still open, is ended first, or it would come after the summary.
         """
         if self._logger is None:
             return
         experiment, self._logger = self._logger.experiment, None
         try:
-            if end.tables:
-                experiment.log({name: _table(frame) for name, frame in end.tables.items()})
+            tables = {name: _table(frame) for name, frame in end.tables.items()}
+            experiment.log(tables, commit=True)
             if self.artifacts and end.files:
                 self._upload(experiment, end)
             experiment.summary.update(dict(end.summary))

@@ -1,0 +1,89 @@
+"""The split that the source states: every row is in the part that its file or a column names.
+
+Shapes: U users, T events laid end to end by user, n rows of one phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.places import first_from
+
+if TYPE_CHECKING:
+    from recsys_lab.data.splits.base import FlatLog
+
+
+NO_PARTS = (
+    "split=given: the source does not say which rows are for training, validation and test. Name a "
+    "column with data.part_column=COLUMN, or files: data.path (training), data.validation_path and "
+    "data.test_path; data=recbole reads a folder with NAME.train.inter, NAME.valid.inter and "
+    "NAME.test.inter"
+)
+
+
+class Given:
+    """A published split, row by row: no row changes its part.
+
+    A user's events stand in order of their part (train, validation, test), then of time. All rows
+    of a user in validation are to be found by the user's training rows; all in test by those of
+    training and validation. Users without a row of an earlier part have no input there: they are
+    left out and counted.
+
+    Where a row of a later part is earlier in time than one of an earlier part, as in random splits,
+    the history would hold what comes after the target: `Config.out_of_order` decides.
+
+    Args:
+        config: see `Config`.
+    """
+
+    held_out_phases: tuple[str, ...] = ()
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Given`.
+
+        Attributes:
+            out_of_order: users with a row that is earlier than one of an earlier part: ``refuse``
+                the split, or ``keep`` it as it is and tell how many they are.
+            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
+                or keep and ``report`` their number.
+        """
+
+        out_of_order: Literal["refuse", "keep"]
+        cold_items: Literal["keep", "drop", "report"]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded in the manifest and the protocol fingerprint."""
+        history = {"validation": "training rows", "test": "training and validation rows"}
+        return {"name": "given", "history": history, **asdict(self.config)}
+
+    def segments(self, log: FlatLog) -> Segments:
+        """Split the events.
+
+        Raises:
+            UserError: when the log has no parts, or a part has no row that can be used.
+        """
+        if log.parts is None:
+            raise UserError(NO_PARTS)
+        starts, ends = log.offsets[:-1], log.offsets[1:]
+        users = np.arange(len(starts), dtype=np.int64)
+        validation, test = (first_from(log.parts, starts, ends, part) for part in (1, 2))
+        rule = Segments(
+            train=np.stack([users, starts, validation], axis=1),
+            validation=np.stack([users, starts, validation, test], axis=1),
+            test=np.stack([users, starts, test, ends], axis=1),
+        )
+        hint = (
+            "A target is found by what its user has in the parts before: users of validation and "
+            "test need rows of an earlier part, under the same id"
+        )
+        return finish(log, "given", rule, hint, cold_items=self.config.cold_items)
