@@ -186,7 +186,8 @@ def _show(console: Console, record: RunRecord) -> None:
     rows = {}
     for phase in ("validation", "test"):
         if values.get(phase):
-            rows[f"{values['name']} ({phase})"] = values[phase]
+            of = ", refit" if phase == "test" and values.get("refit") else ""
+            rows[f"{values['name']} ({phase}{of})"] = values[phase]
     if rows:
         console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
     slices = record.slices()

@@ -67,6 +67,8 @@ def results(values: Values) -> Iterator[Grid]:
             cells.append(" - ".join(map(number, intervals.get(metric, ()))))
         rows.append([metric, *cells])
     caption = "Means over users" + ("; intervals over test users." if intervals else ".")
+    if values.get("refit"):
+        caption += " Validation is of the model that was chosen, test of the refit one."
     yield Grid(caption, heads, rows, len(heads) - 1)
 
 

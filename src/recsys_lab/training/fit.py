@@ -55,6 +55,7 @@ def fit(
     console: Console,
     on_epoch: Callable[[list[dict[str, float]]], None],
     callbacks: Sequence[pl.Callback] = (),
+    epochs: int | None = None,
 ) -> Keeper:
     """Train until the recipe says stop; leave the best weights in ``model``.
 
@@ -70,6 +71,8 @@ def fit(
         console: for the progress line.
         on_epoch: gets the history after each epoch.
         callbacks: more Lightning callbacks.
+        epochs: train exactly so many, without validation, and leave the weights of the last one;
+            learning rates fall as in a training of all the recipe's epochs.
 
     Returns:
         The keeper: history, best epoch and value.
@@ -82,18 +85,20 @@ def fit(
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol, steps)
     with _stop_signal() as stop_asked:
-        keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
+        keeper = Keeper(folder, recipe, training, on_epoch, stop_asked, epochs)
         last = folder / LAST
         if last.exists():
-            # The keeper's own state alone, to see whether anything is left to train.
-            state = read_checkpoint(last)
-            keeper.load_state_dict(state["callbacks"][keeper.state_key])
+            # Before the model's, to see whether anything is left to train.
+            states = read_checkpoint(last)["callbacks"]
+            for callback in (keeper, *callbacks):
+                if callback.state_key in states:
+                    callback.load_state_dict(states[callback.state_key])
             keeper.settle()
         if not keeper.finished:
             model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
             display = ProgressDisplay(console, recipe.config.monitor)
-            trainer = _trainer(recipe, loggers, [keeper, display, *callbacks])
+            trainer = _trainer(recipe, loggers, [keeper, display, *callbacks], epochs)
             resume_from = str(last) if last.exists() else None
             with _known_warnings():
                 try:
@@ -109,7 +114,9 @@ def fit(
     return keeper
 
 
-def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callback], epochs: int | None
+) -> pl.Trainer:
     config = recipe.config
     for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -117,7 +124,7 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         accelerator="gpu" if recipe.device() == "cuda" else "cpu",
         devices=1,
         precision=recipe.trainer_precision(),
-        max_epochs=config.max_epochs,
+        max_epochs=epochs or config.max_epochs,
         gradient_clip_val=config.gradient_clip,
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
