@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
-Accuracy = Literal["ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr"]
+Accuracy = Literal[
+    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc"
+]  # fmt: skip
 Beyond = Literal[
     "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
     "category_diversity", "embedding_diversity", "serendipity", "repeat_share", "calibration",

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from recsys_lab.evaluation.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.beyond import reads_history
+from recsys_lab.evaluation.names import WITHOUT_K
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.waist import check_lists
 
@@ -96,6 +98,9 @@ class RankingProtocol:
     def __init__(self, config: Options) -> None:
         self.config = config
         self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
+        self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
+        if self.ranks_all:
+            self.bytes_per_score += BYTES_A_SCORE
 
     def attach(self, data: RankedData) -> None:
         """Read what the protocol needs of the prepared dataset; before anything is ranked."""
@@ -129,7 +134,8 @@ class RankingProtocol:
 
     def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """An empty set of results: accuracy, and the metrics given."""
-        return Results(self.config.metrics, self.config.ks, self.list_length, beyond)
+        config = self.config
+        return Results(config.metrics, config.ks, self.list_length, beyond, self.num_items)
 
 
 def evaluate(
@@ -147,22 +153,36 @@ def evaluate(
     with torch.inference_mode():
         for on_host in batches:
             batch = on_host.to(device)
-            results.update(batch, rank(model, batch, protocol), keep_lists=True)
+            judge(results, model, batch, protocol, keep_lists=True)
     return results
 
 
-def rank(model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol) -> RankedLists:
-    """The lists of one batch under a protocol; validation and test both come through here.
+def judge(
+    results: Results,
+    model: Recommender,
+    batch: EvaluationBatch,
+    protocol: RankingProtocol,
+    *,
+    keep_lists: bool = False,
+) -> None:
+    """Rank for one batch and add it; validation and test both come through here."""
+    exclude = protocol.exclude(batch)
+    results.update(batch, rank(model, batch, protocol, exclude), keep_lists, exclude)
+
+
+def rank(
+    model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol, exclude: Exclude | None
+) -> RankedLists:
+    """The lists of one batch under a protocol.
 
     Raises:
         ValueError: the lists are none: see `recsys_lab.evaluation.waist`.
     """
-    exclude = protocol.exclude(batch)
+    length = max(protocol.list_length, protocol.num_items if protocol.ranks_all else 0)
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
     with torch.autocast(batch.target_items.device.type, enabled=False):
-        lists = model.recommend(batch.history, protocol.list_length, exclude)
-    name = type(model).__name__
-    check_lists(lists, protocol.list_length, exclude, protocol.num_items, name)
+        lists = model.recommend(batch.history, length, exclude)
+    check_lists(lists, length, exclude, protocol.num_items, type(model).__name__)
     return lists
 
 

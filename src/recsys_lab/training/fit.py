@@ -13,6 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
+from recsys_lab.evaluation.names import accuracy_names
 from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.keeper import LAST, Keeper, Placed
@@ -147,7 +148,8 @@ def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> N
             f"of the whole training ({recipe.config.max_epochs} epochs of {steps_per_epoch}), so "
             "that the learning rate and its schedule are never reached; use fewer, or more epochs"
         )
-    allowed = [f"val/{n}@{k}" for n in protocol.config.metrics for k in protocol.config.ks]
+    config = protocol.config
+    allowed = [f"val/{name}" for name in accuracy_names(config.metrics, config.ks)]
     if recipe.config.monitor not in allowed:
         msg = (
             f"recipe.monitor: got '{recipe.config.monitor}', which validation does not compute; "
