@@ -86,6 +86,7 @@ class Parts:
             features=getattr(self.model, "features", ()),
             next_times=self.reads_next_time,
             target_times=self.protocol.reads_times,
+            target_values=self.protocol.values,
         )
 
     @property
@@ -110,7 +111,8 @@ class Parts:
         config = self.protocol.config
         names = [f"{name}@{k}" for name in config.beyond_accuracy for k in config.beyond_ks]
         found = {name: definition(name, config, self.catalogue) for name in names}
-        return {name: made for name, made in found.items() if made}
+        of_values = {} if self.protocol.values is None else self.protocol.values.definitions()
+        return {name: made for name, made in found.items() if made} | of_values
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""

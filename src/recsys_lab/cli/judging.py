@@ -74,10 +74,10 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     """What the lists say; one process is enough."""
     results, rows = gathered.results, gathered.rows
     keys = slice_keys(parts.data, "test")
-    of_users = [n for n, m in {**results.whole, **results.beyond}.items() if m.is_of_users]
+    of_users = [n for n, m in {**results.others, **results.beyond}.items() if m.is_of_users]
     of_lists = [n for n, m in results.beyond.items() if m.is_of_users and not m.reads_targets]
     if rows["user"].is_unique().all():  # a user's value is that of the one target
-        of_lists += [n for n, m in results.whole.items() if m.is_of_users]
+        of_lists += [n for n, m in results.others.items() if m.is_of_users]
     slices = slice_table(rows, keys, results.metrics, of_lists)
     gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
     fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}

@@ -17,7 +17,7 @@ from recsys_lab.data.feature_store import FeatureStore
 from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.npy import map_npy
-from recsys_lab.data.splits.finish import train_and_validation
+from recsys_lab.data.splits.finish import target_places, train_and_validation
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.data.times import parse_times
 from recsys_lab.files.digests import damage
@@ -165,6 +165,10 @@ class PreparedDataset:
         both = copy(self)
         both._joined = train_and_validation(self._map("train"), self._map("validation"))
         return both
+
+    def target_places(self, phase: str) -> NDArray[np.int64]:
+        """Places of the targets of ``validation`` or ``test`` in the flat arrays, int64 (G,)."""
+        return target_places(np.asarray(self.segments(phase)), self.dropped_targets)[0]
 
     def training_item_counts(self) -> NDArray[np.int64]:
         """Events of each item in the training part, int64 (V,)."""

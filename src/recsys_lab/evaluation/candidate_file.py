@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,7 +32,8 @@ _COLUMNS = ("user_id", "item_id")
 # Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
 Accuracy = Literal[
-    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc"
+    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc",
+    "graded_ndcg", "value", "value_recall", "value_hr",
 ]  # fmt: skip
 Beyond = Literal[
     "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
@@ -71,6 +72,8 @@ class CandidateFile(RankingProtocol):
         category_feature: str | None
         embeddings_path: str | None
         path: str | None
+        value_feature: str | None = field(default=None, kw_only=True)
+        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -17,6 +17,7 @@ from recsys_lab.evaluation.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.beyond import reads_history
 from recsys_lab.evaluation.names import WITHOUT_K
 from recsys_lab.evaluation.results import Results
+from recsys_lab.evaluation.values import TargetValues, refuse_idle_options
 from recsys_lab.evaluation.waist import check_lists
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class Options(Protocol):
         """
         ...
 
+    @property
+    def value_feature(self) -> str | None:
+        """Numeric column of items or events: what a target is worth, e.g. ``item.price``."""
+        ...
+
+    @property
+    def missing_value(self) -> float | None:
+        """What a target is worth whose value is missing; null: such targets are refused."""
+        ...
+
 
 class RankingProtocol:
     """Which items are candidates for whom, and what is computed from the lists.
@@ -96,7 +107,9 @@ class RankingProtocol:
     """Whether `EvaluationBatch.target_times_B` must be filled in."""
 
     def __init__(self, config: Options) -> None:
+        refuse_idle_options(config)
         self.config = config
+        self.values: TargetValues | None = None
         self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
         self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
         if self.ranks_all:
@@ -105,6 +118,8 @@ class RankingProtocol:
     def attach(self, data: RankedData) -> None:
         """Read what the protocol needs of the prepared dataset; before anything is ranked."""
         self.num_items = data.num_items
+        if self.config.value_feature is not None:
+            self.values = TargetValues(self.config, data)
 
     @abstractmethod
     def candidates(self) -> dict[str, Any]:

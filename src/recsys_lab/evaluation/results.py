@@ -17,6 +17,7 @@ from recsys_lab.contracts import RankedLists
 from recsys_lab.evaluation.areas import AREAS
 from recsys_lab.evaluation.metrics import METRICS, hits_of, make_metrics
 from recsys_lab.evaluation.user_mean import ByUser, first_of_each
+from recsys_lab.evaluation.values import VALUED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.evaluation.areas import AUC
     from recsys_lab.evaluation.beyond import BeyondMetric
+    from recsys_lab.evaluation.values import ValueMetric
 
 
 class Results:
@@ -33,8 +35,8 @@ class Results:
     be called by all of them, and give the same everywhere.
 
     Args:
-        metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS` and
-            `recsys_lab.evaluation.areas.AREAS`.
+        metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS`,
+            `recsys_lab.evaluation.areas.AREAS` and `recsys_lab.evaluation.values.VALUED`.
         ks: list lengths.
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
@@ -42,7 +44,7 @@ class Results:
 
     Attributes:
         metrics: the metrics of hits by name, e.g. ``ndcg@10``.
-        whole: those of whole lists, e.g. ``auc``.
+        others: those that need more: whole lists (``auc``), values of targets (``value@10``).
         beyond: those beyond accuracy.
     """
 
@@ -55,7 +57,10 @@ class Results:
         num_items: int = 1,
     ) -> None:
         self.metrics = make_metrics([name for name in metrics if name in METRICS], ks)
-        self.whole: dict[str, AUC] = {n: AREAS[n](num_items) for n in metrics if n in AREAS}
+        self.others: dict[str, AUC | ValueMetric] = {
+            name: AREAS[name](num_items) for name in metrics if name in AREAS
+        }
+        self.others |= {f"{n}@{k}": VALUED[n](k) for n in metrics if n in VALUED for k in ks}
         self.beyond = dict(beyond or {})
         self._length = list_length
         self._rows = TargetRows(list_length)
@@ -75,15 +80,14 @@ class Results:
             keep_lists: also keep per-user rows for `per_user`.
             exclude: the pairs that are no candidates.
         """
-        for area in self.whole.values():
-            area.update(batch, ranked, exclude)
-        if self.whole:
-            places = slice(self._length)
-            ranked = RankedLists(ranked.items_BK[:, places], ranked.scores_BK[:, places])
+        for metric in self.others.values():
+            metric.update(batch, ranked, exclude)
+        places = slice(self._length)
+        ranked = RankedLists(ranked.items_BK[:, places], ranked.scores_BK[:, places])
         hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
         users_B = batch.history.users_B
-        for metric in self.metrics.values():
-            metric.update(users_B, hits_BK, num_targets_B)
+        for of_hits in self.metrics.values():
+            of_hits.update(users_B, hits_BK, num_targets_B)
         for other in self.beyond.values():
             other.update(batch, ranked)
         if keep_lists:
@@ -95,7 +99,7 @@ class Results:
         A metric that means nothing for any of the users is left out.
         """
         accuracy = {name: float(metric.compute()) for name, metric in self.metrics.items()}
-        others = {**self.whole, **self.beyond}
+        others = {**self.others, **self.beyond}
         values = {name: float(metric.compute()) for name, metric in others.items()}
         return accuracy | {name: value for name, value in values.items() if not isnan(value)}
 
@@ -114,7 +118,7 @@ class Results:
             pl.Series("rank", rank_G.cpu().numpy()).replace(0, None),
             pl.Series("items", items_GK.cpu().numpy(), pl.Array(pl.Int32, items_GK.shape[1])),
         ]
-        for name, metric in {**self.metrics, **self.whole, **self.beyond}.items():
+        for name, metric in {**self.metrics, **self.others, **self.beyond}.items():
             if not metric.is_of_users:
                 continue
             users_U, values_U = metric.by_user()

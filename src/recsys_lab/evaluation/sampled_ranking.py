@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 # Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
 Accuracy = Literal[
-    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc"
+    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc",
+    "graded_ndcg", "value", "value_recall", "value_hr",
 ]  # fmt: skip
 Beyond = Literal[
     "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
@@ -76,6 +77,8 @@ class SampledRanking(RankingProtocol):
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]
         candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
         release_column: str | None = field(default=None, kw_only=True)
+        value_feature: str | None = field(default=None, kw_only=True)
+        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
