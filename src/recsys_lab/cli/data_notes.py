@@ -27,6 +27,12 @@ def notes_on_data(parts: Parts) -> Iterator[str]:
             f"{share:.1%} of the test targets stand in their user's history already; with "
             "evaluation.exclude_seen=true no model can hit these"
         )
+    period = protocol.config.target_period
+    if period is not None and parts.data.timestamps is None:
+        yield (
+            f"evaluation.target_period={period}: the log has no times, so the test is not cut by "
+            "those of its targets"
+        )
     unused = manifest["split"].get("items_unused", 0)
     if unused and protocol.candidates()["candidates"] == "all items":
         yield (

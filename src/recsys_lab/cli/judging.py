@@ -73,7 +73,8 @@ def gather(parts: Parts) -> Gathered:
 def judge(parts: Parts, gathered: Gathered) -> Judgement:
     """What the lists say; one process is enough."""
     results, rows = gathered.results, gathered.rows
-    keys = slice_keys(parts.data, "test")
+    period = parts.protocol.config.target_period
+    keys = slice_keys(parts.data, "test", period)
     of_users = [n for n, m in {**results.others, **results.beyond}.items() if m.is_of_users]
     of_lists = [n for n, m in results.beyond.items() if m.is_of_users and not m.reads_targets]
     if rows["user"].is_unique().all():  # a user's value is that of the one target

@@ -72,6 +72,7 @@ class CandidateFile(RankingProtocol):
         category_feature: str | None
         embeddings_path: str | None
         path: str | None
+        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
         value_feature: str | None = field(default=None, kw_only=True)
         missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
 

@@ -55,6 +55,7 @@ class FullRanking(RankingProtocol):
         embeddings_path: str | None
         candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
         release_column: str | None = field(default=None, kw_only=True)
+        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
         value_feature: str | None = field(default=None, kw_only=True)
         missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
 

@@ -83,6 +83,11 @@ class Options(Protocol):
         ...
 
     @property
+    def target_period(self) -> str | None:
+        """Cut the test also by the ``day``, ``week`` or ``month`` of each target; null: not."""
+        ...
+
+    @property
     def value_feature(self) -> str | None:
         """Numeric column of items or events: what a target is worth, e.g. ``item.price``."""
         ...

@@ -77,6 +77,7 @@ class SampledRanking(RankingProtocol):
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]
         candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
         release_column: str | None = field(default=None, kw_only=True)
+        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
         value_feature: str | None = field(default=None, kw_only=True)
         missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
 
