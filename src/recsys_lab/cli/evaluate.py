@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from recsys_lab.cli.agreement import agreement
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
 from recsys_lab.cli.judging import Judgement, gather, judge
+from recsys_lab.cli.off_policy import off_policy_table
 from recsys_lab.cli.output import output_folder
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
@@ -73,6 +74,8 @@ def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
     console = Terminal()
     columns = {record.values["name"]: found.means}
     console.print(result_table(columns, record.folder.name, found.intervals))
+    if found.off_policy is not None:
+        console.print(off_policy_table(found.off_policy))
     console.print(slices_table(found.slices, record.main_metric))
     if folder is not None:
         found.write(folder)

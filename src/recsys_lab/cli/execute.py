@@ -16,6 +16,7 @@ from recsys_lab.cli.data_notes import notes_on_data
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.judging import gather, judge
 from recsys_lab.cli.learning import keep_arrays, loss_for, training_batches
+from recsys_lab.cli.off_policy import check_off_policy
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.refit import refit
 from recsys_lab.cli.tracked import end_of, start_of
@@ -88,6 +89,7 @@ def execute(
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     if loss is None:
         tell_unread(cfg)
+    check_off_policy(parts)
     begin(parts, record, __name__)
     for note in notes_on_data(parts):
         console.print(f"note: {note}", highlight=False)
@@ -204,6 +206,7 @@ def _test(parts: Parts, record: RunRecord) -> None:
     record.note_files(
         PER_USER, SLICES,
         test=found.means, intervals=found.intervals, fairness=found.fairness,
+        **({} if found.off_policy is None else {"off_policy": found.off_policy}),
     )  # fmt: skip
 
 

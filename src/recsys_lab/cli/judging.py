@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from recsys_lab.cli.off_policy import off_policy
 from recsys_lab.contracts import NO_ITEM, ListFeature
 from recsys_lab.data.slice_keys import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
@@ -35,6 +36,7 @@ class Judgement:
             ``target_id`` and ``item_ids`` (the list) and the keys that slices are cut by.
         slices: of every slice the accuracy metrics, and those of lists that read no targets.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
+        off_policy: estimates from logged propensities; None where they are not asked for.
     """
 
     means: dict[str, float]
@@ -42,6 +44,7 @@ class Judgement:
     users: pl.DataFrame
     slices: pl.DataFrame
     fairness: dict[str, list[dict[str, Any]]]
+    off_policy: list[dict[str, Any]] | None
 
     def write(self, folder: Path) -> None:
         """``test_users.parquet`` and ``slices.parquet``, each whole or not at all."""
@@ -84,7 +87,8 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
     bounds = intervals(rows, [*results.metrics, *of_users])
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
-    return Judgement(gathered.means, bounds, users, slices, fairness)
+    logged = off_policy(parts, rows)
+    return Judgement(gathered.means, bounds, users, slices, fairness, logged)
 
 
 def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:

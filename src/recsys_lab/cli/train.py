@@ -16,6 +16,7 @@ from rich.console import Console
 from recsys_lab.cli.assemble import result_table, slices_table
 from recsys_lab.cli.execute import TrialRun, execute
 from recsys_lab.cli.longer import train_longer
+from recsys_lab.cli.off_policy import off_policy_table
 from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
 from recsys_lab.config import Interrupted, Pruned, UserError
 from recsys_lab.config.secrets import scrubbed
@@ -190,6 +191,8 @@ def _show(console: Console, record: RunRecord) -> None:
             rows[f"{values['name']} ({phase}{of})"] = values[phase]
     if rows:
         console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
+    if values.get("off_policy"):
+        console.print(off_policy_table(values["off_policy"]))
     slices = record.slices()
     if slices is not None:
         console.print(slices_table(slices, record.main_metric))

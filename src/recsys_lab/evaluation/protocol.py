@@ -97,6 +97,31 @@ class Options(Protocol):
         """What a target is worth whose value is missing; null: such targets are refused."""
         ...
 
+    @property
+    def off_policy_reward(self) -> str | None:
+        """Numeric event column: what followed the exposure; with it come off-policy estimates."""
+        ...
+
+    @property
+    def off_policy_propensity(self) -> str | None:
+        """Numeric event column: probability with which the item was shown."""
+        ...
+
+    @property
+    def off_policy_items(self) -> int | None:
+        """In its place: the item was drawn uniformly from so many."""
+        ...
+
+    @property
+    def off_policy_where(self) -> str | None:
+        """Event column that is 1 for the test events that count, e.g. ``event.is_rand``."""
+        ...
+
+    @property
+    def off_policy_clip(self) -> float | None:
+        """Largest weight of an event; null: none."""
+        ...
+
 
 class RankingProtocol:
     """Which items are candidates for whom, and what is computed from the lists.

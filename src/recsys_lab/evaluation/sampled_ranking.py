@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor
 
 from recsys_lab.evaluation.admissible import BYTES_A_PAIR, Admissible
@@ -80,6 +80,11 @@ class SampledRanking(RankingProtocol):
         target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
         value_feature: str | None = field(default=None, kw_only=True)
         missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
+        off_policy_reward: str | None = field(default=None, kw_only=True)
+        off_policy_propensity: str | None = field(default=None, kw_only=True)
+        off_policy_items: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        off_policy_where: str | None = field(default=None, kw_only=True)
+        off_policy_clip: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

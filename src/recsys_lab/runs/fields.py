@@ -50,6 +50,7 @@ class Fields(BaseModel, extra="allow", strict=True):
     validation: dict[str, float] | None = None
     test: dict[str, float] | None = None
     intervals: dict[str, list[float]] | None = None
+    off_policy: list[dict[str, Any]] | None = None
     windows: list[dict[str, Any]] | None = None
 
 
