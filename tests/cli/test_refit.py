@@ -74,11 +74,11 @@ def test_a_trained_model_learns_once_more_as_one_on_a_longer_log_does(capsys):
     assert values["refit"]["train_loss"] == losses
 
 
-def test_killed_within_the_refit_and_resumed(monkeypatch, capsys):
-    options = [REFIT, "recipe.learning_rate=0.01", "recipe.checkpoint_every_steps=1"]
+def test_killed_within_the_refit_then_resumed_then_trained_longer(monkeypatch, capsys):
+    options = [REFIT, "recipe.checkpoint_every_steps=1"]
     assert train("run_dir=whole", *options) == 0
     whole = record("whole")
-    assert whole["best"]["epoch"] >= 1
+    assert whole["best"]["epoch"] == 2
 
     def dying(steps: int):
         asked = [0]
@@ -99,12 +99,14 @@ def test_killed_within_the_refit_and_resumed(monkeypatch, capsys):
         return Signal
 
     with monkeypatch.context() as patch:
-        steps = 3 * 4 + 2  # three epochs to choose by, of four steps; then two of the refit
+        steps = 2 * 4 + 2  # two epochs to choose by, of four steps; then two of the refit
         patch.setattr(fit_module, "_stop_signal", dying(steps))
-        assert train("run_dir=run", *options) == 130
+        assert train("run_dir=run", *options, "recipe.max_epochs=2") == 130
     assert Path("run/checkpoints/refit/last.ckpt").exists()
     assert not Path("run", WEIGHTS).exists()
     assert run_command(["train", "resume=run"]) == 0
+    assert record("run")["compute"]["events"] == whole["compute"]["events"] * 2 // 3
+    assert run_command(["train", "resume=run", "recipe.max_epochs=3"]) == 0
     for name in (WEIGHTS, "checkpoints/best.safetensors", "test_users.parquet"):
         assert Path("run", name).read_bytes() == Path("whole", name).read_bytes()
     values = record("run")
@@ -113,5 +115,6 @@ def test_killed_within_the_refit_and_resumed(monkeypatch, capsys):
     for name in ("epochs", "train_loss", "interactions"):
         assert values["refit"][name] == whole["refit"][name]
     assert values["compute"]["events"] == whole["compute"]["events"]
+    assert [earlier["best"]["epoch"] for earlier in values["extended"]] == [1]  # and then 2
     assert run_command(["evaluate", "run"]) == 0
     assert "equal to the run record" in " ".join(capsys.readouterr().out.split())

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from recsys_lab.cli.agreement import agreement
 from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
 from recsys_lab.cli.judging import Judgement, gather, judge
-from recsys_lab.cli.off_policy import off_policy_table
 from recsys_lab.cli.output import output_folder
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.cli.processes import joined_processes, shard
@@ -28,6 +27,7 @@ from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.models.inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import whole_record
+from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
 
 if TYPE_CHECKING:

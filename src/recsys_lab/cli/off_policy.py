@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import FIRST_KNOWN
@@ -20,8 +19,6 @@ from recsys_lab.data.splits.places import place_chunks
 from recsys_lab.evaluation.off_policy import Logged, check_propensities, diagnostics, estimates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import polars as pl
     from numpy.typing import NDArray
 
@@ -87,24 +84,6 @@ def off_policy(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]] | None:
         for estimate in estimates(logged, config.off_policy_clip):
             found.append({**asdict(estimate), **facts, **given, **events.told})
     return [_plain(row) for row in found]
-
-
-def off_policy_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Estimates with intervals, and what says how far to trust them."""
-    reward = found[0]["off_policy_reward"]
-    table = Table(title=f"off-policy: mean {reward} of an exposure", title_justify="left")
-    table.add_column("k", justify="right")
-    table.add_column("estimate")
-    for head in ("value", "95% interval", "matched", "mean weight"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in found:
-        bounds = "-" if row["low"] is None else f"{row['low']:.4f} - {row['high']:.4f}"
-        value = "-" if row["value"] is None else f"{row['value']:.4f}"
-        matched = f"{row['matched']:,} of {row['events']:,}"
-        table.add_row(
-            str(row["k"]), row["estimator"], value, bounds, matched, f"{row['mean_weight']:.2f}"
-        )
-    return table
 
 
 class _Events:
