@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
 from recsys_lab.evaluation.off_policy import (
     Logged,
@@ -150,7 +149,6 @@ def test_a_runs_estimates_are_those_of_its_lists(shop, capsys):
     assert found["dr", 5]["value"] == pytest.approx(np.mean(wanted), abs=1e-6)
     assert found["dr", 5]["off_policy_clip"] == 4
     assert found["dr", 5]["events"] == USERS
-    assert run_command(["evaluate", "run"]) == 0
     assert "weights at most 4" in Path("run/card.md").read_text()
 
 

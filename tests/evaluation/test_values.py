@@ -139,7 +139,7 @@ def test_whole_runs_by_price(capsys):
 @pytest.mark.parametrize(
     ("options", "prices", "said"),
     [
-        ([], {0: None, 1: None, 2: None}, "have no value, such as item 'i"),
+        ([], {0: None, 1: None, 2: None}, "have no value, such as one of item 'i"),
         ([], dict.fromkeys(range(5), -2.0), "have a value below 0 or without bound, such as"),
         (["evaluation.value_feature=null"], {}, "'graded_ndcg' needs what each target is worth"),
         (["evaluation.metrics=[ndcg]"], {}, "no metric reads it; add some of graded_ndcg, value"),

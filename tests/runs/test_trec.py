@@ -45,7 +45,7 @@ def test_ir_measures_finds_the_runs_own_numbers_in_them(capsys):
     assert line[3:] == ["1", str(len(first)), "Popularity"]
 
 
-def test_by_few_lines_of_our_own():
+def test_by_few_lines_of_our_own_and_none_of_a_run_without_a_test(capsys):
     """One target a user: NDCG@10 is 1 / log2(1 + rank)."""
     assert train("run_dir=run", base=COUNTS) == 0
     assert run_command(["show", "run", "trec=out"]) == 0
@@ -57,11 +57,6 @@ def test_by_few_lines_of_our_own():
             gains[user] = 1 / math.log2(1 + int(rank))
     mean = sum(gains.values()) / len(gains)
     assert mean == pytest.approx(record("run")["test"]["ndcg@10"], abs=1e-6)
-
-
-def test_a_run_without_a_test_has_none(capsys):
-    assert train("run_dir=run", base=COUNTS) == 0
-    values = record("run")
-    rewrite("run", {**values, "status": "interrupted"})
+    rewrite("run", {**record("run"), "status": "interrupted"})
     assert run_command(["show", "run", "trec=out"]) == 2
     assert "has no test result, so there is nothing to write" in capsys.readouterr().err

@@ -78,37 +78,39 @@ class TargetValues:
         return dict.fromkeys(self._names, made)
 
     def _checked(self, data: RankedData) -> str:
+        """A hash of the values of all targets, which are what they may be."""
         digest = hashlib.sha256()
         for phase in ("validation", "test"):
             places_G = data.target_places(phase)
             items_G = data.items[places_G].astype(np.int64)
-            given_G = self._column[places_G if self._of_events else items_G]
+            lacks_G = np.isnan(self._column[places_G if self._of_events else items_G])
             values_G = self(places_G, items_G)
-            lacking = int(np.isnan(given_G).sum())
-            where = (
-                f"evaluation.value_feature={self._name}: {{}} of {len(items_G):,} {phase} targets"
-            )
-            if lacking and self._missing is None:
-                item = data.item_ids()[items_G[np.isnan(given_G)][0]]
-                raise UserError(
-                    f"{where.format(f'{lacking:,}')} have no value, such as item {item!r}; say "
-                    "what such a target is worth (e.g. evaluation.missing_value=0), or fill the "
-                    "column"
-                )
-            wrong = ~(values_G >= 0) | np.isinf(values_G)
-            if wrong.any():
-                item, value = data.item_ids()[items_G[wrong][0]], values_G[wrong][0]
-                raise UserError(
-                    f"{where.format(f'{int(wrong.sum()):,}')} have a value below 0 or without "
-                    f"bound, such as item {item!r} with {value:g}; gains are at least 0"
-                )
-            if lacking:
+            if self._missing is None:
+                cure = "say what such a target is worth (e.g. evaluation.missing_value=0), or fill "
+                self._refuse(data, phase, lacks_G, items_G, "no value", f"{cure}the column")
+            elif lacks_G.any():
                 _log.warning(
-                    "%s (%.1f%%) have no value and count as worth %g",
-                    where.format(f"{lacking:,}"), 100 * lacking / len(items_G), self._missing,
+                    "evaluation.value_feature=%s: %d of %d %s targets (%.1f%%) have no value and "
+                    "count as worth %g",
+                    self._name, lacks_G.sum(), len(lacks_G), phase, 100 * lacks_G.mean(),
+                    self._missing,
                 )  # fmt: skip
+            wrong_G = (values_G < 0) | np.isinf(values_G)
+            what = "a value below 0 or without bound"
+            self._refuse(data, phase, wrong_G, items_G, what, "gains are at least 0")
             digest.update(values_G.astype("<f8").tobytes())
         return digest.hexdigest()[:16]
+
+    def _refuse(
+        self, data: RankedData, phase: str, wrong_G: NDArray[np.bool_],
+        items_G: NDArray[np.int64], what: str, cure: str,
+    ) -> None:  # fmt: skip
+        if wrong_G.any():
+            item = data.item_ids()[items_G[wrong_G][0]]
+            raise UserError(
+                f"evaluation.value_feature={self._name}: {int(wrong_G.sum()):,} of "
+                f"{len(wrong_G):,} {phase} targets have {what}, such as one of item {item!r}; {cure}"
+            )
 
 
 class ValueMetric(UserMean):
