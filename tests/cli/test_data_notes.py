@@ -17,9 +17,9 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
     parts = SimpleNamespace(
         knows_ids_alone=True,
         model=None,
-        data=SimpleNamespace(manifest=manifest, num_items=1200),
+        data=SimpleNamespace(manifest=manifest, num_items=1200, timestamps=None),
         protocol=SimpleNamespace(
-            config=SimpleNamespace(exclude_seen=exclude_seen),
+            config=SimpleNamespace(exclude_seen=exclude_seen, target_period=None),
             candidates=lambda: {"candidates": candidates},
         ),
     )
@@ -36,3 +36,5 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
     assert "have no event" not in " ".join(notes_on_data(parts))
     manifest["leaks"], manifest["split"] = [], {}
     assert not list(notes_on_data(parts))
+    parts.protocol.config.target_period = "week"
+    assert "target_period=week: the log has no times" in " ".join(notes_on_data(parts))

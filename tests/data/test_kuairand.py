@@ -117,6 +117,15 @@ def test_every_exposure_of_both_logs(reader, scratch):
     assert raw.items is None
 
 
+def test_rewards_stand_beside_every_exposure(reader, scratch):
+    options = {"signals": None, "logs": "both", "rewards": ["is_click", "is_like"]}
+    raw = reader(**options).read_raw(scratch)
+    got = rows(raw)
+    assert [row["is_click"] for row in got] == [1, 0, 0, 1, 1]
+    assert [row["is_like"] for row in got] == [0, 0, 1, 1, 0]
+    assert raw.features.events["is_click"] == "numeric"
+
+
 def test_random_alone(reader, scratch):
     assert [row["item_id"] for row in rows(reader(logs="random").read_raw(scratch))] == [13]
 

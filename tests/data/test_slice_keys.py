@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_lab.data import slice_keys as module
 from recsys_lab.data.slice_keys import BANDS, popularity_bands, slice_keys
 
 
@@ -61,3 +62,49 @@ def test_keys_equal_loops(run, table, phase):
         seconds = data.timestamps[end] - data.timestamps[end - 1]
         assert (row["since_last"] == "under an hour") == (seconds < 3600)
         assert (row["since_last"] == "under a week") == (86400 <= seconds < 7 * 86400)
+
+
+DAY = 86400
+MONDAY = 1_609_718_400
+"""2021-01-04, the first day of the first ISO week of 2021; the three days before are of 2020's."""
+
+
+def log_of_targets(*moments: int) -> str:
+    """A log whose users' last events, the test targets, are at these moments."""
+    rows = [
+        (f"u{user:02}", item, moment - before * DAY)
+        for user, moment in enumerate(moments)
+        for item, before in (("p", 9), ("q", 8), ("r", 0))
+    ]
+    return pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row").write_csv()
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        ("week", ["2020-W53", "2020-W53", "2021-W01", "2021-W02"]),
+        ("month", ["2020-12", "2021-01", "2021-01", "2021-01"]),
+        ("day", ["2020-12-31", "2021-01-03", "2021-01-04", "2021-01-11"]),
+    ],
+)
+def test_the_period_of_a_target_is_that_of_its_time_in_utc(run, table, period, expected):
+    moments = (MONDAY - 3 * DAY - 1, MONDAY - 1, MONDAY, MONDAY + 7 * DAY)
+    keys = slice_keys(run(table(log_of_targets(*moments))), "test", period)
+    column = keys[f"target_{period}"]
+    assert column.cast(pl.String).to_list() == expected
+    assert column.dtype.categories.to_list() == list(dict.fromkeys(expected))
+
+
+def test_only_the_latest_periods_have_their_own_slice(run, table, monkeypatch):
+    monkeypatch.setattr(module, "LATEST_PERIODS", 2)
+    data = run(table(log_of_targets(*(MONDAY + week * 7 * DAY for week in range(4)))))
+    column = slice_keys(data, "test", "week")["target_week"]
+    early = "before 2021-W03"
+    assert column.cast(pl.String).to_list() == [early, early, "2021-W03", "2021-W04"]
+    assert column.dtype.categories.to_list() == [early, "2021-W03", "2021-W04"]
+
+
+def test_a_log_without_times_is_not_cut_by_them(run, table):
+    log = pl.read_csv(log_of_targets(*range(10**6, 10**6 + 5)).encode()).drop("timestamp")
+    data = run(table(log.write_csv(), timestamp_column=None))
+    assert "target_week" not in slice_keys(data, "test", "week").columns

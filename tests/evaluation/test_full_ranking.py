@@ -72,7 +72,7 @@ def test_mixed_precision_training_ranks_in_full_precision():
     """1.001 and 1.002 are one number in bfloat16; the order must not be lost."""
     model = Fixed([1.001, 1.002, 1.003, 1.004])
     with torch.autocast("cpu", torch.bfloat16):
-        ranked = rank(model, two_users(), protocol())
+        ranked = rank(model, two_users(), protocol(), protocol().exclude(two_users()))
     assert ranked.items_BK.tolist() == [[3, 2, 1], [3, 2, 0]]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.evaluation import fairness
+from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.user_results import user_results
 from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, train
 
 
@@ -145,3 +147,24 @@ def test_candidates_from_a_file(capsys):
     numbers = {int(items[index][1:]) for index in shown.unique() if index >= 0}
     assert numbers <= set(range(0, ITEMS, 2))
     assert run_command(["evaluate", "run"]) == 0
+
+
+def test_the_test_by_the_week_of_the_target():
+    log = pl.read_csv("log.csv").with_columns(pl.col("timestamp") * 7_000)
+    log.write_csv("log.csv")
+    assert train("run_dir=run", "evaluation.target_period=week", base=COUNTS) == 0
+    slices = pl.read_parquet("run/slices.parquet")
+    mine = slices.filter(slice="target_week", metric="ndcg@10")
+    last = log.sort("timestamp").group_by("user_id").last()
+    week = pl.from_epoch("timestamp").dt.strftime("%G-W%V").alias("week")
+    rows = pl.read_parquet("run/test_users.parquet").join(
+        last.select("user_id", week), on="user_id"
+    )
+    wanted = rows.group_by("week").agg(pl.col("ndcg@10").mean(), pl.len()).sort("week")
+    assert len(wanted) > 1
+    assert mine["value"].to_list() == wanted["week"].to_list()
+    assert mine["users"].to_list() == wanted["len"].to_list()
+    assert mine["mean"].to_list() == pytest.approx(wanted["ndcg@10"].to_list())
+    compared = user_results(RunRecord.load(Path("run")), ["ndcg@10"], "ndcg@10").slices
+    assert {value for name, value in compared if name == "target_week"} == set(wanted["week"])
+    assert "target_week" in Path("run/card.md").read_text()

@@ -2,25 +2,28 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from recsys_lab.evaluation.beyond import BEYOND, make_beyond
+from recsys_lab.evaluation.beyond import BEYOND, KNOWN, make_beyond
 from recsys_lab.evaluation.fairness import GroupExposure, MetricGap
 from recsys_lab.evaluation.full_ranking import FullRanking
-from recsys_lab.evaluation.metrics import METRICS, NDCG, hits_of
+from recsys_lab.evaluation.metrics import NDCG, hits_of
+from recsys_lab.evaluation.names import accuracy_names
 from recsys_lab.evaluation.protocol import evaluate
 from recsys_lab.models.ranking import top_k
 from tests.evaluation.batches import catalogue, users
 
 SIZE = 30
 CONFIG = FullRanking.Config(
-    metrics=sorted(METRICS), ks=[1, 5], exclude_seen=True, list_length=8, score_mebibytes=1,
+    metrics=sorted({*KNOWN} - {*BEYOND}), ks=[1, 5], exclude_seen=True, list_length=8,
+    score_mebibytes=1,
     beyond_accuracy=sorted(BEYOND), beyond_ks=[5], category_feature=None, embeddings_path=None,
-    candidates="all", release_column=None,
+    candidates="all", release_column=None, value_feature="item.price",
 )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -54,6 +57,7 @@ def judge(folder: Path, number: int, rank: int, world: int, padded: bool) -> Non
         users(*map(list, zip(*(everyone[u] for u in part), strict=True)), first=part[0])
         for part in ([u] for u in mine)
     ]
+    batches = [replace(b, target_values_G=1.0 + b.target_items.double()) for b in batches]
     kinds = catalogue(list(range(SIZE)), [[i % 4] for i in range(SIZE)], torch.eye(SIZE).tolist())
     protocol = FullRanking(CONFIG)
     protocol.num_items = SIZE
@@ -116,6 +120,6 @@ def test_equal_on_any_number_of_processes(tmp_path, world, cases):
             expected = (alone / f"{number}" / name).read_bytes()
             assert (together / f"{number}" / name).read_bytes() == expected
         means = json.loads((alone / f"{number}" / "means.json").read_text())
-        assert len(means) == 2 * len(METRICS) + len(BEYOND) + 2
+        assert len(means) == len(accuracy_names(CONFIG.metrics, CONFIG.ks)) + len(BEYOND) + 2
         assert sum(means["shares"]) == pytest.approx(1)
         assert (means["gap"] > 0) == (number > 1)  # NaN where all are of one group

@@ -45,14 +45,14 @@ NONE = NO_ITEM
 )  # fmt: skip
 def test_lists_that_are_none_are_refused_by_name(items, scores, message):
     with pytest.raises(ValueError, match=rf"^Listed.recommend gave {message}"):
-        rank(Listed(items, scores), two_users(), protocol())
+        rank(Listed(items, scores), two_users(), protocol(), protocol().exclude(two_users()))
 
 
 def test_a_doubled_hit_would_have_an_ndcg_above_one():
     """What the check is for: without it this list counts its target twice."""
     doubled = Listed([[2, 2, 3], [0, 2, 3]], DOWN)
     with pytest.raises(ValueError, match="an item twice"):
-        rank(doubled, two_users(), protocol())
+        rank(doubled, two_users(), protocol(), protocol().exclude(two_users()))
 
 
 def test_short_lists_ties_and_no_exclusion_are_fine():

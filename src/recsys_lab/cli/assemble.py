@@ -22,6 +22,7 @@ from recsys_lab.evaluation.beyond import definition, make_beyond
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.protocol import RankingProtocol, evaluate, fingerprint
 from recsys_lab.models.ranking import TIE_RULE
+from recsys_lab.runs.systems import REFIT
 from recsys_lab.runs.tables import interval_text
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Parts:
             features=getattr(self.model, "features", ()),
             next_times=self.reads_next_time,
             target_times=self.protocol.reads_times,
+            target_values=self.protocol.values,
         )
 
     @property
@@ -116,7 +118,8 @@ class Parts:
         config = self.protocol.config
         names = [f"{name}@{k}" for name in config.beyond_accuracy for k in config.beyond_ks]
         found = {name: definition(name, config, self.catalogue) for name in names}
-        return {name: made for name, made in found.items() if made}
+        of_values = {} if self.protocol.values is None else self.protocol.values.definitions()
+        return {name: made for name, made in found.items() if made} | of_values
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""
@@ -133,6 +136,8 @@ def assemble(
     cfg: DictConfig,
     prepared: Callable[[DictConfig], PreparedDataset] = prepare_from,
     run: Path | None = None,
+    *,
+    refit: bool = False,
 ) -> Parts:
     """Build what needs no data, get them, seed everything, build the model.
 
@@ -140,19 +145,14 @@ def assemble(
         cfg: the whole config.
         prepared: gives the data.
         run: the folder of the finished run that is restored.
+        refit: whether its model has learned from validation, too.
     """
     inputs, recipe, protocol = build(cfg.inputs), build(cfg.recipe), build(cfg.evaluation)
     data = prepared(cfg)
     protocol.attach(data)
     options = protocol.config
     catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
-    seed_everything(cfg.seed)
-    model = build(cfg.model, num_items=data.num_items)
-    if isinstance(model, ChecksData):
-        model.check_data(data)
-    inputs.attach(model, data, run)
-    if cfg.loss.get("cosine") and not isinstance(model, FittedModel):
-        _rank_by_cosine(model, cfg)
+    model = make_model(cfg, data.with_validation() if refit else data, inputs, run)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
     parts = Parts(data, model, inputs, protocol, recipe, device, catalogue)
     parts.beyond()  # what they lack is told before anything is trained
@@ -164,6 +164,25 @@ def assemble(
             cfg.model._target_.rpartition(".")[2],
         )
     return parts
+
+
+def make_model(cfg: DictConfig, data: PreparedDataset, inputs: Any, run: Path | None = None) -> Any:
+    """The model before it learns, the same whenever it is made.
+
+    Args:
+        cfg: the whole config.
+        data: what it is to learn from.
+        inputs: what it knows of items and events.
+        run: the folder of the finished run that is restored.
+    """
+    seed_everything(cfg.seed)
+    model = build(cfg.model, num_items=data.num_items)
+    if isinstance(model, ChecksData):
+        model.check_data(data)
+    inputs.attach(model, data, run)
+    if cfg.loss.get("cosine") and not isinstance(model, FittedModel):
+        _rank_by_cosine(model, cfg)
+    return model
 
 
 def make_loss(cfg: DictConfig, parts: Parts) -> Any:
@@ -185,7 +204,7 @@ def tell_unread(cfg: DictConfig) -> None:
     if not HydraConfig.initialized():
         return
     keys = [given.partition("=")[0].lstrip("+~") for given in HydraConfig.get().overrides.task]
-    unread = [key for key in keys if key.partition(".")[0] in ("recipe", "loss")]
+    unread = [k for k in keys if k.partition(".")[0] in ("recipe", "loss") and k != REFIT]
     if unread:
         _log.warning(
             "%s: not read: %s is fitted in one pass, without a loss and a recipe",

@@ -36,6 +36,12 @@ def notes_on_data(parts: Parts) -> Iterator[str]:
             grave = leak["severity"] != "note" and leak["phase"] == "test"
             if grave and leak["kind"] in OF_CANDIDATES:
                 yield in_words(leak)
+    period = protocol.config.target_period
+    if period is not None and parts.data.timestamps is None:
+        yield (
+            f"evaluation.target_period={period}: the log has no times, so the test is not cut by "
+            "those of its targets"
+        )
     cold = manifest["split"].get("items_without_events", 0)
     if cold and ranks_all and parts.knows_ids_alone:
         name = type(parts.model).__name__

@@ -27,7 +27,8 @@ from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.models.inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.collect import whole_record
-from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, WEIGHTS, RunRecord
+from recsys_lab.runs.off_policy import off_policy_table
+from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
 
 if TYPE_CHECKING:
     from recsys_lab.files.digests import Verify
@@ -73,6 +74,8 @@ def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
     console = Terminal()
     columns = {record.values["name"]: found.means}
     console.print(result_table(columns, record.folder.name, found.intervals))
+    if found.off_policy is not None:
+        console.print(off_policy_table(found.off_policy))
     console.print(slices_table(found.slices, record.main_metric))
     if folder is not None:
         found.write(folder)
@@ -100,7 +103,10 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     if (record.folder / KEPT).exists():
         record.check(KEPT, _CURE)  # the model reads of it
     try:
-        parts = assemble(stored, lambda cfg: _data(record, cfg, prepare), record.folder)
+        parts = assemble(
+            stored, lambda cfg: _data(record, cfg, prepare), record.folder,
+            refit=bool(record.values.get("refit")),
+        )  # fmt: skip
     except OmegaConfBaseException as error:
         commit = (record.values.get("code") or {}).get("commit") or "not recorded"
         raise UserError(
@@ -109,9 +115,11 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
         ) from error
     if parts.is_fitted:
         with record.reading(FITTED, _CURE) as path, np.load(path, allow_pickle=False) as arrays:
-            parts.model.load_arrays(dict(arrays), parts.data)
+            refit = bool(record.values.get("refit"))
+            data = parts.data.with_validation() if refit else parts.data
+            parts.model.load_arrays(dict(arrays), data)
     else:
-        with record.reading(WEIGHTS, _CURE) as path:
+        with record.reading(record.weights, _CURE) as path:
             parts.model.load_state_dict(load_file(path))
         parts.model.to(torch.device(parts.device)).eval()
     return parts

@@ -10,25 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from recsys_lab.cli.assemble import Parts, assemble, make_loss, tell_unread
 from recsys_lab.cli.beginning import begin
 from recsys_lab.cli.data_notes import notes_on_data
 from recsys_lab.cli.fitting import refuse_too_large
 from recsys_lab.cli.init_from import begin_from
 from recsys_lab.cli.judging import gather, judge
+from recsys_lab.cli.learning import keep_arrays, loss_for, training_batches
+from recsys_lab.cli.off_policy import check_off_policy
 from recsys_lab.cli.prepare import prepare_from
+from recsys_lab.cli.refit import refit
 from recsys_lab.cli.tracked import end_of, start_of
-from recsys_lab.config import Interrupted, Pruned, UserError, build
-from recsys_lab.contracts import ReadsTargets
-from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.config import Interrupted, Pruned, build
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.files.arrays import save_npz
-from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import (
-    FITTED,
     PER_USER,
     SLICES,
     WEIGHTS,
@@ -95,6 +91,7 @@ def execute(
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     if loss is None:
         tell_unread(cfg)
+    check_off_policy(parts)
     begin(parts, record, __name__)
     for note in notes_on_data(parts):
         console.print(f"note: {note}", highlight=False)
@@ -111,6 +108,8 @@ def execute(
             else:
                 _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
             if trial is None:
+                if parts.recipe.config.refit:
+                    parts = refit(cfg, parts, record, console)
                 record.note_files(*parts.inputs.keep(record.folder))
                 _test(parts, record)
             elif trial.beyond:
@@ -173,26 +172,11 @@ def _train(
     # Lightning: not needed for a fitted model
     from recsys_lab.training.fit import fit
     from recsys_lab.training.meter import Meter
-    from recsys_lab.training.targets import expected_targets
 
-    training = TrainingBatches(
-        parts.data,
-        batch_size=parts.recipe.config.batch_size,
-        window=parts.model.window + 1,  # one more than is read: the first target
-        seed=cfg.seed,
-        crop=parts.recipe.config.crop,
-        prefixes=getattr(parts.model, "one_target", False),
-        features=getattr(parts.model, "features", ()),
-    )
-    if not len(training):
-        msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
-        raise UserError(msg)
-    if isinstance(loss, ReadsTargets) and loss.reads_targets:
-        epoch = training.first_epoch()
-        loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
+    training = training_batches(cfg, parts)
     meter = Meter()
     keeper = fit(
-        parts.model, loss, parts.recipe, parts.protocol, training,
+        parts.model, loss_for(cfg, parts, training, loss), parts.recipe, parts.protocol, training,
         parts.batches("validation"), record.folder / "checkpoints",
         loggers=loggers, console=console,
         on_epoch=lambda history: record.note_epochs(history, spent()),
@@ -214,13 +198,7 @@ def _train(
 
 def _fit(parts: Parts, record: RunRecord) -> None:
     parts.model.fit(parts.data)
-    arrays = parts.model.arrays()
-    replace_atomically(record.folder / FITTED, lambda path: save_npz(path, arrays))
-    record.note_files(
-        FITTED,
-        validation=parts.evaluate("validation").compute(),
-        parameters=sum(int(np.size(values)) for values in arrays.values()),
-    )
+    keep_arrays(parts.model, record, validation=parts.evaluate("validation").compute())
 
 
 def _test(parts: Parts, record: RunRecord) -> None:
@@ -230,6 +208,7 @@ def _test(parts: Parts, record: RunRecord) -> None:
     record.note_files(
         PER_USER, SLICES,
         test=found.means, intervals=found.intervals, fairness=found.fairness,
+        **({} if found.off_policy is None else {"off_policy": found.off_policy}),
     )  # fmt: skip
 
 

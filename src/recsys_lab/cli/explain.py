@@ -80,6 +80,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             f"{record.folder}: a trial of a search, which never opens the test split; use "
             "phase=validation"
         )
+    if cfg.phase == "validation" and record.values.get("refit"):
+        console.print("note: this model was refit on validation events, so it knows what is wanted")
     folder = output_folder(cfg.output)
     explanation = explain(
         restore(record, cfg.verify, prepare=cfg.prepare), record.values["name"], cfg

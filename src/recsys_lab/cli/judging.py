@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from recsys_lab.cli.off_policy import off_policy
 from recsys_lab.contracts import NO_ITEM, ListFeature
 from recsys_lab.data.slice_keys import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
@@ -35,6 +36,7 @@ class Judgement:
             ``target_id`` and ``item_ids`` (the list) and the keys that slices are cut by.
         slices: of every slice the accuracy metrics, and those of lists that read no targets.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
+        off_policy: estimates from logged propensities; None where they are not asked for.
     """
 
     means: dict[str, float]
@@ -42,6 +44,7 @@ class Judgement:
     users: pl.DataFrame
     slices: pl.DataFrame
     fairness: dict[str, list[dict[str, Any]]]
+    off_policy: list[dict[str, Any]] | None
 
     def write(self, folder: Path) -> None:
         """``test_users.parquet`` and ``slices.parquet``, each whole or not at all."""
@@ -73,15 +76,19 @@ def gather(parts: Parts) -> Gathered:
 def judge(parts: Parts, gathered: Gathered) -> Judgement:
     """What the lists say; one process is enough."""
     results, rows = gathered.results, gathered.rows
-    keys = slice_keys(parts.data, "test")
-    of_users = [name for name, metric in results.beyond.items() if metric.is_of_users]
-    of_lists = [name for name in of_users if not results.beyond[name].reads_targets]
+    period = parts.protocol.config.target_period
+    keys = slice_keys(parts.data, "test", period)
+    of_users = [n for n, m in {**results.others, **results.beyond}.items() if m.is_of_users]
+    of_lists = [n for n, m in results.beyond.items() if m.is_of_users and not m.reads_targets]
+    if rows["user"].is_unique().all():  # a user's value is that of the one target
+        of_lists += [n for n, m in results.others.items() if m.is_of_users]
     slices = slice_table(rows, keys, results.metrics, of_lists)
     gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
     fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
     bounds = intervals(rows, [*results.metrics, *of_users])
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
-    return Judgement(gathered.means, bounds, users, slices, fairness)
+    logged = off_policy(parts, rows)
+    return Judgement(gathered.means, bounds, users, slices, fairness, logged)
 
 
 def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:

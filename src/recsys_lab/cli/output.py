@@ -9,8 +9,8 @@ from recsys_lab.files.atomic import remove_dead_temporaries
 from recsys_lab.files.faults import reason
 
 
-def output_folder(output: str | None) -> Path | None:
-    """The folder that ``output`` names, made before anything is computed.
+def output_folder(output: str | None, option: str = "output") -> Path | None:
+    """The folder that an option names, made before anything is computed.
 
     Raises:
         UserError: it cannot be a folder, or not be written to.
@@ -22,6 +22,6 @@ def output_folder(output: str | None) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_dead_temporaries(folder)
     except OSError as error:
-        msg = f"output: {folder} cannot be made a folder ({reason(error)}); choose another folder"
+        msg = f"{option}: {folder} cannot be made a folder ({reason(error)}); choose another folder"
         raise UserError(msg) from None
     return folder

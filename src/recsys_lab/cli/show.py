@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recsys_lab.cli.output import output_folder
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import out_of_space
 from recsys_lab.pages.terminal import Terminal
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the run, and write its card where that is asked for.
+    """Print the run, or write its lists and targets; write its card where that is asked for.
 
     Raises:
         UserError: there is no run, it is damaged, or its directory cannot be written to.
@@ -32,4 +33,14 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
                 raise
             msg = f"{record.folder}: the card cannot be written ({error}); copy the run elsewhere"
             raise UserError(msg) from None
-    print_run(Terminal(), record)
+    console = Terminal()
+    folder = output_folder(cfg.trec, "trec")
+    if folder is None:
+        print_run(console, record)
+        return
+    from recsys_lab.runs.trec import write_trec  # polars: not needed to show a run
+
+    files, encoded = write_trec(record, folder)
+    if encoded:
+        console.print(f"{encoded:,} ids have blanks or %, which are percent-encoded in the files")
+    console.print(f"written: {', '.join(map(str, files))}", soft_wrap=True, highlight=False)

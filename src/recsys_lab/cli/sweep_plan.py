@@ -20,6 +20,7 @@ from recsys_lab.cli.verbs import TrainConfig
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
 from recsys_lab.config.secrets import note_variables, scrubbed
+from recsys_lab.evaluation.names import accuracy_names
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.attributes import DATA
 from recsys_lab.sweeps.methods import make_pruner, make_sampler
@@ -249,7 +250,7 @@ def _extremes(dimension: Dimension) -> list[str]:
 
 def measured(evaluation: DictConfig) -> tuple[list[str], list[str]]:
     """Metrics of the lists, and those beyond accuracy, that a config computes."""
-    accuracy = [f"{name}@{k}" for name in evaluation.metrics for k in evaluation.ks]
+    accuracy = accuracy_names(evaluation.metrics, evaluation.ks)
     lists = [f"{name}@{k}" for name in evaluation.beyond_accuracy for k in evaluation.beyond_ks]
     return accuracy, lists
 

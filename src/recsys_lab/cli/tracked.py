@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.cli.examples import example_table
-from recsys_lab.runs.record import FITTED, PER_USER, RECORD, WEIGHTS, RunRecord
+from recsys_lab.runs.record import FITTED, PER_USER, RECORD, RunRecord
 from recsys_lab.runs.trackers.base import End, Start
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def end_of(parts: Parts, record: RunRecord, *, failed: bool) -> End:
     """What they are told at the end: numbers, small tables, files worth keeping."""
     folder = record.folder
     kept = {path.name: path for path in (
-        folder / WEIGHTS, folder / FITTED, folder / PER_USER, folder / RECORD,
+        folder / record.weights, folder / FITTED, folder / PER_USER, folder / RECORD,
     ) if path.exists()}  # fmt: skip
     tables = {}
     slices = None if failed else record.slices()

@@ -24,6 +24,7 @@ from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import LogFormatter, Terminal
 from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.model_card import CARD, PAGE, write_card
+from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import (
     CONFIG,
     RECORD,
@@ -189,9 +190,12 @@ def _show(console: Console, record: RunRecord) -> None:
     rows = {}
     for phase in ("validation", "test"):
         if values.get(phase):
-            rows[f"{values['name']} ({phase})"] = values[phase]
+            of = ", refit" if phase == "test" and values.get("refit") else ""
+            rows[f"{values['name']} ({phase}{of})"] = values[phase]
     if rows:
         console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
+    if values.get("off_policy"):
+        console.print(off_policy_table(values["off_policy"]))
     slices = record.slices()
     if slices is not None:
         console.print(slices_table(slices, record.main_metric))

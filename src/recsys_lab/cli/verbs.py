@@ -120,6 +120,7 @@ class ShowConfig:
 
     run: str
     card: bool
+    trec: str | None
 
 
 @dataclass(frozen=True)

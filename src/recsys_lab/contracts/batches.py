@@ -157,6 +157,8 @@ class EvaluationBatch:
         target_items: item of every target, int64 (G,).
         target_times_B: time of each user's first target, int64 (B,), for protocols that ask for
             it; models are not given it. None else.
+        target_values_G: what each target is worth, float64 (G,), for metrics that ask for it. None
+            else.
     """
 
     history: Batch
@@ -165,10 +167,11 @@ class EvaluationBatch:
     target_rows: Tensor
     target_items: Tensor
     target_times_B: Tensor | None = None
+    target_values_G: Tensor | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> EvaluationBatch:
         """The same batch on another device (Lightning calls this)."""
-        times_B = self.target_times_B
+        times_B, values_G = self.target_times_B, self.target_values_G
         return EvaluationBatch(
             self.history.to(device, non_blocking),
             self.seen_rows.to(device, non_blocking=non_blocking),
@@ -176,6 +179,7 @@ class EvaluationBatch:
             self.target_rows.to(device, non_blocking=non_blocking),
             self.target_items.to(device, non_blocking=non_blocking),
             None if times_B is None else times_B.to(device, non_blocking=non_blocking),
+            None if values_G is None else values_G.to(device, non_blocking=non_blocking),
         )
 
 

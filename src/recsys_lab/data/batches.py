@@ -22,12 +22,14 @@ from recsys_lab.data.splits.finish import target_places
 from recsys_lab.data.splits.places import flat_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from recsys_lab.data.crops import Crop
     from recsys_lab.data.feature_store import FeatureStore
+
+    TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 class FlatData(Protocol):
@@ -148,6 +150,8 @@ class EvaluationBatches:
         features: columns that the model reads, as in `Batch.features`.
         next_times: whether `Batch.next_times_B` is filled in, which leaks.
         target_times: whether `EvaluationBatch.target_times_B` is.
+        target_values: gives `EvaluationBatch.target_values_G`, from places in the flat arrays and
+            the items there.
 
     Raises:
         UserError: when the dataset lacks one of them.
@@ -165,6 +169,7 @@ class EvaluationBatches:
         features: Sequence[str] = (),
         next_times: bool = False,
         target_times: bool = False,
+        target_values: TargetValues | None = None,
     ) -> None:
         self._segments = np.asarray(data.segments(phase))
         rank, world = shard
@@ -175,6 +180,7 @@ class EvaluationBatches:
         self._window = window
         self._exclude_seen = exclude_seen
         self._next_times, self._target_times = next_times, target_times
+        self._target_values = target_values
 
     def __len__(self) -> int:
         """Batches in all."""
@@ -198,6 +204,10 @@ class EvaluationBatches:
             seen_rows = torch.from_numpy(np.repeat(np.arange(len(starts)), ends - starts))
             seen_items = torch.from_numpy(self._histories.items(starts, ends))
         places, rows = target_places(segments, self._data.dropped_targets)
+        items_G = self._data.items[places].astype(np.int64)
+        values_G = None
+        if self._target_values is not None:
+            values_G = torch.from_numpy(self._target_values(places, items_G))
         history = self._histories(users, begin, ends)
         times_B = None
         if (self._next_times or self._target_times) and self._data.timestamps is not None:
@@ -210,8 +220,9 @@ class EvaluationBatches:
             seen_rows,
             seen_items,
             torch.from_numpy(rows),
-            torch.from_numpy(self._data.items[places].astype(np.int64)),
+            torch.from_numpy(items_G),
             times_B if self._target_times else None,
+            values_G,
         )
 
 

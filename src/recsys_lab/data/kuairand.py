@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
@@ -106,6 +106,8 @@ class KuaiRand:
             signals: exposures with none of these signals are dropped and counted; the event's
                 type is the first of them that it has. null: every exposure, of type 'exposure'.
             item_tables: also read the videos' basic features.
+            rewards: signals that are numeric columns of the events, 1 or 0: what followed an
+                exposure, for off-policy estimates (with signals: null, so that all are events).
         """
 
         variant: Literal["pure", "1k", "27k"]
@@ -128,6 +130,17 @@ class KuaiRand:
             | None
         )
         item_tables: bool
+        rewards: list[
+            Literal[
+                "is_click",
+                "is_like",
+                "is_follow",
+                "is_comment",
+                "is_forward",
+                "is_hate",
+                "long_view",
+            ]
+        ] = field(default_factory=list, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -142,7 +155,8 @@ class KuaiRand:
         place = self._place()
         files = unpacked(place, logs, scratch, optional=self._tables())
         signals = list(self.config.signals or [])
-        parts = [_exposures(files[name], signals) for name in logs]
+        rewards = list(self.config.rewards)
+        parts = [_exposures(files[name], signals, rewards) for name in logs]
         first = files[logs[0]]
         everything = pl.concat(parts)
         kept = everything.filter(pl.col("event_type").is_not_null())
@@ -165,6 +179,7 @@ class KuaiRand:
             "is_rand": "categorical",
             "tab": "categorical",
             "play_time_ms": "numeric",
+            **dict.fromkeys(rewards, "numeric"),
         }
         if len(signals) > 1:
             kinds["event_type"] = "categorical"
@@ -203,9 +218,10 @@ class KuaiRand:
         return place_of(config.path, f"{archive} or its unpacked folder")
 
 
-def _exposures(file: Path, signals: Sequence[str]) -> pl.LazyFrame:
+def _exposures(file: Path, signals: Sequence[str], rewards: Sequence[str]) -> pl.LazyFrame:
     """A log; event_type is null where an exposure has none of the signals."""
-    columns = ("user_id", "video_id", "time_ms", "play_time_ms", "is_rand", "tab", *signals)
+    given = dict.fromkeys([*signals, *rewards])
+    columns = ("user_id", "video_id", "time_ms", "play_time_ms", "is_rand", "tab", *given)
     text = scan_text(file, columns, ",", header=True)
     types = [pl.when(whole(name) == 1).then(pl.lit(name)) for name in signals]
     return text.select(
@@ -216,6 +232,7 @@ def _exposures(file: Path, signals: Sequence[str]) -> pl.LazyFrame:
         is_rand=whole("is_rand"),
         tab=whole("tab"),
         play_time_ms=number("play_time_ms"),
+        **{name: number(name) for name in rewards},
     )
 
 

@@ -5,6 +5,7 @@ Shapes: U users, V items, T events laid end to end by user, n rows of a phase.
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from recsys_lab.data.feature_store import FeatureStore
 from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.npy import map_npy
+from recsys_lab.data.splits.finish import target_places, train_and_validation
 from recsys_lab.data.splits.places import count_items, first_times
 from recsys_lab.data.times import parse_times
 from recsys_lab.files.digests import damage
@@ -91,6 +93,7 @@ class PreparedDataset:
         self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
         self.dropped_targets = np.asarray(self._map("dropped_targets"))
         self.features = FeatureStore(self.path, manifest["features"])
+        self._joined: NDArray[np.int64] | None = None
 
     def _map(self, name: str) -> NDArray[Any]:
         return map_npy(self.path / f"{name}.npy")
@@ -146,7 +149,23 @@ class PreparedDataset:
         """
         if phase not in PHASES:
             raise ValueError(f"unknown phase '{phase}'; allowed: {', '.join(PHASES)}")
+        if phase == "train" and self._joined is not None:
+            return self._joined
         return self._map(phase)
+
+    def with_validation(self) -> PreparedDataset:
+        """The same data with the events of validation in the training part.
+
+        For a model that is chosen already. Columns and their statistics stay those of the training
+        part alone.
+        """
+        both = copy(self)
+        both._joined = train_and_validation(self._map("train"), self._map("validation"))
+        return both
+
+    def target_places(self, phase: str) -> NDArray[np.int64]:
+        """Places of the targets of ``validation`` or ``test`` in the flat arrays, int64 (G,)."""
+        return target_places(np.asarray(self.segments(phase)), self.dropped_targets)[0]
 
     def training_item_counts(self) -> NDArray[np.int64]:
         """Events of each item in the training part, int64 (V,)."""

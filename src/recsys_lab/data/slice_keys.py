@@ -29,17 +29,27 @@ GAPS = (
 LATER = (np.iinfo(np.int64).min, "last is later")
 BANDS = ("head", "middle", "tail", "cold")
 LARGEST_GROUPS = 10
+PERIODS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+"""How days, weeks (ISO 8601: from Monday, of the year that has their Thursday) and months read."""
+LATEST_PERIODS = 60
 
 
-def slice_keys(data: PreparedDataset, phase: str) -> pl.DataFrame:
+def slice_keys(data: PreparedDataset, phase: str, period: str | None = None) -> pl.DataFrame:
     """One row for each user and target of a phase, in order of the users.
+
+    Args:
+        data: the prepared dataset.
+        phase: ``validation`` or ``test``.
+        period: of `PERIODS`, to cut by the targets' times; None: not.
 
     Returns:
         Columns ``user``, ``target`` (indices) and, as ordered categories, ``history_length``
         (events), ``target_popularity`` (`popularity_bands`), ``target_repeated`` (whether it
         stands in the history), ``since_last`` (time between the last event of the history and
-        the target; only with timestamps), and ``user_NAME`` for each categorical user column
-        (its `LARGEST_GROUPS` most frequent values among these users).
+        the target; only with timestamps), ``target_week`` or another period (in UTC, the
+        `LATEST_PERIODS` latest ones, all before as one; only with timestamps), and ``user_NAME``
+        for each categorical user column (its `LARGEST_GROUPS` most frequent values among these
+        users).
     """
     segments = np.asarray(data.segments(phase))
     parts = [_events(data, segments[part]) for part in row_chunks(segments[:, 2] - segments[:, 1])]
@@ -55,6 +65,8 @@ def slice_keys(data: PreparedDataset, phase: str) -> pl.DataFrame:
         is_later = columns["gap"].min(initial=0) < 0  # in published splits that are random
         gaps = (LATER, *GAPS) if is_later else GAPS
         frame = frame.with_columns(_binned("since_last", columns["gap"], gaps))
+        if period is not None:
+            frame = frame.with_columns(_periods(period, columns["time"]))
     groups = [name for name in data.features.names() if name.startswith("user.")]
     for name in groups:
         if data.features.entry(name)["type"] == "categorical":
@@ -87,7 +99,8 @@ def _events(data: PreparedDataset, rows_n4: NDArray[np.int64]) -> dict[str, NDAr
         "repeated": repeated(data.items, rows_n4, places, of_row),
     }
     if data.timestamps is not None:
-        found["gap"] = data.timestamps[places] - data.timestamps[ends - 1][of_row]
+        found["time"] = data.timestamps[places]
+        found["gap"] = found["time"] - data.timestamps[ends - 1][of_row]
     return found
 
 
@@ -99,6 +112,20 @@ def _binned(name: str, numbers: NDArray[Any], bins: Sequence[tuple[int, str]]) -
 
 def _labelled(name: str, codes: NDArray[np.int64], labels: Sequence[str]) -> pl.Series:
     return pl.Series(name, np.array(labels, dtype=object)[codes], dtype=pl.Enum(labels))
+
+
+def _periods(period: str, times_G: NDArray[np.int64]) -> pl.Series:
+    """The period of each time, in UTC, in their order."""
+    moments = pl.from_epoch(pl.Series(times_G), time_unit="s")
+    texts = moments.dt.strftime(PERIODS[period])
+    first = pl.DataFrame({"text": texts, "moment": moments}).group_by("text").min()
+    labels = first.sort("moment")["text"].to_list()
+    if len(labels) > LATEST_PERIODS:
+        kept = labels[-LATEST_PERIODS:]
+        before = f"before {kept[0]}"
+        texts = texts.replace_strict(dict(zip(kept, kept, strict=True)), default=before)
+        labels = [before, *kept]
+    return texts.cast(pl.Enum(labels)).alias(f"target_{period}")
 
 
 def _groups(data: PreparedDataset, name: str, users_G: NDArray[np.int64]) -> pl.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
+from recsys_lab.evaluation.areas import AREAS, AUC
 from recsys_lab.evaluation.exposure import Coverage, Entropy, Exposure, Gini
 from recsys_lab.evaluation.lists import (
     Calibration,
@@ -19,6 +20,7 @@ from recsys_lab.evaluation.lists import (
 )
 from recsys_lab.evaluation.metrics import METRICS
 from recsys_lab.evaluation.user_mean import UserMean
+from recsys_lab.evaluation.values import VALUED, ValueMetric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,8 @@ _CLASSES: tuple[type[BeyondMetric], ...] = (
     EmbeddingDiversity, Serendipity, RepeatShare, Calibration,
 )  # fmt: skip
 BEYOND: dict[str, type[BeyondMetric]] = {metric.name: metric for metric in _CLASSES}
+KNOWN = {**BEYOND, **VALUED, **AREAS, **METRICS}
+"""Every metric by its name without k."""
 
 
 def make_beyond(
@@ -57,6 +61,14 @@ def option_of(name: str) -> str | None:
     return None if kind is None else kind.option
 
 
+def is_of_all_targets(name: str) -> bool:
+    """Whether a metric such as ``auc`` reads a user's targets and cannot tell a part of them."""
+    kind = KNOWN.get(name.partition("@")[0])
+    if kind is None:
+        return False
+    return issubclass(kind, AUC | ValueMetric) or bool(getattr(kind, "reads_targets", False))
+
+
 def largest_value(name: str, most_targets: int) -> float | None:
     """The largest value of a metric of hits such as ``ndcg@10``; None for other metrics.
 
@@ -65,7 +77,7 @@ def largest_value(name: str, most_targets: int) -> float | None:
         most_targets: of a user.
     """
     kind, _, k = name.partition("@")
-    metric = {**METRICS, **BEYOND}.get(kind)
+    metric = KNOWN.get(kind)
     if metric is None or not (issubclass(metric, UserMean) and metric.of_hits):
         return None
     return min(most_targets, int(k)) / int(k) if metric.by_place else 1.0

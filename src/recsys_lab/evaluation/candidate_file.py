@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import polars as pl
 import torch
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
 from recsys_lab.evaluation.admissible import tell_reachable
@@ -31,7 +31,10 @@ _log = logging.getLogger(__name__)
 _COLUMNS = ("user_id", "item_id")
 # Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
-Accuracy = Literal["ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr"]
+Accuracy = Literal[
+    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc",
+    "graded_ndcg", "value", "value_recall", "value_hr",
+]  # fmt: skip
 Beyond = Literal[
     "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
     "category_diversity", "embedding_diversity", "serendipity", "repeat_share", "calibration",
@@ -69,6 +72,14 @@ class CandidateFile(RankingProtocol):
         category_feature: str | None
         embeddings_path: str | None
         path: str | None
+        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
+        value_feature: str | None = field(default=None, kw_only=True)
+        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
+        off_policy_reward: str | None = field(default=None, kw_only=True)
+        off_policy_propensity: str | None = field(default=None, kw_only=True)
+        off_policy_items: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        off_policy_where: str | None = field(default=None, kw_only=True)
+        off_policy_clip: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -31,6 +31,10 @@ class RankedData(TrainingData, Protocol):
         """Raw id of every user, (U,)."""
         ...
 
+    def target_places(self, phase: str) -> NDArray[np.int64]:
+        """Places of the targets of a phase in the flat arrays, int64 (G,)."""
+        ...
+
     def first_event_times(self) -> NDArray[np.int64]:
         """Time of the first event of each item in any part, seconds since the epoch, (V,)."""
         ...

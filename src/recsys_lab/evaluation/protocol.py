@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from recsys_lab.evaluation.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.beyond import reads_history
+from recsys_lab.evaluation.names import WITHOUT_K
 from recsys_lab.evaluation.results import Results
+from recsys_lab.evaluation.values import TargetValues, refuse_idle_options
 from recsys_lab.evaluation.waist import check_lists
 
 if TYPE_CHECKING:
@@ -79,6 +82,46 @@ class Options(Protocol):
         """
         ...
 
+    @property
+    def target_period(self) -> str | None:
+        """Cut the test also by the ``day``, ``week`` or ``month`` of each target; null: not."""
+        ...
+
+    @property
+    def value_feature(self) -> str | None:
+        """Numeric column of items or events: what a target is worth, e.g. ``item.price``."""
+        ...
+
+    @property
+    def missing_value(self) -> float | None:
+        """What a target is worth whose value is missing; null: such targets are refused."""
+        ...
+
+    @property
+    def off_policy_reward(self) -> str | None:
+        """Numeric event column: what followed the exposure; with it come off-policy estimates."""
+        ...
+
+    @property
+    def off_policy_propensity(self) -> str | None:
+        """Numeric event column: probability with which the item was shown."""
+        ...
+
+    @property
+    def off_policy_items(self) -> int | None:
+        """In its place: the item was drawn uniformly from so many."""
+        ...
+
+    @property
+    def off_policy_where(self) -> str | None:
+        """Event column that is 1 for the test events that count, e.g. ``event.is_rand``."""
+        ...
+
+    @property
+    def off_policy_clip(self) -> float | None:
+        """Largest weight of an event; null: none."""
+        ...
+
 
 class RankingProtocol:
     """Which items are candidates for whom, and what is computed from the lists.
@@ -94,12 +137,19 @@ class RankingProtocol:
     """Whether `EvaluationBatch.target_times_B` must be filled in."""
 
     def __init__(self, config: Options) -> None:
+        refuse_idle_options(config)
         self.config = config
+        self.values: TargetValues | None = None
         self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
+        self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
+        if self.ranks_all:
+            self.bytes_per_score += BYTES_A_SCORE
 
     def attach(self, data: RankedData) -> None:
         """Read what the protocol needs of the prepared dataset; before anything is ranked."""
         self.num_items = data.num_items
+        if self.config.value_feature is not None:
+            self.values = TargetValues(self.config, data)
 
     @abstractmethod
     def candidates(self) -> dict[str, Any]:
@@ -129,7 +179,8 @@ class RankingProtocol:
 
     def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """An empty set of results: accuracy, and the metrics given."""
-        return Results(self.config.metrics, self.config.ks, self.list_length, beyond)
+        config = self.config
+        return Results(config.metrics, config.ks, self.list_length, beyond, self.num_items)
 
 
 def evaluate(
@@ -147,22 +198,36 @@ def evaluate(
     with torch.inference_mode():
         for on_host in batches:
             batch = on_host.to(device)
-            results.update(batch, rank(model, batch, protocol), keep_lists=True)
+            judge(results, model, batch, protocol, keep_lists=True)
     return results
 
 
-def rank(model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol) -> RankedLists:
-    """The lists of one batch under a protocol; validation and test both come through here.
+def judge(
+    results: Results,
+    model: Recommender,
+    batch: EvaluationBatch,
+    protocol: RankingProtocol,
+    *,
+    keep_lists: bool = False,
+) -> None:
+    """Rank for one batch and add it; validation and test both come through here."""
+    exclude = protocol.exclude(batch)
+    results.update(batch, rank(model, batch, protocol, exclude), keep_lists, exclude)
+
+
+def rank(
+    model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol, exclude: Exclude | None
+) -> RankedLists:
+    """The lists of one batch under a protocol.
 
     Raises:
         ValueError: the lists are none: see `recsys_lab.evaluation.waist`.
     """
-    exclude = protocol.exclude(batch)
+    length = max(protocol.list_length, protocol.num_items if protocol.ranks_all else 0)
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
     with torch.autocast(batch.target_items.device.type, enabled=False):
-        lists = model.recommend(batch.history, protocol.list_length, exclude)
-    name = type(model).__name__
-    check_lists(lists, protocol.list_length, exclude, protocol.num_items, name)
+        lists = model.recommend(batch.history, length, exclude)
+    check_lists(lists, length, exclude, protocol.num_items, type(model).__name__)
     return lists
 
 

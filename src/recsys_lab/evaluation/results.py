@@ -13,14 +13,19 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from recsys_lab.evaluation.metrics import hits_of, make_metrics
+from recsys_lab.contracts import RankedLists
+from recsys_lab.evaluation.areas import AREAS
+from recsys_lab.evaluation.metrics import METRICS, hits_of, make_metrics
 from recsys_lab.evaluation.user_mean import ByUser, first_of_each
+from recsys_lab.evaluation.values import VALUED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recsys_lab.contracts import EvaluationBatch, RankedLists
+    from recsys_lab.contracts import EvaluationBatch, Exclude
+    from recsys_lab.evaluation.areas import AUC
     from recsys_lab.evaluation.beyond import BeyondMetric
+    from recsys_lab.evaluation.values import ValueMetric
 
 
 class Results:
@@ -30,14 +35,17 @@ class Results:
     be called by all of them, and give the same everywhere.
 
     Args:
-        metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS`.
+        metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS`,
+            `recsys_lab.evaluation.areas.AREAS` and `recsys_lab.evaluation.values.VALUED`.
         ks: list lengths.
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
+        num_items: V; for metrics of whole lists.
 
     Attributes:
-        metrics: the accuracy metrics by name, e.g. ``ndcg@10``.
-        beyond: the others.
+        metrics: the metrics of hits by name, e.g. ``ndcg@10``.
+        others: those that need more: whole lists (``auc``), values of targets (``value@10``).
+        beyond: those beyond accuracy.
     """
 
     def __init__(
@@ -46,23 +54,40 @@ class Results:
         ks: Sequence[int],
         list_length: int,
         beyond: Mapping[str, BeyondMetric] | None = None,
+        num_items: int = 1,
     ) -> None:
-        self.metrics = make_metrics(metrics, ks)
+        self.metrics = make_metrics([name for name in metrics if name in METRICS], ks)
+        self.others: dict[str, AUC | ValueMetric] = {
+            name: AREAS[name](num_items) for name in metrics if name in AREAS
+        }
+        self.others |= {f"{n}@{k}": VALUED[n](k) for n in metrics if n in VALUED for k in ks}
         self.beyond = dict(beyond or {})
+        self._length = list_length
         self._rows = TargetRows(list_length)
 
-    def update(self, batch: EvaluationBatch, ranked: RankedLists, keep_lists: bool = False) -> None:
+    def update(
+        self,
+        batch: EvaluationBatch,
+        ranked: RankedLists,
+        keep_lists: bool = False,
+        exclude: Exclude | None = None,
+    ) -> None:
         """Add the lists of B users.
 
         Args:
             batch: the users and their targets.
-            ranked: their lists.
+            ranked: their lists; whole ones where a metric needs them.
             keep_lists: also keep per-user rows for `per_user`.
+            exclude: the pairs that are no candidates.
         """
+        for metric in self.others.values():
+            metric.update(batch, ranked, exclude)
+        places = slice(self._length)
+        ranked = RankedLists(ranked.items_BK[:, places], ranked.scores_BK[:, places])
         hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
         users_B = batch.history.users_B
-        for metric in self.metrics.values():
-            metric.update(users_B, hits_BK, num_targets_B)
+        for of_hits in self.metrics.values():
+            of_hits.update(users_B, hits_BK, num_targets_B)
         for other in self.beyond.values():
             other.update(batch, ranked)
         if keep_lists:
@@ -71,11 +96,12 @@ class Results:
     def compute(self) -> dict[str, float]:
         """Means over users, keyed ``"ndcg@10"`` and so on.
 
-        A metric beyond accuracy that means nothing for any of the users is left out.
+        A metric that means nothing for any of the users is left out.
         """
         accuracy = {name: float(metric.compute()) for name, metric in self.metrics.items()}
-        beyond = {name: float(metric.compute()) for name, metric in self.beyond.items()}
-        return accuracy | {name: value for name, value in beyond.items() if not isnan(value)}
+        others = {**self.others, **self.beyond}
+        values = {name: float(metric.compute()) for name, metric in others.items()}
+        return accuracy | {name: value for name, value in values.items() if not isnan(value)}
 
     def per_user(self) -> pl.DataFrame:
         """One row per user and target, in user order.
@@ -92,7 +118,7 @@ class Results:
             pl.Series("rank", rank_G.cpu().numpy()).replace(0, None),
             pl.Series("items", items_GK.cpu().numpy(), pl.Array(pl.Int32, items_GK.shape[1])),
         ]
-        for name, metric in (*self.metrics.items(), *self.beyond.items()):
+        for name, metric in {**self.metrics, **self.others, **self.beyond}.items():
             if not metric.is_of_users:
                 continue
             users_U, values_U = metric.by_user()

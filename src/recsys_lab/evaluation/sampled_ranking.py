@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor
 
 from recsys_lab.evaluation.admissible import BYTES_A_PAIR, Admissible
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
-Accuracy = Literal["ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr"]
+Accuracy = Literal[
+    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc",
+    "graded_ndcg", "value", "value_recall", "value_hr",
+]  # fmt: skip
 Beyond = Literal[
     "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
     "category_diversity", "embedding_diversity", "serendipity", "repeat_share", "calibration",
@@ -74,6 +77,14 @@ class SampledRanking(RankingProtocol):
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]
         candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
         release_column: str | None = field(default=None, kw_only=True)
+        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
+        value_feature: str | None = field(default=None, kw_only=True)
+        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
+        off_policy_reward: str | None = field(default=None, kw_only=True)
+        off_policy_propensity: str | None = field(default=None, kw_only=True)
+        off_policy_items: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        off_policy_where: str | None = field(default=None, kw_only=True)
+        off_policy_clip: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

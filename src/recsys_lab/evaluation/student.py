@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _STEPS = 10_000
 _CLOSE = 1e-15
@@ -23,6 +24,7 @@ def two_sided_p(t: float, degrees: float) -> float:
     return _regular_beta(degrees / 2, 0.5, degrees / (degrees + t * t), t * t / (degrees + t * t))
 
 
+@lru_cache
 def quantile(p: float, degrees: float) -> float:
     """The t > 0 with ``two_sided_p(t, degrees) == p``, for 0 < p < 1."""
     low, high = 0.0, 1.0

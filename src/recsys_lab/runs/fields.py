@@ -45,10 +45,12 @@ class Fields(BaseModel, extra="allow", strict=True):
     trackers: dict[str, str] | None = None
     epochs: list[dict[str, float | None]] | None = None
     best: dict[str, Any] | None = None
+    refit: dict[str, Any] | None = None
     parameters: int | None = None
     validation: dict[str, float] | None = None
     test: dict[str, float] | None = None
     intervals: dict[str, list[float]] | None = None
+    off_policy: list[dict[str, Any]] | None = None
     windows: list[dict[str, Any]] | None = None
 
 

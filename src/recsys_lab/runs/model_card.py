@@ -91,6 +91,7 @@ def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
     """Headings with what stands below; limits stand after the results."""
     found: list[Part] = [
         ("Results", [*tables.results(values), *tables.slice_grids(slices)] or [Facts("", [])]),
+        ("Off-policy estimates", list(tables.off_policy_grids(values))),
         ("Fairness", list(tables.fairness_grids(values))),
         ("Training", list(tables.curve_grids(values))),
         ("Compute", _facts(facts.compute_rows(values))),

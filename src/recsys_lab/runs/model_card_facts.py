@@ -88,6 +88,8 @@ def data_facts(values: Values) -> Iterator[Facts]:
     fields.pop("data", None)  # its fingerprint, which stands above
     if fields:
         fields = {"fingerprint": protocol.get("fingerprint"), **fields}
+        fields["learned_from"] = "training and validation" if values.get("refit") else "training"
+        fields["test_history"] = "all events before the target, those of validation too"
         yield Facts("Protocol", _settings(fields))
 
 
@@ -116,6 +118,9 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
     best, epochs = values.get("best") or {}, values.get("epochs") or []
     if best.get("epoch") is not None and epochs:
         rows.append(("best epoch", f"{best['epoch']} (the first is 0) of {len(epochs)}"))
+    refit = values.get("refit") or {}
+    if "epochs" in refit:
+        rows.append(("refit", f"{refit['epochs']} epochs on training and validation events"))
     return rows + _settings(values.get("machine") or {})
 
 

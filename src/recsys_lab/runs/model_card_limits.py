@@ -85,6 +85,15 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
             f"The best epoch was the last one ({best['epoch']}, the first is 0): the model was "
             "still improving."
         )
+    refit = values.get("refit")
+    if refit:
+        epochs = (
+            f"trained from scratch for {refit['epochs']} epochs" if "epochs" in refit else "fit"
+        )
+        yield (
+            f"The tested model was {epochs} on the {refit['interactions']:,} events of training "
+            "and validation, so no validation number is of it."
+        )
     if values.get("seed") is not None:
         yield (
             f"One seed alone ({values['seed']}): how much another seed changes the numbers is not "

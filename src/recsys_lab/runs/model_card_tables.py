@@ -67,6 +67,8 @@ def results(values: Values) -> Iterator[Grid]:
             cells.append(" - ".join(map(number, intervals.get(metric, ()))))
         rows.append([metric, *cells])
     caption = "Means over users" + ("; intervals over test users." if intervals else ".")
+    if values.get("refit"):
+        caption += " Validation is of the model that was chosen, test of the refit one."
     yield Grid(caption, heads, rows, len(heads) - 1)
 
 
@@ -81,6 +83,31 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Grid]:
         heads = ("slice", "users", "mean", "95% interval")
         caption = f"Test {slices[0]['metric']} of some of the users, or of some of their targets."
         yield Grid(caption, heads, rows, 3)
+
+
+def off_policy_grids(values: Values) -> Iterator[Grid]:
+    """What a policy that shows one of the first k items would have earned."""
+    found: list[dict[str, Any]] = values.get("off_policy") or []
+    if not found:
+        return
+    rows = [
+        [row["estimator"], str(row["k"]), _number(row["value"]),
+         interval_text(row["low"], row["high"]), f"{row['events']:,}", f"{row['matched']:,}",
+         number(row["mean_weight"]), number(row["largest_weight"])]
+        for row in found
+    ]  # fmt: skip
+    first = found[0]
+    clip = first["off_policy_clip"]
+    source = first["off_policy_propensity"] or f"1 / {first['off_policy_items']:,}"
+    caption = (
+        f"Mean {first['off_policy_reward']} of an exposure if one of the first k items of the list "
+        f"were shown; propensity {source}; "
+        f"{'weights not clipped' if clip is None else f'weights at most {clip:g}'}. A mean weight "
+        "far from 1 says that the propensities are wrong or do not cover the lists."
+    )
+    heads = ("estimator", "k", "value", "95% interval", "events", "matched", "mean weight",
+             "largest")  # fmt: skip
+    yield Grid(caption, heads, rows, 7)
 
 
 def fairness_grids(values: Values) -> Iterator[Grid]:

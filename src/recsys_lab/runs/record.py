@@ -36,6 +36,8 @@ RECORD = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS, FITTED = "checkpoints/best.safetensors", "model.npz"
 """What a model has learned: one that is trained, one that is fitted in one pass."""
+REFIT_WEIGHTS = "checkpoints/refit/best.safetensors"
+"""Of one that was trained once more on training and validation events."""
 PER_USER, SLICES = "test_users.parquet", "slices.parquet"
 KILLED = "killed"
 """Shown in place of the status "running" where no process works on the run."""
@@ -229,6 +231,11 @@ class RunRecord:
         """Whether the run failed before there was anything to keep, e.g. for a wrong setting."""
         has_checkpoints = any((self.folder / "checkpoints").glob("*"))
         return self.values["status"] == "failed" and not has_checkpoints
+
+    @property
+    def weights(self) -> str:
+        """The file with what the tested model has learned, of a run that is trained."""
+        return REFIT_WEIGHTS if self.values.get("refit") else WEIGHTS
 
     @property
     def main_metric(self) -> str:

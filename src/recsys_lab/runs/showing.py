@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.runs.collect import flatten
+from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 from recsys_lab.runs.tables import interval_text, number
 
@@ -34,6 +35,8 @@ def print_run(console: Console, record: RunRecord) -> None:
         console.print(_panel("protocol", _shown(fields)))
     if values.get("test") or values.get("validation"):
         console.print(results_table(values))
+    if values.get("off_policy"):
+        console.print(off_policy_table(values["off_policy"]))
     table = slices_table(record)
     if table is not None:
         console.print(table)
@@ -48,7 +51,8 @@ def results_table(values: Mapping[str, Any]) -> Table:
     """Validation and test beside each other, with the test's intervals where they were kept."""
     table = Table(title="results", title_justify="left")
     table.add_column("metric")
-    for heading in ("validation", "test", "95% interval"):
+    test = "test, refit" if values.get("refit") else "test"
+    for heading in ("validation", test, "95% interval"):
         table.add_column(heading, justify="right")
     phases = [values.get(phase) or {} for phase in ("validation", "test")]
     intervals = values.get("intervals") or {}
@@ -131,6 +135,10 @@ def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     best = values.get("best") or {}
     if best:
         yield "best epoch", f"{best['epoch']} (the first is 0) of {len(values['epochs'])}"
+    if values.get("refit"):
+        epochs = values["refit"].get("epochs")
+        how = "" if epochs is None else f", {epochs} epochs from scratch"
+        yield "refit", f"on {values['refit']['interactions']:,} training and validation events{how}"
     machine = values.get("machine") or {}
     yield "machine", ", ".join(f"{k} {v}" for k, v in machine.items())
 

@@ -27,7 +27,9 @@ device and the first weights that they come to are of the run's identity."""
 NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
 """What copies the run, what prepares the data (equal bytes), and the protocol, compared apart."""
 
-_OF_TRAINING = ("recipe", "loss")  # a fitted model reads nothing of these
+_OF_TRAINING = ("recipe", "loss")
+REFIT = "recipe.refit"
+"""All that a model which is fitted in one pass reads of `_OF_TRAINING`."""
 
 
 def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
         if (
             (key in NEUTRAL and key != by)
             or group in NEUTRAL_GROUPS
-            or (fitted and group in _OF_TRAINING)
+            or (fitted and group in _OF_TRAINING and key != REFIT)
         ):
             continue
         if last.endswith(("path", "_dir")):  # where the data lie; what they are is fingerprinted

@@ -87,11 +87,9 @@ def shared_metrics(
 
 def higher_is_better(name: str) -> bool:
     """The direction of a metric, by its name in `recsys_lab.evaluation`; unknown ones: up."""
-    from recsys_lab.evaluation.beyond import BEYOND  # torch: not needed before
-    from recsys_lab.evaluation.metrics import METRICS
+    from recsys_lab.evaluation.beyond import KNOWN  # torch: not needed before
 
-    kind = name.partition("@")[0]
-    known = {**BEYOND, **METRICS}.get(kind)
+    known = KNOWN.get(name.partition("@")[0])
     return known is None or bool(known.higher_is_better)
 
 
@@ -142,7 +140,7 @@ def _user_results(
     values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
     _check_means(record, metrics, values_UM)
     slices = {}
-    if main is not None:
+    if main is not None and (len(rows) == len(users) or not _is_of_all_targets(main)):
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
         names = [name for name in names if name != USER_ID]
         for name in names:
@@ -184,6 +182,12 @@ def _slice(
     if len(rows) == len(users):  # one target a user
         return mask_U, part[main].cast(pl.Float64).to_numpy()
     return mask_U, _on_targets(part, main)
+
+
+def _is_of_all_targets(name: str) -> bool:
+    from recsys_lab.evaluation.beyond import is_of_all_targets  # torch: not needed before
+
+    return is_of_all_targets(name)
 
 
 def _on_targets(part: pl.DataFrame, main: str) -> Floats:

@@ -157,10 +157,9 @@ def _kind(name: str) -> str:
 
 
 def _direction(name: str) -> str:
-    from recsys_lab.evaluation.beyond import BEYOND
-    from recsys_lab.evaluation.metrics import METRICS
+    from recsys_lab.evaluation.beyond import KNOWN
 
-    metric = {**BEYOND, **METRICS}.get(_kind(name))
+    metric = KNOWN.get(_kind(name))
     larger = name not in MEASURES and (metric is None or bool(metric.higher_is_better))
     return "maximize" if larger else "minimize"
 

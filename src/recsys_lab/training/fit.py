@@ -13,6 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
+from recsys_lab.evaluation.names import accuracy_names
 from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.keeper import LAST, Keeper, Placed
@@ -55,6 +56,7 @@ def fit(
     console: Console,
     on_epoch: Callable[[list[dict[str, float]]], None],
     callbacks: Sequence[pl.Callback] = (),
+    epochs: int | None = None,
 ) -> Keeper:
     """Train until the recipe says stop; leave the best weights in ``model``.
 
@@ -70,6 +72,8 @@ def fit(
         console: for the progress line.
         on_epoch: gets the history after each epoch.
         callbacks: more Lightning callbacks.
+        epochs: train exactly so many, without validation, and leave the weights of the last one;
+            learning rates fall as in a training of all the recipe's epochs.
 
     Returns:
         The keeper: history, best epoch and value.
@@ -82,18 +86,20 @@ def fit(
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol, steps)
     with _stop_signal() as stop_asked:
-        keeper = Keeper(folder, recipe, training, on_epoch, stop_asked)
+        keeper = Keeper(folder, recipe, training, on_epoch, stop_asked, epochs)
         last = folder / LAST
         if last.exists():
-            # The keeper's own state alone, to see whether anything is left to train.
-            state = read_checkpoint(last)
-            keeper.load_state_dict(state["callbacks"][keeper.state_key])
+            # Before the model's, to see whether anything is left to train.
+            states = read_checkpoint(last)["callbacks"]
+            for callback in (keeper, *callbacks):
+                if callback.state_key in states:
+                    callback.load_state_dict(states[callback.state_key])
             keeper.settle()
         if not keeper.finished:
             model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
             display = ProgressDisplay(console, recipe.config.monitor)
-            trainer = _trainer(recipe, loggers, [keeper, display, *callbacks])
+            trainer = _trainer(recipe, loggers, [keeper, display, *callbacks], epochs)
             resume_from = str(last) if last.exists() else None
             with _known_warnings():
                 try:
@@ -109,7 +115,9 @@ def fit(
     return keeper
 
 
-def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callback], epochs: int | None
+) -> pl.Trainer:
     config = recipe.config
     for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -117,7 +125,7 @@ def _trainer(recipe: Recipe, loggers: Sequence[Logger], callbacks: list[pl.Callb
         accelerator="gpu" if recipe.device() == "cuda" else "cpu",
         devices=1,
         precision=recipe.trainer_precision(),
-        max_epochs=config.max_epochs,
+        max_epochs=epochs or config.max_epochs,
         gradient_clip_val=config.gradient_clip,
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
@@ -140,7 +148,8 @@ def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> N
             f"of the whole training ({recipe.config.max_epochs} epochs of {steps_per_epoch}), so "
             "that the learning rate and its schedule are never reached; use fewer, or more epochs"
         )
-    allowed = [f"val/{n}@{k}" for n in protocol.config.metrics for k in protocol.config.ks]
+    config = protocol.config
+    allowed = [f"val/{name}" for name in accuracy_names(config.metrics, config.ks)]
     if recipe.config.monitor not in allowed:
         msg = (
             f"recipe.monitor: got '{recipe.config.monitor}', which validation does not compute; "

@@ -61,6 +61,8 @@ class Keeper(pl.Callback):
             only within an epoch.
         on_epoch: called with the history after each epoch, before the checkpoint.
         stop_asked: becomes true when the user wants to stop (Ctrl-C).
+        epochs: train exactly so many, judge none, and keep what the last one gives; None: as the
+            recipe says.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Keeper(pl.Callback):
         batches: Placed,
         on_epoch: Callable[[list[dict[str, float]]], None],
         stop_asked: Callable[[], bool],
+        epochs: int | None = None,
     ) -> None:
         self.folder = folder
         self._recipe = recipe
@@ -77,6 +80,7 @@ class Keeper(pl.Callback):
         self._batches = batches
         self._on_epoch = on_epoch
         self._stop_asked = stop_asked
+        self._epochs = epochs
         self._random: dict[str, Any] | None = None
         self.history: list[dict[str, float]] = []
         self.best_value = -math.inf
@@ -89,6 +93,8 @@ class Keeper(pl.Callback):
         """Whether the recipe has no more epochs for this run."""
         patience = self._config.patience
         done = self.history[-1]["epoch"] + 1 if self.history else 0
+        if self._epochs is not None:
+            return done >= self._epochs
         return done >= self._config.max_epochs or (patience is not None and self.waited >= patience)
 
     @property
@@ -107,7 +113,7 @@ class Keeper(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning knows every n-th epoch alone, and the last is to be validated, too."""
         del pl_module
-        judged = self._recipe.validates(trainer.current_epoch)
+        judged = self._judges(trainer.current_epoch)
         trainer.check_val_every_n_epoch = 1 if judged else self._config.max_epochs + 1
 
     def on_train_batch_end(
@@ -131,10 +137,12 @@ class Keeper(pl.Callback):
         assert isinstance(pl_module, SequentialModule)
         epoch = trainer.current_epoch
         row = {"epoch": epoch, "step": trainer.global_step, "train/loss": pl_module.mean_loss}
-        if self._recipe.validates(epoch):
+        if self._judges(epoch):
             row |= pl_module.validation
             self._judge(row[self._config.monitor], epoch, pl_module)
         self.history.append(row)
+        if self._epochs is not None and self.finished:
+            self._keep(epoch, pl_module)
         trainer.should_stop = trainer.should_stop or self.finished
         self._on_epoch(self.history)
         self._save(trainer)
@@ -146,13 +154,19 @@ class Keeper(pl.Callback):
 
     def _judge(self, value: float, epoch: int, pl_module: SequentialModule) -> None:
         if value > self.best_value:
-            self.best_value, self.best_epoch, self.waited = value, epoch, 0
-            state = pl_module.model.state_dict()
-            weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-            replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
-            self.best_digest = digest(self.folder / NEXT)
+            self.best_value, self.waited = value, 0
+            self._keep(epoch, pl_module)
         else:
             self.waited = epoch - self.best_epoch
+
+    def _judges(self, epoch: int) -> bool:
+        return self._epochs is None and self._recipe.validates(epoch)
+
+    def _keep(self, epoch: int, pl_module: SequentialModule) -> None:
+        state = pl_module.model.state_dict()
+        weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+        replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
+        self.best_epoch, self.best_digest = epoch, digest(self.folder / NEXT)
 
     def settle(self) -> None:
         """Give the best weights that the checkpoint names their place, wherever a run was killed.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from recsys_lab.evaluation.protocol import RankingProtocol, rank
+from recsys_lab.evaluation.protocol import RankingProtocol, judge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +95,7 @@ class SequentialModule(pl.LightningModule):
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Rank one batch."""
         del batch_idx
-        self._results.update(batch, rank(self.model, batch, self._protocol))
+        judge(self._results, self.model, batch, self._protocol)
 
     def on_validation_epoch_end(self) -> None:
         """Publish the means as ``val/...`` for trackers and callbacks."""

@@ -37,6 +37,9 @@ class Recipe:
                 last one (last), as SASRec's authors do, so that older events are never targets;
                 one at random, another each epoch (random); or all of them, so that each event but
                 the first is a target once an epoch (sliding), which takes longer epochs.
+            refit: after the best epoch is known, train once more from scratch, with the same seed
+                and for as many epochs, on the events of training and validation; the test is of
+                that model. A model that is fitted in one pass is fitted to both.
             accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
                 all their supervised positions, as if they were one batch.
             optimizer: "adam" or "adamw" (decoupled weight decay).
@@ -64,6 +67,7 @@ class Recipe:
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
         crop: Literal["last", "random", "sliding"] = field(default="last", kw_only=True)
+        refit: bool = field(default=False, kw_only=True)
         accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]

@@ -45,6 +45,27 @@ def target_places(
     return places[stays], rows[stays]
 
 
+def train_and_validation(
+    train_n3: NDArray[np.int64], validation_n4: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Training rows that reach to each user's last validation target.
+
+    A user without training events has the history that validation read, and the targets.
+
+    Args:
+        train_n3: (user, start, end).
+        validation_n4: (user, history start, history end, target end).
+
+    Returns:
+        Rows (user, start, end), (n, 3), ascending by user.
+    """
+    rows = np.concatenate([train_n3, validation_n4[:, [0, 1, 3]]])
+    users, first, of_row = np.unique(rows[:, 0], return_index=True, return_inverse=True)
+    starts, ends = rows[first, 1], rows[first, 2].copy()  # where a training row starts, if any
+    np.maximum.at(ends, of_row, rows[:, 2])
+    return np.stack([users, starts, ends], axis=1)
+
+
 def finish(
     log: FlatLog,
     split: str,
