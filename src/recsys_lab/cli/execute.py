@@ -171,7 +171,11 @@ def _train(
     # Lightning: not needed for a fitted model
     from recsys_lab.training.fit import fit
     from recsys_lab.training.meter import Meter
-    from recsys_lab.training.targets import expected_targets
+    from recsys_lab.training.targets import (
+        expected_targets,
+        supervised_events,
+        supervised_positions,
+    )
 
     training = TrainingBatches(
         parts.data,
@@ -181,10 +185,13 @@ def _train(
         crop=parts.recipe.config.crop,
         prefixes=getattr(parts.model, "one_target", False),
         features=getattr(parts.model, "features", ()),
+        supervised=supervised_events(parts.data, parts.recipe),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
+    if parts.recipe.config.supervise != "all":
+        supervised_positions(parts.model, next(training.first_epoch()))  # refused now, if at all
     if isinstance(loss, ReadsTargets) and loss.reads_targets:
         epoch = training.first_epoch()
         loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))

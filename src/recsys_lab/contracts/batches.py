@@ -67,6 +67,8 @@ class Batch:
         next_times_B: when each user's next event, the one to be predicted, comes, int64 (B,):
             a leak, given only to a model whose attribute ``reads_next_time`` is true, and only
             where the lab ranks held-out events. None where it is not known.
+        supervised_T: in training, the events that the loss may ask for, bool (T,); None: all. The
+            lab heeds it: models predict all events as ever.
     """
 
     users_B: Tensor
@@ -76,6 +78,7 @@ class Batch:
     timestamps_T: Tensor | None = None
     features: Mapping[str, Tensor | ListFeature] = field(default_factory=dict)
     next_times_B: Tensor | None = None
+    supervised_T: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -118,6 +121,7 @@ class Batch:
                 for name, column in self.features.items()
             },
             self.next_times_B,
+            None if self.supervised_T is None else self.supervised_T[index_N],
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -137,6 +141,7 @@ class Batch:
                 for name, column in self.features.items()
             },
             None if self.next_times_B is None else move(self.next_times_B),
+            None if self.supervised_T is None else move(self.supervised_T),
         )
 
 

@@ -68,6 +68,7 @@ class TrainingBatches:
         prefixes: every beginning of a window is a history of its own, for models with one target
             a history: see `recsys_lab.data.crops.Crops`.
         features: columns that the model reads, as in `Batch.features`.
+        supervised: events that the loss may ask for, bool (T,); None: all.
 
     Raises:
         UserError: when the dataset lacks one of them.
@@ -83,12 +84,14 @@ class TrainingBatches:
         crop: Crop = "last",
         prefixes: bool = False,
         features: Sequence[str] = (),
+        supervised: NDArray[np.bool_] | None = None,
     ) -> None:
         segments = np.asarray(data.segments("train"))
         is_long = segments[:, 2] - segments[:, 1] >= 2
         self._users, starts, ends = (column[is_long] for column in segments.T)
         self._crops = Crops(starts, ends, window=window, crop=crop, one_target=prefixes, seed=seed)
         self._histories = Histories(data, features)
+        self._supervised = None if supervised is None else RunReader(supervised)
         self._batch_size = batch_size
         self._seed = seed
         self.epoch = 0
@@ -131,7 +134,10 @@ class TrainingBatches:
     def _read(self, numbers: NDArray[np.int64]) -> Batch:
         """The histories with these numbers."""
         rows, starts, ends = self._crops(numbers, self.epoch)
-        return self._histories(self._users[rows], starts, ends)
+        batch = self._histories(self._users[rows], starts, ends)
+        if self._supervised is None:
+            return batch
+        return replace(batch, supervised_T=torch.from_numpy(self._supervised(starts, ends)))
 
 
 class EvaluationBatches:
@@ -201,8 +207,9 @@ class EvaluationBatches:
         history = self._histories(users, begin, ends)
         times_B = None
         if (self._next_times or self._target_times) and self._data.timestamps is not None:
-            # Every row has targets: the next event stands where the history ends.
-            times_B = _tensor(self._data.timestamps[ends])
+            # Every row has targets; events before the first of them may be none.
+            first = np.searchsorted(rows, np.arange(len(segments)))
+            times_B = _tensor(self._data.timestamps[places[first]])
         if self._next_times:
             history = replace(history, next_times_B=times_B)
         return EvaluationBatch(

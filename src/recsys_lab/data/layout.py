@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_lab.data.event_units import IS_TARGET
 from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
@@ -44,6 +45,7 @@ class Arrays:
         items: dense item code of every event, int32 (T,).
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch, int64 (T,), or None.
+        is_target: which events may be targets, bool (T,); None: all.
         user_ids: raw id of every user, an Arrow array (U,), ascending.
         item_ids: raw id of every item, (V,), ascending.
         features: column of every event feature, as coded in `Coded`.
@@ -54,6 +56,7 @@ class Arrays:
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
+    is_target: NDArray[np.bool_] | None
     user_ids: Any
     item_ids: Any
     features: dict[str, NDArray[Any]]
@@ -72,9 +75,12 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
     trim.write_kept(columns["item"], folder / "items.npy", dense)
     if "timestamp" in columns:
         trim.write_kept(columns["timestamp"], folder / "timestamps.npy")
+    if IS_TARGET in columns:
+        trim.write_kept(columns[IS_TARGET], folder / f"{IS_TARGET}.npy")
     written = {}
     for name in columns:
-        if name.startswith(EVENT) or (SOURCE_ROW in columns and name not in ("user", "item", KIND)):
+        is_source = SOURCE_ROW in columns and name not in ("user", "item", KIND, IS_TARGET)
+        if name.startswith(EVENT) or is_source:
             file = scratch / f"{safe_name(name)}.npy"
             trim.write_kept(columns[name], file)
             written[name] = map_npy(file)
@@ -82,6 +88,7 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
         items=map_npy(folder / "items.npy"),
         offsets=offsets,
         timestamps=map_npy(folder / "timestamps.npy") if "timestamp" in columns else None,
+        is_target=map_npy(folder / f"{IS_TARGET}.npy") if IS_TARGET in columns else None,
         user_ids=coded.values["user"].take(pa.array(np.flatnonzero(trim.user_counts))),
         item_ids=coded.values["item"].take(pa.array(np.flatnonzero(present))),
         features={

@@ -19,6 +19,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
+from recsys_lab.data.event_units import with_units
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
@@ -203,12 +204,13 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     tally = Tally()
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
+    coded = with_units(coded, parts.split, scratch)
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
     apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
     arrays = write_arrays(coded, trim, folder, scratch)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
-    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items)
+    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.is_target)
     phases = parts.split.segments(log)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
         leaks = pool.submit(check_leaks, log, phases, held_out_phases=parts.split.held_out_phases)
@@ -235,7 +237,6 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "split": {
             **parts.split.settings(),
             **rows,
-            "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
             **phases.counts,
         },
         "features": features,
@@ -275,6 +276,8 @@ def _fingerprint(arrays: Arrays, parts: Preparation) -> str:
     content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
     if arrays.timestamps is not None:
         content.append(arrays.timestamps)
+    if arrays.is_target is not None:
+        content.append(arrays.is_target)
     rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return fingerprint(content, [arrays.user_ids, arrays.item_ids], rules)
 

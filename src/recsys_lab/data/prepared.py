@@ -63,6 +63,7 @@ class PreparedDataset:
         items: item of every event, int32 (T,), memory-mapped.
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch of every event, int64 (T,), or None.
+        is_target: which events may be targets, bool (T,); None: all.
         dropped_targets: places among the targets that are none, int64, ascending; mostly empty.
         features: encoded columns of items, users and events.
 
@@ -73,6 +74,7 @@ class PreparedDataset:
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
+    is_target: NDArray[np.bool_] | None
     dropped_targets: NDArray[np.int64]
 
     def __init__(self, path: Path | str, verify: Verify = "full") -> None:
@@ -92,6 +94,7 @@ class PreparedDataset:
         self.items = self._map("items")
         self.offsets = self._map("offsets")
         self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
+        self.is_target = self._map("is_target") if "is_target.npy" in manifest["files"] else None
         self.dropped_targets = np.asarray(self._map("dropped_targets"))
         self.features = FeatureStore(self.path, manifest["features"])
 

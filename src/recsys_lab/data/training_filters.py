@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_lab.data.event_units import IS_TARGET
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.places import count_items, place_chunks
@@ -125,14 +126,17 @@ def _filter_by_training(
 def _flat_log(trim: Trim, columns: Mapping[str, NDArray[Any]], scratch: Path) -> FlatLog:
     """What is left; items keep their codes, users are numbered anew."""
     written = {}
-    for name in ("item", "timestamp"):
+    for name in ("item", "timestamp", IS_TARGET):
         if name in columns:
             file = scratch / f"left_{name}.npy"
             trim.write_kept(columns[name], file)
             written[name] = map_npy(file)
     lengths = trim.user_counts[trim.user_counts > 0]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return FlatLog(written["item"], offsets, written.get("timestamp"), len(trim.item_counts))
+    return FlatLog(
+        written["item"], offsets, written.get("timestamp"), len(trim.item_counts),
+        written.get(IS_TARGET),
+    )  # fmt: skip
 
 
 def _held_out(split: Split, rows: Segments) -> NDArray[np.int64]:

@@ -37,6 +37,8 @@ class Recipe:
                 last one (last), as SASRec's authors do, so that older events are never targets;
                 one at random, another each epoch (random); or all of them, so that each event but
                 the first is a target once an epoch (sliding), which takes longer epochs.
+            supervise: which events of a window the loss asks for: all of them, or those alone whose
+                types are the split's ``target_events``; histories are of all types in any case.
             accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
                 all their supervised positions, as if they were one batch.
             optimizer: "adam" or "adamw" (decoupled weight decay).
@@ -64,6 +66,7 @@ class Recipe:
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
         crop: Literal["last", "random", "sliding"] = field(default="last", kw_only=True)
+        supervise: Literal["all", "target_events"] = field(default="all", kw_only=True)
         accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]

@@ -77,6 +77,8 @@ def test_no_event_is_in_two_parts(name, log, data):
     }
     assert not trained & (targets["validation"] | targets["test"])
     assert not targets["validation"] & targets["test"]
+    if log.is_target is not None:
+        assert log.is_target[sorted(targets["validation"] | targets["test"])].all()
     for phase, rows in phases.items():
         assert segments.counts[f"{phase}_targets"] == len(targets[phase])
         assert len(rows) == len(getattr(segments, phase))  # a user has one row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def log_of(*users: list[tuple[int, int]] | list[int]) -> FlatLog:
     return FlatLog(np.array(items, dtype=np.int32), offsets, times, 1 + max(items, default=0))
 
 
+def typed_log(*users: str) -> FlatLog:
+    """A log of users, each a text such as ``1 2B 3``: items, ``B`` where one was bought.
+
+    The events of a user are an hour apart, the first at hour 0; only bought ones may be targets.
+    """
+    events = [user.split() for user in users]
+    log = log_of(
+        *([(int(e.rstrip("B")), 3600 * hour) for hour, e in enumerate(user)] for user in events)
+    )
+    return replace(log, is_target=np.array([e.endswith("B") for user in events for e in user]))
+
+
 def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
     """train: user -> items; validation and test: user -> (history items, target items)."""
     items, gaps = log.items.tolist(), segments.dropped_targets
@@ -66,9 +79,16 @@ def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
 
 @st.composite
 def logs(draw: Any) -> FlatLog:
-    """Up to 8 users with up to 12 events each, over 40 days, with ties; times do not decrease."""
+    """Up to 8 users with up to 12 events each, over 40 days, with ties; times do not decrease.
+
+    In half of them not all events may be targets.
+    """
     users = []
     for _ in range(draw(st.integers(2, 8))):
         days = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12))
         users.append([(draw(st.integers(0, 6)), day * DAY) for day in sorted(days)])
-    return log_of(*users)
+    log = log_of(*users)
+    if draw(st.booleans()):
+        return log
+    is_target = draw(st.lists(st.booleans(), min_size=len(log.items), max_size=len(log.items)))
+    return replace(log, is_target=np.array(is_target))

@@ -6,7 +6,7 @@ Shapes: U users, T events laid end to end by user, V items, n rows of one phase.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,17 +24,19 @@ class FlatLog:
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch, int64 (T,), or None.
         num_items: V.
+        is_target: which events may be targets, bool (T,); None: all.
     """
 
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
     num_items: int
+    is_target: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class Segments:
-    """One split as rows of places in the flat arrays, all int64, ascending by user.
+    """One split as rows of places in the flat arrays, all int64, ascending by user, then place.
 
     Attributes:
         train: (user, start, end), (n, 3): users with training events.
@@ -53,12 +55,26 @@ class Segments:
     dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
+def recorded(config: Any) -> dict[str, Any]:
+    """A split's options for the fingerprint.
+
+    Without those that have a default in Python and are at it: they were added later, and their
+    default is what was done before there was a choice, whose fingerprints stay valid.
+    """
+    older = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in older or value != older[name]
+    }
+
+
 class Split(Protocol):
     """A rule that gives every event its part."""
 
     @property
     def config(self) -> Any:
-        """The split's dataclass."""
+        """The split's dataclass, with the options of `recsys_lab.data.splits.units`."""
         ...
 
     @property

@@ -5,14 +5,15 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
 
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:
     from recsys_lab.data.splits.base import FlatLog
@@ -40,18 +41,21 @@ class LastN:
             test_events: test targets a user.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
         """
 
         validation_events: Annotated[int, Ge(1)]
         test_events: Annotated[int, Ge(1)]
         cold_items: Literal["keep", "drop", "report"]
+        target_events: list[str] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "last_n", **asdict(self.config)}
+        return {"name": "last_n", **recorded(self.config)}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -63,17 +67,21 @@ class LastN:
         targets = config.validation_events + config.test_events
         starts, ends = log.offsets[:-1], log.offsets[1:]
         users = np.arange(len(starts), dtype=np.int64)
-        enough = ends - starts > targets
-        user, start, end = users[enough], starts[enough], ends[enough]
-        test = end - config.test_events
+        units = Units(log, config.target_events)
+        held = units.offsets[1:] - targets  # the first unit that is held out
+        enough = units.counts >= targets
+        enough[enough] = units.starts(users[enough], held[enough]) > starts[enough]
+        user, first = users[enough], held[enough]
+        test = first + config.validation_events
+        trained_to = ends.copy()
+        trained_to[enough] = units.starts(user, first)
         rule = Segments(
-            train=np.stack([users, starts, np.where(enough, ends - targets, ends)], axis=1),
-            validation=np.stack([user, start, end - targets, test], axis=1),
-            test=np.stack([user, start, test, end], axis=1),
+            train=np.stack([users, starts, trained_to], axis=1),
+            validation=units.rows("all", user, first, test),
+            test=units.rows("all", user, test, first + targets),
         )
         hint = (
             f"split.validation_events={config.validation_events} and "
-            f"split.test_events={config.test_events} need users with {targets + 1} events; the "
-            f"longest history has {int((ends - starts).max(initial=0))}"
+            f"split.test_events={config.test_events}: {units.needs(targets, log)}"
         )
         return finish(log, "last_n", rule, hint, cold_items=config.cold_items)
