@@ -233,7 +233,7 @@ def test_raw_ids_of_users_are_no_slice_and_older_files_lack_them(tmp_path):
     ids = [f"raw {user}" for user in range(70)]
     halves = {"history_length": np.where(np.arange(70) < 29, "1-4", "5-9")}
     write_run(tmp_path / "old", {"ndcg@10": results(70, 0)}, frame=halves)
-    frame = {"user_id": ids, **halves}
+    frame = {"user_id": ids, "target_id": [f"item {n % 40}" for n in range(70)], **halves}
     write_run(tmp_path / "new", {"ndcg@10": results(70, 1)}, config=config("GRU"), frame=frame)
     found = judged(tmp_path)
     assert [(part.name, part.users) for part in found.slices] == [

@@ -17,6 +17,9 @@ FIRST_KNOWN = 2
 NO_ITEM = -1
 """Fills a ranked list that has fewer than K admissible items."""
 
+LISTS_APART = 1 << 32
+"""Added to a user's index for each list that the user has before: see `EvaluationBatch.lists_B`."""
+
 
 @dataclass(frozen=True)
 class ListFeature:
@@ -153,6 +156,8 @@ def _rows(column: Tensor | ListFeature, index: Tensor) -> Tensor | ListFeature:
 class EvaluationBatch:
     """Users to be ranked for, with what must be found and what must not be shown.
 
+    A user may have several lists, each a row with a history and targets of its own.
+
     Attributes:
         history: what the model may read (already cut to its window).
         seen_rows: batch row of every seen (user, item) pair, int64 (S,); the whole history,
@@ -162,6 +167,7 @@ class EvaluationBatch:
         target_items: item of every target, int64 (G,).
         target_times_B: time of each user's first target, int64 (B,), for protocols that ask for
             it; models are not given it. None else.
+        numbers_B: number of each row among those of its user, int64 (B,); None: all 0.
     """
 
     history: Batch
@@ -170,10 +176,18 @@ class EvaluationBatch:
     target_rows: Tensor
     target_items: Tensor
     target_times_B: Tensor | None = None
+    numbers_B: Tensor | None = None
+
+    @property
+    def lists_B(self) -> Tensor:
+        """Id of each row's list: the user's index plus its number times `LISTS_APART`, int64."""
+        if self.numbers_B is None:
+            return self.history.users_B
+        return self.history.users_B + self.numbers_B * LISTS_APART
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> EvaluationBatch:
         """The same batch on another device (Lightning calls this)."""
-        times_B = self.target_times_B
+        times_B, numbers_B = self.target_times_B, self.numbers_B
         return EvaluationBatch(
             self.history.to(device, non_blocking),
             self.seen_rows.to(device, non_blocking=non_blocking),
@@ -181,6 +195,7 @@ class EvaluationBatch:
             self.target_rows.to(device, non_blocking=non_blocking),
             self.target_items.to(device, non_blocking=non_blocking),
             None if times_B is None else times_B.to(device, non_blocking=non_blocking),
+            None if numbers_B is None else numbers_B.to(device, non_blocking=non_blocking),
         )
 
 

@@ -173,6 +173,7 @@ class EvaluationBatches:
         target_times: bool = False,
     ) -> None:
         self._segments = np.asarray(data.segments(phase))
+        self._numbers = _numbers(self._segments[:, 0])
         rank, world = shard
         self._firsts = range(rank * batch_size, len(self._segments), world * batch_size)
         self._data = data
@@ -189,13 +190,18 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[EvaluationBatch]:
         """All batches, in user order."""
         for first in self._firsts:
-            yield self._read(self._segments[first : first + self._batch_size])
+            yield self._read(slice(first, first + self._batch_size))
 
     def of_user(self, user: int) -> EvaluationBatch:
-        """The batch of one user (index) alone, who must be in the phase."""
-        return self._read(self._segments[self._segments[:, 0] == user])
+        """The batch of one user (index) alone, who must be in the phase; of several rows the last.
 
-    def _read(self, segments: NDArray[np.int64]) -> EvaluationBatch:
+        That is the one with the longest history.
+        """
+        last = int(np.searchsorted(self._segments[:, 0], user, side="right"))
+        return self._read(slice(last - 1, last))
+
+    def _read(self, rows_of_phase: slice) -> EvaluationBatch:
+        segments = self._segments[rows_of_phase]
         users, starts, ends, _ = segments.T
         begin = starts if self._window is None else np.maximum(starts, ends - self._window)
         nothing = torch.empty(0, dtype=torch.int64)
@@ -219,6 +225,7 @@ class EvaluationBatches:
             torch.from_numpy(rows),
             torch.from_numpy(self._data.items[places].astype(np.int64)),
             times_B if self._target_times else None,
+            None if self._numbers is None else torch.from_numpy(self._numbers[rows_of_phase]),
         )
 
 
@@ -267,6 +274,15 @@ class Histories:
             timestamps_T=None if self._times is None else _tensor(self._times(starts, ends)),
             features=features,
         )
+
+
+def _numbers(users_n: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Number of each row among those of its user, (n,); None where nobody has several."""
+    is_first = np.concatenate([[True], users_n[1:] != users_n[:-1]])
+    if is_first.all():
+        return None
+    places = np.arange(len(users_n))
+    return places - np.maximum.accumulate(np.where(is_first, places, 0))
 
 
 def _rows(column: NDArray[Any] | Lists, rows: NDArray[np.int64]) -> torch.Tensor | ListFeature:

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import did_you_mean
-from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.finish import first_rows, target_places
 from recsys_lab.data.splits.places import (
     count_items,
     first_from,
@@ -113,12 +113,14 @@ def check_leaks(
     """
     training = _Training(log, segments.train, top_k, last_window)
     validation, test = segments.validation, segments.test
+    # A user's later rows may read what the earlier ones had to find: what the first reads counts.
+    read = first_rows(validation), first_rows(test)
     hidden = {
-        "validation": merged(validation[:, 1], validation[:, 2]),
+        "validation": merged(read[0][:, 1], read[0][:, 2]),
         # Validation chooses the model: what it reads or looks for is known before the test.
         "test": merged(
-            np.concatenate([test[:, 1], validation[:, 1]]),
-            np.concatenate([test[:, 2], validation[:, 3]]),
+            np.concatenate([read[1][:, 1], validation[:, 1]]),
+            np.concatenate([read[1][:, 2], validation[:, 3]]),
         ),
     }
     dropped = segments.dropped_targets
@@ -130,7 +132,8 @@ def check_leaks(
         roles = _users_in_two_roles(segments, phase, held_out_phases)
         for kind in KINDS:
             if kind == "users_in_two_roles" and roles:
-                found.append(_leak(kind, phase, roles, len(rows), held_out=held_out_phases))
+                users = len(np.unique(rows[:, 0]))
+                found.append(_leak(kind, phase, roles, users, held_out=held_out_phases))
             elif counts.get(kind):
                 found.append(_leak(kind, phase, counts[kind], total, top_k=top_k))
     return found
@@ -245,7 +248,7 @@ def _users_in_two_roles(segments: Segments, phase: str, held_out: Collection[str
     users = np.concatenate(others)
     known = np.zeros(int(max(users.max(initial=-1), rows[phase][:, 0].max(initial=-1))) + 1, bool)
     known[users] = True
-    return int(known[rows[phase][:, 0]].sum())
+    return int(known[np.unique(rows[phase][:, 0])].sum())
 
 
 def _leak(

@@ -21,6 +21,7 @@ import numpy as np
 from recsys_lab.data.event_units import IS_TARGET
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.finish import first_rows
 from recsys_lab.data.splits.places import count_items, place_chunks
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def _flat_log(trim: Trim, columns: Mapping[str, NDArray[Any]], scratch: Path) ->
 
 
 def _held_out(split: Split, rows: Segments) -> NDArray[np.int64]:
-    """The inputs of users who are held out: rows (user, start, end)."""
-    phases = [getattr(rows, phase)[:, :3] for phase in split.held_out_phases]
+    """The inputs of users who are held out, before their first targets: rows (user, start, end)."""
+    phases = [first_rows(getattr(rows, phase))[:, :3] for phase in split.held_out_phases]
     held = np.concatenate([*phases, np.empty((0, 3), dtype=np.int64)])
     return held[~np.isin(held[:, 0], rows.train[:, 0])].astype(np.int64)
 

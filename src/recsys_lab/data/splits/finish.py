@@ -45,6 +45,11 @@ def target_places(
     return places[stays], rows[stays]
 
 
+def first_rows(rows_n4: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each user the first of their rows in a phase."""
+    return rows_n4[np.unique(rows_n4[:, 0], return_index=True)[1]]
+
+
 def runs_of_users(*phases: NDArray[np.int64]) -> NDArray[np.int64]:
     """From the first to the last event that each user has in some rows, (user, start, end).
 

@@ -39,6 +39,8 @@ class GlobalTemporal:
       includes the user's earlier events after the cut**, if any: the model reads them, though it
       was not trained on them.
     - ``all``: all of them at once, by the events before the first of them.
+    - ``successive``: each of them in turn, by all events before it, as a system in use would be
+      asked. A user has a list for each; see `recsys_lab.evaluation.user_mean` for what is averaged.
 
     Validation by ``time`` is the same once more: a validation cut before the test cut, training
     strictly before it, targets between the two by the same `target` rule. Nothing at or after
@@ -89,7 +91,7 @@ class GlobalTemporal:
 
         test_start: str | None
         test_quantile: Annotated[float, Gt(0), Lt(1)] | None
-        target: Literal["first", "last", "random", "all"]
+        target: Literal["first", "last", "random", "all", "successive"]
         validation: Literal["time", "users"]
         validation_start: str | None
         validation_quantile: Annotated[float, Gt(0), Lt(1)] | None

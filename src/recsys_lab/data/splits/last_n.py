@@ -1,4 +1,4 @@
-"""The last n events of every user are found, all at once, by what came before them.
+"""The last n events of every user are found by what came before them.
 
 Shapes: U users, T events laid end to end by user, n rows of one phase.
 """
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 class LastN:
     """A user's last events are the test targets, those before them the validation targets.
 
-    All targets of a phase are to be found by the same history, the events before the first of
-    them; the history at test time includes the validation targets. Users with too few events
+    The history at test time includes the validation targets. Users with too few events
     for all targets and one training event are trained on wholly and have no targets.
 
     Args:
@@ -41,6 +40,8 @@ class LastN:
             test_events: test targets a user.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: whether all targets of a user are to be found at once, by the events before the
+                first of them, or (``successive``) each in turn, by all events before it.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
         """
@@ -48,6 +49,7 @@ class LastN:
         validation_events: Annotated[int, Ge(1)]
         test_events: Annotated[int, Ge(1)]
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
         target_events: list[str] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
@@ -77,8 +79,8 @@ class LastN:
         trained_to[enough] = units.starts(user, first)
         rule = Segments(
             train=np.stack([users, starts, trained_to], axis=1),
-            validation=units.rows("all", user, first, test),
-            test=units.rows("all", user, test, first + targets),
+            validation=units.rows(config.target, user, first, test),
+            test=units.rows(config.target, user, test, first + targets),
         )
         hint = (
             f"split.validation_events={config.validation_events} and "

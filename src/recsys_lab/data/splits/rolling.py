@@ -57,7 +57,8 @@ class Rolling:
     in the manifest's split is how many items have no event in the three.
     Targets are taken in the validation and in the test window by the same rule: the user's
     ``first`` or ``last`` event in it, by all events before that one (this includes earlier events
-    of the window), or ``all`` of them, by the events before the first of them.
+    of the window), ``all`` of them, by the events before the first of them, or (``successive``)
+    each in turn, by all events before it.
 
     Users without any event before their targets have no input and are left out, counted.
 
@@ -97,7 +98,7 @@ class Rolling:
         validation_days: Annotated[float, Gt(0), Le(1_000_000)]
         train_days: Annotated[float, Gt(0), Le(1_000_000)] | None
         end: str | None
-        target: Literal["first", "last", "all"]
+        target: Literal["first", "last", "all", "successive"]
         cold_items: Literal["keep", "drop", "report"]
         cold_users: Literal["keep", "drop", "report"]
         target_events: list[str] | None = field(default=None, kw_only=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recsys_lab.data.splits.places import draw
+from recsys_lab.data.splits.places import draw, flat_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.splits.base import FlatLog
 
-Target = Literal["first", "last", "random", "all"]
-"""Which of the units that are held out must be found."""
+Target = Literal["first", "last", "random", "all", "successive"]
+"""Which of the units that are held out must be found: one; ``all`` at once, by the events before
+the first of them; or, ``successive``, each in turn, by all events before it (Gusak et al. 2025), so
+that a user has as many rows as units."""
 
 
 class Units:
@@ -115,6 +117,11 @@ class Units:
         elif rule == "random":
             number = draw(seed, stream, users) % (end - first).astype(np.uint64)
             first = first + number.astype(np.int64)
+            end = first + 1
+        elif rule == "successive":
+            lengths = end - first
+            users, history = np.repeat(users, lengths), np.repeat(history, lengths)
+            first = flat_index(first, end)
             end = first + 1
         return np.stack([users, history, self._start(first), self._start(end - 1) + 1], axis=1)
 

@@ -53,6 +53,8 @@ class UnseenUsers:
             seed: of the choice of users; it is equal on every machine.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: whether all targets of a user are to be found at once, by the events before the
+                first of them, or (``successive``) each in turn, by all events before it.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
         """
@@ -62,6 +64,7 @@ class UnseenUsers:
         targets: Annotated[int, Ge(1)]
         seed: Annotated[int, Ge(0)]
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
         target_events: list[str] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
@@ -107,7 +110,7 @@ class UnseenUsers:
 
         def rows(held: NDArray[np.int64]) -> NDArray[np.int64]:
             last = units.offsets[held + 1]
-            return units.rows("all", held, last - config.targets, last)
+            return units.rows(config.target, held, last - config.targets, last)
 
         rule = Segments(
             train=np.stack([train, starts[train], ends[train]], axis=1),

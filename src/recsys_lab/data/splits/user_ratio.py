@@ -27,8 +27,7 @@ class UserRatio:
     Of a user's n events, ``floor(ratio * n)`` but at least one are test targets, likewise
     validation targets; where these "at least one" would leave no training event, the
     validation target goes first, then the test target. So 1 event is trained on, 2 are train
-    and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.) All
-    targets of a phase are to be found by the same history, the events before the first of them.
+    and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.)
 
     Args:
         config: see `Config`.
@@ -48,6 +47,8 @@ class UserRatio:
             test_ratio: share of a user's events that are test targets.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: whether all targets of a user are to be found at once, by the events before the
+                first of them, or (``successive``) each in turn, by all events before it.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
         """
@@ -55,6 +56,7 @@ class UserRatio:
         validation_ratio: Annotated[float, Gt(0), Lt(1)]
         test_ratio: Annotated[float, Gt(0), Lt(1)]
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
         target_events: list[str] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
@@ -89,8 +91,8 @@ class UserRatio:
         validation = test - validations
         rule = Segments(
             train=np.stack([users, starts, units.starts(users, validation)], axis=1),
-            validation=units.rows("all", users, validation, test),
-            test=units.rows("all", users, test, last),
+            validation=units.rows(self.config.target, users, validation, test),
+            test=units.rows(self.config.target, users, test, last),
         )
         hint = f"In both phases: {units.needs(2, log)}"
         return finish(log, "user_ratio", rule, hint, cold_items=self.config.cold_items)
