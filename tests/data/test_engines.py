@@ -49,6 +49,7 @@ def shop(rows: int, *, text_ids: bool) -> pl.DataFrame:
             "order": rng.integers(0, 3, rows),
             "rating": rng.integers(1, 6, rows).astype(float),
             "event_type": rng.choice(["view", "cart", "buy", " buy\t", "view\u3000"], rows),
+            "session": rng.choice(["s1", "s2 ", "s2", "é", None], rows),
         }
     )
     none = pl.when(pl.int_range(pl.len()) % 37 == 0)
@@ -85,7 +86,10 @@ def test_three_engines_give_the_same_bytes(run, make, tmp_path, text_ids):
         "max_history": 30,
         "drop_consecutive_repeats": True,
     }
-    split = make(LeaveOneOut, "split", "leave_one_out", target_events=["buy", "cart"])
+    split = make(
+        LeaveOneOut, "split", "leave_one_out", target_events=["buy", "cart"],
+        unit="session" if text_ids else "event",
+    )  # fmt: skip
     found = {}
     for engine in ENGINES:
         reader = Given(interactions=frame, features=features)

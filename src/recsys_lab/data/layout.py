@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.data.event_units import IS_TARGET
-from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
+from recsys_lab.data.events import EVENT, KIND, RUNS, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
     write_event_numbers,
@@ -79,7 +79,8 @@ def write_arrays(coded: Coded, trim: Trim, folder: Path, scratch: Path) -> Array
         trim.write_kept(columns[IS_TARGET], folder / f"{IS_TARGET}.npy")
     written = {}
     for name in columns:
-        is_source = SOURCE_ROW in columns and name not in ("user", "item", KIND, IS_TARGET)
+        others = ("user", "item", KIND, IS_TARGET, *RUNS)
+        is_source = SOURCE_ROW in columns and name not in others
         if name.startswith(EVENT) or is_source:
             file = scratch / f"{safe_name(name)}.npy"
             trim.write_kept(columns[name], file)
@@ -137,11 +138,15 @@ def write_features(
     return {**found, "event": events}
 
 
-def write_interactions(arrays: Arrays, trim: Trim, file: Path) -> None:
-    """The same events as a table for other programs: user, item, timestamp."""
+def write_interactions(
+    arrays: Arrays, sessions: NDArray[np.int64] | None, trim: Trim, file: Path
+) -> None:
+    """The same events as a table for other programs: user, item, timestamp, session's number."""
     fields = [("user", pa.int32()), ("item", pa.int32())]
     if arrays.timestamps is not None:
         fields.append(("timestamp", pa.int64()))
+    if sessions is not None:
+        fields.append(("session", pa.int64()))
     lengths = np.diff(arrays.offsets)
     users = np.arange(len(lengths), dtype=np.int32)
     with pq.ParquetWriter(file, pa.schema(fields)) as writer:
@@ -151,6 +156,8 @@ def write_interactions(arrays: Arrays, trim: Trim, file: Path) -> None:
             columns.append(arrays.items[start:end])
             if arrays.timestamps is not None:
                 columns.append(arrays.timestamps[start:end])
+            if sessions is not None:
+                columns.append(np.searchsorted(sessions, np.arange(start, end), side="right") - 1)
             writer.write_table(pa.table(columns, schema=pa.schema(fields)))
 
 

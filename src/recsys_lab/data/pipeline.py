@@ -19,7 +19,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.card import write_card
 from recsys_lab.data.card_facts import percent
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
-from recsys_lab.data.event_units import with_units
+from recsys_lab.data.event_units import content_of, known_runs, with_units
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
@@ -210,15 +210,21 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     arrays = write_arrays(coded, trim, folder, scratch)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
-    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.is_target)
+    runs = known_runs(trim, coded.columns, parts.filters, parts.split, scratch)
+    log = FlatLog(
+        arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.is_target,
+        runs.sessions, runs.baskets,
+    )  # fmt: skip
+    if log.sessions is not None:
+        save_npy(folder / "sessions.npy", log.sessions)
     phases = parts.split.segments(log)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
         leaks = pool.submit(check_leaks, log, phases, held_out_phases=parts.split.held_out_phases)
         statistics = pool.submit(describe, log, phases)
-        mark = pool.submit(_fingerprint, arrays, parts)
-        write_interactions(arrays, trim, folder / "interactions.parquet")
+        mark = pool.submit(_fingerprint, log, arrays, parts)
+        write_interactions(arrays, log.sessions, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        warnings = [*coded.warnings, *doubt_times(arrays.timestamps)]
+        warnings = [*coded.warnings, *runs.warnings, *doubt_times(arrays.timestamps)]
         warnings += warn_of_whole_counts(parts.filters, log, phases)
         warnings += _write_tables(arrays, raw, phases.train, folder)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
@@ -237,6 +243,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "split": {
             **parts.split.settings(),
             **rows,
+            **runs.counts,
             **phases.counts,
         },
         "features": features,
@@ -272,12 +279,11 @@ def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
     return {f"{label}_rows": len(array) for label, array in rows.items()}
 
 
-def _fingerprint(arrays: Arrays, parts: Preparation) -> str:
+def _fingerprint(log: FlatLog, arrays: Arrays, parts: Preparation) -> str:
     content: list[NDArray[Any]] = [arrays.items, arrays.offsets]
     if arrays.timestamps is not None:
         content.append(arrays.timestamps)
-    if arrays.is_target is not None:
-        content.append(arrays.is_target)
+    content += content_of(log, parts.split)
     rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return fingerprint(content, [arrays.user_ids, arrays.item_ids], rules)
 

@@ -64,6 +64,7 @@ class PreparedDataset:
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch of every event, int64 (T,), or None.
         is_target: which events may be targets, bool (T,); None: all.
+        sessions: place of the first event of every session, ascending, int64; None: not known.
         dropped_targets: places among the targets that are none, int64, ascending; mostly empty.
         features: encoded columns of items, users and events.
 
@@ -75,6 +76,7 @@ class PreparedDataset:
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
     is_target: NDArray[np.bool_] | None
+    sessions: NDArray[np.int64] | None
     dropped_targets: NDArray[np.int64]
 
     def __init__(self, path: Path | str, verify: Verify = "full") -> None:
@@ -94,12 +96,16 @@ class PreparedDataset:
         self.items = self._map("items")
         self.offsets = self._map("offsets")
         self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
-        self.is_target = self._map("is_target") if "is_target.npy" in manifest["files"] else None
+        self.is_target = self._map_if_there("is_target")
+        self.sessions = self._map_if_there("sessions")
         self.dropped_targets = np.asarray(self._map("dropped_targets"))
         self.features = FeatureStore(self.path, manifest["features"])
 
     def _map(self, name: str) -> NDArray[Any]:
         return map_npy(self.path / f"{name}.npy")
+
+    def _map_if_there(self, name: str) -> NDArray[Any] | None:
+        return self._map(name) if f"{name}.npy" in self.manifest["files"] else None
 
     def check(self) -> None:
         """Look again at files that somebody wrote to since they were opened.

@@ -55,6 +55,10 @@ class SQL:
             timestamp_format: of text and whole numbers, as in strptime; null: numbers or ISO 8601.
             order_column: the place in the user's history, integers; null for none.
             event_type_column: what kind of event; null for none.
+            session_column: which visit the event belongs to; null for none. See
+                `recsys_lab.data.event_units`.
+            basket_column: which order or receipt the event belongs to; null for none. Without one
+                the events of a user at one time are a basket.
             rating_column: null for none.
             price_column: null for none.
             quantity_column: null for none.
@@ -85,6 +89,8 @@ class SQL:
         timestamp_format: str | None
         order_column: str | None
         event_type_column: str | None
+        session_column: str | None = field(default=None, kw_only=True)
+        basket_column: str | None = field(default=None, kw_only=True)
         rating_column: str | None
         price_column: str | None
         quantity_column: str | None

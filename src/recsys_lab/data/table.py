@@ -80,6 +80,10 @@ class Table:
                 timestamp, beside one it orders events of the same time. With neither, events are
                 in file order.
             event_type_column: what happened, such as view or purchase; null where all are alike.
+            session_column: which visit the event belongs to; null for none. See
+                `recsys_lab.data.event_units`.
+            basket_column: which order or receipt the event belongs to; null for none. Without one
+                the events of a user at one time are a basket.
             rating_column: how much it was liked, a number; null for none.
             price_column: what one piece cost; null for none.
             quantity_column: how many pieces; null for none.
@@ -113,6 +117,8 @@ class Table:
         timestamp_format: str | None
         order_column: str | None
         event_type_column: str | None
+        session_column: str | None = field(default=None, kw_only=True)
+        basket_column: str | None = field(default=None, kw_only=True)
         rating_column: str | None
         price_column: str | None
         quantity_column: str | None

@@ -13,12 +13,12 @@ Shapes: T events before, t events that are left, U and V users and items before,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.data.event_units import IS_TARGET
+from recsys_lab.data.event_units import IS_TARGET, known_runs
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.finish import first_rows
@@ -107,6 +107,9 @@ def _filter_by_training(
     while True:
         found.passes += 1
         log = _flat_log(trim, columns, scratch)
+        if split.config.unit != "event":
+            known = known_runs(trim, columns, filters, split, scratch)
+            log = replace(log, sessions=known.sessions, baskets=known.baskets)
         rows = split.segments(log)
         stays_t = np.ones(len(log.items), dtype=np.bool_)
         train, held = rows.train.copy(), _held_out(split, rows)

@@ -187,9 +187,9 @@ def test_settings_name_every_option():
         "test": "last",
         "cold_items": "report",
     }
-    by_position = {"target_events", "target"}
+    by_position = {"target_events", "target", "unit"}
     later = {**dict.fromkeys(("last_n", "user_ratio", "unseen_users"), by_position)}
-    later["rolling"] = {"target_events"}
+    later["rolling"] = {"target_events", "unit"}
     for name in later:
         split = make(name)
         options = vars(split.config)

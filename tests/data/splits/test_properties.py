@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from recsys_lab.data.splits.finish import target_places
 from .toys import CONFIGS, DAY, KINDS, logs, make
 
 CHOICES = {
-    "leave_one_out": [{}],
+    "leave_one_out": [{}, {"target": "successive", "unit": "session"}],
     "last_n": [
         {"validation_events": 1, "test_events": 2},
         {"validation_events": 2, "test_events": 3, "target": "successive"},
@@ -38,6 +39,7 @@ CHOICES = {
         for days in (None, 10)
     ],
 }
+GLOBAL = ("global_temporal", "rolling")
 COLD = st.sampled_from(["keep", "drop", "report"])
 
 
@@ -48,8 +50,10 @@ def test_every_split_is_checked():
 def split_it(name, log, data):
     """The split and its segments; None where it says that nothing is left."""
     options = data.draw(st.sampled_from(CHOICES[name]))
+    unit = data.draw(st.sampled_from(["event", "session", "basket"]))
     options = {**options, "cold_items": data.draw(COLD)}
-    if name in ("global_temporal", "rolling"):
+    options.setdefault("unit", unit)
+    if name in GLOBAL:
         options["cold_users"] = data.draw(COLD)
     split = make(name, **options)
     try:
@@ -93,8 +97,9 @@ def test_no_event_is_in_two_parts(name, log, data):
     for phase, rows in phases.items():
         assert segments.counts[f"{phase}_targets"] == len(targets[phase])
         users = [user for user, _ in rows]
-        if getattr(split.config, "target", "all") == "successive":
-            assert len(rows) == segments.counts[f"{phase}_targets"]  # a row each
+        if split.config.target == "successive":
+            in_turn = segments.counts[f"{phase}_targets"]
+            assert len(rows) == in_turn or split.config.unit == "basket"  # a row each
         else:
             assert len(set(users)) == len(rows)  # a user has one row
         for (user, _), (history, found) in rows.items():
@@ -156,13 +161,30 @@ def test_windows_separate_the_parts(log, data):
             assert all(times[p] >= (window.train_start or 0) for p in history)
 
 
+@pytest.mark.parametrize("name", sorted(KINDS))
+@settings(max_examples=40, deadline=None)
+@given(log=logs(), data=st.data())
+def test_sessions_and_baskets_are_held_out_whole(name, log, data):
+    split, segments = split_it(name, log, data)
+    if segments is None or split.config.unit == "event":
+        return
+    trained, phases = parts(segments)
+    number = np.searchsorted(log.sessions, np.arange(len(log.items)), side="right")
+    for rows in phases.values():
+        sets = [set(number[sorted(found)]) for _, found in rows.values()]
+        assert not set(number[sorted(trained)]) & set().union(*sets)
+        if split.config.unit == "basket":  # all of a basket at once
+            assert sum(map(len, sets)) == len(set().union(*sets))
+            assert split.config.target == "all" or all(len(part) == 1 for part in sets)
+
+
 @settings(max_examples=60, deadline=None)
 @given(log=logs(), data=st.data())
 def test_successive_targets_are_all_events_in_turn(log, data):
     """As many rows as held-out events, each with everything before it."""
     name = data.draw(st.sampled_from(["global_temporal", "rolling", "last_n", "user_ratio"]))
     options = CHOICES[name][0] | {"cold_items": "keep"}
-    if name in ("global_temporal", "rolling"):
+    if name in GLOBAL:
         options |= {"cold_users": "keep"}
     try:
         together = make(name, **options | {"target": "all"}).segments(log)

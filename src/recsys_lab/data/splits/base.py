@@ -25,6 +25,8 @@ class FlatLog:
         timestamps: seconds since the epoch, int64 (T,), or None.
         num_items: V.
         is_target: which events may be targets, bool (T,); None: all.
+        sessions: place of the first event of every session, ascending, int64; None: not known.
+        baskets: likewise of every basket.
     """
 
     items: NDArray[np.int32]
@@ -32,6 +34,8 @@ class FlatLog:
     timestamps: NDArray[np.int64] | None
     num_items: int
     is_target: NDArray[np.bool_] | None = None
+    sessions: NDArray[np.int64] | None = None
+    baskets: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

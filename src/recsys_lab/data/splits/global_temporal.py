@@ -21,7 +21,7 @@ from recsys_lab.data.splits.periods import (
     seconds_of,
 )
 from recsys_lab.data.splits.places import choose, first_from, rounded_down, time_at_share
-from recsys_lab.data.splits.units import Units
+from recsys_lab.data.splits.units import Target, Units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,6 +87,7 @@ class GlobalTemporal:
                 for validation are not cold.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         test_start: str | None
@@ -100,6 +101,7 @@ class GlobalTemporal:
         cold_items: Literal["keep", "drop", "report"]
         cold_users: Literal["keep", "drop", "report"]
         target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -138,26 +140,24 @@ class GlobalTemporal:
         test_cut = _time(log, times, self._test)
         cuts = {"test_cut_time": test_cut}
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, config.target_events)
+        units = Units(log, config)
         cut = first_from(times, starts, ends, test_cut)
-        first_after = units.from_places(cut)
         test = units.rows(
-            config.target, users, first_after, units.offsets[1:], seed=config.seed, stream=0
+            config.target, users, *units.between(cut, ends), seed=config.seed, stream=0
         )
         held_out = np.zeros(len(starts), dtype=bool)
         if self._validation is None:
-            validation = self._by_users(units, starts, first_after)
+            validation = self._by_users(units, starts, units.until_places(cut))
             held_out[validation[:, 0]] = True
-            trained_to = np.where(held_out, starts, cut)
+            trained_to = np.where(held_out, starts, units.whole_until(cut))
         else:
             validation_cut = _time(log, times, self._validation)
             cuts["validation_cut_time"] = validation_cut
             self._refuse_order(validation_cut, test_cut)
-            trained_to = first_from(times, starts, cut, validation_cut)
-            validation = units.rows(
-                config.target, users, units.from_places(trained_to), first_after,
-                seed=config.seed, stream=1,
-            )  # fmt: skip
+            cut_before = first_from(times, starts, cut, validation_cut)
+            trained_to = units.whole_until(cut_before)
+            held = units.between(cut_before, cut)
+            validation = units.rows(config.target, users, *held, seed=config.seed, stream=1)
         rule = Segments(np.stack([users, starts, trained_to], axis=1), validation, test, cuts)
         said = ", ".join(f"{key[:-9]} cut: {say_time(time)}" for key, time in cuts.items())
         return finish(
@@ -179,7 +179,8 @@ class GlobalTemporal:
         users = users[units.starts(users, end[users] - 1) > starts[users]]
         number = max(1, int(rounded_down(self.config.validation_users, len(users))))
         held = choose(self.config.seed, 1, users, number)
-        return units.rows("all", held, end[held] - 1, end[held])
+        rule: Target = "successive" if self.config.target == "successive" else "all"
+        return units.rows(rule, held, end[held] - 1, end[held])
 
     def _refuse_order(self, validation_cut: int, test_cut: int) -> None:
         if validation_cut >= test_cut:

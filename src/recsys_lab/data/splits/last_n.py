@@ -44,6 +44,7 @@ class LastN:
                 first of them, or (``successive``) each in turn, by all events before it.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_events: Annotated[int, Ge(1)]
@@ -51,6 +52,7 @@ class LastN:
         cold_items: Literal["keep", "drop", "report"]
         target: Literal["all", "successive"] = field(default="all", kw_only=True)
         target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -69,7 +71,7 @@ class LastN:
         targets = config.validation_events + config.test_events
         starts, ends = log.offsets[:-1], log.offsets[1:]
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, config.target_events)
+        units = Units(log, config)
         held = units.offsets[1:] - targets  # the first unit that is held out
         enough = units.counts >= targets
         enough[enough] = units.starts(users[enough], held[enough]) > starts[enough]
@@ -84,6 +86,6 @@ class LastN:
         )
         hint = (
             f"split.validation_events={config.validation_events} and "
-            f"split.test_events={config.test_events}: {units.needs(targets, log)}"
+            f"split.test_events={config.test_events}: {units.needs(targets)}"
         )
         return finish(log, "last_n", rule, hint, cold_items=config.cold_items)

@@ -6,7 +6,6 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -90,6 +89,7 @@ class Rolling:
             cold_users: rows of users without training events, likewise.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         num_windows: Annotated[int, Ge(1)]
@@ -102,6 +102,7 @@ class Rolling:
         cold_items: Literal["keep", "drop", "report"]
         cold_users: Literal["keep", "drop", "report"]
         target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -157,14 +158,15 @@ class Rolling:
             for time in (window.validation_start, window.test_start, window.test_end)
         )
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, config.target_events)
-        marks = [units.from_places(places) for places in (validation, test, end)]
+        units = Units(log, config)
+        # A training period may begin within a session.
+        trained_to = np.maximum(starts, units.whole_until(validation))
         validation_rows, test_rows = (
-            units.rows(config.target, users, *between, history_n=starts)
-            for between in pairwise(marks)
+            units.rows(config.target, users, *units.between(begin, until), history_n=starts)
+            for begin, until in ((validation, test), (test, end))
         )
         rule = Segments(
-            train=np.stack([users, starts, validation], axis=1),
+            train=np.stack([users, starts, trained_to], axis=1),
             validation=validation_rows,
             test=test_rows,
             counts={

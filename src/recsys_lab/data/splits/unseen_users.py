@@ -57,6 +57,7 @@ class UnseenUsers:
                 first of them, or (``successive``) each in turn, by all events before it.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_users: Annotated[float, Gt(0), Lt(1)]
@@ -66,6 +67,7 @@ class UnseenUsers:
         cold_items: Literal["keep", "drop", "report"]
         target: Literal["all", "successive"] = field(default="all", kw_only=True)
         target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -88,7 +90,7 @@ class UnseenUsers:
         """
         config = self.config
         starts, ends = log.offsets[:-1], log.offsets[1:]
-        units = Units(log, config.target_events)
+        units = Units(log, config)
         users = np.flatnonzero(units.counts >= config.targets)
         held = units.offsets[users + 1] - config.targets
         users = users[units.starts(users, held) > starts[users]]

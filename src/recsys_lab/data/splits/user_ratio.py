@@ -51,6 +51,7 @@ class UserRatio:
                 first of them, or (``successive``) each in turn, by all events before it.
             target_events: types of the events that may be targets; null: all. See
                 `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_ratio: Annotated[float, Gt(0), Lt(1)]
@@ -58,6 +59,7 @@ class UserRatio:
         cold_items: Literal["keep", "drop", "report"]
         target: Literal["all", "successive"] = field(default="all", kw_only=True)
         target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -80,7 +82,7 @@ class UserRatio:
         """
         starts = log.offsets[:-1]
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, self.config.target_events)
+        units = Units(log, self.config)
         lengths = units.counts
         tests = rounded_down(self.config.test_ratio, lengths)
         validations = rounded_down(self.config.validation_ratio, lengths)
@@ -94,5 +96,5 @@ class UserRatio:
             validation=units.rows(self.config.target, users, validation, test),
             test=units.rows(self.config.target, users, test, last),
         )
-        hint = f"In both phases: {units.needs(2, log)}"
+        hint = f"In both phases: {units.needs(2)}"
         return finish(log, "user_ratio", rule, hint, cold_items=self.config.cold_items)
