@@ -22,6 +22,7 @@ from recsys_lab.data.splits.places import (
     row_chunks,
     time_at_share,
 )
+from recsys_lab.data.straddling import before_trained, straddling_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -52,6 +53,15 @@ _SAID: dict[str, tuple[Severity, str]] = {
     ),
     "cold_targets": ("note", "are items without a training event (option: split.cold_items)"),
     "users_in_two_roles": ("note", "are trained on as well, as is usual where users are split"),
+    "later_events_in_training": (
+        "leak",
+        "are followed by events of their user that are trained on",
+    ),
+    "sessions_straddle": (
+        "note",
+        "began in an earlier part, so that the first half of a visit is known where its second is "
+        "to be found (option: split.unit=session)",
+    ),
     "popularity_predicts": ("note", ""),
 }
 
@@ -69,8 +79,9 @@ class Leak:
     Attributes:
         kind: one of `KINDS`.
         phase: ``validation`` or ``test``.
-        count: targets (``users_in_two_roles``: users) concerned, at least 1.
-        total: targets (users) of the phase.
+        count: targets (``users_in_two_roles``: users, ``sessions_straddle``: sessions) concerned,
+            at least 1.
+        total: targets (users, sessions with targets) of the phase.
         share: ``count / total``.
         severity: ``leak`` where a result may be better than it should be; else ``note``.
         explanation: one sentence for people.
@@ -130,10 +141,15 @@ def check_leaks(
         if phase == "validation":
             del counts["popularity_predicts"]
         roles = _users_in_two_roles(segments, phase, held_out_phases)
+        counts["later_events_in_training"] = before_trained(log, segments, phase)
+        known = log.sessions is not None
+        straddle, sessions = straddling_sessions(log, segments, phase) if known else (0, 0)
         for kind in KINDS:
             if kind == "users_in_two_roles" and roles:
                 users = len(np.unique(rows[:, 0]))
                 found.append(_leak(kind, phase, roles, users, held_out=held_out_phases))
+            elif kind == "sessions_straddle" and straddle:
+                found.append(_leak(kind, phase, straddle, sessions))
             elif counts.get(kind):
                 found.append(_leak(kind, phase, counts[kind], total, top_k=top_k))
     return found
@@ -261,7 +277,7 @@ def _leak(
     held_out: Collection[str] = (),
 ) -> Leak:
     severity, said = _SAID[kind]
-    of = "users" if kind == "users_in_two_roles" else "targets"
+    of = {"users_in_two_roles": "users", "sessions_straddle": "sessions"}.get(kind, "targets")
     if kind == "users_in_two_roles" and phase in held_out:
         severity, said = "leak", "have another part as well, though this split holds them out"
     if kind == "popularity_predicts":
