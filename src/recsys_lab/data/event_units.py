@@ -147,6 +147,8 @@ def known_runs(
         found.sessions = _by_time(offsets, kept("timestamp"), 60 * gap)
     elif session in columns:
         found.sessions = _by_id(offsets, kept(session), session, found.warnings)
+    if basket in columns and split.config.unit != "basket":
+        found.warnings.append("data.basket_column: is read with split.unit=basket alone")
     if split.config.unit == "basket":
         if basket in columns:
             found.baskets = _by_id(offsets, kept(basket), basket, found.warnings)

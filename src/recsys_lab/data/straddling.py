@@ -31,9 +31,7 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
     """
     assert log.sessions is not None
     earlier = [segments.train] if phase == "validation" else [segments.train, segments.validation]
-    users, _, ends = runs_of_users(*earlier).T
-    end_U = log.offsets[:-1].copy()
-    end_U[users] = ends
+    _, end_U = runs_of_users(log.offsets, *earlier)
     sessions = _sessions_of(log.sessions, _rows(segments, phase), segments.dropped_targets)
     starts = log.sessions[sessions]
     owners = np.searchsorted(log.offsets, starts, side="right") - 1
@@ -43,9 +41,7 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
 def before_trained(log: FlatLog, segments: Segments, phase: str) -> int:
     """Targets of a phase with a later event of their user that is trained on."""
     rows = _rows(segments, phase)
-    end_U = log.offsets[:-1].copy()
-    users, _, ends = runs_of_users(segments.train).T
-    end_U[users] = ends
+    _, end_U = runs_of_users(log.offsets, segments.train)
     found = 0
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
         places, of_row = target_places(rows[part], segments.dropped_targets)

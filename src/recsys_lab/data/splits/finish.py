@@ -50,19 +50,24 @@ def first_rows(rows_n4: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows_n4[np.unique(rows_n4[:, 0], return_index=True)[1]]
 
 
-def runs_of_users(*phases: NDArray[np.int64]) -> NDArray[np.int64]:
-    """From the first to the last event that each user has in some rows, (user, start, end).
+def runs_of_users(
+    offsets: NDArray[np.int64], *phases: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First place of each user's rows and the place after the last, (U,); empty for one without.
 
     Args:
-        phases: rows (user, start, ..., end), (n, 3) or (n, 4), of which a user may have several.
+        offsets: user u owns the places ``offsets[u] .. offsets[u + 1]``.
+        phases: rows (user, start, ..., end), (n, 3) or (n, 4), ascending by user, who may have
+            several.
     """
-    bounds = np.concatenate([rows[:, [0, 1, -1]] for rows in phases])
-    bounds = bounds[np.argsort(bounds[:, 0], kind="stable")]
-    users, at = np.unique(bounds[:, 0], return_index=True)
-    if not len(users):
-        return np.empty((0, 3), dtype=np.int64)
-    first, last = np.minimum.reduceat(bounds[:, 1], at), np.maximum.reduceat(bounds[:, 2], at)
-    return np.stack([users, first, last], axis=1)
+    first_U, end_U = offsets[1:].copy(), offsets[:-1].copy()
+    for rows in phases:
+        if len(rows):
+            at = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
+            users = rows[at, 0]
+            first_U[users] = np.minimum(first_U[users], np.minimum.reduceat(rows[:, 1], at))
+            end_U[users] = np.maximum(end_U[users], np.maximum.reduceat(rows[:, -1], at))
+    return np.minimum(first_U, end_U), end_U
 
 
 def finish(
@@ -104,7 +109,7 @@ def finish(
         has_input = rows[:, 2] > rows[:, 1]
         counts[f"{name}_users_without_history"] = int((~has_input).sum())
         phases[name] = rows[has_input]
-    _, first, last = runs_of_users(train, *phases.values()).T
+    first, last = runs_of_users(log.offsets, train, *phases.values())
     counts["events_unused"] = len(log.items) - int((last - first).sum())
     if counts["events_unused"]:  # their items are in the catalogue nevertheless
         used_V = count_items(log.items, first, last, log.num_items)
