@@ -17,6 +17,7 @@ from recsys_lab.data.engines.spark import Spark
 from recsys_lab.data.filters import Filters
 from recsys_lab.data.online_retail import OnlineRetail
 from recsys_lab.data.raw import Features, ParquetLog
+from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 
 from .conftest import LOG, Given, build, engines
 from .test_first_values import KINDS_OF_RANDOM, assert_as_loops, random_log
@@ -49,6 +50,7 @@ def shop(rows: int, *, text_ids: bool) -> pl.DataFrame:
             "order": rng.integers(0, 3, rows),
             "rating": rng.integers(1, 6, rows).astype(float),
             "event_type": rng.choice(["view", "cart", "buy", " buy\t", "view\u3000"], rows),
+            "session": rng.choice(["s1", "s2 ", "s2", "é", None], rows),
         }
     )
     none = pl.when(pl.int_range(pl.len()) % 37 == 0)
@@ -74,7 +76,7 @@ def digest(folder):
 
 
 @pytest.mark.parametrize("text_ids", [False, True])
-def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
+def test_three_engines_give_the_same_bytes(run, make, tmp_path, text_ids):
     frame = shop(3000, text_ids=text_ids)
     features = Features(events={"rating": "numeric", "event_type": "categorical"})
     options = {
@@ -85,10 +87,16 @@ def test_three_engines_give_the_same_bytes(run, tmp_path, text_ids):
         "max_history": 30,
         "drop_consecutive_repeats": True,
     }
+    split = make(
+        LeaveOneOut, "split", "leave_one_out", target_events=["buy", "cart"],
+        unit="session" if text_ids else "event",
+    )  # fmt: skip
     found = {}
     for engine in ENGINES:
         reader = Given(interactions=frame, features=features)
-        found[engine] = run(reader, root=tmp_path / engine, engine=engine, **options)
+        found[engine] = run(reader, root=tmp_path / engine, engine=engine, split=split, **options)
+    kinds = np.asarray(found["polars"].features.column("event.event_type")) - 2
+    assert (found["polars"].is_target == (kinds < 2)).all()  # "view" is the last
     assert 500 < found["polars"].num_interactions < 2500
     assert found["polars"].features.values("event.event_type") == ["buy", "cart", "view"]
     assert_equal(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,8 +30,9 @@ TEST = [[3, 11, 13, 14]]
 HELD_OUT = ("validation", "test")
 
 
-def world(items=ITEMS, times=TIMES):
-    return log_of(*(list(zip(*user, strict=True)) for user in zip(items, times, strict=True)))
+def world(items=ITEMS, times=TIMES, sessions=None):
+    log = log_of(*(list(zip(*user, strict=True)) for user in zip(items, times, strict=True)))
+    return log if sessions is None else replace(log, sessions=np.array(sessions))
 
 
 def rows(train=TRAIN, validation=VALIDATION, test=TEST, dropped=None):
@@ -79,6 +81,16 @@ PLANTED = {
     "cold_targets": ({"items": changed(ITEMS, 3, 2, 7)}, {}, "note"),
     "users_in_two_roles": ({}, {"train": [*TRAIN, [3, 11, 12]]}, "leak"),
     "popularity_predicts": ({"items": changed(ITEMS, 3, 2, 9)}, {}, "note"),
+    "later_events_in_training": (
+        {"items": [*ITEMS[:3], [2, 4, 5, 3]], "times": [*TIMES[:3], [6, 7, 8, 9]]},
+        {"train": [*TRAIN, [3, 14, 15]]},
+        "leak",
+    ),
+    "sessions_straddle": (
+        {"sessions": [0, 4, 8, 9, 11]},
+        {"train": [*TRAIN, [3, 11, 12]]},
+        "note",
+    ),
 }
 
 
@@ -98,6 +110,8 @@ def test_a_planted_leak_is_found(kind):
         "users_in_two_roles": {"future_in_training"},
         "future_in_training": set(),
         "repeats_last_event": {"repeated_targets"},
+        "later_events_in_training": {"users_in_two_roles", "future_in_training"},
+        "sessions_straddle": {"users_in_two_roles", "future_in_training"},
     }
     others = {name for name, _ in found} - {kind}
     assert others <= company.get(kind, set())
@@ -202,8 +216,12 @@ def test_counts_equal_brute_force(name, options, chunk, monkeypatch):
             assert (found[key].count if key in found else 0) == count
         for phase in ("validation", "test"):
             total = segments.counts[f"{phase}_targets"]
-            assert all(x.total == total for (kind, p), x in found.items()
-                       if p == phase and kind != "users_in_two_roles")  # fmt: skip
+            others = ("users_in_two_roles", "sessions_straddle")  # count no targets
+            assert all(
+                x.total == total
+                for (kind, p), x in found.items()
+                if p == phase and kind not in others
+            )
         assert not {"target_in_training", "target_in_history"} & {kind for kind, _ in found}
 
     every()

@@ -27,7 +27,7 @@ def data(**changes):
     values = {
         "num_items": 6, "num_users": 2, "items": ITEMS, "timestamps": TIMES,
         "segments": lambda _: SEGMENTS, "training_item_counts": lambda: COUNTS,
-        "first_event_times": lambda: FIRST, **changes,
+        "first_event_times": lambda: FIRST, "dropped_targets": np.empty(0, np.int64), **changes,
     }  # fmt: skip
     return SimpleNamespace(**values)
 

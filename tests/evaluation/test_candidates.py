@@ -42,6 +42,7 @@ def data(items: list = list(range(100, 112)), people: list = ["ann", "bob", "eve
     flat = np.array([0, 1, 5, 2, 6, 7, 3, 3, 4, 0])
     return SimpleNamespace(
         num_items=SIZE, num_users=3, items=flat, segments=lambda _: segments,
+        dropped_targets=np.empty(0, dtype=np.int64),
         training_item_counts=lambda: COUNTS, item_ids=lambda: items, user_ids=lambda: people,
     )  # fmt: skip
 

@@ -31,22 +31,27 @@ def write_tables() -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("base", [COUNTS, SMALL])
-def test_all_items_after_a_cut_are_targets(base):
-    """Several targets a user, from training to the record and back."""
+@pytest.mark.parametrize(
+    ("base", "target"), [(COUNTS, "all"), (SMALL, "all"), (COUNTS, "successive")]
+)
+def test_all_items_after_a_cut_are_targets(base, target):
+    """Several targets a user, at once or in turn, from training to the record and back."""
     split = ["split=global_temporal", "split.test_quantile=0.7", "split.validation_quantile=0.5"]
     metrics = "evaluation.metrics=[ndcg,recall,hr,precision,map,r_precision,mrr]"
-    assert train("run_dir=run", *split, "split.target=all", metrics, base=base) == 0
+    assert train("run_dir=run", *split, f"split.target={target}", metrics, base=base) == 0
     test = record("run")["test"]
     users = pl.read_parquet("run/test_users.parquet")
     assert users.group_by("user").len()["len"].max() > 1
     values = []
-    for _, rows in users.group_by("user", maintain_order=True):
+    lists = ["user"] if target == "all" else ["user", "list"]
+    assert target == "all" or not users.select(lists).is_duplicated().any()
+    for (user, *_), rows in users.group_by(lists, maintain_order=True):
         targets, items = set(rows["target"]), rows["items"][0].to_list()[:5]
         hits = [item in targets for item in items]
         ideal = sum(1 / math.log2(place + 2) for place in range(min(5, len(targets))))
         values.append(
             {
+                "user": user,
                 "ndcg@5": sum(h / math.log2(p + 2) for p, h in enumerate(hits)) / ideal,
                 "recall@5": sum(hits) / len(targets),
                 "hr@5": float(any(hits)),
@@ -57,7 +62,8 @@ def test_all_items_after_a_cut_are_targets(base):
                 "mrr@5": next((1 / (p + 1) for p, h in enumerate(hits) if h), 0.0),
             }
         )
-    for name, mean in pl.DataFrame(values).mean().row(0, named=True).items():
+    means = pl.DataFrame(values).group_by("user").mean().drop("user").mean()
+    for name, mean in means.row(0, named=True).items():
         assert test[name] == pytest.approx(mean, abs=1e-12)
     of_users = {"novelty@10", "popularity@10", "repeat_share@10"}  # beyond accuracy, by default
     assert set(record("run")["intervals"]) == set(record("run")["validation"]) | of_users

@@ -8,7 +8,7 @@ import pytest
 
 from recsys_lab.evaluation.intervals import mean_interval
 from recsys_lab.evaluation.metrics import make_metrics
-from recsys_lab.evaluation.slices import hits_from_ranks, intervals, slice_table
+from recsys_lab.evaluation.slices import hits_from_ranks, intervals, last_lists, slice_table
 
 
 def rows() -> pl.DataFrame:
@@ -78,9 +78,34 @@ def test_properties_of_lists_by_hand():
 
 def test_a_target_given_twice_counts_once():
     twice = pl.concat([rows(), rows()[:1]])
-    hits_UK, targets_U = hits_from_ranks(twice)
-    assert hits_UK.tolist() == [[True, False], [False, True]]
-    assert targets_U.tolist() == [2, 1]
+    hits_LK, targets_L, user_L = hits_from_ranks(twice.sort("user", maintain_order=True))
+    assert hits_LK.tolist() == [[True, False], [False, True]]
+    assert targets_L.tolist() == [2, 1]
+    assert user_L.tolist() == [1, 4]
+
+
+def test_a_user_of_several_lists_counts_once():
+    """User 1 has a hit on the first of two lists and none on the second, user 4 has one list."""
+    made = pl.DataFrame(
+        {
+            "user": [1, 1, 4], "list": [0, 1, 0], "target": [7, 7, 2], "rank": [1, None, 2],
+            "items": [[7, 8], [8, 9], [3, 2]],
+        },
+        schema_overrides={"items": pl.Array(pl.Int32, 2), "list": pl.Int32},
+    )  # fmt: skip
+    cut = made.select("user", "target").with_columns(
+        pl.Series("part", ["a", "b", "a"], dtype=pl.Enum(["a", "b"]))
+    )
+    found = slice_table(made, cut, make_metrics(["hr", "mrr"], [2]))
+    values = {(r["value"], r["metric"]): (r["users"], r["mean"]) for r in found.to_dicts()}
+    assert values == {
+        ("a", "hr@2"): (2, 1.0), ("a", "mrr@2"): (2, 0.75),
+        ("b", "hr@2"): (1, 0.0), ("b", "mrr@2"): (1, 0.0),
+    }  # fmt: skip
+    whole = made.select("user", "target").with_columns(part=pl.lit("a", pl.Enum(["a"])))
+    [hr, _] = slice_table(made, whole, make_metrics(["hr", "mrr"], [2])).to_dicts()
+    assert (hr["users"], hr["targets"], hr["mean"]) == (2, 3, 0.75)
+    assert last_lists(made)["list"].to_list() == [1, 0]
 
 
 def test_keys_of_other_users_are_refused():

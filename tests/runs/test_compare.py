@@ -233,7 +233,7 @@ def test_raw_ids_of_users_are_no_slice_and_older_files_lack_them(tmp_path):
     ids = [f"raw {user}" for user in range(70)]
     halves = {"history_length": np.where(np.arange(70) < 29, "1-4", "5-9")}
     write_run(tmp_path / "old", {"ndcg@10": results(70, 0)}, frame=halves)
-    frame = {"user_id": ids, **halves}
+    frame = {"user_id": ids, "target_id": [f"item {n % 40}" for n in range(70)], **halves}
     write_run(tmp_path / "new", {"ndcg@10": results(70, 1)}, config=config("GRU"), frame=frame)
     found = judged(tmp_path)
     assert [(part.name, part.users) for part in found.slices] == [
@@ -259,8 +259,12 @@ def test_metrics_of_lists_as_a_whole_stand_without_a_test(tmp_path):
     assert not found.metrics[1].of_users
 
 
-def test_slices_of_several_targets_are_those_of_the_evaluation(tmp_path):
-    """Two targets a user; each slice counts its own targets alone, as in ``slices.parquet``."""
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_slices_of_several_targets_are_those_of_the_evaluation(tmp_path, in_turn):
+    """Two targets a user; each slice counts its own targets alone, as in ``slices.parquet``.
+
+    Of one list, or of a list each.
+    """
     rng = np.random.default_rng(0)
     users, places = 80, 5
     metric = make_metrics(["ndcg"], [5])
@@ -268,7 +272,9 @@ def test_slices_of_several_targets_are_those_of_the_evaluation(tmp_path):
     for _ in range(2):
         rank = np.stack([rng.permutation(8)[:2] + 1 for _ in range(users)]).ravel()
         rows = pl.DataFrame({
-            "user": np.repeat(np.arange(users), 2), "target": np.tile([0, 1], users),
+            "user": np.repeat(np.arange(users), 2),
+            **({"list": np.tile([0, 1], users).astype(np.int32)} if in_turn else {}),
+            "target": np.tile([0, 1], users),
             "rank": pl.Series([int(r) if r <= places else None for r in rank], dtype=pl.Int32),
             "items": np.zeros((2 * users, places), dtype=np.int32),
             "target_popularity": pl.Series(

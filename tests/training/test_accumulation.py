@@ -1,5 +1,7 @@
 """A step of several batches has the gradient of one batch that holds all of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 from recsys_lab.config import build
 from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
 from recsys_lab.training.fit import fit
+from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.recipe import Recipe
 from tests.training.test_resume import options
 
@@ -127,3 +130,41 @@ def test_sparse_gradients_of_item_vectors_are_scaled_too(tmp_path, monkeypatch):
     whole = trained(tmp_path / "whole", monkeypatch, 11, 1, epochs=1, loss=loss)
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_a_batch_without_an_event_that_counts_moves_nothing():
+    """Its gradients are zeros, and the others of a step are as if it were not there."""
+    model = model_of("sasrec")
+    recipe = build(options("recipe", "default", accumulate_grad_batches=2))
+    protocol = build(options("evaluation", "full_ranking"))
+    protocol.attach(Unequal())
+    loss = build(options("loss", "softmax"))
+    [batch] = batches(len(LENGTHS))
+    counts_T = torch.zeros(len(batch.items_T), dtype=torch.bool)
+    nothing = replace(batch, supervised_T=counts_T)
+    counts_T = counts_T.clone()
+    counts_T[3:20] = True
+    some = replace(batch, supervised_T=counts_T)
+
+    def gradient(*parts):
+        model.zero_grad()
+        module = SequentialModule(model, loss, recipe, protocol, 1)
+        for part in parts:
+            (module.training_step(part, 0) / 2).backward()  # as Lightning does
+        module.on_before_optimizer_step(None)
+        return module, torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    module, zeros = gradient(nothing, nothing)
+    assert not zeros.any()
+    assert (module.mean_loss, module.loss_steps) == (0.0, 0)
+    states_ND, targets_N = model.training_states(batch)
+    followers_N = torch.ones(len(batch.items_T), dtype=torch.bool)
+    followers_N[batch.offsets[:-1]] = False
+    keep_N = counts_T[followers_N]
+    model.zero_grad()
+    loss(states_ND[keep_N], targets_N[keep_N], model.item_table()).backward()
+    wanted = torch.cat([p.grad.flatten() for p in model.parameters()])
+    for parts in ((some, nothing), (nothing, some)):
+        module, found = gradient(*parts)
+        torch.testing.assert_close(found, wanted)
+        assert module.loss_steps == 1

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lab.config import build
+from recsys_lab.config import UserError, build
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.losses.negatives import NegativeSampler
-from recsys_lab.training.targets import expected_targets
+from recsys_lab.training.targets import (
+    expected_targets,
+    supervised_events,
+    supervised_positions,
+)
 from tests.training.test_resume import options
 
 USERS, ITEMS, LENGTH = 40, 12, 9
@@ -105,3 +109,53 @@ def test_the_place_in_the_training_stays_as_it_is():
     assert loader.state_dict() == place
     assert [batch.items_T.tolist() for batch in loader] == left_alone
     assert [batch.items_T.tolist() for batch in loader.first_epoch()] == left_alone
+
+
+class Typed(Log):
+    """Every third event may be a target."""
+
+    is_target = np.arange(USERS * LENGTH) % 3 == 2
+
+
+def typed(model, **changes):
+    prefixes = getattr(model, "one_target", False)
+    return TrainingBatches(
+        Typed(), batch_size=20, window=model.window + 1, seed=0, prefixes=prefixes,
+        supervised=Typed.is_target, **changes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["sasrec", "bsarec", "gru4rec", "transformer"])
+def test_the_loss_asks_for_target_events_alone(name):
+    """The events of the window that may be targets, counted one by one."""
+    model = small(name, max_length=5)
+    wanted_V = torch.zeros(ITEMS)
+    for start in range(0, USERS * LENGTH, LENGTH):
+        for place in range(start + LENGTH - 5, start + LENGTH):
+            wanted_V[Typed().items[place]] += bool(Typed.is_target[place])
+    seen_V = torch.zeros(ITEMS)
+    for batch in typed(model):
+        _, targets_N = model.training_states(batch)
+        keep_N = supervised_positions(model, batch)
+        seen_V += torch.bincount(targets_N[keep_N], minlength=ITEMS)
+    assert torch.equal(seen_V, wanted_V)
+    assert torch.equal(expected_targets(model, typed(model), ITEMS).float(), wanted_V)
+
+
+def test_what_cloze_draws_cannot_be_restricted():
+    model = small("bert4rec", **MODELS["bert4rec"])
+    with pytest.raises(UserError, match=r"supervise=target_events: BERT4Rec draws at random"):
+        supervised_positions(model, next(iter(typed(model))))
+
+
+def test_nothing_to_ask_for_is_refused():
+    recipe = build({**options("recipe", "default"), "supervise": "target_events"})
+    data = Typed()
+    assert supervised_events(data, build(options("recipe", "default"))) is None
+    assert supervised_events(data, recipe) is Typed.is_target
+    data.is_target = np.arange(USERS * LENGTH) % LENGTH == 0
+    with pytest.raises(UserError, match="none of the events that are trained on is of these types"):
+        supervised_events(data, recipe)
+    data.is_target = None
+    with pytest.raises(UserError, match=r"split.target_events=null\); name types there"):
+        supervised_events(data, recipe)

@@ -11,6 +11,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.evaluation.slices import last_lists
 from recsys_lab.runs.record import PER_USER, RunRecord
 from recsys_lab.runs.report_examples import SHOWN, Example, Examples
 
@@ -61,10 +62,10 @@ def example_users(comparison: Comparison) -> Examples:
 
 def _rows(run: Run, metric: str) -> pl.DataFrame:
     """A row a user, in order: targets, list and the value of the metric."""
-    wanted = ["user", "target", "items", metric]
-    rows = RunRecord.load(Path(run.folder)).table(PER_USER).select(wanted)
+    rows = last_lists(RunRecord.load(Path(run.folder)).table(PER_USER))
     return (
-        rows.sort("user", "target", maintain_order=True)
+        rows.select("user", "target", "items", metric)
+        .sort("user", "target", maintain_order=True)
         .group_by("user", maintain_order=True)
         .agg("target", pl.col("items").first(), pl.col(metric).first().alias("value"))
     )
@@ -77,7 +78,7 @@ def _example(
     assert isinstance(user, int)
     assert isinstance(targets, list)
     segments = np.asarray(data.segments("test"))
-    _, start, end, _ = segments[np.flatnonzero(segments[:, 0] == user)[0]]
+    _, start, end, _ = segments[np.flatnonzero(segments[:, 0] == user)[-1]]
     lists = []
     for row in rows:
         listed = row["items"]

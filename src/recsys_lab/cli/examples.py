@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.contracts import NO_ITEM
+from recsys_lab.evaluation.slices import last_lists
 
 if TYPE_CHECKING:
     from recsys_lab.data.prepared import PreparedDataset
@@ -31,8 +32,13 @@ def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS)
     """
     titles = data.item_titles() or [str(item) for item in data.item_ids()]
     ids = data.user_ids()
+    # Of several rows of a user the last stays, as of the lists.
     segments = {int(row[0]): row for row in np.asarray(data.segments("test"))}
-    by_user = rows.group_by("user", maintain_order=True).agg("target", pl.col("items").first())
+    by_user = (
+        last_lists(rows)
+        .group_by("user", maintain_order=True)
+        .agg("target", pl.col("items").first())
+    )
     step = max(1, len(by_user) // users)
     found = []
     for row in by_user.gather_every(step).head(users).iter_rows(named=True):

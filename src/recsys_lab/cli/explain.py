@@ -139,7 +139,7 @@ def _judged_user(parts: Parts, user: str, phase: str) -> int:
     """The index of a user who has a list in the split."""
     segments = np.asarray(parts.data.segments(phase))
     ids = [str(found) for found in parts.data.user_ids()]
-    judged = ", ".join(ids[index] for index in segments[:3, 0])
+    judged = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
     if user not in ids:
         raise UserError(
             f"user: {user!r} is not in the data{did_you_mean(user, ids)} "
@@ -151,7 +151,7 @@ def _judged_user(parts: Parts, user: str, phase: str) -> int:
             f"user: {user!r} has no list, because none of their events is in the {phase} split; "
             f"those with one are e.g. {judged}"
         )
-    index, start, end, _ = map(int, rows[0])
+    index, start, end, _ = map(int, rows[-1])
     if end == start:
         raise UserError(
             f"user: {user!r} has no events before the {phase} split: nothing moved their list; "

@@ -13,7 +13,7 @@ from recsys_lab.cli.off_policy import off_policy
 from recsys_lab.contracts import NO_ITEM, ListFeature
 from recsys_lab.data.slice_keys import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
-from recsys_lab.evaluation.slices import intervals, slice_table
+from recsys_lab.evaluation.slices import LIST, intervals, slice_table
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.record import PER_USER, SLICES
 
@@ -100,12 +100,13 @@ def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
     return rows.select(
         "user",
         users.gather(rows["user"]).alias("user_id"),
+        *([LIST] if LIST in rows.columns else []),
         "target",
         items.gather(rows["target"]).alias("target_id"),
         "rank",
         "items",
         lists.list.drop_nulls().alias("item_ids"),
-        pl.exclude("user", "target", "rank", "items"),
+        pl.exclude("user", LIST, "target", "rank", "items"),
     )
 
 

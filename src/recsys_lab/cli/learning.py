@@ -25,8 +25,11 @@ def training_batches(cfg: DictConfig, parts: Parts) -> TrainingBatches:
     """The histories of the training part of ``parts.data``.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or the model cannot be trained on some of the events alone.
     """
+    # Lightning: not for a fitted model
+    from recsys_lab.training.targets import supervised_events, supervised_positions
+
     training = TrainingBatches(
         parts.data,
         batch_size=parts.recipe.config.batch_size,
@@ -35,10 +38,13 @@ def training_batches(cfg: DictConfig, parts: Parts) -> TrainingBatches:
         crop=parts.recipe.config.crop,
         prefixes=getattr(parts.model, "one_target", False),
         features=getattr(parts.model, "features", ()),
+        supervised=supervised_events(parts.data, parts.recipe),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
         raise UserError(msg)
+    if parts.recipe.config.supervise != "all":
+        supervised_positions(parts.model, next(training.first_epoch()))  # refused now, if at all
     return training
 
 

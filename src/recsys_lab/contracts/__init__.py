@@ -2,6 +2,7 @@
 
 from recsys_lab.contracts.batches import (
     FIRST_KNOWN,
+    LISTS_APART,
     NO_ITEM,
     Batch,
     EvaluationBatch,
@@ -26,6 +27,7 @@ from recsys_lab.contracts.roles import (
 
 __all__ = [
     "FIRST_KNOWN",
+    "LISTS_APART",
     "NO_ITEM",
     "Batch",
     "ChecksData",

@@ -17,6 +17,9 @@ FIRST_KNOWN = 2
 NO_ITEM = -1
 """Fills a ranked list that has fewer than K admissible items."""
 
+LISTS_APART = 1 << 32
+"""Added to a user's index for each list that the user has before: see `EvaluationBatch.lists_B`."""
+
 
 @dataclass(frozen=True)
 class ListFeature:
@@ -67,6 +70,8 @@ class Batch:
         next_times_B: when each user's next event, the one to be predicted, comes, int64 (B,):
             a leak, given only to a model whose attribute ``reads_next_time`` is true, and only
             where the lab ranks held-out events. None where it is not known.
+        supervised_T: in training, the events that the loss may ask for, bool (T,); None: all. The
+            lab heeds it: models predict all events as ever.
     """
 
     users_B: Tensor
@@ -76,6 +81,7 @@ class Batch:
     timestamps_T: Tensor | None = None
     features: Mapping[str, Tensor | ListFeature] = field(default_factory=dict)
     next_times_B: Tensor | None = None
+    supervised_T: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -118,6 +124,7 @@ class Batch:
                 for name, column in self.features.items()
             },
             self.next_times_B,
+            None if self.supervised_T is None else self.supervised_T[index_N],
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -137,6 +144,7 @@ class Batch:
                 for name, column in self.features.items()
             },
             None if self.next_times_B is None else move(self.next_times_B),
+            None if self.supervised_T is None else move(self.supervised_T),
         )
 
 
@@ -147,6 +155,8 @@ def _rows(column: Tensor | ListFeature, index: Tensor) -> Tensor | ListFeature:
 @dataclass(frozen=True)
 class EvaluationBatch:
     """Users to be ranked for, with what must be found and what must not be shown.
+
+    A user may have several lists, each a row with a history and targets of its own.
 
     Attributes:
         history: what the model may read (already cut to its window).
@@ -159,6 +169,7 @@ class EvaluationBatch:
             it; models are not given it. None else.
         target_values_G: what each target is worth, float64 (G,), for metrics that ask for it. None
             else.
+        numbers_B: number of each row among those of its user, int64 (B,); None: all 0.
     """
 
     history: Batch
@@ -168,10 +179,19 @@ class EvaluationBatch:
     target_items: Tensor
     target_times_B: Tensor | None = None
     target_values_G: Tensor | None = None
+    numbers_B: Tensor | None = None
+
+    @property
+    def lists_B(self) -> Tensor:
+        """Id of each row's list: the user's index plus its number times `LISTS_APART`, int64."""
+        if self.numbers_B is None:
+            return self.history.users_B
+        return self.history.users_B + self.numbers_B * LISTS_APART
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> EvaluationBatch:
         """The same batch on another device (Lightning calls this)."""
         times_B, values_G = self.target_times_B, self.target_values_G
+        numbers_B = self.numbers_B
         return EvaluationBatch(
             self.history.to(device, non_blocking),
             self.seen_rows.to(device, non_blocking=non_blocking),
@@ -180,6 +200,7 @@ class EvaluationBatch:
             self.target_items.to(device, non_blocking=non_blocking),
             None if times_B is None else times_B.to(device, non_blocking=non_blocking),
             None if values_G is None else values_G.to(device, non_blocking=non_blocking),
+            None if numbers_B is None else numbers_B.to(device, non_blocking=non_blocking),
         )
 
 

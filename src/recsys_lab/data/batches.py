@@ -70,6 +70,7 @@ class TrainingBatches:
         prefixes: every beginning of a window is a history of its own, for models with one target
             a history: see `recsys_lab.data.crops.Crops`.
         features: columns that the model reads, as in `Batch.features`.
+        supervised: events that the loss may ask for, bool (T,); None: all.
 
     Raises:
         UserError: when the dataset lacks one of them.
@@ -85,12 +86,14 @@ class TrainingBatches:
         crop: Crop = "last",
         prefixes: bool = False,
         features: Sequence[str] = (),
+        supervised: NDArray[np.bool_] | None = None,
     ) -> None:
         segments = np.asarray(data.segments("train"))
         is_long = segments[:, 2] - segments[:, 1] >= 2
         self._users, starts, ends = (column[is_long] for column in segments.T)
         self._crops = Crops(starts, ends, window=window, crop=crop, one_target=prefixes, seed=seed)
         self._histories = Histories(data, features)
+        self._supervised = None if supervised is None else RunReader(supervised)
         self._batch_size = batch_size
         self._seed = seed
         self.epoch = 0
@@ -133,7 +136,10 @@ class TrainingBatches:
     def _read(self, numbers: NDArray[np.int64]) -> Batch:
         """The histories with these numbers."""
         rows, starts, ends = self._crops(numbers, self.epoch)
-        return self._histories(self._users[rows], starts, ends)
+        batch = self._histories(self._users[rows], starts, ends)
+        if self._supervised is None:
+            return batch
+        return replace(batch, supervised_T=torch.from_numpy(self._supervised(starts, ends)))
 
 
 class EvaluationBatches:
@@ -172,6 +178,7 @@ class EvaluationBatches:
         target_values: TargetValues | None = None,
     ) -> None:
         self._segments = np.asarray(data.segments(phase))
+        self._numbers = _numbers(self._segments[:, 0])
         rank, world = shard
         self._firsts = range(rank * batch_size, len(self._segments), world * batch_size)
         self._data = data
@@ -189,13 +196,18 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[EvaluationBatch]:
         """All batches, in user order."""
         for first in self._firsts:
-            yield self._read(self._segments[first : first + self._batch_size])
+            yield self._read(slice(first, first + self._batch_size))
 
     def of_user(self, user: int) -> EvaluationBatch:
-        """The batch of one user (index) alone, who must be in the phase."""
-        return self._read(self._segments[self._segments[:, 0] == user])
+        """The batch of one user (index) alone, who must be in the phase; of several rows the last.
 
-    def _read(self, segments: NDArray[np.int64]) -> EvaluationBatch:
+        That is the one with the longest history.
+        """
+        last = int(np.searchsorted(self._segments[:, 0], user, side="right"))
+        return self._read(slice(last - 1, last))
+
+    def _read(self, rows_of_phase: slice) -> EvaluationBatch:
+        segments = self._segments[rows_of_phase]
         users, starts, ends, _ = segments.T
         begin = starts if self._window is None else np.maximum(starts, ends - self._window)
         nothing = torch.empty(0, dtype=torch.int64)
@@ -211,8 +223,9 @@ class EvaluationBatches:
         history = self._histories(users, begin, ends)
         times_B = None
         if (self._next_times or self._target_times) and self._data.timestamps is not None:
-            # Every row has targets: the next event stands where the history ends.
-            times_B = _tensor(self._data.timestamps[ends])
+            # Every row has targets; events before the first of them may be none.
+            first = np.searchsorted(rows, np.arange(len(segments)))
+            times_B = _tensor(self._data.timestamps[places[first]])
         if self._next_times:
             history = replace(history, next_times_B=times_B)
         return EvaluationBatch(
@@ -223,6 +236,7 @@ class EvaluationBatches:
             torch.from_numpy(items_G),
             times_B if self._target_times else None,
             values_G,
+            None if self._numbers is None else torch.from_numpy(self._numbers[rows_of_phase]),
         )
 
 
@@ -271,6 +285,15 @@ class Histories:
             timestamps_T=None if self._times is None else _tensor(self._times(starts, ends)),
             features=features,
         )
+
+
+def _numbers(users_n: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Number of each row among those of its user, (n,); None where nobody has several."""
+    is_first = np.concatenate([[True], users_n[1:] != users_n[:-1]])
+    if is_first.all():
+        return None
+    places = np.arange(len(users_n))
+    return places - np.maximum.accumulate(np.where(is_first, places, 0))
 
 
 def _rows(column: NDArray[Any] | Lists, rows: NDArray[np.int64]) -> torch.Tensor | ListFeature:

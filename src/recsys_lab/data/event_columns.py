@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.doubts import decimal_hint
+from recsys_lab.data.events import RUNS
 from recsys_lab.data.ids import Spelling, plan_ids, whole_numbers
 from recsys_lab.data.missing import is_missing, missing_values
 from recsys_lab.data.plans import Plan, first_row, one_row, same
@@ -22,7 +23,7 @@ NUMBERS = ("rating", "price", "quantity")
 """Columns of the log that hold numbers."""
 
 RESERVED = ("user", "item", "user_id", "item_id", "timestamp", "order", "row", "event_type",
-            *NUMBERS)  # fmt: skip
+            *RUNS, *NUMBERS)  # fmt: skip
 """Names that no feature of an event can have: they are columns of the log already."""
 
 
@@ -33,7 +34,7 @@ def wanted_columns(config: Any) -> dict[str, str | None]:
         UserError: for a feature whose name the log uses itself.
     """
     options = ["user_column", "item_column", "timestamp_column", "order_column",
-               "event_type_column", *(f"{name}_column" for name in NUMBERS)]  # fmt: skip
+               "event_type_column", *(f"{name}_column" for name in (*RUNS, *NUMBERS))]  # fmt: skip
     for name in config.event_features:
         if name in RESERVED:
             other = f"data.{name}_column" if f"{name}_column" in options else "its own option"
@@ -79,6 +80,10 @@ def plan_events(
         plans["order"] = _places(frame, config.order_column, where)
     if config.event_type_column is not None:
         plans["event_type"] = _texts(frame, config.event_type_column, spelling)
+    for name in RUNS:
+        column = getattr(config, f"{name}_column")
+        if column is not None:
+            plans[name] = _texts(frame, column, spelling)
     for name in NUMBERS:
         column = getattr(config, f"{name}_column")
         if column is not None:

@@ -59,6 +59,9 @@ _KEY = "_user_and_time"
 EXAMPLES = 3
 """Bad rows that are shown for each reason."""
 
+RUNS = ("session", "basket")
+"""Columns of the log, and of `Coded`, that say which events of a user belong together."""
+
 KIND = "kind"
 """Column of `Coded` with the event type, where the log has one: not always a feature."""
 
@@ -70,8 +73,8 @@ class Coded:
     Attributes:
         columns: ``user`` and ``item`` (int32 codes), ``timestamp``, ``order`` (int64) and `PART`
             (int8), where there are, features of events (int32 codes, -1 where missing, or float64),
-            `KIND` (likewise), and, where `RawData.from_log` has columns, `SOURCE_ROW` (int64) and
-            ``present`` of each (bool), (T,) each, memory-mapped.
+            `KIND` and `RUNS` (likewise), and, where `RawData.from_log` has columns, `SOURCE_ROW`
+            (int64) and ``present`` of each (bool), (T,) each, memory-mapped.
         values: of every coded column its raw values by code, Arrow arrays, ascending.
         warnings: what is odd about the ids.
     """
@@ -98,6 +101,7 @@ def order_events(
     numbers = [name for name, kind in features if kind == "numeric"]
     if "event_type" in present and "event_type" not in dict(features):
         coded[KIND] = "event_type"
+    coded |= {name: name for name in RUNS if name in present}
 
     taken = [column.present for side in raw.from_log.values() for column in side.values()]
     beside = [nw.col(ROW).cast(nw.Int64).alias(SOURCE_ROW)] if taken else []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import narwhals as nw
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
 
@@ -62,6 +62,8 @@ class Filters:
                 have it; what stays is then decided by validation and test, too. ``training``: what
                 the split trains on (of users it holds out, their input): see
                 `recsys_lab.data.training_filters`.
+            session_gap: minutes without an event of the user that end a session; null: sessions
+                are those of ``data.session_column``, if any. No event is dropped for it.
             max_history: a user's older events are dropped; 0 for off.
             min_user_count: users with fewer events are dropped; 0 for off.
             min_item_count: items with fewer events are dropped; 0 for off.
@@ -80,6 +82,7 @@ class Filters:
         drop_duplicates: bool
         drop_consecutive_repeats: bool
         counts: Literal["whole", "training"] = field(default="whole", kw_only=True)
+        session_gap: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
         max_history: Annotated[int, Ge(0)]
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
@@ -99,12 +102,13 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint.
 
-        Without ``counts: whole`` and ``catalogue: events``, which is what filters did before there
+        Without ``counts: whole``, ``catalogue: events`` and ``session_gap: null``, which is what
+        filters did before there
         was a choice.
         """
         found = asdict(self.config)
         del found["max_bad_rows"]
-        for option, older in (("counts", "whole"), ("catalogue", "events")):
+        for option, older in (("counts", "whole"), ("catalogue", "events"), ("session_gap", None)):
             if found[option] == older:
                 del found[option]
         return found

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.data.catalogue import with_listed
-from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
+from recsys_lab.data.event_units import IS_TARGET
+from recsys_lab.data.events import EVENT, KIND, RUNS, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
     write_event_numbers,
@@ -45,6 +46,7 @@ class Arrays:
         items: dense item code of every event, int32 (T,).
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch, int64 (T,), or None.
+        is_target: which events may be targets, bool (T,); None: all.
         user_ids: raw id of every user, an Arrow array (U,), ascending.
         item_ids: raw id of every item, (V,), ascending.
         items_without_events: how many of them are known by the source's table alone.
@@ -57,6 +59,7 @@ class Arrays:
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
+    is_target: NDArray[np.bool_] | None
     user_ids: Any
     item_ids: Any
     items_without_events: int
@@ -95,9 +98,13 @@ def write_arrays(
     trim.write_kept(columns["item"], folder / "items.npy", dense)
     if "timestamp" in columns:
         trim.write_kept(columns["timestamp"], folder / "timestamps.npy")
-    written, plain = {}, ("user", "item", KIND)
+    if IS_TARGET in columns:
+        trim.write_kept(columns[IS_TARGET], folder / f"{IS_TARGET}.npy")
+    written = {}
     for name in columns:
-        if name.startswith(EVENT) or name == PART or (SOURCE_ROW in columns and name not in plain):
+        others = ("user", "item", KIND, IS_TARGET, *RUNS)
+        is_source = SOURCE_ROW in columns and name not in others
+        if name.startswith(EVENT) or name == PART or is_source:
             file = scratch / f"{safe_name(name)}.npy"
             trim.write_kept(columns[name], file)
             written[name] = map_npy(file)
@@ -105,6 +112,7 @@ def write_arrays(
         items=map_npy(folder / "items.npy"),
         offsets=offsets,
         timestamps=map_npy(folder / "timestamps.npy") if "timestamp" in columns else None,
+        is_target=map_npy(folder / f"{IS_TARGET}.npy") if IS_TARGET in columns else None,
         user_ids=coded.values["user"].take(pa.array(np.flatnonzero(trim.user_counts))),
         item_ids=item_ids,
         items_without_events=len(item_ids) - int(present.sum()),
@@ -154,11 +162,15 @@ def write_features(
     return {**found, "event": events}
 
 
-def write_interactions(arrays: Arrays, trim: Trim, file: Path) -> None:
-    """The same events as a table for other programs: user, item, timestamp."""
+def write_interactions(
+    arrays: Arrays, sessions: NDArray[np.int64] | None, trim: Trim, file: Path
+) -> None:
+    """The same events as a table for other programs: user, item, timestamp, session's number."""
     fields = [("user", pa.int32()), ("item", pa.int32())]
     if arrays.timestamps is not None:
         fields.append(("timestamp", pa.int64()))
+    if sessions is not None:
+        fields.append(("session", pa.int64()))
     lengths = np.diff(arrays.offsets)
     users = np.arange(len(lengths), dtype=np.int32)
     with pq.ParquetWriter(file, pa.schema(fields)) as writer:
@@ -168,6 +180,8 @@ def write_interactions(arrays: Arrays, trim: Trim, file: Path) -> None:
             columns.append(arrays.items[start:end])
             if arrays.timestamps is not None:
                 columns.append(arrays.timestamps[start:end])
+            if sessions is not None:
+                columns.append(np.searchsorted(sessions, np.arange(start, end), side="right") - 1)
             writer.write_table(pa.table(columns, schema=pa.schema(fields)))
 
 

@@ -20,6 +20,7 @@ from recsys_lab.data.card_facts import percent
 from recsys_lab.data.catalogue import listed_items, told_cold
 from recsys_lab.data.disk import disk_told, usable
 from recsys_lab.data.doubts import doubt_numbers, doubt_table, doubt_times
+from recsys_lab.data.event_units import content_of, known_runs, with_units
 from recsys_lab.data.events import TIE_RULE, order_events
 from recsys_lab.data.first_values import values_of
 from recsys_lab.data.layout import describe_ids, write_arrays, write_features, write_interactions
@@ -176,23 +177,30 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
     tally, listed = Tally(), listed_items(raw, parts.filters)
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
+    coded = with_units(coded, parts.split, scratch)
     warnings = [*coded.warnings, *told_order(coded, parts.split)]
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
     apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
     arrays = write_arrays(coded, trim, folder, scratch, listed)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
-    log = FlatLog(arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.parts)
+    runs = known_runs(trim, coded.columns, parts.filters, parts.split, scratch)
+    log = FlatLog(
+        arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.parts,
+        arrays.is_target, runs.sessions, runs.baskets,
+    )  # fmt: skip
+    if log.sessions is not None:
+        save_npy(folder / "sessions.npy", log.sessions)
     phases = parts.split.segments(log)
     held_out = parts.split.held_out_phases
     world = World(log, phases, parts.filters, arrays.item_ids, arrays.user_ids, held_out)
     with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
         leaks = pool.submit(check_leaks, world)
         statistics = pool.submit(describe, log, phases)
-        mark = pool.submit(_fingerprint, arrays, parts)
-        write_interactions(arrays, trim, folder / "interactions.parquet")
+        mark = pool.submit(_fingerprint, log, arrays, parts)
+        write_interactions(arrays, log.sessions, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        warnings += [*doubt_times(arrays.timestamps), *told_left(raw, arrays.parts)]
+        warnings += [*runs.warnings, *doubt_times(arrays.timestamps), *told_left(raw, arrays.parts)]
         warnings += _write_tables(arrays, raw, phases.train, folder)
         warnings += told_cold(arrays.items_without_events, num_items)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
@@ -213,7 +221,7 @@ def _write(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dic
         "split": {
             **parts.split.settings(),
             **rows,
-            "users_without_targets": len(arrays.offsets) - 1 - len(phases.test),
+            **runs.counts,
             **phases.counts,
             **cold,
         },
@@ -252,9 +260,10 @@ def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
     return {f"{label}_rows": len(array) for label, array in rows.items()}
 
 
-def _fingerprint(arrays: Arrays, parts: Preparation) -> str:
+def _fingerprint(log: FlatLog, arrays: Arrays, parts: Preparation) -> str:
     given = (arrays.timestamps, arrays.parts)
     content = [arrays.items, arrays.offsets, *(array for array in given if array is not None)]
+    content += content_of(log, parts.split)
     rules = {"tie_rule": TIE_RULE, **parts.settings()}
     return fingerprint(content, [arrays.user_ids, arrays.item_ids], rules)
 

@@ -62,6 +62,8 @@ class PreparedDataset:
         items: item of every event, int32 (T,), memory-mapped.
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch of every event, int64 (T,), or None.
+        is_target: which events may be targets, bool (T,); None: all.
+        sessions: place of the first event of every session, ascending, int64; None: not known.
         dropped_targets: places among the targets that are none, int64, ascending; mostly empty.
         features: encoded columns of items, users and events.
 
@@ -72,6 +74,8 @@ class PreparedDataset:
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64] | None
+    is_target: NDArray[np.bool_] | None
+    sessions: NDArray[np.int64] | None
     dropped_targets: NDArray[np.int64]
 
     def __init__(self, path: Path | str, verify: Verify = "full") -> None:
@@ -91,12 +95,17 @@ class PreparedDataset:
         self.items = self._map("items")
         self.offsets = self._map("offsets")
         self.timestamps = self._map("timestamps") if manifest["has_timestamps"] else None
+        self.is_target = self._map_if_there("is_target")
+        self.sessions = self._map_if_there("sessions")
         self.dropped_targets = np.asarray(self._map("dropped_targets"))
         self.features = FeatureStore(self.path, manifest["features"])
         self._joined: NDArray[np.int64] | None = None
 
     def _map(self, name: str) -> NDArray[Any]:
         return map_npy(self.path / f"{name}.npy")
+
+    def _map_if_there(self, name: str) -> NDArray[Any] | None:
+        return self._map(name) if f"{name}.npy" in self.manifest["files"] else None
 
     def check(self) -> None:
         """Look again at files that somebody wrote to since they were opened.

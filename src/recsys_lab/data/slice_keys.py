@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LENGTHS = ((1, "1-4"), (5, "5-9"), (10, "10-19"), (20, "20-49"), (50, "50-99"), (100, "100+"))
 _HOUR, _DAY = 3600, 86400
+POSITIONS = ((1, "first"), (2, "second"), (3, "third to fifth"), (6, "later"))
 GAPS = (
     (0, "under an hour"), (_HOUR, "under a day"), (_DAY, "under a week"),
     (7 * _DAY, "under 30 days"), (30 * _DAY, "30 days or more"),
@@ -47,9 +48,10 @@ def slice_keys(data: PreparedDataset, phase: str, period: str | None = None) -> 
         (events), ``target_popularity`` (`popularity_bands`), ``target_repeated`` (whether it
         stands in the history), ``since_last`` (time between the last event of the history and
         the target; only with timestamps), ``target_week`` or another period (in UTC, the
-        `LATEST_PERIODS` latest ones, all before as one; only with timestamps), and ``user_NAME``
-        for each categorical user column (its `LARGEST_GROUPS` most frequent values among these
-        users).
+        `LATEST_PERIODS` latest ones, all before as one; only with timestamps),
+        ``session_position`` (of the target in its session; only where sessions are known), and
+        ``user_NAME`` for each categorical user column (its `LARGEST_GROUPS` most frequent values
+        among these users).
     """
     segments = np.asarray(data.segments(phase))
     parts = [_events(data, segments[part]) for part in row_chunks(segments[:, 2] - segments[:, 1])]
@@ -67,6 +69,8 @@ def slice_keys(data: PreparedDataset, phase: str, period: str | None = None) -> 
         frame = frame.with_columns(_binned("since_last", columns["gap"], gaps))
         if period is not None:
             frame = frame.with_columns(_periods(period, columns["time"]))
+    if "position" in columns:
+        frame = frame.with_columns(_binned("session_position", columns["position"], POSITIONS))
     groups = [name for name in data.features.names() if name.startswith("user.")]
     for name in groups:
         if data.features.entry(name)["type"] == "categorical":
@@ -98,6 +102,9 @@ def _events(data: PreparedDataset, rows_n4: NDArray[np.int64]) -> dict[str, NDAr
         "length": (ends - starts)[of_row],
         "repeated": repeated(data.items, rows_n4, places, of_row),
     }
+    if data.sessions is not None:
+        run = np.searchsorted(data.sessions, places, side="right") - 1
+        found["position"] = places - data.sessions[run] + 1
     if data.timestamps is not None:
         found["time"] = data.timestamps[places]
         found["gap"] = found["time"] - data.timestamps[ends - 1][of_row]

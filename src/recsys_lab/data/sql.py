@@ -58,6 +58,10 @@ class SQL:
             event_type_column: what kind of event; null for none.
             part_column: of a published split, the part of every row, for split=given, as with
                 data=table; null for none.
+            session_column: which visit the event belongs to; null for none. See
+                `recsys_lab.data.event_units`.
+            basket_column: which order or receipt the event belongs to; null for none. Without one
+                the events of a user at one time are a basket.
             rating_column: null for none.
             price_column: null for none.
             quantity_column: null for none.
@@ -90,6 +94,8 @@ class SQL:
         order_column: str | None
         event_type_column: str | None
         part_column: str | None = field(default=None, kw_only=True)
+        session_column: str | None = field(default=None, kw_only=True)
+        basket_column: str | None = field(default=None, kw_only=True)
         rating_column: str | None
         price_column: str | None
         quantity_column: str | None

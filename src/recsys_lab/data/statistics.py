@@ -275,7 +275,7 @@ def _split(segments: Segments) -> dict[str, Any]:
         gone = np.searchsorted(dropped, rows[:, 3]) - np.searchsorted(dropped, rows[:, 2])
         targets = int((rows[:, 3] - rows[:, 2] - gone).sum())
         phases[name] = {
-            "users": len(rows),
+            "users": len(np.unique(rows[:, 0])),
             "events": targets,
             "targets": targets,
             "median_history": _median(rows[:, 2] - rows[:, 1]),

@@ -85,6 +85,10 @@ class Table:
             event_type_column: what happened, such as view or purchase; null where all are alike.
             part_column: of a published split, for split=given, the part of every row: train(ing),
                 valid(ation), val or dev, test, in small or capital letters; null for none.
+            session_column: which visit the event belongs to; null for none. See
+                `recsys_lab.data.event_units`.
+            basket_column: which order or receipt the event belongs to; null for none. Without one
+                the events of a user at one time are a basket.
             rating_column: how much it was liked, a number; null for none.
             price_column: what one piece cost; null for none.
             quantity_column: how many pieces; null for none.
@@ -121,6 +125,8 @@ class Table:
         order_column: str | None
         event_type_column: str | None
         part_column: str | None = field(default=None, kw_only=True)
+        session_column: str | None = field(default=None, kw_only=True)
+        basket_column: str | None = field(default=None, kw_only=True)
         rating_column: str | None
         price_column: str | None
         quantity_column: str | None

@@ -13,14 +13,16 @@ Shapes: T events before, t events that are left, U and V users and items before,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_lab.data.event_units import IS_TARGET, known_runs
 from recsys_lab.data.npy import map_npy
 from recsys_lab.data.raw import PART
 from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.finish import first_rows
 from recsys_lab.data.splits.places import count_items, place_chunks
 
 if TYPE_CHECKING:
@@ -84,6 +86,9 @@ def _filter_by_training(
     while True:
         found.passes += 1
         log = _flat_log(trim, columns, scratch)
+        if split.config.unit != "event":
+            known = known_runs(trim, columns, filters, split, scratch)
+            log = replace(log, sessions=known.sessions, baskets=known.baskets)
         rows = split.segments(log)
         stays_t = np.ones(len(log.items), dtype=np.bool_)
         train, held = rows.train.copy(), _held_out(split, rows)
@@ -104,7 +109,7 @@ def _filter_by_training(
 def _flat_log(trim: Trim, columns: Mapping[str, NDArray[Any]], scratch: Path) -> FlatLog:
     """What is left; items keep their codes, users are numbered anew."""
     written = {}
-    for name in ("item", "timestamp", PART):
+    for name in ("item", "timestamp", PART, IS_TARGET):
         if name in columns:
             file = scratch / f"left_{name}.npy"
             trim.write_kept(columns[name], file)
@@ -112,17 +117,14 @@ def _flat_log(trim: Trim, columns: Mapping[str, NDArray[Any]], scratch: Path) ->
     lengths = trim.user_counts[trim.user_counts > 0]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return FlatLog(
-        written["item"],
-        offsets,
-        written.get("timestamp"),
-        len(trim.item_counts),
-        written.get(PART),
-    )
+        written["item"], offsets, written.get("timestamp"), len(trim.item_counts),
+        written.get(PART), written.get(IS_TARGET),
+    )  # fmt: skip
 
 
 def _held_out(split: Split, rows: Segments) -> NDArray[np.int64]:
-    """The inputs of users who are held out: rows (user, start, end)."""
-    phases = [getattr(rows, phase)[:, :3] for phase in split.held_out_phases]
+    """The inputs of users who are held out, before their first targets: rows (user, start, end)."""
+    phases = [first_rows(getattr(rows, phase))[:, :3] for phase in split.held_out_phases]
     held = np.concatenate([*phases, np.empty((0, 3), dtype=np.int64)])
     return held[~np.isin(held[:, 0], rows.train[:, 0])].astype(np.int64)
 

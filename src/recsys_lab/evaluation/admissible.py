@@ -168,7 +168,9 @@ def _tell(data: RankedData, is_candidate: IsCandidate) -> None:
         segments = np.asarray(data.segments(phase))
         moments = np.zeros(len(segments), dtype=np.int64)
         if data.timestamps is not None:
-            moments = data.timestamps[segments[:, 2]]
+            rows_G, places_G = _targets(data, segments)
+            first = np.searchsorted(rows_G, np.arange(len(segments)))
+            moments = data.timestamps[places_G[first]]
         tell_reachable(phase, data, segments, partial(_at, moments, is_candidate))
 
 
@@ -192,10 +194,7 @@ def tell_reachable(
         segments: its rows, (n, 4).
         is_candidate: of the row and the item of each target, (G,).
     """
-    lengths = segments[:, 3] - segments[:, 2]
-    rows_G = np.repeat(np.arange(len(segments)), lengths)
-    before = np.cumsum(lengths) - lengths
-    places_G = (segments[:, 2] - before)[rows_G] + np.arange(len(rows_G))
+    rows_G, places_G = _targets(data, segments)
     share = float(is_candidate(rows_G, data.items[places_G].astype(np.int64)).mean())
     if share < 1:
         _log.warning(
@@ -203,3 +202,15 @@ def tell_reachable(
             "cannot be hit",
             100 * share, phase,
         )  # fmt: skip
+
+
+def _targets(
+    data: RankedData, segments: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and place of every target, ascending, (G,)."""
+    lengths = segments[:, 3] - segments[:, 2]
+    rows_G = np.repeat(np.arange(len(segments)), lengths)
+    before = np.cumsum(lengths) - lengths
+    places_G = (segments[:, 2] - before)[rows_G] + np.arange(len(rows_G))
+    stays = ~np.isin(places_G, data.dropped_targets)
+    return rows_G[stays], places_G[stays]

@@ -45,7 +45,7 @@ class AUC(UserMean):
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
         """Add the whole lists of B users, whose pairs in ``exclude`` are no candidates."""
-        self.add(batch.history.users_B, self.areas(batch, ranked, exclude)[0])
+        self.add(batch.lists_B, self.areas(batch, ranked, exclude)[0])
 
     def areas(
         self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None
@@ -71,7 +71,7 @@ class GAUC(AUC):
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
         """See `AUC`."""
         areas_B, targets_B = self.areas(batch, ranked, exclude)
-        self.add(batch.history.users_B, torch.stack([areas_B * targets_B, targets_B], 1))
+        self.add(batch.lists_B, torch.stack([areas_B * targets_B, targets_B], 1))
 
     def compute(self) -> Tensor:
         """See the class."""

@@ -21,7 +21,13 @@ from recsys_lab.contracts import FIRST_KNOWN, ListFeature, TrainingData
 
 
 class RankedData(TrainingData, Protocol):
-    """A prepared dataset as protocols read it."""
+    """A prepared dataset as protocols read it.
+
+    Attributes:
+        dropped_targets: places among the targets that are none, int64, ascending.
+    """
+
+    dropped_targets: NDArray[np.int64]
 
     def item_ids(self) -> list[Any]:
         """Raw id of every item, (V,)."""

@@ -40,12 +40,12 @@ class Exposure(ByUser):
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
         """Add the lists of B users."""
-        self.add(batch.history.users_B, ranked.items_BK[:, : self.k])
+        self.add(batch.lists_B, ranked.items_BK[:, : self.k])
 
     def compute(self) -> Tensor:
         """See `of_counts`; NaN when nothing was shown."""
-        _, items_UK = self.distinct()
-        shown = items_UK[items_UK >= 0]
+        _, items_LK = self.distinct()
+        shown = items_LK[items_LK >= 0]
         if not len(shown):
             return torch.tensor(torch.nan, dtype=torch.float64)
         return self.of_counts(torch.bincount(shown, minlength=self._num_items).double())

@@ -17,6 +17,7 @@ from torchmetrics import Metric
 
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.exposure import Exposure
+from recsys_lab.evaluation.slices import list_keys
 from recsys_lab.evaluation.sums import mean
 
 if TYPE_CHECKING:
@@ -176,8 +177,9 @@ def exposure_of_groups(
         exposure to the two others, 1 where a group is shown as often as these say, above where it
         is favoured; null for a group without items or events.
     """
-    items_UK = rows.unique("user", keep="first", maintain_order=True)["items"].to_numpy()[:, :k]
-    shown = torch.from_numpy(items_UK[items_UK != NO_ITEM])
+    lists = rows.unique(list_keys(rows), keep="first", maintain_order=True)
+    items_LK = lists["items"].to_numpy()[:, :k]
+    shown = torch.from_numpy(items_LK[items_LK != NO_ITEM])
     num_items = len(catalogue.counts_V)
     weights = {
         "exposure": torch.bincount(shown, minlength=num_items),

@@ -53,7 +53,7 @@ class ListMetric(UserMean):
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
         """Add the lists of B users; the batch must hold the seen pairs if `reads_history`."""
         values_B = self.per_list(ranked.items_BK[:, : self.k], batch)
-        self.add(batch.history.users_B, values_B)
+        self.add(batch.lists_B, values_B)
 
     @abstractmethod
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:

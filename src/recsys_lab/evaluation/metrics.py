@@ -35,9 +35,9 @@ class PerUserMetric(UserMean):
             num_targets_B: targets of each user, int64 (B,), at least 1.
         """
 
-    def update(self, users_B: Tensor, hits_BK: Tensor, num_targets_B: Tensor) -> None:
-        """Add users; see `per_user` for the shapes."""
-        self.add(users_B, self.per_user(hits_BK[:, : self.k], num_targets_B))
+    def update(self, lists_B: Tensor, hits_BK: Tensor, num_targets_B: Tensor) -> None:
+        """Add lists, by `EvaluationBatch.lists_B`; see `per_user` for the shapes."""
+        self.add(lists_B, self.per_user(hits_BK[:, : self.k], num_targets_B))
 
 
 class NDCG(PerUserMetric):

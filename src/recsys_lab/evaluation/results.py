@@ -13,10 +13,17 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from recsys_lab.contracts import RankedLists
+from recsys_lab.contracts import LISTS_APART, RankedLists
 from recsys_lab.evaluation.areas import AREAS
 from recsys_lab.evaluation.metrics import METRICS, hits_of, make_metrics
-from recsys_lab.evaluation.user_mean import ByUser, first_of_each
+from recsys_lab.evaluation.slices import LIST
+from recsys_lab.evaluation.user_mean import (
+    ByUser,
+    UserMean,
+    by_user_then_number,
+    first_of_each,
+    users_of,
+)
 from recsys_lab.evaluation.values import VALUED
 
 if TYPE_CHECKING:
@@ -85,9 +92,8 @@ class Results:
         places = slice(self._length)
         ranked = RankedLists(ranked.items_BK[:, places], ranked.scores_BK[:, places])
         hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
-        users_B = batch.history.users_B
         for of_hits in self.metrics.values():
-            of_hits.update(users_B, hits_BK, num_targets_B)
+            of_hits.update(batch.lists_B, hits_BK, num_targets_B)
         for other in self.beyond.values():
             other.update(batch, ranked)
         if keep_lists:
@@ -104,22 +110,25 @@ class Results:
         return accuracy | {name: value for name, value in values.items() if not isnan(value)}
 
     def per_user(self) -> pl.DataFrame:
-        """One row per user and target, in user order.
+        """One row per user, list and target, in this order.
 
-        Columns: ``user`` (index), ``target`` (item index), ``rank`` (from 1; null when the
-        target is not in the list), ``items`` (the list), and a column per metric that has a value
-        of each user (NaN for a user for whom it means nothing).
+        Columns: ``user`` (index), where users have several lists `LIST` (its number among the
+        user's), ``target`` (item index), ``rank`` (from 1; null when the target is not in the
+        list), ``items`` (the list), and a column per metric that has a value of each user (NaN for
+        a user for whom it means nothing).
         """
-        users_G, rows_G = self._rows.by_user()
+        lists_G, rows_G = self._rows.gathered()
+        users_G, numbers_G = users_of(lists_G), lists_G // LISTS_APART
         target_G, rank_G, items_GK = rows_G[:, 1], rows_G[:, 2], rows_G[:, 3:]
         columns = [
             pl.Series("user", users_G.cpu().numpy()),
+            *([pl.Series(LIST, numbers_G.cpu().numpy(), pl.Int32)] if numbers_G.any() else []),
             pl.Series("target", target_G.cpu().numpy()),
             pl.Series("rank", rank_G.cpu().numpy()).replace(0, None),
             pl.Series("items", items_GK.cpu().numpy(), pl.Array(pl.Int32, items_GK.shape[1])),
         ]
         for name, metric in {**self.metrics, **self.others, **self.beyond}.items():
-            if not metric.is_of_users:
+            if not (isinstance(metric, UserMean) and metric.is_of_users):
                 continue
             users_U, values_U = metric.by_user()
             of_row = values_U[torch.searchsorted(users_U, users_G)]
@@ -128,7 +137,7 @@ class Results:
 
 
 class TargetRows(ByUser):
-    """A row for each user and target: its number among the user's, item, rank, the list.
+    """A row for each list and target: its number among the user's, item, rank, the list.
 
     Args:
         list_length: places kept.
@@ -147,15 +156,16 @@ class TargetRows(ByUser):
         before_B[:1] = 0
         number_G = torch.arange(len(rows_G), device=rows_G.device) - before_B[rows_G]
         heads_G3 = torch.stack([number_G, batch.target_items, rank_G], 1)
-        self.add(batch.history.users_B[rows_G], torch.cat([heads_G3, items_GK], 1))
+        self.add(batch.lists_B[rows_G], torch.cat([heads_G3, items_GK], 1))
 
     def distinct(self) -> tuple[Tensor, Tensor]:
-        """Every target of every user once, in order of users and of their targets."""
+        """Every target of every list once, in order of users, lists and targets."""
         self._fill()
-        users, rows = dim_zero_cat(self.users), dim_zero_cat(self.rows)
+        lists, rows = dim_zero_cat(self.lists), dim_zero_cat(self.rows)
         most = int(rows[:, 0].max()) + 1 if len(rows) else 1
-        at = first_of_each(users * most + rows[:, 0])
-        return users[at], rows[at]
+        place = by_user_then_number(lists).unique(return_inverse=True)[1]
+        at = first_of_each(place * most + rows[:, 0])
+        return lists[at], rows[at]
 
     def compute(self) -> Tensor:
         """The rows, int32 (G, 3 + K)."""

@@ -13,7 +13,7 @@ import torch
 
 from recsys_lab.evaluation.beyond import largest_value
 from recsys_lab.evaluation.intervals import mean_interval
-from recsys_lab.evaluation.sums import mean
+from recsys_lab.evaluation.sums import mean, mean_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.evaluation.metrics import PerUserMetric
+
+
+LIST = "list"
+"""Column with the number of a list among its user's, where some have several."""
 
 
 def intervals(rows: pl.DataFrame, names: list[str]) -> dict[str, tuple[float, float]]:
@@ -35,9 +39,21 @@ def intervals(rows: pl.DataFrame, names: list[str]) -> dict[str, tuple[float, fl
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
+def list_keys(rows: pl.DataFrame) -> list[str]:
+    """The columns that tell one list from another."""
+    return ["user", LIST] if LIST in rows.columns else ["user"]
+
+
+def last_lists(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of each user's last list."""
+    if LIST not in rows.columns:
+        return rows
+    return rows.filter(pl.col(LIST) == pl.col(LIST).max().over("user"))
+
+
 def _most_targets(rows: pl.DataFrame) -> int:
-    """Of a user."""
-    return int(rows.group_by("user").len()["len"].max() or 0)  # type: ignore[arg-type]
+    """Of a list."""
+    return int(rows.group_by(list_keys(rows)).len()["len"].max() or 0)  # type: ignore[arg-type]
 
 
 def _known(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
@@ -56,7 +72,7 @@ def slice_table(
 
     A slice of users is those users. A slice of targets is the users who have such targets, each
     measured on these targets alone; with one target a user the two are the same. What a list is
-    like does not depend on its targets.
+    like does not depend on its targets: a user's value, of all lists, counts as it is.
 
     Args:
         rows: per user and target, as `Results.per_user` gives them.
@@ -97,12 +113,12 @@ def slice_table(
 def _of_slice(
     part: pl.DataFrame, named: dict[str, Any], metrics: Mapping[str, PerUserMetric]
 ) -> list[dict[str, Any]]:
-    hits_UK, targets_U = hits_from_ranks(part)
-    most = int(targets_U.max())
-    counts = {"users": len(targets_U), "targets": len(part)}
+    hits_LK, targets_L, user_L = hits_from_ranks(part)
+    most = int(targets_L.max())
     found = []
     for name, metric in metrics.items():
-        values_U = metric.per_user(hits_UK[:, : metric.k], targets_U).numpy()
+        values_U = values_of_users(metric, hits_LK, targets_L, user_L)
+        counts = {"users": len(values_U), "targets": len(part)}
         found.append({**named, **counts, "metric": name, **_mean_of(values_U, name, most)})
     return found
 
@@ -124,20 +140,32 @@ def _mean_of(values_U: NDArray[np.float64], name: str, most_targets: int) -> dic
     return {"mean": mean(values_U), "low": low, "high": high}
 
 
-def hits_from_ranks(rows: pl.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which places of each user's list hold a target of these rows.
+def values_of_users(
+    metric: PerUserMetric, hits_LK: torch.Tensor, targets_L: torch.Tensor, user_L: torch.Tensor
+) -> NDArray[np.float64]:
+    """A metric of each user, on what `hits_from_ranks` gives: the mean of their lists' values."""
+    values_L = metric.per_user(hits_LK[:, : metric.k], targets_L)
+    values_U: NDArray[np.float64] = mean_of_each(values_L, user_L)[1].numpy()
+    return values_U
+
+
+def hits_from_ranks(rows: pl.DataFrame) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Which places of each list hold a target of these rows.
 
     Args:
-        rows: with ``user``, ``rank`` (from 1, null where not in the list), ``items``.
+        rows: with ``user``, `LIST` where there are several, ``rank`` (from 1, null where not in the
+            list), ``items``; in order of users and lists.
 
     Returns:
-        bool (U, K) and the number of targets of each user, int64 (U,), in the order in which the
-        users first stand in the rows.
+        bool (L, K), the number of targets of each list, int64 (L,), and its user, int64 (L,).
     """
-    rows = rows.unique(["user", "target"], keep="first", maintain_order=True)
+    keys = list_keys(rows)
+    rows = rows.unique([*keys, "target"], keep="first", maintain_order=True)
     width = len(rows["items"][0])
-    user_G = rows["user"].rank("dense").to_numpy().astype(np.int64) - 1
-    hits = np.zeros((int(user_G.max()) + 1, width), dtype=bool)
+    list_G = rows.select(pl.struct(keys).rle_id()).to_series().to_numpy().astype(np.int64)
+    hits = np.zeros((int(list_G.max()) + 1, width), dtype=bool)
     is_hit = rows["rank"].is_not_null().to_numpy()
-    hits[user_G[is_hit], rows["rank"].drop_nulls().to_numpy() - 1] = True
-    return torch.from_numpy(hits), torch.from_numpy(np.bincount(user_G))
+    hits[list_G[is_hit], rows["rank"].drop_nulls().to_numpy() - 1] = True
+    first_L = np.unique(list_G, return_index=True)[1]
+    user_L = rows["user"].to_numpy().astype(np.int64)[first_L]
+    return torch.from_numpy(hits), torch.from_numpy(np.bincount(list_G)), torch.from_numpy(user_L)

@@ -28,6 +28,35 @@ def mean(values_U: Tensor | NDArray[np.float64]) -> float:
     return math.fsum(values_U.tolist()) / len(values_U) if len(values_U) else math.nan
 
 
+def mean_of_each(values_L: Tensor, groups_L: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of groups of values that stand together; NaN is left out.
+
+    Args:
+        values_L: float64 (L,).
+        groups_L: not decreasing, int64 (L,).
+
+    Returns:
+        The groups, ascending, and the mean of each: NaN where it has no value.
+    """
+    groups_U, counts_U = groups_L.unique_consecutive(return_counts=True)
+    if len(groups_U) == len(groups_L):
+        return groups_U, values_L
+    of_L = torch.repeat_interleave(torch.arange(len(groups_U), device=groups_L.device), counts_U)
+    known_L = ~values_L.isnan()
+    values_L, counts_U = values_L[known_L], torch.bincount(of_L[known_L], minlength=len(groups_U))
+    starts_U = counts_U.cumsum(0) - counts_U
+    means_U = torch.full((len(groups_U),), math.nan, dtype=torch.float64, device=values_L.device)
+    width, most = 1, int(counts_U.max())
+    while width < 2 * most:  # groups of about one size at a time: a rectangle of all could be huge
+        at = ((counts_U > width // 2) & (counts_U <= width)).nonzero().flatten()
+        places = torch.arange(width, device=at.device).expand(len(at), -1)
+        is_there = places < counts_U[at, None]
+        terms = values_L[(starts_U[at, None] + places) * is_there] * is_there
+        means_U[at] = sum_of_places(terms) / counts_U[at]
+        width *= 2
+    return groups_U, means_U
+
+
 def sum_of_places(values_BK: Tensor) -> Tensor:
     """Sum of each row over the last dimension; zeros at its end change no bit.
 

@@ -109,7 +109,8 @@ class TargetValues:
             item = data.item_ids()[items_G[wrong_G][0]]
             raise UserError(
                 f"evaluation.value_feature={self._name}: {int(wrong_G.sum()):,} of "
-                f"{len(wrong_G):,} {phase} targets have {what}, such as one of item {item!r}; {cure}"
+                f"{len(wrong_G):,} {phase} targets have {what}, such as one of item {item!r}; "
+                f"{cure}"
             )
 
 
@@ -122,7 +123,7 @@ class ValueMetric(UserMean):
         """Add the lists of B users."""
         del exclude
         values_BT, gains_BK = gains(batch, ranked.items_BK[:, : self.k])
-        self.add(batch.history.users_B, self.per_user(gains_BK, values_BT))
+        self.add(batch.lists_B, self.per_user(gains_BK, values_BT))
 
     @abstractmethod
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:

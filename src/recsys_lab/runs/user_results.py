@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-USER_ID = "user_id"
-"""Raw ids in it, for people; runs are joined by ``user``, and older files have no such column."""
+RAW_IDS = ("user_id", "target_id")
+"""Columns of it for people; runs are joined by ``user``, and older files have no such columns."""
 
 _COMPARED = f", and runs are compared user by user{BRING_BACK}"
 _LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
@@ -41,12 +41,14 @@ class UserResults:
     Attributes:
         rows: ``user`` and ``target`` of every row, in order; equal where runs can be paired.
         values_UM: metrics of the users, in order of users; NaN where one means nothing.
+        most_targets: of a list.
         slices: of the main metric, (name, value) -> users that are in it, bool (U,), and the value
             of each of them on the targets of the slice alone.
     """
 
     rows: pl.DataFrame
     values_UM: Floats
+    most_targets: int
     slices: Mapping[tuple[str, str], tuple[NDArray[np.bool_], Floats]]
 
 
@@ -97,7 +99,7 @@ def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict
     """Of each metric of hits the largest value that a user can have; None for other metrics."""
     from recsys_lab.evaluation.beyond import largest_value  # torch: not needed before
 
-    most = max(int(of.rows["user"].value_counts()["count"].max() or 0) for of in results)  # type: ignore[arg-type]
+    most = max(of.most_targets for of in results)
     return {name: largest_value(name, most) for name in names}
 
 
@@ -135,18 +137,23 @@ def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) ->
 def _user_results(
     record: RunRecord, rows: pl.DataFrame, metrics: Sequence[str], main: str | None
 ) -> UserResults:
-    rows = rows.sort("user", "target", maintain_order=True)
+    from recsys_lab.evaluation.slices import list_keys
+
+    keys = list_keys(rows)
+    rows = rows.sort(*keys, "target", maintain_order=True)
     users = rows.unique("user", keep="first", maintain_order=True)
     values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
     _check_means(record, metrics, values_UM)
     slices = {}
     if main is not None and (len(rows) == len(users) or not _is_of_all_targets(main)):
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
-        names = [name for name in names if name != USER_ID]
+        names = [name for name in names if name not in RAW_IDS]
         for name in names:
             for value in _values(rows[name]):
                 slices[name, value] = _slice(rows, users, name, value, main)
-    return UserResults(rows.select(pl.col("user", "target").cast(pl.Int64)), values_UM, slices)
+    most = int(rows.group_by(keys).len()["len"].max() or 0)  # type: ignore[arg-type]
+    of_rows = rows.select(pl.col(*keys, "target").cast(pl.Int64))
+    return UserResults(of_rows, values_UM, most, slices)
 
 
 def _check_means(record: RunRecord, metrics: Sequence[str], values_UM: Floats) -> None:
@@ -193,13 +200,10 @@ def _is_of_all_targets(name: str) -> bool:
 def _on_targets(part: pl.DataFrame, main: str) -> Floats:
     """An accuracy metric on some of the users' targets; another metric as it is."""
     from recsys_lab.evaluation.metrics import METRICS  # torch: needed for several targets alone
-    from recsys_lab.evaluation.slices import hits_from_ranks
+    from recsys_lab.evaluation.slices import hits_from_ranks, values_of_users
 
     name, _, k = main.partition("@")
     if name not in METRICS:
         users = part.unique("user", keep="first", maintain_order=True)
         return users[main].cast(pl.Float64).to_numpy()
-    metric = METRICS[name](int(k))
-    hits_UK, targets_U = hits_from_ranks(part)
-    values_U: Floats = metric.per_user(hits_UK[:, : metric.k], targets_U).numpy()
-    return values_U
+    return values_of_users(METRICS[name](int(k)), *hits_from_ranks(part))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from recsys_lab.evaluation.protocol import RankingProtocol, judge
+from recsys_lab.training.targets import supervised_positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,13 +65,19 @@ class SequentialModule(pl.LightningModule):
         """Loss at the supervised positions."""
         del batch_idx
         states_ND, targets_N = self.model.training_states(batch)
-        loss = self._loss(states_ND, targets_N, self.model.item_table())
+        if batch.supervised_T is not None:
+            keep_N = supervised_positions(self.model, batch)
+            states_ND, targets_N = states_ND[keep_N], targets_N[keep_N]
+        if len(targets_N):
+            loss = self._loss(states_ND, targets_N, self.model.item_table())
+        else:  # no event of this batch counts: every parameter still gets a gradient, of zeros
+            loss = 0.0 * (states_ND.sum() + self.model.item_table().sum())
         # Summed on the device: reading it each step would make the host wait.
         self.loss_sum = self.loss_sum + loss.detach()
-        self.loss_steps += 1
+        self.loss_steps += bool(len(targets_N))
         self._positions.append(targets_N.shape[0])
         # In units of the step's first batch: sums would overflow in half precision.
-        return loss * (self._positions[-1] / self._positions[0])
+        return loss * (self._positions[-1] / (self._positions[0] or 1))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Make the gradient that of the mean over the step's supervised positions.
@@ -79,7 +86,7 @@ class SequentialModule(pl.LightningModule):
         the step has and however many positions a batch.
         """
         del optimizer
-        first, total = self._positions[0], sum(self._positions)
+        first, total = self._positions[0] or 1, sum(self._positions) or 1
         self._positions = []
         scale = self._recipe.config.accumulate_grad_batches * first / total
         if scale == 1:

@@ -40,6 +40,8 @@ class Recipe:
             refit: after the best epoch is known, train once more from scratch, with the same seed
                 and for as many epochs, on the events of training and validation; the test is of
                 that model. A model that is fitted in one pass is fitted to both.
+            supervise: which events of a window the loss asks for: all of them, or those alone whose
+                types are the split's ``target_events``; histories are of all types in any case.
             accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
                 all their supervised positions, as if they were one batch.
             optimizer: "adam" or "adamw" (decoupled weight decay).
@@ -68,6 +70,7 @@ class Recipe:
         batch_size: Annotated[int, Ge(1)]
         crop: Literal["last", "random", "sliding"] = field(default="last", kw_only=True)
         refit: bool = field(default=False, kw_only=True)
+        supervise: Literal["all", "target_events"] = field(default="all", kw_only=True)
         accumulate_grad_batches: Annotated[int, Ge(1)]
         optimizer: Literal["adam", "adamw"]
         learning_rate: Annotated[float, Gt(0)]

@@ -145,10 +145,10 @@ def test_cold_targets(cold):
         ("leave_one_out", {}, "split=leave_one_out: no validation target is left. Targets need "
          "users with 3 events; the longest history has 2"),
         ("last_n", {}, "need users with 11 events; the longest history has 2"),
-        ("user_ratio", {}, "Both phases need users with 3 events; the longest history has 2"),
+        ("user_ratio", {}, "Targets need users with 3 events; the longest history has 2"),
         ("unseen_users", {"targets": 3}, "split=unseen_users: too few users can be held out. "
-         "split.targets=3 needs users with 4 events, one each for training, validation and test; "
-         "0 of 2 have them"),
+         "split.targets=3 needs users with as many events and an event before them, one user each "
+         "for training, validation and test; 0 of 2 have them"),
         ("unseen_users", {}, "split=unseen_users: no event to train on is left"),
     ],
 )  # fmt: skip
@@ -187,6 +187,16 @@ def test_settings_name_every_option():
         "test": "last",
         "cold_items": "report",
     }
-    for name in ("last_n", "user_ratio", "unseen_users", "rolling"):
+    by_position = {"target_events", "target", "unit"}
+    later = {**dict.fromkeys(("last_n", "user_ratio", "unseen_users"), by_position)}
+    later["rolling"] = {"target_events", "unit"}
+    for name in later:
         split = make(name)
-        assert split.settings() == {"name": name, **vars(split.config)}
+        options = vars(split.config)
+        assert split.settings() == {
+            "name": name,
+            **{k: options[k] for k in options.keys() - later[name]},
+        }
+        # What came later is recorded where it is used: older fingerprints stay.
+        other = make(name, target_events=["buy"])
+        assert other.settings() == {**split.settings(), "target_events": ["buy"]}

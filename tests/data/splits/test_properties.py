@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,22 +13,34 @@ from recsys_lab.data.splits.finish import target_places
 from .toys import CONFIGS, DAY, KINDS, logs, make
 
 CHOICES = {
-    "leave_one_out": [{}],
-    "last_n": [{"validation_events": 1, "test_events": 2}, {"validation_events": 2}],
-    "user_ratio": [{}, {"validation_ratio": 0.3, "test_ratio": 0.4}],
+    "leave_one_out": [{}, {"target": "successive", "unit": "session"}],
+    "last_n": [
+        {"validation_events": 1, "test_events": 2},
+        {"validation_events": 2, "test_events": 3, "target": "successive"},
+        {"validation_events": 2},
+    ],
+    "user_ratio": [
+        {"validation_ratio": 0.3, "test_ratio": 0.4, "target": target}
+        for target in ("all", "successive")
+    ],
+    "unseen_users": [
+        {"validation_users": 0.3, "test_users": 0.3, "targets": 2, "target": "successive"},
+        {"validation_users": 0.3, "test_users": 0.3, "targets": 2},
+        {},
+    ],
     "given": [{"out_of_order": "keep"}],
-    "unseen_users": [{"validation_users": 0.3, "test_users": 0.3, "targets": 2}, {}],
     "global_temporal": [
         {"target": target, "validation": by, "test_quantile": 0.7, "validation_quantile": 0.4}
-        for target in ("first", "last", "random", "all")
+        for target in ("first", "last", "random", "all", "successive")
         for by in ("time", "users")
     ],
     "rolling": [
         {"target": target, "window": 1, "num_windows": 2, "train_days": days}
-        for target in ("first", "last", "all")
+        for target in ("first", "last", "all", "successive")
         for days in (None, 10)
     ],
 }
+GLOBAL = ("global_temporal", "rolling")
 COLD = st.sampled_from(["keep", "drop", "report"])
 
 
@@ -38,8 +51,10 @@ def test_every_split_is_checked():
 def split_it(name, log, data):
     """The split and its segments; None where it says that nothing is left."""
     options = data.draw(st.sampled_from(CHOICES[name]))
+    unit = data.draw(st.sampled_from(["event", "session", "basket"]))
     options = {**options, "cold_items": data.draw(COLD)}
-    if name in ("global_temporal", "rolling"):
+    options.setdefault("unit", unit)
+    if name in GLOBAL:
         options["cold_users"] = data.draw(COLD)
     split = make(name, **options)
     try:
@@ -51,14 +66,14 @@ def split_it(name, log, data):
 
 
 def parts(segments):
-    """Places that are trained on, and of both phases the (history, target) places by user."""
+    """Places that are trained on, and of both phases (history, target) places by (user, row)."""
     trained = {p for _, start, end in segments.train.tolist() for p in range(start, end)}
     phases = {}
     for phase in ("validation", "test"):
         rows = getattr(segments, phase)
         places, of_row = target_places(rows, segments.dropped_targets)
         phases[phase] = {
-            user: (set(range(start, end)), set(places[of_row == row].tolist()))
+            (user, row): (set(range(start, end)), set(places[of_row == row].tolist()))
             for row, (user, start, end, _) in enumerate(rows.tolist())
         }
     return trained, phases
@@ -78,21 +93,28 @@ def test_no_event_is_in_two_parts(name, log, data):
     }
     assert not trained & (targets["validation"] | targets["test"])
     assert not targets["validation"] & targets["test"]
+    if log.is_target is not None:
+        assert log.is_target[sorted(targets["validation"] | targets["test"])].all()
     for phase, rows in phases.items():
         assert segments.counts[f"{phase}_targets"] == len(targets[phase])
-        assert len(rows) == len(getattr(segments, phase))  # a user has one row
-        for user, (history, found) in rows.items():
+        users = [user for user, _ in rows]
+        if split.config.target == "successive":
+            in_turn = segments.counts[f"{phase}_targets"]
+            assert len(rows) == in_turn or split.config.unit == "basket"  # a row each
+        else:
+            assert len(set(users)) == len(rows)  # a user has one row
+        for (user, _), (history, found) in rows.items():
             assert history
             assert found
             assert {owner[p] for p in history | found} == {user}
             assert max(history) < min(found)
     assert not targets["test"] & set().union(*(read for read, _ in phases["validation"].values()))
-    for user in phases["test"].keys() & phases["validation"].keys():
-        history, found = phases["validation"][user]
-        assert history | found <= phases["test"][user][0]
+    for (user, _), (history, found) in phases["validation"].items():
+        for (other, _), (later, _) in phases["test"].items():
+            assert other != user or history | found <= later
     everybody = {user for user, *_ in segments.train.tolist()}
     for phase in split.held_out_phases:
-        assert not everybody & phases[phase].keys()
+        assert not everybody & {user for user, _ in phases[phase]}
     if split.config.cold_items == "drop":
         known = {int(log.items[p]) for p in trained}
         assert all(int(log.items[p]) in known for p in targets["validation"] | targets["test"])
@@ -138,3 +160,48 @@ def test_windows_separate_the_parts(log, data):
         for history, found in phases[phase].values():
             assert all(first <= times[p] < end for p in found)
             assert all(times[p] >= (window.train_start or 0) for p in history)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+@settings(max_examples=40, deadline=None)
+@given(log=logs(), data=st.data())
+def test_sessions_and_baskets_are_held_out_whole(name, log, data):
+    split, segments = split_it(name, log, data)
+    if segments is None or split.config.unit == "event":
+        return
+    trained, phases = parts(segments)
+    number = np.searchsorted(log.sessions, np.arange(len(log.items)), side="right")
+    for rows in phases.values():
+        sets = [set(number[sorted(found)]) for _, found in rows.values()]
+        assert not set(number[sorted(trained)]) & set().union(*sets)
+        if split.config.unit == "basket":  # all of a basket at once
+            assert sum(map(len, sets)) == len(set().union(*sets))
+            assert split.config.target == "all" or all(len(part) == 1 for part in sets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(log=logs(), data=st.data())
+def test_successive_targets_are_all_events_in_turn(log, data):
+    """As many rows as held-out events, each with everything before it."""
+    name = data.draw(st.sampled_from(["global_temporal", "rolling", "last_n", "user_ratio"]))
+    options = CHOICES[name][0] | {"cold_items": "keep"}
+    if name in GLOBAL:
+        options |= {"cold_users": "keep"}
+    try:
+        together = make(name, **options | {"target": "all"}).segments(log)
+        segments = make(name, **options | {"target": "successive"}).segments(log)
+    except UserError:
+        return
+    _, phases = parts(segments)
+    _, whole = parts(together)
+    for phase, rows in whole.items():
+        in_turn = [
+            (user, min(found), history) for (user, _), (history, found) in phases[phase].items()
+        ]
+        wanted = [
+            (user, place, set(range(min(history), place)))
+            for (user, _), (history, found) in rows.items()
+            for place in sorted(found)
+        ]
+        # A user whose first held-out event has no history is found by the later ones alone.
+        assert [row for row in in_turn if row[0] in {user for user, _ in rows}] == wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,24 @@ def log_of(
     )
 
 
+def typed_log(*users: str) -> FlatLog:
+    """A log of users, each a text such as ``1 2B | 3``: items, ``B`` where one was bought.
+
+    A bar ends a session, which is a basket too. The events of a user are an hour apart, the first
+    at hour 0; where any is bought, only bought ones may be targets.
+    """
+    runs = [[run.split() for run in user.split("|")] for user in users]
+    events = [[event for run in user for event in run] for user in runs]
+    log = log_of(
+        *([(int(e.rstrip("B")), 3600 * hour) for hour, e in enumerate(user)] for user in events)
+    )
+    lengths = [len(run) for user in runs for run in user]
+    starts = np.cumsum([0, *lengths[:-1]])
+    is_target = np.array([e.endswith("B") for user in events for e in user])
+    log = replace(log, is_target=is_target if is_target.any() else None)
+    return replace(log, sessions=starts, baskets=starts) if len(lengths) > len(users) else log
+
+
 def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
     """train: user -> items; validation and test: user -> (history items, target items)."""
     items, gaps = log.items.tolist(), segments.dropped_targets
@@ -75,11 +94,18 @@ def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
 def logs(draw: Any) -> FlatLog:
     """Up to 8 users with up to 12 events each, over 40 days, with ties; times do not decrease.
 
-    Neither do the parts of a published split.
+    Neither do the parts of a published split. Of any length are the sessions, which are the
+    baskets, too. In half of the logs not all events may be targets.
     """
     users, parts = [], []
     for _ in range(draw(st.integers(2, 8))):
         days = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12))
         users.append([(draw(st.integers(0, 6)), day * DAY) for day in sorted(days)])
         parts.append(sorted(draw(st.integers(0, 2)) for _ in days))
-    return log_of(*users, parts=parts)
+    log = log_of(*users, parts=parts)
+    flags = st.lists(st.booleans(), min_size=len(log.items), max_size=len(log.items))
+    begins = np.array(draw(flags))
+    begins[log.offsets[:-1]] = True
+    starts = np.flatnonzero(begins)
+    log = replace(log, sessions=starts, baskets=starts)
+    return replace(log, is_target=np.array(draw(flags))) if draw(st.booleans()) else log

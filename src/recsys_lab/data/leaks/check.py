@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from recsys_lab.data.leaks import future, names, numbers, positions, twins
+from recsys_lab.data.leaks import future, names, numbers, own_events, positions, twins
 from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak
 from recsys_lab.data.leaks.world import World
@@ -25,6 +25,7 @@ class Family(NamedTuple):
 
 OF_LOG = (
     Family(positions.KINDS, positions.find),
+    Family(own_events.KINDS, own_events.find),
     Family(twins.KINDS, twins.find),
     Family(future.KINDS, future.find),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
-from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.finish import first_rows, target_places
 from recsys_lab.data.splits.places import inside, merged, repeated, row_chunks
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ def find(world: World) -> Iterator[Leak]:
         world: the dataset.
     """
     segments = world.segments
-    validation, test = segments.validation, segments.test
+    validation = segments.validation
+    # A user's later rows may read what the earlier ones had to find: what the first reads counts.
+    read, test = first_rows(validation), first_rows(segments.test)
     hidden = {
-        "validation": merged(validation[:, 1], validation[:, 2]),
+        "validation": merged(read[:, 1], read[:, 2]),
         # Validation chooses the model: what it reads or looks for is known before the test.
         "test": merged(
             np.concatenate([test[:, 1], validation[:, 1]]),
@@ -131,7 +133,8 @@ def _roles(world: World, phase: str) -> Iterator[Leak]:
             "severity": "leak", "said": "have another part as well, though this split holds them "
             "out", "cure": OUR_FAULT,
         }  # fmt: skip
-    yield leak(KINDS, "users_in_two_roles", phase, count, len(world.rows(phase)), **changes)
+    users = len(np.unique(world.rows(phase)[:, 0]))
+    yield leak(KINDS, "users_in_two_roles", phase, count, users, **changes)
 
 
 def _count_targets(
@@ -186,4 +189,4 @@ def _users_in_two_roles(segments: Segments, phase: str, held_out: Collection[str
     users = np.concatenate(others)
     known = np.zeros(int(max(users.max(initial=-1), rows[phase][:, 0].max(initial=-1))) + 1, bool)
     known[users] = True
-    return int(known[rows[phase][:, 0]].sum())
+    return int(known[np.unique(rows[phase][:, 0])].sum())

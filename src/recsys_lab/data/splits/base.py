@@ -6,7 +6,7 @@ Shapes: U users, T events laid end to end by user, V items, n rows of one phase.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -26,6 +26,9 @@ class FlatLog:
         num_items: V.
         parts: the part of a published split that an event is in, ascending within a user: see
             `recsys_lab.data.raw.PART`; int8 (T,), or None.
+        is_target: which events may be targets, bool (T,); None: all.
+        sessions: place of the first event of every session, ascending, int64; None: not known.
+        baskets: likewise of every basket.
     """
 
     items: NDArray[np.int32]
@@ -33,11 +36,14 @@ class FlatLog:
     timestamps: NDArray[np.int64] | None
     num_items: int
     parts: NDArray[np.int8] | None = None
+    is_target: NDArray[np.bool_] | None = None
+    sessions: NDArray[np.int64] | None = None
+    baskets: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class Segments:
-    """One split as rows of places in the flat arrays, all int64, ascending by user.
+    """One split as rows of places in the flat arrays, all int64, ascending by user, then place.
 
     Attributes:
         train: (user, start, end), (n, 3): users with training events.
@@ -56,12 +62,26 @@ class Segments:
     dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
+def recorded(config: Any) -> dict[str, Any]:
+    """A split's options for the fingerprint.
+
+    Without those that have a default in Python and are at it: they were added later, and their
+    default is what was done before there was a choice, whose fingerprints stay valid.
+    """
+    older = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in older or value != older[name]
+    }
+
+
 class Split(Protocol):
     """A rule that gives every event its part."""
 
     @property
     def config(self) -> Any:
-        """The split's dataclass."""
+        """The split's dataclass, with the options of `recsys_lab.data.splits.units`."""
         ...
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments
-from recsys_lab.data.splits.places import count_items, flat_index, row_chunks
+from recsys_lab.data.splits.places import count_items, flat_index, place_chunks, row_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +66,31 @@ def train_and_validation(
     return np.stack([users, starts, ends], axis=1)
 
 
+def first_rows(rows_n4: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each user the first of their rows in a phase."""
+    return rows_n4[np.unique(rows_n4[:, 0], return_index=True)[1]]
+
+
+def runs_of_users(
+    offsets: NDArray[np.int64], *phases: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First place of each user's rows and the place after the last, (U,); empty for one without.
+
+    Args:
+        offsets: user u owns the places ``offsets[u] .. offsets[u + 1]``.
+        phases: rows (user, start, ..., end), (n, 3) or (n, 4), ascending by user, who may have
+            several.
+    """
+    first_U, end_U = offsets[1:].copy(), offsets[:-1].copy()
+    for rows in phases:
+        if len(rows):
+            at = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
+            users = rows[at, 0]
+            first_U[users] = np.minimum(first_U[users], np.minimum.reduceat(rows[:, 1], at))
+            end_U[users] = np.maximum(end_U[users], np.maximum.reduceat(rows[:, -1], at))
+    return np.minimum(first_U, end_U), end_U
+
+
 def finish(
     log: FlatLog,
     split: str,
@@ -105,15 +130,18 @@ def finish(
         has_input = rows[:, 2] > rows[:, 1]
         counts[f"{name}_users_without_history"] = int((~has_input).sum())
         phases[name] = rows[has_input]
-    counts["events_unused"] = _unused(log, train, *phases.values())
-    if counts["events_unused"]:
-        counts["items_unused"] = _unused_items(log, train, *phases.values())
+    first, last = runs_of_users(log.offsets, train, *phases.values())
+    counts["events_unused"] = len(log.items) - int((last - first).sum())
+    if counts["events_unused"]:  # their items are in the catalogue nevertheless
+        used_V = count_items(log.items, first, last, log.num_items)
+        counts["items_unused"] = int((used_V == 0).sum())
     trained = count_items(log.items, train[:, 1], train[:, 2], log.num_items) > 0
     gaps = []
     for name, rows in phases.items():
         rows = _cold_users(name, rows, familiar, cold_users, counts)
-        phases[name], gap = _cold_items(name, rows, log.items, trained, cold_items, counts)
-        gaps.append(gap)
+        others = _no_targets(log, rows)
+        phases[name], gap = _cold_items(name, rows, log.items, others, trained, cold_items, counts)
+        gaps += [others, gap]
     result = Segments(train, phases["validation"], phases["test"])
     _refuse_nothing(split, result, counts, hint)
     found = np.zeros(len(known), dtype=bool)
@@ -124,22 +152,12 @@ def finish(
     return replace(result, counts=counts, dropped_targets=dropped)
 
 
-def _unused(log: FlatLog, *phases: NDArray[np.int64]) -> int:
-    """Events that are in no row: a user's rows together are one run of events."""
-    first, last = log.offsets[1:].copy(), log.offsets[:-1].copy()
-    for rows in phases:
-        users = rows[:, 0]
-        first[users] = np.minimum(first[users], rows[:, 1])
-        last[users] = np.maximum(last[users], rows[:, -1])
-    return len(log.items) - int(np.maximum(last - first, 0).sum())
-
-
-def _unused_items(log: FlatLog, *phases: NDArray[np.int64]) -> int:
-    """Items whose events are all in no row: they are in the catalogue nevertheless."""
-    counts_V = np.zeros(log.num_items, dtype=np.int64)
-    for rows in phases:
-        counts_V += count_items(log.items, rows[:, 1], rows[:, -1], log.num_items)
-    return int((counts_V == 0).sum())
+def _no_targets(log: FlatLog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places among the targets of some rows that are of other types, ascending."""
+    if log.is_target is None:
+        return np.empty(0, dtype=np.int64)
+    found = [places[~log.is_target[places]] for places in place_chunks(rows[:, 2], rows[:, 3])]
+    return np.concatenate([*found, np.empty(0, dtype=np.int64)])
 
 
 def _cold_users(
@@ -153,7 +171,7 @@ def _cold_users(
         return rows
     is_cold = ~familiar[rows[:, 0]]
     prefix = "dropped_cold" if cold == "drop" else "cold"
-    counts[f"{prefix}_{name}_users"] = int(is_cold.sum())
+    counts[f"{prefix}_{name}_users"] = len(np.unique(rows[is_cold, 0]))
     return rows[~is_cold] if cold == "drop" else rows
 
 
@@ -161,20 +179,21 @@ def _cold_items(
     name: str,
     rows: NDArray[np.int64],
     items: NDArray[np.int32],
+    others: NDArray[np.int64],
     trained: NDArray[np.bool_],
     cold: Cold,
     counts: dict[str, int],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows that stay, and the places of cold targets in them."""
+    """The rows that stay, and the places of cold targets in them; `others` are no targets."""
     lengths = rows[:, 3] - rows[:, 2]
-    counts[f"{name}_targets"] = int(lengths.sum())
+    counts[f"{name}_targets"] = int(lengths.sum()) - len(others)
     nothing = np.empty(0, dtype=np.int64)
     if cold == "keep":
         return rows, nothing
     stays = np.ones(len(rows), dtype=bool)
     gaps, number = [nothing], 0
     for part in row_chunks(lengths):
-        places, of_row = target_places(rows[part], nothing)
+        places, of_row = target_places(rows[part], others)
         is_cold = ~trained[items[places]]
         number += int(is_cold.sum())
         warm = np.bincount(of_row[~is_cold], minlength=len(lengths[part])) > 0

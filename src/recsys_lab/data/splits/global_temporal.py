@@ -5,23 +5,23 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
 from recsys_lab.data.splits.periods import (
     require_times,
-    rows_between,
     say_span,
     say_time,
     seconds_of,
 )
 from recsys_lab.data.splits.places import choose, first_from, rounded_down, time_at_share
+from recsys_lab.data.splits.units import Target, Units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,11 +35,12 @@ class GlobalTemporal:
     An event at or after the test cut is after it. Of a user's events after the cut, `target`
     says which are to be found:
 
-    - ``first``: by the events before the cut, nothing else.
-    - ``last`` and ``random``: one event, by all events before it. So **the history includes the
-      user's earlier events after the cut**: the model reads them, though it was not trained on
-      them.
-    - ``all``: all of them at once, by the events before the cut.
+    - ``first``, ``last`` and ``random``: one event, by all events before it. So **the history
+      includes the user's earlier events after the cut**, if any: the model reads them, though it
+      was not trained on them.
+    - ``all``: all of them at once, by the events before the first of them.
+    - ``successive``: each of them in turn, by all events before it, as a system in use would be
+      asked. A user has a list for each; see `recsys_lab.evaluation.user_mean` for what is averaged.
 
     Validation by ``time`` is the same once more: a validation cut before the test cut, training
     strictly before it, targets between the two by the same `target` rule. Nothing at or after
@@ -84,11 +85,14 @@ class GlobalTemporal:
                 or keep and ``report`` their number.
             cold_users: rows of users without training events, likewise. Users that are held out
                 for validation are not cold.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         test_start: str | None
         test_quantile: Annotated[float, Gt(0), Lt(1)] | None
-        target: Literal["first", "last", "random", "all"]
+        target: Literal["first", "last", "random", "all", "successive"]
         validation: Literal["time", "users"]
         validation_start: str | None
         validation_quantile: Annotated[float, Gt(0), Lt(1)] | None
@@ -96,6 +100,8 @@ class GlobalTemporal:
         seed: Annotated[int, Ge(0)]
         cold_items: Literal["keep", "drop", "report"]
         cold_users: Literal["keep", "drop", "report"]
+        target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -118,7 +124,7 @@ class GlobalTemporal:
         unread = {"validation_users"} if by_time else {"validation_start", "validation_quantile"}
         if by_time and config.target != "random":
             unread.add("seed")
-        kept = {key: value for key, value in asdict(config).items() if key not in unread}
+        kept = {key: value for key, value in recorded(config).items() if key not in unread}
         return {"name": "global_temporal", **kept}
 
     def segments(self, log: FlatLog) -> Segments:
@@ -133,22 +139,25 @@ class GlobalTemporal:
         starts, ends = log.offsets[:-1], log.offsets[1:]
         test_cut = _time(log, times, self._test)
         cuts = {"test_cut_time": test_cut}
+        users = np.arange(len(starts), dtype=np.int64)
+        units = Units(log, config)
         cut = first_from(times, starts, ends, test_cut)
-        test = rows_between(config.target, starts, cut, ends, seed=config.seed, stream=0)
+        test = units.rows(
+            config.target, users, *units.between(cut, ends), seed=config.seed, stream=0
+        )
         held_out = np.zeros(len(starts), dtype=bool)
         if self._validation is None:
-            validation = self._by_users(starts, cut)
+            validation = self._by_users(units, starts, units.until_places(cut))
             held_out[validation[:, 0]] = True
-            trained_to = np.where(held_out, starts, cut)
+            trained_to = np.where(held_out, starts, units.whole_until(cut))
         else:
             validation_cut = _time(log, times, self._validation)
             cuts["validation_cut_time"] = validation_cut
             self._refuse_order(validation_cut, test_cut)
-            trained_to = first_from(times, starts, cut, validation_cut)
-            validation = rows_between(
-                config.target, starts, trained_to, cut, seed=config.seed, stream=1
-            )
-        users = np.arange(len(starts), dtype=np.int64)
+            cut_before = first_from(times, starts, cut, validation_cut)
+            trained_to = units.whole_until(cut_before)
+            held = units.between(cut_before, cut)
+            validation = units.rows(config.target, users, *held, seed=config.seed, stream=1)
         rule = Segments(np.stack([users, starts, trained_to], axis=1), validation, test, cuts)
         said = ", ".join(f"{key[:-9]} cut: {say_time(time)}" for key, time in cuts.items())
         return finish(
@@ -162,11 +171,16 @@ class GlobalTemporal:
             held_out=held_out,
         )
 
-    def _by_users(self, starts: NDArray[np.int64], cut: NDArray[np.int64]) -> NDArray[np.int64]:
-        users = np.flatnonzero(cut - starts >= 2)
+    def _by_users(
+        self, units: Units, starts: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The last unit before number `end` of some users who have an event before it."""
+        users = np.flatnonzero(end > units.offsets[:-1])
+        users = users[units.starts(users, end[users] - 1) > starts[users]]
         number = max(1, int(rounded_down(self.config.validation_users, len(users))))
         held = choose(self.config.seed, 1, users, number)
-        return np.stack([held, starts[held], cut[held] - 1, cut[held]], axis=1)
+        rule: Target = "successive" if self.config.target == "successive" else "all"
+        return units.rows(rule, held, end[held] - 1, end[held])
 
     def _refuse_order(self, validation_cut: int, test_cut: int) -> None:
         if validation_cut >= test_cut:

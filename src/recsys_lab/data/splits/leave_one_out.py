@@ -5,13 +5,15 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:
     from recsys_lab.data.splits.base import FlatLog
@@ -21,13 +23,16 @@ class LeaveOneOut:
     """A user's last event is the test target, the one before the validation target.
 
     The history at test time includes the validation target; at validation it does not. Users
-    with fewer than `min_events` events are trained on wholly and have no targets.
+    without two such events and another event before both are trained on wholly and have no
+    targets.
 
     Args:
         config: see `Config`.
+
+    Raises:
+        UserError: for targets in turn where there is one.
     """
 
-    min_events = 3
     held_out_phases: tuple[str, ...] = ()
 
     @dataclass(frozen=True)
@@ -37,35 +42,49 @@ class LeaveOneOut:
         Attributes:
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: with ``unit: session``: whether all events of the session are to be found at
+                once, by the events before it, or (``successive``) each in turn, by all before it.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
+        target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
+        if config.target != "all" and config.unit != "session":
+            raise UserError(
+                f"split.target={config.target}: one {config.unit} is held out, so that there is "
+                "nothing to find in turn; set split.unit=session, or split.target=all"
+            )
         self.config = config
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
         rule = {"name": "leave_one_out", "validation": "second last", "test": "last"}
-        return {**rule, **asdict(self.config)}
+        return {**rule, **recorded(self.config)}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
 
         Raises:
-            UserError: when no user has `min_events` events.
+            UserError: when no user has enough events.
         """
         starts, ends = log.offsets[:-1], log.offsets[1:]
         users = np.arange(len(starts), dtype=np.int64)
-        enough = ends - starts >= self.min_events
-        user, start, end = users[enough], starts[enough], ends[enough]
+        units = Units(log, self.config)
+        held = units.offsets[1:] - 2  # the first unit that is held out
+        enough = units.counts >= 2
+        enough[enough] = units.starts(users[enough], held[enough]) > starts[enough]
+        user, first = users[enough], held[enough]
+        trained_to = ends.copy()
+        trained_to[enough] = units.starts(user, first)
         rule = Segments(
-            train=np.stack([users, starts, np.where(enough, ends - 2, ends)], axis=1),
-            validation=np.stack([user, start, end - 2, end - 1], axis=1),
-            test=np.stack([user, start, end - 1, end], axis=1),
+            train=np.stack([users, starts, trained_to], axis=1),
+            validation=units.rows(self.config.target, user, first, first + 1),
+            test=units.rows(self.config.target, user, first + 1, first + 2),
         )
-        longest = int((ends - starts).max(initial=0))
-        hint = (
-            f"Targets need users with {self.min_events} events; the longest history has {longest}"
-        )
-        return finish(log, "leave_one_out", rule, hint, cold_items=self.config.cold_items)
+        return finish(log, "leave_one_out", rule, units.needs(2), cold_items=self.config.cold_items)

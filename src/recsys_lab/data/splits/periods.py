@@ -1,4 +1,4 @@
-"""Splits by time: dates, cuts, and the target events of a period.
+"""Splits by time: dates and cuts.
 
 Shapes: T events laid end to end by user, U users.
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.places import draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.splits.base import FlatLog
-
-Target = Literal["first", "last", "random", "all"]
-"""Which of a user's events in a period must be found."""
 
 DAY = 86_400
 """Seconds."""
@@ -82,35 +78,3 @@ def say_span(log: FlatLog, times_T: NDArray[np.int64]) -> str:
     """Where the log's events lie, for errors."""
     first, last = span(log, times_T)
     return f"The log runs from {say_time(first)} to {say_time(last)}"
-
-
-def rows_between(
-    rule: Target,
-    history_U: NDArray[np.int64],
-    first_U: NDArray[np.int64],
-    end_U: NDArray[np.int64],
-    *,
-    seed: int,
-    stream: int,
-) -> NDArray[np.int64]:
-    """Rows (user, history start, history end, target end) of one period, (n, 4).
-
-    Args:
-        rule: which of the period's events are targets.
-        history_U: first event that may be read, of every user.
-        first_U: first event of the period.
-        end_U: event after the period's last one.
-        seed: of the random choice.
-        stream: tells validation and test draws apart.
-    """
-    users = np.flatnonzero(end_U > first_U)
-    history, first, end = history_U[users], first_U[users], end_U[users]
-    if rule == "first":
-        end = first + 1
-    elif rule == "last":
-        first = end - 1
-    elif rule == "random":
-        number = draw(seed, stream, users) % (end - first).astype(np.uint64)
-        first = first + number.astype(np.int64)
-        end = first + 1
-    return np.stack([users, history, first, end], axis=1)

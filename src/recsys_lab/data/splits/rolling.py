@@ -5,25 +5,25 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
 from recsys_lab.data.splits.periods import (
     DAY,
     require_times,
-    rows_between,
     say_span,
     say_time,
     seconds_of,
     span,
 )
 from recsys_lab.data.splits.places import first_from
+from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:
     from recsys_lab.data.splits.base import FlatLog
@@ -55,8 +55,9 @@ class Rolling:
     candidates, too, unless ``evaluation.candidates`` is ``known`` or ``released``; ``items_unused``
     in the manifest's split is how many items have no event in the three.
     Targets are taken in the validation and in the test window by the same rule: the user's
-    ``first`` or ``last`` event in it, by all events before that one (for ``last`` this includes
-    earlier events of the window), or ``all`` of them, by the events before the window.
+    ``first`` or ``last`` event in it, by all events before that one (this includes earlier events
+    of the window), ``all`` of them, by the events before the first of them, or (``successive``)
+    each in turn, by all events before it.
 
     Users without any event before their targets have no input and are left out, counted.
 
@@ -86,6 +87,9 @@ class Rolling:
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
             cold_users: rows of users without training events, likewise.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         num_windows: Annotated[int, Ge(1)]
@@ -94,9 +98,11 @@ class Rolling:
         validation_days: Annotated[float, Gt(0), Le(1_000_000)]
         train_days: Annotated[float, Gt(0), Le(1_000_000)] | None
         end: str | None
-        target: Literal["first", "last", "all"]
+        target: Literal["first", "last", "all", "successive"]
         cold_items: Literal["keep", "drop", "report"]
         cold_users: Literal["keep", "drop", "report"]
+        target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -109,7 +115,7 @@ class Rolling:
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "rolling", **asdict(self.config)}
+        return {"name": "rolling", **recorded(self.config)}
 
     def windows(self, log: FlatLog) -> list[Window]:
         """All windows of the back-test, the oldest first.
@@ -152,10 +158,17 @@ class Rolling:
             for time in (window.validation_start, window.test_start, window.test_end)
         )
         users = np.arange(len(starts), dtype=np.int64)
+        units = Units(log, config)
+        # A training period may begin within a session.
+        trained_to = np.maximum(starts, units.whole_until(validation))
+        validation_rows, test_rows = (
+            units.rows(config.target, users, *units.between(begin, until), history_n=starts)
+            for begin, until in ((validation, test), (test, end))
+        )
         rule = Segments(
-            train=np.stack([users, starts, validation], axis=1),
-            validation=rows_between(config.target, starts, validation, test, seed=0, stream=1),
-            test=rows_between(config.target, starts, test, end, seed=0, stream=0),
+            train=np.stack([users, starts, trained_to], axis=1),
+            validation=validation_rows,
+            test=test_rows,
             counts={
                 "validation_start_time": window.validation_start,
                 "test_start_time": window.test_start,

@@ -5,16 +5,17 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
 from recsys_lab.data.splits.places import choose, rounded_down
+from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class UnseenUsers:
     """Some users are for validation, some for test; none of their events is trained on.
 
     A held-out user's last `targets` events are to be found by the earlier ones. Every user has
-    one role. Only users with more than `targets` events are held out; all others are trained on
+    one role. Only users with another event before these are held out; all others are trained on
     (Liang et al. 2018, "Variational autoencoders for collaborative filtering", call it strong
     generalization; their targets are drawn at random, ours are the latest). Models that learn
     a vector for each user cannot be judged by it.
@@ -45,13 +46,18 @@ class UnseenUsers:
         """Options of `UnseenUsers`.
 
         Attributes:
-            validation_users: share of the users with more than `targets` events that are held
-                out for validation, rounded down, but at least one user.
+            validation_users: share of the users with `targets` events and one before them that
+                are held out for validation, rounded down, but at least one user.
             test_users: likewise for test.
             targets: last events of a held-out user that are to be found.
             seed: of the choice of users; it is equal on every machine.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: whether all targets of a user are to be found at once, by the events before the
+                first of them, or (``successive``) each in turn, by all events before it.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_users: Annotated[float, Gt(0), Lt(1)]
@@ -59,6 +65,9 @@ class UnseenUsers:
         targets: Annotated[int, Ge(1)]
         seed: Annotated[int, Ge(0)]
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
+        target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -71,7 +80,7 @@ class UnseenUsers:
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "unseen_users", **asdict(self.config)}
+        return {"name": "unseen_users", **recorded(self.config)}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -81,10 +90,14 @@ class UnseenUsers:
         """
         config = self.config
         starts, ends = log.offsets[:-1], log.offsets[1:]
-        users = np.flatnonzero(ends - starts > config.targets)
+        units = Units(log, config)
+        users = np.flatnonzero(units.counts >= config.targets)
+        held = units.offsets[users + 1] - config.targets
+        users = users[units.starts(users, held) > starts[users]]
         hint = (
-            f"split.targets={config.targets} needs users with {config.targets + 1} events, one "
-            f"each for training, validation and test; {len(users)} of {len(starts)} have them"
+            f"split.targets={config.targets} needs users with as many {units.named} and an event "
+            "before them, one user each for training, validation and test; "
+            f"{len(users)} of {len(starts)} have them"
         )
         if len(users) < 2:
             raise UserError(f"split=unseen_users: too few users can be held out. {hint}")
@@ -98,7 +111,8 @@ class UnseenUsers:
         train = np.flatnonzero(trained)
 
         def rows(held: NDArray[np.int64]) -> NDArray[np.int64]:
-            return np.stack([held, starts[held], ends[held] - config.targets, ends[held]], axis=1)
+            last = units.offsets[held + 1]
+            return units.rows(config.target, held, last - config.targets, last)
 
         rule = Segments(
             train=np.stack([train, starts[train], ends[train]], axis=1),

@@ -5,16 +5,17 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt, Lt
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
 from recsys_lab.data.splits.places import rounded_down
+from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:
     from recsys_lab.data.splits.base import FlatLog
@@ -26,8 +27,7 @@ class UserRatio:
     Of a user's n events, ``floor(ratio * n)`` but at least one are test targets, likewise
     validation targets; where these "at least one" would leave no training event, the
     validation target goes first, then the test target. So 1 event is trained on, 2 are train
-    and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.) All
-    targets of a phase are to be found by the same history, the events before the first of them.
+    and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.)
 
     Args:
         config: see `Config`.
@@ -47,11 +47,19 @@ class UserRatio:
             test_ratio: share of a user's events that are test targets.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: whether all targets of a user are to be found at once, by the events before the
+                first of them, or (``successive``) each in turn, by all events before it.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
+            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_ratio: Annotated[float, Gt(0), Lt(1)]
         test_ratio: Annotated[float, Gt(0), Lt(1)]
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
+        target_events: list[str] | None = field(default=None, kw_only=True)
+        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -64,7 +72,7 @@ class UserRatio:
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "user_ratio", **asdict(self.config)}
+        return {"name": "user_ratio", **recorded(self.config)}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -72,22 +80,21 @@ class UserRatio:
         Raises:
             UserError: when every user has too few events.
         """
-        starts, ends = log.offsets[:-1], log.offsets[1:]
+        starts = log.offsets[:-1]
         users = np.arange(len(starts), dtype=np.int64)
-        lengths = ends - starts
+        units = Units(log, self.config)
+        lengths = units.counts
         tests = rounded_down(self.config.test_ratio, lengths)
         validations = rounded_down(self.config.validation_ratio, lengths)
         tests += (tests == 0) & (lengths - validations > 1)
         validations += (validations == 0) & (lengths - tests > 1)
-        test = ends - tests
+        last = units.offsets[1:]
+        test = last - tests
         validation = test - validations
         rule = Segments(
-            train=np.stack([users, starts, validation], axis=1),
-            validation=np.stack([users, starts, validation, test], axis=1),
-            test=np.stack([users, starts, test, ends], axis=1),
+            train=np.stack([users, starts, units.starts(users, validation)], axis=1),
+            validation=units.rows(self.config.target, users, validation, test),
+            test=units.rows(self.config.target, users, test, last),
         )
-        hint = (
-            "Both phases need users with 3 events; the longest history has "
-            f"{int(lengths.max(initial=0))}"
-        )
+        hint = f"In both phases: {units.needs(2)}"
         return finish(log, "user_ratio", rule, hint, cold_items=self.config.cold_items)

@@ -1,0 +1,100 @@
+"""What a user's own events around their targets tell: visits cut in two, later events trained on.
+
+Shapes: U users, S sessions, G targets, n rows of one phase.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
+from recsys_lab.data.splits.finish import runs_of_users, target_places
+from recsys_lab.data.splits.places import row_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.leaks.world import World
+    from recsys_lab.data.splits.base import FlatLog, Segments
+
+
+KINDS: Mapping[str, Kind] = {
+    "later_events_in_training": Kind(
+        "leak", "are followed by events of their user that are trained on"
+    ),
+    "sessions_straddle": Kind(
+        "note",
+        "began in an earlier part, so that the first half of a visit is known where its second is "
+        "to be found",
+        "split.unit=session holds whole ones out",
+        of="sessions with {phase} targets",
+    ),
+}
+
+
+def find(world: World) -> Iterator[Leak]:
+    """All findings of the family, in bounded memory.
+
+    Args:
+        world: the dataset.
+    """
+    for phase in PHASES:
+        rows = world.rows(phase)
+        later = before_trained(world.log, world.segments, phase)
+        if later:
+            total = int((rows[:, 3] - rows[:, 2]).sum())
+            yield leak(KINDS, "later_events_in_training", phase, later, total)
+        if world.log.sessions is not None:
+            straddle, sessions = straddling_sessions(world.log, world.segments, phase)
+            if straddle:
+                yield leak(KINDS, "sessions_straddle", phase, straddle, sessions)
+
+
+def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[int, int]:
+    """Sessions with targets of a phase that began in an earlier part, and all with targets.
+
+    Earlier than ``validation`` is what is trained on; than ``test``, what validation reads and asks
+    for as well.
+
+    Args:
+        log: with ``sessions``.
+        segments: its split.
+        phase: ``validation`` or ``test``.
+    """
+    assert log.sessions is not None
+    earlier = [segments.train] if phase == "validation" else [segments.train, segments.validation]
+    _, end_U = runs_of_users(log.offsets, *earlier)
+    sessions = _sessions_of(log.sessions, _rows(segments, phase), segments.dropped_targets)
+    starts = log.sessions[sessions]
+    owners = np.searchsorted(log.offsets, starts, side="right") - 1
+    return int((starts < end_U[owners]).sum()), len(sessions)
+
+
+def before_trained(log: FlatLog, segments: Segments, phase: str) -> int:
+    """Targets of a phase with a later event of their user that is trained on."""
+    rows = _rows(segments, phase)
+    _, end_U = runs_of_users(log.offsets, segments.train)
+    found = 0
+    for part in row_chunks(rows[:, 3] - rows[:, 2]):
+        places, of_row = target_places(rows[part], segments.dropped_targets)
+        found += int((places < end_U[rows[part][of_row, 0]] - 1).sum())
+    return found
+
+
+def _rows(segments: Segments, phase: str) -> NDArray[np.int64]:
+    return segments.validation if phase == "validation" else segments.test
+
+
+def _sessions_of(
+    starts_S: NDArray[np.int64], rows: NDArray[np.int64], dropped: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Numbers of the sessions that hold targets, ascending."""
+    found = [np.empty(0, dtype=np.int64)]
+    for part in row_chunks(rows[:, 3] - rows[:, 2]):
+        places, _ = target_places(rows[part], dropped)
+        found.append(np.unique(np.searchsorted(starts_S, places, side="right") - 1))
+    return np.unique(np.concatenate(found))
