@@ -148,3 +148,22 @@ def test_decimal_commas_and_parts_as_in_tables(run, tmp_path, kind):
     assert price.tolist() == [1000.5 + n for n in range(8)]
     assert data.segments("test").tolist() == [[0, 0, 2, 3], [1, 3, 6, 7]]
     assert data.segments("validation").tolist() == [[1, 3, 5, 6]]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_splits_of_a_dataset_are_its_parts(run, tmp_path, streaming):
+    rows = FRAME.sort("user_id", "timestamp", maintain_order=True)
+    places = {"train": [0, 1, 3, 4, 7], "validation": [5], "test": [2, 6]}
+    for part, chosen in places.items():
+        (tmp_path / "log").mkdir(exist_ok=True)
+        rows[chosen].write_parquet(tmp_path / "log" / f"{part}.parquet")
+    options = {"validation_split": "validation", "test_split": "test", "streaming": streaming}
+    data = run(hub(tmp_path / "log", **options), split=build(Given, "split", "given"))
+    assert data.segments("train").tolist() == [[0, 0, 2], [1, 3, 5], [2, 7, 8]]
+    assert data.segments("test").tolist() == [[0, 0, 2, 3], [1, 3, 6, 7]]
+    assert data.segments("validation").tolist() == [[1, 3, 5, 6]]
+
+
+def test_two_splits_are_no_published_split(folder):
+    with pytest.raises(UserError, match=r"data\.validation_split, data\.test_split: a published"):
+        hub(folder, test_split="test")

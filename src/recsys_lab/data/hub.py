@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
 
 from recsys_lab.config import UserError
 from recsys_lab.data.files import file_key, require_option
 from recsys_lab.data.mapped import read_mapped
+from recsys_lab.data.raw import PART
 from recsys_lab.data.staging import stage_batches, staging_folder
 from recsys_lab.files.faults import MachineFault, out_of_space
 
@@ -22,7 +25,9 @@ ROWS_A_BATCH = 50_000
 
 
 class Hub:
-    """Reads one split as events; no code of the dataset's repository is run.
+    """Reads one split as events, or three as the parts of a published split.
+
+    No code of the dataset's repository is run.
 
     Args:
         config: the dataset and its columns.
@@ -37,6 +42,9 @@ class Hub:
                 ``Dataset.save_to_disk`` wrote.
             name: configuration of the dataset; null: its only one.
             hub_split: e.g. train.
+            validation_split: with split=given, the dataset's split that is the validation part;
+                ``hub_split`` is the training part then. null for none.
+            test_split: likewise.
             revision: commit, tag or branch on the Hub; null: the newest.
             streaming: read without storing a copy in the cache of ``datasets``.
             missing_values: words that stand for a missing value; null: the common ones, as with
@@ -69,6 +77,8 @@ class Hub:
         path: str | None
         name: str | None
         hub_split: str
+        validation_split: str | None = field(default=None, kw_only=True)
+        test_split: str | None = field(default=None, kw_only=True)
         revision: str | None
         streaming: bool
         missing_values: list[str] | None = field(default_factory=list, kw_only=True)
@@ -98,6 +108,14 @@ class Hub:
         self.config = config
         self.staging_root: Path | None = None
         self._staged: Path | None = None
+        options = {"train": "hub_split", "validation": "validation_split", "test": "test_split"}
+        given = {part: (option, getattr(config, option)) for part, option in options.items()}
+        self._splits = {part: pair for part, pair in given.items() if pair[1] is not None}
+        if len(self._splits) == 2 or (len(self._splits) > 2 and config.part_column):
+            raise UserError(
+                "data.validation_split, data.test_split: a published split has three splits "
+                "(data.hub_split for training and these two), or one with data.part_column"
+            )
 
     def source_key(self) -> dict[str, Any]:
         """SHA-256 of the split's rows; reads them."""
@@ -106,7 +124,10 @@ class Hub:
     def read_raw(self, scratch: Path) -> RawData:
         """Read the rows that `source_key` brought here."""
         place = f"data.path={self.config.path}"
-        return read_mapped(self.config, {"path": self._file()}, scratch, {"path": place})
+        config = self.config
+        if len(self._splits) > 1:
+            config = replace(config, part_column=PART)
+        return read_mapped(config, {"path": self._file()}, scratch, {"path": place})
 
     def _file(self) -> Path:
         """The rows as Parquet, in a folder that goes with this reader."""
@@ -119,12 +140,16 @@ class Hub:
         return self._staged
 
     def _batches(self, path: str) -> Iterator[Any]:
-        with self._told(path):  # a stream is read, and may be found damaged, only here
-            data = self._load(path).with_format("arrow")
-            for table in data.iter(ROWS_A_BATCH):
-                yield from table.combine_chunks().to_batches()
+        for part, (option, split) in self._splits.items():
+            # A stream is read, and may be found damaged, only here.
+            with self._told(path, f"data.{option}={split}"):
+                data = self._load(path, split).with_format("arrow")
+                for table in data.iter(ROWS_A_BATCH):
+                    if len(self._splits) > 1:
+                        table = table.append_column(PART, pa.repeat(part, len(table)))
+                    yield from table.combine_chunks().to_batches()
 
-    def _load(self, path: str) -> Any:
+    def _load(self, path: str, split: str) -> Any:
         """One split, as the library gives it."""
         import datasets
 
@@ -134,19 +159,19 @@ class Hub:
             found = datasets.load_from_disk(str(place))
             if not isinstance(found, datasets.DatasetDict):
                 return found
-            if config.hub_split not in found:
+            if split not in found:
                 raise ValueError(f"Splits: {', '.join(found)}")
-            return found[config.hub_split]
+            return found[split]
         return datasets.load_dataset(
             str(place) if place.exists() else path,
             config.name,
-            split=config.hub_split,
+            split=split,
             revision=config.revision,
             streaming=config.streaming,
         )
 
     @contextmanager
-    def _told(self, path: str) -> Iterator[None]:
+    def _told(self, path: str, split: str) -> Iterator[None]:
         """Turn what the library says into a `UserError`."""
         try:
             yield
@@ -158,8 +183,8 @@ class Hub:
                 ) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"data.path={path}, data.hub_split={self.config.hub_split}: cannot be loaded by "
-                f"datasets ({type(error).__name__}: {reason}). Allowed are an id on the Hub "
+                f"data.path={path}, {split}: cannot be loaded by datasets "
+                f"({type(error).__name__}: {reason}). Allowed are an id on the Hub "
                 "(owner/name; needs a network), a folder of data files, or one written by "
                 "save_to_disk"
             ) from error

@@ -23,7 +23,7 @@ NO_PARTS = (
     "split=given: the source does not say which rows are for training, validation and test. Name a "
     "column with data.part_column=COLUMN, or files: data.path (training), data.validation_path and "
     "data.test_path; data=recbole reads a folder with NAME.train.inter, NAME.valid.inter and "
-    "NAME.test.inter"
+    "NAME.test.inter, data=hub the splits of data.validation_split and data.test_split"
 )
 
 
