@@ -109,7 +109,8 @@ class TargetValues:
             item = data.item_ids()[items_G[wrong_G][0]]
             raise UserError(
                 f"evaluation.value_feature={self._name}: {int(wrong_G.sum()):,} of "
-                f"{len(wrong_G):,} {phase} targets have {what}, such as one of item {item!r}; {cure}"
+                f"{len(wrong_G):,} {phase} targets have {what}, such as one of item {item!r}; "
+                f"{cure}"
             )
 
 
