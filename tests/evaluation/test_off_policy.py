@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
 from recsys_lab.evaluation.off_policy import (
     Logged,
@@ -18,7 +19,7 @@ from recsys_lab.evaluation.off_policy import (
     snips,
     weights,
 )
-from tests.cli.flow import COUNTS, USERS, in_shop, record, train
+from tests.cli.flow import COUNTS, USERS, in_shop, record, rewrite, train
 
 KINDS, ACTIONS, EVENTS = 4, 12, 600
 RNG = np.random.default_rng(11)
@@ -149,6 +150,12 @@ def test_a_runs_estimates_are_those_of_its_lists(shop, capsys):
     assert found["dr", 5]["value"] == pytest.approx(np.mean(wanted), abs=1e-6)
     assert found["dr", 5]["off_policy_clip"] == 4
     assert found["dr", 5]["events"] == USERS
+    assert run_command(["evaluate", "run"]) == 0
+    values = record("run")
+    values["off_policy"][0]["value"] += 0.125
+    rewrite("run", values)
+    assert run_command(["evaluate", "run"]) == 1
+    assert "(-0.12)" in capsys.readouterr().err
     assert "weights at most 4" in Path("run/card.md").read_text()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isclose
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from recsys_lab.config import Disagreement, UserError
 from recsys_lab.runs.record import PER_USER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from recsys_lab.cli.judging import Judgement
     from recsys_lab.runs.record import RunRecord
@@ -27,12 +27,13 @@ def agreement(record: RunRecord, found: Judgement) -> str:
     Raises:
         Disagreement: there are other numbers; says by how much, and of how many users.
     """
-    recorded: Mapping[str, float] = record.values["test"]
-    names = dict.fromkeys([*recorded, *found.means])
-    other = [name for name in names if not _close(recorded.get(name), found.means.get(name))]
+    recorded = _numbers(record.values["test"], record.values.get("off_policy"))
+    now = _numbers(found.means, found.off_policy)
+    names = dict.fromkeys([*recorded, *now])
+    other = [name for name in names if not _close(recorded.get(name), now.get(name))]
     if other:
         users = _users(record, found)
-        lines = [_line(name, recorded.get(name), found.means.get(name), users) for name in other]
+        lines = [_line(name, recorded.get(name), now.get(name), users) for name in other]
         raise Disagreement("\n".join([
             f"{record.folder}: the record says otherwise for {len(other)} of {len(names)} metrics:",
             *lines,
@@ -40,7 +41,7 @@ def agreement(record: RunRecord, found: Judgement) -> str:
             "scores may change places on other hardware or with another number of threads, for few "
             f"users), or code and packages; the run was made with {_made_with(record)}.",
         ]))  # fmt: skip
-    gaps = {name: abs(recorded[name] - found.means[name]) for name in names}
+    gaps = {name: abs(recorded[name] - now[name]) for name in names}
     largest = max(gaps, key=gaps.__getitem__)
     if gaps[largest] == 0:
         return "equal to the run record"
@@ -49,6 +50,14 @@ def agreement(record: RunRecord, found: Judgement) -> str:
         f"equal to the run record up to rounding: {unequal} of {len(names)} metrics differ, by at "
         f"most {gaps[largest]:.1g} ({largest})"
     )
+
+
+def _numbers(
+    means: Mapping[str, float], estimates: Sequence[Mapping[str, Any]] | None
+) -> dict[str, float]:
+    """The metrics, and the off-policy estimates that have a value, e.g. ``ips@10``."""
+    known = [row for row in estimates or () if row["value"] is not None]
+    return {**means, **{f"{row['estimator']}@{row['k']}": row["value"] for row in known}}
 
 
 def _close(recorded: float | None, now: float | None) -> bool:
