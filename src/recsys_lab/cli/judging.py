@@ -76,10 +76,13 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     keys = slice_keys(parts.data, "test")
     of_users = [name for name, metric in results.beyond.items() if metric.is_of_users]
     of_lists = [name for name in of_users if not results.beyond[name].reads_targets]
-    slices = slice_table(rows, keys, results.metrics, of_lists)
+    over_lists = parts.protocol.over_lists
+    if over_lists:  # a user's number then stands for the mean over all lists alone
+        of_lists = []
+    slices = slice_table(rows, keys, results.metrics, of_lists, over_lists=over_lists)
     gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
     fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
-    bounds = intervals(rows, [*results.metrics, *of_users])
+    bounds = intervals(rows, [*results.metrics, *of_users], over_lists=over_lists)
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     return Judgement(gathered.means, bounds, users, slices, fairness)
 

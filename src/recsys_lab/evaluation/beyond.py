@@ -57,13 +57,15 @@ def option_of(name: str) -> str | None:
     return None if kind is None else kind.option
 
 
-def largest_value(name: str, most_targets: int) -> float | None:
+def largest_value(name: str, most_targets: int | None) -> float | None:
     """The largest value of a metric of hits such as ``ndcg@10``; None for other metrics.
 
     Args:
         name: with its k.
-        most_targets: of a user.
+        most_targets: of a list; None where users' values are none of hits, as of means over lists.
     """
+    if most_targets is None:
+        return None
     kind, _, k = name.partition("@")
     metric = {**METRICS, **BEYOND}.get(kind)
     if metric is None or not (issubclass(metric, UserMean) and metric.of_hits):

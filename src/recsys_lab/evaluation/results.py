@@ -42,6 +42,7 @@ class Results:
         ks: list lengths.
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
+        over_lists: whether means are those over all lists: see `recsys_lab.evaluation.user_mean`.
 
     Attributes:
         metrics: the accuracy metrics by name, e.g. ``ndcg@10``.
@@ -54,9 +55,13 @@ class Results:
         ks: Sequence[int],
         list_length: int,
         beyond: Mapping[str, BeyondMetric] | None = None,
+        over_lists: bool = False,
     ) -> None:
         self.metrics = make_metrics(metrics, ks)
         self.beyond = dict(beyond or {})
+        for metric in (*self.metrics.values(), *self.beyond.values()):
+            if isinstance(metric, UserMean):
+                metric.over_lists = over_lists
         self._rows = TargetRows(list_length)
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, keep_lists: bool = False) -> None:
