@@ -32,13 +32,27 @@ def write_tables() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("base", "target"), [(COUNTS, "all"), (SMALL, "all"), (COUNTS, "successive")]
-)
-def test_all_items_after_a_cut_are_targets(base, target):
+    ("base", "target", "over"),
+    [
+        (COUNTS, "all", "users"), (SMALL, "all", "users"), (COUNTS, "successive", "users"),
+        (COUNTS, "successive", "lists"),
+    ],
+)  # fmt: skip
+def test_all_items_after_a_cut_are_targets(base, target, over):
     """Several targets a user, at once or in turn, from training to the record and back."""
     split = ["split=global_temporal", "split.test_quantile=0.7", "split.validation_quantile=0.5"]
     metrics = "evaluation.metrics=[ndcg,recall,hr,precision,map,r_precision,mrr]"
-    assert train("run_dir=run", *split, f"split.target={target}", metrics, base=base) == 0
+    assert (
+        train(
+            "run_dir=run",
+            *split,
+            f"split.target={target}",
+            metrics,
+            f"evaluation.mean_over={over}",
+            base=base,
+        )
+        == 0
+    )
     test = record("run")["test"]
     users = pl.read_parquet("run/test_users.parquet")
     assert users.group_by("user").len()["len"].max() > 1
@@ -62,7 +76,10 @@ def test_all_items_after_a_cut_are_targets(base, target):
                 "mrr@5": next((1 / (p + 1) for p, h in enumerate(hits) if h), 0.0),
             }
         )
-    means = pl.DataFrame(values).group_by("user").mean().drop("user").mean()
+    means = pl.DataFrame(values)
+    if over == "users":
+        means = means.group_by("user").mean()
+    means = means.drop("user").mean()
     for name, mean in means.row(0, named=True).items():
         assert test[name] == pytest.approx(mean, abs=1e-12)
     of_users = {"novelty@10", "popularity@10", "repeat_share@10"}  # beyond accuracy, by default

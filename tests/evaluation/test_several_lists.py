@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import fsum, nan
+from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from recsys_lab.evaluation.metrics import make_metrics
 from recsys_lab.evaluation.results import Results
-from recsys_lab.evaluation.sums import mean_of_each
+from recsys_lab.evaluation.slices import intervals, slice_table
+from recsys_lab.evaluation.sums import mean_of_each, mean_over_lists
 
 from .batches import ranked, users
+from .test_full_ranking import protocol
 
 # (user, number of the list, its items, its targets, hit rate at 2 and reciprocal place)
 LISTS = [
@@ -32,25 +37,29 @@ def batch(rows):
     return replace(made, history=history, numbers_B=torch.tensor([row[1] for row in rows]))
 
 
+@pytest.mark.parametrize("over_lists", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 6])
 @pytest.mark.parametrize(
     "order", [[0, 1, 2, 3, 4, 5], [5, 3, 1, 0, 4, 2], [2, 1, 0, 0, 5, 4, 3, 2]]
 )
-def test_means_by_hand(size, order):
+def test_means_by_hand(size, order, over_lists):
     """In any order, in batches of any size, and where a list comes twice."""
-    results = Results(["hr", "mrr"], [2], 3)
+    results = Results(["hr", "mrr"], [2], 3, over_lists=over_lists)
     for first in range(0, len(order), size):
         rows = [LISTS[place] for place in order[first : first + size]]
         made = batch(rows).to("cpu")
         results.update(made, ranked([row[2] for row in rows]), keep_lists=True)
-    assert results.compute() == {"hr@2": pytest.approx(HR), "mrr@2": pytest.approx(MRR)}
+    hr, mrr = (4 / 6, 3 / 6) if over_lists else (HR, MRR)
+    assert results.compute() == {"hr@2": pytest.approx(hr), "mrr@2": pytest.approx(mrr)}
     rows = results.per_user()
     assert rows.columns[:4] == ["user", "list", "target", "rank"]
     assert rows.select("user", "list", "target").rows() == [
         (user, number, target) for user, number, _, targets, *_ in LISTS for target in targets
     ]
     assert rows["rank"].to_list() == [1, 2, 3, 2, 3, 1, None]
-    assert rows["hr@2"].to_list() == pytest.approx([2 / 3] * 3 + [1] * 2 + [1 / 2] * 2)
+    # Over lists, by hand: 2/3 + (lists / 2) (the user's mean - 2/3).
+    user_5 = 5 / 6 if over_lists else 1
+    assert rows["hr@2"].to_list() == pytest.approx([2 / 3] * 3 + [user_5] * 2 + [1 / 2] * 2)
 
 
 def test_one_list_a_user_is_as_ever():
@@ -72,3 +81,52 @@ def test_means_of_groups_are_those_of_a_loop():
     for group, mean in zip(found_U.tolist(), means_U.tolist(), strict=True):
         part = [v for v in values[groups == group].tolist() if v == v]
         assert mean == pytest.approx(fsum(part) / len(part), rel=1e-15) if part else mean != mean
+
+
+def test_the_variance_of_users_is_that_of_the_mean_over_lists():
+    """Drawn again and again, the mean over lists varies as one drawing's interval says."""
+    rng = np.random.default_rng(1)
+    means, errors = [], []
+    for _ in range(400):
+        lengths = rng.integers(1, 8, 200)
+        taste = 0.2 + 0.05 * lengths + rng.normal(0, 0.1, 200)  # who comes often is served better
+        users = np.repeat(np.arange(200), lengths)
+        values = taste[users] + rng.normal(0, 0.1, len(users))
+        found = mean_over_lists(torch.tensor(values), torch.tensor(users))[1].numpy()
+        assert found.mean() == pytest.approx(values.mean(), abs=1e-12)
+        means.append(found.mean())
+        errors.append(found.std(ddof=1) / np.sqrt(200))
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.1)
+
+
+def test_slices_over_lists_are_means_over_the_lists_of_the_slice():
+    rows = pl.DataFrame(
+        [(user, number, targets[0], 1 if hit else None, items[:2], "all" if user < 6 else "6")
+         for user, number, items, targets, hit, _ in LISTS],
+        schema={"user": pl.Int64, "list": pl.Int32, "target": pl.Int64, "rank": pl.Int64,
+                "items": pl.Array(pl.Int32, 2), "part": pl.Enum(["all", "6"])},
+        orient="row",
+    )  # fmt: skip
+    keys = rows.select("user", "target", "part")
+    found = slice_table(rows.drop("part"), keys, make_metrics(["hr"], [2]), over_lists=True)
+    assert found["mean"].to_list() == pytest.approx([3 / 4, 1 / 2])
+    assert found["users"].to_list() == [2, 1]
+
+
+def test_intervals_over_lists_are_those_of_numbers_not_of_hits():
+    """What users add to the mean over lists may be negative."""
+    values = np.random.default_rng(0).normal(0.3, 0.2, 50)
+    rows = pl.DataFrame({"user": np.arange(50), "hr@10": values})
+    low, high = intervals(rows, ["hr@10"], over_lists=True)["hr@10"]
+    half = 2.0096 * values.std(ddof=1) / np.sqrt(50)  # Student's quantile, 49 degrees of freedom
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-4)
+
+
+def test_an_option_that_changes_nothing_is_told(caplog):
+    made = protocol(mean_over="lists")
+    one, several = (np.array([[0, 0, 1, 2], [user, 0, 1, 2]]) for user in (1, 0))
+    for rows, told in ((several, False), (one, True)):
+        made.attach(SimpleNamespace(num_items=5, segments=lambda _, rows=rows: rows))
+        assert ("every user has one list" in caplog.text) == told
+    assert made.fields("rule")["mean_over"] == "lists"
+    assert "mean_over" not in protocol().fields("rule")  # as before there was a choice

@@ -82,10 +82,13 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     of_lists = [n for n, m in results.beyond.items() if m.is_of_users and not m.reads_targets]
     if rows["user"].is_unique().all():  # a user's value is that of the one target
         of_lists += [n for n, m in results.others.items() if m.is_of_users]
-    slices = slice_table(rows, keys, results.metrics, of_lists)
+    over_lists = parts.protocol.over_lists
+    if over_lists:  # a user's number then stands for the mean over all lists alone
+        of_lists = []
+    slices = slice_table(rows, keys, results.metrics, of_lists, over_lists=over_lists)
     gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
     fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
-    bounds = intervals(rows, [*results.metrics, *of_users])
+    bounds = intervals(rows, [*results.metrics, *of_users], over_lists=over_lists)
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     logged = off_policy(parts, rows)
     return Judgement(gathered.means, bounds, users, slices, fairness, logged)

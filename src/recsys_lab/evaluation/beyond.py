@@ -69,13 +69,15 @@ def is_of_all_targets(name: str) -> bool:
     return issubclass(kind, AUC | ValueMetric) or bool(getattr(kind, "reads_targets", False))
 
 
-def largest_value(name: str, most_targets: int) -> float | None:
+def largest_value(name: str, most_targets: int | None) -> float | None:
     """The largest value of a metric of hits such as ``ndcg@10``; None for other metrics.
 
     Args:
         name: with its k.
-        most_targets: of a user.
+        most_targets: of a list; None where users' values are none of hits, as of means over lists.
     """
+    if most_targets is None:
+        return None
     kind, _, k = name.partition("@")
     metric = KNOWN.get(kind)
     if metric is None or not (issubclass(metric, UserMean) and metric.of_hits):

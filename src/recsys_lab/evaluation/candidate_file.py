@@ -71,6 +71,7 @@ class CandidateFile(RankingProtocol):
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None
         embeddings_path: str | None
+        mean_over: Literal["users", "lists"] = field(default="users", kw_only=True)
         path: str | None
         target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
         value_feature: str | None = field(default=None, kw_only=True)

@@ -53,6 +53,7 @@ class FullRanking(RankingProtocol):
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None
         embeddings_path: str | None
+        mean_over: Literal["users", "lists"] = field(default="users", kw_only=True)
         candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
         release_column: str | None = field(default=None, kw_only=True)
         target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)

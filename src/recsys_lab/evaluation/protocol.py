@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from abc import abstractmethod
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 
 from recsys_lab.evaluation.areas import BYTES_A_SCORE
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists, Recommender
     from recsys_lab.evaluation.beyond import BeyondMetric
     from recsys_lab.evaluation.catalogue import RankedData
+
+
+_log = logging.getLogger(__name__)
 
 
 class Options(Protocol):
@@ -122,6 +127,11 @@ class Options(Protocol):
         """Largest weight of an event; null: none."""
         ...
 
+    @property
+    def mean_over(self) -> str:
+        """What counts the same in a metric, ``users`` or ``lists``, where users have several."""
+        ...
+
 
 class RankingProtocol:
     """Which items are candidates for whom, and what is computed from the lists.
@@ -150,6 +160,14 @@ class RankingProtocol:
         self.num_items = data.num_items
         if self.config.value_feature is not None:
             self.values = TargetValues(self.config, data)
+        if not self.over_lists:
+            return
+        users = np.asarray(data.segments("test"))[:, 0]
+        if (users[1:] != users[:-1]).all():
+            _log.warning(
+                "evaluation.mean_over=lists: every user has one list in this split, so that it is "
+                "the same as users (several come with split.target=successive)"
+            )
 
     @abstractmethod
     def candidates(self) -> dict[str, Any]:
@@ -170,7 +188,13 @@ class RankingProtocol:
             **self.candidates(),
             "exclude_seen": self.config.exclude_seen,
             "score_ties": tie_rule,
+            **({"mean_over": "lists"} if self.over_lists else {}),
         }
+
+    @property
+    def over_lists(self) -> bool:
+        """Whether means are those over all lists."""
+        return self.config.mean_over == "lists"
 
     @property
     def reads_history(self) -> bool:
@@ -180,7 +204,10 @@ class RankingProtocol:
     def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """An empty set of results: accuracy, and the metrics given."""
         config = self.config
-        return Results(config.metrics, config.ks, self.list_length, beyond, self.num_items)
+        return Results(
+            config.metrics, config.ks, self.list_length, beyond, self.num_items,
+            over_lists=self.over_lists,
+        )  # fmt: skip
 
 
 def evaluate(

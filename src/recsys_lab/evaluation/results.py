@@ -48,6 +48,7 @@ class Results:
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
         num_items: V; for metrics of whole lists.
+        over_lists: whether means are those over all lists: see `recsys_lab.evaluation.user_mean`.
 
     Attributes:
         metrics: the metrics of hits by name, e.g. ``ndcg@10``.
@@ -62,6 +63,8 @@ class Results:
         list_length: int,
         beyond: Mapping[str, BeyondMetric] | None = None,
         num_items: int = 1,
+        *,
+        over_lists: bool = False,
     ) -> None:
         self.metrics = make_metrics([name for name in metrics if name in METRICS], ks)
         self.others: dict[str, AUC | ValueMetric] = {
@@ -70,6 +73,9 @@ class Results:
         self.others |= {f"{n}@{k}": VALUED[n](k) for n in metrics if n in VALUED for k in ks}
         self.beyond = dict(beyond or {})
         self._length = list_length
+        for metric in (*self.metrics.values(), *self.others.values(), *self.beyond.values()):
+            if isinstance(metric, UserMean):
+                metric.over_lists = over_lists
         self._rows = TargetRows(list_length)
 
     def update(

@@ -72,6 +72,7 @@ class SampledRanking(RankingProtocol):
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None
         embeddings_path: str | None
+        mean_over: Literal["users", "lists"] = field(default="users", kw_only=True)
         num_candidates: Annotated[int, Ge(1)]
         sampling: Literal["uniform", "popularity"]
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]

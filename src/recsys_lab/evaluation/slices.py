@@ -13,7 +13,7 @@ import torch
 
 from recsys_lab.evaluation.beyond import largest_value
 from recsys_lab.evaluation.intervals import mean_interval
-from recsys_lab.evaluation.sums import mean, mean_of_each
+from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,14 +27,17 @@ LIST = "list"
 """Column with the number of a list among its user's, where some have several."""
 
 
-def intervals(rows: pl.DataFrame, names: list[str]) -> dict[str, tuple[float, float]]:
+def intervals(
+    rows: pl.DataFrame, names: list[str], *, over_lists: bool = False
+) -> dict[str, tuple[float, float]]:
     """Interval of each metric over all users who have a value.
 
     Args:
         rows: per user and target, as `Results.per_user` gives them.
         names: columns of metrics; one that has a value of too few users is left out.
+        over_lists: whether their means are those over all lists.
     """
-    most = _most_targets(rows)
+    most = None if over_lists else _most_targets(rows)
     found = {name: mean_interval(_known(rows, name), largest_value(name, most)) for name in names}
     return {name: interval for name, interval in found.items() if interval is not None}
 
@@ -67,6 +70,8 @@ def slice_table(
     keys: pl.DataFrame,
     metrics: Mapping[str, PerUserMetric],
     of_lists: Sequence[str] = (),
+    *,
+    over_lists: bool = False,
 ) -> pl.DataFrame:
     """Metrics of every slice.
 
@@ -80,6 +85,7 @@ def slice_table(
         metrics: by name, e.g. ``ndcg@10``.
         of_lists: columns of metrics that read no targets, e.g. ``novelty@10``; ``users`` counts
             those who have a value.
+        over_lists: whether means are those over all lists; ``of_lists`` must be empty then.
 
     Returns:
         Columns ``slice``, ``value``, ``users``, ``targets``, ``metric``, ``mean``, ``low`` and
@@ -102,7 +108,8 @@ def slice_table(
             part = rows.filter(keys[name] == value)
             if len(part):
                 named = {"slice": name, "value": value}
-                found += _of_slice(part, named, metrics) + _lists_of_slice(part, named, of_lists)
+                found += _of_slice(part, named, metrics, over_lists=over_lists)
+                found += _lists_of_slice(part, named, of_lists)
     schema = {
         "slice": pl.String, "value": pl.String, "users": pl.Int64, "targets": pl.Int64,
         "metric": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
@@ -111,13 +118,17 @@ def slice_table(
 
 
 def _of_slice(
-    part: pl.DataFrame, named: dict[str, Any], metrics: Mapping[str, PerUserMetric]
+    part: pl.DataFrame,
+    named: dict[str, Any],
+    metrics: Mapping[str, PerUserMetric],
+    *,
+    over_lists: bool,
 ) -> list[dict[str, Any]]:
     hits_LK, targets_L, user_L = hits_from_ranks(part)
-    most = int(targets_L.max())
+    most = None if over_lists else int(targets_L.max())
     found = []
     for name, metric in metrics.items():
-        values_U = values_of_users(metric, hits_LK, targets_L, user_L)
+        values_U = values_of_users(metric, hits_LK, targets_L, user_L, over_lists=over_lists)
         counts = {"users": len(values_U), "targets": len(part)}
         found.append({**named, **counts, "metric": name, **_mean_of(values_U, name, most)})
     return found
@@ -135,17 +146,31 @@ def _lists_of_slice(
     return found
 
 
-def _mean_of(values_U: NDArray[np.float64], name: str, most_targets: int) -> dict[str, Any]:
+def _mean_of(values_U: NDArray[np.float64], name: str, most_targets: int | None) -> dict[str, Any]:
     low, high = mean_interval(values_U, largest_value(name, most_targets)) or (None, None)
     return {"mean": mean(values_U), "low": low, "high": high}
 
 
 def values_of_users(
-    metric: PerUserMetric, hits_LK: torch.Tensor, targets_L: torch.Tensor, user_L: torch.Tensor
+    metric: PerUserMetric,
+    hits_LK: torch.Tensor,
+    targets_L: torch.Tensor,
+    user_L: torch.Tensor,
+    *,
+    over_lists: bool,
 ) -> NDArray[np.float64]:
-    """A metric of each user, on what `hits_from_ranks` gives: the mean of their lists' values."""
+    """A metric of each user, of several lists as in `recsys_lab.evaluation.user_mean`.
+
+    Args:
+        metric: which.
+        hits_LK: as `hits_from_ranks` gives it, and so on.
+        targets_L: likewise.
+        user_L: likewise.
+        over_lists: whether means are those over all lists.
+    """
     values_L = metric.per_user(hits_LK[:, : metric.k], targets_L)
-    values_U: NDArray[np.float64] = mean_of_each(values_L, user_L)[1].numpy()
+    of_each = mean_over_lists if over_lists else mean_of_each
+    values_U: NDArray[np.float64] = of_each(values_L, user_L)[1].numpy()
     return values_U
 
 

@@ -57,6 +57,31 @@ def mean_of_each(values_L: Tensor, groups_L: Tensor) -> tuple[Tensor, Tensor]:
     return groups_U, means_U
 
 
+def mean_over_lists(values_L: Tensor, users_L: Tensor) -> tuple[Tensor, Tensor]:
+    """What users add to the mean over all lists, as one number each.
+
+    With R the mean over all lists, v_u that over the w_u lists of a user, and w their mean number,
+    it is ``R + (w_u / w) (v_u - R)``. The mean over users is R, and their variance is that of R
+    where users differ in their lists: a ratio of two means, linearised (Cochran, "Sampling
+    techniques", 1977, section 6.3). So intervals and paired tests over users hold for R. A single
+    number means nothing, and may be negative.
+
+    Args:
+        values_L: float64 (L,); NaN is left out.
+        users_L: not decreasing, int64 (L,).
+
+    Returns:
+        The users, ascending, and the number of each: NaN where a user has no value.
+    """
+    users_U, means_U = mean_of_each(values_L, users_L)
+    known_L = ~values_L.isnan()
+    of_L = torch.searchsorted(users_U, users_L[known_L])
+    counts_U = torch.bincount(of_L, minlength=len(users_U)).double()
+    ratio = mean(values_L[known_L])
+    share_U = counts_U * int((counts_U > 0).sum()) / counts_U.sum()
+    return users_U, ratio + share_U * (means_U - ratio)
+
+
 def sum_of_places(values_BK: Tensor) -> Tensor:
     """Sum of each row over the last dimension; zeros at its end change no bit.
 

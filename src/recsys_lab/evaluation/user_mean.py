@@ -7,8 +7,9 @@ once; the sum of the others is exact, so that the number of processes or threads
 batches change nothing.
 
 A user may have several lists (``split.target: successive``). **A user's value is then the mean of
-those of their lists, and the metric the mean over users**: each user counts the same, and users,
-whose lists are not independent, stay the units of intervals and tests.
+those of their lists, and the metric the mean over users**, so that each user counts the same. With
+``evaluation.mean_over: lists`` each list does, and a user's value is what `mean_over_lists` says.
+Either way users, whose lists are not independent, are the units of intervals and tests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from recsys_lab.contracts import LISTS_APART
-from recsys_lab.evaluation.sums import mean, mean_of_each
+from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists
 
 
 def first_of_each(keys: Tensor) -> Tensor:
@@ -114,6 +115,7 @@ class UserMean(ByUser):
         width: numbers a list, where they are several.
 
     Attributes:
+        over_lists: whether the mean is that over all lists.
         of_hits: whether it is 0 for a user without a hit, and else at most 1.
         by_place: whether each hit adds 1 / k.
 
@@ -123,6 +125,7 @@ class UserMean(ByUser):
 
     name: str
     is_of_users = True
+    over_lists = False
     of_hits = False
     by_place = False
 
@@ -138,23 +141,23 @@ class UserMean(ByUser):
 
         NaN for a user for whom the metric means nothing, on any list.
         """
-        return _of_users(*self.gathered())
+        return self._of_users(*self.gathered())
 
     def compute(self) -> Tensor:
         """The mean over distinct users that have a value, float64; NaN when none has one.
 
         A user for whom the metric means nothing has the value NaN and is left out.
         """
-        _, values_U = _of_users(*self.distinct())
+        _, values_U = self._of_users(*self.distinct())
         known_U = values_U[~(values_U.isnan() if values_U.ndim == 1 else values_U.isnan().any(1))]
         means = mean(known_U) if known_U.ndim == 1 else [mean(column) for column in known_U.T]
         return torch.tensor(means, dtype=torch.float64)
 
-
-def _of_users(lists: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Users and the means of their lists' rows, (U,) or (U, width)."""
-    of_list = users_of(lists)
-    if rows.ndim == 1:
-        return mean_of_each(rows, of_list)
-    columns = [mean_of_each(column, of_list) for column in rows.T]
-    return columns[0][0], torch.stack([values for _, values in columns], 1)
+    def _of_users(self, lists: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Users and what their lists' rows come to, (U,) or (U, width)."""
+        of_each = mean_over_lists if self.over_lists else mean_of_each
+        of_list = users_of(lists)
+        if rows.ndim == 1:
+            return of_each(rows, of_list)
+        columns = [of_each(column, of_list) for column in rows.T]
+        return columns[0][0], torch.stack([values for _, values in columns], 1)

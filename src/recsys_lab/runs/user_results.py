@@ -41,14 +41,14 @@ class UserResults:
     Attributes:
         rows: ``user`` and ``target`` of every row, in order; equal where runs can be paired.
         values_UM: metrics of the users, in order of users; NaN where one means nothing.
-        most_targets: of a list.
+        most_targets: of a list; None where means are those over all lists.
         slices: of the main metric, (name, value) -> users that are in it, bool (U,), and the value
             of each of them on the targets of the slice alone.
     """
 
     rows: pl.DataFrame
     values_UM: Floats
-    most_targets: int
+    most_targets: int | None
     slices: Mapping[tuple[str, str], tuple[NDArray[np.bool_], Floats]]
 
 
@@ -99,7 +99,8 @@ def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict
     """Of each metric of hits the largest value that a user can have; None for other metrics."""
     from recsys_lab.evaluation.beyond import largest_value  # torch: not needed before
 
-    most = max(of.most_targets for of in results)
+    known = [of.most_targets for of in results if of.most_targets is not None]
+    most = max(known) if len(known) == len(results) else None
     return {name: largest_value(name, most) for name in names}
 
 
@@ -144,14 +145,17 @@ def _user_results(
     users = rows.unique("user", keep="first", maintain_order=True)
     values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
     _check_means(record, metrics, values_UM)
+    over_lists = record.values["protocol"]["fields"].get("mean_over") == "lists"
     slices = {}
-    if main is not None and (len(rows) == len(users) or not _is_of_all_targets(main)):
+    knows_parts = main is not None and (len(rows) == len(users) or not _is_of_all_targets(main))
+    # What a user adds to the mean over all lists says nothing of the mean over a part of them.
+    if main is not None and knows_parts and (not over_lists or _is_of_hits(main)):
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
         names = [name for name in names if name not in RAW_IDS]
         for name in names:
             for value in _values(rows[name]):
-                slices[name, value] = _slice(rows, users, name, value, main)
-    most = int(rows.group_by(keys).len()["len"].max() or 0)  # type: ignore[arg-type]
+                slices[name, value] = _slice(rows, users, name, value, main, over_lists=over_lists)
+    most = None if over_lists else int(rows.group_by(keys).len()["len"].max() or 0)  # type: ignore[arg-type]
     of_rows = rows.select(pl.col(*keys, "target").cast(pl.Int64))
     return UserResults(of_rows, values_UM, most, slices)
 
@@ -182,13 +186,19 @@ def _values(column: pl.Series) -> list[str]:
 
 
 def _slice(
-    rows: pl.DataFrame, users: pl.DataFrame, name: str, value: str, main: str
+    rows: pl.DataFrame,
+    users: pl.DataFrame,
+    name: str,
+    value: str,
+    main: str,
+    *,
+    over_lists: bool,
 ) -> tuple[NDArray[np.bool_], Floats]:
     part = rows.filter(pl.col(name).cast(pl.String) == value)
     mask_U = users["user"].is_in(part["user"].unique().implode()).to_numpy()
     if len(rows) == len(users):  # one target a user
         return mask_U, part[main].cast(pl.Float64).to_numpy()
-    return mask_U, _on_targets(part, main)
+    return mask_U, _on_targets(part, main, over_lists=over_lists)
 
 
 def _is_of_all_targets(name: str) -> bool:
@@ -197,13 +207,19 @@ def _is_of_all_targets(name: str) -> bool:
     return is_of_all_targets(name)
 
 
-def _on_targets(part: pl.DataFrame, main: str) -> Floats:
+def _is_of_hits(name: str) -> bool:
+    from recsys_lab.evaluation.metrics import METRICS  # torch: not needed before
+
+    return name.partition("@")[0] in METRICS
+
+
+def _on_targets(part: pl.DataFrame, main: str, *, over_lists: bool) -> Floats:
     """An accuracy metric on some of the users' targets; another metric as it is."""
     from recsys_lab.evaluation.metrics import METRICS  # torch: needed for several targets alone
     from recsys_lab.evaluation.slices import hits_from_ranks, values_of_users
 
     name, _, k = main.partition("@")
-    if name not in METRICS:
+    if not _is_of_hits(main):
         users = part.unique("user", keep="first", maintain_order=True)
         return users[main].cast(pl.Float64).to_numpy()
-    return values_of_users(METRICS[name](int(k)), *hits_from_ranks(part))
+    return values_of_users(METRICS[name](int(k)), *hits_from_ranks(part), over_lists=over_lists)
