@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_lab.data.leaks import check_leaks
+from recsys_lab.data.leaks.check import check_leaks
+from recsys_lab.data.leaks.world import World
 
 from .splits.toys import make, typed_log
 
@@ -21,7 +22,7 @@ CUTS = {
 def found(log, segments, kind):
     return {
         leak.phase: (leak.severity, leak.count, leak.total)
-        for leak in check_leaks(log, segments)
+        for leak in check_leaks(World(log, segments))
         if leak.kind == kind
     }
 
@@ -60,12 +61,12 @@ def test_leave_one_out_cuts_sessions():
     }
     [said] = [
         leak.explanation
-        for leak in check_leaks(LOG, segments)
+        for leak in check_leaks(World(LOG, segments))
         if leak.kind == "sessions_straddle" and leak.phase == "test"
     ]
     assert said == (
-        "3 of 4 test sessions (75.0%) began in an earlier part, so that the first half of a visit "
-        "is known where its second is to be found (option: split.unit=session)"
+        "3 of 4 sessions with test targets (75.0%) began in an earlier part, so that the first half "
+        "of a visit is known where its second is to be found"
     )
 
 

@@ -53,7 +53,8 @@ def split_it(name, log, data):
     options = data.draw(st.sampled_from(CHOICES[name]))
     unit = data.draw(st.sampled_from(["event", "session", "basket"]))
     options = {**options, "cold_items": data.draw(COLD)}
-    options.setdefault("unit", unit)
+    if name != "given":  # sessions and baskets stay as the source cut them
+        options.setdefault("unit", unit)
     if name in GLOBAL:
         options["cold_users"] = data.draw(COLD)
     split = make(name, **options)

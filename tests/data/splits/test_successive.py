@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recsys_lab.data.leaks import check_leaks
+from recsys_lab.data.leaks.check import check_leaks
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.statistics import describe
 
 from .toys import DAY, log_of, make
@@ -35,10 +36,10 @@ def test_global_temporal_by_hand():
 
 def test_later_rows_that_read_earlier_targets_are_no_leak():
     segments = make("global_temporal", target="successive", **CUTS).segments(LOG)
-    kinds = {(leak.kind, leak.phase) for leak in check_leaks(LOG, segments)}
+    kinds = {(leak.kind, leak.phase) for leak in check_leaks(World(LOG, segments))}
     assert not kinds & {("target_in_history", "test"), ("target_in_history", "validation")}
     [roles] = [
-        leak for leak in check_leaks(LOG, segments)
+        leak for leak in check_leaks(World(LOG, segments))
         if leak.kind == "users_in_two_roles" and leak.phase == "test"
     ]  # fmt: skip
     assert (roles.count, roles.total) == (2, 3)  # users, not rows

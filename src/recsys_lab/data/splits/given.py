@@ -5,15 +5,16 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.finish import finish
 from recsys_lab.data.splits.places import first_from
+from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:
     from recsys_lab.data.splits.base import FlatLog
@@ -32,8 +33,8 @@ class Given:
 
     A user's events stand in order of their part (train, validation, test), then of time. All rows
     of a user in validation are to be found by the user's training rows; all in test by those of
-    training and validation. Users without a row of an earlier part have no input there: they are
-    left out and counted.
+    training and validation (with ``target_events``: by all before the first target). Users without
+    a row of an earlier part have no input there: they are left out and counted.
 
     Where a row of a later part is earlier in time than one of an earlier part, as in random splits,
     the history would hold what comes after the target: `Config.out_of_order` decides.
@@ -53,10 +54,21 @@ class Given:
                 the split, or ``keep`` it as it is and tell how many they are.
             cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
                 or keep and ``report`` their number.
+            target: whether all targets of a user are to be found at once, by the events before the
+                first of them, or (``successive``) each in turn, by all events before it.
+            target_events: types of the events that may be targets; null: all. See
+                `recsys_lab.data.splits.units`.
         """
 
         out_of_order: Literal["refuse", "keep"]
         cold_items: Literal["keep", "drop", "report"]
+        target: Literal["all", "successive"] = field(default="all", kw_only=True)
+        target_events: list[str] | None = field(default=None, kw_only=True)
+
+        @property
+        def unit(self) -> Literal["event"]:
+            """Sessions and baskets stay as the source cut them."""
+            return "event"
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -64,7 +76,7 @@ class Given:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
         history = {"validation": "training rows", "test": "training and validation rows"}
-        return {"name": "given", "history": history, **asdict(self.config)}
+        return {"name": "given", "history": history, **recorded(self.config)}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -77,10 +89,11 @@ class Given:
         starts, ends = log.offsets[:-1], log.offsets[1:]
         users = np.arange(len(starts), dtype=np.int64)
         validation, test = (first_from(log.parts, starts, ends, part) for part in (1, 2))
+        units, target = Units(log, self.config), self.config.target
         rule = Segments(
             train=np.stack([users, starts, validation], axis=1),
-            validation=np.stack([users, starts, validation, test], axis=1),
-            test=np.stack([users, starts, test, ends], axis=1),
+            validation=units.rows(target, users, *units.between(validation, test)),
+            test=units.rows(target, users, *units.between(test, ends)),
         )
         hint = (
             "A target is found by what its user has in the parts before: users of validation and "
