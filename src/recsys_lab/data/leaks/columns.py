@@ -46,14 +46,28 @@ class Columns:
 
     def raw(self, side: str, name: str) -> pl.Series:
         """A column of ``item`` or ``user`` as the source has it, (R,)."""
-        return pl.read_parquet(self.folder / f"{side}s.parquet", columns=[name], glob=False)[name]
+        return (self._items if side == "item" else self._users)[name]
 
     def titles(self) -> list[Any]:
         """The titles of the items, an Arrow array, where they have some; else nothing."""
-        schema = pl.read_parquet_schema(self.folder / "items.parquet")
-        if schema.get("title") != pl.String:
+        if self._items.schema.get("title") != pl.String:
             return []
-        return [self.raw("item", "title").to_arrow()]
+        return [self._items["title"].to_arrow()]
+
+    @cached_property
+    def _items(self) -> pl.DataFrame:
+        return self._table("item", "title")
+
+    @cached_property
+    def _users(self) -> pl.DataFrame:
+        return self._table("user")
+
+    def _table(self, side: str, *more: str) -> pl.DataFrame:
+        """The declared columns of a side, read in one go, and others where there are."""
+        file = self.folder / f"{side}s.parquet"
+        wanted = {*self.entries.get(side, {}), *more}
+        there = [name for name in pl.read_parquet_schema(file) if name in wanted]
+        return pl.read_parquet(file, columns=there, glob=False)
 
     def events(self, name: str, places: NDArray[np.int64]) -> pl.Series:
         """Values of a column of the events at some places; of those that models know."""

@@ -20,6 +20,7 @@ Shapes: G targets that are looked at, R items or users.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from recsys_lab.data.leaks.finding import Leak, Severity
     from recsys_lab.data.leaks.world import World
 
-SAMPLE = 5_000
+SAMPLE = 3_000
 
 SURE = 3.0
 """How many standard errors more targets must be told than honest columns tell (a sign test)."""
@@ -52,11 +53,11 @@ TYPES = ("categorical", "numeric", "list", "text")
 WORD = r"[^\s,;|()\[\]\"']*[^\s,;:|()\[\]\"'.!?]"
 """What may be a name in a text: it ends before the punctuation."""
 
-Asked = tuple[NDArray[Any], NDArray[Any]]
-"""Whose value is read, and what is looked for in it."""
+Pair = tuple[NDArray[Any], list[pl.Series]]
+"""Whose value is read, and the names of what is looked for in it, each (G,)."""
 
 Names = Callable[[NDArray[Any]], list[pl.Series]]
-"""Codes of what is looked for -> what it is called, in several ways."""
+"""Codes of what is looked for -> what it is called, in several ways, each (G,)."""
 
 KINDS: Mapping[str, Kind] = {
     "column_names_target": Kind(
@@ -98,28 +99,33 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
         return
     visits, items = _visits(world), _items(world, columns)
     item_T: NDArray[Any] = world.log.items
-    looked = {phase: _look(world, phase) for phase in PHASES}
-    for name in columns.of("user", *TYPES):
-        told = _Told(columns.raw("user", name), items)
-        for phase, seen in looked.items():
-            asked, honest = (seen.user, seen.item), (seen.user, item_T[seen.trained])
-            yield from _judge(f"user.{name}", phase, seen, told, asked, honest)
-    for name in columns.of("item", *TYPES):
-        told = _Told(columns.raw("item", name), visits)
-        for phase, seen in looked.items():
-            asked, honest = (seen.item, seen.place), (item_T[seen.trained], seen.trained)
-            yield from _judge(f"item.{name}", phase, seen, told, asked, honest)
-    for name in columns.of("event", "categorical", "numeric"):
-        for phase, seen in looked.items():
-            told = _Told(columns.events(name, seen.last), items)
-            asked = (np.arange(len(seen.item)), seen.item)
-            yield from _judge(f"event.{name}", phase, seen, told, asked)
+    for phase in PHASES:
+        seen = _look(world, phase)
+        if not len(seen.item):
+            continue
+        by_item, by_visit = items(seen.item), visits(seen.place)
+        for name in columns.of("user", *TYPES):
+            asked = (columns.raw("user", name), seen.user, by_item)
+            honest = partial(_honest, seen.user, items, item_T[seen.trained])
+            yield from _judge(f"user.{name}", phase, seen, asked, honest)
+        for name in columns.of("item", *TYPES):
+            asked = (columns.raw("item", name), seen.item, by_visit)
+            honest = partial(_honest, item_T[seen.trained], visits, seen.trained)
+            yield from _judge(f"item.{name}", phase, seen, asked, honest)
+        for name in columns.of("event", "categorical", "numeric"):
+            asked = (columns.events(name, seen.last), np.arange(len(seen.item)), by_item)
+            yield from _judge(f"event.{name}", phase, seen, asked, None)
+
+
+def _honest(owner_G: NDArray[Any], names: Names, code_G: NDArray[Any]) -> Pair:
+    """Whose value is read, and what an honest column may tell."""
+    return owner_G, names(code_G)
 
 
 def _items(world: World, columns: Columns) -> Names:
     """Items by their ids and titles."""
     names = [world.item_ids, *columns.titles()]
-    return lambda code_G: [_taken(column, code_G) for column in names]
+    return lambda code_G: [_texts(_taken(column, code_G)) for column in names]
 
 
 def _visits(world: World) -> Names:
@@ -127,12 +133,18 @@ def _visits(world: World) -> Names:
     log = world.log
 
     def names(place_G: NDArray[np.int64]) -> list[pl.Series]:
-        users = _taken(world.user_ids, np.searchsorted(log.offsets, place_G, side="right") - 1)
+        user_G = np.searchsorted(log.offsets, place_G, side="right") - 1
+        users = _texts(_taken(world.user_ids, user_G))
         if log.timestamps is None:
             return [users]
         seconds = log.timestamps[place_G]
         moments = pl.Series(seconds.astype("datetime64[s]").astype(str))
-        return [users, pl.Series(seconds), moments, moments.str.replace("T", " ", literal=True)]
+        return [
+            users,
+            _texts(pl.Series(seconds)),
+            moments,
+            moments.str.replace("T", " ", literal=True),
+        ]
 
     return names
 
@@ -162,32 +174,27 @@ def _spread(rows: NDArray[Any]) -> NDArray[Any]:
     return rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
 
 
-class _Told:
-    """Answers whether a column tells of somebody what is looked for.
+def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) -> NDArray[np.bool_]:
+    """Whether the value of each owner is or holds one of the names, (G,).
 
     Args:
         column_R: of items, users or events.
-        names: of what is looked for.
+        owner_G: whose value is read.
+        named: names of what is looked for, each (G,).
     """
-
-    def __init__(self, column_R: pl.Series, names: Names) -> None:
-        self._column_R, self._names = column_R, names
-
-    def __call__(self, owner_G: NDArray[Any], code_G: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether the value of each owner is or holds a name of the code, (G,)."""
-        value = self._column_R.gather(owner_G)
-        names = {f"name_{place}": _texts(name) for place, name in enumerate(self._names(code_G))}
-        if isinstance(value.dtype, pl.List | pl.Array):
-            frame = pl.DataFrame({"value": value, **names}).cast({"value": pl.List(pl.String)})
-            hits = [pl.col("value").list.contains(pl.col(name)) for name in names]
-        else:
-            frame = pl.DataFrame({"value": _texts(value), **names})
-            hits = [pl.col("value") == pl.col(name) for name in names]
-        if value.dtype == pl.String:
-            words = pl.col("value").str.extract_all(WORD)
-            hits += [words.list.contains(pl.col(name)) for name in names]
-        told = pl.any_horizontal(hit.fill_null(value=False) for hit in hits)
-        return frame.select(told).to_series().to_numpy()
+    value = column_R.gather(owner_G)
+    names = {f"name_{place}": name for place, name in enumerate(named)}
+    if isinstance(value.dtype, pl.List | pl.Array):
+        frame = pl.DataFrame({"value": value, **names}).cast({"value": pl.List(pl.String)})
+        hits = [pl.col("value").list.contains(pl.col(name)) for name in names]
+    else:
+        frame = pl.DataFrame({"value": _texts(value), **names})
+        hits = [pl.col("value") == pl.col(name) for name in names]
+    if value.dtype == pl.String:
+        frame = frame.with_columns(words=pl.col("value").str.extract_all(WORD))
+        hits += [pl.col("words").list.contains(pl.col(name)) for name in names]
+    told = pl.any_horizontal(hit.fill_null(value=False) for hit in hits)
+    return frame.select(told).to_series().to_numpy()
 
 
 def _texts(column: pl.Series) -> pl.Series:
@@ -196,11 +203,15 @@ def _texts(column: pl.Series) -> pl.Series:
         column = column.set(column != column.round(), None).cast(pl.Int64, strict=False)
     elif isinstance(column.dtype, pl.Date | pl.Datetime):
         column = column.dt.epoch("s")
-    return column.cast(pl.String).str.strip_chars()
+    return column.str.strip_chars() if column.dtype == pl.String else column.cast(pl.String)
 
 
 def _judge(
-    name: str, phase: str, seen: _Looked, told: _Told, asked: Asked, *honest: Asked
+    name: str,
+    phase: str,
+    seen: _Looked,
+    asked: tuple[pl.Series, NDArray[Any], list[pl.Series]],
+    honest: Callable[[], Pair] | None,
 ) -> Iterator[Leak]:
     """A finding where more is told than an honest column would tell.
 
@@ -208,18 +219,17 @@ def _judge(
         name: of the column.
         phase: ``validation`` or ``test``.
         seen: the targets.
-        told: reads the column.
-        asked: whose value is read for each target, and what is looked for in it, (G,).
-        honest: the same for what an honest column may tell as well; nothing: only targets that are
-            new to their users are judged.
+        asked: the column, whose value is read for each target, and what is looked for in it.
+        honest: gives whose value is read and what is looked for in it that an honest column may
+            tell as well; None: only targets that are new to their users are judged.
     """
-    owner_G, code_G = asked
-    total = len(owner_G)
-    hit_G = told(*asked) if total else np.zeros(0, dtype=np.bool_)
+    column_R, owner_G, named = asked
+    hit_G = _told(*asked)
     if hit_G.sum() < SURE**2:
         return
-    other_G = told(owner_G, np.roll(code_G, (total + 1) // 2))
-    by_chance = [other_G, *(told(*pair) for pair in honest)]
+    others = np.roll(np.arange(len(hit_G)), (len(hit_G) + 1) // 2)
+    other_G = _told(column_R, owner_G, [names.gather(others) for names in named])
+    by_chance = [other_G] if honest is None else [other_G, _told(column_R, *honest())]
     if honest and (share := _beyond(hit_G, by_chance)) >= SOME:
         severity: Severity = "leak" if share >= MANY else "warning"
         yield _said(name, phase, hit_G, by_chance, severity, "")
