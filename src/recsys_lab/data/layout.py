@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.data.event_units import IS_TARGET
-from recsys_lab.data.events import EVENT, KIND, RUNS, SOURCE_ROW
+from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
     write_event_numbers,
@@ -23,7 +23,7 @@ from recsys_lab.data.features import (
 )
 from recsys_lab.data.files import safe_name
 from recsys_lab.data.npy import map_npy
-from recsys_lab.data.raw import free_name
+from recsys_lab.data.raw import RUNS, free_name
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.files.arrays import save_npy
 
