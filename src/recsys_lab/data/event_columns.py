@@ -9,11 +9,10 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.doubts import decimal_hint
-from recsys_lab.data.events import RUNS
 from recsys_lab.data.ids import Spelling, plan_ids, whole_numbers
 from recsys_lab.data.missing import is_missing, missing_values
 from recsys_lab.data.plans import Plan, first_row, one_row, same
-from recsys_lab.data.raw import SEPARATOR, Unreadable
+from recsys_lab.data.raw import RUNS, SEPARATOR, Unreadable
 from recsys_lab.data.times import LARGEST, plan_times
 
 if TYPE_CHECKING:

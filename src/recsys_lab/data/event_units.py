@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.events import EVENT, KIND, RUNS
+from recsys_lab.data.events import EVENT, KIND
 from recsys_lab.data.files import did_you_mean
 from recsys_lab.data.npy import map_npy, npy_writer
+from recsys_lab.data.raw import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -22,7 +22,7 @@ from recsys_lab.data.files import did_you_mean, safe_name
 from recsys_lab.data.filters import Rule
 from recsys_lab.data.id_spellings import spelling_doubt
 from recsys_lab.data.plans import say_rows
-from recsys_lab.data.raw import PART, ParquetLog
+from recsys_lab.data.raw import PART, RUNS, ParquetLog
 from recsys_lab.data.tally import BAD, READER
 
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ _KEY = "_user_and_time"
 
 EXAMPLES = 3
 """Bad rows that are shown for each reason."""
-
-RUNS = ("session", "basket")
-"""Columns of the log, and of `Coded`, that say which events of a user belong together."""
 
 KIND = "kind"
 """Column of `Coded` with the event type, where the log has one: not always a feature."""
@@ -102,7 +99,6 @@ def order_events(
     if "event_type" in present and "event_type" not in dict(features):
         coded[KIND] = "event_type"
     coded |= {name: name for name in RUNS if name in present}
-
     taken = [column.present for side in raw.from_log.values() for column in side.values()]
     beside = [nw.col(ROW).cast(nw.Int64).alias(SOURCE_ROW)] if taken else []
 

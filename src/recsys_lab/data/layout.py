@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from recsys_lab.data.catalogue import with_listed
 from recsys_lab.data.event_units import IS_TARGET
-from recsys_lab.data.events import EVENT, KIND, RUNS, SOURCE_ROW
+from recsys_lab.data.events import EVENT, KIND, SOURCE_ROW
 from recsys_lab.data.features import (
     write_event_codes,
     write_event_numbers,
@@ -24,7 +24,7 @@ from recsys_lab.data.features import (
 )
 from recsys_lab.data.files import safe_name
 from recsys_lab.data.npy import map_npy
-from recsys_lab.data.raw import PART, free_name
+from recsys_lab.data.raw import PART, RUNS, free_name
 from recsys_lab.data.splits.places import count_items
 from recsys_lab.files.arrays import save_npy
 

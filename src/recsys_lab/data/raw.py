@@ -26,6 +26,9 @@ validation, 2 test, int8."""
 SEPARATOR = "|"
 """Between the values of a list that is written as text."""
 
+RUNS = ("session", "basket")
+"""Columns of the log that say which events of a user belong together, where it has them."""
+
 OWN = {
     "item": ("item", "item_id"),
     "user": ("user", "user_id"),
@@ -138,10 +141,10 @@ class RawData:
         interactions: rows in file order with ``user_id`` and ``item_id`` (int64 or strings;
             null or blank where missing) and, where there are, ``timestamp`` (seconds since the
             epoch, int64; null where it could not be read), ``order`` (int64, null likewise),
-            ``event_type`` (string), ``rating``, ``price``, ``quantity`` (float64), and the
-            columns of ``features.events``. A lazy frame must keep its order when collected.
-            Events of a user are put in order by `PART` (where there is one), then timestamp, then
-            order, then file order.
+            ``event_type`` (string), `RUNS` (integers or strings), ``rating``, ``price``,
+            ``quantity`` (float64), and the columns of ``features.events``. A lazy frame must keep
+            its order when collected. Events of a user are put in order by `PART` (where there is
+            one), then timestamp, then order, then file order.
         items: ``item_id`` and optional columns such as ``title``; or None.
         users: ``user_id`` and optional columns; or None.
         dropped: rows of the source that are not in ``interactions``, by reason.
