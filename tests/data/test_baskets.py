@@ -92,7 +92,10 @@ def test_the_last_basket(table, run, make, log, seen):
     assert found == pytest.approx(by_formula(lists))
     rows = results.per_user()
     assert rows.select("user", "target").unique().height == 6
-    repeated = {leak["phase"]: leak for leak in data.manifest["leaks"] if "repeat" in leak["kind"]}
+    repeated = {
+        leak["phase"]: leak
+        for leak in data.manifest["leaks"] if leak["kind"] == "repeated_targets"
+    }  # fmt: skip
     # Of the last baskets the 2 of a, the 4 of b and the 0 of c were bought before.
     assert (repeated["test"]["count"], repeated["test"]["total"]) == (3, 7)
 

@@ -44,7 +44,7 @@ def straddling(log, **options):
 def test_sessions_on_both_sides_of_a_cut(target, validation, test):
     """At hour 2 user 3 is in a session, at hour 4 all are."""
     straddle = straddling(LOG, target=target)
-    assert straddle == {"validation": ("note", *validation), "test": ("note", *test)}
+    assert straddle == {"validation": ("warning", *validation), "test": ("warning", *test)}
 
 
 def test_held_out_whole_or_not_known():
@@ -56,8 +56,8 @@ def test_leave_one_out_cuts_sessions():
     segments = make("leave_one_out").segments(LOG)
     # Of users 0, 2 and 3 the last two events are of one session.
     assert found(LOG, segments, "sessions_straddle") == {
-        "validation": ("note", 2, 4),  # users 1 and 3
-        "test": ("note", 3, 4),
+        "validation": ("property", 2, 4),  # users 1 and 3
+        "test": ("property", 3, 4),
     }
     [said] = [
         leak.explanation
@@ -65,8 +65,8 @@ def test_leave_one_out_cuts_sessions():
         if leak.kind == "sessions_straddle" and leak.phase == "test"
     ]
     assert said == (
-        "3 of 4 sessions with test targets (75.0%) began in an earlier part, so that the first half "
-        "of a visit is known where its second is to be found"
+        "3 of 4 sessions with test targets (75.0%) began in an earlier part, so that the first "
+        "half of a visit is known where its second is to be found"
     )
 
 

@@ -27,7 +27,7 @@ KINDS: Mapping[str, Kind] = {
         "leak", "are followed by events of their user that are trained on"
     ),
     "sessions_straddle": Kind(
-        "note",
+        "property",
         "began in an earlier part, so that the first half of a visit is known where its second is "
         "to be found",
         "split.unit=session holds whole ones out",
@@ -51,7 +51,10 @@ def find(world: World) -> Iterator[Leak]:
         if world.log.sessions is not None:
             straddle, sessions = straddling_sessions(world.log, world.segments, phase)
             if straddle:
-                yield leak(KINDS, "sessions_straddle", phase, straddle, sessions)
+                # A split by position cuts each user's last session; one by time need not.
+                severity = "warning" if world.keeps_the_future(phase) else "property"
+                straddling = straddle, sessions
+                yield leak(KINDS, "sessions_straddle", phase, *straddling, severity=severity)
 
 
 def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[int, int]:
