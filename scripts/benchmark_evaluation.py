@@ -30,9 +30,9 @@ from benchmark_losses import shipped
 from recsys_lab.config import build
 from recsys_lab.contracts import Batch, Exclude, RankedLists
 from recsys_lab.data.batches import EvaluationBatches
-from recsys_lab.evaluation.beyond import make_beyond
 from recsys_lab.evaluation.catalogue import Catalogue
-from recsys_lab.evaluation.protocol import evaluate
+from recsys_lab.evaluation.metrics.registry import make_beyond
+from recsys_lab.evaluation.protocols.base import evaluate
 from recsys_lab.models.ranking import top_k
 from recsys_lab.runs.memory import peak_memory_mebibytes
 

@@ -29,10 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark_preparation import write_log
-from recsys_lab.cli import execute, train
+from recsys_lab.cli import train
 from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Interrupted, config_dir
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.experiment import run as execute
 from recsys_lab.files.digests import Verify, damage
 
 CHECKS: tuple[Verify, Verify] = ("full", "sizes")

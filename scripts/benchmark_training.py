@@ -29,9 +29,9 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.cli.assemble import Parts, assemble
 from recsys_lab.config import build, config_dir
 from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.experiment.components import Parts, assemble
 from recsys_lab.training.fit import fit
 
 DIM, LAYERS, HEADS, LENGTH, BATCH, DROPOUT = 64, 2, 2, 50, 128, 0.1

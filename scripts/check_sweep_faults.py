@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 TRIALS = 10
 MODEL = """
 import os, signal, time
-from recsys_lab.models.popularity import Popularity
+from recsys_lab.models.classical.popularity import Popularity
 
 class Slow(Popularity):
     def fit(self, data):

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recsys_lab.cli.assemble import result_table
 from recsys_lab.cli.main import run_command
+from recsys_lab.experiment.components import result_table
 
 MODELS = ("popularity", "sasrec", "oracle")
 

@@ -14,8 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from recsys_lab.comparison.paired_test import Paired
 from recsys_lab.evaluation.intervals import mean_interval
-from recsys_lab.runs.statistics import Paired
 
 USERS = 60
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_lab.data.shop_process import ShopProcess
-from recsys_lab.data.synthetic_shop import SyntheticShop
+from recsys_lab.data.sources.synthetic.process import ShopProcess
+from recsys_lab.data.sources.synthetic.synthetic_shop import SyntheticShop
 
 SMALL = SyntheticShop.Config(
     num_users=300,

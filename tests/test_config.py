@@ -202,7 +202,7 @@ class TestTargets:
 
     def test_a_class_that_a_module_merely_imported_is_not_its_component(self):
         with pytest.raises(UserError, match="has no class 'Path' with a nested Config"):
-            build({"_target_": "recsys_lab.models.hub.Path"})
+            build({"_target_": "recsys_lab.models.inputs.hub.Path"})
 
     def test_functions_are_not_components(self):
         with pytest.raises(UserError, match="has no class 'top_k' with a nested Config"):

@@ -70,5 +70,5 @@ def test_the_configs_in_the_wheel_are_those_that_are_used(installed, tmp_path):
     assert done.returncode == 0, done.stderr
     config = OmegaConf.create(done.stdout)
     assert config.recipe.batch_size == 77
-    assert config.model._target_ == "recsys_lab.models.sasrec.SASRec"
+    assert config.model._target_ == "recsys_lab.models.sequential.sasrec.SASRec"
     assert list(tmp_path.iterdir()) == []

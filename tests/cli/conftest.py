@@ -14,10 +14,11 @@ import pytest
 from annotated_types import Ge
 from omegaconf import OmegaConf
 
-from recsys_lab.cli import app, loader, origins
+from recsys_lab.cli import app
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.verbs import VERBS, Verb
-from recsys_lab.config import Component
+from recsys_lab.config import Component, origins
+from recsys_lab.config import hydra_loader as loader
+from recsys_lab.config.commands import VERBS, Verb
 
 PARTS = """
     from dataclasses import dataclass

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lab.cli import beginning, execute
 from recsys_lab.cli.main import run_command
-from recsys_lab.runs.comparison import Run
+from recsys_lab.comparison.results import Run
+from recsys_lab.experiment import identity as beginning
+from recsys_lab.experiment import run as execute
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, in_shop, record, train
 

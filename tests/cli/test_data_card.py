@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from recsys_lab.cli.data_card import counts_table, print_data_card
+from recsys_lab.data.card.terminal import counts_table, print_data_card
 from tests.data.manifests import ABOUT, COUNTS, FINGERPRINT, WARNING, manifest
 
 

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from recsys_lab.cli.data_notes import notes_on_data
+from recsys_lab.experiment.data_notes import notes_on_data
 
 
 @pytest.mark.parametrize("candidates", ["all items", "released items"])

@@ -127,7 +127,9 @@ def test_the_users_own_folder(said, tmp_path):
     (folder / "gowalla_new.yaml").write_text("defaults: [gowalla]\npath: here.gz\n")
     (folder / "deep/odd.yaml").write_text("_target_: os.path.Join\n")
     (folder / "list.yaml").write_text("- 1\n")
-    (folder / "table.yaml").write_text("_target_: recsys_lab.data.sequences.Sequences\npath: x\n")
+    (folder / "table.yaml").write_text(
+        "_target_: recsys_lab.data.sources.sequences.Sequences\npath: x\n"
+    )
     out = said("--config-dir", str(tmp_path / "mine"), "format=json")
     entries = {entry["name"]: entry for entry in json.loads(out)}
     mine = entries["gowalla_new"]

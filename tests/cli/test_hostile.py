@@ -10,11 +10,11 @@ from omegaconf.basecontainer import BaseContainer
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.spark import Spark
-from recsys_lab.sweeps.slurm import Slurm
+from recsys_lab.sweeps.launchers.slurm import Slurm
 
 TOUCH = "{_target_: os.system, command: touch PWNED}"
-RUN = """{_target_: recsys_lab.sweeps.launching.run, task: {folder: ., log: PWNED,
-    _target_: recsys_lab.sweeps.launching.Task, arguments: [-c, "open('PWNED', 'w')"]}}"""
+RUN = """{_target_: recsys_lab.sweeps.launchers.base.run, task: {folder: ., log: PWNED,
+    _target_: recsys_lab.sweeps.launchers.base.Task, arguments: [-c, "open('PWNED', 'w')"]}}"""
 WRITE = """{_target_: recsys_lab.files.atomic.write_text, path: {_target_: pathlib.Path,
     _args_: [PWNED]}, text: x}"""
 FILE = "{class: logging.FileHandler, filename: PWNED, mode: w}"
@@ -58,7 +58,7 @@ EXPERIMENTS = {  # a body -> what the message names
     "model: " + TOUCH: "model._target_",
     "model: " + RUN: "model._target_",
     "model: {_target_: recsys_lab.losses.softmax.SoftmaxLoss}": "model._target_",
-    "data: {_target_: recsys_lab.sweeps.local.Local}": "data._target_",
+    "data: {_target_: recsys_lab.sweeps.launchers.local.Local}": "data._target_",
     "model: {_target_: '${oc.decode:os.system}'}": "model._target_",
     "model: {_args_: [" + TOUCH + "]}": "model._args_",
     "tags: [" + TOUCH + "]": "tags",
@@ -73,7 +73,7 @@ IN_COMMAND = {  # typed by the person, who may do as they like otherwise; but it
     "+hydra.job.env_set.GIT_CONFIG_COUNT=1": "hydra.job.env_set.GIT_CONFIG_COUNT",
     "hydra.job={env_set:{A:b}}": "hydra.job.env_set.A",
     "hydra.job.env_copy=[HOME]": "hydra.job.env_copy",
-    "++hydra.launcher._target_=recsys_lab.sweeps.launching.run": "hydra.launcher._target_",
+    "++hydra.launcher._target_=recsys_lab.sweeps.launchers.base.run": "hydra.launcher._target_",
     "+hydra.sweeper.x.y={_target_:os.system}": "hydra.sweeper.x.y._target_",
     "+hydra.job_logging.handlers.x={class:logging.FileHandler,filename:PWNED}":
         "hydra.job_logging.handlers.x.class",
@@ -162,7 +162,7 @@ def test_a_primary_config(folder, capsys, monkeypatch, body, named, place):
 WHOLE = {
     "schema_version": 1, "status": "finished", "name": "x", "seed": 0, "created": "2026-01-01",
     "config": {
-        "model": {"_target_": "recsys_lab.models.sasrec.SASRec"},
+        "model": {"_target_": "recsys_lab.models.sequential.sasrec.SASRec"},
         "recipe": {"monitor": "val/ndcg@10"},
     },
     "epochs": [], "compute": {"seconds": 1.0, "peak_memory_mebibytes": 1.0},

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_lab.cli import beginning
 from recsys_lab.cli.main import run_command
+from recsys_lab.experiment import identity as beginning
 from tests.cli.flow import COUNTS, ITEMS, SMALL, in_shop, record, rewrite, train
 
 

@@ -11,10 +11,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.models import text_vectors as encoding
-from recsys_lab.models.sasrec import SASRec
+from recsys_lab.comparison.systems import group_runs, what_differs
+from recsys_lab.models.inputs import text_vectors as encoding
+from recsys_lab.models.sequential.sasrec import SASRec
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.systems import group_runs, what_differs
 
 from .flow import COUNTS, SMALL, in_shop, record, rewrite, train
 

@@ -11,12 +11,12 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from recsys_lab.cli.execute import TrialRun
 from recsys_lab.cli.main import run_command
 from recsys_lab.cli.train import recorded
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.experiment.run import TrialRun
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.training.keeper import Keeper
+from recsys_lab.training.checkpoint import Keeper
 from tests.cli.flow import COUNTS, in_shop, record, rewrite, train
 
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.ckpt"

@@ -12,7 +12,7 @@ import pytest
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.runs import provenance
-from recsys_lab.sweeps.launching import Task, begin
+from recsys_lab.sweeps.launchers.base import Task, begin
 from tests.cli.test_hostile import write
 
 STRAY = "open('PWNED', 'a').write(__name__)\n"
@@ -20,7 +20,7 @@ STRAYS = ("pynvml", "captum", "wandb", "hydra_plugins/x", "torch", "yaml", "nump
 OWN = """
     from dataclasses import dataclass
 
-    from recsys_lab.models.popularity import Popularity
+    from recsys_lab.models.classical.popularity import Popularity
 
 
     class Own(Popularity):

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.comparison.systems import group_runs
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.systems import group_runs
 from recsys_lab.training import fit as fit_module
 from tests.cli.flow import COUNTS, ITEMS, USERS, in_shop, record, train
 

@@ -12,7 +12,7 @@ import torch
 from recsys_lab.cli.main import run_command
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.models.hstu import HSTU
+from recsys_lab.models.sequential.hstu import HSTU
 
 TINY = [
     "data.num_users=60", "data.num_items=30", "recipe.max_epochs=1", "tracking=none",

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import config_dir
+from recsys_lab.config.commands import VERBS
 from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.targets import import_class
 

@@ -10,13 +10,13 @@ import yaml
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from recsys_lab.cli import sweep_worker
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.sweep_notes import Notes
-from recsys_lab.cli.sweep_plan import Plan
-from recsys_lab.cli.sweep_results import finish
-from recsys_lab.cli.trial_callbacks import Deadline
 from recsys_lab.config import config_dir, config_values
+from recsys_lab.sweeps import worker as sweep_worker
+from recsys_lab.sweeps.callbacks import Deadline
+from recsys_lab.sweeps.plan import Plan
+from recsys_lab.sweeps.results import finish
+from recsys_lab.sweeps.worker_status import Notes
 
 from .flow import SMALL, in_shop, record, train
 

@@ -14,11 +14,11 @@ import pytest
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
-from recsys_lab.sweeps import slurm
-from recsys_lab.sweeps.launching import KILLED, Task, run
-from recsys_lab.sweeps.local import Local
-from recsys_lab.sweeps.ray_cluster import RayCluster
-from recsys_lab.sweeps.slurm import Slurm
+from recsys_lab.sweeps.launchers import slurm
+from recsys_lab.sweeps.launchers.base import KILLED, Task, run
+from recsys_lab.sweeps.launchers.local import Local
+from recsys_lab.sweeps.launchers.ray import RayCluster
+from recsys_lab.sweeps.launchers.slurm import Slurm
 from recsys_lab.sweeps.storage import open_storage
 from tests.slurm import slurm_node
 
@@ -214,7 +214,7 @@ class Waiting:
 
 @pytest.mark.usefixtures("shop")
 def test_workers_that_never_begin_are_given_up_however_long_they_took(monkeypatch, capsys):
-    monkeypatch.setattr("recsys_lab.cli.sweep_parent._QUICK", 0.0)  # as after an hour in the queue
+    monkeypatch.setattr("recsys_lab.sweeps.supervisor._QUICK", 0.0)  # as after an hour in the queue
     started = []
 
     def start(*given):

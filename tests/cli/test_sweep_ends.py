@@ -11,16 +11,17 @@ from pathlib import Path
 import optuna
 import pytest
 
-from recsys_lab.cli import sweep_faults, sweep_worker
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.sweep_notes import Notes
-from recsys_lab.cli.sweep_top import note_death, work_on_top
-from recsys_lab.cli.trial_callbacks import Deadline
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy
-from recsys_lab.sweeps.local import Local
+from recsys_lab.sweeps import faults as sweep_faults
+from recsys_lab.sweeps import worker as sweep_worker
+from recsys_lab.sweeps.callbacks import Deadline
+from recsys_lab.sweeps.launchers.local import Local
+from recsys_lab.sweeps.retrain import note_death, work_on_top
 from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.worker_status import Notes
 
 from .flow import COUNTS, in_shop
 from .test_sweep_elsewhere import Waiting
@@ -28,7 +29,7 @@ from .test_sweep_faults import DAYS, planned, worker
 
 MODEL = """
 import os, pathlib, signal
-from recsys_lab.models.popularity import Popularity
+from recsys_lab.models.classical.popularity import Popularity
 
 class NotAnException(BaseException):
     pass
@@ -273,7 +274,7 @@ def test_a_run_of_the_best_that_kills_its_process_is_left_out(shop, monkeypatch)
     begun = []
     monkeypatch.setattr(sweep_worker, "work_on_top", lambda *_: None)
     worker(plan).run()
-    monkeypatch.setattr("recsys_lab.cli.sweep_top.recorded", lambda *_, **__: begun.append(1))
+    monkeypatch.setattr("recsys_lab.sweeps.retrain.recorded", lambda *_, **__: begun.append(1))
     notes = Notes(plan.path / "workers/0.json", time.time())
     for times in (1, 2):
         work_on_top(plan, plan.study(0), Quiet(), notes)
@@ -300,7 +301,7 @@ def test_the_time_of_a_command_is_over_by_its_own_clock_alone(tmp_path, monkeypa
     waits = Deadline(3600.0, over)
     assert not waits.is_over
     over.touch()
-    monkeypatch.setattr("recsys_lab.cli.trial_callbacks._LOOK_EVERY", -1.0)
+    monkeypatch.setattr("recsys_lab.sweeps.callbacks._LOOK_EVERY", -1.0)
     assert waits.is_over
     over.unlink()
     assert waits.is_over

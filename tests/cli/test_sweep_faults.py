@@ -12,17 +12,20 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
-from recsys_lab.cli import sweep, sweep_notes, sweep_parent, sweep_worker
+from recsys_lab.cli import sweep
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.sweep_notes import Notes
-from recsys_lab.cli.sweep_plan import Plan
-from recsys_lab.cli.sweep_results import idle
-from recsys_lab.cli.trial_callbacks import Deadline
 from recsys_lab.config import config_dir, config_values
 from recsys_lab.files.faults import MachineFault
-from recsys_lab.sweeps import local
-from recsys_lab.sweeps.launching import Task, begin
-from recsys_lab.sweeps.local import Local
+from recsys_lab.sweeps import supervisor as sweep_parent
+from recsys_lab.sweeps import worker as sweep_worker
+from recsys_lab.sweeps import worker_status as sweep_notes
+from recsys_lab.sweeps.callbacks import Deadline
+from recsys_lab.sweeps.launchers import local
+from recsys_lab.sweeps.launchers.base import Task, begin
+from recsys_lab.sweeps.launchers.local import Local
+from recsys_lab.sweeps.plan import Plan
+from recsys_lab.sweeps.results import idle
+from recsys_lab.sweeps.worker_status import Notes
 from tests.postgres import free_port
 
 from .flow import COUNTS, SMALL, in_shop, record

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.sweep_plan import Plan
+from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.space import read_space
 
 MODEL = "search.params.model=choice(sasrec,gru4rec)"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.models import text_vectors as encoding
+from recsys_lab.models.inputs import text_vectors as encoding
 
 
 def encode(texts, **_):

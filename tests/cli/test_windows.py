@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.windows import mean_of_windows, window_table
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.experiment.backtest import mean_of_windows, window_table
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, in_shop, record, train
 

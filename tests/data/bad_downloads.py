@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from recsys_lab.data.download import download
-from recsys_lab.data.movielens import MovieLens
+from recsys_lab.data.formats.download import download
+from recsys_lab.data.sources.published.movielens import MovieLens
 
 from .conftest import build
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.filters import Filters
 from recsys_lab.data.leaks.fatal import fatal, words_of
-from recsys_lab.data.pipeline import Preparation, prepare
-from recsys_lab.data.table import Table
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.sources.table import Table
 
 from .bad_inputs import HEAD
 from .conftest import build, engines

@@ -15,11 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.sources.sql import SQL
+from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data.sql import SQL
-from recsys_lab.data.table import Table
 
 from .bad_downloads import Published
 from .bad_inputs import GOOD, HEAD

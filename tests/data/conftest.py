@@ -12,11 +12,11 @@ import yaml
 from recsys_lab.data.engines.duckdb import DuckDB
 from recsys_lab.data.engines.polars import Polars
 from recsys_lab.data.engines.spark import Spark
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.prepare import Preparation, prepare
 from recsys_lab.data.raw import RawData
+from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

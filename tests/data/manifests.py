@@ -8,7 +8,7 @@ from typing import Any
 
 from recsys_lab.data.leaks.check import check_leaks
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.statistics import describe
+from recsys_lab.data.preparation.statistics import describe
 
 from .splits.toys import DAY, log_of, make
 

@@ -13,11 +13,11 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.missing import COMMON
-from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.data.columns.missing import COMMON
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data.table import Table
 
 from .conftest import build, engines
 

@@ -11,8 +11,8 @@ import zipfile
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data import archives
-from recsys_lab.data.archives import find_members, member_key, open_member, read_members
+from recsys_lab.data.formats import archives
+from recsys_lab.data.formats.archives import find_members, member_key, open_member, read_members
 
 
 def packed(folder, form, files):

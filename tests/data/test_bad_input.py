@@ -17,14 +17,14 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.gowalla import Gowalla
-from recsys_lab.data.pipeline import Preparation, prepare
-from recsys_lab.data.recbole import RecBole
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.sources.published.gowalla import Gowalla
+from recsys_lab.data.sources.published.steam import Steam
+from recsys_lab.data.sources.published.yelp import Yelp
+from recsys_lab.data.sources.recbole import RecBole
+from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data.steam import Steam
-from recsys_lab.data.table import Table
-from recsys_lab.data.yelp import Yelp
 from recsys_lab.files.faults import MachineFault
 
 from .bad_cases import COUNTED, READ, REFUSED
@@ -147,10 +147,13 @@ from pathlib import Path
 from tests.data.conftest import build, engines
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import MachineFault
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.prepare import Preparation, prepare
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.data import hub, rows_at_hand, sql, table
+from recsys_lab.data.sources import hub
+from recsys_lab.data.sources import staged_rows as rows_at_hand
+from recsys_lab.data.sources import sql
+from recsys_lab.data.sources import table
 log, root, case = sys.argv[1:]
 if case == "sql":
     query = "SELECT * FROM log"

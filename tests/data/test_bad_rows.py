@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.recbole import RecBole
+from recsys_lab.data.sources.recbole import RecBole
 
 from .bad_inputs import HEAD, NOW
 from .conftest import Given

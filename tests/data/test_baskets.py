@@ -10,8 +10,8 @@ import torch
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.splits.global_temporal import GlobalTemporal
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from recsys_lab.evaluation.full_ranking import FullRanking
-from recsys_lab.evaluation.protocol import evaluate
+from recsys_lab.evaluation.protocols.base import evaluate
+from recsys_lab.evaluation.protocols.full_ranking import FullRanking
 from recsys_lab.models.ranking import top_k
 
 HOUR = 3600

@@ -35,7 +35,7 @@ def test_first_events_and_release(data, monkeypatch):
     expected[1], expected[3], expected[5] = START + 1, START + 2 * DAY + 1, START + 4 * DAY + 1
     assert data.item_ids() == [1, 2, 3, 4, 5, 6, 9]
     assert data.first_event_times().tolist() == expected
-    monkeypatch.setattr("recsys_lab.data.splits.places.CHUNK", 3)
+    monkeypatch.setattr("recsys_lab.data.splits.ranges.CHUNK", 3)
     assert data.first_event_times().tolist() == expected
     times, known = data.item_times("since")
     assert known.tolist() == [True, False, False, False, False, False, True]

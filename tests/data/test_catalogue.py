@@ -11,8 +11,8 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.data.batches import EvaluationBatches
-from recsys_lab.data.filters import Filters
-from recsys_lab.evaluation.admissible import Admissible
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.evaluation.protocols.admissible import Admissible
 
 from .conftest import build
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.crops import Crops
-from recsys_lab.training.footprint import events_per_batch
+from recsys_lab.training.memory_estimate import events_per_batch
 
 LENGTHS = st.lists(st.integers(2, 30), min_size=1, max_size=6)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.diginetica import CATEGORIES, LOG, PRODUCTS, Diginetica
+from recsys_lab.data.sources.published.diginetica import CATEGORIES, LOG, PRODUCTS, Diginetica
 from tests.data.official import rows
 
 FILES = {

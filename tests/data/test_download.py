@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data import download as module
-from recsys_lab.data.download import download
+from recsys_lab.data.formats import download as module
+from recsys_lab.data.formats.download import download
 from recsys_lab.files.faults import MachineFault
 
 DATA = bytes(range(256)) * 20_000  # 5 MB

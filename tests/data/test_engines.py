@@ -14,9 +14,9 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.spark import Spark
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.online_retail import OnlineRetail
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import Features, ParquetLog
+from recsys_lab.data.sources.published.online_retail import OnlineRetail
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 
 from .conftest import LOG, Given, build, engines
@@ -257,7 +257,7 @@ def test_a_damaged_page_is_told(run, table, tmp_path, engine):
 
 def test_spark_uses_a_shared_folder_and_leaves_it_empty(table, make, tmp_path):
     from recsys_lab.data.engines.spark import Spark
-    from recsys_lab.data.pipeline import Preparation, prepare
+    from recsys_lab.data.prepare import Preparation, prepare
     from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 
     shared = tmp_path / "shared"

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.slice_keys import slice_keys
+from recsys_lab.data.slice_columns import slice_keys
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 
 LOG = """user_id,item_id,timestamp,visit,receipt

@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.polars import PolarsSession
-from recsys_lab.data.events import FIRST_SECOND, LAST_SECOND, _ordered, order_events
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.layout import write_arrays
+from recsys_lab.data.preparation.encode_events import (
+    FIRST_SECOND,
+    LAST_SECOND,
+    _ordered,
+    order_events,
+)
+from recsys_lab.data.preparation.history_filters import Trim
+from recsys_lab.data.preparation.row_counts import Tally
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.preparation.write import write_arrays
 from recsys_lab.data.raw import RawData
-from recsys_lab.data.tally import Tally
-from recsys_lab.data.trim import Trim
 
 from .conftest import LOG, Given, build
 

@@ -13,7 +13,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
-from recsys_lab.data.features import _summary
+from recsys_lab.data.features.encode import _summary
 from recsys_lab.data.raw import Features
 
 from .conftest import Given
@@ -175,7 +175,7 @@ RESIDENT = """
 import numpy as np, sys
 from pathlib import Path
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.data.npy import map_npy
+from recsys_lab.data.formats.npy import map_npy
 folder = Path(sys.argv[1])
 users, length = 200_000, 300
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.filters import Filters
+from recsys_lab.data.preparation.row_filters import Filters
 
 from .conftest import Given
 

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.hub import Hub
-from recsys_lab.data.recbole import RecBole
-from recsys_lab.data.slice_keys import slice_keys
+from recsys_lab.data.slice_columns import slice_keys
+from recsys_lab.data.sources.hub import Hub
+from recsys_lab.data.sources.recbole import RecBole
 from recsys_lab.data.splits.given import Given
 from recsys_lab.data.splits.last_n import LastN
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut

@@ -5,8 +5,8 @@ import gzip
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data import official
-from recsys_lab.data.gowalla import Gowalla
+from recsys_lab.data.sources.published import files as official
+from recsys_lab.data.sources.published.gowalla import Gowalla
 from tests.data.official import rows, taken
 
 NAME = "loc-gowalla_totalCheckins.txt"

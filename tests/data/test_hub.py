@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.hub import Hub
+from recsys_lab.data.sources.hub import Hub
+from recsys_lab.data.sources.sql import SQL
 from recsys_lab.data.splits.given import Given
-from recsys_lab.data.sql import SQL
 from recsys_lab.files.faults import MachineFault
 
 from .conftest import LOG, build
@@ -60,7 +60,7 @@ def test_what_save_to_disk_wrote(run, tmp_path, with_splits):
 
 
 def test_batches_are_joined(run, folder, monkeypatch):
-    monkeypatch.setattr("recsys_lab.data.hub.ROWS_A_BATCH", 3)
+    monkeypatch.setattr("recsys_lab.data.sources.hub.ROWS_A_BATCH", 3)
     check(run(hub(folder)))
 
 

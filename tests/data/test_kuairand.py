@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.kuairand import USERS, KuaiRand
+from recsys_lab.data.sources.published.kuairand import USERS, KuaiRand
 from tests.data.official import rows
 
 HEADER = (

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.lastfm import LOG, USERS, LastFM
+from recsys_lab.data.sources.published.lastfm import LOG, USERS, LastFM
 from tests.data.official import rows, taken
 
 # Newest first; quotes are plain characters; the second track has no id, nor has the last artist.

@@ -9,7 +9,7 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data.leaks.fatal import fatal, words_of
 from recsys_lab.data.raw import Features
-from recsys_lab.data.synthetic_shop import SyntheticShop
+from recsys_lab.data.sources.synthetic.synthetic_shop import SyntheticShop
 from tests.shop import SMALL
 
 from .conftest import Given

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.filters import Filters
 from recsys_lab.data.leaks import future
 from recsys_lab.data.leaks.fatal import fatal, words_of
 from recsys_lab.data.leaks.world import World
+from recsys_lab.data.preparation.row_filters import Filters
 
 from .conftest import Given, build
 from .splits.toys import log_of, make

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recsys_lab.config import UserError
 from recsys_lab.data.leaks import twins
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.splits import places
+from recsys_lab.data.splits import ranges as places
 
 from .splits.toys import log_of, make
 

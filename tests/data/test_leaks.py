@@ -15,7 +15,7 @@ from recsys_lab.data.leaks.check import KINDS as ALL
 from recsys_lab.data.leaks.check import KINDS_BY_TIME, check_leaks, in_order
 from recsys_lab.data.leaks.positions import KINDS, find
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.splits import places as places_module
+from recsys_lab.data.splits import ranges as places_module
 from recsys_lab.data.splits.base import FlatLog, Segments
 
 from .splits.toys import log_of, logs, make

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data import movielens_editions
-from recsys_lab.data.movielens import GENRES, MovieLens
+from recsys_lab.data.sources.published import movielens_editions
+from recsys_lab.data.sources.published.movielens import GENRES, MovieLens
 
 FLAGS = "|".join("1" if genre in ("Comedy", "Drama") else "0" for genre in GENRES)
 FILES = {

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data import official
-from recsys_lab.data.gowalla import Gowalla
-from recsys_lab.data.kuairand import KuaiRand
-from recsys_lab.data.lastfm import LastFM
-from recsys_lab.data.online_retail import OnlineRetail
-from recsys_lab.data.yambda import Yambda
+from recsys_lab.data.sources.published import files as official
+from recsys_lab.data.sources.published.gowalla import Gowalla
+from recsys_lab.data.sources.published.kuairand import KuaiRand
+from recsys_lab.data.sources.published.lastfm import LastFM
+from recsys_lab.data.sources.published.online_retail import OnlineRetail
+from recsys_lab.data.sources.published.yambda import Yambda
 
 HUB = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
 ZENODO = "https://zenodo.org/records/10439422/files"
@@ -70,7 +70,7 @@ def test_an_empty_file(make, tmp_path):
 
 def test_a_row_with_too_many_values_names_the_file(make, tmp_path):
     (tmp_path / "events.csv").write_text("timestamp,visitorid,event,itemid\n1,2,view,3,4,5,6\n")
-    from recsys_lab.data.retailrocket import Retailrocket
+    from recsys_lab.data.sources.published.retailrocket import Retailrocket
 
     reader = make(Retailrocket, "data", "retailrocket", path=str(tmp_path / "events.csv"))
     with pytest.raises(UserError, match=r"events\.csv: cannot be read in its official form"):

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.online_retail import OnlineRetail
+from recsys_lab.data.sources.published.online_retail import OnlineRetail
 
 from .official import taken
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_lab.data import order
+from recsys_lab.data import shuffle as order
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.data.order import Computed, order_of
+from recsys_lab.data.shuffle import Computed, order_of
 
 
 @settings(deadline=None)

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from recsys_lab.config import UserError
-from recsys_lab.data import pipeline
-from recsys_lab.data.manifest import SCHEMA_VERSION, fingerprint
+from recsys_lab.data import prepare as pipeline
+from recsys_lab.data.preparation.manifest import SCHEMA_VERSION, fingerprint
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.files.locks import hold
 
@@ -222,7 +222,9 @@ def test_remains_of_killed_processes_are_swept_and_those_of_others_stay(table, r
 RACER = """
 import json, sys, time
 from pathlib import Path
-from recsys_lab.data import filters, pipeline, table
+from recsys_lab.data.preparation import row_filters as filters
+from recsys_lab.data import prepare as pipeline
+from recsys_lab.data.sources import table
 from recsys_lab.data.engines.polars import Polars
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 path, root, options = sys.argv[1:]
@@ -319,8 +321,8 @@ def test_a_root_that_may_not_be_written_is_named(run, mode):
 
 def test_preparing_does_not_import_torch():
     code = (
-        "import sys, recsys_lab.data.pipeline, recsys_lab.data.table, recsys_lab.data.movielens, "
-        "recsys_lab.data.sequences; sys.exit('torch' in sys.modules)"
+        "import sys, recsys_lab.data.prepare, recsys_lab.data.sources.table, recsys_lab.data.sources.published.movielens, "
+        "recsys_lab.data.sources.sequences; sys.exit('torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     assert (

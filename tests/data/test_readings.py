@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.doubts import doubt_numbers, doubt_times
-from recsys_lab.data.missing import COMMON
-from recsys_lab.data.recbole import RecBole
+from recsys_lab.data.columns.missing import COMMON
+from recsys_lab.data.preparation.source_warnings import doubt_numbers, doubt_times
+from recsys_lab.data.sources.recbole import RecBole
 
 from .bad_inputs import NOW, events, files, zoned
 from .test_table import read

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.recbole import RecBole
+from recsys_lab.data.sources.recbole import RecBole
 
 from .conftest import as_nobody, build
 

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.retailrocket import LOG, PROPERTIES, TREE, Retailrocket
+from recsys_lab.data.sources.published.retailrocket import LOG, PROPERTIES, TREE, Retailrocket
 from tests.data.official import rows
 
 FILES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.sequences import Sequences
+from recsys_lab.data.sources.sequences import Sequences
 
 
 @pytest.fixture

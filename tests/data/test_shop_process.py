@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_lab.data.shop_process import DAY, SHOP_OPENS, ShopProcess
+from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, ShopProcess
 from tests.shop import SMALL, make, prefixes
 
 

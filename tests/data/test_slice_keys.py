@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_lab.data import slice_keys as module
-from recsys_lab.data.slice_keys import BANDS, popularity_bands, slice_keys
+from recsys_lab.data import slice_columns as module
+from recsys_lab.data.slice_columns import BANDS, popularity_bands, slice_keys
 
 
 def test_bands_hold_a_third_of_the_events_each():

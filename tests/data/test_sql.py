@@ -15,7 +15,7 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import guarded
-from recsys_lab.data.sql import SQL
+from recsys_lab.data.sources.sql import SQL
 from tests.postgres import PASSWORD, USER, free_port, postgres_server
 
 from .conftest import build
@@ -129,7 +129,7 @@ def test_items_and_columns(run, sqlite_url):
 
 
 def test_types_are_those_of_the_whole_result(run, sqlite_url, monkeypatch):
-    monkeypatch.setattr("recsys_lab.data.sql_engines.ROWS_A_BATCH", 2)
+    monkeypatch.setattr("recsys_lab.data.sources.sql_drivers.ROWS_A_BATCH", 2)
     query = "SELECT who AS user_id, CASE WHEN moment < 40 THEN sku ELSE who END AS item_id, moment AS timestamp FROM clicks ORDER BY moment"  # noqa: E501
     data = run(sql(sqlite_url, query))
     assert data.item_ids() == ["1", "2", "3", "b"]  # numbers first, then text: all are text
@@ -195,7 +195,7 @@ def test_what_somebody_has_just_written_to_a_sqlite_file_is_read(sqlite_url):
 
 LONG = """
 import signal, sys
-from recsys_lab.data.sql_engines import batches_of
+from recsys_lab.data.sources.sql_drivers import batches_of
 
 def stop(*_):
     raise SystemExit(7)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import FlatLog, Segments
-from recsys_lab.data.statistics import (
+from recsys_lab.data.preparation.statistics import (
     CURVE_POINTS,
     MAX_BINS,
     concentration,
     describe,
     distribution,
 )
+from recsys_lab.data.splits.base import FlatLog, Segments
 
 from .splits.toys import DAY, log_of, logs, make
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data import steam
-from recsys_lab.data.steam import Steam
+from recsys_lab.data.sources.published import steam
+from recsys_lab.data.sources.published.steam import Steam
 
 # The official files are lines of Python 2's repr; b reviews game 7 twice, in two lines.
 REVIEWS = r"""{u'username': u'Chaos \u2122', u'hours': 0.1, u'products': 41, u'product_id': u'725280', u'page_order': 0, u'date': u'2017-12-17', u'text': u"It's\n", u'early_access': False, u'page': 1}

@@ -16,8 +16,8 @@ import yaml
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch
 from recsys_lab.data.batches import EvaluationBatches
-from recsys_lab.data.shop_process import DAY, SHOP_OPENS, ShopProcess
-from recsys_lab.data.synthetic_shop import SyntheticShop, load_truth
+from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, ShopProcess
+from recsys_lab.data.sources.synthetic.synthetic_shop import SyntheticShop, load_truth
 from tests.shop import SMALL, make
 
 CONFIG_FILE = Path(__file__).parents[2] / "configs/data/synthetic_shop.yaml"
@@ -133,7 +133,9 @@ def test_contradicting_options_are_refused(changes, message):
 
 def test_config_file_names_every_option():
     options = yaml.safe_load(CONFIG_FILE.read_text())
-    assert options.pop("_target_") == "recsys_lab.data.synthetic_shop.SyntheticShop"
+    assert (
+        options.pop("_target_") == "recsys_lab.data.sources.synthetic.synthetic_shop.SyntheticShop"
+    )
     assert list(options) == [field.name for field in fields(SyntheticShop.Config)]
     log = SyntheticShop(SyntheticShop.Config(**options)).read_raw(Path()).interactions
     assert 100_000 < len(log) < 150_000
@@ -207,5 +209,5 @@ def test_truth_file_goes_with_its_reader():
 
 
 def test_reader_does_not_import_torch():
-    code = "import sys, recsys_lab.data.synthetic_shop; sys.exit('torch' in sys.modules)"
+    code = "import sys, recsys_lab.data.sources.synthetic.synthetic_shop; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,8 +16,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from recsys_lab.data import rows_at_hand
 from recsys_lab.data.raw import ParquetLog
+from recsys_lab.data.sources import staged_rows as rows_at_hand
 
 from .test_table import CSV, ROWS, fails, read
 
@@ -246,7 +246,7 @@ def test_times_that_engines_read_differently_are_converted_first(table, tmp_path
 def test_large_text_is_streamed_to_parquet(table, tmp_path, monkeypatch, form):
     """The last line alone decides that ids are text, and that times are finer than a second."""
     monkeypatch.setattr(rows_at_hand, "IN_MEMORY", 0)
-    monkeypatch.setattr("recsys_lab.data.lines.CHUNK", 1000)
+    monkeypatch.setattr("recsys_lab.data.formats.chunks.CHUNK", 1000)
     rows = [(str(n), n % 7, 1_700_000_000 + n) for n in range(500)]
     if form == "jsonl":
         rows = [(f"u{user}", item, when + 0.5) for user, item, when in rows]

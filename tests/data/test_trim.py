@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.data.filters import Filters
-from recsys_lab.data.tally import Tally
-from recsys_lab.data.trim import Trim
+from recsys_lab.data.preparation.history_filters import Trim
+from recsys_lab.data.preparation.row_counts import Tally
+from recsys_lab.data.preparation.row_filters import Filters
 
 from .conftest import build
 

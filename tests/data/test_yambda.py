@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.yambda import Yambda
+from recsys_lab.data.sources.published.yambda import Yambda
 from tests.data.official import rows
 
 NUMBERS = {"uid": pl.UInt32, "timestamp": pl.UInt32, "item_id": pl.UInt32, "is_organic": pl.UInt8}

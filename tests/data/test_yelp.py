@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.yelp import BUSINESSES, REVIEWS, Yelp
+from recsys_lab.data.sources.published.yelp import BUSINESSES, REVIEWS, Yelp
 
 RECORDS = [
     ("u1", "b1", 3.0, "2018-07-07 22:09:11"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.yoochoose import BUYS, CLICKS, Yoochoose
+from recsys_lab.data.sources.published.yoochoose import BUYS, CLICKS, Yoochoose
 from tests.data.official import rows
 
 CLICK_LINES = """1,2014-04-07T10:51:09.277Z,214536502,0

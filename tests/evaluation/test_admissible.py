@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.protocol import evaluate, fingerprint
+from recsys_lab.evaluation.protocols.base import evaluate, fingerprint
 from recsys_lab.models.ranking import TIE_RULE, top_k
 from tests.evaluation import test_candidates
 from tests.evaluation.batches import users

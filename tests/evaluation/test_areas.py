@@ -10,8 +10,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.evaluation.areas import AREAS
-from recsys_lab.evaluation.protocol import evaluate
+from recsys_lab.evaluation.metrics.areas import AREAS
+from recsys_lab.evaluation.protocols.base import evaluate
 from recsys_lab.models.ranking import top_k
 from tests.cli.flow import COUNTS, in_shop, record, train
 from tests.evaluation.batches import ranked, users

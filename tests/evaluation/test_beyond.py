@@ -13,7 +13,7 @@ from scipy import stats
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.schema import _schema_from_source
 from recsys_lab.config.targets import find_source, split_target
-from recsys_lab.evaluation.beyond import BEYOND, KNOWN, make_beyond
+from recsys_lab.evaluation.metrics.registry import BEYOND, KNOWN, make_beyond
 from tests.evaluation.batches import catalogue, ranked, users
 
 CATEGORIES = [[0], [0, 1], [1], [2], []]

@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.candidate_file import CandidateFile
-from recsys_lab.evaluation.protocol import evaluate
-from recsys_lab.evaluation.sampled_ranking import SampledRanking
+from recsys_lab.evaluation.protocols.base import evaluate
+from recsys_lab.evaluation.protocols.candidate_file import CandidateFile
+from recsys_lab.evaluation.protocols.sampled_ranking import SampledRanking
 from recsys_lab.models.ranking import TIE_RULE, top_k
 from tests.evaluation.batches import users
 

@@ -13,8 +13,8 @@ from recsys_lab.evaluation.fairness import (
     metric_gaps,
 )
 from recsys_lab.evaluation.intervals import mean_interval
-from recsys_lab.evaluation.metrics import HitRate
-from recsys_lab.runs.model_card_limits import FEW_USERS
+from recsys_lab.evaluation.metrics.accuracy import HitRate
+from recsys_lab.runs.model_card.limits import FEW_USERS
 from tests.evaluation.batches import catalogue, lists_of, ranked, users
 
 

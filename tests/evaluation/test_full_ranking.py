@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from recsys_lab.contracts import Batch, EvaluationBatch, RankedLists
-from recsys_lab.evaluation.full_ranking import FullRanking
-from recsys_lab.evaluation.protocol import evaluate, fingerprint, rank
+from recsys_lab.evaluation.protocols.base import evaluate, fingerprint, rank
+from recsys_lab.evaluation.protocols.full_ranking import FullRanking
 from recsys_lab.models.ranking import TIE_RULE, top_k
 
 

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 from scripts import simulate_comparison
 
-from recsys_lab.evaluation.beyond import largest_value
 from recsys_lab.evaluation.intervals import FEWEST_USERS, mean_interval, score_interval
+from recsys_lab.evaluation.metrics.registry import largest_value
 
 
 @pytest.mark.parametrize(("hits", "users"), [(0, 30), (1, 30), (7, 50), (100, 100), (31, 400)])

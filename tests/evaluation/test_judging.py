@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.comparison.per_user import user_results
 from recsys_lab.evaluation import fairness
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.user_results import user_results
 from tests.cli.flow import COUNTS, ITEMS, SMALL, USERS, in_shop, record, train
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_lab.evaluation.metrics import METRICS, hits_of, make_metrics
+from recsys_lab.evaluation.metrics.accuracy import METRICS, hits_of, make_metrics
 
 NAMES = sorted(METRICS)
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from recsys_lab.evaluation.beyond import BEYOND, KNOWN, make_beyond
 from recsys_lab.evaluation.fairness import GroupExposure, MetricGap
-from recsys_lab.evaluation.full_ranking import FullRanking
-from recsys_lab.evaluation.metrics import NDCG, hits_of
-from recsys_lab.evaluation.names import accuracy_names
-from recsys_lab.evaluation.protocol import evaluate
+from recsys_lab.evaluation.metrics.accuracy import NDCG, hits_of
+from recsys_lab.evaluation.metrics.names import accuracy_names
+from recsys_lab.evaluation.metrics.registry import BEYOND, KNOWN, make_beyond
+from recsys_lab.evaluation.protocols.base import evaluate
+from recsys_lab.evaluation.protocols.full_ranking import FullRanking
 from recsys_lab.models.ranking import top_k
 from tests.evaluation.batches import catalogue, users
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lab.evaluation.beyond import BEYOND, make_beyond
-from recsys_lab.evaluation.metrics import METRICS, make_metrics
+from recsys_lab.evaluation.metrics.accuracy import METRICS, make_metrics
+from recsys_lab.evaluation.metrics.registry import BEYOND, make_beyond
+from recsys_lab.evaluation.metrics.user_mean import UserMean
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.sums import mean, sum_by_size, sum_of_places
-from recsys_lab.evaluation.user_mean import UserMean
 from tests.evaluation.batches import catalogue, ranked, users
 
 PEOPLE, ITEMS, TAGS, K = 300, 60, 12, 10

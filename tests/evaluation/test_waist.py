@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recsys_lab.contracts import NO_ITEM, RankedLists
-from recsys_lab.evaluation.protocol import rank
+from recsys_lab.evaluation.protocols.base import rank
 from recsys_lab.evaluation.waist import check_lists
 from recsys_lab.models.ranking import in_order, top_k
 

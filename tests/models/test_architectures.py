@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recsys_lab.models.architectures import ARCHITECTURES
-from recsys_lab.models.layers import Rectangle
+from recsys_lab.models.sequential.architectures import ARCHITECTURES
+from recsys_lab.models.sequential.layers import Rectangle
 from tests.models.formulas import shake
 from tests.models.test_contracts import V, graphs_of
 from tests.models.test_transformer import CLOZE, short, small

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.models.layers import draw_hidden
+from recsys_lab.models.sequential.layers import draw_hidden
 
 from .formulas import shake
 from .test_contracts import LENGTHS, V, batch_of, histories, make
@@ -47,7 +47,7 @@ def test_targets_are_the_hidden_events():
 
 
 def states(model, given, hidden):
-    from recsys_lab.models.layers import Rectangle
+    from recsys_lab.models.sequential.layers import Rectangle
 
     batch = batch_of(given)
     rectangle = Rectangle.of(batch.lengths, batch.items_T.device)

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.models.bsarec import low_pass
+from recsys_lab.models.sequential.bsarec import low_pass
 from tests.models.formulas import causal_attention, gelu, norm, shake
 from tests.models.test_contracts import LENGTHS, B, V, batch_of, histories, make
 
@@ -87,7 +87,7 @@ def test_attention_alone_and_filter_alone():
     """Without a share for the filter no event sees later ones; with all of it they do."""
     for share, sees in ((0.0, False), (1.0, True)):
         block = make("bsarec", filter_share=share).eval().blocks[0]
-        from recsys_lab.models.layers import Rectangle
+        from recsys_lab.models.sequential.layers import Rectangle
 
         rectangle = Rectangle.of([6], torch.device("cpu"))
         x_TD = torch.randn(6, 16)

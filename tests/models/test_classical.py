@@ -6,7 +6,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM, Batch, FittedModel
-from recsys_lab.models import classical
+from recsys_lab.models.classical import base as classical
 from tests.models.logs import CLASSICAL, Log, batch_of, make, random_log, scores_of
 
 V = 30

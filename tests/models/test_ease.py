@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.models import ease
+from recsys_lab.models.classical import ease
 from tests.models.logs import Log, make, random_log, scores_of
 
 

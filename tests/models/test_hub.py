@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from recsys_lab.config import UserError
-from recsys_lab.models import text_vectors as encoding
-from recsys_lab.models.text_vectors import text_vectors
+from recsys_lab.models.inputs import text_vectors as encoding
+from recsys_lab.models.inputs.text_vectors import text_vectors
 from tests.models.test_transformer import small
 
 

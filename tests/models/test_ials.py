@@ -7,7 +7,7 @@ import pytest
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from recsys_lab.models.classical import history_matrix, training_matrix
+from recsys_lab.models.classical.base import history_matrix, training_matrix
 from tests.models.logs import batch_of, make, random_log
 
 PLAIN = {"num_factors": 6, "regularization": 0.5, "alpha": 4.0, "history_decay": 1.0}

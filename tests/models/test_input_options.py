@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.data.feature_store import FeatureStore
-from recsys_lab.models.architectures import ARCHITECTURES
-from recsys_lab.models.inputs import Inputs
+from recsys_lab.data.features.store import FeatureStore
+from recsys_lab.models.inputs.item_inputs import Inputs
+from recsys_lab.models.sequential.architectures import ARCHITECTURES
 from tests.models.test_contracts import V, batch_of, histories, make
 from tests.models.test_inputs import Columns
 
@@ -60,7 +60,7 @@ def test_what_has_something_beside_it_is_not():
 def encoded(monkeypatch):
     """Texts are encoded as these rows."""
     vectors = np.random.default_rng(0).normal(size=(V, 20)).astype(np.float32)
-    monkeypatch.setattr("recsys_lab.models.inputs.text_vectors", lambda *_: vectors)
+    monkeypatch.setattr("recsys_lab.models.inputs.item_inputs.text_vectors", lambda *_: vectors)
     return vectors
 
 

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from recsys_lab.config import UserError, build
 from recsys_lab.contracts import Batch
-from recsys_lab.models import text_vectors as encoding
-from recsys_lab.models.inputs import Inputs
-from recsys_lab.models.item_features import Projected, principal_components, standard_score
-from recsys_lab.models.text_vectors import text_vectors
+from recsys_lab.models.inputs import text_vectors as encoding
+from recsys_lab.models.inputs.item_features import Projected, principal_components, standard_score
+from recsys_lab.models.inputs.item_inputs import Inputs
+from recsys_lab.models.inputs.text_vectors import text_vectors
 from tests.models.test_contracts import V, batch_of, histories, make, options
 
 D = 16
@@ -58,7 +58,7 @@ class Columns:
 def attached(model_name="sasrec", counts=None, timestamps=TIMES, **changes):
     model = make(model_name, **{k: 0.0 for k in ("dropout",) if k in options(model_name)})
     config = {
-        "_target_": "recsys_lab.models.inputs.Inputs", "ids": True, "id_dropout": 0.0,
+        "_target_": "recsys_lab.models.inputs.item_inputs.Inputs", "ids": True, "id_dropout": 0.0,
         "features": [], "text": None,
         "encoder": None, "text_use": "projected", "fusion": "sum", "context": [],
         "cache_dir": "unused", **changes,
@@ -298,7 +298,7 @@ def test_principal_components_are_those_of_scikit_learn():
 
 
 def test_refusals(tmp_path):
-    from recsys_lab.models.item_knn import ItemKNN
+    from recsys_lab.models.classical.item_knn import ItemKNN
 
     with pytest.raises(UserError, match=r"no feature 'item\.colour'"):
         attached(features=["colour"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
-from recsys_lab.models import item_knn
-from recsys_lab.models.classical import from_rows, training_matrix
+from recsys_lab.models.classical import item_knn
+from recsys_lab.models.classical.base import from_rows, training_matrix
 from tests.models.logs import Log, make, random_log, scores_of
 
 # Items 0 and 1 share two users of 2 and 3, items 1 and 2 share one of 3 and 2.

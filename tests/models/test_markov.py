@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.models.classical import from_rows
+from recsys_lab.models.classical.base import from_rows
 from tests.models.logs import Log, make, random_log, scores_of
 
 FIRST_ORDER = {"window": 1, "smoothing": 0.0, "max_length": 1}

@@ -8,7 +8,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch, FittedModel
-from recsys_lab.models.oracle import Oracle
+from recsys_lab.models.classical.oracle import Oracle
 
 TRUE_BV = torch.tensor([[0.1, 0.6, 0.3, 0.0], [0.25, 0.05, 0.2, 0.5]])
 BATCH = Batch(

@@ -6,7 +6,7 @@ import yaml
 from torch import nn
 
 from recsys_lab.config import UserError, config_dir
-from recsys_lab.models.sasrec import SASRec
+from recsys_lab.models.sequential.sasrec import SASRec
 from tests.models.formulas import causal_attention, norm, shake
 from tests.models.test_contracts import batch_of, histories, make
 

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
-from recsys_lab.models.architectures import ARCHITECTURES
-from recsys_lab.models.layers import Rectangle
+from recsys_lab.models.sequential.architectures import ARCHITECTURES
+from recsys_lab.models.sequential.layers import Rectangle
 from tests.models.test_contracts import V, batch_of, histories, make
 
 CAUSAL = [name for name, found in ARCHITECTURES.items() if found.causal]

@@ -12,7 +12,7 @@ FIELDS = {"data": "d1", "split": {"name": "leave_one_out"}, "exclude_seen": True
 def config(model: str = "SASRec", seed: int = 0, **changes):
     """As ``train`` records it, with dotted changes such as ``model__num_layers=1``."""
     made = {
-        "data": {"_target_": "recsys_lab.data.table.TableLog", "path": "log.csv"},
+        "data": {"_target_": "recsys_lab.data.sources.table.TableLog", "path": "log.csv"},
         "model": {"_target_": f"recsys_lab.models.{model.lower()}.{model}"},
         "loss": {"_target_": "recsys_lab.losses.softmax.SoftmaxLoss", "temperature": 1.0},
         "recipe": {"_target_": "r.Recipe", "monitor": "val/ndcg@10", "accelerator": "auto"},

@@ -20,7 +20,7 @@ from recsys_lab.runs.listing import (
     usual_columns,
 )
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.showing import print_run
+from recsys_lab.runs.summary import print_run
 from tests.runs.made_runs import config, results, two_systems, write_run
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from recsys_lab.runs import tables
-from recsys_lab.runs.exports import csv_text, json_text, latex, markdown, write_exports
-from recsys_lab.runs.tables import p_text, signed
-from recsys_lab.runs.terminal import print_comparison
+from recsys_lab.comparison import cells as tables
+from recsys_lab.comparison.cells import p_text, signed
+from recsys_lab.comparison.export import csv_text, json_text, latex, markdown, write_exports
+from recsys_lab.comparison.terminal import print_comparison
 from tests.runs.made_runs import config, results, two_systems, write_run
 from tests.runs.test_compare import judged
 

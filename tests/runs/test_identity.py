@@ -50,7 +50,9 @@ def test_the_code_of_a_run_is_what_its_parts_import(tmp_path, monkeypatch, file,
 
 def test_models_have_code_of_their_own():
     parts = {name: {"_target_": f"recsys_lab.models.{name}.X"} for name in ("sasrec", "markov")}
-    digests = {source_digest("recsys_lab.cli.execute", {"model": part}) for part in parts.values()}
+    digests = {
+        source_digest("recsys_lab.experiment.run", {"model": part}) for part in parts.values()
+    }
     assert len(digests) == 2
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_lab.pages.markdown import bullets, plain, table
-from recsys_lab.runs.model_card import as_markdown, as_page, write_card
-from recsys_lab.runs.model_card_limits import limits
+from recsys_lab.runs.model_card.limits import limits
+from recsys_lab.runs.model_card.page import as_markdown, as_page, write_card
 from recsys_lab.runs.record import RunRecord
 from tests.browser import look
 

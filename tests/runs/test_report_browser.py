@@ -2,10 +2,10 @@
 
 import pytest
 
-from recsys_lab.runs.collect import find_runs
-from recsys_lab.runs.judging import Options, compare
-from recsys_lab.runs.report import html
-from recsys_lab.runs.report_examples import Example, Examples
+from recsys_lab.comparison.collect import find_runs
+from recsys_lab.comparison.compare import Options, compare
+from recsys_lab.comparison.examples import Example, Examples
+from recsys_lab.comparison.page import html
 from tests.browser import look
 
 from .made_runs import config, results, two_systems, write_run

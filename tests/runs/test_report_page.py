@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from recsys_lab.pages.dots import Axis, Series, xy_chart
-from recsys_lab.pages.heat import HeatRow, heat_table
-from recsys_lab.runs.collect import find_runs
-from recsys_lab.runs.judging import Options, compare
-from recsys_lab.runs.report import html
-from recsys_lab.runs.report_charts import pareto_front
-from recsys_lab.runs.report_examples import SHOWN, Example, Examples
+from recsys_lab.comparison.charts import pareto_front
+from recsys_lab.comparison.collect import find_runs
+from recsys_lab.comparison.compare import Options, compare
+from recsys_lab.comparison.examples import SHOWN, Example, Examples
+from recsys_lab.comparison.page import html
+from recsys_lab.pages.charts.heat_map import HeatRow, heat_table
+from recsys_lab.pages.charts.xy import Axis, Series, xy_chart
 
 from .made_runs import config, results, two_systems, write_run
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripts import simulate_comparison
 
+from recsys_lab.comparison.bootstrap import resampled_means
+from recsys_lab.comparison.paired_test import Paired
+from recsys_lab.comparison.permutation_test import holm, seed_label_p, seed_sign_p, sign_flip_p
 from recsys_lab.evaluation.student import quantile, two_sided_p
-from recsys_lab.runs.permutations import holm, seed_label_p, seed_sign_p, sign_flip_p
-from recsys_lab.runs.resampling import resampled_means
-from recsys_lab.runs.statistics import Paired
 
 
 def paired(values_US, systems, resamples=200, deterministic=None):

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 import wandb
 
-from recsys_lab.cli.tracked import end_of
 from recsys_lab.config import build, config_dir
-from recsys_lab.runs.trackers.base import End, Start
-from recsys_lab.runs.tracking import Tracking
+from recsys_lab.experiment.tracked import end_of
+from recsys_lab.tracking.base import End, Start
+from recsys_lab.tracking.tracking import Tracking
 from tests.postgres import free_port
 from tests.wandb_server import Synced, wandb_server
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from recsys_lab.sweeps.methods import make_pruner, make_sampler
+from recsys_lab.sweeps.samplers import make_pruner, make_sampler
 from recsys_lab.sweeps.space import read_space
 from recsys_lab.sweeps.study import Study
 

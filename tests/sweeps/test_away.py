@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from recsys_lab.sweeps.patience import is_away, storage_fault
+from recsys_lab.sweeps.retry import is_away, storage_fault
 from recsys_lab.sweeps.storage import StorageAway, study_lock
 from tests.postgres import PASSWORD, USER, postgres_server
 from tests.proxy import Proxy

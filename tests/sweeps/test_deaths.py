@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from recsys_lab.sweeps.deaths import said_deaths, said_end
-from recsys_lab.sweeps.owners import myself
+from recsys_lab.sweeps.heartbeat import myself
 from tests.sweeps.claimers import study
 
 

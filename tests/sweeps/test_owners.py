@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from recsys_lab.sweeps import owners
-from recsys_lab.sweeps.owners import beating, is_alive, myself
+from recsys_lab.sweeps import heartbeat as owners
+from recsys_lab.sweeps.heartbeat import beating, is_alive, myself
 
 
 class Trial:
@@ -99,7 +99,7 @@ def test_a_dead_process_is_the_concern_of_whoever_began_it(monkeypatch):
 def test_a_process_began_before_its_imports():
     code = (
         "import time; begun = time.time(); time.sleep(0.5)\n"
-        "from recsys_lab.sweeps.owners import process_began\n"
+        "from recsys_lab.sweeps.heartbeat import process_began\n"
         "print(begun - process_began(), time.time() - process_began())"
     )
     before = time.time()

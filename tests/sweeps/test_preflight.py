@@ -8,17 +8,17 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from recsys_lab.cli.sweep_worker import cause_of, smaller_batch_helps
 from recsys_lab.config import build, config_dir
 from recsys_lab.contracts import Batch
-from recsys_lab.training.footprint import (
+from recsys_lab.sweeps.worker import cause_of, smaller_batch_helps
+from recsys_lab.training.free_memory import _free_of_group, _free_of_machine, free_memory
+from recsys_lab.training.memory_estimate import (
     CannotFit,
     Footprint,
     events_per_batch,
     footprint,
     logits_in_memory,
 )
-from recsys_lab.training.free_memory import _free_of_group, _free_of_machine, free_memory
 
 GIBIBYTE = 1 << 30
 

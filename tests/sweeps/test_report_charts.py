@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lab.pages.dots import Axis, Series, padded, xy_chart
-from recsys_lab.pages.parallel import Line, Upright, parallel_chart
+from recsys_lab.pages.charts.parallel import Line, Upright, parallel_chart
+from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 
 
 @given(st.floats(1e-6, 1e5), st.floats(1.001, 1e4), st.booleans())

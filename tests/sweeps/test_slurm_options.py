@@ -7,8 +7,8 @@ import re
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.launching import Task
-from recsys_lab.sweeps.slurm import Slurm
+from recsys_lab.sweeps.launchers.base import Task
+from recsys_lab.sweeps.launchers.slurm import Slurm
 from tests.data.conftest import build
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.options import Sweep, check_computed, excess, read_limit
+from recsys_lab.sweeps.settings import Sweep, check_computed, excess, read_limit
 from recsys_lab.sweeps.space import as_overrides, read_space
 
 

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps import owners, patience
-from recsys_lab.sweeps.methods import sampler_seed
-from recsys_lab.sweeps.owners import is_alive, myself
+from recsys_lab.sweeps import heartbeat as owners
+from recsys_lab.sweeps import retry as patience
+from recsys_lab.sweeps.heartbeat import is_alive, myself
+from recsys_lab.sweeps.samplers import sampler_seed
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
 from tests.postgres import PASSWORD, USER, free_port, postgres_server

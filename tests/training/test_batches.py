@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
-from recsys_lab.data.splits.places import flat_index
+from recsys_lab.data.splits.ranges import flat_index
 
 
 class Log:

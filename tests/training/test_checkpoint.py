@@ -10,8 +10,8 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.files.digests import digest
-from recsys_lab.training.checkpoint import SealedCheckpointIO, read_checkpoint
-from recsys_lab.training.keeper import BEST, LAST, NEXT, Keeper
+from recsys_lab.training.checkpoint import BEST, LAST, NEXT, Keeper
+from recsys_lab.training.checkpoint_file import SealedCheckpointIO, read_checkpoint
 
 from .test_resume import FakeData, last_state, plain_loss, train
 
@@ -134,7 +134,7 @@ def validated(model) -> float:
     """NDCG@10 of the weights that were kept, computed once more."""
     from recsys_lab.config import build
     from recsys_lab.data.batches import EvaluationBatches
-    from recsys_lab.evaluation.protocol import evaluate
+    from recsys_lab.evaluation.protocols.base import evaluate
 
     from .test_resume import options
 

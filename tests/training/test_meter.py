@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from recsys_lab.losses.softmax import SoftmaxLoss
 from recsys_lab.training import energy
-from recsys_lab.training.arithmetic import recurrent_flops
+from recsys_lab.training.cost import Meter
 from recsys_lab.training.energy import EnergyCounter
-from recsys_lab.training.meter import Meter
+from recsys_lab.training.flops import recurrent_flops
 
 
 def step(meter: Meter, work, events: int) -> None:

@@ -18,10 +18,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from recsys_lab.cli.literal_secrets import secrets_in_texts
-from recsys_lab.cli.literals import literal, quoted
-from recsys_lab.cli.loader import RefusedSetting
-from recsys_lab.cli.preflight import (
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.commands import VERBS, Verb
+from recsys_lab.config.compose import (
     Request,
     check,
     check_to_print,
@@ -29,11 +28,12 @@ from recsys_lab.cli.preflight import (
     one_line,
     with_plain_groups,
 )
-from recsys_lab.cli.processes import refuse_several
-from recsys_lab.cli.resume import refuse_occupied, resumed
-from recsys_lab.cli.verbs import VERBS, Verb
-from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import report
+from recsys_lab.config.hydra_loader import RefusedSetting
+from recsys_lab.config.literal_secrets import secrets_in_texts
+from recsys_lab.config.quoting import literal, quoted
+from recsys_lab.experiment.distributed import refuse_several
+from recsys_lab.experiment.resume import refuse_occupied, resumed
 from recsys_lab.files.faults import is_panic
 from recsys_lab.pages.terminal import tell
 

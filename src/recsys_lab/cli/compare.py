@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsys_lab.cli.comparison_examples import example_users
 from recsys_lab.cli.output import output_folder
-from recsys_lab.cli.windows import backtest_tables
+from recsys_lab.comparison.backtests import FEWEST_WINDOWS, compare_backtests, find_backtests
+from recsys_lab.comparison.collect import find_runs, refuse_unlike
+from recsys_lab.comparison.compare import Options, compare
+from recsys_lab.comparison.example_users import example_users
+from recsys_lab.comparison.export import write_exports
+from recsys_lab.comparison.page import html
+from recsys_lab.comparison.terminal import print_comparison
 from recsys_lab.config import UserError
+from recsys_lab.experiment.backtest import backtest_tables
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.backtests import FEWEST_WINDOWS, compare_backtests, find_backtests
-from recsys_lab.runs.collect import find_runs, refuse_unlike
-from recsys_lab.runs.exports import write_exports
-from recsys_lab.runs.judging import Options, compare
-from recsys_lab.runs.report import html
-from recsys_lab.runs.terminal import print_comparison
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

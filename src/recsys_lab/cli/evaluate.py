@@ -15,18 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
-from recsys_lab.cli.agreement import agreement
-from recsys_lab.cli.assemble import Parts, assemble, result_table, slices_table
-from recsys_lab.cli.judging import Judgement, gather, judge
 from recsys_lab.cli.output import output_folder
 from recsys_lab.cli.prepare import prepare_from
-from recsys_lab.cli.processes import joined_processes, shard
-from recsys_lab.cli.resume import refuse_changed
+from recsys_lab.comparison.collect import whole_record
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.models.inputs import KEPT
+from recsys_lab.experiment.agreement import agreement
+from recsys_lab.experiment.components import Parts, assemble, result_table, slices_table
+from recsys_lab.experiment.distributed import joined_processes, shard
+from recsys_lab.experiment.resume import refuse_changed
+from recsys_lab.experiment.test_results import Judgement, gather, judge
+from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.collect import whole_record
 from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
 

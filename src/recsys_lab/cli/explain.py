@@ -13,20 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.cli.evaluate import restore
-from recsys_lab.cli.explain_page import explanation_page
 from recsys_lab.cli.output import output_folder
+from recsys_lab.comparison.collect import whole_record
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
+from recsys_lab.experiment.explanation_page import explanation_page
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.collect import whole_record
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from recsys_lab.cli.assemble import Parts
+    from recsys_lab.experiment.components import Parts
 
 _MOVERS = 3  # events that the terminal shows of each recommendation
 

@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from recsys_lab import __version__
 from recsys_lab.cli.signals import stopped_by_signals
-from recsys_lab.cli.verbs import VERBS
 from recsys_lab.config import Disagreement, Interrupted, UserError
+from recsys_lab.config.commands import VERBS
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
@@ -93,7 +93,7 @@ def _told(error: BaseException) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from recsys_lab.cli.app import RunFailed
-    from recsys_lab.cli.preflight import one_line
+    from recsys_lab.config.compose import one_line
 
     if isinstance(error, HydraException | OmegaConfBaseException):
         if os.environ.get("HYDRA_FULL_ERROR") == "1":

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_lab.cli.data_card import print_data_card
-from recsys_lab.cli.windows import window_configs
 from recsys_lab.config import Interrupted, build
+from recsys_lab.data.card.terminal import print_data_card
 from recsys_lab.data.leaks.fatal import fatal, words_of
-from recsys_lab.data.pipeline import Preparation, prepare
+from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.experiment.backtest import window_configs
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:

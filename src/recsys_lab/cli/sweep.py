@@ -11,10 +11,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from recsys_lab.cli.prepare import prepare_from
-from recsys_lab.cli.sweep_faults import GO_ON, faults_told
-from recsys_lab.cli.sweep_identity import refuse_another_study
-from recsys_lab.cli.sweep_parent import Parent
-from recsys_lab.cli.sweep_plan import (
+from recsys_lab.config import Interrupted, UserError, build, config_values
+from recsys_lab.pages.terminal import Terminal
+from recsys_lab.sweeps.faults import GO_ON, faults_told
+from recsys_lab.sweeps.folder import refuse_another_study
+from recsys_lab.sweeps.plan import (
     DATA_KEYS,
     Plan,
     base_overrides,
@@ -22,12 +23,11 @@ from recsys_lab.cli.sweep_plan import (
     measured,
     refuse_keys_of_one_run,
 )
-from recsys_lab.cli.sweep_results import finish
-from recsys_lab.config import Interrupted, UserError, build, config_values
-from recsys_lab.pages.terminal import Terminal
-from recsys_lab.sweeps.options import check_computed, is_accuracy
+from recsys_lab.sweeps.results import finish
+from recsys_lab.sweeps.settings import check_computed, is_accuracy
 from recsys_lab.sweeps.space import refuse_endless
 from recsys_lab.sweeps.storage import StorageAway
+from recsys_lab.sweeps.supervisor import Parent
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -13,17 +13,17 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from recsys_lab.cli.assemble import result_table, slices_table
-from recsys_lab.cli.execute import TrialRun, execute
-from recsys_lab.cli.longer import train_longer
-from recsys_lab.cli.windows import mean_of_windows, window_configs, window_table
+from recsys_lab.comparison.collect import whole_record
 from recsys_lab.config import Interrupted, Pruned, UserError
 from recsys_lab.config.secrets import scrubbed
+from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
+from recsys_lab.experiment.components import result_table, slices_table
+from recsys_lab.experiment.extend import train_longer
+from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import LogFormatter, Terminal
-from recsys_lab.runs.collect import whole_record
-from recsys_lab.runs.model_card import CARD, PAGE, write_card
+from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
 from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import (
     CONFIG,

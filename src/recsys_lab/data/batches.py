@@ -15,11 +15,11 @@ import torch
 
 from recsys_lab.contracts import Batch, EvaluationBatch, ListFeature
 from recsys_lab.data.crops import Crops
-from recsys_lab.data.feature_store import Lists
-from recsys_lab.data.npy import RunReader
-from recsys_lab.data.order import order_of
-from recsys_lab.data.splits.finish import target_places
-from recsys_lab.data.splits.places import flat_index
+from recsys_lab.data.features.store import Lists
+from recsys_lab.data.formats.npy import RunReader
+from recsys_lab.data.shuffle import order_of
+from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.ranges import flat_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.crops import Crop
-    from recsys_lab.data.feature_store import FeatureStore
+    from recsys_lab.data.features.store import FeatureStore
 
     TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 

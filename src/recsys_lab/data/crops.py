@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recsys_lab.data.order import scattered
+from recsys_lab.data.shuffle import scattered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

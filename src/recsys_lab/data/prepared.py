@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.feature_store import FeatureStore
-from recsys_lab.data.files import did_you_mean
-from recsys_lab.data.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
-from recsys_lab.data.npy import map_npy
-from recsys_lab.data.splits.finish import target_places, train_and_validation
-from recsys_lab.data.splits.places import count_items, first_times
-from recsys_lab.data.times import parse_times
+from recsys_lab.data.columns.timestamps import parse_times
+from recsys_lab.data.features.store import FeatureStore
+from recsys_lab.data.formats.npy import map_npy
+from recsys_lab.data.formats.paths import did_you_mean
+from recsys_lab.data.preparation.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
+from recsys_lab.data.splits.cold_start import target_places, train_and_validation
+from recsys_lab.data.splits.ranges import count_items, first_times
 from recsys_lab.files.digests import damage
 from recsys_lab.files.reading import read_parquet, reading
 
@@ -49,7 +49,7 @@ class PreparedDataset:
     """What training and evaluation read.
 
     Args:
-        path: a folder that `recsys_lab.data.pipeline.prepare` made.
+        path: a folder that `recsys_lab.data.prepare.prepare` made.
         verify: ``full`` reads every file and compares its SHA-256 with the manifest's; ``sizes``
             looks at the lengths alone, for who has just checked them.
 
@@ -212,7 +212,7 @@ class PreparedDataset:
         file = self.path / "truth.npz"
         if not file.exists():
             return None
-        from recsys_lab.data.synthetic_shop import load_truth
+        from recsys_lab.data.sources.synthetic.synthetic_shop import load_truth
 
         return load_truth(file, self)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FeatureType = Literal["categorical", "numeric", "text", "list"]
-"""How a column is encoded: see `recsys_lab.data.features`."""
+"""How a column is encoded: see `recsys_lab.data.features.encode`."""
 
 PART = "_part"
 """Column of `RawData.interactions` with the part of a published split that a row is in: 0 train, 1
@@ -89,7 +89,7 @@ class Features:
 class FromLog(NamedTuple):
     """A column of items or users whose values stand in the rows of the log.
 
-    An item has one value: see `recsys_lab.data.first_values`.
+    An item has one value: see `recsys_lab.data.features.first_values`.
 
     Attributes:
         present: column of `RawData.interactions` that tells whether a row has a value, bool.

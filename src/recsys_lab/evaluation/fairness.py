@@ -16,7 +16,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from recsys_lab.contracts import NO_ITEM
-from recsys_lab.evaluation.exposure import Exposure
+from recsys_lab.evaluation.metrics.exposure import Exposure
 from recsys_lab.evaluation.slices import list_keys
 from recsys_lab.evaluation.sums import mean
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import ListFeature
     from recsys_lab.evaluation.catalogue import Catalogue
-    from recsys_lab.evaluation.user_mean import UserMean
+    from recsys_lab.evaluation.metrics.user_mean import UserMean
 
 USER_COLUMNS = "user_"
 """How slices by a column of the users are named."""

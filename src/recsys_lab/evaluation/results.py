@@ -14,25 +14,25 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from recsys_lab.contracts import LISTS_APART, RankedLists
-from recsys_lab.evaluation.areas import AREAS
-from recsys_lab.evaluation.metrics import METRICS, hits_of, make_metrics
-from recsys_lab.evaluation.slices import LIST
-from recsys_lab.evaluation.user_mean import (
+from recsys_lab.evaluation.metrics.accuracy import METRICS, hits_of, make_metrics
+from recsys_lab.evaluation.metrics.areas import AREAS
+from recsys_lab.evaluation.metrics.user_mean import (
     ByUser,
     UserMean,
     by_user_then_number,
     first_of_each,
     users_of,
 )
-from recsys_lab.evaluation.values import VALUED
+from recsys_lab.evaluation.metrics.values import VALUED
+from recsys_lab.evaluation.slices import LIST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from recsys_lab.contracts import EvaluationBatch, Exclude
-    from recsys_lab.evaluation.areas import AUC
-    from recsys_lab.evaluation.beyond import BeyondMetric
-    from recsys_lab.evaluation.values import ValueMetric
+    from recsys_lab.evaluation.metrics.areas import AUC
+    from recsys_lab.evaluation.metrics.registry import BeyondMetric
+    from recsys_lab.evaluation.metrics.values import ValueMetric
 
 
 class Results:
@@ -42,13 +42,13 @@ class Results:
     be called by all of them, and give the same everywhere.
 
     Args:
-        metrics: names, keys of `recsys_lab.evaluation.metrics.METRICS`,
-            `recsys_lab.evaluation.areas.AREAS` and `recsys_lab.evaluation.values.VALUED`.
+        metrics: names, keys of `recsys_lab.evaluation.metrics.accuracy.METRICS`,
+            `recsys_lab.evaluation.metrics.areas.AREAS` and `recsys_lab.evaluation.metrics.values.VALUED`.
         ks: list lengths.
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
         num_items: V; for metrics of whole lists.
-        over_lists: whether means are those over all lists: see `recsys_lab.evaluation.user_mean`.
+        over_lists: whether means are those over all lists: see `recsys_lab.evaluation.metrics.user_mean`.
 
     Attributes:
         metrics: the metrics of hits by name, e.g. ``ndcg@10``.

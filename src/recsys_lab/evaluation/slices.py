@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from recsys_lab.evaluation.beyond import largest_value
 from recsys_lab.evaluation.intervals import mean_interval
+from recsys_lab.evaluation.metrics.registry import largest_value
 from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recsys_lab.evaluation.metrics import PerUserMetric
+    from recsys_lab.evaluation.metrics.accuracy import PerUserMetric
 
 
 LIST = "list"
@@ -159,7 +159,7 @@ def values_of_users(
     *,
     over_lists: bool,
 ) -> NDArray[np.float64]:
-    """A metric of each user, of several lists as in `recsys_lab.evaluation.user_mean`.
+    """A metric of each user, of several lists as in `recsys_lab.evaluation.metrics.user_mean`.
 
     Args:
         metric: which.

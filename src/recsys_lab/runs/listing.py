@@ -13,12 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from recsys_lab.comparison.cells import number
+from recsys_lab.comparison.collect import LeftOut, flatten, run_folders
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
-from recsys_lab.runs.collect import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.tables import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

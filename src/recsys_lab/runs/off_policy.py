@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from recsys_lab.runs.tables import interval_text, number
+from recsys_lab.comparison.cells import interval_text, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.comparison.identity import DIFF
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed, scrubbed_code
 from recsys_lab.files.atomic import remove_temporaries, write_text
@@ -23,7 +24,6 @@ from recsys_lab.files.digests import SEAL, damage, digests, seal
 from recsys_lab.files.locks import Held, hold, is_held
 from recsys_lab.files.reading import reading
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
-from recsys_lab.runs.identity import DIFF
 from recsys_lab.runs.memory import peak_memory_mebibytes
 from recsys_lab.runs.provenance import code_state, package_versions
 

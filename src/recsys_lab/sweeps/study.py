@@ -22,9 +22,9 @@ from recsys_lab.sweeps.attributes import (
     WORKERS,
 )
 from recsys_lab.sweeps.deaths import MOST_DEATHS, said_deaths
-from recsys_lab.sweeps.owners import is_alive, myself, sign_of_life
-from recsys_lab.sweeps.patience import Patience
+from recsys_lab.sweeps.heartbeat import is_alive, myself, sign_of_life
 from recsys_lab.sweeps.proposals import copy_of, new_point
+from recsys_lab.sweeps.retry import Patience
 from recsys_lab.sweeps.space import Scalar, Space
 from recsys_lab.sweeps.storage import open_storage, study_lock
 

@@ -1,102 +1,247 @@
-"""Checkpoints with their own SHA-256, written whole and read without pickle's code execution.
+"""Keeps what a run must not lose: the best weights, the place to resume from, the history.
 
-The file is the zip archive that `torch.save` writes, with the hash of all bytes before it as the
-archive's comment: no other file can be torn from it, and `torch.load` reads it as ever.
+Best epoch, early stopping and the resume checkpoint live in one callback because they have to
+be stored at one instant: a checkpoint that is older than the early stopping's count would
+resume into a different run.
+
+The best weights are a file of their own, and the checkpoint holds their digest. New ones are first
+written beside the old ones (`NEXT`), then the checkpoint that names them, then they take the old
+ones' place. Wherever a run is killed, one of the two files is the one that the checkpoint names.
 """
 
 from __future__ import annotations
 
+import math
+import random
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors.torch import save_file
 
-from recsys_lab.config import UserError
-from recsys_lab.files.atomic import replace_atomically
-from recsys_lab.files.digests import sha256_of_first
-from recsys_lab.files.reading import reading
+from recsys_lab.config import Interrupted, UserError
+from recsys_lab.files.atomic import replace_atomically, sync
+from recsys_lab.files.digests import damage, digest
+from recsys_lab.training.memory import return_freed_memory
+from recsys_lab.training.module import SequentialModule
 
-_MARK = b"recsys_lab sha256 "
-_COMMENT = len(_MARK) + 64
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from recsys_lab.files.digests import Digest
+    from recsys_lab.training.recipe import Recipe
 
-class SealedCheckpointIO(TorchCheckpointIO):
-    """How Lightning writes and reads ``last.ckpt``."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write beside, flush to disk, rename."""
-        del storage_options
-        replace_atomically(Path(path), lambda temporary: _write(checkpoint, temporary))
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> Any:
-        """Tensors and plain containers only, whatever the caller asked for."""
-        del weights_only
-        return read_checkpoint(Path(path), map_location or "cpu")
+LAST = "last.ckpt"
+BEST = "best.safetensors"
+NEXT = "next_best.safetensors"
+"""Best weights until the checkpoint that names them is on the disk."""
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
-    """The content of a checkpoint: tensors and plain containers.
+class Placed(Protocol):
+    """Something iterated whose place can be stored."""
 
-    One of an older version, which has no hash, is read as it is.
+    def state_dict(self) -> dict[str, int]:
+        """The place."""
+        ...
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to a stored place."""
+        ...
+
+
+class Keeper(pl.Callback):
+    """Best weights, early stopping, history and exact resume.
 
     Args:
-        path: the file.
-        map_location: where tensors go.
-
-    Raises:
-        UserError: it is damaged.
+        folder: receives `LAST` and `BEST`.
+        recipe: monitor, patience and the checkpoint interval.
+        batches: the training batches, whose place is stored here because Lightning stores it
+            only within an epoch.
+        on_epoch: called with the history after each epoch, before the checkpoint.
+        stop_asked: becomes true when the user wants to stop (Ctrl-C).
+        epochs: train exactly so many, judge none, and keep what the last one gives; None: as the
+            recipe says.
     """
-    cure = begin_anew(path)
-    with reading(path, cure), path.open("rb") as file:
-        if not _is_whole(file):
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        batches: Placed,
+        on_epoch: Callable[[list[dict[str, float]]], None],
+        stop_asked: Callable[[], bool],
+        epochs: int | None = None,
+    ) -> None:
+        self.folder = folder
+        self._recipe = recipe
+        self._config = recipe.config
+        self._batches = batches
+        self._on_epoch = on_epoch
+        self._stop_asked = stop_asked
+        self._epochs = epochs
+        self._random: dict[str, Any] | None = None
+        self.history: list[dict[str, float]] = []
+        self.best_value = -math.inf
+        self.best_epoch = -1
+        self.best_digest: Digest | None = None
+        self.waited = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the recipe has no more epochs for this run."""
+        patience = self._config.patience
+        done = self.history[-1]["epoch"] + 1 if self.history else 0
+        if self._epochs is not None:
+            return done >= self._epochs
+        return done >= self._config.max_epochs or (patience is not None and self.waited >= patience)
+
+    @property
+    def still_improving(self) -> bool:
+        """Whether the best of the validated epochs is the last of them."""
+        judged = [row["epoch"] for row in self.history if self._config.monitor in row]
+        return bool(judged) and judged[-1] == self.best_epoch
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Random states are restored last, after everything that may draw from them."""
+        self.on_train_epoch_start(trainer, pl_module)  # an epoch that goes on has no start
+        if self._random is not None:
+            _set_random_states(self._random)
+            self._random = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning knows every n-th epoch alone, and the last is to be validated, too."""
+        del pl_module
+        judged = self._judges(trainer.current_epoch)
+        trainer.check_val_every_n_epoch = 1 if judged else self._config.max_epochs + 1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Checkpoint within the epoch; the last batch is left to the end of the epoch."""
+        del pl_module, outputs, batch
+        step, within = divmod(batch_idx + 1, self._config.accumulate_grad_batches)
+        if within or batch_idx + 1 >= int(trainer.num_training_batches):
+            return  # gathered gradients are in no checkpoint
+        every = self._config.checkpoint_every_steps
+        stop = self._stop_asked()
+        if stop or (every is not None and step % every == 0):
+            self._save(trainer)
+        if stop:
+            raise Interrupted("stopped before the end")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take note of the epoch, keep the best, decide whether to go on, store all of it."""
+        assert isinstance(pl_module, SequentialModule)
+        epoch = trainer.current_epoch
+        row = {"epoch": epoch, "step": trainer.global_step, "train/loss": pl_module.mean_loss}
+        if self._judges(epoch):
+            row |= pl_module.validation
+            self._judge(row[self._config.monitor], epoch, pl_module)
+        self.history.append(row)
+        if self._epochs is not None and self.finished:
+            self._keep(epoch, pl_module)
+        trainer.should_stop = trainer.should_stop or self.finished
+        self._on_epoch(self.history)
+        self._save(trainer)
+        if self.best_epoch == epoch:
+            self._place_best()
+        return_freed_memory()
+        if self._stop_asked() and not self.finished:
+            raise Interrupted("stopped before the end")
+
+    def _judge(self, value: float, epoch: int, pl_module: SequentialModule) -> None:
+        if value > self.best_value:
+            self.best_value, self.waited = value, 0
+            self._keep(epoch, pl_module)
+        else:
+            self.waited = epoch - self.best_epoch
+
+    def _judges(self, epoch: int) -> bool:
+        return self._epochs is None and self._recipe.validates(epoch)
+
+    def _keep(self, epoch: int, pl_module: SequentialModule) -> None:
+        state = pl_module.model.state_dict()
+        weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+        replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
+        self.best_epoch, self.best_digest = epoch, digest(self.folder / NEXT)
+
+    def settle(self) -> None:
+        """Give the best weights that the checkpoint names their place, wherever a run was killed.
+
+        Raises:
+            UserError: they are not there, or damaged.
+        """
+        if self.best_digest is not None and not damage(self.folder, {NEXT: self.best_digest}):
+            self._place_best()
+        (self.folder / NEXT).unlink(missing_ok=True)  # else of an epoch that is trained again
+        if self.best_epoch >= 0:
+            self.best_weights()
+
+    def _place_best(self) -> None:
+        (self.folder / NEXT).replace(self.folder / BEST)
+        sync(self.folder)
+
+    def best_weights(self) -> Path:
+        """The file with the weights of the best epoch, byte for byte.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        path = self.folder / BEST
+        noted = self.best_digest or digest(path)  # older versions noted none
+        problem = damage(self.folder, {BEST: noted})
+        if problem:
             raise UserError(
-                f"{path} is damaged: its content is not what was written (SHA-256){cure}"
+                f"{problem}; {LAST} names other weights as the best ones. Bring the file back from "
+                f"a copy, or remove {self.folder} and give the same command again: the run then "
+                "begins anew"
             )
-        file.seek(0)
-        return torch.load(file, map_location=map_location, weights_only=True)
+        self.best_digest = noted
+        return path
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.folder / LAST)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as plain containers and tensors."""
+        return {
+            "history": self.history,
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "best_digest": self.best_digest,
+            "waited": self.waited,
+            "place": self._batches.state_dict(),
+            "random": _random_states(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The reverse; the random states wait for `on_train_start`."""
+        for name in ("history", "best_value", "best_epoch", "waited"):
+            setattr(self, name, state_dict[name])
+        self.best_digest = state_dict.get("best_digest")  # older versions had none
+        self._batches.load_state_dict(state_dict["place"])
+        self._random = state_dict["random"]
 
 
-def begin_anew(path: Path) -> str:
-    """What to do about a damaged file of the checkpoints: the end of a sentence."""
-    return (
-        f"; nothing can go on from there. Bring the file back from a copy, or remove {path.parent} "
-        "and give the same command again: the run then begins anew"
-    )
+def _random_states() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys)).long(), position, has_gauss, gauss],
+        "python": [version, list(internal), gauss_next],
+    }
 
 
-def _write(checkpoint: dict[str, Any], path: Path) -> None:
-    # Through a file of Python's: what torch itself raises on a full disk says nothing of the disk.
-    with path.open("w+b") as file:
-        try:
-            torch.save(checkpoint, file)
-        except RuntimeError as error:  # raised on the way out, over what the system says
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
-        end = file.seek(-2, 2)  # of an archive without a comment: the comment's length
-        assert file.read() == b"\0\0", "torch writes no comment"
-        file.seek(end)
-        file.write(_COMMENT.to_bytes(2, "little"))
-        comment = _comment_after(file, end + 2)
-        file.seek(0, 2)
-        file.write(comment)
-
-
-def _is_whole(file: IO[bytes]) -> bool:
-    end = file.seek(0, 2) - _COMMENT
-    if end < 0:
-        return False
-    file.seek(end)
-    comment = file.read()
-    if not comment.startswith(_MARK):
-        return True
-    return comment == _comment_after(file, end)
-
-
-def _comment_after(file: IO[bytes], end: int) -> bytes:
-    return _MARK + sha256_of_first(file, end).encode()
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))

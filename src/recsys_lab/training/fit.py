@@ -13,10 +13,10 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.evaluation.names import accuracy_names
+from recsys_lab.evaluation.metrics.names import accuracy_names
 from recsys_lab.files.reading import reading
-from recsys_lab.training.checkpoint import SealedCheckpointIO, begin_anew, read_checkpoint
-from recsys_lab.training.keeper import LAST, Keeper, Placed
+from recsys_lab.training.checkpoint import LAST, Keeper, Placed
+from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
-    from recsys_lab.evaluation.protocol import RankingProtocol
+    from recsys_lab.evaluation.protocols.base import RankingProtocol
     from recsys_lab.training.recipe import Recipe
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from recsys_lab.evaluation.protocol import RankingProtocol, judge
+from recsys_lab.evaluation.protocols.base import RankingProtocol, judge
 from recsys_lab.training.targets import supervised_positions
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import DrawsTargets
-from recsys_lab.models.layers import followers
+from recsys_lab.models.sequential.layers import followers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import FlatLog
-from recsys_lab.data.splits.places import draw, time_at_share
+from recsys_lab.data.splits.ranges import draw, time_at_share
 
 from .toys import DAY, in_items, log_of, make
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.cold_start import target_places
 
 from .toys import CONFIGS, DAY, KINDS, logs, make
 

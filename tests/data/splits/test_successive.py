@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recsys_lab.data.leaks.check import check_leaks
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.statistics import describe
+from recsys_lab.data.preparation.statistics import describe
 
 from .toys import DAY, log_of, make
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recsys_lab.data.splits.finish import train_and_validation
+from recsys_lab.data.splits.cold_start import train_and_validation
 
 
 def test_rows_reach_to_the_last_validation_target():

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import strategies as st
 
 from recsys_lab.data.splits.base import FlatLog, Segments
-from recsys_lab.data.splits.finish import target_places
+from recsys_lab.data.splits.cold_start import target_places
 from recsys_lab.data.splits.given import Given
 from recsys_lab.data.splits.global_temporal import GlobalTemporal
 from recsys_lab.data.splits.last_n import LastN

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys_lab.data.feature_store import FeatureStore
+from recsys_lab.data.features.store import FeatureStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
-from recsys_lab.data.files import did_you_mean
+from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak
-from recsys_lab.data.splits.finish import target_places
-from recsys_lab.data.splits.places import first_times, row_chunks
+from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.ranges import first_times, row_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -29,8 +29,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak
-from recsys_lab.data.splits.finish import target_places
-from recsys_lab.data.splits.places import repeated
+from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.ranges import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

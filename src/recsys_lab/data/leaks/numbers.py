@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.data.leaks.finding import Kind, leak
-from recsys_lab.data.splits.places import count_items, place_chunks
+from recsys_lab.data.splits.ranges import count_items, place_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

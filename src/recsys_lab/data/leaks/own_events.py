@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
-from recsys_lab.data.splits.finish import runs_of_users, target_places
-from recsys_lab.data.splits.places import row_chunks
+from recsys_lab.data.splits.cold_start import runs_of_users, target_places
+from recsys_lab.data.splits.ranges import row_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

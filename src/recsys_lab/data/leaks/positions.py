@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
-from recsys_lab.data.splits.finish import first_rows, target_places
-from recsys_lab.data.splits.places import inside, merged, repeated, row_chunks
+from recsys_lab.data.splits.cold_start import first_rows, target_places
+from recsys_lab.data.splits.ranges import inside, merged, repeated, row_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from recsys_lab.data.id_spellings import DIFFERENCES, normalized
+from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak, weighed
-from recsys_lab.data.splits.finish import target_places
-from recsys_lab.data.splits.places import count_items, flat_index, repeated, row_chunks
+from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.ranges import count_items, flat_index, repeated, row_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

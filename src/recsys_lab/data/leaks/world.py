@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.data.splits.places import (
+from recsys_lab.data.splits.ranges import (
     count_items,
     first_from,
     merged,
@@ -22,7 +22,7 @@ from recsys_lab.data.splits.places import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recsys_lab.data.filters import Filters
+    from recsys_lab.data.preparation.row_filters import Filters
     from recsys_lab.data.splits.base import FlatLog, Segments
 
 

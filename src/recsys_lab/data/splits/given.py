@@ -12,8 +12,8 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments, recorded
-from recsys_lab.data.splits.finish import finish
-from recsys_lab.data.splits.places import first_from
+from recsys_lab.data.splits.cold_start import finish
+from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:

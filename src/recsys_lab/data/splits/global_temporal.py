@@ -13,14 +13,14 @@ from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments, recorded
-from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.periods import (
     require_times,
     say_span,
     say_time,
     seconds_of,
 )
-from recsys_lab.data.splits.places import choose, first_from, rounded_down, time_at_share
+from recsys_lab.data.splits.ranges import choose, first_from, rounded_down, time_at_share
 from recsys_lab.data.splits.units import Target, Units
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class GlobalTemporal:
       was not trained on them.
     - ``all``: all of them at once, by the events before the first of them.
     - ``successive``: each of them in turn, by all events before it, as a system in use would be
-      asked. A user has a list for each; see `recsys_lab.evaluation.user_mean` for what is averaged.
+      asked. A user has a list for each; see `recsys_lab.evaluation.metrics.user_mean` for what is averaged.
 
     Validation by ``time`` is the same once more: a validation cut before the test cut, training
     strictly before it, targets between the two by the same `target` rule. Nothing at or after

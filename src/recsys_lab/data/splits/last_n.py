@@ -12,7 +12,7 @@ import numpy as np
 from annotated_types import Ge
 
 from recsys_lab.data.splits.base import Segments, recorded
-from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments, recorded
-from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments, recorded
-from recsys_lab.data.splits.finish import finish
+from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.periods import (
     DAY,
     require_times,
@@ -22,7 +22,7 @@ from recsys_lab.data.splits.periods import (
     seconds_of,
     span,
 )
-from recsys_lab.data.splits.places import first_from
+from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:

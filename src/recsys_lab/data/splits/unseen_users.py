@@ -13,8 +13,8 @@ from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments, recorded
-from recsys_lab.data.splits.finish import finish
-from recsys_lab.data.splits.places import choose, rounded_down
+from recsys_lab.data.splits.cold_start import finish
+from recsys_lab.data.splits.ranges import choose, rounded_down
 from recsys_lab.data.splits.units import Units
 
 if TYPE_CHECKING:

@@ -1,0 +1,183 @@
+"""What must be said beside the numbers of a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from recsys_lab.comparison.identity import code_names
+from recsys_lab.comparison.paired_test import FEW
+from recsys_lab.evaluation.intervals import FEWEST_USERS
+from recsys_lab.runs.record import NOT_VERIFIED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recsys_lab.comparison.results import Comparison
+    from recsys_lab.runs.record import RunRecord
+
+
+def with_notes(
+    comparison: Comparison, records: Sequence[RunRecord], *, same_users: bool,
+    other_metrics: Sequence[str], small_slices: int,
+) -> Comparison:  # fmt: skip
+    """The comparison with its notes.
+
+    Args:
+        comparison: as judged.
+        records: of its runs, in order.
+        same_users: whether users could be paired.
+        small_slices: how many were left out for few users.
+        other_metrics: in words, those that mean something else in some runs.
+    """
+    notes = [
+        *_on_protocol(comparison, same_users=same_users),
+        *_on_tests(comparison),
+        *_on_slices(small_slices),
+        *_on_training(comparison),
+        *_on_choice(comparison),
+        *_on_metrics(comparison, records),
+        *(f"Left out: {text}." for text in other_metrics),
+        *_on_code(records),
+        *_on_files(records),
+    ]
+    return replace(comparison, notes=tuple(notes))
+
+
+def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
+    notes = []
+    if not comparison.is_comparable:
+        fields = ", ".join(comparison.protocol_differences)
+        notes.append(f"NOT COMPARABLE: the runs were judged under different protocols ({fields}).")
+    candidates = comparison.protocol.get("candidates", "all items")
+    if candidates in ("sampled", "file"):
+        notes.append(
+            f"Candidates are not all items but '{candidates}': such metrics can order models "
+            "differently from the full ranking (Krichene & Rendle 2020)."
+        )
+    if not same_users:
+        notes.append("The test users or their targets differ, so nothing is tested user by user.")
+    return notes
+
+
+def _on_tests(comparison: Comparison) -> list[str]:
+    """What the verdicts cover; said once, for the main metric's pairs."""
+    pairs = [p for p in comparison.pairs if p.metric == comparison.main_metric]
+    if not pairs:
+        return []
+    systems = {system.name: system for system in comparison.systems}
+    notes = []
+    if any(not pair.test.difference.covers_seeds for pair in pairs):
+        notes.append(
+            "Where no system of a pair has several runs that differ, the test (marked †) says "
+            "whether these trained models differ on other users, NOT whether the systems do: the "
+            "variance of seeds is not covered, and another seed may turn the result round. Train "
+            "more seeds of each, e.g. --multirun seed=0,1,2."
+        )
+    over_seeds = [pair for pair in pairs if pair.test.difference.covers_seeds]
+    tested = [systems[name] for pair in over_seeds for name in (pair.first, pair.second)]
+    if any(len(system.runs) == 1 and not system.deterministic for system in tested):
+        notes.append(
+            "Where one system has a single run, its seeds are taken to vary as much as the other's."
+        )
+    if any(pair.test.matched for pair in pairs):
+        notes.append(
+            "Where both systems of a pair have the same seeds, runs of one seed are compared with "
+            "each other, so what a seed does to both (order of batches, first values) drops out."
+        )
+    few = [name for pair in pairs if pair.test.few_seeds for name in (pair.first, pair.second)
+           if len(systems[name].runs) == FEW]  # fmt: skip
+    if few:
+        notes.append(
+            f"Two seeds say too little of how much seeds vary, so no difference is marked (*) for "
+            f"{', '.join(dict.fromkeys(few))}: by chance p would be below 5% in up to 9% of cases. "
+            "Train a third seed."
+        )
+    fixed = dict.fromkeys(system.name for system in comparison.systems if system.deterministic)
+    if fixed:
+        notes.append(f"The seed changes nothing, so one run stands for all: {', '.join(fixed)}.")
+    count = len(pairs)
+    against = "all pairs" if comparison.baseline is None else f"against {comparison.baseline}"
+    family = "1 test" if count == 1 else f"{count} tests"
+    notes.append(
+        f"p-values are adjusted by Holm's method for the {family} of a metric ({against}), not "
+        "for the number of metrics or slices."
+    )
+    return notes
+
+
+def _on_slices(small: int) -> list[str]:
+    if not small:
+        return []
+    slices = "1 slice is" if small == 1 else f"{small} slices are"
+    return [
+        f"{slices} left out for fewer than {FEWEST_USERS} users, of which chance decides; "
+        "slices.parquet of each run has the means."
+    ]
+
+
+def _on_training(comparison: Comparison) -> list[str]:
+    notes = []
+    late = [run for run in comparison.runs if run.still_improving]
+    if late:
+        shown = ", ".join(f"{run.system} (seed {run.seed})" for run in late[:6])
+        more = f" and {len(late) - 6} more" if len(late) > 6 else ""
+        notes.append(
+            f"Still improving when training ended (best epoch was the last): {shown}{more}."
+        )
+    return notes
+
+
+def _on_choice(comparison: Comparison) -> list[str]:
+    """Pairs that validation orders one way and test the other."""
+    metric = comparison.metric
+    if not comparison.is_comparable:
+        return []
+    known = []
+    for system in comparison.systems:
+        values = [comparison.runs[run].validation.get(metric.name) for run in system.runs]
+        if all(value is not None for value in values):
+            known.append((system.name, fmean(values), system.scores[metric.name].mean))  # type: ignore[arg-type]
+    notes = []
+    for (one, one_val, one_test), (two, two_val, two_test) in combinations(known, 2):
+        if (one_val - two_val) * (one_test - two_test) < 0:
+            notes.append(
+                f"Validation and test disagree in rank: {metric.name} of {one} is {one_val:.4f} "
+                f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; who chooses by "
+                "validation chooses the other one."
+            )
+    return notes
+
+
+def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
+    shared = {metric.name for metric in comparison.metrics}
+    others = dict.fromkeys(
+        m for r in records for m in r.values["test"]
+        if m not in shared and not all(m in other.values["test"] for other in records)
+    )  # fmt: skip
+    return [f"Not in all runs, so left out: {', '.join(others)}."] if others else []
+
+
+def _on_code(records: Sequence[RunRecord]) -> list[str]:
+    notes = []
+    names = dict.fromkeys(code_names(records).values())
+    if len(names) > 1:
+        notes.append(
+            f"The runs were made with different code ({', '.join(names)}), so what "
+            "differs between systems may be the code's doing; runs of other code are systems of "
+            "their own. git diff of two commits, or code.diff in a run's folder, shows the change."
+        )
+    if any((record.values.get("code") or {}).get("dirty") for record in records):
+        notes.append("Some runs were made with uncommitted changes (code.diff in their folder).")
+    return notes
+
+
+def _on_files(records: Sequence[RunRecord]) -> list[str]:
+    """Runs of which nobody can tell whether they are as they were written."""
+    unverified = [record.folder for record in records if not record.is_verified]
+    if not unverified:
+        return []
+    more = f" and {len(unverified) - 1} more" if len(unverified) > 1 else ""
+    return [f"Not verified ({NOT_VERIFIED}): {unverified[0]}{more}."]

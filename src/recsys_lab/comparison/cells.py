@@ -1,0 +1,169 @@
+"""What the tables of a comparison say, in the terminal, the files and the page: cells and marks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recsys_lab.comparison.results import Comparison, Metric, Pair, Score, System
+
+WARNING = "NOT COMPARABLE"
+PAIR_HEADS = (
+    "difference", "95% interval", "bootstrap interval", "relative", "p", "p permuted", "p Holm",
+    "d_z", "win/tie/loss",
+)  # fmt: skip
+"""Of `PairCells`."""
+
+PAIR_LEGEND = (
+    "p and the 95% interval are of one t-test over seeds and users; where seeds are not covered, "
+    "over users. Bootstrap interval: users drawn again, and seeds where they differ. p permuted: "
+    "of the signs of the seeds' differences where both have the same seeds, else of the labels of "
+    "seeds; for one run each or a deterministic system, of the signs of the users' differences. "
+    "d_z: mean over standard deviation of the "
+    "users' differences."
+)
+_MARKED = 2  # the best and the second
+
+
+class PairCells(NamedTuple):
+    """A pair as it is written, in order of `PAIR_HEADS`."""
+
+    difference: str
+    interval: str
+    bootstrap: str
+    relative: str
+    p: str
+    p_permuted: str
+    p_holm: str
+    effect: str
+    users: str
+
+
+def pair_cells(pair: Pair) -> PairCells:
+    """The texts; the adjusted p has the mark."""
+    difference, effect = pair.test.difference, pair.test.effect_size
+    low, high = pair.test.bootstrap
+    return PairCells(
+        difference=signed(difference.value),
+        interval=f"{signed(difference.low)} to {signed(difference.high)}",
+        bootstrap=f"{signed(low)} to {signed(high)}",
+        relative="" if pair.relative is None else f"{pair.relative:+.1%}",
+        p=p_text(pair.test.p),
+        p_permuted=p_text(pair.test.permutation_p),
+        p_holm=p_text(pair.p_holm) + mark(pair),
+        effect="" if effect is None else f"{effect:+.2f}",
+        users=f"{pair.wins:,}/{pair.ties:,}/{pair.losses:,}",
+    )
+
+
+def slice_pair_cells(pair: Pair) -> list[str]:
+    """Difference with its interval, and the users who gain and lose."""
+    difference = pair.test.difference
+    return [
+        f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]",
+        f"{pair.wins:,}/{pair.ties:,}/{pair.losses:,}",
+    ]
+
+
+def heading(comparison: Comparison) -> str:
+    """Data and users of the comparison."""
+    data = " / ".join(dict.fromkeys(str(run.data["name"]) for run in comparison.runs))
+    users = comparison.metric.users
+    return f"{data}, test" + (f", {users:,} users" if users else "")
+
+
+def marked(comparison: Comparison, title: str) -> str:
+    """A title; it says so where the runs do not compare."""
+    return title if comparison.is_comparable else f"{WARNING}: {title}"
+
+
+def legend(comparison: Comparison) -> str:
+    """What the cells and marks mean."""
+    parts = ["mean ± sd over seeds, 95% interval; best bold, second underlined"]
+    baseline = comparison.baseline
+    covered = {pair.test.difference.covers_seeds for pair in comparison.pairs}
+    level = f"at the {comparison.level:.4g} level (Holm)"
+    if True in covered:
+        who = "the systems of a pair differ" if baseline is None else f"differs from {baseline}"
+        parts.append(f"* {who} {level}, over seeds and users")
+    if False in covered:
+        who = "the trained models of a pair differ"
+        if baseline is not None:
+            who = f"this trained model differs from that of {baseline}"
+        parts.append(f"† {who} {level}, over users; seeds are not covered")
+    return "; ".join(parts) + "."
+
+
+def metric_label(metric: Metric) -> str:
+    """Its name; an arrow where less is better."""
+    return metric.name if metric.higher_is_better else f"{metric.name} ↓"
+
+
+def runs_of(system: System) -> str:
+    """How many runs, in words."""
+    return "1 run" if len(system.runs) == 1 else f"{len(system.runs)} seeds"
+
+
+def mark(pair: Pair | None) -> str:
+    """``*`` for systems that differ, ``†`` where only these trained models do, else nothing."""
+    if pair is None or not pair.significant:
+        return ""
+    return "*" if pair.test.difference.covers_seeds else "†"
+
+
+def baseline_mark(comparison: Comparison, metric: Metric, system: System) -> str:
+    """The mark of a system against the baseline."""
+    if comparison.baseline is None:
+        return ""
+    return mark(comparison.pair(metric.name, system.name, comparison.baseline))
+
+
+def setting(value: Any) -> str:
+    """A setting as in YAML; nothing where a system has none."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def number(value: float) -> str:
+    """Four decimals; fewer for large numbers."""
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """An interval of a slice, which has none where its users are few."""
+    return "few users" if low is None or high is None else f"{number(low)} - {number(high)}"
+
+
+def spread(score: Score) -> str:
+    """Standard deviation over runs, with as many decimals as the mean; nothing of one run."""
+    return "" if score.sd is None else f"{score.sd:,.{_decimals(score.mean)}f}"
+
+
+def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
+    """1 for the best and 2 for the second, which tables mark; None for all where all are equal."""
+    ranks = comparison.ranks(metric)
+    return [rank if rank <= _MARKED and max(ranks) > 1 else None for rank in ranks]
+
+
+def signed(value: float) -> str:
+    """The same with its sign."""
+    return ("-" if value < 0 else "+") + number(abs(value))
+
+
+def p_text(p: float) -> str:
+    """A p-value with the digits that mean something."""
+    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def _decimals(value: float) -> int:
+    return 4 if abs(value) < 100 else 1
+
+
+def only_absent(values: Sequence[Any]) -> bool:
+    """Whether a setting differs only because some systems have no such."""
+    present = [json.dumps(value) for value in values if value is not None]
+    return len(set(present)) <= 1 and len(present) < len(values)

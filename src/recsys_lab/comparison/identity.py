@@ -1,0 +1,134 @@
+"""What a run's numbers come from besides its settings, and what its metrics mean.
+
+Two runs are one system if, besides their settings, these are equal: the code (of the parts that
+made the numbers, see `recsys_lab.runs.sources`), the columns of items, users and events, the
+vectors of texts, the precision of training, and the kind of device. Runs of other code are systems
+of their own, called by their commit: never merged, and never one left out for the other.
+
+Records of older versions lack some of it. Their code is their commit and the changes beside it;
+what cannot be known is taken as equal among them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.runs.sources import PARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recsys_lab.runs.record import RunRecord
+
+CODE = "code"
+"""The key of `identity` whose value is shown by `code_names`."""
+DIFF = "code.diff"
+_SHOWN = 7  # digits of a commit
+
+
+def identity(record: RunRecord) -> dict[str, str]:
+    """Of a run, flat; what is not known has no key."""
+    values: dict[str, Any] = record.values
+    noted = values.get("identity")
+    if noted is None:
+        device = "cuda" if "gpu" in (values.get("machine") or {}) else "cpu"
+        noted = {"device": device}
+        recipe = values["config"].get("recipe") or {}
+        if values.get("epochs") and "precision" in recipe:
+            resolved = recipe["precision"] == "auto" and device == "cpu"
+            noted["precision"] = "32" if resolved else str(recipe["precision"])
+    code = _code(record)
+    return {**({CODE: code} if code else {}), **noted}
+
+
+def code_names(records: Sequence[RunRecord]) -> dict[str, str]:
+    """What the code of runs is called, by `identity`'s value: the short commit where that tells.
+
+    All have one name where nothing says that they differ: what all runs read is equal, and so is
+    the code of those with the same classes. That models have files of their own is no difference.
+    """
+    known: dict[str, RunRecord] = {}
+    for record in records:
+        code = identity(record).get(CODE)
+        if code is not None:
+            known.setdefault(code, record)
+    classes = {code: json.dumps(_classes(record)) for code, record in known.items()}
+    names = {code: _commit_of(record) for code, record in known.items()}
+    shared = {(record.values.get("code") or {}).get("shared", code)
+              for code, record in known.items()}  # fmt: skip
+    if len(shared) < 2 and len(set(classes.values())) == len(known):
+        return dict.fromkeys(names, next(iter(names.values()), ""))
+    of_class = [(classes[code], name) for code, name in names.items()]
+    return {
+        code: name if of_class.count((classes[code], name)) == 1
+        else f"{name}+{hashlib.sha256(code.encode()).hexdigest()[:4]}"
+        for code, name in names.items()
+    }  # fmt: skip
+
+
+def _classes(record: RunRecord) -> dict[str, str]:
+    config = record.values["config"]
+    return {part: str((config.get(part) or {}).get("_target_")) for part in PARTS}
+
+
+def _commit_of(record: RunRecord) -> str:
+    code = record.values.get("code") or {}
+    commit = str(code.get("commit") or "unknown")[:_SHOWN]
+    if not code.get("dirty"):
+        return commit
+    changes = str(
+        code.get("diff_sha256") or hashlib.sha256(str(_code(record)).encode()).hexdigest()
+    )
+    return f"{commit}+{changes[:4]}"
+
+
+def refuse_another_metric(records: Sequence[RunRecord], name: str) -> None:
+    """The metric has one definition in all runs.
+
+    Raises:
+        UserError: saying what it is computed from in each.
+    """
+    definitions = [metric_definition(record, name) for record in records]
+    if any(not _is_one(definitions[0], other) for other in definitions[1:]):
+        texts = dict.fromkeys(_text(definition) for definition in definitions)
+        raise UserError(f"{name} is not one metric in all runs ({'; '.join(texts)})")
+
+
+def metric_definition(record: RunRecord, name: str) -> dict[str, str]:
+    """What a metric is computed from besides lists and targets: the option, its value, content."""
+    noted = (record.values.get("metrics") or {}).get(name)
+    if noted is not None:
+        return dict(noted)
+    from recsys_lab.evaluation.metrics.registry import option_of  # torch: not needed before
+
+    option = option_of(name)
+    value = (record.values["config"].get("evaluation") or {}).get(option) if option else None
+    return {"option": str(option), "value": str(value)} if value else {}
+
+
+def _is_one(first: dict[str, str], second: dict[str, str]) -> bool:
+    key = "content" if "content" in first and "content" in second else "value"
+    return first.get(key) == second.get(key)
+
+
+def _text(definition: dict[str, str]) -> str:
+    if not definition:
+        return "not recorded of what"
+    content = f" with content {definition['content'][:8]}" if "content" in definition else ""
+    return f"{definition['option']}={definition['value']}{content}"
+
+
+def _code(record: RunRecord) -> str | None:
+    code = record.values.get("code") or {}
+    if code.get("source"):
+        return str(code["source"])
+    if not code.get("dirty"):
+        return code.get("commit")
+    try:
+        changes = hashlib.sha256((record.folder / DIFF).read_bytes()).hexdigest()[:16]
+    except OSError:
+        changes = "unknown"
+    return f"{code.get('commit')}+{changes}"

@@ -1,0 +1,227 @@
+"""The per-user file of a run -> arrays that can be set side by side.
+
+Shapes: U users, M metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isclose
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.comparison.identity import refuse_another_metric
+from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
+from recsys_lab.files.reading import reading
+from recsys_lab.runs.record import BRING_BACK, PER_USER, RECORD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.runs.record import RunRecord
+
+    Floats = NDArray[np.float64]
+
+RAW_IDS = ("user_id", "target_id")
+"""Columns of it for people; runs are joined by ``user``, and older files have no such columns."""
+
+_COMPARED = f", and runs are compared user by user{BRING_BACK}"
+_LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
+
+
+@dataclass(frozen=True)
+class UserResults:
+    """One run.
+
+    Attributes:
+        rows: ``user`` and ``target`` of every row, in order; equal where runs can be paired.
+        values_UM: metrics of the users, in order of users; NaN where one means nothing.
+        most_targets: of a list; None where means are those over all lists.
+        slices: of the main metric, (name, value) -> users that are in it, bool (U,), and the value
+            of each of them on the targets of the slice alone.
+    """
+
+    rows: pl.DataFrame
+    values_UM: Floats
+    most_targets: int | None
+    slices: Mapping[tuple[str, str], tuple[NDArray[np.bool_], Floats]]
+
+
+def shared_metrics(
+    records: Sequence[RunRecord], wanted: str | None
+) -> tuple[str, list[str], list[str]]:
+    """The main metric; all that every run has, in the order of the first run; what is left out.
+
+    Left out, and told in words, is a metric that is another one in some runs, whatever its name.
+
+    Args:
+        records: finished runs.
+        wanted: the main metric; None for the one that the first run was chosen by.
+
+    Raises:
+        UserError: there is none, or not the wanted one.
+    """
+    shared = [m for m in records[0].values["test"] if all(m in r.values["test"] for r in records)]
+    if not shared:
+        metrics = "; ".join(f"{r.folder}: {', '.join(r.values['test'])}" for r in records)
+        msg = f"runs: no metric is in all of them ({metrics})"
+        raise UserError(f"{msg}. Set evaluation.metrics and evaluation.ks alike and train again.")
+    others: dict[str, str] = {}
+    for name in shared:
+        try:
+            refuse_another_metric(records, name)
+        except UserError as error:
+            others[name] = str(error)
+    if wanted in others:
+        raise UserError(f"metric: {others[wanted]}; choose another metric")
+    shared = [name for name in shared if name not in others]
+    if wanted is not None and wanted not in shared:
+        msg = f"metric: {wanted!r} is not in all runs{did_you_mean(wanted, shared)}"
+        raise UserError(f"{msg} Those that are: {', '.join(shared)}.")
+    main = wanted or records[0].main_metric
+    return main if main in shared else shared[0], shared, list(others.values())
+
+
+def higher_is_better(name: str) -> bool:
+    """The direction of a metric, by its name in `recsys_lab.evaluation`; unknown ones: up."""
+    from recsys_lab.evaluation.metrics.registry import KNOWN  # torch: not needed before
+
+    known = KNOWN.get(name.partition("@")[0])
+    return known is None or bool(known.higher_is_better)
+
+
+def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict[str, float | None]:
+    """Of each metric of hits the largest value that a user can have; None for other metrics."""
+    from recsys_lab.evaluation.metrics.registry import largest_value  # torch: not needed before
+
+    known = [of.most_targets for of in results if of.most_targets is not None]
+    most = max(known) if len(known) == len(results) else None
+    return {name: largest_value(name, most) for name in names}
+
+
+def metrics_of_users(record: RunRecord) -> set[str]:
+    """Metrics of the record that have a value of each user.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    columns = record.table(PER_USER, _COMPARED).columns
+    missing = {"user", "target", "rank", "items"} - set(columns)
+    if missing:
+        listed = ", ".join(sorted(missing))
+        msg = f"{record.folder / PER_USER}: lacks the columns {listed}: not a file of this lab"
+        raise UserError(f"{msg}; train again, or leave the run out")
+    return {name for name in record.values["test"] if name in columns}
+
+
+def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) -> UserResults:
+    """Read a run.
+
+    Args:
+        record: a finished run.
+        metrics: columns to read.
+        main: the metric to be cut into slices, or None.
+
+    Raises:
+        UserError: the file is missing or damaged, or tells other numbers than the record.
+    """
+    rows = record.table(PER_USER, _COMPARED)
+    with reading(record.folder / PER_USER, _COMPARED):  # its columns may be of other types
+        return _user_results(record, rows, metrics, main)
+
+
+def _user_results(
+    record: RunRecord, rows: pl.DataFrame, metrics: Sequence[str], main: str | None
+) -> UserResults:
+    from recsys_lab.evaluation.slices import list_keys
+
+    keys = list_keys(rows)
+    rows = rows.sort(*keys, "target", maintain_order=True)
+    users = rows.unique("user", keep="first", maintain_order=True)
+    values_UM = users.select(metrics).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    _check_means(record, metrics, values_UM)
+    over_lists = record.values["protocol"]["fields"].get("mean_over") == "lists"
+    slices = {}
+    knows_parts = main is not None and (len(rows) == len(users) or not _is_of_all_targets(main))
+    # What a user adds to the mean over all lists says nothing of the mean over a part of them.
+    if main is not None and knows_parts and (not over_lists or _is_of_hits(main)):
+        names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
+        names = [name for name in names if name not in RAW_IDS]
+        for name in names:
+            for value in _values(rows[name]):
+                slices[name, value] = _slice(rows, users, name, value, main, over_lists=over_lists)
+    most = None if over_lists else int(rows.group_by(keys).len()["len"].max() or 0)  # type: ignore[arg-type]
+    of_rows = rows.select(pl.col(*keys, "target").cast(pl.Int64))
+    return UserResults(of_rows, values_UM, most, slices)
+
+
+def _check_means(record: RunRecord, metrics: Sequence[str], values_UM: Floats) -> None:
+    """The record's numbers are the means of the rows, also in runs that have no digests.
+
+    Raises:
+        UserError: one of the two was changed.
+    """
+    for name, values_U in zip(metrics, values_UM.T, strict=True):
+        known = values_U[~np.isnan(values_U)]
+        mean, said = float(known.mean()) if len(known) else np.nan, record.values["test"][name]
+        if not isclose(mean, said, rel_tol=1e-9, abs_tol=1e-12):
+            raise UserError(
+                f"{record.folder / PER_USER}: the mean of {name} over its users is {mean}, and "
+                f"{RECORD} says {said}: one of the two files was changed; bring the original back, "
+                "train again, or leave the run out"
+            )
+
+
+def _values(column: pl.Series) -> list[str]:
+    """Values that occur, in their own order."""
+    found = set(column.drop_nulls().cast(pl.String).unique())
+    if isinstance(column.dtype, pl.Enum):
+        return [value for value in column.dtype.categories if value in found]
+    return sorted(found)
+
+
+def _slice(
+    rows: pl.DataFrame,
+    users: pl.DataFrame,
+    name: str,
+    value: str,
+    main: str,
+    *,
+    over_lists: bool,
+) -> tuple[NDArray[np.bool_], Floats]:
+    part = rows.filter(pl.col(name).cast(pl.String) == value)
+    mask_U = users["user"].is_in(part["user"].unique().implode()).to_numpy()
+    if len(rows) == len(users):  # one target a user
+        return mask_U, part[main].cast(pl.Float64).to_numpy()
+    return mask_U, _on_targets(part, main, over_lists=over_lists)
+
+
+def _is_of_all_targets(name: str) -> bool:
+    from recsys_lab.evaluation.metrics.registry import is_of_all_targets  # torch: not needed before
+
+    return is_of_all_targets(name)
+
+
+def _is_of_hits(name: str) -> bool:
+    from recsys_lab.evaluation.metrics.accuracy import METRICS  # torch: not needed before
+
+    return name.partition("@")[0] in METRICS
+
+
+def _on_targets(part: pl.DataFrame, main: str, *, over_lists: bool) -> Floats:
+    """An accuracy metric on some of the users' targets; another metric as it is."""
+    from recsys_lab.evaluation.metrics.accuracy import (
+        METRICS,  # torch: needed for several targets alone
+    )
+    from recsys_lab.evaluation.slices import hits_from_ranks, values_of_users
+
+    name, _, k = main.partition("@")
+    if not _is_of_hits(main):
+        users = part.unique("user", keep="first", maintain_order=True)
+        return users[main].cast(pl.Float64).to_numpy()
+    return values_of_users(METRICS[name](int(k)), *hits_from_ranks(part), over_lists=over_lists)

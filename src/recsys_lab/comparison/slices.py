@@ -1,0 +1,77 @@
+"""The slices of a comparison's report: what each system reaches, and who gains."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from recsys_lab.comparison import cells as tables
+from recsys_lab.pages.charts.heat_map import HeatRow, heat_table
+from recsys_lab.pages.charts.xy import badge
+from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.page import section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recsys_lab.comparison.results import Comparison, Pair, Slice
+
+
+def slice_section(comparison: Comparison) -> Markup | None:
+    """Means with intervals, then differences with wins; None where there are no slices."""
+    if not comparison.slices:
+        return None
+    name = comparison.main_metric
+    means = heat_table(
+        f"{name} with 95% intervals. The best of a row is bold; colour is the ratio to it.",
+        ["slice", "users", *system_heads(comparison)],
+        _grouped(comparison, _mean_row),
+        higher_is_better=comparison.metric.higher_is_better,
+    )
+    if not comparison.slices[0].pairs:
+        return section("Slices", means)
+    gains = heat_table(
+        f"Differences of {name}: users for whom the first of the pair wins, ties and loses; below, "
+        "the difference of the means and its 95% interval, not adjusted for the number of slices.",
+        ["slice", "users", *(_pair_head(comparison, pair) for pair in comparison.slices[0].pairs)],
+        _grouped(comparison, _pair_row),
+    )
+    return section("Slices", means, tag("h3", "Win, tie and loss by slice"), gains)
+
+
+def system_heads(comparison: Comparison, *, with_runs: bool = False) -> list[Markup]:
+    """Systems over columns."""
+    return [
+        join(badge(place), " ", system.name,
+             *([tag("small", tables.runs_of(system))] if with_runs else []))
+        for place, system in enumerate(comparison.systems)
+    ]  # fmt: skip
+
+
+def _grouped(
+    comparison: Comparison, row: Callable[[Slice], HeatRow]
+) -> list[tuple[str, list[HeatRow]]]:
+    return [
+        (name, [row(part) for part in parts])
+        for name, parts in groupby(comparison.slices, key=lambda part: part.name)
+    ]
+
+
+def _mean_row(part: Slice) -> HeatRow:
+    said = [tables.number(mean.value) for mean in part.means]
+    below = [f"{tables.number(mean.low)} - {tables.number(mean.high)}" for mean in part.means]
+    values = [mean.value for mean in part.means]
+    return HeatRow(part.value, part.users, said, below, values)
+
+
+def _pair_row(part: Slice) -> HeatRow:
+    texts = [tables.slice_pair_cells(pair) for pair in part.pairs]
+    said = [users for _, users in texts]
+    below = [difference for difference, _ in texts]
+    return HeatRow(part.value, part.users, said, below)
+
+
+def _pair_head(comparison: Comparison, pair: Pair) -> Markup:
+    names = [system.name for system in comparison.systems]
+    first, second = names.index(pair.first), names.index(pair.second)
+    return join(badge(first), " ", pair.first, " - ", badge(second), " ", pair.second)

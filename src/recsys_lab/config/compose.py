@@ -1,0 +1,267 @@
+"""Check a command line and the config it composes, before anything heavy or lasting is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from recsys_lab.config import UserError
+from recsys_lab.config.check import find_problems
+from recsys_lab.config.commands import TrainConfig
+from recsys_lab.config.errors import did_you_mean, report
+from recsys_lab.config.hydra_loader import Loader
+from recsys_lab.config.literal_secrets import literal_secrets
+from recsys_lab.config.origins import ConfigSources, choices
+
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)  # Hydra uses all
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compose.
+
+    Attributes:
+        config_path: folder of the primary config.
+        config_name: the primary config in it.
+        config_dir: the user's own folder of configs, or None.
+        overrides: the overrides as typed.
+        multirun: whether comma separated values are to be swept.
+        schema: dataclass of the top-level keys.
+    """
+
+    config_path: Path
+    config_name: str
+    config_dir: str | None
+    overrides: list[str]
+    multirun: bool
+    schema: type[Any]
+
+
+def make_loader(request: Request) -> Loader:
+    """The config loader over the lab's and the user's folders.
+
+    Raises:
+        UserError: the user's folder is not there.
+    """
+    setup_globals()
+    search_path = create_config_search_path(str(request.config_path))
+    if request.config_dir is not None:
+        folder = Path(request.config_dir).absolute()
+        if not folder.is_dir():
+            raise UserError(f"--config-dir: no folder {folder}.")
+        query = SearchPathQuery(provider="schema")
+        search_path.prepend("command-line", f"file://{folder}", anchor=query)
+    return Loader(config_search_path=search_path)
+
+
+def with_plain_groups(request: Request) -> Request:
+    """``+group=x`` as ``group=x`` where the group is in the defaults list already.
+
+    Hydra refuses the plus there; it is what many have in their fingers for ``+experiment=``.
+    """
+    if not any(text.startswith("+") for text in request.overrides):
+        return request
+    try:
+        defaults = make_loader(request).compute_defaults_list(request.config_name, [], RunMode.RUN)
+    except COMPOSE_ERRORS:
+        return request  # the check reports it
+    known = defaults.overrides.known_choices
+    plain = [
+        text[1:] if text.startswith("+") and text[1:].partition("=")[0] in known else text
+        for text in request.overrides
+    ]
+    return replace(request, overrides=plain)
+
+
+def check(request: Request) -> DictConfig:
+    """Check the whole command.
+
+    Args:
+        request: the command.
+
+    Returns:
+        The composed config with its ``hydra`` node (of the first job, for a multirun);
+        `HydraConfig` is set to it, so that ``${hydra:...}`` resolves.
+
+    Raises:
+        UserError: one message with every problem.
+    """
+    preflight = _Preflight(request)
+    cfg = preflight.run()
+    if preflight.problems:
+        raise UserError(report(preflight.problems))
+    assert cfg is not None  # no config without a problem
+    return cfg
+
+
+def check_to_print(request: Request) -> None:
+    """Check what a command that prints its config may not pass over.
+
+    Raises:
+        UserError: a choice that its group lacks, which Hydra leaves out where the group is
+            optional, or a secret that would be shown.
+    """
+    preflight = _Preflight(request)
+    preflight.parsed()
+    if not preflight.problems and issubclass(request.schema, TrainConfig):
+        try:
+            cfg = preflight.loader.load_configuration(
+                request.config_name, request.overrides, RunMode.RUN
+            )
+        except COMPOSE_ERRORS:
+            return  # Hydra says it in a moment, in the words of the mode that was asked for
+        preflight.problems += literal_secrets(cfg)
+    if preflight.problems:
+        raise UserError(report(preflight.problems))
+
+
+class _Preflight:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.loader = make_loader(request)
+        self.problems: list[str] = []
+
+    def run(self) -> DictConfig | None:
+        first = None
+        for variant in self._variants(self.parsed()):
+            cfg = self._check_variant(variant)
+            first = cfg if first is None else first
+        if first is not None:
+            HydraConfig.instance().set_config(first)
+        return first
+
+    def parsed(self) -> list[Override]:
+        """The overrides that can be read and whose choices exist; the others are problems."""
+        found = [o for text in self.request.overrides for o in self._parse(text)]
+        return [o for o in found if self._choice_exists(o)]
+
+    def _parse(self, text: str) -> list[Override]:
+        try:
+            parser = OverridesParser.create(config_loader=self.loader)
+            return [parser.parse_override(text)]
+        except HydraException as error:
+            hint = "" if "=" in text else " Overrides are key=value."
+            self.problems.append(f"{text}: {one_line(error)}{hint}")
+            return []
+
+    def _is_group(self, override: Override) -> bool:
+        return bool(self.loader.repository.group_exists(override.key_or_group))
+
+    def _choice_exists(self, override: Override) -> bool:
+        group = override.key_or_group
+        if override.is_delete() or override.is_hydra_override() or not self._is_group(override):
+            return True
+        names = choices(self.loader, group)
+        wanted = self._values(override)
+        wanted = [v for value in wanted for v in (value if isinstance(value, list) else [value])]
+        wrong = ["null" if v is None else str(v) for v in wanted if str(v) not in names]
+        for name in wrong:
+            hint = did_you_mean(name, names)
+            self.problems.append(
+                f"{group}: no choice {name!r}{hint} Choices: {', '.join(names) or 'none'}. "
+                f"(from the override {override.input_line})"
+            )
+        return not wrong
+
+    def _values(self, override: Override) -> list[Any]:
+        if not override.is_sweep_override():
+            return [override.value()]
+        return list(override.sweep_string_iterator()) if override.is_discrete_sweep() else []
+
+    def _variants(self, overrides: Sequence[Override]) -> Iterator[list[Override]]:
+        """The override lists to check: each swept value once, the others at their first."""
+        sweeps = [o for o in overrides if o.is_sweep_override()]
+        if not self.request.multirun or not sweeps:
+            yield list(overrides)
+            return
+        singles: dict[int, list[Override]] = {
+            id(o): [_single(o, value) for value in self._values(o)] for o in sweeps
+        }
+        # Sweeps over an interval cannot be enumerated: those keys stay at their defaults.
+        base = [s for o in overrides for s in singles.get(id(o), [o])[:1]]
+        yield base
+        for sweep in sweeps:
+            for other in singles[id(sweep)][1:]:
+                yield [other if o.key_or_group == other.key_or_group else o for o in base]
+
+    def _check_variant(self, overrides: list[Override]) -> DictConfig | None:
+        cfg = self._compose(overrides)
+        if cfg is None:
+            return None
+        HydraConfig.instance().set_config(cfg)
+        if issubclass(self.request.schema, TrainConfig):
+            self.problems += literal_secrets(cfg)
+        values = [o for o in overrides if not self._is_group(o)]
+        defaults = self.loader.compute_defaults_list(
+            self.request.config_name, self._texts(overrides), RunMode.RUN
+        ).defaults
+        sources = ConfigSources(self.loader, values, defaults)
+        self.problems += find_problems(_without_hydra(cfg), self.request.schema, sources)
+        return cfg
+
+    def _texts(self, overrides: Sequence[Override]) -> list[str]:
+        return [self._text(o) for o in overrides]
+
+    def _text(self, override: Override) -> str:
+        assert override.input_line is not None
+        plain = override.is_delete() or override.is_hydra_override() or self._is_group(override)
+        if plain or override.is_sweep_override():
+            return override.input_line
+        # Hydra stops at the first key that it does not know; forced in, all reach the checker.
+        return f"++{override.key_or_group}={override.get_value_string()}"
+
+    def _compose(self, overrides: list[Override]) -> DictConfig | None:
+        """Compose; on failure blame single overrides, and go on without them."""
+        cfg, error = self._try(overrides)
+        if error is None:
+            return cfg
+        _, without = self._try([])
+        guilty = [] if without else [(o, e) for o in overrides if (e := self._try([o])[1])]
+        self.problems += [f"{o.input_line}: {problem}" for o, problem in guilty]
+        if not guilty:
+            self.problems.append(error)
+            return None
+        blamed = [o for o, _ in guilty]
+        return self._try([o for o in overrides if o not in blamed])[0]
+
+    def _try(self, overrides: Sequence[Override]) -> tuple[DictConfig | None, str | None]:
+        name, texts = self.request.config_name, self._texts(overrides)
+        try:
+            return self.loader.load_configuration(name, texts, RunMode.RUN), None
+        except COMPOSE_ERRORS as error:
+            return None, one_line(error)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message, with its cause's where it says more, as one line."""
+    parts = [str(error)]
+    if error.__cause__ is not None:
+        parts.append(str(error.__cause__).partition("full_key:")[0])
+    said = [" ".join(part.split()) for part in parts if part.strip() not in ("", "None")]
+    return "; ".join(said) or type(error).__name__
+
+
+def _single(override: Override, value: str) -> Override:
+    line = f"{override.get_key_element()}={value}"
+    return replace(OverridesParser.create().parse_override(line), input_line=line)
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    task = cfg.copy()
+    with open_dict(task):
+        del task["hydra"]
+    return task

@@ -1,0 +1,233 @@
+"""Hydra's config loader, without the settings of Hydra that run code or write files.
+
+A config file describes an experiment. Hydra would let it do more: build callbacks, launchers and
+log handlers of any class, set environment variables, import packages. Here a file may set what
+`OF_FILES` and `FIXED` list, and the command line what `OF_COMMANDS` lists besides. Every config is
+composed by this loader, so nothing is composed unchecked: jobs of a multirun, trials of a sweep,
+``--cfg`` and ``--help`` included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import (
+    CachingConfigRepository,
+    ConfigRepository,
+    IConfigRepository,
+)
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.origins import path_of, shown
+
+OF_FILES = ("run.dir", "sweep.dir", "sweep.subdir", "help")
+"""Settings below ``hydra`` that a config file may give any value: where runs go, what help says."""
+
+FIXED: Mapping[str, Any] = {"output_subdir": None, "job.chdir": False}
+"""Settings that a file may repeat as the lab's own configs have them."""
+
+OF_COMMANDS = (
+    *OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper",
+    "hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config",
+)  # fmt: skip
+"""Settings that the command line may give; ``hydra/GROUP=CHOICE`` of what is installed, too."""
+
+_PLUGINS = {"launcher": "basic_launcher", "sweeper": "basic_sweeper"}
+_HYDRAS_OWN = "hydra._internal.core_plugins."
+_INSTALLED = (_HYDRAS_OWN, "hydra_plugins.")
+_FORBIDDEN = "is not allowed: a config may not run any code."
+
+
+class RefusedSetting(ConfigCompositionException):
+    """A setting of Hydra that neither a file nor the command line may give."""
+
+
+class Loader(ConfigLoaderImpl):
+    """Composes configs; refuses `RefusedSetting` before anything acts on them.
+
+    Args:
+        config_search_path: where configs are, as Hydra wants it.
+    """
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = Repository(config_search_path)
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """Compose a config, as Hydra does.
+
+        Raises:
+            RefusedSetting: a file or an override gives a setting of Hydra that it may not give.
+        """
+        typed = OverridesParser.create().parse_overrides(overrides)
+        for override in typed:
+            _refuse_typed(override)
+        cfg: DictConfig = super().load_configuration(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
+        _refuse_composed(cfg, {override.key_or_group for override in typed})
+        return cfg
+
+    def _process_config_searchpath(
+        self,
+        config_name: str | None,
+        parsed_overrides: list[Override],
+        repo: CachingConfigRepository,
+    ) -> None:
+        """Check the primary config before its ``hydra.searchpath`` is followed: it may import."""
+        loaded = repo.load_config(config_path=config_name) if config_name is not None else None
+        if loaded is not None:
+            self._refuse_file(config_name or "", self._embed_result_config(loaded, None))
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        name = str(default.config_path)
+        raw = repo.load_config(config_path=name)
+        if raw is not None:
+            self._refuse_file(name, self._embed_result_config(raw, default.package))
+        return super()._load_single_config(default, repo)
+
+    def _refuse_file(self, name: str, loaded: ConfigResult) -> None:
+        """Refuse a file of the user's that gives settings which no file may give."""
+        if not loaded.path.startswith("file:") or _is_the_labs(loaded.path):
+            return  # the lab's own, or of an installed package
+        config = loaded.config
+        if not isinstance(config, DictConfig) or "hydra" not in config.keys():  # noqa: SIM118
+            return
+        hydra = OmegaConf.to_container(OmegaConf.masked_copy(config, "hydra"), resolve=False)
+        assert isinstance(hydra, dict)
+        for path, value in _leaves(hydra["hydra"]):
+            if not (_within(path, OF_FILES) or (path in FIXED and value == FIXED[path])):
+                file = shown(path_of(loaded.path, name))
+                raise RefusedSetting(
+                    f"{_named(path)}: set by the file {file}. Of Hydra's settings "
+                    f"a file may give {', '.join(OF_FILES)}; take this one out: in a file it "
+                    f"{_FORBIDDEN}"
+                )
+
+
+class Repository(ConfigRepository):
+    """Reads config files; one that cannot be read is told by its name."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Read a file, as Hydra does; a byte order mark does not hide its first line.
+
+        Raises:
+            UserError: it is no YAML, no UTF-8, or may not be read.
+        """
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.scheme() != "file":
+            return super().load_config(config_path)
+        file = shown(path_of(source.path, config_path))
+        try:
+            loaded = super().load_config(config_path)
+            with path_of(source.path, config_path).open(encoding="utf-8-sig") as text:
+                header = ConfigSource._get_header_dict(text.read(512))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file}: no UTF-8 ({error}); save it as UTF-8.") from error
+        except YAMLError as error:
+            raise UserError(f"{file}: no YAML: {_of_yaml(error)}") from error
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read as a config: {error}") from error
+        if loaded is not None:
+            loaded.header = header
+        return loaded
+
+
+def _of_yaml(error: YAMLError) -> str:
+    """What is wrong and where, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    hint = "; indent with blanks, not with tabs" if "'\\t'" in str(error.problem) else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{hint}."
+
+
+def _is_the_labs(path: str) -> bool:
+    return Path(path.removeprefix("file://")).resolve() == config_dir().resolve()
+
+
+def _refuse_typed(override: Override) -> None:
+    """Refuse what the command line may not give, e.g. callbacks or a class by name."""
+    key = override.key_or_group
+    if not key.startswith("hydra.") and key != "hydra":
+        return
+    value = None if override.is_delete() or override.is_sweep_override() else override.value()
+    for path, _ in _leaves(value, key.partition(".")[2]):
+        if not _within(path, OF_COMMANDS) or "_target_" in path.split("."):
+            raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
+
+
+def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
+    """Refuse what can be seen in the composed settings alone, e.g. which plugins were chosen."""
+    for path in ("callbacks", "job.env_set", "job.env_copy"):
+        if OmegaConf.select(cfg.hydra, path):
+            raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
+    for part, own in _PLUGINS.items():
+        target = str(_resolved(_resolved(cfg.hydra, part), "_target_"))
+        if not target.startswith(f"{_HYDRAS_OWN}{own}.") and f"hydra/{part}" not in typed:
+            raise RefusedSetting(
+                f"hydra/{part}: {target} chosen by a file; type hydra/{part}=NAME in the command: "
+                f"in a file it {_FORBIDDEN}"
+            )
+        for path, name in _targets(part, _resolved(cfg.hydra, part)):
+            if not name.startswith(_INSTALLED):
+                raise RefusedSetting(f"{_named(path)}: {name!r} {_FORBIDDEN}")
+
+
+def _within(path: str, allowed: Sequence[str]) -> bool:
+    return any(path == key or path.startswith(f"{key}.") for key in allowed)
+
+
+def _named(path: str) -> str:
+    return f"hydra.{path}" if path else "hydra"
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths with values; an empty mapping is a value, but for the outermost."""
+    if not isinstance(node, Mapping) or (prefix and not node):
+        yield prefix, node
+        return
+    for key, value in node.items():
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _targets(path: str, node: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(node, DictConfig) and not node._is_none():
+        for key in node.keys():  # noqa: SIM118 - iterating would resolve the values
+            if key == "_target_":
+                yield f"{path}.{key!s}", str(_resolved(node, key))
+            else:
+                yield from _targets(f"{path}.{key!s}", _resolved(node, key))
+    elif isinstance(node, ListConfig) and not node._is_none():
+        for index in range(len(node)):
+            yield from _targets(f"{path}.{index}", _resolved(node, index))
+
+
+def _resolved(node: Any, key: Any) -> Any:
+    """A value, or None where it is missing or can be known only when a job runs."""
+    try:
+        return node[key] if isinstance(node, DictConfig | ListConfig) else None
+    except (OmegaConfBaseException, LookupError):
+        return None

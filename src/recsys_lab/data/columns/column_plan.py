@@ -1,0 +1,161 @@
+"""How a column of a log is made out of one of its source, decided once for all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+
+from recsys_lab.data.columns.missing import told_missing
+from recsys_lab.data.raw import ParquetLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.raw import Unreadable
+
+FILE = "_recsys_lab_file"
+"""Column that tells which of several files a row is from."""
+
+
+LONGEST = 60
+"""Characters of a value that is shown to people."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a column.
+
+    Attributes:
+        source: name of the column in the source.
+        prepare: what only polars can do, first: parse text, change odd types; None for nothing.
+        make: the rest, which runs on every engine.
+        unreadable: values that are to be numbers and are none; None where there are none.
+        missing: words for a missing value, as written -> rows.
+    """
+
+    source: str
+    prepare: pl.Expr | None
+    make: Callable[[nw.Expr], nw.Expr]
+    unreadable: Unreadable | None = None
+    missing: Mapping[str, int] = field(default_factory=dict)
+
+    def as_flag(self) -> Plan:
+        """A column that tells whether this one has a value."""
+        return Plan(self.source, self.prepare, lambda values: ~self.make(values).is_null())
+
+
+def same(column: nw.Expr) -> nw.Expr:
+    """For `Plan.make` where nothing is left to do."""
+    return column
+
+
+def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, Plan]) -> pl.LazyFrame:
+    """The planned columns, made by polars.
+
+    Args:
+        frame: has the sources.
+        plans: name -> how it is made.
+    """
+    prepared = frame.select(
+        (pl.col(plan.source) if plan.prepare is None else plan.prepare).alias(f"_{name}")
+        for name, plan in plans.items()
+    )
+    made = nw.from_native(prepared).select(
+        plan.make(nw.col(f"_{name}")).alias(name) for name, plan in plans.items()
+    )
+    result: pl.LazyFrame = made.to_native()
+    return result
+
+
+def unreadable(plans: Mapping[str, Plan], prefix: str = "") -> dict[str, Unreadable]:
+    """What columns of numbers hold besides numbers.
+
+    Args:
+        plans: name -> how it is made.
+        prefix: before the names.
+    """
+    return {
+        f"{prefix}{name}": plan.unreadable
+        for name, plan in plans.items()
+        if plan.unreadable is not None
+    }
+
+
+def told_of_missing(plans: Mapping[str, Plan], prefix: str = "") -> list[str]:
+    """A sentence for each column with words for a missing value; see `unreadable`."""
+    return [
+        told_missing(f"{prefix}{name}", plan.source, plan.missing)
+        for name, plan in plans.items()
+        if plan.missing
+    ]
+
+
+def as_parquet_log(files: Sequence[str], plans: Mapping[str, Plan]) -> ParquetLog | None:
+    """The log as every engine scans it, or None when a column needs polars."""
+    if any(plan.prepare is not None for plan in plans.values()):
+        return None
+    columns = {name: plan.make(nw.col(plan.source)) for name, plan in plans.items()}
+    return ParquetLog(tuple(files), columns)
+
+
+def one_row(frame: pl.LazyFrame, **values: pl.Expr) -> dict[str, Any]:
+    """Aggregates of a frame that may be larger than memory."""
+    return frame.select(**values).collect(engine="streaming").row(0, named=True)
+
+
+def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[str, Any] | None:
+    """Where a condition first holds, for people, and the column's value there.
+
+    Rows are counted from 1, within their file where the frame has a column `FILE`.
+    """
+    file = pl.col(FILE).cast(pl.String) if FILE in frame.collect_schema() else pl.lit(None)
+    rows = frame.select(pl.col(column).alias("value"), condition.alias("holds"), file.alias("file"))
+    rows = rows.with_row_index("row", 1)
+    found = rows.filter(pl.col("holds")).head(1).collect(engine="streaming")
+    if found.is_empty():
+        return None
+    row, value, _, name = (found[key][0] for key in ("row", "value", "holds", "file"))
+    if name is None:
+        return f"row {row}", value
+    start = one_row(rows.filter(pl.col("file") == name), row=pl.col("row").min())["row"]
+    return f"row {row - start + 1} of {name}", value
+
+
+def pick_rows(frame: pl.LazyFrame, rows: NDArray[np.int64]) -> pl.LazyFrame:
+    """Some rows of a frame, counted from 0, ascending."""
+    number = "_recsys_lab_row"
+    wanted = pl.LazyFrame({number: rows}, schema={number: pl.get_index_type()})
+    return frame.with_row_index(number).join(wanted, on=number, how="semi").sort(number)
+
+
+def say_rows(frame: pl.LazyFrame, columns: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
+    """Rows of a frame for people, e.g. ``row 3 of b.csv: user_id='a', item_id=None``.
+
+    Args:
+        frame: its rows are counted within their file where it has a column `FILE`.
+        columns: what is shown.
+        rows: counted from 0, ascending.
+    """
+    starts, names = np.zeros(1, dtype=np.int64), [""]
+    if FILE in frame.collect_schema():
+        lengths = frame.group_by(FILE, maintain_order=True).len().collect(engine="streaming")
+        names = [f" of {name}" for name in lengths[FILE]]
+        starts = np.cumsum([0, *lengths["len"][:-1]])
+    files = np.searchsorted(starts, rows, side="right") - 1
+    found = pick_rows(frame, rows).select(*dict.fromkeys(columns)).collect()
+    return [
+        f"row {row - starts[file] + 1}{names[file]}: "
+        + ", ".join(f"{name}={_short(value)}" for name, value in values.items())
+        for row, file, values in zip(rows, files, found.iter_rows(named=True), strict=True)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -1,0 +1,190 @@
+"""Raw ids of users and items: integers or strings, and nothing in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.columns.column_plan import (
+    Plan,
+    apply_plans,
+    first_row,
+    one_row,
+    same,
+    told_of_missing,
+)
+from recsys_lab.data.columns.id_spellings import normalized
+from recsys_lab.data.columns.missing import missing_values, missing_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
+"""Up to here every whole number has a float of its own; beyond, neighbours share one."""
+
+LEAST, MOST = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How ids, numbers and missing values are written.
+
+    Attributes:
+        missing: words that stand for a missing value: see `recsys_lab.data.columns.missing.missing_words`.
+        normalization: differences in spelling that tell no ids apart: see
+            `recsys_lab.data.columns.id_spellings`.
+        decimal_comma: whether numbers that are text are written 1.234,5.
+    """
+
+    missing: Sequence[str] = missing_words(None)
+    normalization: Sequence[str] = ()
+    decimal_comma: bool = False
+
+    @classmethod
+    def of(cls, config: Any) -> Spelling:
+        """As the options of a reader say."""
+        return cls(
+            missing_words(config.missing_values),
+            tuple(config.id_normalization),
+            config.decimal_comma,
+        )
+
+
+def clean_ids(
+    ids: pl.Series, source: str, *, untyped: bool, spelling: Spelling
+) -> tuple[pl.Series, list[str]]:
+    """Ids as int64 or strings, and what is odd about them: see `plan_ids`.
+
+    Args:
+        ids: the column.
+        source: the file and its option, named in the errors.
+        untyped: whether strings may stand for numbers.
+        spelling: how they are written.
+
+    Raises:
+        UserError: for other types, and numbers that are not whole.
+    """
+    frame = ids.to_frame().lazy()
+    plans = {ids.name: plan_ids(frame, ids.name, source, untyped=untyped, spelling=spelling)}
+    return apply_plans(frame, plans).collect()[ids.name], told_of_missing(plans)
+
+
+def plan_ids(
+    frame: pl.LazyFrame, column: str, source: str, *, untyped: bool, spelling: Spelling
+) -> Plan:
+    """How a column becomes ids, int64 or strings.
+
+    Numbers with a decimal point that are all whole (a column with gaps, written by pandas)
+    become integers; NaN becomes null.
+
+    Args:
+        frame: the whole log: one value decides for all.
+        column: its name.
+        source: the file and its option, named in the errors.
+        untyped: whether strings may stand for numbers: see `numbers_if_alike`.
+        spelling: how they are written.
+
+    Raises:
+        UserError: for other types, and numbers that are not whole or beyond 64 bits.
+    """
+    where = f"{source}: id column '{column}'"
+    kind = frame.collect_schema()[column]
+    if kind == pl.String:
+        return _plan_texts(frame, column, untyped=untyped, spelling=spelling)
+    if kind == pl.Categorical or isinstance(kind, pl.Enum):
+        return Plan(column, None, lambda values: values.cast(nw.String))
+    if isinstance(kind, pl.Decimal) and kind.scale == 0:
+        _require_64_bits(frame, column, where)
+        return Plan(column, pl.col(column).cast(pl.Int64), same)
+    if kind.is_float():
+        limit = WHOLE.get(type(kind), 2**11)
+        _require_whole(frame, column, where, limit)
+        return Plan(column, None, whole_numbers(limit))
+    if not (kind.is_integer() or kind == pl.Null):
+        raise UserError(f"{where} is of type {kind}; ids are integers or strings")
+    if kind in (pl.UInt64, pl.Int128, pl.UInt128):
+        _require_64_bits(frame, column, where)
+    wide = kind in (pl.Int128, pl.UInt128, pl.Null)
+    prepare = pl.col(column).cast(pl.Int64) if wide else None
+    return Plan(column, prepare, lambda values: values.cast(nw.Int64))
+
+
+def _plan_texts(frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Spelling) -> Plan:
+    """Strings; integers where they may stand for numbers and all that are not missing do."""
+    found = missing_values(frame, column, spelling.missing)
+    value = pl.col(column)
+    if found:
+        value = pl.when(~value.is_in(list(found))).then(value)
+    if spelling.normalization:
+        value = normalized(value, spelling.normalization)
+    if untyped and _all_numbers(frame.select(value), column):
+        return Plan(column, value.cast(pl.Int64, strict=False), same, missing=found)
+    if spelling.normalization:
+        return Plan(column, value, same, missing=found)
+    if not found:
+        return Plan(column, None, same)
+    words = list(found)
+    return Plan(column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=found)
+
+
+def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:
+    """Floats as int64, rounded down; null for NaN and from the limit on."""
+
+    def make(values: nw.Expr) -> nw.Expr:
+        # Not by size alone: DuckDB takes a comparison for granted that a Parquet file's largest
+        # number passes, and NaN is not counted in that.
+        inside = nw.when(values.is_finite() & (values.abs() <= limit)).then(values)
+        return inside.floor().cast(nw.Int64)
+
+    return make
+
+
+def _all_numbers(frame: pl.LazyFrame, column: str) -> bool:
+    alike, blank = _alike(pl.col(column))
+    found = one_row(frame, alike=alike.all(), blank=blank.all())
+    return bool(found["alike"]) and not found["blank"]
+
+
+def _alike(ids: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Whether a value is blank or a whole number in the usual form, and whether it is blank."""
+    blank = (ids.str.strip_chars() == "").fill_null(True)
+    numbers = ids.cast(pl.Int64, strict=False)
+    return (numbers.cast(pl.String) == ids).fill_null(False) | blank, blank
+
+
+def _require_whole(frame: pl.LazyFrame, column: str, where: str, limit: int) -> None:
+    value = pl.col(column)
+    # In comparisons NaN counts as the largest number, and it only stands for a missing id.
+    odd = ((value != value.floor()) | (value.abs() > limit)) & value.is_not_nan()
+    found = first_row(frame, column, odd)
+    if found is None:
+        return
+    row, got = found
+    if abs(got) > limit and got == got // 1:
+        raise UserError(
+            f"{where} holds {got:.0f} in {row}, a decimal number too large to be exact; write "
+            "ids as integers or strings"
+        )
+    raise UserError(f"{where} holds {got} in {row}; ids are whole numbers or strings")
+
+
+def _require_64_bits(frame: pl.LazyFrame, column: str, where: str) -> None:
+    found = first_row(frame, column, ~pl.col(column).is_between(LEAST, MOST))
+    if found is not None:
+        raise UserError(
+            f"{where} holds numbers beyond 64 bits, such as {found[1]} in {found[0]}; write "
+            "them as strings"
+        )
+
+
+def numbers_if_alike(ids: pl.Series) -> pl.Series:
+    """Text as int64, if every value is a whole number written in the one usual way.
+
+    So 007 and 7 stay two ids. Blank values count as missing.
+    """
+    alike = _all_numbers(ids.to_frame().lazy(), ids.name)
+    return ids.cast(pl.Int64, strict=False) if alike else ids

@@ -1,0 +1,118 @@
+"""Numbers that one unit for all rows would misread: refused, with examples and the cure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.columns.column_plan import one_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PLAUSIBLE = (631_152_000, 4_102_444_800)
+"""Seconds since the epoch of the years 1990 to 2099: in two units, these ranges are disjoint."""
+
+CALENDAR = {
+    "%Y%m%d": ("days", 1, 100),
+    "%Y%m%d%H%M": ("dates and times", 10_000, 100),
+    "%Y%m%d%H%M%S": ("dates and times", 1_000_000, 10_000),
+}
+"""Format -> what it writes, ticks a day, ticks an hour (of the digits read as one number)."""
+
+
+def refuse_calendar_numbers(values: pl.LazyFrame, column: str, file: Path | str) -> None:
+    """Refuse 20240101 and 20240101123000: days and times of the calendar, written as numbers.
+
+    As seconds the former would be one of August 1970, as milliseconds the latter one of 2611.
+
+    Args:
+        values: numbers in column ``t``.
+        column: the source's name for it.
+        file: named in the error.
+
+    Raises:
+        UserError: when every value reads as one of `CALENDAR`.
+    """
+    given = values.filter(pl.col("t").cast(pl.Float64).is_finite())
+    for form, (what, a_day, an_hour) in CALENDAR.items():
+        read = _is_calendar(pl.col("t"), a_day, an_hour)
+        if all(  # few tell most logs apart
+            one_row(part, read=read.all() & (pl.len() > 0))["read"]
+            for part in (given.head(1000), given)
+        ):
+            raise UserError(
+                f"{file}: the times in column '{column}' look like {what} written as numbers; the "
+                f"first is {given.head(1).collect().item():.0f}. Set data.timestamp_format={form}, "
+                "or data.timestamp_unit=s if they are seconds"
+            )
+
+
+def _is_calendar(t: pl.Expr, a_day: int, an_hour: int) -> pl.Expr:
+    whole = pl.when(t.cast(pl.Float64).abs() < 2**53).then(t).cast(pl.Int64, strict=False)
+    day = whole // a_day
+    read = day.is_between(19_000_101, 21_001_231) & (day // 100 % 100).is_between(1, 12)
+    read &= (day % 100).is_between(1, 31) & (t.cast(pl.Float64) % 1 == 0)
+    if a_day > 1:
+        clock = whole % a_day
+        read &= (clock // an_hour < 24) & (clock % an_hour // (an_hour // 100) < 60)
+        read &= clock % 100 < 60
+    return read.fill_null(False)
+
+
+def refuse_mixed_units(
+    values: pl.LazyFrame, column: str, file: Path | str, units: Mapping[str, int]
+) -> None:
+    """Refuse a column whose rows are plausible times in different units.
+
+    Args:
+        values: numbers in column ``t``.
+        column: the source's name for it.
+        file: named in the error.
+        units: name -> ticks a second.
+
+    Raises:
+        UserError: when some rows lie in the years 1990 to 2099 in one unit and some in another.
+    """
+    t, low, high = pl.col("t").cast(pl.Float64), *PLAUSIBLE
+    fits = {unit: t.is_between(low * ticks, high * ticks) for unit, ticks in units.items()}
+    counts = one_row(values, **{unit: fit.sum() for unit, fit in fits.items()})
+    met = {unit: count for unit, count in counts.items() if count}
+    if len(met) < 2:
+        return
+    rows = values.with_row_index("row", 1)
+    told = []
+    for unit, count in met.items():
+        first = rows.filter(fits[unit]).head(1).collect(engine="streaming").row(0, named=True)
+        share = count / sum(met.values())
+        told.append(
+            f"{count:,} ({share:.1%}) in {unit}, such as {first['t']} in row {first['row']}"
+        )
+    raise UserError(
+        f"{file}: the times in column '{column}' mix units, by their size: {'; '.join(told)}. One "
+        "unit for all would put events in a wrong order. Write them in one unit, or, if all are of "
+        f"one, name it: data.timestamp_unit={max(met, key=lambda unit: met[unit])}"
+    )
+
+
+def refuse_float32(values: pl.LazyFrame, column: str, file: Path | str) -> None:
+    """Refuse times that float32 has rounded: it is exact to 16,777,216 only.
+
+    Args:
+        values: float32 numbers in column ``t``.
+        column: the source's name for it.
+        file: named in the error.
+
+    Raises:
+        UserError: for a number beyond that.
+    """
+    largest = one_row(values, largest=pl.col("t").filter(pl.col("t").is_finite()).abs().max())
+    if (largest["largest"] or 0.0) > 2**24:
+        raise UserError(
+            f"{file}: the times in column '{column}' are float32 and up to "
+            f"{largest['largest']:.0f}: rounded, to 128 seconds at today's date, which makes ties "
+            "and a wrong order. Write them anew from the source as int64, float64 or datetimes"
+        )

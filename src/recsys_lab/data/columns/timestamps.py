@@ -1,0 +1,307 @@
+"""Times as people write them -> seconds since the epoch."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+from polars.exceptions import PolarsError
+
+from recsys_lab.config import UserError
+from recsys_lab.data.columns.column_plan import Plan, apply_plans, first_row, one_row, same
+from recsys_lab.data.columns.ids import whole_numbers
+from recsys_lab.data.columns.time_checks import (
+    refuse_calendar_numbers,
+    refuse_float32,
+    refuse_mixed_units,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Ticks a second."""
+
+ISO_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M%z",
+    "%Y-%m-%d",
+)
+
+LARGEST = 9.2e18
+"""Ticks; what lies beyond, nearly 2^63, marks a missing time and is read as none."""
+
+DAY = 86_400
+
+
+def parse_times(
+    column: pl.Series, file: Path | str, unit: str = "auto", time_format: str | None = None
+) -> tuple[pl.Series, pl.Series | None]:
+    """Seconds since the epoch, null where unreadable, and the ticks where they are finer.
+
+    Args:
+        column: see `plan_times`.
+        file: named in the error.
+        unit: see `plan_times`.
+        time_format: see `plan_times`.
+
+    Returns:
+        int64 seconds (rounded down), and the int64 ticks when the source is finer than a second,
+        so that events within one second keep their order; else None.
+
+    Raises:
+        UserError: when not one value can be read.
+    """
+    frame = column.to_frame().lazy()
+    plans = plan_times(frame, column.name, file, unit, time_format)
+    made = apply_plans(frame, plans).collect()
+    return made["timestamp"], made["order"] if "order" in plans else None
+
+
+def plan_times(
+    frame: pl.LazyFrame,
+    column: str,
+    file: Path | str,
+    unit: str = "auto",
+    time_format: str | None = None,
+    *,
+    portable: bool = False,
+) -> dict[str, Plan]:
+    """How a column becomes ``timestamp`` and, where it is finer than a second, ``order``.
+
+    Text is read in the one way, numbers or ISO 8601, that fits most of its values; the others are
+    unreadable.
+
+    Args:
+        frame: the whole log.
+        column: numbers, dates, datetimes (without a zone: UTC), or text with either.
+        file: named in the error.
+        unit: of numbers; ``auto`` takes it from their size: as seconds they would lie after the
+            year 5100.
+        time_format: of text and whole numbers, as in ``strptime``; None: numbers or ISO 8601.
+        portable: whether datetimes are to be read by what runs on every engine.
+
+    Returns:
+        seconds rounded down, and the ticks, int64; null where unreadable.
+
+    Raises:
+        UserError: when not one value can be read, or one unit for all numbers would misread them.
+    """
+    prepare, scale = _prepared(frame, column, time_format, portable=portable)
+    source = pl.col(column) if prepare is None else prepare
+    values = frame.select(t=source)
+    kind = values.collect_schema()["t"]
+    make: Callable[[nw.Expr], nw.Expr] = same
+    if kind == pl.Date:
+        make = _seconds_of_date
+    elif isinstance(kind, pl.Datetime):
+        fine = one_row(values, fine=(pl.col("t").dt.microsecond() != 0).any())["fine"]
+        make, scale = (_ticks_of_datetime, UNITS["us"]) if fine else (_seconds_of_datetime, 1)
+    elif kind.is_numeric() and scale is None:
+        if kind in (pl.Float32, pl.Float16):
+            refuse_float32(values, column, file)
+        if unit == "auto":
+            refuse_calendar_numbers(values, column, file)
+            refuse_mixed_units(values, column, file, UNITS)
+        make, scale = _numbers(values, kind, unit)
+    plans = {"ticks": Plan("t", None, make)}
+    if kind.is_numeric() or kind.is_temporal():
+        ticks = pl.col("ticks")
+        fine = (ticks % (scale or 1) != 0).any()
+        found = one_row(apply_plans(values, plans), some=ticks.is_not_null().any(), fine=fine)
+    else:
+        found = {"some": False, "fine": False}
+    if not found["some"]:
+        _refuse_unreadable(frame, column, file, time_format)
+        return {"timestamp": Plan(column, pl.lit(None, dtype=pl.Int64), same)}
+    seconds = partial(_seconds, make=make, scale=scale or 1)
+    result = {"timestamp": Plan(column, prepare, seconds)}
+    if found["fine"]:
+        result["order"] = Plan(column, prepare, make)
+    return result
+
+
+def _refuse_unreadable(
+    frame: pl.LazyFrame, column: str, file: Path | str, time_format: str | None
+) -> None:
+    first = first_row(frame, column, pl.col(column).is_not_null())
+    if first is None:
+        return
+    how = f"format '{time_format}'" if time_format else "numbers and ISO 8601 dates"
+    raise UserError(
+        f"{file}: no time in column '{column}' can be read; the first is {first[1]!r} "
+        f"({first[0]}). Tried: {how}. Set data.timestamp_format (as in strptime, e.g. "
+        "'%d/%m/%Y %H:%M'), or data.timestamp_column=null for file order"
+    )
+
+
+def _seconds(values: nw.Expr, make: Any, scale: int) -> nw.Expr:
+    ticks = make(values)
+    if scale == 1:
+        seconds: nw.Expr = ticks
+        return seconds
+    # Spark divides whole numbers as floats: half a second keeps it off the edge.
+    inside = nw.when((ticks < int(LARGEST)) & (ticks > -int(LARGEST))).then(ticks)
+    return ((inside - inside % scale + scale // 2) // scale).cast(nw.Int64)
+
+
+def _seconds_of_date(date: nw.Expr) -> nw.Expr:
+    return _days(date) * DAY
+
+
+def _seconds_of_datetime(moment: nw.Expr) -> nw.Expr:
+    """Of a datetime without a zone, rounded down, from its fields.
+
+    No function for it exists on every engine.
+    """
+    time = moment.dt
+    clock = (time.hour().cast(nw.Int64) * 60 + time.minute()) * 60 + time.second()
+    return _days(moment) * DAY + clock
+
+
+def _ticks_of_datetime(moment: nw.Expr) -> nw.Expr:
+    """Microseconds of a datetime without a zone."""
+    return _seconds_of_datetime(moment) * UNITS["us"] + _fraction(moment)
+
+
+def _fraction(moment: nw.Expr) -> nw.Expr:
+    """Microseconds within the second, from the text: Spark has no field of them without a zone."""
+    digits = moment.cast(nw.String).str.replace_all(r"^[^.]*\.?", "")
+    digits = digits.str.replace_all("[^0-9]", "")
+    six = nw.concat_str([digits, nw.lit("000000")]).str.slice(0, 6)
+    return six.cast(nw.Int64)
+
+
+def _days(date: nw.Expr) -> nw.Expr:
+    """Days since 1970-01-01: Howard Hinnant's ``days_from_civil``, for the years 1 to 9999."""
+    month = date.dt.month().cast(nw.Int64)
+    year = date.dt.year().cast(nw.Int64) - (month <= 2).cast(nw.Int64)
+    march = (month + 9) % 12
+    day_of_year = (153 * march + 2) // 5 + date.dt.day().cast(nw.Int64) - 1
+    era = year // 400
+    year_of_era = year - era * 400
+    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
+    return era * 146_097 + day_of_era - 719_468
+
+
+def _prepared(
+    frame: pl.LazyFrame, column: str, time_format: str | None, *, portable: bool
+) -> tuple[pl.Expr | None, int | None]:
+    """What polars does first, and ticks a second where that is then known."""
+    kind = frame.collect_schema()[column]
+    value = pl.col(column)
+    if kind == pl.String or (kind.is_integer() and time_format is not None):
+        return _from_text(frame, column, time_format)
+    if kind == pl.Date and not portable:
+        return value.dt.epoch("s").cast(pl.Int64), 1
+    if isinstance(kind, pl.Datetime):
+        if kind.time_unit == "ns":
+            return value.dt.epoch("ns"), UNITS["ns"]
+        if kind.time_zone is not None or not portable:
+            return value.dt.epoch("us"), UNITS["us"]
+    if isinstance(kind, pl.Decimal) or kind == pl.Float16:
+        return value.cast(pl.Float64), None
+    if kind in (pl.UInt64, pl.Int128, pl.UInt128):
+        return value.cast(pl.Int64, strict=False), None
+    return None, None
+
+
+def _from_text(
+    frame: pl.LazyFrame, column: str, time_format: str | None
+) -> tuple[pl.Expr | None, int | None]:
+    """By the format; else as numbers or ISO 8601, whichever reads more."""
+    text = pl.col(column).cast(pl.String).str.strip_chars()
+    if time_format is not None:
+        times = _by_format(text, time_format)
+        try:
+            one_row(frame, some=times.is_not_null().any())
+        except PolarsError as error:
+            raise UserError(
+                f"data.timestamp_format={time_format}: is not a format of dates as in strptime "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+        return times.dt.epoch("us"), UNITS["us"]
+    whole = text.cast(pl.Int64, strict=False)
+    number = text.cast(pl.Float64, strict=False)
+    number = pl.when(number.abs() <= LARGEST).then(number)
+    found = one_row(
+        frame,
+        given=text.count(),
+        number=number.count(),
+        whole=(whole.is_not_null() & number.is_not_null()).sum(),
+    )
+    numbers = whole if found["whole"] == found["number"] else number
+    if found["number"] * 2 >= found["given"]:
+        return numbers, None
+    # Guessed formats would take 03/04 for the third of April or the fourth of March: ISO alone.
+    iso = _as_written_most(text)
+    times = pl.coalesce(_by_format(iso, form) for form in ISO_FORMATS)
+    if one_row(frame, iso=times.count())["iso"] > found["number"]:
+        return times.dt.epoch("us"), UNITS["us"]
+    return numbers, None
+
+
+def _as_written_most(text: pl.Expr) -> pl.Expr:
+    """ISO 8601 in its other forms, as ``2023-11-14 22:13:20+00:00``.
+
+    Basic dates and times (20231114T221320), T or a blank between them, a comma before fractions, Z
+    or UTC, and offsets of hours alone, as PostgreSQL writes them (+00).
+    """
+    basic = text.str.replace(
+        r"^(\d{4})(\d\d)(\d\d)[T ](\d\d)(\d\d)(\d\d)?", "$1-$2-$3 $4:$5:$6"
+    ).str.replace(r"^(.{16}):($|[^\d])", "$1$2")
+    spaced = basic.str.replace(r"^(\d{4}-\d\d-\d\d)[Tt] ?", "$1 ")
+    pointed = spaced.str.replace(r"(:\d\d),(\d)", "$1.$2")
+    zoned = pointed.str.replace(r" ?(?:Z|z|UTC|GMT)$", "+00:00")
+    return zoned.str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d):?(\d\d)?$", "$1$2:${3}").str.replace(
+        r"([+-]\d\d):$", "$1:00"
+    )
+
+
+def _by_format(text: pl.Expr, form: str) -> pl.Expr:
+    """Datetimes in UTC, in microseconds, null where the text has another form."""
+    parsed = text.str.to_datetime(form, strict=False, time_unit="us")
+    return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if "%z" in form else parsed
+
+
+def _numbers(values: pl.LazyFrame, kind: pl.DataType, unit: str) -> tuple[Any, int]:
+    """How numbers become ticks, and ticks a second."""
+    if unit == "auto":
+        unit = _guess_unit(values, kind)
+    if not kind.is_float():
+        return _integers, UNITS[unit]
+    t = pl.col("t")
+    fraction = one_row(values, fraction=(t.is_finite() & (t != t.floor())).any())["fraction"]
+    if fraction and unit == "s":
+        return _microseconds, UNITS["us"]
+    return whole_numbers(LARGEST), UNITS[unit]
+
+
+def _integers(values: nw.Expr) -> nw.Expr:
+    return values.cast(nw.Int64)
+
+
+def _microseconds(seconds: nw.Expr) -> nw.Expr:
+    """Fractions of seconds, to the nearest microsecond."""
+    inside = nw.when(seconds.is_finite() & (seconds.abs() <= LARGEST / UNITS["us"])).then(seconds)
+    return (inside * UNITS["us"] + 0.5).floor().cast(nw.Int64)
+
+
+def _guess_unit(values: pl.LazyFrame, kind: pl.DataType) -> str:
+    """By the median of a sample, so that a few odd values do not decide."""
+    rows = one_row(values, rows=pl.len())["rows"]
+    size = pl.col("t").cast(pl.Float64).abs()
+    if kind.is_float():
+        size = size.filter(size.is_finite())  # one NaN would make the median NaN
+    sample = values.with_row_index("row").filter(pl.col("row") % max(1, rows // 10_000) == 0)
+    middle = one_row(sample, middle=size.median())["middle"]
+    size_of_most = middle if isinstance(middle, float) else 0.0
+    for unit, ticks in UNITS.items():
+        if size_of_most < 1e11 * ticks:
+            return unit
+    return "ns"

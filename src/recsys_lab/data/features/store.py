@@ -1,0 +1,134 @@
+"""The encoded columns of a prepared dataset, memory-mapped.
+
+Shapes: T events, V items, U users.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.formats.npy import map_npy
+from recsys_lab.data.formats.paths import did_you_mean, safe_name
+from recsys_lab.data.preparation.manifest import PREPARE_AGAIN
+from recsys_lab.files.reading import read_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SIDES = ("item", "user", "event")
+
+
+class Lists(NamedTuple):
+    """Several codes for each row.
+
+    Attributes:
+        codes: of all rows end to end, int32.
+        offsets: row r has ``codes[offsets[r]:offsets[r + 1]]``, int64.
+    """
+
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+class FeatureStore:
+    """What models may read besides ids and times: see `recsys_lab.data.features.encode`.
+
+    Args:
+        folder: the prepared dataset.
+        entries: the manifest's ``features``: side -> column -> what is known of it.
+    """
+
+    def __init__(
+        self, folder: Path, entries: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    ) -> None:
+        self._folder = folder
+        self._entries = entries
+        self._mapped: dict[str, NDArray[Any] | Lists] = {}
+
+    def names(self) -> list[str]:
+        """All columns as ``side.column``, e.g. ``item.category``."""
+        return [f"{side}.{name}" for side in SIDES for name in self._entries.get(side, {})]
+
+    def entry(self, name: str) -> Mapping[str, Any]:
+        """What the manifest says of ``side.column``: its type, cardinality or mean and so on.
+
+        Raises:
+            UserError: when there is no such column.
+        """
+        side, _, column = name.partition(".")
+        found = self._entries.get(side, {}).get(column)
+        if found is None:
+            names = self.names()
+            raise UserError(
+                f"this dataset has no feature '{name}'.{did_you_mean(name, names)} It has: "
+                f"{', '.join(names) or 'none'}. Columns are declared with data.item_features, "
+                "data.user_features and data.event_features"
+            )
+        return found
+
+    def column(self, name: str) -> NDArray[Any] | Lists:
+        """The column ``side.column``: int32 codes, float32 numbers, or `Lists`.
+
+        Raises:
+            UserError: when there is no such column, or it is text, which has no codes.
+        """
+        kind = self.entry(name)["type"]
+        if kind == "text":
+            raise UserError(
+                f"feature '{name}' is text: read it with text(), or declare it otherwise"
+            )
+        if name not in self._mapped:
+            place = self._place(name)
+            codes = map_npy(place.with_name(f"{place.name}.npy"))
+            if kind == "list":
+                offsets = map_npy(place.with_name(f"{place.name}_offsets.npy"))
+                self._mapped[name] = Lists(codes, offsets)
+            else:
+                self._mapped[name] = codes
+        return self._mapped[name]
+
+    def text(self, name: str) -> list[str | None]:
+        """The texts of a column of type text or categorical, one a row; None where missing.
+
+        Raises:
+            UserError: when there is no such column, or it holds lists or numbers.
+        """
+        kind = self.entry(name)["type"]
+        side, _, column = name.partition(".")
+        if kind not in ("text", "categorical"):
+            found = [c for c, entry in self._entries[side].items() if entry["type"] == "text"]
+            raise UserError(
+                f"feature '{name}' is of type {kind}, and a text is needed. Of type text this "
+                f"dataset has: {', '.join(found) or 'none'}. Declare one with "
+                f"+data.{side}_features.COLUMN=text"
+            )
+        table = read_parquet(self._folder / f"{side}s.parquet", PREPARE_AGAIN, [column])
+        return table[column].cast(pl.String).to_list()
+
+    def values(self, name: str) -> list[Any]:
+        """The known values of a categorical or list column; code 2 is the first."""
+        self.entry(name)
+        place = self._place(name)
+        values = place.with_name(f"{place.name}_values.parquet")
+        return read_parquet(values, PREPARE_AGAIN)["value"].to_list()
+
+    def _place(self, name: str) -> Path:
+        """Where the files of ``side.column`` are, without what their names end in."""
+        side, _, column = name.partition(".")
+        return self._folder / "features" / f"{side}_{safe_name(column)}"
+
+    def require(self, names: Iterable[str]) -> None:
+        """Check that all columns are there and have codes or numbers.
+
+        Raises:
+            UserError: for the first that is not.
+        """
+        for name in names:
+            self.column(name)

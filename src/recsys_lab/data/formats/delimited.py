@@ -1,0 +1,78 @@
+"""Delimited text as a lazy frame, with the rows marked that have fewer values than columns."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.data.columns.column_plan import FILE, one_row, say_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SHORT = "_too_few_values"
+"""Column that tells whether a row has fewer values than the header has columns, bool; only where
+some row has. Blank lines have none and are not marked."""
+
+
+def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.LazyFrame:
+    """All columns as strings, null where nothing stands, and `SHORT` where there are such rows.
+
+    Args:
+        file: plain text with a header, UTF-8.
+        separator: one character.
+        quote_char: None where nothing quotes.
+    """
+    frame = pl.scan_csv(
+        file,
+        separator=separator,
+        infer_schema=False,
+        glob=False,  # the lab's own listing has resolved patterns; brackets are names
+        quote_char=quote_char,
+    )
+    names = frame.collect_schema().names()
+    found = one_row(frame, rows=pl.len(), lacks=pl.col(names[-1]).is_null().any())
+    if len(names) == 1 or not found["lacks"]:
+        return frame
+    # Polars does not tell an empty value from one that is not there: count them, row by row.
+    plain: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if quote_char is None else {}
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        lines = csv.reader(stream, delimiter=separator, **plain)
+        try:
+            next(lines, None)
+            lengths = np.fromiter(map(len, lines), dtype=np.int32)
+        except csv.Error:  # a value too long for this parser
+            return frame
+    short = np.flatnonzero((lengths > 0) & (lengths < len(names)))
+    if not len(short) or len(lengths) != found["rows"]:
+        return frame
+    number = "_recsys_lab_row"
+    rows = pl.Series(short, dtype=pl.get_index_type()).implode()
+    marked = frame.with_row_index(number).with_columns(pl.col(number).is_in(rows).alias(SHORT))
+    return marked.drop(number)
+
+
+def told_short(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[str]:
+    """A sentence about rows with too few values, where there are any.
+
+    Args:
+        frame: see `scan_delimited`.
+        columns: those of the first such row that are shown.
+        where: the option and the file.
+    """
+    schema = frame.collect_schema()
+    if SHORT not in schema:
+        return []
+    file = [pl.col(FILE)] if FILE in schema else []
+    rows = frame.select(SHORT, *file).with_row_index("row").filter(SHORT)
+    found = one_row(rows, number=pl.len(), first=pl.col("row").min())
+    [first] = say_rows(frame, columns, np.array([found["first"]]))
+    one = found["number"] == 1
+    return [
+        f"{where}: {found['number']:,} row{' has' if one else 's have'} fewer values than the "
+        f"header has columns; the last ones count as missing. The first is {first}"
+    ]

@@ -1,0 +1,269 @@
+"""Files from their official home: checked, whole or absent, with a bounded wait.
+
+Archives are read by `recsys_lab.data.formats.archives`; `read_members` is offered here as before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import logging
+import re
+import shutil
+import time
+import urllib.request
+import uuid
+from typing import IO, TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+
+from recsys_lab.config import UserError
+from recsys_lab.data.formats.archives import read_members
+from recsys_lab.files.faults import FULL, REFUSED, MachineFault
+from recsys_lab.pages.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["digest_of", "download", "read_members"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection is given up."""
+
+ATTEMPTS = 4
+"""Connections a download may take; each goes on where the last broke off."""
+
+LEFTOVER = 86_400.0
+"""Seconds after which the half file of a process that was killed is removed."""
+
+
+class _Broken(Exception):
+    """The connection ended early; the bytes so far are good."""
+
+
+def download(
+    url: str, md5: str | None, folder: Path, notice: str, *, sha256: str | None = None
+) -> Path:
+    """A file of the web in a local folder; fetched when it is not there yet.
+
+    Where neither hash is given, the first use is trusted: the SHA-256 is written beside the file
+    (``NAME.sha256``, in the form of ``sha256sum``) and checked at every later use.
+
+    Args:
+        url: where it is.
+        md5: of its content, as published beside it; None where none is published.
+        folder: where it goes; made when absent.
+        notice: licence terms, logged before the download.
+        sha256: of its content, as the user pins it (``data.sha256``), or None.
+
+    Raises:
+        UserError: without a network, space or permission, on an HTTP error, when the connection
+            breaks again and again, or when the content is not the expected one.
+    """
+    name = url.rsplit("/", 1)[-1]
+    file = folder / name
+    with _explained(url, folder):
+        if file.exists():
+            _check(file, md5, sha256, url)
+            return file
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder, name)
+        log.warning("Downloading %s to %s. %s", url, file, notice)
+        scratch = folder / f".{name}-{uuid.uuid4().hex[:8]}"
+        try:  # also left by Ctrl-C: nothing half stays behind
+            _fetch(url, scratch)
+            _check(scratch, md5, sha256, url, file)
+            scratch.rename(file)
+        finally:
+            scratch.unlink(missing_ok=True)
+    return file
+
+
+@contextlib.contextmanager
+def _explained(url: str, folder: Path) -> Iterator[None]:
+    """Turn what the network and the disk say into a `UserError`."""
+    elsewhere = "fetch it elsewhere and pass it: data.path=<the file>"
+    try:
+        yield
+    except (HTTPError, URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise UserError(
+            f"{url} could not be downloaded to {folder}: {error}. Without a network, {elsewhere}"
+        ) from error
+    except _Broken as error:
+        raise UserError(
+            f"{url} could not be downloaded to {folder}: the connection broke {ATTEMPTS} times "
+            f"({error}). Nothing was kept; try again, or {elsewhere}"
+        ) from error
+    except OSError as error:
+        place = f"data.download_dir={folder}"
+        if error.errno in FULL:
+            raise MachineFault(
+                f"{place}: no space left for {url} ({error.strerror}); nothing was kept. Free "
+                "some, or choose another data.download_dir"
+            ) from error
+        if error.errno in REFUSED:
+            raise UserError(
+                f"{place}: no permission to read or write there ({error}); choose another "
+                "data.download_dir"
+            ) from error
+        raise UserError(
+            f"{place}: cannot be used for {url} ({error}); choose another data.download_dir"
+        ) from error
+
+
+def _sweep(folder: Path, name: str) -> None:
+    for half in folder.glob(f".{name}-????????"):
+        with contextlib.suppress(OSError):  # its owner has just finished, or it is not ours
+            if time.time() - half.stat().st_mtime > LEFTOVER:
+                half.unlink()
+
+
+def _fetch(url: str, scratch: Path) -> None:
+    """Write the whole file, over several connections where one breaks."""
+    with scratch.open("wb") as target:
+        transfer = _Transfer(url, target)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                transfer.receive()
+                return
+            except _Broken as error:
+                if attempt == ATTEMPTS:
+                    raise
+                log.warning("%s: %s; going on at byte %s", url, error, f"{target.tell():,}")
+
+
+class _Transfer:
+    """A file that comes in one or several answers.
+
+    Args:
+        url: where it is.
+        target: what came so far.
+    """
+
+    def __init__(self, url: str, target: IO[bytes]) -> None:
+        self.url, self.target = url, target
+        self.version: str | None = None  # the server's name (ETag) of the content so far
+
+    def receive(self) -> None:
+        """Append the rest of the file.
+
+        Raises:
+            _Broken: when fewer bytes came than were announced.
+        """
+        start = self.target.tell()
+        asked = {"Range": f"bytes={start}-", "If-Range": self.version or ""} if start else {}
+        request = urllib.request.Request(self.url, headers=asked)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            if response.status != http.HTTPStatus.PARTIAL_CONTENT or not _goes_on(response, start):
+                start = 0  # the server begins again: it cannot go on, or has other content now
+            self.target.seek(start)
+            self.target.truncate()
+            version = response.headers.get("ETag")
+            self.version = None if version is None or version.startswith("W/") else str(version)
+            size = _announced(response)
+            _require_space(self.target, size, self.url)
+            try:
+                self._copy(response, size)
+                got = self.target.tell() - start
+                problem = "" if size is None or got >= size else f"{got:,} of {size:,} bytes came"
+            except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+                problem = str(error) or type(error).__name__
+        if problem:
+            if self.version is None:
+                self.target.seek(0)  # nothing says that a second answer would fit the first
+            raise _Broken(problem)
+
+    def _copy(self, response: Any, size: int | None) -> None:
+        from rich.markup import escape
+        from rich.progress import wrap_file
+
+        name = escape(self.url.rsplit("/", 1)[-1])
+        console = Terminal()
+        with wrap_file(response, total=size or 0, description=name, console=console) as source:
+            shutil.copyfileobj(source, self.target, 1 << 20)
+        self.target.flush()
+
+
+def _goes_on(response: Any, start: int) -> bool:
+    return re.match(rf"bytes {start}-", response.headers.get("Content-Range") or "") is not None
+
+
+def _announced(response: Any) -> int | None:
+    size = response.headers.get("Content-Length") or ""
+    return int(size) if size.isdigit() else None
+
+
+def _require_space(target: IO[bytes], size: int | None, url: str) -> None:
+    """Say so before hours of download that cannot end well."""
+    free = shutil.disk_usage(target.name).free
+    if size is not None and size > free:
+        raise OSError(
+            errno.ENOSPC, f"{url.rsplit('/', 1)[-1]} has {size:,} bytes, {free:,} are free"
+        )
+
+
+def digest_of(file: Path, kind: str = "sha256") -> str:
+    """Hash of a file's content in hexadecimal digits.
+
+    Args:
+        file: read a part at a time.
+        kind: a name known to `hashlib`.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(
+            stream, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
+
+
+def _check(
+    file: Path, md5: str | None, sha256: str | None, url: str, final: Path | None = None
+) -> None:
+    """Compare with what is published, what the user pins, and what came at the first use."""
+    final = final or file
+    if md5 is not None:
+        got = digest_of(file, "md5")
+        if got != md5:
+            raise UserError(
+                f"{final} is not the published {url}: its MD5 is {got}, {md5} is expected. It is "
+                "damaged, or the source has changed: delete it and try again, or pass a file that "
+                "you trust: data.path=..."
+            )
+    if sha256 is None and md5 is not None:
+        return
+    got = digest_of(file)
+    if sha256 is not None and got != sha256.strip().lower():
+        raise UserError(
+            f"data.sha256={sha256}: {final} ({url}) has the SHA-256 {got}. It is damaged, or the "
+            "source has changed: delete it and try again, or correct data.sha256"
+        )
+    if md5 is None:
+        _remember(final, got, url)
+
+
+def _remember(file: Path, got: str, url: str) -> None:
+    """Compare with the SHA-256 of the first use, or write it down."""
+    record = file.with_name(f"{file.name}.sha256")
+    if file.exists() and record.exists():
+        words = record.read_text(encoding="utf-8", errors="replace").split()
+        known = words[0] if words else ""
+        if got != known:
+            raise UserError(
+                f"{file} has changed since its first use: its SHA-256 is {got}, {record.name} "
+                f"says {known or 'nothing'}. Delete both to download {url} again"
+            )
+        return
+    log.warning(
+        "%s: no hash is published; its SHA-256 is trusted from now on. To pin it: data.sha256=%s",
+        file,
+        got,
+    )
+    part = record.with_name(f".{record.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        part.write_text(f"{got}  {file.name}\n", encoding="utf-8")
+        part.rename(record)
+    finally:
+        part.unlink(missing_ok=True)

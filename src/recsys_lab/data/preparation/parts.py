@@ -1,0 +1,165 @@
+"""The part of a published split that each row of a source is in: read, checked, told.
+
+Shapes: T events in order of user, part, time, order and row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.columns.column_plan import Plan
+from recsys_lab.data.features.first_values import is_before
+from recsys_lab.data.raw import PART
+from recsys_lab.data.splits.given import NO_PARTS, Given
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.preparation.encode_events import Coded
+    from recsys_lab.data.raw import RawData
+    from recsys_lab.data.splits.base import Split
+
+WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+"""What may stand for each part, in small or capital letters; parts are numbered in this order."""
+
+_NUMBERS = {word: number for number, words in enumerate(WORDS.values()) for word in words}
+
+
+def plan_parts(frame: pl.LazyFrame, column: str, where: str) -> tuple[Plan, dict[str, int]]:
+    """How a column of words becomes `PART`.
+
+    Args:
+        frame: the source.
+        column: of one word a row.
+        where: the option and the path, named in errors.
+
+    Returns:
+        The plan, and the rows of each part.
+
+    Raises:
+        UserError: for any value that names no part, missing ones too.
+    """
+    stored = frame.collect_schema()[column]
+    if stored.is_nested():
+        raise UserError(f"{where}: column '{column}' is of type {stored}; a word a row is needed")
+    text = pl.col(column).cast(pl.String)
+    table = frame.group_by(text.alias("word")).len().collect(engine="streaming")
+    found = dict(table.sort("len", "word", descending=[True, False]).iter_rows())
+    wrong = {word: rows for word, rows in found.items() if _part_of(word) is None}
+    if wrong:
+        shown = ", ".join(f"{word!r} ({rows:,} rows)" for word, rows in list(wrong.items())[:3])
+        raise UserError(
+            f"{where}: column '{column}' holds words that name no part: {shown}. Allowed: "
+            f"{'; '.join(', '.join(words) for words in WORDS.values())}"
+        )
+    words: list[list[str]] = [[], [], []]
+    rows = dict.fromkeys(WORDS, 0)
+    for word, number in found.items():
+        part = _part_of(word)
+        assert part is not None
+        words[part].append(word)
+        rows[list(WORDS)[part]] += number
+
+    def make(values: nw.Expr) -> nw.Expr:
+        text = values.cast(nw.String)
+        later = nw.when(text.is_in(words[1])).then(nw.lit(1)).otherwise(nw.lit(2))
+        return nw.when(text.is_in(words[0])).then(nw.lit(0)).otherwise(later).cast(nw.Int8)
+
+    return Plan(column, None, make), rows
+
+
+def _part_of(word: str | None) -> int | None:
+    return None if word is None else _NUMBERS.get(word.strip().lower())
+
+
+def require_parts(raw: RawData, split: Split) -> None:
+    """Check that the source and the split speak of the same thing.
+
+    Raises:
+        UserError: one of them has parts alone, or a part has no row.
+    """
+    rows = raw.part_rows
+    if rows is None:
+        if isinstance(split, Given):
+            raise UserError(NO_PARTS)
+        return
+    said = ", ".join(f"{part} {number:,}" for part, number in rows.items())
+    if not isinstance(split, Given):
+        raise UserError(
+            f"split={split.settings()['name']}: the source states the part of every row ({said} "
+            "rows), which this split would not heed. Use split=given; for a split of your own "
+            "leave data.part_column, data.validation_path and data.test_path out, or join "
+            "RecBole's files into one"
+        )
+    missing = [part for part, number in rows.items() if not number]
+    if missing:
+        raise UserError(
+            f"split=given: the source has no row of {' and '.join(missing)} (rows: {said}); all "
+            "three parts are needed: models are chosen by validation and judged by test"
+        )
+
+
+def told_order(coded: Coded, split: Split) -> list[str]:
+    """A sentence where parts contradict the time, for a split that allows it.
+
+    Raises:
+        UserError: for one that does not.
+    """
+    if not isinstance(split, Given):
+        return []
+    users = coded.columns["user"]
+    places = _backwards(coded.columns)
+    if not len(places):
+        return []
+    number, everybody = len(np.unique(users[places])), len(np.unique(users))
+    user = coded.values["user"][int(users[places[0]])].as_py()
+    parts = [list(WORDS)[coded.columns[PART][places[0] + step]] for step in (1, 0)]
+    said = (
+        f"split=given: {number:,} of {everybody:,} users have a row that is earlier than one of a "
+        f"part before it, such as user {user!r}: {parts[0]} earlier than {parts[1]}"
+    )
+    if split.config.out_of_order == "refuse":
+        raise UserError(
+            f"{said}. Their histories would hold what comes after the target. "
+            "split.out_of_order=keep takes the parts as they are, as published random splits need"
+        )
+    return [f"{said}. Their histories hold what comes after the target"]
+
+
+def _backwards(columns: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Last events of a user's part that are later than the first of the next part."""
+    users, parts = columns["user"], columns[PART]
+    last = np.flatnonzero((users[1:] == users[:-1]) & (parts[1:] != parts[:-1]))
+    keys = [columns[name] for name in ("timestamp", "order") if name in columns]
+    if not keys:
+        return np.empty(0, dtype=np.int64)
+    return last[is_before([key[last + 1] for key in keys], [key[last] for key in keys])]
+
+
+def told_left(raw: RawData, parts_T: NDArray[np.int8] | None) -> list[str]:
+    """A sentence where rows of validation or test were dropped, which a published split has."""
+    if parts_T is None or raw.part_rows is None:
+        return []
+    left = dict(zip(WORDS, np.bincount(parts_T, minlength=len(WORDS)).tolist(), strict=True))
+    lost = [
+        f"{rows - left[part]:,} of {rows:,} {part} rows"
+        for part, rows in raw.part_rows.items()
+        if part != "train" and rows > left[part]
+    ]
+    if not lost:
+        return []
+    return [
+        f"split=given: {' and '.join(lost)} were dropped by filters or as bad rows (see the counts "
+        "of rows): results are not those of the published split"
+    ]

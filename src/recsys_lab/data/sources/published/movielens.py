@@ -1,0 +1,192 @@
+"""MovieLens 100k, 1M, 10M, 20M and 32M in their official form (Harper and Konstan, 2015)."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from recsys_lab.config import UserError
+from recsys_lab.data.formats.archives import find_members, member_key, open_member
+from recsys_lab.data.formats.chunks import delimited_chunks
+from recsys_lab.data.formats.download import download
+from recsys_lab.data.formats.parquet_log import write_log
+from recsys_lab.data.formats.paths import is_there
+from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from recsys_lab.data.raw import FeatureType
+    from recsys_lab.data.sources.published.about import Named
+
+LOG = {
+    "user_id": pl.Int64,
+    "item_id": pl.Int64,
+    "rating": pl.Float64,
+    "timestamp": pl.Int64,
+}
+
+
+class MovieLens:
+    """Reads every rating as an event; titles, years, genres and what is told of users are kept.
+
+    Args:
+        config: the edition and the place.
+    """
+
+    named: ClassVar[Mapping[str, Named]] = NAMED
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `MovieLens`.
+
+        Attributes:
+            variant: the edition.
+            path: the official zip or its unpacked folder; null: download.
+            download_dir: where a downloaded zip is kept.
+        """
+
+        variant: Literal["100k", "1m", "10m", "20m", "32m"]
+        path: str | None
+        download_dir: str
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.edition = EDITIONS[config.variant]
+        self.about = NAMED[config.variant].about
+
+    def source_key(self) -> dict[str, Any]:
+        """Size and SHA-256 of each file in the archive: equal for the zip and the folder."""
+        return member_key(self._place(), self.edition.files, "data.path")
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Stream the ratings to Parquet; read films and users."""
+        place = self._place()
+        users = self._users(place)
+        films = self._films(place)
+        with open_member(place, self.edition.log, "data.path") as stream:
+            log = write_log(self._ratings(stream, place), LOG, scratch / "ratings.parquet")
+        items: dict[str, FeatureType] = {"title": "text", "genres": "list", "year": "numeric"}
+        people: dict[str, FeatureType] = {
+            "age": "numeric" if self.config.variant == "100k" else "categorical",
+            "gender": "categorical",
+            "occupation": "categorical",
+            "zip_code": "categorical",
+        }
+        features = Features(items, people if users is not None else {}, {"rating": "numeric"})
+        return RawData(log, films, users, features=features, about=self.about)
+
+    def _ratings(self, stream: IO[bytes], place: Path) -> Iterator[pl.DataFrame]:
+        """Values that are no numbers become null, and such rows are counted as bad."""
+        edition = self.edition
+        chunks = delimited_chunks(
+            stream, list(LOG), edition.log_separator, self._where(place, edition.log),
+            header=edition.log_header,
+        )  # fmt: skip
+        for chunk in chunks:
+            yield chunk.with_columns(
+                pl.col(name).str.strip_chars().cast(kind, strict=False)
+                for name, kind in LOG.items()
+            )
+
+    def _films(self, place: Path) -> pl.DataFrame:
+        """item_id, title, year (of the title's end), genres (a list)."""
+        edition = self.edition
+        names = ["item_id", "title", "genres"]
+        if self.config.variant == "100k":
+            names = ["item_id", "title", "release_date", "video_date", "url", *GENRES]
+        films = self._table(place, edition.items, names)
+        if self.config.variant == "100k":
+            flags = [
+                pl.when(pl.col(genre) == "1").then(pl.lit(genre, dtype=pl.String))
+                for genre in GENRES
+            ]
+            films = films.with_columns(genres=pl.concat_list(flags).list.drop_nulls())
+        else:
+            genres = pl.col("genres").str.split("|")
+            films = films.with_columns(
+                genres=pl.when(pl.col("genres") == "(no genres listed)")
+                .then(pl.lit([], dtype=pl.List(pl.String)))
+                .otherwise(genres)
+            )
+        year = pl.col("title").str.extract(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
+        return films.select(
+            pl.col("item_id").cast(pl.Int64, strict=False),
+            "title",
+            year=year.cast(pl.Int64),
+            genres="genres",
+        )
+
+    def _users(self, place: Path) -> pl.DataFrame | None:
+        """The small editions tell of users, the large ones do not."""
+        edition = self.edition
+        if edition.users is None:
+            return None
+        users = self._table(place, edition.users, list(edition.user_columns))
+        return users.with_columns(
+            pl.col("user_id").cast(pl.Int64, strict=False),
+            # In 1M it is the lower end of a range: 1, 18, 25, 35, 45, 50, 56.
+            pl.col("age").cast(pl.Int64, strict=False),
+        )
+
+    def _table(self, place: Path, name: str, columns: list[str]) -> pl.DataFrame:
+        """A small file as strings."""
+        edition = self.edition
+        with open_member(place, name, "data.path") as stream:
+            data = stream.read()
+        separator = edition.separator
+        try:
+            text = data.decode(edition.encoding).removeprefix("\ufeff")
+            if len(separator) > 1:
+                text, separator = text.replace(separator, "\x1f"), "\x1f"
+            return pl.read_csv(
+                io.BytesIO(text.encode()),
+                separator=separator,
+                has_header=False,
+                skip_rows=0 if edition.log_header is None else 1,
+                # Titles hold single quotation marks where the separator is not the comma.
+                quote_char='"' if separator == "," else None,
+                schema=dict.fromkeys(columns, pl.String),
+            )
+        except (PolarsError, UnicodeDecodeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"{self._where(place, name)} is not in the official form "
+                f"({', '.join(columns[:4])}, ...): {reason}"
+            ) from error
+
+    def _where(self, place: Path, name: str) -> str:
+        return f"data.path={place}: {name} (MovieLens {self.config.variant})"
+
+    def _place(self) -> Path:
+        place = self._given() or self._fetched()
+        found = find_members(place, self.edition.files, "data.path")
+        missing = [name for name in self.edition.files if name not in found]
+        if missing:
+            raise UserError(
+                f"data.path={place}: has no {', '.join(missing)}; expected are "
+                f"{', '.join(self.edition.files)} of MovieLens {self.config.variant}"
+            )
+        return place
+
+    def _fetched(self) -> Path:
+        folder = Path(self.config.download_dir).expanduser()
+        return download(self.edition.url, self.edition.md5, folder, self.about.licence)
+
+    def _given(self) -> Path | None:
+        if self.config.path is None:
+            return None
+        place = Path(self.config.path).expanduser()
+        if not is_there(self.config.path, "data.path"):
+            raise UserError(
+                f"data.path={place}: no such file or folder. Pass the official "
+                f"{self.edition.url.rsplit('/', 1)[-1]} or its unpacked folder, or "
+                "data.path=null to download it"
+            )
+        return place

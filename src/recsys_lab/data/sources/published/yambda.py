@@ -1,0 +1,195 @@
+"""Yambda: listens and likes of Yandex Music (Ploshkin et al., 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import narwhals as nw
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.formats.paths import file_key
+from recsys_lab.data.raw import Features, ParquetLog, RawData
+from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.files import fetch, place_of, told
+
+URL = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
+MAPPINGS = {"artist": "artist_item_mapping.parquet", "album": "album_item_mapping.parquet"}
+ONE_TYPE = {
+    "listens": "listen",
+    "likes": "like",
+    "dislikes": "dislike",
+    "unlikes": "unlike",
+    "undislikes": "undislike",
+}
+"""The type of the events in a file of one type, as `multi_event` calls it."""
+
+ABOUT = About(
+    title="Yambda-5B",
+    homepage="https://huggingface.co/datasets/yandex/yambda",
+    licence="Apache 2.0; the authors publish it for research.",
+    citation="Ploshkin et al. (2025). Yambda-5B: A Large-Scale Multi-modal Dataset for Ranking "
+    "And Retrieval. RecSys. https://arxiv.org/abs/2505.22238",
+    notes=(
+        "Times are seconds since an undisclosed start, rounded to steps of 5: dates mean nothing, "
+        "and many events are tied; ties stay in the file's order.",
+        "Its protocol is a global temporal split: 300 days of training, a gap of half an hour, "
+        "one day of test; see split=global_temporal.",
+        "A listen counts as positive (Listen+) when at least half of the track was played: "
+        "filter.min_rating=50, because a listen's rating is the played share in per cent. It may "
+        "exceed 100: parts were played again.",
+        "An unlike takes a like back; likes.parquet still holds the like.",
+        "is_organic = 0 marks what the service itself recommended: feedback loops.",
+    ),
+)
+_SIZES = {
+    "50m": "46,467,212 listens, 881,456 likes, 10,000 users, 934,057 tracks",
+    "500m": "466,512,103 listens, 9,033,960 likes, 100,000 users, 3,004,578 tracks",
+    "5b": "4,649,567,411 listens, 89,334,605 likes, 1,000,000 users, 9,390,623 tracks",
+}
+
+
+class Yambda:
+    """Reads one event of a user with a track.
+
+    Args:
+        config: the size, the kind of events, and the place.
+    """
+
+    named: ClassVar[Mapping[str, Named]] = {
+        size: Named(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
+    }
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Yambda`.
+
+        Attributes:
+            variant: the size: 50m, 500m or 5b events.
+            path: a Parquet file of the flat form, or a folder with it; null: download.
+            download_dir: where downloaded files are kept.
+            sha256: of the downloaded events, checked where it is given.
+            events: which file is read; multi_event holds all types.
+            item_tables: also read the tracks' artists and albums (9 million tracks).
+        """
+
+        variant: Literal["50m", "500m", "5b"]
+        path: str | None
+        download_dir: str
+        sha256: str | None
+        events: Literal["listens", "likes", "dislikes", "unlikes", "undislikes", "multi_event"]
+        item_tables: bool
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def source_key(self) -> dict[str, Any]:
+        """Name, size and SHA-256 of the files that are read."""
+        return {name: file_key(file) for name, file in self._files().items()}
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Point the engine at the official Parquet file; nothing is copied."""
+        del scratch
+        files = self._files()
+        file = files["events"]
+        with told(file):
+            present = list(pl.read_parquet_schema(file))
+        missing = [name for name in ("uid", "item_id", "timestamp") if name not in present]
+        if missing:
+            raise UserError(
+                f"data.path={file}: is not a file of Yambda's flat form: it has no column "
+                f"{', '.join(missing)}. Its columns are {', '.join(present)}"
+            )
+        columns = {
+            "user_id": nw.col("uid").cast(nw.Int64),
+            "item_id": nw.col("item_id").cast(nw.Int64),
+            "timestamp": nw.col("timestamp").cast(nw.Int64),
+        }
+        kinds: dict[str, Any] = {}
+        if self.config.events == "multi_event":
+            columns["event_type"] = nw.col("event_type").cast(nw.String)
+            kinds["event_type"] = "categorical"
+        else:
+            columns["event_type"] = nw.lit(ONE_TYPE[self.config.events])
+        if "is_organic" in present:
+            columns["is_organic"] = nw.col("is_organic").cast(nw.Int64)
+            kinds["is_organic"] = "categorical"
+        if "played_ratio_pct" in present:
+            played = nw.col("played_ratio_pct").cast(nw.Float64)
+            columns |= {"rating": played, "played_ratio_pct": played}
+            kinds["played_ratio_pct"] = "numeric"
+        if "track_length_seconds" in present:
+            columns["track_length_seconds"] = nw.col("track_length_seconds").cast(nw.Float64)
+            kinds["track_length_seconds"] = "numeric"
+        items, item_kinds = _items(files)
+        log = ParquetLog((str(file),), columns)
+        return RawData(log, items, features=Features(item_kinds, events=kinds), about=ABOUT)
+
+    def _files(self) -> dict[str, Path]:
+        """The events' file and, where they are wanted, those of artists and albums."""
+        config = self.config
+        names = [f"{config.events}.parquet", *(MAPPINGS.values() if config.item_tables else ())]
+        if config.path is None:
+            folder = Path(config.download_dir) / "yambda"
+            about = self.named[config.variant]
+            sized = f"{URL}/flat/{config.variant}/{names[0]}"
+            found = [fetch(sized, str(folder / config.variant), about, sha256=config.sha256)]
+            found += [fetch(f"{URL}/{name}", str(folder), about) for name in names[1:]]
+        else:
+            place = place_of(config.path, f"{names[0]}, or a folder with it")
+            log = _in_folder(place, names[0], config.variant) if place.is_dir() else place
+            found = [log, *_tables(place, names[1:])]
+        return dict(zip(["events", *(MAPPINGS if config.item_tables else ())], found, strict=True))
+
+
+def _in_folder(folder: Path, name: str, variant: str) -> Path:
+    """The events in a folder; a copy of the whole repository holds them in several sizes."""
+    places = [folder, folder / variant, folder / "flat" / variant]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise UserError(
+        f"data.path={folder}: has no {name}; looked for it in {', '.join(map(str, places))} "
+        f"(data.variant={variant})"
+    )
+
+
+def _tables(place: Path, names: list[str]) -> list[Path]:
+    """The mappings: in the folder, beside the file, or above it as in the repository."""
+    start = place if place.is_dir() else place.parent
+    found = []
+    for name in names:
+        folders = (start, *start.resolve().parents[:2])
+        file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        if file is None:
+            raise UserError(
+                f"data.item_tables=true: {name} is not in {start} nor above it. It is at "
+                f"{URL}/{name}; or set data.item_tables=false"
+            )
+        found.append(file)
+    return found
+
+
+def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]:
+    """item_id with the lists of its artists and albums."""
+    items = None
+    kinds: dict[str, Any] = {}
+    for kind in MAPPINGS:
+        if kind not in files:
+            continue
+        with told(files[kind]):
+            table = (
+                pl.scan_parquet(files[kind], glob=False)
+                .select(pl.col("item_id").cast(pl.Int64), pl.col(f"{kind}_id").cast(pl.String))
+                .group_by("item_id")
+                .agg(pl.col(f"{kind}_id").unique().sort().alias(f"{kind}s"))
+                .collect(engine="streaming")
+            )
+        if items is not None:
+            table = items.join(table, on="item_id", how="full", coalesce=True)
+        items = table
+        kinds[f"{kind}s"] = "list"
+    return (None if items is None else items.sort("item_id")), kinds

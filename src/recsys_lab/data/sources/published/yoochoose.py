@@ -1,0 +1,149 @@
+"""Yoochoose: sessions of a European shop (RecSys Challenge 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.files import (
+    clock,
+    content_key,
+    filled,
+    no_download,
+    number,
+    place_of,
+    require_form,
+    scan_text,
+    sink_log,
+    unpacked,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLICKS, BUYS = "yoochoose-clicks.dat", "yoochoose-buys.dat"
+ARCHIVE = "https://s3-eu-west-1.amazonaws.com/yc-rdata/yoochoose-data.7z"
+COLUMNS = {
+    CLICKS: ("session", "time", "item", "category"),
+    BUYS: ("session", "time", "item", "price", "quantity"),
+}
+_BEGIN = r"\d+,\d{4}-\d\d-\d\dT[\d:.]+Z,\d+,"
+LINES = {CLICKS: rf"{_BEGIN}[^,]*$", BUYS: rf"{_BEGIN}[^,]*,[^,]*$"}
+
+NAMED = Named(
+    about=About(
+        title="YOOCHOOSE, RecSys Challenge 2015",
+        homepage="https://recsys.acm.org/recsys15/challenge/",
+        licence="CC BY-NC-ND 4.0",
+        citation="Ben-Shimon et al. (2015). RecSys Challenge 2015 and the YOOCHOOSE Dataset. "
+        "RecSys. https://doi.org/10.1145/2792838.2798723",
+        notes=(
+            "A session stands for a user: people are not known across sessions, and sessions "
+            "are short.",
+            "'Yoochoose 1/64' and '1/4' in papers are the latest 1/64 and 1/4 of the training "
+            "sessions, with the last day as test and items of fewer than 5 clicks removed: state "
+            "which; filter.start cuts such a part.",
+            "The category is the context of a click (S: special offer, 1 to 12: category, longer "
+            "numbers: brand), not a property of the item; 0 means missing.",
+            "Buys follow the clicks of their session and repeat their items; many have price and "
+            "quantity 0, which means missing.",
+            "yoochoose-test.dat is the challenge's, without buys; it is not read.",
+        ),
+    ),
+    size="33,003,944 clicks, 1,150,753 buys, 9,249,729 sessions, 52,739 items; 1.5 GB unpacked",
+    needs="yoochoose-data.7z, unpacked with 7z",
+)
+
+
+class Yoochoose:
+    """Reads one click or one line of a buy as an event; a session is a user.
+
+    Args:
+        config: the place of the files, and which are read.
+    """
+
+    named = NAMED
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Yoochoose`.
+
+        Attributes:
+            path: the unpacked folder, or one of its files (the other is looked for beside it).
+            events: which file is read; both: their events have the types 'click' and 'buy'.
+        """
+
+        path: str | None
+        events: Literal["clicks", "buys", "both"]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def source_key(self) -> dict[str, Any]:
+        """Name, size and SHA-256 of the files that are read."""
+        return content_key(self._place(), self._names())
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Stream the events to Parquet: the clicks, then the buys."""
+        files = unpacked(self._place(), self._names(), scratch)
+        parts = []
+        for name, file in files.items():
+            require_form(file, LINES[name], f"'{','.join(COLUMNS[name])}'")
+            parts.append(_clicks(file) if name == CLICKS else _buys(file))
+        kinds: dict[str, Any] = {}
+        if CLICKS in files:
+            kinds["category"] = "categorical"
+        if BUYS in files:
+            kinds |= {"price": "numeric", "quantity": "numeric"}
+        if len(files) == 2:
+            kinds["event_type"] = "categorical"
+        frame = pl.concat(parts, how="diagonal")
+        log = sink_log(frame, next(iter(files.values())), scratch / "log.parquet")
+        return RawData(log, features=Features(events=kinds), about=NAMED.about)
+
+    def _names(self) -> list[str]:
+        return {"clicks": [CLICKS], "buys": [BUYS], "both": [CLICKS, BUYS]}[self.config.events]
+
+    def _place(self) -> Path:
+        what = "its unpacked folder"
+        if self.config.path is None:
+            raise no_download("Yoochoose", f"{ARCHIVE} (a 7z archive; unpack it: 7z x)", what)
+        place = place_of(self.config.path, what)
+        if place.suffix == ".7z":
+            raise UserError(f"data.path={place}: is a 7z archive; unpack it (7z x) and pass {what}")
+        return place
+
+
+def _clicks(file: Path) -> pl.LazyFrame:
+    text = scan_text(file, COLUMNS[CLICKS], ",", header=False)
+    category = filled("category")
+    return text.select(
+        user_id=whole("session"),
+        item_id=whole("item"),
+        **_time(),
+        event_type=pl.lit("click"),
+        category=pl.when(category != "0").then(category),
+    )
+
+
+def _buys(file: Path) -> pl.LazyFrame:
+    text = scan_text(file, COLUMNS[BUYS], ",", header=False)
+    known = {name: pl.when(number(name) > 0).then(number(name)) for name in ("price", "quantity")}
+    return text.select(
+        user_id=whole("session"),
+        item_id=whole("item"),
+        **_time(),
+        event_type=pl.lit("buy"),
+        **known,
+    )
+
+
+def _time() -> dict[str, pl.Expr]:
+    moment = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", strict=False, time_unit="ms")
+    return clock(moment.dt.epoch("ms"))

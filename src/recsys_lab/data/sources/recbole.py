@@ -1,0 +1,250 @@
+"""RecBole's atomic files, as they are: ``.inter``, and ``.item`` and ``.user`` where there are.
+
+A file is tab-separated with a header of ``name:type``; types are token (categorical), token_seq
+(a list, separated by blanks), float (numeric) and float_seq (not read). A field whose name the
+prepared dataset needs for itself, such as ``order``, is called ``order_raw`` there.
+See https://recbole.io/docs/user_guide/data/atomic_files.html.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.columns.column_plan import apply_plans, say_rows
+from recsys_lab.data.columns.ids import Spelling
+from recsys_lab.data.columns.timestamps import parse_times
+from recsys_lab.data.formats.atomic_file import AtomicFile
+from recsys_lab.data.formats.paths import file_key, readable, require_file, require_option
+from recsys_lab.data.preparation.parts import plan_parts
+from recsys_lab.data.raw import OWN, PART, Features, RawData
+from recsys_lab.data.sources.log_columns import NUMBERS
+
+if TYPE_CHECKING:
+    from recsys_lab.data.raw import FeatureType
+
+
+SPLIT = {"train": ".train.inter", "validation": ".valid.inter", "test": ".test.inter"}
+"""How the names of a published split's files end, by part."""
+
+
+class RecBole:
+    """Reads a folder of atomic files; every column becomes a feature.
+
+    Args:
+        config: the folder and the names of its fields.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `RecBole`.
+
+        Attributes:
+            path: the folder with one ``.inter`` file, or that file; or with the three of a
+                published split, NAME.train.inter, NAME.valid.inter and NAME.test.inter, for
+                split=given.
+            missing_values: words that stand for a missing value; null: the common ones, as with
+                data=table.
+            id_normalization: differences in spelling that tell no ids apart, as with data=table.
+            decimal_comma: whether numbers are written 1.234,5, as with data=table.
+            user_field: who.
+            item_field: what.
+            time_field: when; null: the order of the file.
+            rating_field: null where there is none.
+            text_columns: token and token_seq columns that are texts, not categories.
+            title_column: item title for people to read; null: the field ``title``, else the only
+                one whose name ends in ``_title``, else in ``_name``.
+        """
+
+        path: str | None
+        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
+            default_factory=list, kw_only=True
+        )
+        decimal_comma: bool = field(default=False, kw_only=True)
+        user_field: str
+        item_field: str
+        time_field: str | None
+        rating_field: str | None
+        text_columns: list[str]
+        title_column: str | None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def source_key(self) -> dict[str, Any]:
+        """Name, size and SHA-256 of the files."""
+        return {suffix: file_key(file) for suffix, file in self._files().items()}
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Read the files."""
+        del scratch
+        config, files = self.config, self._files()
+        parts = {part: files[suffix] for part, suffix in SPLIT.items() if suffix in files}
+        place = files[".inter"] if not parts else _together(files)
+        log = AtomicFile(place, Spelling.of(config), parts or None)
+        fields = {"user_field": config.user_field, "item_field": config.item_field,
+                  "time_field": config.time_field}  # fmt: skip
+        log.require({name: field for name, field in fields.items() if field is not None})
+        if config.rating_field is not None and config.rating_field not in log.types:
+            log.require({"rating_field": config.rating_field})
+        _refuse_sequences(log, config.item_field)
+        own = {field for field in (*fields.values(), config.rating_field) if field is not None}
+        columns = [
+            log.ids(config.user_field).alias("user_id"),
+            log.ids(config.item_field).alias("item_id"),
+        ]
+        if config.time_field is not None:
+            seconds, finer = parse_times(log.numbers(config.time_field), log.file)
+            columns += [seconds] if finer is None else [seconds, finer]
+        further, events = self._further(log, own)
+        columns += further
+        if config.rating_field is not None:
+            columns.append(log.numbers(config.rating_field).alias("rating"))
+            events["rating"] = "numeric"
+        items, of_items, items_told = self._table(files.get(".item"), "item")
+        users, of_users, users_told = self._table(files.get(".user"), "user")
+        shown = [field for field in fields.values() if field is not None]
+        interactions, part_rows = pl.DataFrame(columns).hstack(log.short), None
+        if parts:
+            plan, part_rows = plan_parts(log.marked, PART, f"data.path={place}")
+            interactions = interactions.hstack(apply_plans(log.marked, {PART: plan}).collect())
+        return RawData(
+            interactions,
+            items,
+            users,
+            features=Features(of_items, of_users, events),
+            warnings=[*log.warnings, *items_told, *users_told],
+            normalizes_ids=True,
+            say_rows=partial(say_rows, log.marked, shown) if parts else None,
+            part_rows=part_rows,
+        )
+
+    def _further(
+        self, log: AtomicFile, own: set[str]
+    ) -> tuple[list[pl.Series], dict[str, FeatureType]]:
+        """What events have besides the fields that options name."""
+        taken = {*OWN["event"], *(["rating"] if self.config.rating_field is not None else [])}
+        columns: list[pl.Series] = []
+        kinds: dict[str, FeatureType] = {}
+        left_out = log.unread(own)
+        for source, kind in log.kinds(self.config.text_columns, own).items():
+            if kind not in ("categorical", "numeric"):
+                left_out.append(f"{source} ({kind})")
+                continue
+            # Filters read these names as the other type.
+            others = NUMBERS if kind == "categorical" else ("event_type",)
+            name = log.name(source, taken.union(others))
+            kinds[name] = kind
+            values = log.numbers(source) if kind == "numeric" else log.texts(source)
+            columns.append(values.alias(name))
+        log.tell(left_out, "fields of events are categories or numbers")
+        return columns, kinds
+
+    def _table(
+        self, file: Path | None, side: str
+    ) -> tuple[pl.DataFrame | None, dict[str, FeatureType], list[str]]:
+        if file is None:
+            return None, {}, []
+        config, table = self.config, AtomicFile(file, Spelling.of(self.config))
+        key = getattr(config, f"{side}_field")
+        table.require({f"{side}_field": key})
+        kinds: dict[str, FeatureType] = {}
+        columns = [table.ids(key).alias(f"{side}_id")]
+        title = self._title(table) if side == "item" else None
+        beside = title if title != "title" else None  # gets a column that is no feature
+        taken = {*OWN[side], *(["title"] if beside is not None else [])}
+        for source, kind in table.kinds(config.text_columns, {key}).items():
+            name = table.name(source, taken)
+            kinds[name] = kind
+            column = table.numbers(source) if kind == "numeric" else table.texts(source)
+            columns.append((column.str.split(" ") if kind == "list" else column).alias(name))
+        table.tell(table.unread({key}), "float_seq is not read")
+        if beside is not None:
+            columns.append(table.frame[beside].alias("title"))
+        return pl.DataFrame(columns), kinds, table.warnings
+
+    def _title(self, table: AtomicFile) -> str | None:
+        """The field that items are shown by; it changes no feature and no fingerprint."""
+        if self.config.title_column is not None:
+            table.require({"title_column": self.config.title_column})
+            return self.config.title_column
+        if "title" in table.types:
+            return "title"
+        for ending in ("_title", "_name"):
+            fields = [name for name, kind in table.types.items()
+                      if name.endswith(ending) and kind in ("token", "token_seq")]  # fmt: skip
+            if fields:
+                return fields[0] if len(fields) == 1 else None
+        return None
+
+    def _files(self) -> dict[str, Path]:
+        path = require_option(self.config.path, "data.path", "data.path=ml-100k")
+        place = Path(path).expanduser()
+        with readable(f"data.path={path}"):
+            inside = sorted(place.iterdir()) if place.is_dir() else None
+        if inside is not None:
+            logs = [file for file in inside if file.suffix == ".inter"]
+            parts = _parts(logs)
+            if parts:
+                return {**parts, **_tables(_together(parts))}
+            if len(logs) != 1:
+                names = ", ".join(file.name for file in logs or inside[:8])
+                raise UserError(
+                    f"data.path={path}: one .inter file is needed, it has {len(logs)}"
+                    f"{'. It holds: ' if not logs else ': '}{names or 'nothing'}"
+                    f"{'; name one of them' if logs else ''}"
+                )
+            place = logs[0]
+        return {".inter": require_file(place, "data.path"), **_tables(place)}
+
+
+def _parts(logs: list[Path]) -> dict[str, Path]:
+    """The files of a published split by suffix; empty where the folder has another log, too.
+
+    Raises:
+        UserError: where one of the three is missing.
+    """
+    suffixes = {file: "".join(file.suffixes[-2:]) for file in logs}
+    names = {file.name.removesuffix(suffix) for file, suffix in suffixes.items()}
+    if not logs or len(names) > 1 or not set(suffixes.values()) <= set(SPLIT.values()):
+        return {}
+    found = {suffix: require_file(file, "data.path") for file, suffix in suffixes.items()}
+    missing = [names.copy().pop() + suffix for suffix in SPLIT.values() if suffix not in found]
+    if missing:
+        raise UserError(
+            f"data.path={logs[0].parent}: of a published split {' and '.join(missing)} is missing; "
+            f"it holds {', '.join(file.name for file in logs)}. split=given needs all three; for "
+            "a split of your own name one file"
+        )
+    return {suffix: found[suffix] for suffix in SPLIT.values()}
+
+
+def _together(parts: dict[str, Path]) -> Path:
+    """A name for the files of all parts, whose last suffix is that of a log."""
+    first = parts[SPLIT["train"]]
+    return first.with_name(first.name.removesuffix(SPLIT["train"]) + ".inter")
+
+
+def _tables(log: Path) -> dict[str, Path]:
+    """The tables beside a log, by suffix."""
+    found = {suffix: log.with_suffix(suffix) for suffix in (".item", ".user")}
+    return {
+        suffix: require_file(file, "data.path") for suffix, file in found.items() if file.exists()
+    }
+
+
+def _refuse_sequences(log: AtomicFile, item_field: str) -> None:
+    """Files whose rows are no events: RecBole's augmented sequences."""
+    listed = f"{item_field}_list"
+    if log.types.get(listed) == "token_seq":
+        raise UserError(
+            f"data.path={log.file}: the field '{listed}' holds whole histories, each with its "
+            "target: sequences that were made for training, not events. The lab makes those "
+            "itself; give the log with one event a row"
+        )

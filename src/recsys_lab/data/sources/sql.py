@@ -1,0 +1,172 @@
+"""A query over a database: DuckDB, SQLite, PostgreSQL, MySQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_lab.config import UserError
+from recsys_lab.config.environment import environment_value
+from recsys_lab.config.secrets import refused_password
+from recsys_lab.data.formats.paths import did_you_mean, file_key, require_option
+from recsys_lab.data.formats.staging import stage_batches, staging_folder
+from recsys_lab.data.sources.sql_drivers import SCHEMES, batches_of
+from recsys_lab.data.sources.staged_table import read_mapped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recsys_lab.data.raw import RawData
+
+
+class SQL:
+    """Runs one query and reads its rows as events.
+
+    The rows are streamed once into Parquet files; their hash tells whether the data have changed.
+    Credentials come from the environment alone and are stored nowhere.
+
+    Args:
+        config: the database, the query and the columns of its result.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `SQL`.
+
+        Attributes:
+            url: duckdb:///file.duckdb, sqlite:///file.db, postgresql://host:5432/database or
+                mysql://host/database, without a password.
+            user_env: environment variable with the user's name; null: as the URL or driver says.
+            password_env: environment variable with the password; null: as the driver finds it
+                (PGPASSWORD, ~/.pgpass).
+            query: one SELECT; nothing is written: not into the database, nor beside it.
+            query_is_ordered: whether the query orders its rows, so that they need no timestamp.
+            items_query: a query for items, all of whose columns are kept; null for none.
+            items_id_column: the item id in it.
+            users_query: a query for users; null for none.
+            users_id_column: the user id in it.
+            missing_values: words that stand for a missing value; null: the common ones, as with
+                data=table.
+            id_normalization: differences in spelling that tell no ids apart, as with data=table.
+            decimal_comma: whether numbers that are text are written 1.234,5, as with data=table.
+            user_column: who; integers or strings.
+            item_column: what; integers or strings.
+            timestamp_column: when: numbers, dates or datetimes; null where there is none.
+            timestamp_unit: of numbers; auto: by their size.
+            timestamp_format: of text and whole numbers, as in strptime; null: numbers or ISO 8601.
+            order_column: the place in the user's history, integers; null for none.
+            event_type_column: what kind of event; null for none.
+            part_column: of a published split, the part of every row, for split=given, as with
+                data=table; null for none.
+            session_column: which visit the event belongs to; null for none. See
+                `recsys_lab.data.preparation.event_units`.
+            basket_column: which order or receipt the event belongs to; null for none. Without one
+                the events of a user at one time are a basket.
+            rating_column: null for none.
+            price_column: null for none.
+            quantity_column: null for none.
+            event_features: columns of the events that models may read, with their type.
+            item_features: columns of the items, likewise; of the log see data=table. Text of type
+                list is split at ``|`` where any value of the column holds one, else at blanks.
+            user_features: columns of the users, likewise.
+            title_column: item title for people to read; null for none.
+        """
+
+        url: str | None
+        user_env: str | None
+        password_env: str | None
+        query: str | None
+        query_is_ordered: bool
+        items_query: str | None
+        items_id_column: str
+        users_query: str | None
+        users_id_column: str
+        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
+        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
+            default_factory=list, kw_only=True
+        )
+        decimal_comma: bool = field(default=False, kw_only=True)
+        user_column: str
+        item_column: str
+        timestamp_column: str | None
+        timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
+        timestamp_format: str | None
+        order_column: str | None
+        event_type_column: str | None
+        part_column: str | None = field(default=None, kw_only=True)
+        session_column: str | None = field(default=None, kw_only=True)
+        basket_column: str | None = field(default=None, kw_only=True)
+        rating_column: str | None
+        price_column: str | None
+        quantity_column: str | None
+        event_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        item_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        user_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
+        title_column: str | None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.staging_root: Path | None = None
+        self._staged: dict[str, Path] | None = None
+
+    def source_key(self) -> dict[str, Any]:
+        """SHA-256 of the rows of each query; runs them."""
+        return {
+            option: {key: value for key, value in file_key(file).items() if key != "name"}
+            for option, file in self._files().items()
+        }
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Read the rows that `source_key` brought here."""
+        files = self._files()
+        names = {option: f"data.{option.replace('path', 'query')}" for option in files}
+        return read_mapped(self.config, files, scratch, names)
+
+    def _files(self) -> dict[str, Path]:
+        """The rows of each query as Parquet, in a folder that goes with this reader."""
+        if self._staged is None:
+            config = self.config
+            url = require_option(config.url, "data.url", "data.url=sqlite:///shop.db")
+            queries = {
+                "path": require_option(config.query, "data.query", "data.query='select ...'"),
+                "items_path": config.items_query,
+                "users_path": config.users_query,
+            }
+            self._check()
+            user, password = (_secret(self.config, name) for name in ("user", "password"))
+            staged = {}
+            with staging_folder(self) as folder:
+                for option, query in queries.items():
+                    if query is not None:
+                        staged[option] = folder / f"{option}.parquet"
+                        name = f"data.{option.replace('path', 'query')}"
+                        rows = batches_of(url, query, user, password, name)
+                        stage_batches(rows, staged[option], name)
+            self._staged = staged
+        return self._staged
+
+    def _check(self) -> None:
+        config = self.config
+        refused = refused_password(config.url)
+        if refused is not None:
+            raise UserError(f"data.url: {refused}")
+        scheme = str(config.url).partition(":")[0].partition("+")[0]
+        if scheme not in SCHEMES:
+            raise UserError(
+                f"data.url={config.url}: unknown database '{scheme}'."
+                f"{did_you_mean(scheme, SCHEMES)} Allowed: {', '.join(SCHEMES)}"
+            )
+        ordered = config.timestamp_column or config.order_column or config.query_is_ordered
+        if not ordered:
+            raise UserError(
+                "data.query: rows of a database have no order of their own. Name a time or a "
+                "place (data.timestamp_column, data.order_column), or end the query with ORDER BY "
+                "and set data.query_is_ordered=true"
+            )
+
+
+def _secret(config: SQL.Config, name: str) -> str | None:
+    variable = getattr(config, f"{name}_env")
+    if variable is None:
+        return None
+    return environment_value(variable, f"data.{name}_env={variable}")

@@ -1,0 +1,210 @@
+"""How the rows of a query come out of each kind of database, batch by batch."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from contextlib import closing, contextmanager
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from recsys_lab.config import UserError
+from recsys_lab.config.environment import environment_value
+from recsys_lab.data.formats.paths import readable, require_file
+from recsys_lab.data.sources.sqlite_files import NOT_ALLOWED, open_sqlite
+from recsys_lab.data.sources.stoppable import stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
+"""The databases that can be read."""
+
+ROWS_A_BATCH = 100_000
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_PG_PASSWORD = "PGPASSWORD"
+_READ_ONLY = {
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+def batches_of(
+    url: str, query: str, user: str | None, password: str | None, option: str
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query, in its order; types may differ from batch to batch.
+
+    Args:
+        url: of the database, without a password.
+        query: one that gives rows.
+        user: overrides the URL's.
+        password: or None.
+        option: that the query came from, named in errors.
+
+    Raises:
+        UserError: with the database's own words when it cannot be reached, refuses the user, or
+            does not understand the query. The password is in no message.
+    """
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme in ("duckdb", "sqlite"):
+        require_file(url.partition(":///")[2] or url, "data.url")
+    if scheme == "duckdb":
+        yield from _duckdb(url, query, option)
+    elif scheme == "sqlite":
+        yield from _sqlite(url, query, option)
+    else:
+        yield from _sqlalchemy(url, query, user, password, option)
+
+
+def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
+    import duckdb
+
+    file = Path(url.partition(":///")[2]).expanduser()
+    try:
+        connection = duckdb.connect(str(file), read_only=True)
+        _read_only_in(connection, file.absolute().parent)
+    except duckdb.Error as error:
+        raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
+    try:
+        _require_select(connection, query, option)
+        with stoppable(connection) as run:
+            reader = run(lambda: connection.sql(query).to_arrow_reader(ROWS_A_BATCH))
+            while (batch := run(partial(next, reader, None))) is not None:
+                yield batch
+    except duckdb.Error as error:
+        raise UserError(f"{option}: {_first_line(error)}") from error
+    finally:
+        connection.close()
+
+
+def _read_only_in(connection: Any, folder: Path) -> None:
+    """Views over files beside the database work; a query reads nothing elsewhere, nor the web."""
+    connection.execute("SET allowed_directories = ?", [[str(folder)]])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _require_select(connection: Any, query: str, option: str) -> None:
+    """A database that is opened read-only still exports to files; views over files stay open."""
+    import duckdb
+
+    kinds = [statement.type for statement in connection.extract_statements(query)]
+    tree = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()[0][0]
+    # Newer versions take COPY inside WITH, which counts as a SELECT.
+    if kinds != [duckdb.StatementType.SELECT] or '"type":"COPY_QUERY_NODE"' in tree:
+        raise _no_select(option)
+
+
+def _no_select(option: str) -> UserError:
+    return UserError(f"{option}: is no query that gives rows; one SELECT is needed")
+
+
+def _sqlite(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
+    with readable(f"data.url={url}"):
+        connection = open_sqlite(url.partition(":///")[2])
+    try:
+        with closing(connection), stoppable(connection) as run:
+            cursor = run(partial(connection.execute, query))
+            if cursor.description is None:
+                raise _no_select(option)
+            names = [column[0] for column in cursor.description]
+            while rows := run(partial(cursor.fetchmany, ROWS_A_BATCH)):
+                yield _batch(names, rows, option)
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        if _first_line(error) == NOT_ALLOWED:
+            raise _no_select(option) from None
+        raise UserError(f"{option}: {_first_line(error)}") from error
+
+
+def _sqlalchemy(
+    url: str, query: str, user: str | None, password: str | None, option: str
+) -> Iterator[pa.RecordBatch]:
+    try:
+        import sqlalchemy
+    except ImportError as error:
+        raise UserError("data=sql needs sqlalchemy: pip install 'recsys-lab[sql]'") from error
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.partition("+")[0]
+    with _told(url, password):
+        try:
+            made = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
+        except ValueError as error:  # of a port that is no number
+            raise UserError(
+                f"data.url={url}: is no address ({_first_line(error)}); write e.g. "
+                f"{scheme}://host:5432/database"
+            ) from error
+        if user is not None:
+            made = made.set(username=user)
+        if password is None and scheme == "postgresql" and _PG_PASSWORD in os.environ:
+            # The driver would send it to whichever host the config names.
+            password = environment_value(_PG_PASSWORD, f"data.password_env={_PG_PASSWORD}")
+        if password is not None:
+            made = made.set(password=password)
+        try:
+            engine = sqlalchemy.create_engine(made)
+        except ImportError as error:
+            raise UserError(
+                f"data.url={url}: the driver is not installed ({error.name}): "
+                "pip install 'recsys-lab[sql]'"
+            ) from error
+        connection = engine.connect()
+    try:
+        with _told(option, password):
+            connection.execute(sqlalchemy.text(_READ_ONLY[scheme]))
+            # Without parameters, a % in the query is no placeholder.
+            streaming = connection.execution_options(stream_results=True, no_parameters=True)
+            result = streaming.exec_driver_sql(query)
+            if not result.returns_rows:
+                raise _no_select(option)
+            names = list(result.keys())
+            while rows := result.fetchmany(ROWS_A_BATCH):
+                yield _batch(names, rows, option)
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+@contextmanager
+def _told(where: str, password: str | None) -> Iterator[None]:
+    """A database's complaint becomes a message, without the password."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        said = _first_line(getattr(error, "orig", None) or error)
+        if password:
+            said = said.replace(password, "***")
+        where = where if where.startswith("data.") else f"data.url={where}"
+        # From None: the driver's own error may hold the whole connection string.
+        raise UserError(f"{where}: {said}") from None
+
+
+def _batch(names: list[str], rows: Sequence[Any], option: str) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [_array(name, values, option) for name, values in zip(names, columns, strict=True)]
+    return pa.record_batch(arrays, names=names)
+
+
+def _array(name: str, values: Sequence[Any], option: str) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if Decimal in kinds:
+        values = [float(value) if isinstance(value, Decimal) else value for value in values]
+    elif uuid.UUID in kinds or (len(kinds) > 1 and str in kinds):
+        values = [None if value is None else str(value) for value in values]
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise UserError(
+            f"{option}: column '{name}' cannot be read ({_first_line(error)}); CAST it in the query"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

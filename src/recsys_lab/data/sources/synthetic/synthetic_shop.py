@@ -1,0 +1,265 @@
+"""`synthetic_shop`: a shop's log of any size, made by a process that is known.
+
+Shapes: B users of a block or batch, T events of all of them end to end, V items.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import polars as pl
+from annotated_types import Ge, Gt, Le, Lt
+
+from recsys_lab.config import UserError
+from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.synthetic.catalogue import make_process
+from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, ShopProcess
+from recsys_lab.data.sources.synthetic.titles import describe_items
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from recsys_lab.contracts import Batch
+    from recsys_lab.data.prepared import PreparedDataset
+
+    Ints = NDArray[np.int64]
+
+GENERATOR_VERSION = 1
+"""To be raised by every change that makes another log from the same config."""
+_BLOCK_USERS = 16_384  # simulated together: bounds memory; part of what the seed means
+
+
+class SyntheticShop:
+    """Reader of a log that is drawn from a `ShopProcess`; nothing is read from disk.
+
+    Args:
+        config: size and process.
+
+    Raises:
+        UserError: options that contradict each other.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `SyntheticShop`.
+
+        Attributes:
+            num_users: users; each buys at least min_length times.
+            num_items: items ever for sale; the log may lack some that nobody bought.
+            num_categories: categories, of random size.
+            mean_length: mean events of a user; above min_length they are geometric.
+            min_length: fewest events of a user.
+            days: first sale to last, about.
+            initial_share: of the items, those for sale from the first day; the others arrive
+                at a uniformly random time.
+            zipf_exponent: the item of popularity rank r has weight ``r ** -zipf_exponent``.
+            repeat_probability: that an item of the last repeat_window events is bought again.
+            repeat_window: events that a repeat purchase may go back.
+            repeat_decay: weight of an event against the one after it, in a repeat purchase.
+            complement_probability: that a complement of the last two items is bought.
+            num_complements: complements of an item, from the two categories after its own.
+            complement_decay: weight of each complement against the one before.
+            previous_share: of the complements, those of the item before the last.
+            taste_gain: pull of the user's recent categories against the shop's average.
+            taste_decay: how slowly a taste is forgotten, by event.
+            season_strength: categories sell up to exp(season_strength) more in their season,
+                and as much less half a year later.
+            seed: of everything; the same config gives the same bytes.
+        """
+
+        num_users: Annotated[int, Ge(1)]
+        num_items: Annotated[int, Ge(2)]
+        num_categories: Annotated[int, Ge(1)]
+        mean_length: Annotated[float, Ge(5)]
+        min_length: Annotated[int, Ge(5)]
+        days: Annotated[int, Ge(1), Le(36_500)]
+        initial_share: Annotated[float, Ge(0), Le(1)]
+        zipf_exponent: Annotated[float, Ge(0), Le(2)]
+        repeat_probability: Annotated[float, Ge(0), Le(1)]
+        repeat_window: Annotated[int, Ge(1)]
+        repeat_decay: Annotated[float, Gt(0), Le(1)]
+        complement_probability: Annotated[float, Ge(0), Le(1)]
+        num_complements: Annotated[int, Ge(1)]
+        complement_decay: Annotated[float, Gt(0), Le(1)]
+        previous_share: Annotated[float, Ge(0), Le(1)]
+        taste_gain: Annotated[float, Ge(0)]
+        taste_decay: Annotated[float, Ge(0), Lt(1)]
+        season_strength: Annotated[float, Ge(0), Le(10)]
+        seed: Annotated[int, Ge(0)]
+
+    def __init__(self, config: Config) -> None:
+        _check(config)
+        self.config = config
+
+    def source_key(self) -> dict[str, Any]:
+        """What the log depends on: generator version and every option."""
+        return {"generator_version": GENERATOR_VERSION, **asdict(self.config)}
+
+    def read_raw(self, scratch: Path) -> RawData:
+        """Draw the log.
+
+        Returns:
+            Interactions (``user_id``, ``item_id``, ``timestamp``; all int64) in order of time,
+            strictly ascending for each user; items with ``title``, ``category`` and ``price``;
+            and a file with the process, which lives as long as this reader.
+        """
+        del scratch
+        process = make_process(self.config, _rng(self.config, "process"))
+        interactions = _simulate(process, self.config)
+        described = describe_items(process.categories, _rng(self.config, "titles"))
+        return RawData(
+            interactions=interactions,
+            items=described.insert_column(0, pl.Series("item_id", process.item_ids)),
+            users=pl.DataFrame({"user_id": np.arange(1, self.config.num_users + 1)}),
+            truth_path=self._store(process, len(interactions)),
+            features=Features(
+                items={"category": "categorical", "price": "numeric", "title": "text"}
+            ),
+        )
+
+    def _store(self, process: ShopProcess, num_events: int) -> Path:
+        folder = tempfile.mkdtemp(prefix="synthetic_shop-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / "truth.npz"
+        process.save(path, num_events=num_events)
+        return path
+
+
+class ShopTruth:
+    """A `ShopProcess` that speaks of a prepared dataset's item indices.
+
+    Args:
+        process: what made the log.
+        item_ids_V: raw ids of the prepared items, in index order, (V,).
+    """
+
+    def __init__(self, process: ShopProcess, item_ids_V: Ints) -> None:
+        self._process = process
+        order = np.argsort(process.item_ids)
+        self._numbers_V = order[np.searchsorted(process.item_ids[order], item_ids_V)]
+
+    def next_item_probabilities(self, batch: Batch) -> Tensor:
+        """True P(next item | history) over the prepared items.
+
+        Args:
+            batch: whole histories with timestamps, none empty.
+
+        Returns:
+            float32 (B, V); a row sums to 1 less what items that nobody bought would get.
+        """
+        import torch
+
+        if batch.timestamps_T is None:
+            msg = "the true probabilities need the timestamps that synthetic_shop made"
+            raise UserError(msg)
+        offsets = batch.offsets.cpu().numpy()
+        probabilities = self._process.next_item_probabilities(
+            self._numbers_V[batch.items_T.cpu().numpy()],
+            offsets,
+            batch.timestamps_T.cpu().numpy()[offsets[1:] - 1],
+        )
+        kept = torch.from_numpy(probabilities[:, self._numbers_V].astype(np.float32))
+        return kept.to(batch.items_T.device)
+
+
+def load_truth(path: Path, dataset: PreparedDataset) -> ShopTruth:
+    """The process behind a prepared dataset.
+
+    Args:
+        path: the ``.npz`` that `SyntheticShop.read_raw` wrote.
+        dataset: what was prepared from that log.
+
+    Raises:
+        UserError: events were filtered out, so that the true histories are not known.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        made = int(stored["num_events"])
+    kept = len(dataset.items)
+    if kept != made:
+        msg = (
+            f"the true probabilities of {path.parent} are not known: the prepared data hold "
+            f"{kept:,} of the {made:,} events that synthetic_shop made, and the next item depends "
+            "on all of a user's events; prepare without filtering (filter=default)"
+        )
+        raise UserError(msg)
+    return ShopTruth(ShopProcess.load(path), np.asarray(dataset.item_ids(), dtype=np.int64))
+
+
+def _simulate(process: ShopProcess, config: SyntheticShop.Config) -> pl.DataFrame:
+    """All events in order of time; events of the same second in order of users."""
+    blocks = []
+    for block, first in enumerate(range(0, config.num_users, _BLOCK_USERS)):
+        size = min(_BLOCK_USERS, config.num_users - first)
+        rng = _rng(config, "events", block)
+        lengths_B = _lengths(config, size, rng)
+        times_T = _times(config, lengths_B, rng)
+        items_T = process.simulate(lengths_B, times_T, rng)
+        columns = {
+            "user_id": np.repeat(np.arange(first + 1, first + size + 1), lengths_B),
+            "item_id": process.item_ids[items_T],
+            "timestamp": times_T,
+        }
+        blocks.append(pl.DataFrame(columns))
+    return pl.concat(blocks, rechunk=False).sort("timestamp", maintain_order=True)
+
+
+def _lengths(config: SyntheticShop.Config, size: int, rng: np.random.Generator) -> Ints:
+    """Events of each user: min_length and a geometric number more."""
+    more = config.mean_length - config.min_length
+    return config.min_length + rng.geometric(1 / (1 + more), size) - 1
+
+
+def _times(config: SyntheticShop.Config, lengths_B: Ints, rng: np.random.Generator) -> Ints:
+    """Seconds since the epoch of every event, strictly ascending for each user.
+
+    Times do not depend on items, so that they tell a model nothing but the date. Gaps are
+    heavy-tailed: bursts of purchases and long pauses.
+    """
+    seconds = config.days * DAY
+    start_B = (rng.random(len(lengths_B)) * 0.8 * seconds).astype(np.int64)
+    span_B = rng.uniform(0.2, 1, len(lengths_B)) * (seconds - start_B)
+    gaps_T = rng.standard_exponential(int(lengths_B.sum())) ** 3
+    firsts_B = np.cumsum(lengths_B) - lengths_B
+    gaps_T[firsts_B] = 0
+    total_T = np.cumsum(gaps_T)
+    since_T = total_T - np.repeat(total_T[firsts_B], lengths_B)
+    scale_B = span_B / since_T[firsts_B + lengths_B - 1]
+    place_T = np.arange(len(gaps_T)) - np.repeat(firsts_B, lengths_B)
+    within_T = (since_T * np.repeat(scale_B, lengths_B)).astype(np.int64)
+    times_T: Ints = SHOP_OPENS + np.repeat(start_B, lengths_B) + within_T + place_T
+    return times_T
+
+
+def _rng(config: SyntheticShop.Config, purpose: str, block: int = 0) -> np.random.Generator:
+    """Independent draws for each purpose: more users must not change the catalogue."""
+    return np.random.default_rng([config.seed, *purpose.encode(), block])
+
+
+def _check(config: SyntheticShop.Config) -> None:
+    if config.num_categories > config.num_items:
+        msg = (
+            f"data.num_categories: got {config.num_categories}, but each category needs an item; "
+            f"choose at most data.num_items ({config.num_items})"
+        )
+        raise UserError(msg)
+    if config.mean_length < config.min_length:
+        msg = (
+            f"data.mean_length: got {config.mean_length}, which is below data.min_length "
+            f"({config.min_length}); raise the mean or lower the minimum"
+        )
+        raise UserError(msg)
+    total = config.repeat_probability + config.complement_probability
+    if total > 1:
+        msg = (
+            "data.repeat_probability + data.complement_probability: got "
+            f"{config.repeat_probability} + {config.complement_probability} = {total:g}; their sum "
+            "may be at most 1, and what is left is bought by taste"
+        )
+        raise UserError(msg)

@@ -1,0 +1,272 @@
+"""All files of a table as one: fetched, opened, compared, joined end to end."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from recsys_lab.config import UserError
+from recsys_lab.config.environment import environment_value
+from recsys_lab.data.columns.column_plan import FILE
+from recsys_lab.data.formats.json_lines import JSON_LINES
+from recsys_lab.data.formats.listing import list_files, list_parts
+from recsys_lab.data.formats.one_frame import family, of_one_type, selected
+from recsys_lab.data.formats.paths import require_columns
+from recsys_lab.data.formats.remote import copy_url, is_remote
+from recsys_lab.data.formats.table_file import TableFile, form_of
+from recsys_lab.data.raw import PART
+from recsys_lab.files.faults import out_of_space
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from recsys_lab.data.formats.listing import Listed
+    from recsys_lab.data.formats.table_file import Opened
+
+
+_NAMED = "env:"
+"""Begins the name of the environment variable with an address that holds a secret."""
+
+
+class Tables:
+    """The files that a path stands for, of equal columns, read one after the other.
+
+    Args:
+        path: a file, pattern, folder or URL: see `list_files`; or ``env:NAME``, the environment
+            variable that holds it.
+        option: the config option it came from, named in errors.
+        separator: of delimited text; None: by the suffix.
+        quoted: whether a quotation mark quotes in delimited text.
+        later: further parts of a log whose path is its training part: part -> option and path.
+            Every row has its part in the column `PART` then.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        option: str,
+        separator: str | None,
+        *,
+        quoted: bool,
+        later: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        self.where = f"{option}={path}"
+        self._path = _address(path, option)
+        self._option = option
+        self._later = later or {}
+        self._separator, self._quoted = separator, quoted
+        self._keys: dict[str, dict[str, Any]] = {}
+
+    @cached_property
+    def listed(self) -> list[Listed]:
+        """The files, in their order."""
+        if not self._later:
+            return list_files(self._path, self._option, self._separator)
+        paths = {"train": (self._option, self._path)}
+        paths |= {part: (name, _address(path, name)) for part, (name, path) in self._later.items()}
+        return list_parts(paths, self._separator, PART)
+
+    def key(self) -> Any:
+        """Name, size and SHA-256 of the file, or of each of the files."""
+        keys = [file.key(self._option) for file in self.listed]
+        self._keys = {file.place: key for file, key in zip(self.listed, keys, strict=True)}
+        return keys[0] if len(keys) == 1 else keys
+
+    def open(
+        self,
+        scratch: Path,
+        wanted: Mapping[str, str | None],
+        ids: Collection[str],
+        *,
+        every: bool = False,
+    ) -> OpenTables:
+        """Check every file.
+
+        Args:
+            scratch: an existing folder for what is fetched and unpacked.
+            wanted: option (without ``data.``) -> column to read; None where the option is off.
+            ids: the columns that are ids of users or items.
+            every: whether to read all other columns too.
+
+        Raises:
+            UserError: when one cannot be read, or lacks a column that another has.
+        """
+        names = [column for column in wanted.values() if column is not None]
+        listed, tables, opened = [], [], []
+        for file in self.listed:
+            table = self._table(file, scratch)
+            if table is None:
+                continue
+            listed.append(file)
+            tables.append(table)
+            opened.append(table.open(scratch, None if every else set(names), ids))
+            if every:
+                self._compare(file, opened[0], opened[-1])
+        if not opened:
+            raise UserError(f"{self.where}: all {len(self.listed)} files are empty (0 bytes)")
+        columns = list(dict.fromkeys([*opened[0].columns, *listed[0].partition]))
+        self._require(wanted, opened[0].columns, columns)
+        for file, one in zip(listed, opened, strict=True):
+            self._require(wanted, one.columns, [*one.columns, *file.partition], file.name)
+        read = columns if every else list(dict.fromkeys(names))
+        warnings = self._warnings(listed, opened, names)
+        return OpenTables(self.where, listed, tables, opened, read, warnings)
+
+    def _warnings(self, listed: list[Listed], opened: list[Opened], names: list[str]) -> list[str]:
+        """What is odd about the files beside each other, and changes nothing that is read."""
+        found = []
+        empty = [file.name for file in self.listed if file not in listed]
+        if empty:
+            found.append(f"{self.where}: empty files (0 bytes) are left out: {', '.join(empty)}")
+        shared = set.intersection(*(set(one.columns) for one in opened))
+        for file, one in zip(listed, opened, strict=True):
+            further = [name for name in one.columns if name not in shared and name not in names]
+            if further and not file.name.lower().endswith(JSON_LINES):
+                found.append(
+                    f"{self.where}: {file.name} has columns that not every file has and nothing "
+                    f"reads: {', '.join(further)}"
+                )
+                break
+        return found
+
+    def _table(self, file: Listed, scratch: Path) -> TableFile | None:
+        """The file, or None where it is an empty one among several."""
+        where = self.where if len(self.listed) == 1 else f"{self.where}: {file.name}"
+        place = Path(file.place)
+        if is_remote(file.place):
+            place = scratch / f"{len(list(scratch.iterdir()))}-{Path(file.name).name}"
+            got = copy_url(file.place, place, self._option)
+            known = self._keys.get(file.place, got)
+            if got["sha256"] != known["sha256"]:
+                raise UserError(f"{where}: changed while it was read; try again")
+        table = TableFile(place, where, self._separator, quoted=self._quoted)
+        if place.stat().st_size == 0:
+            if len(self.listed) > 1:
+                return None
+            raise UserError(f"{where}: the file is empty (0 bytes)")
+        return table
+
+    def _compare(self, file: Listed, first: Opened, other: Opened) -> None:
+        """Where all columns are read, all files need the same; JSON lines may lack some."""
+        lines = form_of(file.name).suffix in JSON_LINES
+        if set(first.columns) != set(other.columns) and not lines:
+            raise UserError(
+                f"{self.where}: all files must have the same columns; {file.name} has "
+                f"{', '.join(other.columns)}, but {self.listed[0].name} has "
+                f"{', '.join(first.columns)}"
+            )
+
+    def _require(
+        self,
+        wanted: Mapping[str, str | None],
+        header: list[str],
+        columns: list[str],
+        file: str | None = None,
+    ) -> None:
+        missing = [name for name in wanted.values() if name is not None and name not in columns]
+        if missing and len(header) == 1:
+            mark = next((mark for mark in ";\t|," if mark in header[0]), None)
+            if mark is not None:
+                shown = "'\\t'" if mark == "\t" else f"'{mark}'"
+                raise UserError(
+                    f"{self.where}: has a single column, {header[0]!r}: its values seem to be "
+                    f"separated by {shown}. Set data.separator={shown}"
+                )
+        path = self.where.partition("=")[2]
+        require_columns(dict(wanted), columns, path if file is None else f"{path}: {file}")
+
+
+def _address(path: str, option: str) -> str:
+    """A path, or what the environment variable holds that it names."""
+    named = path.removeprefix(_NAMED)
+    return path if named == path else environment_value(named, f"{option}={path}")
+
+
+class OpenTables:
+    """Checked files as one lazy frame.
+
+    Args:
+        where: the option and the path, named in errors.
+        listed: the files.
+        tables: the same.
+        opened: the same.
+        columns: to read.
+        warnings: what is odd about the files.
+
+    Attributes:
+        warnings: likewise.
+        frame: all rows in order; beside the columns `FILE`, where there are several files, and
+            `SHORT`, where a row has too few values.
+        is_text: whether values have no types: delimited text.
+        bytes: of the files, unpacked.
+        columns: what `frame` has.
+        parquet: the local Parquet files whose rows `frame` has unchanged, or None.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        listed: list[Listed],
+        tables: list[TableFile],
+        opened: list[Opened],
+        columns: list[str],
+        warnings: list[str],
+    ) -> None:
+        self.where = where
+        self.warnings = warnings
+        self._tables = tables
+        self.columns = columns
+        self.is_text = tables[0].is_text
+        self.bytes = sum(one.bytes for one in opened)
+        self._frames = frames = selected(listed, opened, columns)
+        if len(frames) > 1:
+            kind = pl.Enum([file.name for file in listed])
+            self._frames = frames = [
+                frame.with_columns(pl.lit(file.name, dtype=kind).alias(FILE))
+                for file, frame in zip(listed, frames, strict=True)
+            ]
+        with self.explained():
+            schemas = [frame.collect_schema() for frame in frames]
+        self._refuse_mixed(schemas, listed)
+        if len(frames) > 1:
+            frames = of_one_type(frames, schemas)
+        self.frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
+        stored = opened[0].columns
+        alike = all(schema == schemas[0] for schema in schemas) and set(stored).issuperset(columns)
+        alike = alike and all(one.columns == stored for one in opened)
+        typed = tables[0].form.suffix == ".parquet"
+        self.parquet = [str(table.file) for table in tables] if alike and typed else None
+
+    def _refuse_mixed(self, schemas: list[pl.Schema], listed: list[Listed]) -> None:
+        for schema, file in zip(schemas, listed, strict=True):
+            for column, kind in schema.items():
+                first = schemas[0][column]
+                if family(kind) != family(first) and pl.Null not in (kind, first):
+                    raise UserError(
+                        f"{self.where}: column '{column}' mixes types: {first} in "
+                        f"{listed[0].name}, {kind} in {file.name}. Write it in one way"
+                    )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what polars says of the files while they are read into a `UserError`."""
+        try:
+            yield
+        except (PolarsError, OSError) as error:
+            if out_of_space(error):
+                raise
+            raise self._culprit(error) from error
+
+    def _culprit(self, error: Exception) -> UserError:
+        """Polars does not say which file is damaged: read each alone."""
+        for table, frame in zip(self._tables, self._frames, strict=True):
+            try:
+                frame.select(pl.all().count()).collect(engine="streaming")
+            except (PolarsError, OSError) as its_own:
+                return table.unreadable(its_own)
+        return self._tables[0].unreadable(error)

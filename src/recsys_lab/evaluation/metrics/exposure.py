@@ -1,0 +1,109 @@
+"""Which items the lists of all users show: coverage and concentration.
+
+Shapes: B users of a batch, K list length, V items.
+
+The lists themselves are the state, not counts of items: only so a user met twice, in one process
+or in two, counts once. The parts are views of the ranked lists and take no memory of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recsys_lab.evaluation.metrics.user_mean import ByUser
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import EvaluationBatch, RankedLists
+    from recsys_lab.evaluation.catalogue import Catalogue
+
+
+class Exposure(ByUser):
+    """A number computed from how often each item stands in the first k places of the lists.
+
+    Args:
+        k: places that count; each counts the same.
+        catalogue: the items.
+    """
+
+    name: str
+    option: str | None = None
+
+    def __init__(self, k: int, catalogue: Catalogue) -> None:
+        super().__init__(k, torch.int64)
+        self.k = k
+        self._num_items = len(catalogue.counts_V)
+
+    def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
+        """Add the lists of B users."""
+        self.add(batch.lists_B, ranked.items_BK[:, : self.k])
+
+    def compute(self) -> Tensor:
+        """See `of_counts`; NaN when nothing was shown."""
+        _, items_LK = self.distinct()
+        shown = items_LK[items_LK >= 0]
+        if not len(shown):
+            return torch.tensor(torch.nan, dtype=torch.float64)
+        return self.of_counts(torch.bincount(shown, minlength=self._num_items).double())
+
+    @abstractmethod
+    def of_counts(self, shown_V: Tensor) -> Tensor:
+        """The number, from the times that each item was shown, float64 (V,), not all 0."""
+
+
+class Coverage(Exposure):
+    """Share of the catalogue that stands in at least one list, in (0, 1].
+
+    Catalogue coverage of Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy: evaluating
+    recommender systems by coverage and serendipity", RecSys 2010
+    (https://doi.org/10.1145/1864708.1864761).
+    """
+
+    name = "coverage"
+    higher_is_better = True
+
+    def of_counts(self, shown_V: Tensor) -> Tensor:
+        """See the class."""
+        return (shown_V > 0).double().mean()
+
+
+class Gini(Exposure):
+    """Inequality of exposure over the whole catalogue, in [0, 1 - 1/V]: 0 when all are equal.
+
+    With counts ascending, ``sum over i = 1..V of (2 i - V - 1) c_i / (V sum c)``; the Gini index
+    of Shani and Gunawardana, "Evaluating recommendation systems", 2011, section 3.8
+    (https://doi.org/10.1007/978-0-387-85820-3_8), over V where they write V - 1.
+    """
+
+    name = "gini"
+    higher_is_better = False
+
+    def of_counts(self, shown_V: Tensor) -> Tensor:
+        """See the class."""
+        size = len(shown_V)
+        # Whole numbers, all below 2^53: no order of the sum is any different.
+        weights_V = 2 * torch.arange(1, size + 1, device=shown_V.device).double() - size - 1
+        return (weights_V * shown_V.sort().values).sum() / (size * shown_V.sum())
+
+
+class Entropy(Exposure):
+    """Shannon entropy of exposure in bits, in [0, log2 V]; log2 V when all items are equal.
+
+    ``- sum p log2 p`` with p an item's share of all places: Shani and Gunawardana, 2011, section
+    3.8 (https://doi.org/10.1007/978-0-387-85820-3_8).
+    """
+
+    name = "entropy"
+    higher_is_better = True
+
+    def of_counts(self, shown_V: Tensor) -> Tensor:
+        """See the class."""
+        # Items that are shown equally often are one term: nothing depends on their order.
+        counts, items = shown_V[shown_V > 0].unique(return_counts=True)
+        share = (counts / shown_V.sum()).tolist()
+        bits = (-n * p * math.log2(p) for n, p in zip(items.tolist(), share, strict=True))
+        return torch.tensor(math.fsum(bits), dtype=torch.float64)

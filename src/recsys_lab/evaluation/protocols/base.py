@@ -1,0 +1,264 @@
+"""What all protocols share: lists of all users of a phase, compared with the held-out targets.
+
+Shapes: B users, K list length, V items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from abc import abstractmethod
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
+from recsys_lab.evaluation.metrics.names import WITHOUT_K
+from recsys_lab.evaluation.metrics.registry import reads_history
+from recsys_lab.evaluation.metrics.values import TargetValues, refuse_idle_options
+from recsys_lab.evaluation.results import Results
+from recsys_lab.evaluation.waist import check_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists, Recommender
+    from recsys_lab.evaluation.catalogue import RankedData
+    from recsys_lab.evaluation.metrics.registry import BeyondMetric
+
+
+_log = logging.getLogger(__name__)
+
+
+class Options(Protocol):
+    """The options of every protocol."""
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Accuracy metrics."""
+        ...
+
+    @property
+    def ks(self) -> list[int]:
+        """List lengths at which these are computed."""
+        ...
+
+    @property
+    def exclude_seen(self) -> bool:
+        """Leave items of the user's history out of the lists.
+
+        A target that the user had before can then not be hit; the manifest counts these.
+        """
+        ...
+
+    @property
+    def list_length(self) -> int:
+        """Places stored per user, at least the largest of ks and beyond_ks."""
+        ...
+
+    @property
+    def score_mebibytes(self) -> int:
+        """Memory for one block of users x items scores."""
+        ...
+
+    @property
+    def beyond_accuracy(self) -> list[Any]:
+        """Metrics of the test lists that look at more than targets."""
+        ...
+
+    @property
+    def beyond_ks(self) -> list[int]:
+        """List lengths at which these are computed."""
+        ...
+
+    @property
+    def category_feature(self) -> str | None:
+        """Item column for metrics of categories, e.g. ``item.category``."""
+        ...
+
+    @property
+    def embeddings_path(self) -> str | None:
+        """Parquet file with columns ``item_id`` and ``embedding``.
+
+        An embedding is a list of numbers, the same number for each item.
+        """
+        ...
+
+    @property
+    def target_period(self) -> str | None:
+        """Cut the test also by the ``day``, ``week`` or ``month`` of each target; null: not."""
+        ...
+
+    @property
+    def value_feature(self) -> str | None:
+        """Numeric column of items or events: what a target is worth, e.g. ``item.price``."""
+        ...
+
+    @property
+    def missing_value(self) -> float | None:
+        """What a target is worth whose value is missing; null: such targets are refused."""
+        ...
+
+    @property
+    def off_policy_reward(self) -> str | None:
+        """Numeric event column: what followed the exposure; with it come off-policy estimates."""
+        ...
+
+    @property
+    def off_policy_propensity(self) -> str | None:
+        """Numeric event column: probability with which the item was shown."""
+        ...
+
+    @property
+    def off_policy_items(self) -> int | None:
+        """In its place: the item was drawn uniformly from so many."""
+        ...
+
+    @property
+    def off_policy_where(self) -> str | None:
+        """Event column that is 1 for the test events that count, e.g. ``event.is_rand``."""
+        ...
+
+    @property
+    def off_policy_clip(self) -> float | None:
+        """Largest weight of an event; null: none."""
+        ...
+
+    @property
+    def mean_over(self) -> str:
+        """What counts the same in a metric, ``users`` or ``lists``, where users have several."""
+        ...
+
+
+class RankingProtocol:
+    """Which items are candidates for whom, and what is computed from the lists.
+
+    Args:
+        config: the options.
+    """
+
+    config: Options
+    num_items: int
+    bytes_per_score = 4
+    reads_times = False
+    """Whether `EvaluationBatch.target_times_B` must be filled in."""
+
+    def __init__(self, config: Options) -> None:
+        refuse_idle_options(config)
+        self.config = config
+        self.values: TargetValues | None = None
+        self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
+        self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
+        if self.ranks_all:
+            self.bytes_per_score += BYTES_A_SCORE
+
+    def attach(self, data: RankedData) -> None:
+        """Read what the protocol needs of the prepared dataset; before anything is ranked."""
+        self.num_items = data.num_items
+        if self.config.value_feature is not None:
+            self.values = TargetValues(self.config, data)
+        if not self.over_lists:
+            return
+        users = np.asarray(data.segments("test"))[:, 0]
+        if (users[1:] != users[:-1]).all():
+            _log.warning(
+                "evaluation.mean_over=lists: every user has one list in this split, so that it is "
+                "the same as users (several come with split.target=successive)"
+            )
+
+    @abstractmethod
+    def candidates(self) -> dict[str, Any]:
+        """The choice of candidates in the protocol's fingerprint."""
+
+    @abstractmethod
+    def exclude(self, batch: EvaluationBatch) -> Exclude | None:
+        """The pairs of a batch that must not be recommended."""
+
+    def batch_size(self, num_items: int) -> int:
+        """Users whose scores fit the memory budget, at most 256: larger ones leave the cache."""
+        budget = self.config.score_mebibytes * 2**20
+        return max(1, min(256, budget // (self.bytes_per_score * num_items)))
+
+    def fields(self, tie_rule: str) -> dict[str, Any]:
+        """What makes two results comparable: candidates, filter, tie rule of equal scores."""
+        return {
+            **self.candidates(),
+            "exclude_seen": self.config.exclude_seen,
+            "score_ties": tie_rule,
+            **({"mean_over": "lists"} if self.over_lists else {}),
+        }
+
+    @property
+    def over_lists(self) -> bool:
+        """Whether means are those over all lists."""
+        return self.config.mean_over == "lists"
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether the metrics beyond accuracy need the whole history of each user."""
+        return reads_history(self.config.beyond_accuracy)
+
+    def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
+        """An empty set of results: accuracy, and the metrics given."""
+        config = self.config
+        return Results(
+            config.metrics, config.ks, self.list_length, beyond, self.num_items,
+            over_lists=self.over_lists,
+        )  # fmt: skip
+
+
+def evaluate(
+    model: Recommender,
+    batches: Iterable[EvaluationBatch],
+    protocol: RankingProtocol,
+    device: torch.device | str = "cpu",
+    beyond: Mapping[str, BeyondMetric] | None = None,
+) -> Results:
+    """Rank for every user of ``batches`` and keep the per-user rows.
+
+    Under torch.distributed each process is given the batches of its own users.
+    """
+    results = protocol.results(beyond)
+    with torch.inference_mode():
+        for on_host in batches:
+            batch = on_host.to(device)
+            judge(results, model, batch, protocol, keep_lists=True)
+    return results
+
+
+def judge(
+    results: Results,
+    model: Recommender,
+    batch: EvaluationBatch,
+    protocol: RankingProtocol,
+    *,
+    keep_lists: bool = False,
+) -> None:
+    """Rank for one batch and add it; validation and test both come through here."""
+    exclude = protocol.exclude(batch)
+    results.update(batch, rank(model, batch, protocol, exclude), keep_lists, exclude)
+
+
+def rank(
+    model: Recommender, batch: EvaluationBatch, protocol: RankingProtocol, exclude: Exclude | None
+) -> RankedLists:
+    """The lists of one batch under a protocol.
+
+    Raises:
+        ValueError: the lists are none: see `recsys_lab.evaluation.waist`.
+    """
+    length = max(protocol.list_length, protocol.num_items if protocol.ranks_all else 0)
+    # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
+    with torch.autocast(batch.target_items.device.type, enabled=False):
+        lists = model.recommend(batch.history, length, exclude)
+    check_lists(lists, length, exclude, protocol.num_items, type(model).__name__)
+    return lists
+
+
+def fingerprint(fields: Mapping[str, Any]) -> str:
+    """A hash of what must be equal for two results to be compared, 16 hex digits."""
+    text = json.dumps(fields, sort_keys=True, default=asdict)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

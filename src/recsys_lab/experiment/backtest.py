@@ -1,0 +1,118 @@
+"""Back-tests: one config with rolling windows -> one run for each window, and their mean."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+from rich.table import Table
+from rich.text import Text
+
+from recsys_lab.comparison.backtests import is_better, mean_of_windows_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from omegaconf import DictConfig
+
+    from recsys_lab.comparison.backtests import BackTests
+    from recsys_lab.runs.record import RunRecord
+
+
+def window_configs(cfg: DictConfig) -> list[DictConfig]:
+    """One config for each window that ``split.window=null`` stands for; else the config itself."""
+    split = cfg.split
+    if "num_windows" not in split or split.window is not None:
+        return [cfg]
+    configs = []
+    for number in range(split.num_windows):
+        config = cfg.copy()
+        OmegaConf.update(config, "split.window", number)
+        configs.append(config)
+    return configs
+
+
+def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """What the record of the whole back-test says: every window, the plain mean, its interval.
+
+    A metric that means nothing in one window (its record then lacks it) has no mean: that of the
+    other windows would stand beside means over all of them.
+    """
+    windows = [
+        {
+            "folder": record.folder.name,
+            "data": record.values["data"],
+            "protocol": record.values["protocol"],
+            "test": record.values["test"],
+            "split": record.values["split"],
+        }
+        for record in records
+    ]
+    tests = [window["test"] for window in windows]
+    shared = [name for name in tests[0] if all(name in test for test in tests)]
+    mean = {name: fmean(test[name] for test in tests) for name in shared}
+    found = {
+        name: mean_of_windows_interval(name, [test[name] for test in tests]) for name in shared
+    }
+    intervals = {name: list(bounds) for name, bounds in found.items() if bounds is not None}
+    return {"windows": windows, "test": mean, "intervals": intervals}
+
+
+def window_table(values: Mapping[str, Any]) -> Table:
+    """One row per metric, one column per window, and the mean; a dash where there is no value."""
+    windows = values["windows"]
+    table = Table(title=f"{values['name']}: test metrics by window", title_justify="left")
+    table.add_column("")
+    for number in range(len(windows)):
+        table.add_column(f"window {number}", justify="right")
+    table.add_column("mean\n95% interval", justify="right", no_wrap=True)
+    rows = {"test from": "test_start_time", "test to": "test_end_time"}
+    for label, key in rows.items():
+        days = [datetime.fromtimestamp(w["split"][key], UTC).date() for w in windows]
+        table.add_row(label, *map(str, days))
+    users = [f"{w['split']['test_rows']:,}" for w in windows]
+    table.add_row("users", *users, end_section=True)
+    tests = [*(window["test"] for window in windows), values["test"]]
+    for name in dict.fromkeys(name for test in tests for name in test):
+        numbers = [f"{test[name]:.4f}" if name in test else "-" for test in tests]
+        bounds = (values.get("intervals") or {}).get(name)
+        below = f"\n{bounds[0]:.4f} - {bounds[1]:.4f}" if bounds else ""
+        table.add_row(name, *numbers[:-1], numbers[-1] + below)
+    return table
+
+
+def backtest_tables(found: BackTests) -> Iterator[Table]:
+    """Means over windows with intervals; then the main metric window by window."""
+    means = Table(title="back-tests: means over windows", title_justify="left")
+    means.add_column("metric")
+    for system in found.systems:
+        means.add_column(Text(system), justify="right")
+    for name, values_SW in found.values.items():
+        cells = []
+        marks = ["", *("*" if d.significant else "" for d in found.differences[name])]
+        for values_W, mark in zip(values_SW, marks, strict=True):
+            bounds = mean_of_windows_interval(name, values_W)
+            shown = f"\n{bounds[0]:.4f} - {bounds[1]:.4f}" if bounds else ""
+            cells.append(f"{values_W.mean():.4f}{mark}{shown}")
+        means.add_row(name, *cells)
+    yield means
+    name = found.main_metric
+    pairs = Table(title=f"{name}: differences from {found.systems[0]}", title_justify="left")
+    pairs.add_column("test window from")
+    for difference in found.differences[name]:
+        pairs.add_column(Text(difference.system), justify="right")
+    by_window = zip(*(difference.by_window for difference in found.differences[name]), strict=True)
+    for start, gaps in zip(found.starts, by_window, strict=True):
+        pairs.add_row(str(datetime.fromtimestamp(start, UTC)), *(f"{gap:+.4f}" for gap in gaps))
+    pairs.add_section()
+    pairs.add_row("mean", *(f"{fmean(d.by_window):+.4f}" for d in found.differences[name]))
+    spans = [f"{d.interval[0]:+.4f} to {d.interval[1]:+.4f}" if d.interval else "-"
+             for d in found.differences[name]]  # fmt: skip
+    pairs.add_row("95% interval", *spans)
+    p_values = ["-" if d.p is None else f"{d.p:.4f}" for d in found.differences[name]]
+    pairs.add_row("p (Holm)", *p_values)
+    won = [sum(is_better(name, gap) for gap in d.by_window) for d in found.differences[name]]
+    pairs.add_row("windows won", *(f"{count} of {len(found.starts)}" for count in won))
+    yield pairs

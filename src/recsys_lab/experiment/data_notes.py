@@ -1,0 +1,53 @@
+"""What must be known of the data under the chosen protocol, said before a run begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsys_lab.data.leaks.check import OF_CANDIDATES
+from recsys_lab.data.leaks.finding import in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recsys_lab.experiment.components import Parts
+
+FEW = 0.01
+"""A smaller share of targets is not worth a note."""
+
+
+def notes_on_data(parts: Parts) -> Iterator[str]:
+    """A sentence each.
+
+    Args:
+        parts: the assembled run.
+    """
+    manifest, protocol = parts.data.manifest, parts.protocol
+    ranks_all = protocol.candidates()["candidates"] == "all items"
+    leaks = {(leak["kind"], leak["phase"]): leak for leak in manifest["leaks"]}
+    share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
+    if protocol.config.exclude_seen and share > FEW:
+        yield (
+            f"{share:.1%} of the test targets stand in their user's history already; with "
+            "evaluation.exclude_seen=true no model can hit these"
+        )
+    if ranks_all:
+        for leak in manifest["leaks"]:
+            grave = leak["severity"] != "note" and leak["phase"] == "test"
+            if grave and leak["kind"] in OF_CANDIDATES:
+                yield in_words(leak)
+    period = protocol.config.target_period
+    if period is not None and parts.data.timestamps is None:
+        yield (
+            f"evaluation.target_period={period}: the log has no times, so the test is not cut by "
+            "those of its targets"
+        )
+    cold = manifest["split"].get("items_without_events", 0)
+    if cold and ranks_all and parts.knows_ids_alone:
+        name = type(parts.model).__name__
+        yield (
+            f"{cold:,} of {parts.data.num_items:,} items have no event (filter.catalogue=table), "
+            f"and {name} knows items by their ids alone: it learns nothing of them and ranks them "
+            "nevertheless. evaluation.candidates=known leaves them out; inputs=text or "
+            "inputs=side_information says what they are"
+        )

@@ -1,0 +1,208 @@
+"""``train init_from=RUN_DIR``: a new run that begins with another run's best weights.
+
+On the same data (one fingerprint) all weights are taken. On other data the layers are, and the
+vectors of items that both have, by raw id; the others begin fresh. What was taken is printed and
+stands in ``run.json`` (``init_from``); the weights' hash is part of what makes the run's system.
+
+Shapes: V items of this run, S items of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from recsys_lab.cli.evaluate import prepared_of
+from recsys_lab.comparison.collect import whole_record
+from recsys_lab.config import UserError
+from recsys_lab.config.targets import import_class
+from recsys_lab.models.sequential.dot_product import DotProductModel
+from recsys_lab.runs.record import WEIGHTS
+from recsys_lab.training.checkpoint import LAST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from omegaconf import DictConfig
+    from rich.console import Console
+    from torch import Tensor
+
+    from recsys_lab.experiment.components import Parts
+    from recsys_lab.runs.record import RunRecord
+
+_CURE = "; bring the file back, or begin from another run"
+
+
+def begin_from(cfg: DictConfig, parts: Parts, record: RunRecord, console: Console) -> None:
+    """Put the weights of the run that ``init_from`` names into the model, and note what was taken.
+
+    A run that has checkpoints goes on from those: the other run is not read again.
+
+    Args:
+        cfg: of the run.
+        parts: of the run; the model is changed, and ``parts.origin`` set.
+        record: of the run.
+        console: for people.
+
+    Raises:
+        UserError: the other run has no weights, or they do not fit this model.
+    """
+    if cfg.get("init_from") is None:
+        return
+    noted = record.values.get("init_from")
+    if noted and (record.folder / "checkpoints" / LAST).exists():
+        parts.origin = noted
+        return
+    where = f"init_from={cfg.init_from}"
+    if parts.is_fitted:
+        raise UserError(f"{where}: {_name(parts)} is fitted in one pass, so it begins with nothing")
+    source = whole_record(Path(str(cfg.init_from)))
+    _refuse(where, source, record, parts)
+    with source.reading(WEIGHTS, _CURE) as path:
+        weights = load_file(path)
+    data = source.values["data"]
+    same = data["fingerprint"] == parts.data.fingerprint
+    taken = {
+        "run": str(source.folder.resolve()),
+        "name": source.values["name"],
+        "weights_sha256": source.values["files"][WEIGHTS]["sha256"],
+        "data_fingerprint": data["fingerprint"],
+        "same_data": same,
+        "items_taken": parts.data.num_items,
+        "items_fresh": 0,
+        "items_left_out": 0,
+    }
+    if not same:
+        taken |= _map_items(where, source, parts, weights)
+    _load(where, parts.model, weights)
+    if noted and noted["weights_sha256"] != taken["weights_sha256"]:
+        raise UserError(
+            f"{where}: the weights are not those that this run began with "
+            f"({noted['weights_sha256'][:8]}, now {taken['weights_sha256'][:8]}); bring them back, "
+            "or begin a new run"
+        )
+    parts.origin = taken
+    record.update(init_from=taken)
+    console.print(f"{where}: {said(taken)}", soft_wrap=True, highlight=False)
+
+
+def said(taken: Mapping[str, Any]) -> str:
+    """What was taken, for people."""
+    begin = f"begins with the best weights of {taken['name']} ({taken['weights_sha256'][:8]})"
+    if taken["same_data"]:
+        return f"{begin}, on the same data"
+    return (
+        f"{begin}, trained on other data: the vectors of {taken['items_taken']:,} items were taken "
+        f"by their raw ids, {taken['items_fresh']:,} begin fresh, {taken['items_left_out']:,} are "
+        "not in these data. Whether those weights have met this run's validation and test events "
+        "is not known"
+    )
+
+
+def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> None:
+    """The other run is finished, has weights, and the same architecture."""
+    if not source.done or WEIGHTS not in source.values.get("files", {}):
+        reason = f"its status is '{source.status}'" if not source.done else "it was fitted"
+        raise UserError(
+            f"{where}: {source.folder} has no weights to begin with: {reason}. A finished run of "
+            "a trained model is needed"
+        )
+    for group in ("model", "inputs"):
+        other, this = (_options(run.values["config"][group]) for run in (source, record))
+        differing = [
+            f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
+            for key in dict.fromkeys([*other, *this])
+            if other.get(key) != this.get(key) and not _is_free(key)
+        ]
+        if differing:
+            raise UserError(
+                f"{where}: is another architecture, so its weights mean nothing here: "
+                f"{'; '.join(differing)}. Give the same options, or begin without init_from"
+            )
+    data, own = source.values["data"], parts.data
+    same = data["fingerprint"], data.get("features_fingerprint")
+    if not parts.inputs.plain and same != (own.fingerprint, own.features_fingerprint):
+        raise UserError(
+            f"{where}: was trained on other data, and inputs of columns or texts have codes of "
+            "those; with inputs=ids items are found by their raw ids. Use the same data, or begin "
+            "without init_from"
+        )
+    texts = (source.values.get("identity") or {}).get("text_vectors")
+    if texts not in (None, parts.inputs.contents().get("text_vectors")):
+        raise UserError(
+            f"{where}: reads other vectors of the items' texts, so its weights mean nothing here; "
+            "use the same texts and the same encoder"
+        )
+
+
+def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a component; those that an older run lacks have what it did."""
+    later = [f for f in fields(import_class(settings["_target_"]).Config) if f.kw_only]
+    older = {
+        f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in later
+    }
+    return {**older, **settings}
+
+
+def _is_free(key: str) -> bool:
+    """Options that no weight depends on: how much is dropped in training, and places.
+
+    What a text encoder gives is compared by its content.
+    """
+    return "dropout" in key or key == "encoder" or key.endswith("_dir")
+
+
+def _map_items(
+    where: str, source: RunRecord, parts: Parts, weights: dict[str, Tensor]
+) -> dict[str, int]:
+    """Replace the vectors of the other run's items by those of this one's, in place."""
+    model = parts.model
+    if not isinstance(model, DotProductModel):
+        raise UserError(
+            f"{where}: was trained on other data, and which weights of {_name(parts)} belong to "
+            "items is not known; use the same data, or a model that derives from "
+            "recsys_lab.models.sequential.dot_product.DotProductModel"
+        )
+    ids, theirs = parts.data.item_ids(), prepared_of(source).item_ids()
+    place = {str(item): number for number, item in enumerate(theirs)}
+    from_V = np.array([place.get(str(item), -1) for item in ids])
+    found = int((from_V >= 0).sum())
+    if not found:
+        raise UserError(
+            f"{where}: has no item in common with these data: ids there are such as "
+            f"{theirs[0]!r}, here {ids[0]!r}"
+        )
+    tables = [table.weight for table in (model.items, model.output) if table is not None]
+    for name, own in model.named_parameters(remove_duplicate=False):
+        if any(own is table for table in tables):
+            weights[name] = _mapped(weights[name], own.detach(), from_V)
+    left = len(theirs) - found
+    return {"items_taken": found, "items_fresh": len(ids) - found, "items_left_out": left}
+
+
+def _mapped(theirs_SD: Tensor, own_VD: Tensor, from_V: NDArray[np.int64]) -> Tensor:
+    """Rows of the other table where an item has one, else this one's."""
+    rows = torch.from_numpy(from_V)
+    mapped = own_VD.clone().cpu()
+    mapped[rows >= 0] = theirs_SD[rows[rows >= 0]].to(mapped.dtype)
+    return mapped
+
+
+def _load(where: str, model: Any, weights: dict[str, Tensor]) -> None:
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    other = {name: tuple(value.shape) for name, value in weights.items()}
+    wrong = [name for name in {**own, **other} if own.get(name) != other.get(name)]
+    if wrong:
+        shown = ", ".join(f"{n} ({other.get(n)} there, {own.get(n)} here)" for n in wrong[:3])
+        raise UserError(f"{where}: its weights do not fit this model: {shown}")
+    model.load_state_dict(weights)
+
+
+def _name(parts: Parts) -> str:
+    return type(parts.model).__name__

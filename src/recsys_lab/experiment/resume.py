@@ -1,0 +1,183 @@
+"""``resume=RUN_DIR``: go on with a run from the config stored in it, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from recsys_lab.config import UserError
+from recsys_lab.config.compose import Request
+from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
+
+LONGER = ("recipe.max_epochs", "recipe.patience")
+"""What may stand beside ``resume``: how long the run is trained."""
+
+_HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
+
+
+def resumed(request: Request) -> Request:
+    """Rewrite a request with ``resume=RUN_DIR`` to compose the run's own stored config.
+
+    Args:
+        request: a request of a verb with a run directory.
+
+    Returns:
+        The same request if it resumes nothing or ``auto``; else one whose primary config is
+        ``RUN_DIR/config.yaml``, with ``run_dir`` and ``resume`` set to RUN_DIR and Hydra's own
+        settings as in the lab's config.
+
+    Raises:
+        UserError: RUN_DIR holds no run, or one with a config that no run has stored, or other
+            overrides stand beside ``resume``.
+    """
+    overrides = [_parsed(text) for text in request.overrides]
+    wanted = [o for o in overrides if o is not None and o.key_or_group == "resume"]
+    value = wanted[-1].value() if wanted else None
+    if value is None or value == "auto" or wanted[-1].is_sweep_override():
+        return request
+    run_dir = Path(str(value)).absolute()
+    _require_run(run_dir)
+    path = run_dir / CONFIG
+    try:
+        refuse_changed(path, OmegaConf.load(path))
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    hydra = [
+        text
+        for text, o in zip(request.overrides, overrides, strict=True)
+        if o is not None and o.is_hydra_override()
+    ]
+    others = [
+        t for t in request.overrides if t not in hydra and not t.lstrip("+").startswith("resume=")
+    ]
+    longer = [text for text in others if text.partition("=")[0] in LONGER]
+    others = [text for text in others if text not in longer]
+    others += ["--multirun"] if request.multirun else []
+    if others:
+        raise UserError(
+            f"resume: a run continues exactly as it was configured, so {', '.join(others)} cannot "
+            f"stand beside resume ({' and '.join(LONGER)} may: they train it longer). Drop it, or "
+            "start a new run without resume."
+        )
+    place = QuotedString(str(run_dir), Quote.single).with_quotes()
+    settings = [
+        f"hydra.run.dir={place}",
+        "hydra.output_subdir=null",
+        "hydra.job.chdir=false",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
+    ]
+    given = {text.partition("=")[0] for text in hydra}
+    settings = [s for s in settings if s.partition("=")[0] not in given]
+    return replace(
+        request,
+        config_path=run_dir,
+        config_name=CONFIG.removesuffix(".yaml"),
+        config_dir=None,
+        overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra, *longer],
+    )
+
+
+def refuse_changed(path: Path, stored: Any) -> None:
+    """Refuse a stored config that holds more than a run stores: plain values.
+
+    What is to be worked out once more (``${oc.env:HOME}``), what includes other files and what
+    sets Hydra up was not written by a run: somebody else's run is no way to do such things here.
+
+    Args:
+        path: the file.
+        stored: what was read from it.
+
+    Raises:
+        UserError: with everything else that it holds.
+    """
+    if not isinstance(stored, DictConfig):
+        raise UserError(f"{path}: a mapping of keys to values is needed, got a list.")
+    problems = [f"{key}: no run stores this key" for key in ("hydra", "defaults") if key in stored]
+    if _HEADER.search(path.read_text(encoding="utf-8")):
+        problems.append("'# @package': no run stores this line")
+    plain = OmegaConf.to_container(stored, resolve=False)
+    problems += [f"{key}: {value!r} is no plain value" for key, value in _worked_out(plain)]
+    if problems:
+        raise UserError(
+            f"{path} was changed after the run stored it. {'; '.join(problems)}. Take that out, "
+            "or bring the file back as it was."
+        )
+
+
+def _worked_out(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Texts, keys too, that OmegaConf would work out."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _worked_out(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _worked_out(value, f"{path}.{index}")
+    elif isinstance(node, str) and "${" in node:
+        yield path, node
+
+
+def refuse_occupied(cfg: DictConfig) -> None:
+    """Refuse to start a new run where one already is.
+
+    Raises:
+        UserError: ``run_dir`` holds a run and ``resume`` is null.
+    """
+    run_dir = Path(str(cfg.run_dir))
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"run_dir: {run_dir} is a file; choose another run_dir.")
+    if cfg.resume is None and _holds_run(run_dir):
+        raise UserError(
+            f"run_dir: {run_dir} already holds a run. Add resume=auto to go on with it, "
+            "or choose another run_dir."
+        )
+
+
+def _holds_run(run_dir: Path) -> bool:
+    """Whether there is a run that got further than a wrong setting."""
+    if not (run_dir / RECORD).exists():
+        return False
+    try:
+        return not RunRecord.load(run_dir).is_stillborn
+    except UserError:  # damaged, but somebody's
+        return True
+
+
+def _require_run(run_dir: Path) -> None:
+    if not run_dir.is_dir():
+        raise UserError(f"resume: no run directory {run_dir}{_runs_near(run_dir)}")
+    for name in (RECORD, CONFIG):
+        if not (run_dir / name).is_file():
+            raise UserError(
+                f"resume: {run_dir} is not a run directory: it has no {name}{_runs_near(run_dir)}"
+            )
+    RunRecord.load(run_dir).check(CONFIG)  # Hydra reads it
+
+
+def _runs_near(run_dir: Path) -> str:
+    """Names the newest runs below or beside a directory that is none."""
+    base = run_dir if run_dir.is_dir() else run_dir.parent
+    found = [
+        p.parent for pattern in (RECORD, f"*/{RECORD}", f"*/*/{RECORD}") for p in base.glob(pattern)
+    ]
+    newest = sorted(found, key=lambda folder: folder.stat().st_mtime)[-3:]
+    shown = ", ".join(os.path.relpath(folder) for folder in reversed(newest))
+    return f". Runs there: {shown}." if shown else ". resume takes auto or a run directory."
+
+
+def _parsed(text: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        return None  # the check reports it

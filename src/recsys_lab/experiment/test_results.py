@@ -1,0 +1,143 @@
+"""The test of a chosen model: lists, metrics with intervals, slices, fairness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from recsys_lab.contracts import NO_ITEM, ListFeature
+from recsys_lab.data.slice_columns import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
+from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
+from recsys_lab.evaluation.slices import LIST, intervals, slice_table
+from recsys_lab.experiment.off_policy import off_policy
+from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.runs.record import PER_USER, SLICES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recsys_lab.data.prepared import PreparedDataset
+    from recsys_lab.evaluation.results import Results
+    from recsys_lab.experiment.components import Parts
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the test says of a model.
+
+    Attributes:
+        means: every metric, e.g. ``ndcg@10`` and ``coverage@10``.
+        intervals: 95% interval of every metric that users have a value of.
+        users: a row for each user and target, with the raw ids as text in ``user_id``,
+            ``target_id`` and ``item_ids`` (the list) and the keys that slices are cut by.
+        slices: of every slice the accuracy metrics, and those of lists that read no targets.
+        fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
+        off_policy: estimates from logged propensities; None where they are not asked for.
+    """
+
+    means: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    users: pl.DataFrame
+    slices: pl.DataFrame
+    fairness: dict[str, list[dict[str, Any]]]
+    off_policy: list[dict[str, Any]] | None
+
+    def write(self, folder: Path) -> None:
+        """``test_users.parquet`` and ``slices.parquet``, each whole or not at all."""
+        for name, frame in ((PER_USER, self.users), (SLICES, self.slices)):
+            replace_atomically(folder / name, frame.write_parquet)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The lists of all users, whichever process ranked for them.
+
+    Attributes:
+        results: of the test.
+        means: every metric.
+        rows: a row for each user and target.
+    """
+
+    results: Results
+    means: dict[str, float]
+    rows: pl.DataFrame
+
+
+def gather(parts: Parts) -> Gathered:
+    """Open the test split; all processes that have joined must call it."""
+    results = parts.evaluate("test")
+    return Gathered(results, results.compute(), results.per_user())
+
+
+def judge(parts: Parts, gathered: Gathered) -> Judgement:
+    """What the lists say; one process is enough."""
+    results, rows = gathered.results, gathered.rows
+    period = parts.protocol.config.target_period
+    keys = slice_keys(parts.data, "test", period)
+    of_users = [n for n, m in {**results.others, **results.beyond}.items() if m.is_of_users]
+    of_lists = [n for n, m in results.beyond.items() if m.is_of_users and not m.reads_targets]
+    if rows["user"].is_unique().all():  # a user's value is that of the one target
+        of_lists += [n for n, m in results.others.items() if m.is_of_users]
+    over_lists = parts.protocol.over_lists
+    if over_lists:  # a user's number then stands for the mean over all lists alone
+        of_lists = []
+    slices = slice_table(rows, keys, results.metrics, of_lists, over_lists=over_lists)
+    gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
+    fairness = {"gaps": gaps.to_dicts(), "exposure": _exposure(parts, rows)}
+    bounds = intervals(rows, [*results.metrics, *of_users], over_lists=over_lists)
+    users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
+    logged = off_policy(parts, rows)
+    return Judgement(gathered.means, bounds, users, slices, fairness, logged)
+
+
+def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
+    """The rows with raw ids as text beside the codes; places that no item fills are left out."""
+    users = pl.Series(data.user_ids()).cast(pl.String)
+    items = pl.Series(data.item_ids()).cast(pl.String)
+    places = rows["items"].explode().replace(NO_ITEM, None)
+    lists = items.gather(places).reshape((len(rows), -1)).arr.to_list()
+    return rows.select(
+        "user",
+        users.gather(rows["user"]).alias("user_id"),
+        *([LIST] if LIST in rows.columns else []),
+        "target",
+        items.gather(rows["target"]).alias("target_id"),
+        "rank",
+        "items",
+        lists.list.drop_nulls().alias("item_ids"),
+        pl.exclude("user", LIST, "target", "rank", "items"),
+    )
+
+
+def _exposure(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Shares of the popularity bands, and of the categories if a column of them is named."""
+    bands = popularity_bands(parts.catalogue.counts_V.numpy())
+    one_each = ListFeature(torch.from_numpy(bands), torch.arange(len(bands) + 1))
+    cuts = [("popularity", one_each, list(BANDS))]
+    if parts.catalogue.categories is not None:
+        name = parts.protocol.config.category_feature
+        assert name is not None
+        cuts.append((name, *_largest(parts, name, parts.catalogue.categories)))
+    return [
+        {"groups": name, "k": k, **row}
+        for name, groups, labels in cuts
+        for k in parts.protocol.config.beyond_ks
+        for row in exposure_of_groups(rows, k, parts.catalogue, groups, labels).to_dicts()
+    ]
+
+
+def _largest(parts: Parts, name: str, categories: ListFeature) -> tuple[ListFeature, list[str]]:
+    """The categories with the most items; all others are one."""
+    values = list(map(str, parts.data.features.values(name)))
+    counts = np.bincount(categories.codes.numpy(), minlength=len(values))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:LARGEST_GROUPS])
+    place = np.full(len(values), len(kept))
+    place[kept] = np.arange(len(kept))
+    labels = [values[code] for code in kept]
+    if len(kept) < len(values):
+        labels.append("(other)")
+    return ListFeature(torch.from_numpy(place)[categories.codes], categories.offsets), labels

@@ -1,0 +1,162 @@
+"""Texts -> vectors by a sentence encoder, computed once and cached.
+
+Shapes: V texts, E width of the encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_lab.config import UserError
+from recsys_lab.files.arrays import save_npy
+from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.files.digests import sha256_of_first
+from recsys_lab.models.inputs.hub import need_folder, quiet, revision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 256  # texts a step
+_NOT_INSTALLED = "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
+
+
+def text_vectors(
+    texts: Sequence[str | None], encoder: str, cache_dir: Path, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Vectors of length one, float32 (V, E); zeros where there is no text.
+
+    Args:
+        texts: one a row; None or blank where missing.
+        encoder: a sentence-transformers or transformers model: a folder, or a name on the
+            Hugging Face Hub; weights are read from safetensors only.
+        cache_dir: keeps the vectors by encoder (its files, or its commit on the Hub) and texts.
+        device: where the encoder runs.
+
+    Raises:
+        UserError: sentence-transformers is not installed, or the encoder cannot be loaded.
+    """
+    known = sorted({text.strip() for text in texts if text and text.strip()})
+    commit = _commit(encoder)
+    path = cache_dir / f"{_key(known, encoder, commit)}.npy"
+    if _is_whole(path):
+        vectors = np.load(path, allow_pickle=False)
+    else:
+        vectors = _encode(known, encoder, commit, device)
+        save(path, vectors)
+    rows = {text: row for row, text in enumerate(known)}
+    found = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
+    for place, text in enumerate(texts):
+        row = rows.get((text or "").strip())
+        if row is not None:
+            found[place] = vectors[row]
+    return found
+
+
+def save(path: Path, vectors: NDArray[np.float32]) -> None:
+    """Write the whole file or nothing of it; behind the array stands the SHA-256 of all before."""
+
+    def write(temporary: Path) -> None:
+        save_npy(temporary, vectors)
+        with temporary.open("r+b") as handle:
+            end = handle.seek(0, 2)
+            mark = sha256_of_first(handle, end).encode()
+            handle.seek(end)
+            handle.write(mark)
+
+    replace_atomically(path, write)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether cached vectors are there, as they were written."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        end = max(handle.seek(0, 2) - 64, 0)
+        handle.seek(end)
+        if handle.read() == sha256_of_first(handle, end).encode():
+            return True
+    _log.warning("%s: not as it was written; the texts are encoded again", path)
+    return False
+
+
+def _commit(encoder: str) -> str | None:
+    """Which version of a name on the Hub is meant; None for a folder."""
+    try:
+        need_folder(encoder)
+        return revision(encoder)
+    except ImportError:
+        raise UserError(_NOT_INSTALLED) from None
+    except Exception as error:
+        raise _cannot_load(encoder, error) from error
+
+
+def _key(texts: Sequence[str], encoder: str, commit: str | None) -> str:
+    """Of the encoder, with its commit or the content of its files, and the texts."""
+    digest = hashlib.sha256(f"{encoder}@{commit}".encode())
+    folder = Path(encoder)
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file():
+            with path.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "little") + text.encode())
+    return digest.hexdigest()[:32]
+
+
+def _encode(
+    texts: Sequence[str], encoder: str, commit: str | None, device: str
+) -> NDArray[np.float32]:
+    from rich.progress import track
+
+    model = _load(encoder, commit, device)
+    if not texts:
+        raise UserError("inputs.text: the column has no text in any row; name another column")
+    # Texts of like length together: a step pads to its longest.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    steps = [order[first : first + _AT_ONCE] for first in range(0, len(order), _AT_ONCE)]
+    found: NDArray[np.float32] | None = None
+    for rows in track(steps, description="encoding texts", disable=len(steps) < 20):
+        part = model.encode(
+            [texts[row] for row in rows],
+            batch_size=_AT_ONCE, show_progress_bar=False, normalize_embeddings=True,
+        )  # fmt: skip
+        if found is None:
+            found = np.empty((len(texts), part.shape[1]), dtype=np.float32)
+        found[rows] = part
+    assert found is not None
+    return found
+
+
+def _load(encoder: str, commit: str | None, device: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise UserError(_NOT_INSTALLED) from None
+    quiet()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own files' age
+            return SentenceTransformer(
+                encoder, device=device, revision=commit, trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )  # fmt: skip
+    except Exception as error:  # whatever a folder, the Hub or the network may fail with
+        raise _cannot_load(encoder, error) from error
+
+
+def _cannot_load(encoder: str, error: Exception) -> UserError:
+    reason = str(error).strip().partition("\n")[0]
+    return UserError(
+        f"inputs.encoder: cannot load '{encoder}' ({reason}); give a folder with a "
+        "sentence-transformers or transformers model in safetensors, or its name on the "
+        "Hugging Face Hub"
+    )

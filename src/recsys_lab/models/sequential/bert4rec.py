@@ -1,0 +1,129 @@
+"""BERT4Rec: a bidirectional transformer that fills gaps (Sun et al., CIKM 2019).
+
+Shapes: B users, T events of all users end to end, D width, V items, N masked events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor, nn
+
+from recsys_lab.models.sequential.blocks import TransformerBlock
+from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
+from recsys_lab.models.sequential.layers import Rectangle, draw_hidden, hidden_chances
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import Batch
+
+
+class BERT4Rec(DotProductModel):
+    """Cloze: some events of a history are hidden, and found by all the others.
+
+    To rank, a hidden event is put after the history. It needs up to 30 times the epochs of a
+    causal model (Petrov and Macdonald, 2022, https://arxiv.org/abs/2207.07483): see
+    ``recipe=bert4rec``. Paper: https://arxiv.org/abs/1904.06690.
+
+    Args:
+        config: the options.
+        num_items: catalogue size V.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `BERT4Rec`.
+
+        Attributes:
+            hidden_dim: width D, a multiple of num_heads.
+            num_layers: transformer blocks.
+            num_heads: attention heads.
+            max_length: events that are read, the hidden one after the history included.
+            feedforward_dim: inner width of the feed-forward layers.
+            dropout: of embeddings and of each sub-layer's output.
+            attention_dropout: of the attention weights.
+            mask_probability: chance of each event to be hidden; at least one of a history is.
+            last_probability: share of histories of which the last event alone is hidden, as when
+                ranking.
+            init_std: standard deviation of the normal initialisation.
+        """
+
+        hidden_dim: Annotated[int, Ge(1)]
+        num_layers: Annotated[int, Ge(1)]
+        num_heads: Annotated[int, Ge(1)]
+        max_length: Annotated[int, Ge(2)]
+        feedforward_dim: Annotated[int, Ge(1)]
+        dropout: Annotated[float, Ge(0), Lt(1)]
+        attention_dropout: Annotated[float, Ge(0), Lt(1)]
+        mask_probability: Annotated[float, Gt(0), Lt(1)]
+        last_probability: Annotated[float, Ge(0), Le(1)]
+        init_std: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config, *, num_items: int) -> None:
+        super().__init__()
+        check_heads(config.hidden_dim, config.num_heads)
+        self.config = config
+        self.window = config.max_length - 1
+        self.mask_probability = config.mask_probability
+        self.items = nn.Embedding(num_items, config.hidden_dim)
+        self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
+        self.positions = nn.Embedding(config.max_length, config.hidden_dim)
+        self.norm = nn.LayerNorm(config.hidden_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                config.hidden_dim,
+                config.num_heads,
+                config.feedforward_dim,
+                activation="gelu",
+                norm="post",
+                gated=False,
+                dropout=config.dropout,
+                attention_dropout=config.attention_dropout,
+                feedforward_dropout=0.0,
+                causal=False,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.head = nn.Sequential(
+            nn.Linear(config.hidden_dim, config.hidden_dim), nn.GELU(),
+            nn.LayerNorm(config.hidden_dim),
+        )  # fmt: skip
+        self.initialise(config.init_std)
+        nn.init.normal_(self.hidden_event, std=config.init_std)
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The states of the hidden events, (N, D), and what they were, (N,).
+
+        Which are hidden is drawn by torch's generator; histories have at most ``max_length``
+        events.
+        """
+        hidden_T = draw_hidden(batch, self.config.mask_probability, self.config.last_probability)
+        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
+        states_TD = self._states(x_TD, rectangle)
+        return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event to be hidden, (T,)."""
+        return hidden_chances(batch, self.config.mask_probability, self.config.last_probability)
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state of a hidden event after each history, (B, D)."""
+        lengths = [length + 1 for length in batch.lengths]
+        rectangle = Rectangle.of(lengths, batch.items_T.device)
+        last_B = batch.offsets[1:] + torch.arange(batch.size, device=batch.offsets.device)
+        hidden_T = torch.zeros(sum(lengths), dtype=torch.bool, device=last_B.device)
+        hidden_T[last_B] = True
+        x_TD = self.hidden_event.repeat(sum(lengths), 1)
+        x_TD[~hidden_T] = self.embed(batch)
+        return self.head(self._states(x_TD, rectangle)[last_B])  # type: ignore[no-any-return]
+
+    def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+        # Positions count from the end: the event to be found has the same one in every history.
+        x_TD = self.dropout(self.norm(x_TD + self.positions(rectangle.from_end())))
+        for block in self.blocks:
+            x_TD = block(x_TD, rectangle)
+        return x_TD

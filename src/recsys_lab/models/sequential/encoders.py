@@ -1,0 +1,191 @@
+"""Encoders of the transformers library without their words: built, loaded, adapted.
+
+Shapes: B sequences, L length, D width.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from recsys_lab.config import UserError
+from recsys_lab.models.inputs.hub import need_folder, quiet
+from recsys_lab.models.sequential.architectures import ARCHITECTURES, Sizes, architecture_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder without its words.
+
+    Attributes:
+        module: called with ``inputs_embeds`` and ``attention_mask``.
+        width_in: of what it reads.
+        width_out: of its states.
+    """
+
+    module: nn.Module
+    width_in: int
+    width_out: int
+
+
+def from_sizes(name: str, sizes: Sizes, dropout: float) -> Encoder:
+    """An encoder with random weights."""
+    from transformers import AutoConfig
+
+    quiet()
+    words = dict.fromkeys((f"{word}_token_id" for word in ("pad", "bos", "eos", "sep", "cls")), 0)
+    options = architecture_of(name).options(sizes)
+    config = AutoConfig.for_model(name, vocab_size=2, **words, **options)
+    return _without_words(_auto(name).from_config(_set_up(config, dropout)))
+
+
+def from_pretrained(name: str, source: str, length: int, dropout: float) -> Encoder:
+    """An encoder with stored weights, in float32.
+
+    Args:
+        name: the architecture that it must have.
+        source: a folder, or a name on the Hugging Face Hub.
+        length: events of the longest history.
+        dropout: rate, in place of the stored ones.
+
+    Raises:
+        UserError: it cannot be loaded, or is not what it must be.
+    """
+    quiet()
+    config = _read(source, lambda: _config(source))
+    _check(config, name, source, length)
+    encoder, report = _read(
+        source,
+        lambda: _auto(name).from_pretrained(
+            source, config=_set_up(config, dropout), dtype=torch.float32, use_safetensors=True,
+            trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True,
+        ),
+    )  # fmt: skip
+    made = _without_words(encoder)
+    wrong = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    wrong &= set(made.module.state_dict())
+    if wrong:
+        raise UserError(
+            f"model.pretrained: '{source}' has no {min(wrong)} that fits its config.json (so with "
+            f"{len(wrong)} weights), and they would stay random; give a complete model"
+        )
+    if _is_causal(made) != ARCHITECTURES[name].causal:
+        sees = "sees" if ARCHITECTURES[name].causal else "does not see"
+        raise UserError(
+            f"model.pretrained: by its config.json '{source}' {sees} later events, unlike other "
+            f"{name} models, and would be trained wrongly; give another model"
+        )
+    return made
+
+
+def _check(config: Any, name: str, source: str, length: int) -> None:
+    """Refuse another architecture, and histories longer than its positions."""
+    kind = config.model_type
+    if kind != name:
+        known = kind in ARCHITECTURES
+        raise UserError(
+            f"model.architecture: got {name}, and model.pretrained={source} is a {kind}; "
+            + (f"use model.architecture={kind}" if known else f"use {', '.join(ARCHITECTURES)}")
+        )
+    if ARCHITECTURES[name].numbered:
+        # RoBERTa counts positions from the one after its padding word.
+        skipped = config.pad_token_id + 1 if name == "roberta" else 0
+        positions = config.max_position_embeddings - skipped
+        if length > positions:
+            raise UserError(
+                f"model.max_length: got {length}, and model.pretrained={source} has {positions} "
+                "positions; choose no more than that"
+            )
+
+
+def _read(source: str, read: Callable[[], Any]) -> Any:
+    try:
+        need_folder(source)
+        return read()
+    except Exception as error:  # whatever a folder, the Hub or the network may fail with
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"model.pretrained: cannot load '{source}' ({reason}); give a folder with config.json "
+            "and model.safetensors, or a name on the Hugging Face Hub"
+        ) from error
+
+
+def _config(source: str) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(source, trust_remote_code=False)
+
+
+def _set_up(config: Any, dropout: float) -> Any:
+    for option in ARCHITECTURES[config.model_type].dropouts:
+        setattr(config, option, dropout)
+    config.use_cache = False
+    if config.model_type == "rwkv":
+        config.rescale_every = 0  # it would change the weights in place whenever it ranks
+    return config
+
+
+def _auto(name: str) -> Any:
+    import transformers
+
+    # The encoder half alone, where there are two.
+    return transformers.AutoModelForTextEncoding if name == "t5" else transformers.AutoModel
+
+
+def _without_words(encoder: Any) -> Encoder:
+    """Take away what reads words and what sums up whole texts: neither is used."""
+    width_in = encoder.get_input_embeddings().embedding_dim
+    width_out = getattr(encoder.config, "word_embed_proj_dim", encoder.config.hidden_size)
+    encoder.set_input_embeddings(nn.Identity())
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return Encoder(encoder, width_in, width_out)
+
+
+def _is_causal(encoder: Encoder) -> bool:
+    """Whether another last event changes no state before it."""
+    # Not drawn: a seed must mean the same with stored weights and without.
+    x_BLD = torch.arange(4.0 * encoder.width_in).sin().view(1, 4, -1).repeat(2, 1, 1)
+    x_BLD[1, 3] *= -1
+    encoder.module.eval()
+    with torch.no_grad():
+        one, two = encoder.module(inputs_embeds=x_BLD).last_hidden_state[:, :3]
+    encoder.module.train()
+    return torch.allclose(one, two, atol=1e-6, rtol=1e-5)
+
+
+def with_lora(encoder: Encoder, rank: int, alpha: int) -> Encoder:
+    """Its linear layers with small matrices beside them; only these are trained.
+
+    Hu et al., 2021, https://arxiv.org/abs/2106.09685.
+
+    Args:
+        encoder: whose weights stay.
+        rank: of the matrices.
+        alpha: their output is scaled by alpha / rank.
+
+    Raises:
+        UserError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise UserError("model.adapt=lora needs peft: pip install 'recsys-lab[peft]'") from None
+    kind = str(encoder.module.config.model_type)  # type: ignore[union-attr]
+    lora = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules="all-linear",
+        # Mamba's kernels read the weights of these themselves.
+        exclude_modules=r".*\.(dt_proj|out_proj)" if "mamba" in kind else None,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it corrects by itself
+        return replace(encoder, module=get_peft_model(encoder.module, lora))

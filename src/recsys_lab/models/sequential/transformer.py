@@ -1,0 +1,232 @@
+"""Any Hugging Face architecture as the encoder of a history.
+
+Shapes: B users, T events of all users end to end, L length of the longest, D width, V items,
+N supervised positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor, nn
+
+from recsys_lab.config import UserError
+from recsys_lab.models.sequential.architectures import Sizes, architecture_of
+from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
+from recsys_lab.models.sequential.encoders import Encoder, from_pretrained, from_sizes, with_lora
+from recsys_lab.models.sequential.layers import (
+    Rectangle,
+    draw_hidden,
+    followers,
+    hidden_chances,
+    shift,
+)
+
+if TYPE_CHECKING:
+    from recsys_lab.contracts import Batch
+
+
+class Transformer(DotProductModel):
+    """Item vectors through an encoder of the transformers library; its words are left out.
+
+    ``next_item`` trains every position of a causal encoder to predict the next item, as SASRec;
+    ``cloze`` hides events from a bidirectional one and finds them, as BERT4Rec.
+
+    Args:
+        config: the options.
+        num_items: catalogue size V.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Transformer`.
+
+        Attributes:
+            architecture: its name in transformers: see `recsys_lab.models.sequential.architectures`.
+            objective: next_item for causal encoders, cloze for bidirectional ones.
+            hidden_dim: width D of the item vectors, and of an encoder with random weights.
+            num_layers: layers of an encoder with random weights.
+            num_heads: heads of an encoder with random weights; null: one for each 32 of
+                hidden_dim, or none in an architecture without.
+            feedforward_dim: inner width of an encoder with random weights; null: 4 x hidden_dim,
+                or none in an architecture without.
+            max_length: most recent events that are read, the hidden one included.
+            dropout: all rates of the encoder, and of what enters it.
+            pretrained: folder or Hub name of stored weights (safetensors); null: random weights.
+            adapt: train the encoder fully (full), small matrices beside its layers (lora; Hu et
+                al., 2021, https://arxiv.org/abs/2106.09685), or not at all (frozen).
+            lora_rank: rank of these matrices; null: 8 for lora.
+            lora_alpha: their output is scaled by alpha / rank; null: 16 for lora.
+            mask_probability: chance of each event to be hidden; null: 0.2 for cloze.
+            last_probability: share of histories of which the last event alone is hidden; null:
+                0 for cloze.
+            init_std: standard deviation of the item vectors at the start.
+        """
+
+        architecture: str
+        objective: Literal["next_item", "cloze"]
+        hidden_dim: Annotated[int, Ge(1)]
+        num_layers: Annotated[int, Ge(1)]
+        num_heads: Annotated[int, Ge(1)] | None
+        feedforward_dim: Annotated[int, Ge(1)] | None
+        max_length: Annotated[int, Ge(2)]
+        dropout: Annotated[float, Ge(0), Lt(1)]
+        pretrained: str | None
+        adapt: Literal["full", "lora", "frozen"]
+        lora_rank: Annotated[int, Ge(1)] | None
+        lora_alpha: Annotated[int, Ge(1)] | None
+        mask_probability: Annotated[float, Gt(0), Lt(1)] | None
+        last_probability: Annotated[float, Ge(0), Le(1)] | None
+        init_std: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config, *, num_items: int) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.is_cloze = config.objective == "cloze"
+        self.window = config.max_length - self.is_cloze
+        self.items = nn.Embedding(num_items, config.hidden_dim)
+        nn.init.normal_(self.items.weight, std=config.init_std)
+        drops = architecture_of(config.architecture).drops_inputs
+        self.dropout = nn.Identity() if drops else nn.Dropout(config.dropout)
+        if self.is_cloze:
+            self.mask_probability = config.mask_probability or 0.2
+            self.last_probability = config.last_probability or 0.0
+            self.hidden_event = nn.Parameter(torch.empty(config.hidden_dim))
+            nn.init.normal_(self.hidden_event, std=config.init_std)
+        encoder = _encoder(config)
+        self.blocks = nn.ModuleList([encoder.module])
+        self.widen = _between(config.hidden_dim, encoder.width_in)
+        self.narrow = _between(encoder.width_out, config.hidden_dim)
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States that predict, (N, D), and the items to be predicted, (N,).
+
+        For cloze, which events are hidden is drawn by torch's generator.
+        """
+        if not self.is_cloze:
+            inputs, targets_N = shift(batch)
+            rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
+            return self._states(self.embed(inputs), rectangle), targets_N
+        hidden_T = draw_hidden(batch, self.mask_probability, self.last_probability)
+        x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
+        states_TD = self._states(x_TD, Rectangle.of(batch.lengths, x_TD.device))
+        return states_TD[hidden_T], batch.items_T[hidden_T]
+
+    def target_chances(self, batch: Batch) -> Tensor:
+        """Chance of each event to be a target, (T,)."""
+        if not self.is_cloze:
+            return followers(batch)
+        return hidden_chances(batch, self.mask_probability, self.last_probability)
+
+    def query_states(self, batch: Batch) -> Tensor:
+        """The state after the last event of each history, or of a hidden event there, (B, D)."""
+        x_TD, lengths = self.embed(batch), batch.lengths
+        if not self.is_cloze:
+            last_B = batch.last_B
+        else:
+            lengths = tuple(length + 1 for length in lengths)
+            last_B = batch.offsets[1:] + torch.arange(batch.size, device=x_TD.device)
+            is_real_T = torch.ones(sum(lengths), dtype=torch.bool, device=x_TD.device)
+            is_real_T[last_B] = False
+            whole_TD = self.hidden_event.repeat(len(is_real_T), 1)
+            whole_TD[is_real_T] = x_TD
+            x_TD = whole_TD
+        return self._states(x_TD, Rectangle.of(lengths, x_TD.device))[last_B]
+
+    def compile(self, **options: Any) -> None:
+        """Compile the encoder, where that serves it."""
+        if architecture_of(self.config.architecture).compiles:
+            super().compile(**options)
+
+    def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+        """(T, D) -> (T, D)."""
+        x_BLD = rectangle.spread(self.widen(self.dropout(x_TD)))
+        # No event sees the padding after it, where none sees later events.
+        mask_BL = rectangle.real(x_TD.device).long() if self.is_cloze else None
+        found = self.blocks[0](inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state
+        return self.narrow(rectangle.gather(found))  # type: ignore[no-any-return]
+
+
+def _check(config: Transformer.Config) -> None:
+    """Refuse what contradicts itself, before anything is built."""
+    architecture = architecture_of(config.architecture)
+    causal = architecture.causal
+    if causal == (config.objective == "cloze"):
+        why, use = (
+            ("sees no later events, so it cannot fill a gap from both sides", "next_item")
+            if causal
+            else ("sees later events, so it would read what it is to predict", "cloze")
+        )
+        raise UserError(
+            f"model.objective: got {config.objective} with model.architecture="
+            f"{config.architecture}, which {why}; use model.objective={use}"
+        )
+    unread = ("mask_probability", "last_probability") if config.objective == "next_item" else ()
+    _refuse_unread(config, unread, "objective", "cloze")
+    unread = () if config.adapt == "lora" else ("lora_rank", "lora_alpha")
+    _refuse_unread(config, unread, "adapt", "lora")
+    for option in architecture.ignores:
+        value = getattr(config, option)
+        if value is not None:
+            raise UserError(
+                f"model.{option}: got {value}, and {config.architecture} has none; use "
+                f"model.{option}=null"
+            )
+    if config.pretrained is None:
+        heads = _heads(config)
+        check_heads(config.hidden_dim, heads)
+        head = config.hidden_dim // heads
+        if architecture.rotary and head % 2:
+            raise UserError(
+                f"model.num_heads: got {heads}, so heads of {config.architecture} are "
+                f"{head} wide, which must be even; change it or model.hidden_dim"
+            )
+        if config.architecture == "rwkv" and config.num_layers == 1:
+            raise UserError("model.num_layers: got 1; rwkv needs at least 2 layers")
+        if config.adapt != "full":
+            raise UserError(
+                f"model.adapt: got {config.adapt} without model.pretrained: random weights would "
+                "stay random; use model.adapt=full, or name stored weights"
+            )
+
+
+def _refuse_unread(
+    config: Transformer.Config, options: tuple[str, ...], by: str, reads: str
+) -> None:
+    """Refuse options that are given and that the choice of another one leaves unread."""
+    for option in options:
+        value = getattr(config, option)
+        if value is not None:
+            raise UserError(
+                f"model.{option}: got {value:g} with model.{by}={getattr(config, by)}, which does "
+                f"not read it; use model.{by}={reads}, or model.{option}=null"
+            )
+
+
+def _heads(config: Transformer.Config) -> int:
+    if "num_heads" in architecture_of(config.architecture).ignores:
+        return 1  # so that no width is refused for it
+    return config.num_heads or max(1, config.hidden_dim // 32)
+
+
+def _between(width: int, wanted: int) -> nn.Module:
+    return nn.Identity() if width == wanted else nn.Linear(width, wanted)
+
+
+def _encoder(config: Transformer.Config) -> Encoder:
+    name, length, dropout = config.architecture, config.max_length, config.dropout
+    if config.pretrained is None:
+        width = config.hidden_dim
+        inner = config.feedforward_dim or 4 * width
+        sizes = Sizes(width, config.num_layers, _heads(config), inner, length)
+        return from_sizes(name, sizes, dropout)
+    encoder = from_pretrained(name, config.pretrained, length, dropout)
+    if config.adapt != "full":
+        encoder.module.requires_grad_(False)
+    if config.adapt == "lora":
+        encoder = with_lora(encoder, config.lora_rank or 8, config.lora_alpha or 16)
+    return encoder

@@ -1,0 +1,87 @@
+"""Bars from zero with intervals, one below the other, as inline SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recsys_lab.pages.charts.xy import colour_of, even_ticks
+from recsys_lab.pages.markup import Markup, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_ROW, _TOP, _BOTTOM, _RIGHT = 34, 6, 26, 58
+_WIDTH = 460
+_LETTERS = 68
+"""Of a name, as many as fit; the tip has all of it."""
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """A bar.
+
+    Attributes:
+        name: written above it.
+        value: its length, at least 0.
+        low: end of the interval.
+        high: other end.
+        said: the value as it is written.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    said: str
+
+
+def whisker_chart(bars: Sequence[Whisker], *, key: str, title: str) -> Markup:
+    """The drawing; bars take the page's colours in order.
+
+    Args:
+        bars: at least one.
+        key: an identifier that is used once on the page.
+        title: what is shown; read aloud, not drawn.
+    """
+    longest = max(max(bar.high, bar.value) for bar in bars) or 1.0
+    inner, base = _WIDTH - _RIGHT, _TOP + _ROW * len(bars)
+
+    def across(value: float) -> float:
+        return inner * value / longest
+
+    drawn: list[Markup] = []
+    for tick in even_ticks(0.0, longest):
+        x = max(0.5, across(tick))
+        drawn.append(tag("line", class_="grid", x1=x, y1=_TOP, x2=x, y2=base))
+        anchor = "start" if tick == 0 else "middle"
+        drawn.append(tag("text", f"{tick:g}", x=x, y=base + 16, text_anchor=anchor))
+    for place, bar in enumerate(bars):
+        drawn += _drawn(bar, place, across)
+    description = "; ".join(f"{b.name} {b.said} ({b.low:.4f} to {b.high:.4f})" for b in bars)
+    return tag(
+        "svg",
+        tag("title", title, id=f"{key}-title"),
+        tag("desc", description, id=f"{key}-desc"),
+        *drawn,
+        viewBox=f"0 0 {_WIDTH} {base + _BOTTOM}",
+        role="img",
+        aria_labelledby=f"{key}-title {key}-desc",
+    )
+
+
+def _drawn(bar: Whisker, place: int, across: Callable[[float], float]) -> list[Markup]:
+    y = _TOP + _ROW * place
+    low, high, end = across(max(bar.low, 0.0)), across(bar.high), across(bar.value)
+    middle = y + 23
+    name = bar.name if len(bar.name) <= _LETTERS else f"{bar.name[: _LETTERS - 1]}…"
+    tip = tag("title", f"{bar.name}: {bar.said}, 95% interval {bar.low:.4f} to {bar.high:.4f}")
+    return [
+        tag("text", name, class_="note", x=2, y=y + 12),
+        tag("rect", tip, x=0, y=y + 17, width=max(end, 0.5), height=12, rx=2,
+            style=f"fill:{colour_of(place)}"),
+        tag("line", class_="whisker", x1=low, y1=middle, x2=high, y2=middle),
+        tag("line", class_="whisker", x1=low, y1=middle - 4, x2=low, y2=middle + 4),
+        tag("line", class_="whisker", x1=high, y1=middle - 4, x2=high, y2=middle + 4),
+        tag("text", bar.said, class_="note", x=max(high, end) + 6, y=y + 27),
+    ]  # fmt: skip

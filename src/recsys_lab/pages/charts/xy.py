@@ -1,0 +1,259 @@
+"""Dots and lines over two axes, plain, logarithmic or of names, as inline SVG."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from recsys_lab.pages.charts.bars import BOTTOM, HEIGHT, RIGHT, TOP, compact
+from recsys_lab.pages.markup import Markup, join, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LEFT = 56
+MAX_TICKS = 5
+COLOURS = 8
+"""Of page.css, for things of equal rank."""
+_NARROW = 6.2  # of a letter, in units of the drawing
+_UPWARD = tuple(range(-55, 56, 11))  # how far a mark may stand from its point
+
+_STYLES = {
+    "strong": ("fill:var(--accent)", "stroke:var(--accent);stroke-width:2px"),
+    "good": ("fill:var(--good);stroke:var(--paper)", "stroke:var(--good);stroke-width:1.8px"),
+    "muted": ("fill:var(--muted);opacity:.55", "stroke:var(--muted);stroke-width:1px;opacity:.7"),
+    "faint": ("fill:var(--accent);opacity:.35", "stroke:var(--accent);stroke-width:1px;opacity:.4"),
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a direction of a chart means.
+
+    Attributes:
+        name: with its unit.
+        low: at the left or at the bottom; above 0 where ``log``.
+        high: at the other end.
+        log: whether equal distances are equal ratios.
+        whole: whether only whole numbers are written.
+        names: of places 0, 1, ... in place of numbers; then ``low`` and ``high`` do not count.
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    whole: bool = False
+    names: Sequence[str] = ()
+
+    def share(self, value: float) -> float:
+        """Place of a value, 0 to 1."""
+        if self.names:
+            return (value + 0.5) / len(self.names)
+        if self.high <= self.low:
+            return 0.5
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and what is written there."""
+        if self.names:
+            return [(self.share(place), name) for place, name in enumerate(self.names)]
+        if self.high <= self.low:
+            return [(0.5, _said(self.low, 0.0))]
+        values = _log_ticks(self.low, self.high) if self.log else even_ticks(self.low, self.high)
+        if self.whole:
+            values = sorted({float(round(value)) for value in values} or {self.low})
+            values = [value for value in values if self.low <= value <= self.high]
+        step = 0.0 if self.log or len(values) < 2 else values[1] - values[0]
+        return [(self.share(value), _said(value, step)) for value in values]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that belong together.
+
+    Attributes:
+        points: x, y and what is said when the point is pointed at.
+        kind: single dots; a line through them; or steps, level to the next point.
+        style: "strong", "good", "muted" or "faint".
+        label: what a line is; said when it is pointed at.
+        colour: one of the page's `COLOURS`, in place of the style's; names stand in a `legend`.
+        mark: a word or two beside the last point, where there is room.
+    """
+
+    points: Sequence[tuple[float, float, str]]
+    kind: Literal["dots", "line", "steps"] = "dots"
+    style: Literal["strong", "good", "muted", "faint"] = "strong"
+    label: str = ""
+    colour: int | None = None
+    mark: str = ""
+
+
+def colour_of(number: int) -> str:
+    """One of the page's colours; after `COLOURS` they begin again."""
+    return f"var(--c{number % COLOURS})"
+
+
+def badge(place: int) -> Markup:
+    """A thing's number, from 1, on its colour: also for those who see no colours, and past 8."""
+    style = f"background:{colour_of(place)}"
+    return tag("span", str(place + 1), class_="badge", style=style)
+
+
+def legend(names: Mapping[int, str]) -> Markup:
+    """Names beside their numbers and colours, by place from 0."""
+    keys = [tag("li", badge(place), name) for place, name in names.items()]
+    return tag("ul", *keys, class_="legend")
+
+
+def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool = False) -> Axis:
+    """An axis on which all values have a little room around them."""
+    low, high = min(values), max(values)
+    if log:
+        room = (high / low) ** 0.05
+        return Axis(name, low / room, high * room, log=True, whole=whole)
+    room = 0.06 * (high - low) or abs(low) * 0.06 or 1.0
+    return Axis(name, low - room, high + room, whole=whole)
+
+
+def xy_chart(
+    series: Sequence[Series], x: Axis, y: Axis, *, key: str, title: str, description: str,
+    width: int = 460,
+) -> Markup:  # fmt: skip
+    """The drawing; later series lie above earlier ones.
+
+    Args:
+        series: what is drawn.
+        x: from the left.
+        y: from the bottom.
+        key: an identifier that is used once on the page.
+        title: what is shown; read aloud, not drawn.
+        description: what can be seen, for those who cannot see it.
+        width: of the drawing; the height is `recsys_lab.pages.charts.bars.HEIGHT`.
+    """
+    base, inner = HEIGHT - BOTTOM, width - LEFT - RIGHT
+
+    def place(point: tuple[float, float, str]) -> tuple[float, float]:
+        return LEFT + x.share(point[0]) * inner, base - y.share(point[1]) * (base - TOP)
+
+    placed = [(one, [place(point) for point in one.points]) for one in series]
+    drawn = [mark for one, places in placed for mark in _drawn(one, places)]
+    middle = LEFT + inner / 2
+    return tag(
+        "svg",
+        tag("title", title, id=f"{key}-title"),
+        tag("desc", description, id=f"{key}-desc"),
+        *_beside(y, base, width),
+        *_below(x, base, inner),
+        tag("line", class_="axis", x1=LEFT, y1=base, x2=width - RIGHT, y2=base),
+        *drawn,
+        *_marks(placed, width),
+        tag("text", y.name, class_="unit", x=4, y=13),
+        tag("text", x.name, class_="unit", x=middle, y=HEIGHT - 6, text_anchor="middle"),
+        viewBox=f"0 0 {width} {HEIGHT}",
+        role="img",
+        aria_labelledby=f"{key}-title {key}-desc",
+    )
+
+
+def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup]:
+    fill, stroke = _STYLES[series.style]
+    if series.colour is not None:
+        colour = colour_of(series.colour)
+        fill, stroke = f"fill:{colour}", f"stroke:{colour};stroke-width:1.8px"
+    if series.kind == "dots":
+        return [
+            tag("circle", tag("title", tip), cx=x, cy=y, r=3.6, style=fill)
+            for (x, y), (_, _, tip) in zip(places, series.points, strict=True)
+        ]
+    if series.kind == "steps":
+        corners = zip(places[1:], places, strict=False)
+        places = [places[0], *(p for new, old in corners for p in ((new[0], old[1]), new))]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    tip = tag("title", series.label)
+    return [tag("polyline", tip, points=path, style=f"fill:none;{stroke}")]
+
+
+def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: int) -> list[Markup]:
+    """Each as near to its point as it can stand without touching a dot or another mark."""
+    taken = [(x, y, 4.0, 4.0) for one, places in placed if one.kind == "dots" for x, y in places]
+    parts = []
+    for one, places in placed:
+        if not one.mark:
+            continue
+        half, (x, y) = _NARROW * len(one.mark) / 2, places[-1]
+        across = (half + 6, 0.0, -half - 6, half + 18, -half - 18)
+        ways = [(dx, dy) for dx in across for dy in _UPWARD if dx or dy]
+        ways.sort(key=lambda way: math.hypot(*way))
+        left, right, low = LEFT + half, width - half, HEIGHT - BOTTOM - 5
+        boxes = [(x + dx, y + dy, half, 5.0) for dx, dy in ways]
+        inside = [box for box in boxes if left < box[0] < right and TOP < box[1] < low]
+        free = (box for box in inside if not any(_touch(box, other) for other in taken))
+        box = next(free, boxes[0])  # touching, if it must
+        taken.append(box)
+        style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
+        parts.append(tag("text", one.mark, class_="note", x=box[0], y=box[1] + 4,
+                         text_anchor="middle", style=style))  # fmt: skip
+    return parts
+
+
+def _touch(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (middle x, middle y, half width, half height) overlap."""
+    return (
+        abs(one[0] - other[0]) < one[2] + other[2] + 1
+        and abs(one[1] - other[1]) < one[3] + other[3] + 1
+    )
+
+
+def _beside(axis: Axis, base: float, width: int) -> list[Markup]:
+    parts = []
+    for share, text in axis.ticks():
+        y = base - share * (base - TOP)
+        parts.append(tag("line", class_="grid", x1=LEFT, y1=y, x2=width - RIGHT, y2=y))
+        parts.append(tag("text", text, x=LEFT - 8, y=y + 4, text_anchor="end"))
+    return parts
+
+
+def _below(axis: Axis, base: float, inner: float) -> list[Markup]:
+    ticks, parts, free = axis.ticks(), [], -math.inf
+    for share, text in ticks:
+        x, half = LEFT + share * inner, _NARROW * len(text) / 2
+        if x - half < free:
+            continue  # it would touch the text before
+        free = x + half + 8
+        parts.append(
+            join(
+                tag("line", class_="tick", x1=x, y1=base, x2=x, y2=base + 4),
+                tag("text", text, x=x, y=base + 17, text_anchor="middle"),
+            )
+        )
+    return parts
+
+
+def even_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two, at most `MAX_TICKS` and one."""
+    step = 10.0 ** math.floor(math.log10((high - low) / MAX_TICKS))
+    step *= next(f for f in (1, 2, 5, 10) if (high - low) / (f * step) <= MAX_TICKS)
+    first = math.ceil(low / step - 1e-9)
+    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    for factors in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = [f * 10.0**p for p in powers for f in factors]
+        found = [v for v in found if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+        if len(found) >= 3:
+            return found[:: math.ceil(len(found) / (MAX_TICKS + 1))]
+    return [low, high]
+
+
+def _said(value: float, step: float) -> str:
+    if abs(value) >= 1000:
+        return compact(value) if value > 0 else f"{value:.3g}"
+    if step:
+        return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+    return f"{value:.3g}"

@@ -1,0 +1,171 @@
+"""What a run's record says besides its tables, as names with values for its card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.comparison.cells import number
+from recsys_lab.comparison.collect import flatten
+from recsys_lab.data.card.facts import duration, say_value
+from recsys_lab.runs.model_card.tables import main_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Values = Mapping[str, Any]
+
+_OF_TRAINING = ("inputs", "loss", "recipe")  # a fitted model reads nothing of these
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with their values, under a heading of their own."""
+
+    heading: str
+    rows: Sequence[tuple[str, str]]
+
+
+def key_figures(values: Values) -> list[tuple[str, str]]:
+    """(name, value) of what is asked first."""
+    metric, rows = main_metric(values), []
+    for phase in ("test", "validation"):
+        value = (values.get(phase) or {}).get(metric)
+        if value is not None:
+            rows.append((f"{phase} {metric}", number(value)))
+            break
+    bounds = (values.get("intervals") or {}).get(metric)
+    if bounds:
+        rows.append(("95% interval", " - ".join(map(number, bounds))))
+    seconds = (values.get("compute") or {}).get("seconds")
+    if seconds:
+        rows.append(("time of the whole run", duration(seconds)))
+    if values.get("parameters") is not None:
+        rows.append(("parameters", f"{values['parameters']:,}"))
+    return rows
+
+
+def said_of(values: Values) -> str:
+    """One line: model, data, seed, day."""
+    config = values.get("config") or {}
+    model = _class(config.get("model"))
+    data = _data(values).get("name")
+    said = [f"{model} on {data}" if model and data else model or data or ""]
+    if values.get("seed") is not None:
+        said.append(f"seed {values['seed']}")
+    moment = values.get("finished") or values.get("created")
+    if moment:
+        said.append(str(moment)[:16].replace("T", " "))
+    return " · ".join(filter(None, said))
+
+
+def model_facts(values: Values) -> Iterator[Facts]:
+    """The settings of the model and of its training."""
+    config = values.get("config") or {}
+    for group in ("model", "inputs", "loss", "recipe"):
+        settings = config.get(group)
+        if not isinstance(settings, dict) or (group in _OF_TRAINING and not values.get("epochs")):
+            continue
+        rows = [
+            (key, say_value(value)) for key, value in flatten(settings).items() if key != "_target_"
+        ]
+        yield Facts(f"{group}: {_class(settings)}", rows)
+
+
+def data_facts(values: Values) -> Iterator[Facts]:
+    """Data, split, filter and protocol."""
+    data = {key: value for key, value in _data(values).items() if key != "path"}
+    if data:
+        yield Facts("Data", _counts(data))
+    protocol = values.get("protocol") or {}
+    fields = dict(protocol.get("fields") or {})
+    for key in ("split", "filter"):
+        part = fields.pop(key, None) or {}
+        counts = {k: v for k, v in (values.get(key) or {}).items() if k not in part}
+        if part or counts:
+            yield Facts(key.capitalize(), [*_settings(part), *_counts(counts)])
+    fields.pop("data", None)  # its fingerprint, which stands above
+    if fields:
+        fields = {"fingerprint": protocol.get("fingerprint"), **fields}
+        fields["learned_from"] = "training and validation" if values.get("refit") else "training"
+        fields["test_history"] = "all events before the target, those of validation too"
+        yield Facts("Protocol", _settings(fields))
+
+
+def compute_rows(values: Values) -> list[tuple[str, str]]:
+    """What the run cost."""
+    compute = values.get("compute") or {}
+    shown = {
+        "seconds": ("time of the whole run", "{:,.1f} s"),
+        "prepare_seconds": ("of it preparing the data", "{:,.1f} s"),
+        "step_seconds": ("of it in training steps", "{:,.1f} s"),
+        "wait_seconds": ("of it waiting for batches", "{:,.1f} s"),
+        "peak_memory_mebibytes": ("peak memory", "{:,.0f} MiB"),
+        "device_peak_mebibytes": ("peak memory of the GPU", "{:,.0f} MiB"),
+        "events": ("training events read (tokens)", "{:,}"),
+        "events_per_second": ("tokens per second", "{:,.0f}"),
+        "steps": ("training steps", "{:,}"),
+        "training_flops": ("training FLOPs", "{:.3g}"),
+        "joules": ("energy", "{:,.0f} J"),
+    }
+    rows = []
+    if values.get("parameters") is not None:
+        rows.append(("parameters", f"{values['parameters']:,}"))
+    for key, (name, form) in shown.items():
+        if compute.get(key):
+            rows.append((name, form.format(compute[key])))
+    best, epochs = values.get("best") or {}, values.get("epochs") or []
+    if best.get("epoch") is not None and epochs:
+        rows.append(("best epoch", f"{best['epoch']} (the first is 0) of {len(epochs)}"))
+    refit = values.get("refit") or {}
+    if "epochs" in refit:
+        rows.append(("refit", f"{refit['epochs']} epochs on training and validation events"))
+    return rows + _settings(values.get("machine") or {})
+
+
+def origin_rows(values: Values) -> list[tuple[str, str]]:
+    """What is needed to make it again."""
+    code = values.get("code") or {}
+    rows = [("command", " ".join(map(str, values.get("command") or ())))]
+    if code.get("commit"):
+        rows.append(("code", code["commit"] + (" with changes" if code.get("dirty") else "")))
+    if begun := values.get("init_from"):
+        first = f"best of {begun['name']} ({begun['weights_sha256'][:8]}), {begun['run']}"
+        rows.append(("first weights", first))
+    rows += [(key, str(values[key])) for key in ("created", "finished") if values.get(key)]
+    config = values.get("config") or {}
+    rows += [(key, say_value(config[key])) for key in ("group", "tags", "notes") if config.get(key)]
+    packages = ", ".join(f"{k} {v}" for k, v in (values.get("packages") or {}).items())
+    return [(name, value) for name, value in [*rows, ("packages", packages)] if value]
+
+
+def _data(values: Values) -> Values:
+    """Of a back-test only what its windows share."""
+    windows = values.get("windows") or [{}]
+    shared = {"name": (windows[0].get("data") or {}).get("name")}
+    return values.get("data") or {k: v for k, v in shared.items() if v is not None}
+
+
+def _class(settings: Any) -> str:
+    name = settings.get("_target_", "") if isinstance(settings, dict) else ""
+    return str(name).rpartition(".")[2]
+
+
+def _settings(values: Values) -> list[tuple[str, str]]:
+    return [(key, say_value(value)) for key, value in flatten(values).items() if value is not None]
+
+
+def _counts(values: Values) -> list[tuple[str, str]]:
+    """The same, with sizes in groups of three digits and moments as dates."""
+    return [
+        (key, _count(key, value)) for key, value in flatten(values).items() if value is not None
+    ]
+
+
+def _count(key: str, value: Any) -> str:
+    if type(value) is not int:
+        return say_value(value)
+    if key.endswith("_time"):  # seconds since the epoch
+        return datetime.fromtimestamp(value, UTC).isoformat(sep=" ").removesuffix("+00:00")
+    return f"{value:,}"

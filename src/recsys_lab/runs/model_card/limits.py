@@ -1,0 +1,153 @@
+"""What a run's record says against its numbers: a sentence for each fact that holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.data.card.facts import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+FEW_USERS = 100
+"""Below it a slice's mean says little."""
+
+# Notes of the leak check that bear on the numbers and that no other sentence here says.
+_TELLING = ("tied_times", "popularity_predicts")
+
+
+def limits(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sentences in the order of their weight.
+
+    Args:
+        values: the content of ``run.json``; of any age, so that anything may be missing.
+        slices: rows of ``slices.parquet`` of one metric; empty where there are none.
+    """
+    return [
+        *_on_status(values), *_on_protocol(values, slices), *_on_leaks(values),
+        *_on_training(values), *_on_targets(values, slices), *_on_users(values, slices),
+        *_on_what_lacks(values),
+    ]  # fmt: skip
+
+
+def _on_status(values: Mapping[str, Any]) -> Iterator[str]:
+    status = values.get("status")
+    if status != "finished":
+        yield f"The run's status is '{status}': this is what was known until then."
+    elif not values.get("test"):
+        yield (
+            "The test split was not opened. The model was chosen by the validation numbers, so "
+            "they are too good."
+        )
+
+
+def _on_protocol(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    fields = (values.get("protocol") or {}).get("fields") or {}
+    candidates = fields.get("candidates", "all items")
+    if candidates in ("sampled", "file"):
+        how = f"{fields['num_candidates']:,} a user, " if "num_candidates" in fields else ""
+        yield (
+            f"Candidates are not all items ({how}{candidates}): such metrics can order models "
+            "differently from the full ranking (Krichene & Rendle 2020)."
+        )
+    again = next((r for r in slices if (r["slice"], r["value"]) == ("target_repeated", "yes")), {})
+    targets = sum(row["targets"] for row in slices if row["slice"] == "target_repeated")
+    if again:
+        said = "no model can hit them" if fields.get("exclude_seen") else "they are easy to hit"
+        yield (
+            f"{_part(again['targets'], targets)} stand in their user's history "
+            f"already; with exclude_seen={str(bool(fields.get('exclude_seen'))).lower()} {said}."
+        )
+
+
+def _on_leaks(values: Mapping[str, Any]) -> Iterator[str]:
+    if (values.get("data") or {}).get("has_timestamps") is False:
+        yield (
+            "The log has no timestamps: whether the model was trained on what happened after a "
+            "test target could not be checked."
+        )
+    for leak in values.get("leaks") or ():
+        told = leak["severity"] != "note" or leak["kind"] in _TELLING
+        if told and leak["phase"] == "test":
+            yield f"Leak check ({leak['severity']}): {leak['explanation']}."
+
+
+def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
+    begun = values.get("init_from") or {}
+    if begun.get("same_data") is False:
+        yield (
+            f"It began with weights of {begun['name']} that were trained on other data: whether "
+            "they have met events of validation and test is not known."
+        )
+    best = values.get("best") or {}
+    if best.get("still_improving"):
+        yield (
+            f"The best epoch was the last one ({best['epoch']}, the first is 0): the model was "
+            "still improving."
+        )
+    refit = values.get("refit")
+    if refit:
+        epochs = (
+            f"trained from scratch for {refit['epochs']} epochs" if "epochs" in refit else "fit"
+        )
+        yield (
+            f"The tested model was {epochs} on the {refit['interactions']:,} events of training "
+            "and validation, so no validation number is of it."
+        )
+    if values.get("seed") is not None:
+        yield (
+            f"One seed alone ({values['seed']}): how much another seed changes the numbers is not "
+            "known, and no interval covers it."
+        )
+    if values.get("windows"):
+        yield (
+            f"Means of {len(values['windows'])} test windows that share users and items: not "
+            "independent samples."
+        )
+
+
+def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    split = values.get("split") or {}
+    cold, targets = split.get("cold_test_targets"), split.get("test_targets")
+    if cold and targets:
+        at = next((r for r in slices if (r["slice"], r["value"]) == ("target_popularity", "cold")),
+                  None)  # fmt: skip
+        reached = "" if at is None else f"; on them {at['metric']} is {at['mean']:.4f}"
+        yield f"{_part(cold, targets)} are items without a training event{reached}."
+    unknown = split.get("items_without_events")
+    if unknown:
+        yield (
+            f"{unknown:,} items of the catalogue have no event (filter.catalogue=table): none can "
+            "be a target, and a model that knows items by their ids alone learned nothing of them."
+        )
+    settings = ((values.get("protocol") or {}).get("fields") or {}).get("filter") or {}
+    for what in ("user", "item"):
+        least = settings.get(f"min_{what}_count") or 0
+        if least > 1:
+            yield f"Nothing is known of {what}s with fewer than {least} events: they were left out."
+
+
+def _on_users(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    few = [row for row in slices if row["users"] < FEW_USERS]
+    if few:
+        named = ", ".join(f"{row['slice']} {row['value']} ({row['users']})" for row in few)
+        yield f"Slices of fewer than {FEW_USERS} users, whose means say little: {named}."
+    if values.get("fairness") and not values["fairness"].get("gaps"):
+        yield (
+            f"No column of the users has two groups of at least {FEW_USERS} users, so gaps between "
+            "groups of users were not measured."
+        )
+
+
+def _on_what_lacks(values: Mapping[str, Any]) -> Iterator[str]:
+    if values.get("test") and not values.get("intervals") and not values.get("windows"):
+        yield "No intervals were kept: how much the numbers vary over users is not known."
+    compute = values.get("compute") or {}
+    if "joules" in compute and compute["joules"] is None:
+        yield "The energy of the training could not be read on this machine."
+    if (values.get("code") or {}).get("dirty"):
+        yield "Made with uncommitted changes of the code (code.diff beside this card)."
+
+
+def _part(count: int, total: int) -> str:
+    return f"{count:,} of {total:,} test targets ({percent(count / total)})"

@@ -1,0 +1,173 @@
+"""The model card of a run, as Markdown and as one HTML page, made of what the run left."""
+
+from __future__ import annotations
+
+import logging
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.files.atomic import remove_dead_temporaries, write_text
+from recsys_lab.pages import markdown
+from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
+from recsys_lab.pages.markup import Markup, tag
+from recsys_lab.pages.page import fact_list, figure, page, section, table
+from recsys_lab.runs.model_card import facts, tables
+from recsys_lab.runs.model_card.facts import Facts
+from recsys_lab.runs.model_card.limits import limits
+from recsys_lab.runs.model_card.tables import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from recsys_lab.runs.record import RunRecord
+
+    Values = Mapping[str, Any]
+    Part = tuple[str, Sequence[Grid | Facts]]
+
+CARD, PAGE = "card.md", "card.html"
+_log = logging.getLogger(__name__)
+
+
+def write_card(record: RunRecord) -> list[Path]:
+    """Write ``card.md`` and ``card.html`` into a run's directory.
+
+    Args:
+        record: of a run; what it lacks, of an older version or of a run that did not end, is left
+            out.
+
+    Returns:
+        The files.
+    """
+    remove_dead_temporaries(record.folder)  # whoever asks for a card has no lock on the run
+    slices = _slices(record)
+    texts = {CARD: as_markdown(record.values, slices), PAGE: as_page(record.values, slices)}
+    for name, text in texts.items():
+        write_text(record.folder / name, text)
+    return [record.folder / name for name in texts]
+
+
+def as_markdown(values: Values, slices: Sequence[Values]) -> str:
+    """The card for a repository or a pull request.
+
+    Args:
+        values: the content of ``run.json``.
+        slices: rows of ``slices.parquet`` of the main metric.
+    """
+    parts = [
+        f"# Model card: {markdown.plain(_name(values))}",
+        markdown.plain(facts.said_of(values)),
+    ]
+    for heading, blocks in _parts(values, slices):
+        parts.append(f"## {heading}")
+        for block in blocks:
+            if isinstance(block, Grid):
+                parts += [markdown.plain(block.caption),
+                          markdown.table(block.heads, block.rows, block.right)]  # fmt: skip
+            else:
+                parts += [f"### {markdown.plain(block.heading)}"] if block.heading else []
+                parts.append(markdown.table(("", ""), block.rows) if block.rows else "None.")
+        if heading == "Results":
+            parts += ["## Limits", markdown.bullets(limits(values, slices))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def as_page(values: Values, slices: Sequence[Values]) -> str:
+    """The card for a browser; arguments as for `as_markdown`."""
+    body = [_head(values)]
+    for heading, blocks in _parts(values, slices):
+        shown = [_block(block) for block in blocks]
+        if heading == "Training":
+            shown.insert(0, _curves(values))
+        body.append(section(heading, *shown))
+        if heading == "Results":
+            body.append(_limits(values, slices))
+    return page(f"{_name(values)}: model card", *body)
+
+
+def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
+    """Headings with what stands below; limits stand after the results."""
+    found: list[Part] = [
+        ("Results", [*tables.results(values), *tables.slice_grids(slices)] or [Facts("", [])]),
+        ("Off-policy estimates", list(tables.off_policy_grids(values))),
+        ("Fairness", list(tables.fairness_grids(values))),
+        ("Training", list(tables.curve_grids(values))),
+        ("Compute", _facts(facts.compute_rows(values))),
+        ("Model", list(facts.model_facts(values))),
+        ("Data and protocol", list(facts.data_facts(values))),
+        ("Where it comes from", _facts(facts.origin_rows(values))),
+    ]
+    yield from (part for part in found if part[1])
+
+
+def _facts(rows: Sequence[tuple[str, str]]) -> list[Facts]:
+    return [Facts("", rows)] if rows else []
+
+
+def _head(values: Values) -> Markup:
+    tiles = []
+    for label, value in facts.key_figures(values):
+        wide = {"class_": "words"} if " " in value else {}
+        tiles.append(tag("div", tag("dt", label), tag("dd", value), **wide))
+    return tag(
+        "header",
+        tag("p", "Model card", class_="kicker"),
+        tag("h1", _name(values)),
+        tag("p", facts.said_of(values), class_="lead"),
+        tag("dl", *tiles, class_="figures"),
+    )
+
+
+def _limits(values: Values, slices: Sequence[Values]) -> Markup:
+    items = [tag("li", tag("p", limit)) for limit in limits(values, slices)]
+    return section("Limits", tag("ul", *items, class_="findings"))
+
+
+def _block(block: Grid | Facts) -> Markup:
+    if isinstance(block, Grid):
+        return table(block.caption, block.heads, block.rows, block.right)
+    heading = [tag("h3", block.heading)] if block.heading else []
+    listed = fact_list(block.rows, code=bool(block.heading))
+    return tag("div", *heading, listed)
+
+
+def _curves(values: Values) -> Markup:
+    """The metric that chose the model and the loss, by epoch, the best epoch marked."""
+    best = (values.get("best") or {}).get("epoch")
+    drawn = []
+    for key, name in ((f"val/{tables.main_metric(values)}", "metric"), ("train/loss", "loss")):
+        points = [
+            (float(row["epoch"]), float(row[key]), f"epoch {row['epoch']}: {row[key]:.4f}")
+            for row in values["epochs"]
+            if row.get(key) is not None and isfinite(row[key])
+        ]
+        if not points:
+            continue
+        lines = [Series(points, "line", label=key)] if len(points) > 1 else []
+        dots = Series([point for point in points if point[0] == best or len(points) == 1])
+        chart = xy_chart(
+            [*lines, dots], Axis("epoch", 0.0, max(points[-1][0], 1.0), whole=True),
+            padded(key, [value for _, value, _ in points]), key=f"curve-{name}",
+            title=f"{key} by epoch",
+            description=f"{len(points)} epochs, {key} from {points[0][1]:.4f} to "
+            f"{points[-1][1]:.4f}; the dot is the best epoch.",
+        )  # fmt: skip
+        drawn.append(figure(f"{key}; the dot is the best epoch", chart))
+    return tag("div", *drawn, class_="pair")
+
+
+def _name(values: Values) -> str:
+    return str(values.get("name") or "run")
+
+
+def _slices(record: RunRecord) -> list[dict[str, Any]]:
+    """Those of the main metric; none where the file is missing or damaged."""
+    try:
+        slices = record.slices()
+    except UserError as error:  # the card is of the whole run
+        _log.warning("the card lacks the slices: %s", error)
+        return []
+    if slices is None:
+        return []
+    return slices.filter(slices["metric"] == tables.main_metric(record.values)).to_dicts()

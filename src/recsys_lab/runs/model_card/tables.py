@@ -1,0 +1,200 @@
+"""The numbers of a run's record as the tables of its card; what the record lacks is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.comparison.cells import interval_text, number
+from recsys_lab.data.card.facts import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Values = Mapping[str, Any]
+
+CURVE_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        caption: one sentence.
+        heads: of the columns.
+        rows: cells.
+        numbers: how many of the last columns hold numbers.
+    """
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: int
+
+    @property
+    def right(self) -> range:
+        """Places of the columns of numbers."""
+        return range(len(self.heads) - self.numbers, len(self.heads))
+
+
+def main_metric(values: Values) -> str:
+    """The metric that the model was chosen by; the first there is, where that is not known."""
+    recipe = (values.get("config") or {}).get("recipe") or {}
+    known = values.get("test") or values.get("validation") or {}
+    chosen = str(recipe.get("monitor", "")).partition("/")[2]
+    return chosen or next(iter(known), "")
+
+
+def results(values: Values) -> Iterator[Grid]:
+    """Every metric, with its interval; of a back-test, by window."""
+    windows = values.get("windows") or []
+    if windows:
+        yield _by_window(values, windows)
+        return
+    phases = {name: values[name] for name in ("validation", "test") if values.get(name)}
+    names = list(dict.fromkeys(metric for found in phases.values() for metric in found))
+    if not names:
+        return
+    intervals = values.get("intervals") or {}
+    heads = ["metric", *phases, *(["95% interval"] if intervals else [])]
+    rows = []
+    for metric in names:
+        cells = [_number(found.get(metric)) for found in phases.values()]
+        if intervals:
+            cells.append(" - ".join(map(number, intervals.get(metric, ()))))
+        rows.append([metric, *cells])
+    caption = "Means over users" + ("; intervals over test users." if intervals else ".")
+    if values.get("refit"):
+        caption += " Validation is of the model that was chosen, test of the refit one."
+    yield Grid(caption, heads, rows, len(heads) - 1)
+
+
+def slice_grids(slices: Sequence[Values]) -> Iterator[Grid]:
+    """One metric by slice."""
+    if slices:
+        rows = [
+            [f"{row['slice']} {row['value']}", f"{row['users']:,}", number(row["mean"]),
+             interval_text(row["low"], row["high"])]
+            for row in slices
+        ]  # fmt: skip
+        heads = ("slice", "users", "mean", "95% interval")
+        caption = f"Test {slices[0]['metric']} of some of the users, or of some of their targets."
+        yield Grid(caption, heads, rows, 3)
+
+
+def off_policy_grids(values: Values) -> Iterator[Grid]:
+    """What a policy that shows one of the first k items would have earned."""
+    found: list[dict[str, Any]] = values.get("off_policy") or []
+    if not found:
+        return
+    rows = [
+        [row["estimator"], str(row["k"]), _number(row["value"]),
+         interval_text(row["low"], row["high"]), f"{row['events']:,}", f"{row['matched']:,}",
+         number(row["mean_weight"]), number(row["largest_weight"])]
+        for row in found
+    ]  # fmt: skip
+    first = found[0]
+    clip = first["off_policy_clip"]
+    source = first["off_policy_propensity"] or f"1 / {first['off_policy_items']:,}"
+    caption = (
+        f"Mean {first['off_policy_reward']} of an exposure if one of the first k items of the list "
+        f"were shown; propensity {source}; "
+        f"{'weights not clipped' if clip is None else f'weights at most {clip:g}'}. A mean weight "
+        "far from 1 says that the propensities are wrong or do not cover the lists."
+    )
+    heads = ("estimator", "k", "value", "95% interval", "events", "matched", "mean weight",
+             "largest")  # fmt: skip
+    yield Grid(caption, heads, rows, 7)
+
+
+def fairness_grids(values: Values) -> Iterator[Grid]:
+    """Gaps between groups of users; how much groups of items are shown."""
+    fairness = values.get("fairness") or {}
+    if fairness.get("gaps"):
+        yield _gaps(fairness["gaps"])
+    if fairness.get("exposure"):
+        yield _exposure(fairness["exposure"])
+
+
+def curve_grids(values: Values) -> Iterator[Grid]:
+    """At most `CURVE_ROWS` epochs, the best among them."""
+    epochs: list[dict[str, Any]] = values.get("epochs") or []
+    keys = [f"val/{main_metric(values)}", "train/loss"]
+    keys = [key for key in keys if any(key in epoch for epoch in epochs)]
+    if not keys:
+        return
+    best = (values.get("best") or {}).get("epoch")
+    places = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
+    rows = [
+        [f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
+         *(_number(epoch.get(key)) for key in keys)]
+        for place, epoch in enumerate(epochs)
+        if place in places or epoch["epoch"] == best
+    ]  # fmt: skip
+    yield Grid("Some of the epochs.", ("epoch", *keys), rows, len(keys))
+
+
+def _gaps(gaps: Sequence[Values]) -> Grid:
+    def end(row: Values, name: str) -> str:
+        return f"{row[name]}: {number(row[f'{name}_mean'])} ({row[f'{name}_users']:,} users)"
+
+    def interval(row: Values) -> str:  # older records have none
+        return interval_text(row["gap_low"], row["gap_high"]) if "gap_low" in row else "-"
+
+    rows = [
+        (row["groups"], row["metric"], number(row["gap"]), interval(row), end(row, "highest"),
+         end(row, "lowest"))
+        for row in gaps
+    ]  # fmt: skip
+    heads = ("user groups", "metric", "gap", "95% interval", "highest", "lowest")
+    caption = (
+        "Largest difference of a metric between groups of users; among many groups there is one "
+        "by chance."
+    )
+    return Grid(caption, heads, rows, 4)
+
+
+def _exposure(exposure: Sequence[Values]) -> Grid:
+    rows = [
+        [
+            f"{row['groups']}: {row['value']}", str(row["k"]), f"{row['items']:,}",
+            *(_percent(row[key]) for key in ("exposure", "events", "catalogue")),
+            _number(row["exposure_per_event"]),
+        ]
+        for row in exposure
+    ]  # fmt: skip
+    heads = (
+        "item group", "k", "items", "of the lists", "of the events", "of the items",
+        "lists / events",
+    )  # fmt: skip
+    caption = "Share of the first k places that groups of items take, beside what they could claim."
+    return Grid(caption, heads, rows, 6)
+
+
+def _by_window(values: Values, windows: Sequence[Values]) -> Grid:
+    names = list(dict.fromkeys(metric for window in windows for metric in window["test"]))
+    rows = [
+        [metric, *(_number(w["test"].get(metric)) for w in windows),
+         _number((values.get("test") or {}).get(metric))]
+        for metric in names
+    ]  # fmt: skip
+    days = [_day(window.get("split") or {}) for window in windows]
+    heads = ["metric", *(f"window {n}{day}" for n, day in enumerate(days)), "mean"]
+    caption = "Test metrics by window; each window has a card of its own in its folder."
+    return Grid(caption, heads, rows, len(heads) - 1)
+
+
+def _day(split: Values) -> str:
+    moment = split.get("test_start_time")
+    return "" if moment is None else f", from {datetime.fromtimestamp(moment, UTC).date()}"
+
+
+def _percent(share: float) -> str:
+    return percent(share) if isfinite(share) else "-"  # nothing was shown at all
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else number(value)

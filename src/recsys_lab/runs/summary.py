@@ -1,0 +1,178 @@
+"""One run in the terminal: what it was, what came out, what it cost, what it left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from recsys_lab.comparison.cells import interval_text, number
+from recsys_lab.comparison.collect import flatten
+from recsys_lab.runs.off_policy import off_policy_table
+from recsys_lab.runs.record import KILLED, NOT_VERIFIED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rich.console import Console
+
+    from recsys_lab.runs.record import RunRecord
+
+_WHAT = ("name", "status", "seed", "created", "finished")
+
+
+def print_run(console: Console, record: RunRecord) -> None:
+    """Print everything that the record of a run knows; a run may be unfinished."""
+    values = record.values
+    console.print(_panel("run", _what(record)))
+    if values.get("data"):
+        console.print(_panel("data", _shown(values["data"])))
+    if values.get("protocol"):
+        fields = {"fingerprint": values["protocol"]["fingerprint"], **values["protocol"]["fields"]}
+        console.print(_panel("protocol", _shown(fields)))
+    if values.get("test") or values.get("validation"):
+        console.print(results_table(values))
+    if values.get("off_policy"):
+        console.print(off_policy_table(values["off_policy"]))
+    table = slices_table(record)
+    if table is not None:
+        console.print(table)
+    console.print(_panel("compute", _compute(values)))
+    for warning in warnings(record):
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    console.print(_panel("files", _files(record)))
+    console.print(Text(f"run: {record.folder}"), soft_wrap=True)
+
+
+def results_table(values: Mapping[str, Any]) -> Table:
+    """Validation and test beside each other, with the test's intervals where they were kept."""
+    table = Table(title="results", title_justify="left")
+    table.add_column("metric")
+    test = "test, refit" if values.get("refit") else "test"
+    for heading in ("validation", test, "95% interval"):
+        table.add_column(heading, justify="right")
+    phases = [values.get(phase) or {} for phase in ("validation", "test")]
+    intervals = values.get("intervals") or {}
+    for name in dict.fromkeys(name for phase in phases for name in phase):
+        cells = [_number(phase.get(name)) for phase in phases]
+        bounds = intervals.get(name)
+        table.add_row(name, *cells, " - ".join(map(_number, bounds)) if bounds else "")
+    return table
+
+
+def slices_table(record: RunRecord) -> Table | None:
+    """The metric that the run was chosen by, by slice; None where the run has no slices."""
+    slices = record.slices()
+    if slices is None:
+        return None
+    rows = slices.filter(slices["metric"] == record.main_metric)
+    table = Table(title=Text(f"test {record.main_metric} by slice"), title_justify="left")
+    table.add_column("slice")
+    table.add_column("value")
+    for heading in ("users", "mean", "95% interval"):
+        table.add_column(heading, justify="right")
+    before = None
+    for row in rows.iter_rows(named=True):
+        if before not in (None, row["slice"]):
+            table.add_section()
+        name = row["slice"] if row["slice"] != before else ""
+        bounds = interval_text(row["low"], row["high"])
+        cells = (f"{row['users']:,}", number(row["mean"]), bounds)
+        table.add_row(Text(name), Text(row["value"]), *cells)
+        before = row["slice"]
+    return table if table.row_count else None
+
+
+def warnings(record: RunRecord) -> Iterator[str]:
+    """What a reader of the numbers must know."""
+    values = record.values
+    if not record.is_verified:
+        yield f"nobody can tell whether the numbers are those of the run: {NOT_VERIFIED}"
+    if not record.done:
+        status = record.status
+        gone = ": it was killed, no process works on it" if status == KILLED else ""
+        yield (
+            f"the run's status is '{values['status']}'{gone}; go on with: "
+            f"recsys-lab train resume={record.folder}"
+        )
+    if (values.get("best") or {}).get("still_improving"):
+        yield "the best epoch was the last one: the model was still improving; raise max_epochs"
+    if (values.get("code") or {}).get("dirty"):
+        yield "made with uncommitted changes, see code.diff"
+
+
+def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
+    values = record.values
+    for key in _WHAT:
+        if values.get(key) is not None:
+            yield key, record.status if key == "status" else str(values[key])
+    config = values["config"]
+    for group in ("model", "inputs", "loss", "recipe"):
+        if isinstance(config.get(group), dict):
+            settings = dict(config[group])
+            name = str(settings.pop("_target_", "")).rpartition(".")[2]
+            shown = ", ".join(f"{k}={_text(v)}" for k, v in settings.items())
+            yield group, f"{name}: {shown}" if shown else name
+    for key in ("group", "tags", "notes"):
+        if config.get(key):
+            yield key, _text(config[key])
+    code = values.get("code") or {}
+    if code.get("commit"):
+        yield "code", code["commit"] + (" with changes" if code.get("dirty") else "")
+    yield "command", " ".join(map(str, values.get("command", ())))
+
+
+def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    compute = dict(values["compute"])
+    yield "wall time", f"{compute.pop('seconds'):,.1f} s"
+    yield "peak memory", f"{compute.pop('peak_memory_mebibytes'):,.0f} MiB"
+    if values.get("parameters") is not None:
+        yield "parameters", f"{values['parameters']:,}"
+    yield from _shown({key: value for key, value in compute.items() if value is not None})
+    best = values.get("best") or {}
+    if best:
+        yield "best epoch", f"{best['epoch']} (the first is 0) of {len(values['epochs'])}"
+    if values.get("refit"):
+        epochs = values["refit"].get("epochs")
+        how = "" if epochs is None else f", {epochs} epochs from scratch"
+        yield "refit", f"on {values['refit']['interactions']:,} training and validation events{how}"
+    machine = values.get("machine") or {}
+    yield "machine", ", ".join(f"{k} {v}" for k, v in machine.items())
+
+
+def _files(record: RunRecord) -> Iterator[tuple[str, str]]:
+    for path in sorted(record.folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            names = sorted(inner.name for inner in path.iterdir())
+            shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+            yield f"{path.name}/", shown
+        else:
+            yield path.name, f"{path.lstat().st_size / 1024:,.1f} KiB"
+
+
+def _shown(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in flatten(values).items():
+        is_size = isinstance(value, int) and not isinstance(value, bool)
+        yield key, f"{value:,}" if is_size else _text(value)
+
+
+def _panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in rows:
+        table.add_row(Text(key), Text(value))
+    return Panel(table, title=title, title_align="left")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,116 @@
+"""What a sweep's worker hears from the training of a trial."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+
+from recsys_lab.config import Pruned
+from recsys_lab.sweeps.attributes import FIRST_STEP
+from recsys_lab.sweeps.retry import Patience
+from recsys_lab.training.module import SequentialModule
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from recsys_lab.contracts import Batch
+
+
+_LOOK_EVERY = 1.0  # seconds between two looks for a file on what may be a network's disk
+
+
+class FirstStep(pl.Callback):
+    """Notes with a trial how long it took to its first training step, as `FIRST_STEP`.
+
+    Args:
+        note: keeps a value with the trial of the run.
+        begun: when its process began to look for a trial, by `time.monotonic`.
+    """
+
+    def __init__(self, note: Callable[[str, float], None], begun: float) -> None:
+        self._note = note
+        self._begun = begun
+        self._noted = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Before every step; the first one counts."""
+        del trainer, pl_module, batch, batch_idx
+        if not self._noted:
+            self._noted = True
+            self._note(FIRST_STEP, time.monotonic() - self._begun)
+
+
+class Deadline(pl.Callback):
+    """Stops the training as Ctrl-C does, at the next whole step and with a checkpoint.
+
+    The clock of the machine that the command runs on is not this one's, and a worker may wait in a
+    queue, so that the command says by a file that its time is over. Where it was killed, the
+    worker counts by itself, from its own beginning.
+
+    Args:
+        seconds: from now on, or None for never.
+        over: file that is there when the time is over, wherever this process counts from.
+
+    Attributes:
+        reached: whether it did.
+    """
+
+    def __init__(self, seconds: float | None, over: Path | None = None) -> None:
+        self._due = None if seconds is None else time.monotonic() + seconds
+        self._file = over
+        self._looked = float("-inf")
+        self._is_over = False
+        self.reached = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial may be begun or go on."""
+        now = time.monotonic()
+        if self._due is not None and not self._is_over:
+            self._is_over = now >= self._due
+            if self._file is not None and now - self._looked > _LOOK_EVERY:
+                self._looked = now
+                self._is_over = self._is_over or self._file.exists()
+        return self._is_over
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Before every step."""
+        del trainer, pl_module, batch, batch_idx
+        if not self.reached and self.is_over:
+            self.reached = True
+            signal.raise_signal(signal.SIGINT)
+
+
+class Report(pl.Callback):
+    """Tells the study every validation, and stops the run where the pruner says so.
+
+    Args:
+        trial: of the run.
+        objective: the watched metric, ``val/...``.
+        patiently: makes a call that asks the study's storage.
+    """
+
+    def __init__(self, trial: Trial, objective: str, patiently: Patience) -> None:
+        self._trial = trial
+        self._objective = objective
+        self._patiently = patiently
+        frozen = patiently(lambda: trial.study.trials)[trial.number]
+        self._told = set(frozen.intermediate_values)  # by the process that died
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After every validation."""
+        assert isinstance(pl_module, SequentialModule)
+        value = pl_module.validation[self._objective]
+        if trainer.current_epoch not in self._told:
+            self._patiently(lambda: self._trial.report(float(value), trainer.current_epoch))
+        if self._patiently(self._trial.should_prune):
+            raise Pruned(f"pruned at epoch {trainer.current_epoch}")

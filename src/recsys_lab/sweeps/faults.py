@@ -1,0 +1,126 @@
+"""What stops a sweep: faults of the machine and of what all trials share, told from a trial's own.
+
+A trial that ends with an error has failed, unless
+
+1. the error is a full disk, a broken file system or the like (`recsys_lab.files.faults`);
+2. the study's storage is away, for longer than every call waits for it;
+3. another process holds the trial's run directory, or its dataset is no longer whole;
+4. something that all trials share is unwell when the error comes: the working directory, the
+   sweep's folder, which must take a file, the prepared dataset or, where that is searched, the
+   source that every trial reads, and the file of the study's storage.
+
+Then the trial is given back as it is, and the sweep stops: the next trial would fare no better. So
+a file that only this trial's point names, and that is not there, is the trial's own failure.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_lab.config import UserError
+from recsys_lab.data.preparation.manifest import read_manifest
+from recsys_lab.data.prepared import NotWhole
+from recsys_lab.files.faults import MachineFault, chain, impossible_name, machine_fault
+from recsys_lab.runs.record import Busy
+from recsys_lab.sweeps.retry import is_away, storage_fault
+from recsys_lab.sweeps.storage import file_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recsys_lab.sweeps.plan import Plan
+
+STOPPED = 75
+"""Exit code of a worker that a fault stopped (EX_TEMPFAIL of ``sysexits.h``)."""
+GO_ON = (
+    "the sweep has stopped; finished trials are kept, unfinished ones go on from their last "
+    "checkpoint when the same command is given again"
+)
+_PROBE = 1 << 16  # bytes
+
+
+def fault_of(error: BaseException, plan: Plan) -> str | None:
+    """What is wrong for all trials, in one line with a cure; None for a trial's own error.
+
+    Args:
+        error: as a trial, or a worker between trials, ended with it.
+        plan: of the sweep.
+    """
+    if any(isinstance(cause, OSError) and cause.errno == errno.EROFS for cause in chain(error)):
+        return machine_fault(error)  # what could not be made would be said to be missing
+    # A full disk is often told without its name: what is shared is named, where it is on that.
+    told = storage_fault(error) or unwell(plan)
+    if told:
+        return told
+    for cause in chain(error):
+        if isinstance(cause, Busy) or (isinstance(cause, NotWhole) and plan.prepared):
+            return str(cause)
+    return machine_fault(error, refused=False)
+
+
+def unwell(plan: Plan) -> str | None:
+    """What is wrong with that which all trials share, or None."""
+    try:
+        for place in _shared(plan):
+            if not place.exists():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
+        with tempfile.TemporaryFile(dir=plan.folder) as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.filename is None:
+            error.filename = plan.folder
+        return machine_fault(error, missing=True) or f"{error.filename}: {error.strerror}"
+    if plan.prepared is None:
+        return None
+    folder = Path(plan.prepared["folder"])
+    manifest, problem = read_manifest(folder, "sizes")
+    if manifest is None:
+        return (
+            f"{folder}: the dataset of all trials is not whole: {problem}; bring it back, or give "
+            "the same command again, which prepares it anew"
+        )
+    return None
+
+
+def _shared(plan: Plan) -> Iterator[Path]:
+    """Files and folders without which no trial can run."""
+    yield Path.cwd()  # raises where it is gone
+    yield plan.path
+    storage = file_of(plan.storage)
+    if storage is not None:
+        yield storage
+    if plan.source is not None:
+        yield Path(plan.source)
+
+
+@contextmanager
+def faults_told(plan: Plan) -> Iterator[None]:
+    """Let a fault end the command with a message that says what was kept.
+
+    Raises:
+        MachineFault: in place of what the machine or the storage said.
+    """
+    try:
+        yield
+    except MachineFault:
+        raise
+    except Exception as error:
+        known = isinstance(error, UserError) and not is_away(error)
+        if wrong := impossible_name(error):
+            raise UserError(wrong) from error
+        fault = None if known else fault_of(error, plan)
+        if fault is None:
+            raise
+        raise stopped(fault) from error
+
+
+def stopped(message: str) -> MachineFault:
+    """The error that ends the command with exit 1, saying what was kept."""
+    return MachineFault(f"{message}\n{GO_ON}")

@@ -1,0 +1,36 @@
+"""A sweep's folder belongs to one study, whatever storage a command names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsys_lab.config import UserError
+from recsys_lab.files.atomic import write_text
+
+if TYPE_CHECKING:
+    from recsys_lab.sweeps.plan import Plan
+    from recsys_lab.sweeps.study import Study
+
+FILE = "study.id"
+
+
+def refuse_another_study(plan: Plan, study: Study) -> None:
+    """Note whose the folder is; trials of two studies would share run directories by number.
+
+    Raises:
+        UserError: it holds the runs of another study.
+    """
+    file = plan.path / FILE
+    if not file.exists():
+        unknown = not study.trials() and any((plan.path / "trials").glob("*"))
+        if not unknown:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, study.id + "\n")
+            return
+    elif file.read_text().strip() == study.id:
+        return
+    raise UserError(
+        f"sweep.storage={plan.storage}: {plan.folder} holds the runs of another study than "
+        f"the one of the name '{study.name}' there. Give the storage that this sweep began with, "
+        "or another sweep.name or sweep.dir; or move the folder away"
+    )

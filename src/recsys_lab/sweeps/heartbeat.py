@@ -1,0 +1,128 @@
+"""Who works on a trial, and whether they still live."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.sweeps.attributes import BEAT, OWNER
+from recsys_lab.sweeps.launchers.base import PARENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from optuna.trial import Trial
+
+BEAT_SECONDS = 20.0
+DEAD_AFTER = 120.0
+"""Seconds without a sign of life after which a process on another machine counts as dead."""
+_beats = itertools.count(1)
+_seen: dict[tuple[Any, ...], tuple[Any, float, float]] = {}
+"""Owner on another machine -> its last sign of life, the seconds that it has been silent while
+this process looked, and when this process last looked."""
+
+
+def myself(worker: str | None = None) -> dict[str, Any]:
+    """This process: its machine, its number there and when it began.
+
+    Args:
+        worker: its name in the sweep, by which whoever started it finds what it left.
+    """
+    parent = os.getppid()
+    looked_after = os.environ.get(PARENT) == str(parent)
+    return {
+        "machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid()), "worker": worker,
+        "parent": {"pid": parent, "began": _began(parent)} if looked_after else None,
+    }  # fmt: skip
+
+
+def sign_of_life() -> int:
+    """A number that this process has not given before; no clock is needed for it."""
+    return next(_beats)
+
+
+def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
+    """Whether somebody cares for a running trial: its owner, or whoever started that one.
+
+    Whoever started a process that died knows how, notes that and gives the trial free.
+
+    No clock of another machine is read. A process on another machine is dead when it gave no new
+    sign of life while this process looked for `DEAD_AFTER` seconds of its own clock. Between two
+    looks at most `BEAT_SECONDS` count: the storage may have been away for everybody.
+
+    Args:
+        attributes: the trial's user attributes.
+        now: this process's `time.monotonic`.
+    """
+    owner = attributes.get(OWNER)
+    if owner is None:  # released, or it died between taking the trial and signing it
+        return False
+    if owner["machine"] == _machine():
+        return _is_running(owner) or _is_running(owner.get("parent"))
+    now = time.monotonic() if now is None else now
+    beat = attributes.get(BEAT)
+    key = (owner["machine"], owner["pid"], owner["began"])
+    before, silent, looked = _seen.get(key, (None, 0.0, now))
+    silent = silent + min(now - looked, BEAT_SECONDS) if beat == before else 0.0
+    _seen[key] = beat, silent, now
+    return silent < DEAD_AFTER
+
+
+@contextmanager
+def beating(trial: Trial) -> Iterator[None]:
+    """Give a sign of life every `BEAT_SECONDS`, for processes on other machines."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT_SECONDS):
+            with suppress(Exception):  # a storage that is away for a moment has the next one
+                trial.set_user_attr(BEAT, sign_of_life())
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def process_began() -> float:
+    """When this process began, in seconds since the epoch: before its imports."""
+    ticks, up = _began(os.getpid()), Path("/proc/uptime")
+    if ticks is None or not up.exists():
+        return time.time()
+    age = float(up.read_text().split()[0]) - int(ticks) / os.sysconf("SC_CLK_TCK")
+    return time.time() - max(0.0, age)
+
+
+def _is_running(process: Mapping[str, Any] | None) -> bool:
+    """Whether a process of this machine is the one that it was."""
+    if process is None:
+        return False
+    began = _began(process["pid"])
+    return began is not None and bool(began == process["began"])
+
+
+def _machine() -> str:
+    """Where a process number means one process: name, boot and, as in containers, namespace."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.exists():
+        return socket.gethostname()
+    return f"{socket.gethostname()} {boot.read_text().strip()} {space.readlink()}"
+
+
+def _began(pid: int) -> str | None:
+    """When a process of this machine began, in ticks of its own clock; None where it is dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]

@@ -1,0 +1,82 @@
+"""Workers of a sweep on this machine, each with a device of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from recsys_lab.sweeps.launchers.base import Task, begin, end
+
+
+class Local:
+    """Processes of this machine; they end with the command that started them.
+
+    Args:
+        config: no options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """`Local` has no options."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._devices = visible_devices()
+        self._count = 1
+
+    def count(self, wanted: int | Literal["auto"]) -> int:
+        """As many as wanted; auto: one for each GPU, else one for every two cores."""
+        auto = len(self._devices) or max(1, usable_cores() // 2)
+        self._count = auto if wanted == "auto" else wanted
+        return self._count
+
+    def start(self, number: int, task: Task) -> _Process:
+        """Start it with its share of the devices."""
+        threads = max(1, usable_cores() // self._count)
+        own = {"OMP_NUM_THREADS": str(threads)}
+        if self._devices:
+            own["CUDA_VISIBLE_DEVICES"] = self._devices[number % len(self._devices)]
+        # In a group of its own: Ctrl-C would else come twice, and the second one stops at once.
+        ready = replace(task, environment={**task.environment, **own})
+        return _Process(begin(ready, own_group=True))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class _Process:
+    popen: subprocess.Popen[bytes]
+
+    def code(self) -> int | None:
+        return self.popen.poll()
+
+    def interrupt(self) -> None:
+        with suppress(ProcessLookupError):
+            self.popen.send_signal(signal.SIGINT)
+
+    def finish(self) -> None:
+        end(self.popen)
+
+    def told(self) -> str:
+        return ""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: a container or a job has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_devices() -> list[str]:
+    """The visible GPUs, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]

@@ -1,0 +1,150 @@
+"""Workers of a sweep as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+
+import recsys_lab
+from recsys_lab.config import UserError
+from recsys_lab.sweeps.launchers.base import KILLED, Task, run
+
+if TYPE_CHECKING:
+    import ray
+
+_PATIENCE = 60.0
+
+
+class RayCluster:
+    """A task for each worker, placed by Ray; it waits where the cluster is full.
+
+    The workers need the sweep's folder, the data and this package under the same paths on every
+    node. They end with the command that started them.
+
+    Args:
+        config: the options.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `RayCluster`.
+
+        Attributes:
+            address: of the cluster (``auto``, ``ray://host:10001``); null for one of this
+                machine, which ends with the sweep.
+            gpus: of each worker; shares of one are allowed.
+            cpus: of each worker.
+        """
+
+        address: str | None
+        gpus: Annotated[float, Ge(0)]
+        cpus: Annotated[float, Gt(0)]
+
+    def __init__(self, config: Config) -> None:
+        try:
+            import ray  # noqa: F401
+        except ImportError:
+            raise UserError("launcher: ray needs Ray; pip install 'recsys-lab[ray]'") from None
+        self.config = config
+
+    def count(self, wanted: int | Literal["auto"]) -> int:
+        """As many as wanted; auto: as many as the cluster has room for now.
+
+        Raises:
+            UserError: the cluster cannot be reached, or has no room for one.
+        """
+        if wanted != "auto":
+            return wanted
+        self._connect()
+        import ray
+
+        found = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        needed = {"CPU": self.config.cpus, "GPU": self.config.gpus}
+        room = [int(found.get(name, 0) // each) for name, each in needed.items() if each]
+        if min(room) < 1:
+            raise UserError(
+                f"launcher: no worker fits the Ray cluster: it needs {needed}, the cluster has "
+                f"{ {name: found.get(name, 0) for name in needed} }; set launcher.gpus or "
+                "launcher.cpus"
+            )
+        return min(room)
+
+    def start(self, number: int, task: Task) -> _Job:
+        """Hand the task to Ray.
+
+        Raises:
+            UserError: the cluster cannot be reached.
+        """
+        del number
+        self._connect()
+        import ray
+
+        config = self.config
+        remote = ray.remote(num_cpus=config.cpus, num_gpus=config.gpus, max_retries=0)(run)
+        return _Job(remote.remote(task))
+
+    def close(self) -> None:
+        """Leave the cluster; one of our own ends."""
+        import ray
+
+        ray.shutdown()
+
+    def _connect(self) -> None:
+        import ray
+
+        if ray.is_initialized():
+            return
+        own: dict[str, Any] = {} if self.config.address else {"include_dashboard": False}
+        package = Path(recsys_lab.__file__).parents[1]
+        try:
+            # Ray puts the folder that it is begun in on its workers' path, before all else.
+            with chdir(package):
+                ray.init(
+                    address=self.config.address, log_to_driver=False, logging_level=logging.ERROR,
+                    **own,
+                )  # fmt: skip
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"launcher.address: no Ray cluster answers at {self.config.address}: {error}"
+            ) from error
+
+
+@dataclass
+class _Job:
+    reference: ray.ObjectRef[int]
+    words: str = ""
+
+    def code(self) -> int | None:
+        import ray
+
+        ready, _ = ray.wait([self.reference], timeout=0)
+        if not ready:
+            return None
+        try:
+            return int(ray.get(self.reference))
+        except ray.exceptions.RayError as error:  # cancelled, a node that died, ...
+            self.words = str(error)
+            return KILLED
+
+    def interrupt(self) -> None:
+        import ray
+
+        ray.cancel(self.reference)
+
+    def finish(self) -> None:
+        import ray
+
+        ready, _ = ray.wait([self.reference], timeout=_PATIENCE)
+        if not ready:
+            ray.cancel(self.reference, force=True)
+
+    def told(self) -> str:
+        return self.words

@@ -1,0 +1,231 @@
+"""Workers of a sweep as SLURM jobs, through submitit."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+
+from recsys_lab.config import UserError
+from recsys_lab.sweeps.launchers.base import KILLED, Task, run
+
+if TYPE_CHECKING:
+    import submitit
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_PATIENCE = 60.0
+_ASK_EVERY = 10.0  # seconds: many people ask one controller
+_NOT_PLACEMENT = (
+    "output", "error", "input", "open-mode", "chdir", "wrap", "export", "export-file",
+    "get-user-env", "bb", "bbf", "bcast", "container", "container-id", "batch", "uid", "gid",
+)  # fmt: skip
+"""Options of sbatch that name files, commands, variables or users."""
+_SLOW_FILES = 60.0  # seconds that NFS may show a folder as it was
+
+
+class Slurm:
+    """A job for each worker, on whatever node SLURM gives it.
+
+    The workers need the sweep's folder, the data and this environment under the same paths on
+    every node: a shared file system, or a container. They go on when the command that submitted
+    them is killed; Ctrl-C cancels them.
+
+    Args:
+        config: the options.
+
+    Raises:
+        UserError: submitit is not installed, or what is to be an option of sbatch is none.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `Slurm`.
+
+        Attributes:
+            cluster: slurm; or local: submitit's own processes on this machine, to try it out.
+            partition: of the jobs, or null for the cluster's own choice.
+            minutes: time limit of a job; its worker stores where it is a minute before, and goes
+                on in the next one.
+            gpus: of each worker.
+            cpus: of each worker.
+            memory_gib: of each worker, or null.
+            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}; none
+                that names a command, a file or variables.
+        """
+
+        cluster: Literal["slurm", "local"]
+        partition: str | None
+        minutes: Annotated[int, Ge(5)]
+        gpus: Annotated[int, Ge(0)]
+        cpus: Annotated[int, Ge(1)]
+        memory_gib: Annotated[float, Gt(0)] | None
+        parameters: dict[str, str]
+
+    def __init__(self, config: Config) -> None:
+        _refuse_more_than_options(config)
+        try:
+            import submitit  # noqa: F401
+        except ImportError:
+            raise UserError(
+                "launcher: slurm needs submitit; pip install 'recsys-lab[slurm]'"
+            ) from None
+        self.config = config
+        self._queue = _Queue() if config.cluster == "slurm" else None
+
+    def count(self, wanted: int | Literal["auto"]) -> int:
+        """As many as wanted.
+
+        Raises:
+            UserError: auto, which counts the devices of this machine.
+        """
+        if wanted == "auto":
+            raise UserError(
+                "sweep.workers: got auto, which counts this machine's devices; say how many jobs "
+                "launcher=slurm is to submit, e.g. sweep.workers=8"
+            )
+        return wanted
+
+    def start(self, number: int, task: Task) -> _Job:
+        """Submit the job.
+
+        Raises:
+            UserError: SLURM refuses it.
+        """
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        del number
+        # "environment" is what slurm itself sets: threads by cpus, devices by gpus.
+        try:
+            return _Job(self._executor(task).submit(run, task), self._queue)
+        except (FailedJobError, FailedSubmissionError, RuntimeError, OSError) as error:
+            raise UserError(f"launcher: SLURM took no job: {error}") from error
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _executor(self, task: Task) -> submitit.AutoExecutor:
+        import submitit
+
+        config = self.config
+        folder = Path(task.log).parent / "jobs"
+        # -P: nothing is imported from the folder that the job was submitted in
+        python = {f"{config.cluster}_python": f"{shlex.quote(sys.executable)} -P"}
+        executor = submitit.AutoExecutor(folder=folder, cluster=config.cluster, **python)
+        options: dict[str, Any] = {
+            "name": "recsys-lab", "timeout_min": config.minutes, "gpus_per_node": config.gpus,
+            "cpus_per_task": config.cpus,
+        }  # fmt: skip
+        if config.memory_gib is not None:
+            options["mem_gb"] = config.memory_gib
+        if config.cluster == "slurm":
+            options["slurm_partition"] = config.partition
+            options["slurm_additional_parameters"] = config.parameters
+        executor.update_parameters(**options)
+        return executor
+
+
+def _refuse_more_than_options(config: Slurm.Config) -> None:
+    """A job's options are lines of a script; a further line would be a further command."""
+    for name in config.parameters:
+        if name.replace("_", "-").lower() in _NOT_PLACEMENT:
+            raise UserError(
+                f"launcher.parameters.{name}: names a command, a file or variables, which a config "
+                "may not; the environment may: sbatch reads SBATCH_ variables"
+            )
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"launcher.parameters: {name!r} is no name of an sbatch option; write it as in "
+                "its manual without the dashes, e.g. {account: x, mail-type: FAIL}"
+            )
+    values = {f"parameters.{name}": value for name, value in config.parameters.items()}
+    for name, value in {"partition": config.partition, **values}.items():
+        if value is not None and not (value and value.isprintable()):
+            raise UserError(
+                f"launcher.{name}: got {value!r}; one line of printable characters is needed"
+            )
+
+
+class _Queue:
+    """The jobs that SLURM has, waiting or running.
+
+    submitit would ask sacct, which knows nothing on a cluster without accounting, and ask it every
+    ten minutes at last.
+    """
+
+    def __init__(self) -> None:
+        self._ids: frozenset[str] = frozenset()
+        self._asked = self._answered = float("-inf")
+
+    def has_lost(self, job: str, submitted: float, every: float) -> bool:
+        """Whether a job is there no more.
+
+        Args:
+            job: its number.
+            submitted: when, by `time.monotonic`.
+            every: seconds that an answer is good for.
+        """
+        now = time.monotonic()
+        if now - self._asked > every:
+            self._asked = now
+            command = ["squeue", "--me", "--noheader", "--format=%A"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False)
+            if told.returncode == 0:  # else: the controller does not answer
+                self._ids, self._answered = frozenset(told.stdout.split()), now
+        return self._answered > submitted and job not in self._ids
+
+
+@dataclass
+class _Job:
+    job: submitit.Job[int]
+    queue: _Queue | None  # None: submitit's own process
+    submitted: float = field(default_factory=time.monotonic)
+    gone: float | None = None
+    known: int | None = None
+    words: str = ""
+
+    def code(self) -> int | None:
+        if self.known is None:
+            gone = self._is_gone(_ASK_EVERY)  # before its result is looked for, which is its last
+            if self.job.paths.result_pickle.exists():
+                self._read()
+            elif gone and self._waited():
+                self.known, self.words = KILLED, self.job.stderr() or ""
+        return self.known
+
+    def interrupt(self) -> None:
+        self.job.cancel(check=False)
+
+    def finish(self) -> None:
+        until = time.monotonic() + _PATIENCE
+        while not self._is_gone(1.0) and time.monotonic() < until:
+            time.sleep(0.2)
+
+    def told(self) -> str:
+        return self.words
+
+    def _is_gone(self, every: float) -> bool:
+        if self.queue is None:
+            return bool(self.job.done())
+        return self.queue.has_lost(self.job.job_id, self.submitted, every)
+
+    def _waited(self) -> bool:
+        """Whether its result would have been seen by now."""
+        if self.queue is None:
+            return True
+        self.gone = self.gone or time.monotonic()
+        return time.monotonic() - self.gone > _SLOW_FILES
+
+    def _read(self) -> None:
+        from submitit.core.utils import UncompletedJobError
+
+        try:
+            self.known = self.job.result()
+        except UncompletedJobError as error:  # its time limit, a folder that is not there, ...
+            self.known, self.words = KILLED, str(error)

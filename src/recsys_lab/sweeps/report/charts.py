@@ -1,0 +1,242 @@
+"""The charts of a sweep's report."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.pages.charts.parallel import Line, Upright, parallel_chart
+from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
+from recsys_lab.sweeps.report.summary import brief, said_point
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optuna.trial import FrozenTrial
+
+    from recsys_lab.pages.markup import Markup
+    from recsys_lab.sweeps.report.summary import Story
+    from recsys_lab.sweeps.space import Dimension
+
+WIDE = 900
+
+
+def history_chart(story: Story, place: int) -> Markup:
+    """Values by trial with the best so far."""
+    name, better = story.objectives[place], _better(story, place)
+    best, reached = None, []
+    for trial in story.complete:
+        value = trial.values[place]
+        best = value if best is None else better(best, value)
+        reached.append((float(trial.number), best, f"trial {trial.number}: best {best:.4g}"))
+    values = [(float(t.number), t.values[place], _tip(t, t.values[place])) for t in story.complete]
+    stopped = [
+        (float(t.number), last, f"trial {t.number}, pruned at {last:.4g}")
+        for t in story.trials
+        if t.state.name == "PRUNED" and (last := _last(t)) is not None
+    ]
+    last_number = max(trial.number for trial in story.trials)
+    return xy_chart(
+        [
+            Series(stopped, style="muted"),
+            Series([*reached, (float(last_number), reached[-1][1], "")], "steps", "good",
+                   "best so far"),
+            Series(values),
+        ],
+        Axis("trial", -0.5, last_number + 0.5, whole=True),
+        padded(name, [v for points in (values, stopped) for _, v, _ in points]),
+        key=f"history-{place}",
+        title=f"{name} by trial",
+        description=(
+            f"{len(values)} finished trials as dots, {len(stopped)} pruned ones paler at their "
+            f"last value, and a line of the best so far, which ends at {reached[-1][1]:.4g}."
+        ),
+        width=WIDE,
+    )  # fmt: skip
+
+
+def slice_chart(story: Story, dimension: Dimension, place: int) -> Markup | None:
+    """Value against one searched key; None where no finished trial had it."""
+    name, key = story.objectives[place], dimension.key
+    having = [trial for trial in story.complete if key in trial.params]
+    if not having:
+        return None
+    values = [str(value) for value in dimension.values]
+    points = [
+        (_place_of(dimension, t.params[key]), t.values[place], _tip(t, t.values[place]))
+        for t in having
+    ]
+    chosen = [p for p, t in zip(points, having, strict=True) if t.number in story.best]
+    axis = (
+        Axis(key, names=values)
+        if values
+        else padded(
+            key, [dimension.low, dimension.high], log=dimension.log, whole=dimension.integer
+        )
+    )
+    return xy_chart(
+        [Series(points, style="faint"), Series(chosen, style="good")],
+        axis,
+        padded(name, [trial.values[place] for trial in story.complete]),
+        key=f"slice-{story.space.dimensions.index(dimension)}-{place}",
+        title=f"{name} against {key}",
+        description=f"One dot for each of {len(points)} finished trials; the best one is green.",
+    )
+
+
+def parallel(story: Story) -> Markup:
+    """Parallel coordinates of all finished trials, the better the stronger."""
+    uprights = [_upright(dimension) for dimension in story.space.dimensions]
+    value_axis = padded(story.objectives[0], [trial.values[0] for trial in story.complete])
+    uprights.append(Upright(value_axis.name, value_axis.ticks()))
+    ranks = {t.number: place for place, t in enumerate(reversed(story.ranked))}
+    lines = [
+        Line(
+            [
+                *(
+                    _share_of(d, trial.params[d.key]) if d.key in trial.params else None
+                    for d in story.space.dimensions
+                ),
+                value_axis.share(trial.values[0]),
+            ],
+            (ranks[trial.number] / max(1, len(ranks) - 1)) ** 3,
+            _tip(trial, trial.values[0]),
+        )
+        for trial in story.complete
+    ]
+    return parallel_chart(
+        uprights, lines, key="parallel", title="Parameters of every finished trial",
+        description=(
+            f"One line for each of {len(lines)} finished trials over {len(uprights) - 1} searched "
+            f"keys to {story.objectives[0]} at the right; better trials are drawn stronger."
+        ),
+    )  # fmt: skip
+
+
+def front_chart(story: Story) -> Markup:
+    """The first two objectives with the Pareto front."""
+    first, second = story.objectives[:2]
+    points = [(t.values[1], t.values[0], _tip(t, t.values[0])) for t in story.complete]
+    front = sorted(
+        (t.values[1], t.values[0], _tip(t, t.values[0]))
+        for t in story.complete
+        if t.number in story.best
+    )
+    return xy_chart(
+        [Series(points, style="faint"), Series(front, "line", "good", "Pareto front"),
+         Series(front, style="good")],
+        padded(second, [x for x, _, _ in points]),
+        padded(first, [y for _, y, _ in points]),
+        key="front",
+        title=f"{first} against {second}",
+        description=(
+            f"{len(points)} finished trials; a line joins the {len(front)} of the Pareto front, "
+            "than which no other is better in all objectives."
+        ),
+        width=WIDE,
+    )  # fmt: skip
+
+
+def curves_chart(story: Story) -> Markup | None:
+    """Validation values by epoch of every trial; None where none was told."""
+    series = []
+    for trial in story.trials:
+        told = sorted(trial.intermediate_values.items())
+        if not told:
+            continue
+        state = trial.state.name
+        style: Any = "muted" if state == "PRUNED" else "faint"
+        style = "good" if trial.number in story.best else style
+        said = f"trial {trial.number} ({state.lower()})"
+        points = [(float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}")
+                  for epoch, value in told]  # fmt: skip
+        series.append(Series(points, "line" if len(points) > 1 else "dots", style, said))
+    if not series:
+        return None
+    series.sort(key=lambda one: ("muted", "faint", "good").index(one.style))
+    last = max(x for one in series for x, _, _ in one.points)
+    return xy_chart(
+        series,
+        Axis("epoch", 0.0, max(1.0, last), whole=True),
+        padded(story.objectives[0], [y for one in series for _, y, _ in one.points]),
+        key="curves",
+        title=f"{story.objectives[0]} by epoch",
+        description=(
+            f"A line for each of {len(series)} trials: the best green, pruned ones grey; they end "
+            "where they were stopped."
+        ),
+        width=WIDE,
+    )
+
+
+def seeds_chart(story: Story, phase: str) -> Markup:
+    """Runs of the best configs with the mean and its 95% interval where there are two seeds."""
+    dots, lines = [], []
+    for place, config in enumerate(story.top):
+        values = [run[phase] for run in config["runs"]]
+        dots += [(place + 0.0, run[phase], f"trial {config['trial']}, seed {run['seed']}: "
+                  f"{run[phase]:.4f}") for run in config["runs"]]  # fmt: skip
+        mean = statistics.fmean(values)
+        said = f"trial {config['trial']}: mean {mean:.4f}"
+        lines.append(Series([(place - 0.16, mean, ""), (place + 0.16, mean, "")], "line", "strong",
+                            said))  # fmt: skip
+        if len(values) > 1:
+            half = interval_half(values)
+            ends = [(place + 0.0, mean - half, ""), (place + 0.0, mean + half, "")]
+            lines.append(Series(ends, "line", "strong", f"{said} ± {half:.4f} (95%)"))
+    heights = [y for one in [*lines, Series(dots)] for _, y, _ in one.points]
+    names = [str(config["trial"]) for config in story.top]
+    return xy_chart(
+        [*lines, Series(dots, style="good")],
+        Axis("trial", names=names),
+        padded(f"{phase} {story.metric}", heights),
+        key=f"seeds-{phase}",
+        title=f"{phase} {story.metric} by seed",
+        description=(
+            f"One dot a run for {len(names)} configs; a bar across marks the mean, a line up and "
+            "down its 95% interval (Student's t) where there are several seeds."
+        ),
+    )
+
+
+def interval_half(values: Sequence[float]) -> float:
+    """Half the 95% interval of the mean of normal values, by Student's t."""
+    degrees = len(values) - 1
+    return _T[min(degrees, len(_T)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
+
+
+# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; the last one for more, too.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+def _better(story: Story, place: int) -> Any:
+    return max if story.directions[place] == "maximize" else min
+
+
+def _tip(trial: FrozenTrial, value: float) -> str:
+    return f"trial {trial.number}: {value:.4g}; {said_point(trial.params)}"
+
+
+def _last(trial: FrozenTrial) -> float | None:
+    told = trial.intermediate_values
+    return told[max(told)] if told else None
+
+
+def _place_of(dimension: Dimension, value: Any) -> float:
+    return float(dimension.values.index(value) if dimension.values else value)
+
+
+def _axis_of(dimension: Dimension) -> Axis:
+    if dimension.values:
+        return Axis(dimension.key, names=[brief(value) for value in dimension.values])
+    low, high = dimension.low, dimension.high
+    return Axis(dimension.key, low, high, log=dimension.log, whole=dimension.integer)
+
+
+def _upright(dimension: Dimension) -> Upright:
+    return Upright(dimension.key, _axis_of(dimension).ticks())
+
+
+def _share_of(dimension: Dimension, value: Any) -> float:
+    return _axis_of(dimension).share(_place_of(dimension, value))

@@ -1,0 +1,224 @@
+"""What a report says of a sweep, read from its trials and run records."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.sweeps.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
+from recsys_lab.sweeps.winner import keeps_constraints
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from recsys_lab.sweeps.space import Space
+
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
+          "WAITING": "waiting"}  # fmt: skip
+SHOWN = 10
+"""Trials in a table of the best."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that a report says.
+
+    Attributes:
+        name: of the sweep.
+        options: of `recsys_lab.sweeps.settings.Sweep`.
+        base: overrides that all trials have.
+        space: what was searched.
+        directions: ``maximize`` or ``minimize``, one for each objective.
+        trials: by number.
+        best: numbers of the best trial, or of the Pareto front, best first.
+        importance: share of each key, and the method; or nothing, and the reason.
+        workers: notes of the worker processes: ``began``, ``now``, ``busy``, in seconds.
+        metric: that the best configs were compared by when they were trained again.
+        top: what that gave, by config (`recsys_lab.sweeps.winner.Again.summary`).
+        said: sentences on it.
+        command: runs the best again.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    base: Sequence[str]
+    space: Space
+    directions: Sequence[str]
+    trials: Sequence[FrozenTrial]
+    best: Sequence[int]
+    importance: tuple[Mapping[str, float], str]
+    workers: Sequence[Mapping[str, Any]]
+    metric: str
+    top: Sequence[Mapping[str, Any]]
+    said: Sequence[str]
+    command: str
+
+    @property
+    def objectives(self) -> Sequence[str]:
+        """Their names."""
+        return [str(name) for name in self.options["objectives"]]
+
+    @property
+    def complete(self) -> list[FrozenTrial]:
+        """Trials that came to their end."""
+        return [trial for trial in self.trials if trial.state.name == "COMPLETE"]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Trials by state."""
+        return Counter(STATES[trial.state.name] for trial in self.trials)
+
+    @property
+    def failures(self) -> list[tuple[int, str]]:
+        """Number and cause."""
+        failed = [trial for trial in self.trials if trial.state.name == "FAIL"]
+        return [(trial.number, str(trial.user_attrs.get(CAUSE, "not known"))) for trial in failed]
+
+    @property
+    def ranked(self) -> list[FrozenTrial]:
+        """Finished trials: the best or the front, the others by the first objective.
+
+        Those that break a constraint come last.
+        """
+        sign = -1 if self.directions[0] == "maximize" else 1
+        places = {number: place for place, number in enumerate(self.best)}
+        last = len(places)
+        key = {t.number: (places.get(t.number, last), not keeps_constraints(t), sign * t.values[0])
+               for t in self.complete}  # fmt: skip
+        return sorted(self.complete, key=lambda trial: key[trial.number])
+
+
+def head_facts(story: Story) -> list[tuple[str, str]]:
+    """What was searched, with which budget and how."""
+    options, counts = story.options, story.counts
+    ended = sum(counts[name] for name in ("complete", "pruned", "failed"))
+    states = [f"{counts[name]} {name}" for name in STATES.values() if counts[name]]
+    resumed = sum(
+        int(trial.user_attrs.get(ATTEMPTS, 1)) - int(trial.user_attrs.get(RELEASED, 0)) > 1
+        for trial in story.trials
+    )
+    halved = sum(CHANGES in trial.user_attrs for trial in story.trials)
+    facts = [
+        ("Objectives", ", ".join(
+            f"{name} ({direction})"
+            for name, direction in zip(story.objectives, story.directions, strict=True)
+        )),
+        ("Budget", f"{options['n_trials']} trials, {ended} of them ended"),
+        ("Trials", ", ".join(states) or "none"),
+        ("Pruned", _share(counts["pruned"], ended)),
+        ("Sampler", str(options["sampler"])),
+        ("Pruner", str(options["pruner"])),
+        ("Gone on with after their process died", str(resumed)),
+        ("Tried again with half the batch", str(halved)),
+        *cost_facts(story),
+    ]  # fmt: skip
+    if options["constraints"]:
+        facts.insert(1, ("Constraints", ", ".join(map(str, options["constraints"]))))
+    return facts
+
+
+def cost_facts(story: Story) -> list[tuple[str, str]]:
+    """Device-hours and idle share of the worker processes that left notes."""
+    spans = [float(note["now"] - note["began"]) for note in story.workers]
+    hours, whole = sum(spans) / 3600, sum(spans)
+    # A killed worker's last note was written during a trial.
+    running = sum(float(note["now"] - note["since"]) for note in story.workers if note["since"])
+    busy = running + sum(float(note["busy"]) for note in story.workers)
+    idle = _share(max(0.0, whole - busy), whole)
+    ran = [
+        (trial.datetime_complete - trial.datetime_start).total_seconds()
+        for trial in story.trials
+        if trial.datetime_complete and trial.datetime_start
+    ]
+    began = [
+        trial.user_attrs[FIRST_STEP] for trial in story.trials if FIRST_STEP in trial.user_attrs
+    ]
+    return [
+        ("Device-hours", f"{hours:.3f} by {len(spans)} worker processes"),
+        ("Idle share of the workers", idle),
+        ("Median time of a trial", _median(ran)),
+        ("Median time to a trial's first step", _median(began)),
+    ]
+
+
+def best_rows(story: Story) -> list[list[str]]:
+    """Rows of the best trials: number (starred: the best or the front), values, parameters."""
+    return [_row(story, trial) for trial in story.ranked[:SHOWN]]
+
+
+def front_rows(story: Story) -> list[list[str]]:
+    """The same for all of the front, by the first objective."""
+    sign = -1 if story.directions[0] == "maximize" else 1
+    front = [trial for trial in story.complete if trial.number in story.best]
+    return [_row(story, t) for t in sorted(front, key=lambda t: (sign * t.values[0], t.number))]
+
+
+def _row(story: Story, trial: FrozenTrial) -> list[str]:
+    return [
+        f"{trial.number}*" if trial.number in story.best else str(trial.number),
+        *(f"{value:.4g}" for value in trial.values),
+        said_point(trial.params),
+    ]
+
+
+def top_rows(story: Story) -> list[list[str]]:
+    """Rows of the configs that were trained again."""
+    return [
+        [
+            str(config["trial"]),
+            str(len(config["runs"])),
+            "-" if config["searched"] is None else f"{config['searched']:.4f}",
+            said_spread(config["validation"]),
+            said_spread(config["test"]),
+            said_point(config["params"]),
+        ]
+        for config in story.top
+    ]
+
+
+NONE_ENDED = "No trial came to its end"
+NONE_KEEPS = "No trial keeps the constraints"
+TOP_HEADS = ("Trial", "Seeds", "Search", "Validation", "Test", "Parameters")
+
+
+def space_rows(story: Story) -> list[list[str]]:
+    """Rows of what was searched: key, values, condition."""
+    rows = []
+    for dimension in story.space.dimensions:
+        if dimension.values:
+            said = ", ".join(map(str, dimension.values))
+        else:
+            said = f"{dimension.low:g} to {dimension.high:g}"
+            said += ", whole" if dimension.integer else ""
+            said += f", step {dimension.step:g}" if dimension.step else ""
+            said += ", by its logarithm" if dimension.log else ""
+        when = ", ".join(f"{key}={value}" for key, value in dimension.when.items())
+        rows.append([dimension.key, said, when or "always"])
+    return rows
+
+
+def said_point(params: Mapping[str, Any]) -> str:
+    """``key=value, ...`` with numbers in three digits."""
+    return ", ".join(f"{key}={brief(value)}" for key, value in params.items())
+
+
+def said_spread(spread: Mapping[str, float | None]) -> str:
+    """Mean and standard deviation."""
+    sd = spread["sd"]
+    return f"{spread['mean']:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
+
+
+def brief(value: Any) -> str:
+    """A number in three digits; anything else as it is."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _median(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.1f} s" if seconds else "-"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else "-"

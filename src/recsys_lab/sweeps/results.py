@@ -1,0 +1,195 @@
+"""What is shown of a sweep, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from recsys_lab.config import UserError
+from recsys_lab.config.secrets import scrubbed
+from recsys_lab.files.atomic import write_text
+from recsys_lab.sweeps.attributes import CAUSE, CHANGES
+from recsys_lab.sweeps.best_config import best_command, write_best
+from recsys_lab.sweeps.report.summary import SHOWN, STATES, brief
+from recsys_lab.sweeps.report.write import write_report
+from recsys_lab.sweeps.retrain import top_results
+from recsys_lab.sweeps.settings import is_accuracy
+from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from optuna.trial import FrozenTrial
+    from rich.console import Console
+
+    from recsys_lab.sweeps.plan import Plan
+    from recsys_lab.sweeps.study import Study
+
+
+def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """Trials by state."""
+    found = Counter(STATES[trial.state.name] for trial in trials)
+    return {name: found[name] for name in STATES.values() if found[name] or name == "complete"}
+
+
+def status_line(
+    study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
+) -> str:
+    """Where the sweep stands, in one line."""
+    trials = study.trials()
+    said = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
+    values = [t.values[0] for t in _kept(trials)]
+    better = max if study.directions[0] == "maximize" else min
+    best = f"; best {better(values):.4f}" if values else ""
+    return f"{said} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
+
+
+def status_table(
+    study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
+) -> Table:
+    """The same with what every worker does."""
+    table = Table(title=status_line(study, states, n_trials, spent), title_justify="left")
+    for name in ("worker", "device", "doing", "trials", "idle"):
+        table.add_column(name)
+    for number, state in enumerate(states):
+        doing = str(state["doing"])
+        table.add_row(
+            str(number), str(state["device"]), doing, str(state["trials"]), f"{idle(state):.1%}"
+        )
+    return table
+
+
+def idle(state: Mapping[str, Any]) -> float:
+    """Share of a worker's time that no trial had."""
+    running = state["now"] - state["since"] if state["since"] else 0.0
+    whole = state["now"] - state["began"]
+    return float(max(0.0, 1 - (state["busy"] + running) / whole)) if whole else 0.0
+
+
+def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[str, Any]]) -> None:
+    """Print the best trials; write ``sweep.json`` and the best config."""
+    trials = study.trials()
+    objectives = plan.sweep.config.objectives
+    best = _best(study, trials)
+    summary = {
+        "name": plan.options["name"],
+        "storage": plan.storage,
+        "objectives": list(objectives),
+        "counts": counts_of(trials),
+        "best": [
+            {"number": t.number, "values": t.values, "params": t.params,
+             "folder": str(plan.trial_folder(t.number, t.user_attrs.get(CHANGES)))}
+            for t in best
+        ],
+        "failures": {
+            t.number: t.user_attrs.get(CAUSE, "") for t in trials if t.state.name == "FAIL"
+        },
+        "workers": [{**state, "idle": idle(state)} for state in states],
+        "device_seconds": sum(state["now"] - state["began"] for state in states),
+        **_top(plan, study),
+    }  # fmt: skip
+    write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
+    console.print(_best_table(study, trials, best, objectives))
+    console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
+    if plan.is_exhausted(len(trials)):
+        console.print(
+            f"the space has {len(trials)} points, and all of them were tried: no more than that of "
+            f"sweep.n_trials={plan.options['n_trials']}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+    for sentence in summary.get("said", []):
+        console.print(sentence, soft_wrap=True, highlight=False)
+    again = best_command(plan)
+    write_report(plan, study, summary, again)
+    console.print(f"report: {plan.path / 'report.html'}", soft_wrap=True)
+    if not best:
+        raise UserError(f"{plan.folder}: {_why_none(plan, trials)}")
+    # After training again with several seeds: what won then.
+    chosen = summary.get("winner", {}).get("trial", best[0].number)
+    write_best(plan, trials[chosen])
+    console.print(f"the best again, with its test: {again}", soft_wrap=True)
+
+
+def _top(plan: Plan, study: Study) -> dict[str, Any]:
+    """The best configs trained again, where that is wanted."""
+    if not plan.options["top_n"]:
+        return {}
+    metric = watched_metric(plan)
+    again, missing = top_results(plan, study, metric)
+    values: dict[str, Any] = {"metric": metric, "top": [config.summary() for config in again]}
+    said = []
+    if missing:
+        said.append(
+            f"{len(missing)} runs of the best are not finished: see {plan.path / 'top'} "
+            f"({'; '.join(missing)})"
+        )
+    if again:
+        winner = pick_winner(again)
+        values["winner"] = asdict(winner)
+        said.append(winner.sentence)
+    return {**values, "said": said}
+
+
+def watched_metric(plan: Plan) -> str:
+    """What the best configs are compared by: the first objective that is an accuracy metric."""
+    named = next(name for name in plan.sweep.config.objectives if is_accuracy(name))
+    return named.removeprefix("val/")
+
+
+def _kept(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished trials that break no constraint."""
+    return [t for t in trials if t.state.name == "COMPLETE" and keeps_constraints(t)]
+
+
+def _why_none(plan: Plan, trials: Sequence[FrozenTrial]) -> str:
+    if not any(trial.state.name == "COMPLETE" for trial in trials):
+        return "no trial came to its end; see sweep.json there for the causes"
+    limits = ", ".join(plan.options["constraints"])
+    return (
+        f"no trial keeps the constraints ({limits}); see report.html there for what the trials "
+        "reached, and search other values, or loosen sweep.constraints under another sweep.name"
+    )
+
+
+def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The best trial, or those of the Pareto front, of those that keep the constraints."""
+    if not _kept(trials):
+        return []
+    copy = study.copy()
+    return list(copy.best_trials) if len(study.directions) > 1 else [copy.best_trial]
+
+
+def _best_table(
+    study: Study, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial],
+    objectives: Sequence[str],
+) -> Table:  # fmt: skip
+    table = Table(title="best trials", title_justify="left")
+    table.add_column("trial", justify="right")
+    for name in objectives:
+        table.add_column(name, justify="right")
+    table.add_column("parameters")
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    sign = -1 if study.directions[0] == "maximize" else 1
+    front = {trial.number for trial in best}
+    complete.sort(
+        key=lambda t: (t.number not in front, not keeps_constraints(t), sign * t.values[0])
+    )
+    for trial in complete[:SHOWN]:
+        said = ", ".join(f"{key}={brief(value)}" for key, value in trial.params.items())
+        mark = "*" if trial.number in front else ""
+        table.add_row(f"{mark}{trial.number}", *(f"{v:.4f}" for v in trial.values), said)
+    return table
+
+
+def _left(
+    states: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], n_trials: int, spent: float
+) -> str:
+    done = sum(int(state["trials"]) for state in states)
+    rest = n_trials - sum(trial.state.is_finished() for trial in trials)
+    if not done:
+        return f"{spent:.0f} s so far"
+    return f"{spent:.0f} s so far, about {spent / done * rest:.0f} s left"
