@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark_preparation import write_log
-from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import build, config_dir
 from recsys_lab.contracts import Batch
 from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.experiment.prepare import prepare_from
 
 STEPS = 220
 READ_ONLY_BATCHES = 3000

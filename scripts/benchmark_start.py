@@ -29,12 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark_preparation import write_log
-from recsys_lab.cli import train
-from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Interrupted, config_dir
+from recsys_lab.config.commands import Verify
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.experiment import recorded
 from recsys_lab.experiment import run as execute
-from recsys_lab.files.digests import Verify, damage
+from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.files.digests import damage
 
 CHECKS: tuple[Verify, Verify] = ("full", "sizes")
 TRAIN = """
@@ -90,7 +91,7 @@ def trial_starts(log: str, prepared: str, repeats: str) -> dict[str, float]:
             ):
                 began = time.perf_counter()
                 try:
-                    train.recorded(
+                    recorded.recorded(
                         cfg, Path(folder) / "run", Console(quiet=True),
                         execute.TrialRun([Stop()]), Path(prepared),
                     )  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.experiment.components import result_table
+from recsys_lab.runs.summary_tables import result_table
 
 MODELS = ("popularity", "sasrec", "oracle")
 

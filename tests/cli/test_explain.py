@@ -10,11 +10,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from recsys_lab.cli.evaluate import restore
-from recsys_lab.cli.explain import explain
 from recsys_lab.cli.main import run_command
 from recsys_lab.data.batches import Histories
 from recsys_lab.evaluation.attribution import scores_of
+from recsys_lab.experiment.explain import explain
+from recsys_lab.experiment.restore import restore
 from recsys_lab.runs.record import RunRecord
 
 from .flow import COUNTS, ITEMS, USERS, in_shop, rewrite, train

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.train import recorded
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.experiment.recorded import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.training.checkpoint import Keeper

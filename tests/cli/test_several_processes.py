@@ -66,8 +66,8 @@ def test_the_rows_and_numbers_are_those_of_one_process(world):
 
 def test_a_part_of_the_users_is_each_process_s_own(monkeypatch):
     """Alone with a part, as a rank would be that nobody joined."""
-    from recsys_lab.cli.evaluate import restore
     from recsys_lab.experiment import components as assemble
+    from recsys_lab.experiment.restore import restore
     from recsys_lab.runs.record import RunRecord
 
     parts = restore(RunRecord.load(Path("run")))

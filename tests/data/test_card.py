@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from recsys_lab import pages
 from recsys_lab.data.card.charts import concentration_chart, time_chart
-from recsys_lab.data.card.facts import duration, number, percent
 from recsys_lab.data.card.page import write_card
 from recsys_lab.data.leaks.check import KINDS_BY_TIME
 from recsys_lab.pages.charts.bars import Bar, Labels, bar_chart, compact, nice_ticks
 from recsys_lab.pages.charts.xy import COLOURS
 from recsys_lab.pages.markup import tag
+from recsys_lab.pages.number_format import duration, number, percent
 
 from .manifests import ABOUT, FINGERPRINT, WARNING, manifest
 

@@ -321,7 +321,8 @@ def test_a_root_that_may_not_be_written_is_named(run, mode):
 
 def test_preparing_does_not_import_torch():
     code = (
-        "import sys, recsys_lab.data.prepare, recsys_lab.data.sources.table, recsys_lab.data.sources.published.movielens, "
+        "import sys, recsys_lab.data.prepare, recsys_lab.data.sources.table, "
+        "recsys_lab.data.sources.published.movielens, "
         "recsys_lab.data.sources.sequences; sys.exit('torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONWARNINGS": "error"}

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -17,7 +16,8 @@ from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, ShopProcess
-from recsys_lab.data.sources.synthetic.synthetic_shop import SyntheticShop, load_truth
+from recsys_lab.data.sources.synthetic.synthetic_shop import SyntheticShop
+from recsys_lab.data.sources.synthetic.truth import load_truth
 from tests.shop import SMALL, make
 
 CONFIG_FILE = Path(__file__).parents[2] / "configs/data/synthetic_shop.yaml"
@@ -141,17 +141,12 @@ def test_config_file_names_every_option():
     assert 100_000 < len(log) < 150_000
 
 
-def prepared(raw_ids, num_events):
-    return SimpleNamespace(items=np.zeros(num_events, np.int32), item_ids=lambda: raw_ids)
-
-
 def test_truth_speaks_of_prepared_items():
     reader = SyntheticShop(SMALL)
     raw = reader.read_raw(Path())
     process = ShopProcess.load(raw.truth_path)
     numbers = np.random.default_rng(3).permutation(40)[:25]  # 15 items were never bought
-    data = prepared(process.item_ids[numbers].tolist(), len(raw.interactions))
-    truth = load_truth(raw.truth_path, data)
+    truth = load_truth(raw.truth_path, len(raw.interactions), process.item_ids[numbers])
     times = SHOP_OPENS + np.array([0, 10, 5, 30 * DAY, 90 * DAY])
     batch = Batch(
         users_B=torch.arange(2),
@@ -176,7 +171,7 @@ def test_filtered_data_have_no_known_truth():
     raw = reader.read_raw(Path())
     made = len(raw.interactions)
     with pytest.raises(UserError) as error:
-        load_truth(raw.truth_path, prepared([], made - 1000))
+        load_truth(raw.truth_path, made - 1000, np.empty(0, dtype=np.int64))
     message = str(error.value)
     assert f"hold {made - 1000:,} of the {made:,} events that synthetic_shop made" in message
     assert "prepare without filtering (filter=default)" in message
@@ -209,5 +204,8 @@ def test_truth_file_goes_with_its_reader():
 
 
 def test_reader_does_not_import_torch():
-    code = "import sys, recsys_lab.data.sources.synthetic.synthetic_shop; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, recsys_lab.data.sources.synthetic.synthetic_shop; "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_lab.config import Interrupted, build
+from recsys_lab.config import Interrupted
 from recsys_lab.data.card.terminal import print_data_card
-from recsys_lab.data.leaks.fatal import fatal, words_of
-from recsys_lab.data.prepare import Preparation, prepare
 from recsys_lab.experiment.backtest import window_configs
+from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from recsys_lab.data.prepared import PreparedDataset
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
@@ -29,24 +25,3 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             print_data_card(console, data.manifest, data.path)
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted("stopped; nothing of the unfinished dataset was kept") from None
-
-
-def prepare_from(cfg: DictConfig) -> PreparedDataset:
-    """The prepared dataset that a config names."""
-    words = words_of(cfg.fail_on_leaks)
-    parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
-    root, name = Path(cfg.prepared_dir), data_name(cfg.data)
-    data = prepare(build(cfg.data), parts, root, name, cfg.get("verify", "full"))
-    ranks_all = cfg.evaluation.get("candidates", "all") == "all"
-    fatal(data.manifest, words, all_are_candidates=ranks_all)
-    return data
-
-
-def data_name(node: DictConfig) -> str:
-    """A short name for people: the source, its variant, and the file's name."""
-    source = node._target_.split(".")[-2]
-    path = str(node.get("path") or "").partition("?")[0]
-    parts = [source, node.get("variant"), Path(path).stem if path else None]
-    name = re.sub(r"[^\w.-]+", "_", "_".join(str(part) for part in parts if part))
-    # Part of folder names, of which the system allows 255 bytes; brackets would be patterns.
-    return name.encode()[:80].decode(errors="ignore")

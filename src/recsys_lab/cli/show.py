@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_lab.cli.output import output_folder
-from recsys_lab.comparison.collect import whole_record
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import out_of_space
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.model_card.page import write_card
 from recsys_lab.runs.summary import print_run
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Interrupted, UserError, build, config_values
+from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.sweeps.faults import GO_ON, faults_told
 from recsys_lab.sweeps.folder import refuse_another_study

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recsys_lab.pages.number_format import decimal, decimal_places
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -128,19 +130,9 @@ def setting(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def number(value: float) -> str:
-    """Four decimals; fewer for large numbers."""
-    return f"{value:,.{_decimals(value)}f}"
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """An interval of a slice, which has none where its users are few."""
-    return "few users" if low is None or high is None else f"{number(low)} - {number(high)}"
-
-
 def spread(score: Score) -> str:
     """Standard deviation over runs, with as many decimals as the mean; nothing of one run."""
-    return "" if score.sd is None else f"{score.sd:,.{_decimals(score.mean)}f}"
+    return "" if score.sd is None else f"{score.sd:,.{decimal_places(score.mean)}f}"
 
 
 def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
@@ -151,16 +143,12 @@ def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
 
 def signed(value: float) -> str:
     """The same with its sign."""
-    return ("-" if value < 0 else "+") + number(abs(value))
+    return ("-" if value < 0 else "+") + decimal(abs(value))
 
 
 def p_text(p: float) -> str:
     """A p-value with the digits that mean something."""
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def _decimals(value: float) -> int:
-    return 4 if abs(value) < 100 else 1
 
 
 def only_absent(values: Sequence[Any]) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from recsys_lab.comparison import cells as tables
 from recsys_lab.pages.charts.bars import compact
 from recsys_lab.pages.charts.interval_bars import Whisker, whisker_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 from recsys_lab.pages.markup import Markup, tag
+from recsys_lab.pages.number_format import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ def bars(comparison: Comparison, metric: Metric) -> Markup | None:
             return None
         low, high = score.interval.low, score.interval.high
         name = f"{place + 1}  {system.name}"
-        rows.append(Whisker(name, score.mean, low, high, tables.number(score.mean)))
+        rows.append(Whisker(name, score.mean, low, high, decimal(score.mean)))
     key = f"bars-{metric.name.replace('@', '-')}"
     return whisker_chart(rows, key=key, title=f"test {metric.name} with 95% intervals")
 
@@ -176,7 +176,7 @@ def popularity(comparison: Comparison) -> Drawn | None:
     unit = kinds[name.partition("@")[0]]
     said = f"{name}, {unit}, from the lowest to the highest:"
     lines = tuple(
-        f"{place + 1} {comparison.systems[place].name}, {tables.number(value)}"
+        f"{place + 1} {comparison.systems[place].name}, {decimal(value)}"
         for place, value in sorted(places.items(), key=lambda item: item[1])
     )
     ys = [comparison.systems[place].scores[main].mean for place in places]
@@ -193,6 +193,6 @@ def _dots(comparison: Comparison, xs: Mapping[int, float], name: str) -> list[Se
     for place, x in xs.items():
         system = comparison.systems[place]
         y = system.scores[comparison.main_metric].mean
-        tip = f"{system.name}: {comparison.main_metric} {tables.number(y)}, {name} {compact(x)}"
+        tip = f"{system.name}: {comparison.main_metric} {decimal(y)}, {name} {compact(x)}"
         dots.append(Series([(x, y, tip)], colour=place, mark=str(place + 1)))
     return dots

@@ -39,8 +39,8 @@ from recsys_lab.evaluation.intervals import FEWEST_USERS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recsys_lab.comparison.collect import LeftOut
     from recsys_lab.comparison.paired_test import Paired, Test
+    from recsys_lab.runs.find import LeftOut
     from recsys_lab.runs.record import RunRecord
 
 

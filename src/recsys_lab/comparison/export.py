@@ -11,6 +11,7 @@ from recsys_lab.comparison import cells as tables
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.pages.markdown import Marked, bullets, line, plain, table
+from recsys_lab.pages.number_format import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,16 +153,12 @@ def _score_rows(comparison: Comparison) -> list[list[str]]:
         ranks = tables.shown_ranks(comparison, metric)
         for system, rank in zip(comparison.systems, ranks, strict=True):
             score = system.scores[metric.name]
-            mean = tables.number(score.mean)
+            mean = decimal(score.mean)
             mean = {1: f"**{mean}**", 2: f"<u>{mean}</u>", None: mean}[rank]
             sd = "" if score.sd is None else f" ± {tables.spread(score)}"
             star = plain(tables.baseline_mark(comparison, metric, system))
             bounds = score.interval
-            shown = (
-                ""
-                if bounds is None
-                else f"<br>{tables.number(bounds.low)} - {tables.number(bounds.high)}"
-            )
+            shown = "" if bounds is None else f"<br>{decimal(bounds.low)} - {decimal(bounds.high)}"
             cells.append(Marked(f"{mean}{sd}{star}{shown}"))
         rows.append(cells)
     return rows
@@ -181,13 +178,13 @@ def _slices(comparison: Comparison) -> str:
 
 
 def _estimate(mean: Estimate) -> Marked:
-    value, low, high = map(tables.number, (mean.value, mean.low, mean.high))
+    value, low, high = map(decimal, (mean.value, mean.low, mean.high))
     return Marked(f"{value}<br>{low} - {high}")
 
 
 def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int | None) -> str:
     score = system.scores[metric.name]
-    mean = tables.number(score.mean)
+    mean = decimal(score.mean)
     mean = {1: f"\\textbf{{{mean}}}", 2: f"\\underline{{{mean}}}", None: mean}[rank]
     sd = "" if score.sd is None else f" {{\\scriptsize$\\pm${tables.spread(score)}}}"
     star = tables.baseline_mark(comparison, metric, system)

@@ -16,6 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.runs.provenance import DIFF
 from recsys_lab.runs.sources import PARTS
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 CODE = "code"
 """The key of `identity` whose value is shown by `code_names`."""
-DIFF = "code.diff"
 _SHOWN = 7  # digits of a commit
 
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.comparison import cells as tables
 from recsys_lab.comparison import charts
-from recsys_lab.comparison.collect import flatten
 from recsys_lab.comparison.examples import example_section
 from recsys_lab.comparison.slices import slice_section, system_heads
 from recsys_lab.pages.charts.bars import compact
 from recsys_lab.pages.charts.xy import badge, legend
 from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.number_format import decimal
 from recsys_lab.pages.page import fact_list, figure, page, section, table
+from recsys_lab.runs.find import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ def _head(comparison: Comparison) -> Markup:
     metric = comparison.metric
     best = comparison.systems[comparison.ranks(metric).index(1)]
     tiles = [
-        (f"best {metric.name}", tables.number(best.scores[metric.name].mean)),
+        (f"best {metric.name}", decimal(best.scores[metric.name].mean)),
         ("systems", str(len(comparison.systems))),
         ("runs", str(len(comparison.runs))),
         ("test users", f"{metric.users:,}" if metric.users else "not the same"),
@@ -126,14 +127,14 @@ def _results(comparison: Comparison) -> Markup:
 
 def _score(comparison: Comparison, metric: Metric, system: System, rank: int | None) -> Markup:
     score = system.scores[metric.name]
-    mean: Markup | str = tables.number(score.mean)
+    mean: Markup | str = decimal(score.mean)
     if rank is not None:
         mean = tag("b" if rank == 1 else "u", str(mean))
     sd = "" if score.sd is None else f" ± {tables.spread(score)}"
     star = tables.baseline_mark(comparison, metric, system)
     if score.interval is None:
         return join(mean, sd, star)
-    low, high = tables.number(score.interval.low), tables.number(score.interval.high)
+    low, high = decimal(score.interval.low), decimal(score.interval.high)
     return join(mean, sd, star, tag("small", f"{low} - {high}"))
 
 

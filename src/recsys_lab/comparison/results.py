@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recsys_lab.comparison.collect import LeftOut
     from recsys_lab.comparison.paired_test import Estimate, Test
+    from recsys_lab.runs.find import LeftOut
     from recsys_lab.runs.record import RunRecord
 
 

@@ -9,6 +9,7 @@ from recsys_lab.comparison import cells as tables
 from recsys_lab.pages.charts.heat_map import HeatRow, heat_table
 from recsys_lab.pages.charts.xy import badge
 from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.number_format import decimal
 from recsys_lab.pages.page import section
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def _grouped(
 
 
 def _mean_row(part: Slice) -> HeatRow:
-    said = [tables.number(mean.value) for mean in part.means]
-    below = [f"{tables.number(mean.low)} - {tables.number(mean.high)}" for mean in part.means]
+    said = [decimal(mean.value) for mean in part.means]
+    below = [f"{decimal(mean.low)} - {decimal(mean.high)}" for mean in part.means]
     values = [mean.value for mean in part.means]
     return HeatRow(part.value, part.users, said, below, values)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.comparison.collect import LeftOut, flatten
 from recsys_lab.comparison.identity import identity
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
+from recsys_lab.runs.find import LeftOut, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ REFIT = "recipe.refit"
 
 
 def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
-    """What makes a run's system, flat: its settings and its `recsys_lab.comparison.identity.identity`.
+    """What makes a run's system, flat: its settings and `recsys_lab.comparison.identity.identity`.
 
     ``model._target_`` is ``model: ClassName``.
 

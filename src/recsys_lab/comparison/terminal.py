@@ -13,7 +13,6 @@ from recsys_lab.comparison.cells import (
     legend,
     marked,
     metric_label,
-    number,
     only_absent,
     pair_cells,
     runs_of,
@@ -23,6 +22,7 @@ from recsys_lab.comparison.cells import (
     slice_pair_cells,
     spread,
 )
+from recsys_lab.pages.number_format import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,7 +91,9 @@ def slice_tables(comparison: Comparison, width: int) -> Iterator[Table]:
     title = f"{comparison.main_metric} by slice"
     for places in _blocks(len(comparison.systems), (width - 32) // 13):
         names = [comparison.systems[place].name for place in places]
-        rows = [[number(part.means[place].value) for place in places] for part in comparison.slices]
+        rows = [
+            [decimal(part.means[place].value) for place in places] for part in comparison.slices
+        ]
         if len(pairs) == 1:
             names.append("difference\nwin/tie/loss")
             for part, cells in zip(comparison.slices, rows, strict=True):
@@ -148,11 +150,11 @@ def _cell(comparison: Comparison, metric: Metric, place: int, rank: int | None) 
     system = comparison.systems[place]
     score = system.scores[metric.name]
     style = "" if rank is None else ("bold", "underline")[rank - 1]
-    text = Text().append(number(score.mean), style=style)
+    text = Text().append(decimal(score.mean), style=style)
     text.append("" if score.sd is None else f" ± {spread(score)}")
     text.append(f"{baseline_mark(comparison, metric, system):<1}")
     if score.interval is not None:
-        low, high = number(score.interval.low), number(score.interval.high)
+        low, high = decimal(score.interval.low), decimal(score.interval.high)
         text.append(f"\n{low} - {high} ", style="dim")
     return text
 

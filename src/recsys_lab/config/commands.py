@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from recsys_lab.config import Component
-from recsys_lab.files.digests import Verify
+
+Verify = Literal["full", "sizes"]
+"""How files are checked before they are read: by their SHA-256, or by their lengths alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

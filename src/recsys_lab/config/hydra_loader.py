@@ -9,7 +9,9 @@ composed by this loader, so nothing is composed unchecked: jobs of a multirun, t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,15 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.origins import path_of, shown
+from recsys_lab.moved import WORKS_UNTIL, current
+
+_log = logging.getLogger(__name__)
 
 OF_FILES = ("run.dir", "sweep.dir", "sweep.subdir", "help")
 """Settings below ``hydra`` that a config file may give any value: where runs go, what help says."""
@@ -66,6 +71,7 @@ class Loader(ConfigLoaderImpl):
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.repository = Repository(config_search_path)
+        self._primary: str | None = None
 
     def load_configuration(
         self,
@@ -87,6 +93,7 @@ class Loader(ConfigLoaderImpl):
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
         _refuse_composed(cfg, {override.key_or_group for override in typed})
+        _rename_targets(cfg)
         return cfg
 
     def _process_config_searchpath(
@@ -96,6 +103,7 @@ class Loader(ConfigLoaderImpl):
         repo: CachingConfigRepository,
     ) -> None:
         """Check the primary config before its ``hydra.searchpath`` is followed: it may import."""
+        self._primary = config_name
         loaded = repo.load_config(config_path=config_name) if config_name is not None else None
         if loaded is not None:
             self._refuse_file(config_name or "", self._embed_result_config(loaded, None))
@@ -113,6 +121,10 @@ class Loader(ConfigLoaderImpl):
         if not loaded.path.startswith("file:") or _is_the_labs(loaded.path):
             return  # the lab's own, or of an installed package
         config = loaded.config
+        if isinstance(config, DictConfig) and name != self._primary:  # that of a stored run
+            for _, old in _targets("", config):
+                if old != current(old):
+                    _tell_moved(str(shown(path_of(loaded.path, name))), old)
         if not isinstance(config, DictConfig) or "hydra" not in config.keys():  # noqa: SIM118
             return
         hydra = OmegaConf.to_container(OmegaConf.masked_copy(config, "hydra"), resolve=False)
@@ -194,6 +206,23 @@ def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
         for path, name in _targets(part, _resolved(cfg.hydra, part)):
             if not name.startswith(_INSTALLED):
                 raise RefusedSetting(f"{_named(path)}: {name!r} {_FORBIDDEN}")
+
+
+def _rename_targets(node: Any) -> None:
+    """Let components that have moved be named as they are today."""
+    if isinstance(node, DictConfig) and not node._is_none():
+        for key in list(node.keys()):
+            value = node._get_node(key)
+            if key == "_target_" and value is not None and isinstance(value._value(), str):
+                with flag_override(node, "readonly", False):
+                    node[key] = current(value._value())
+            else:
+                _rename_targets(value)
+
+
+@cache
+def _tell_moved(file: str, old: str) -> None:
+    _log.warning("%s: %s is now %s; write that: %s", file, old, current(old), WORKS_UNTIL)
 
 
 def _within(path: str, allowed: Sequence[str]) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.card.facts import percent
 from recsys_lab.data.card.page import write_card
 from recsys_lab.data.features.first_values import values_of
 from recsys_lab.data.formats.staging import Stages
@@ -54,16 +53,17 @@ from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
+from recsys_lab.pages.number_format import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recsys_lab.config.commands import Verify
     from recsys_lab.data.engines.base import Engine
     from recsys_lab.data.preparation.row_filters import Filters
     from recsys_lab.data.preparation.write import Arrays
     from recsys_lab.data.raw import RawData, Reader
     from recsys_lab.data.splits.base import Segments, Split
-    from recsys_lab.files.digests import Verify
 
 log = logging.getLogger(__name__)
 

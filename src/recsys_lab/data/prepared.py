@@ -26,8 +26,8 @@ from recsys_lab.files.reading import read_parquet, reading
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recsys_lab.config.commands import Verify
     from recsys_lab.contracts import Truth
-    from recsys_lab.files.digests import Verify
 
 PHASES = ("train", "validation", "test")
 
@@ -212,9 +212,9 @@ class PreparedDataset:
         file = self.path / "truth.npz"
         if not file.exists():
             return None
-        from recsys_lab.data.sources.synthetic.synthetic_shop import load_truth
+        from recsys_lab.data.sources.synthetic.truth import load_truth
 
-        return load_truth(file, self)
+        return load_truth(file, len(self.items), np.asarray(self.item_ids(), dtype=np.int64))
 
     def item_ids(self) -> list[Any]:
         """Raw id of every item, (V,): all integers or all strings."""

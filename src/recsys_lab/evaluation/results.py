@@ -42,13 +42,14 @@ class Results:
     be called by all of them, and give the same everywhere.
 
     Args:
-        metrics: names, keys of `recsys_lab.evaluation.metrics.accuracy.METRICS`,
-            `recsys_lab.evaluation.metrics.areas.AREAS` and `recsys_lab.evaluation.metrics.values.VALUED`.
+        metrics: names, keys of ``METRICS``, ``AREAS`` and ``VALUED``, each in its file of
+            `recsys_lab.evaluation.metrics`.
         ks: list lengths.
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
         num_items: V; for metrics of whole lists.
-        over_lists: whether means are those over all lists: see `recsys_lab.evaluation.metrics.user_mean`.
+        over_lists: whether means are those over all lists: see
+            `recsys_lab.evaluation.metrics.user_mean`.
 
     Attributes:
         metrics: the metrics of hits by name, e.g. ``ndcg@10``.

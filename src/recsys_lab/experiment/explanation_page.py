@@ -8,7 +8,7 @@ from recsys_lab.pages.markup import Markup, tag
 from recsys_lab.pages.page import fact_list, page, section
 
 if TYPE_CHECKING:
-    from recsys_lab.cli.explain import Explanation
+    from recsys_lab.experiment.explain import Explanation
 
 _HOW = {
     "occlusion": "Each number is the score with the whole history minus the score without that "

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from recsys_lab.cli.evaluate import prepared_of
-from recsys_lab.comparison.collect import whole_record
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
+from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.models.sequential.dot_product import DotProductModel
+from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import WEIGHTS
 from recsys_lab.training.checkpoint import LAST
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.prepared import PreparedDataset
-    from recsys_lab.evaluation.protocols.base import Options
+    from recsys_lab.evaluation.protocols.options import Options
     from recsys_lab.experiment.components import Parts
 
     Floats = NDArray[np.float64]

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.cli.prepare import prepare_from
 from recsys_lab.config import Interrupted, Pruned, build
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Parts, assemble, make_loss, tell_unread
@@ -20,6 +19,7 @@ from recsys_lab.experiment.init_from import begin_from
 from recsys_lab.experiment.learning import keep_arrays, loss_for, training_batches
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
+from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.refit import refit
 from recsys_lab.experiment.test_results import gather, judge
 from recsys_lab.experiment.tracked import end_of, start_of

@@ -10,7 +10,9 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
+from typing import IO, TYPE_CHECKING, Any, TypedDict
+
+from recsys_lab.config.commands import Verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
 _PART = 1 << 20
 SEAL = "digest"
 """The field of a JSON object that holds its seal."""
-
-
-Verify = Literal["full", "sizes"]
-"""How files are checked before they are read: by their SHA-256, or by their lengths alone."""
 
 
 class Digest(TypedDict):

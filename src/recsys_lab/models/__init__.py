@@ -1,1 +1,5 @@
-"""Recommenders; one file per architecture."""
+"""Recommenders. Trained ones are `sequential`, those with a closed form or counts `classical`.
+
+`inputs` says what a model knows of items and events besides their index, `ranking` makes lists of
+scores. A model knows no data but what `contracts` describes.
+"""

@@ -13,11 +13,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.comparison.cells import number
-from recsys_lab.comparison.collect import LeftOut, flatten, run_folders
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
+from recsys_lab.pages.number_format import decimal
+from recsys_lab.runs.find import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -239,6 +239,6 @@ def _written(column: str, value: Any) -> str:
         return str(value)[:16].replace("T", " ")
     if isinstance(value, float):
         if column.startswith(("test/", "validation/")):
-            return number(value)
+            return decimal(value)
         return f"{value:,.1f}" if column.endswith("seconds") else f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)

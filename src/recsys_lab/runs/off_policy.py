@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from recsys_lab.comparison.cells import interval_text, number
+from recsys_lab.pages.number_format import decimal, interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ def off_policy_table(found: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for row in found:
         bounds = interval_text(row["low"], row["high"])
-        value = "-" if row["value"] is None else number(row["value"])
+        value = "-" if row["value"] is None else decimal(row["value"])
         matched = f"{row['matched']:,} of {row['events']:,}"
         table.add_row(
             str(row["k"]), row["estimator"], value, bounds, matched, f"{row['mean_weight']:.2f}"

@@ -15,6 +15,8 @@ _PACKAGES = (
     "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
     "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
 )  # fmt: skip
+DIFF = "code.diff"
+"""The file of a run that holds the uncommitted changes of its code."""
 
 
 def package_versions() -> dict[str, str]:

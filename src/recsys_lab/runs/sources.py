@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
 """Groups of the config whose code makes numbers; what is prepared has fingerprints of its own."""
-_APART = ("config", "files", "pages", "runs", "sweeps", "cli.prepare")
+_APART = (
+    "cli", "comparison", "config", "files", "moved", "pages", "runs", "sweeps", "tracking",
+    "experiment.prepare",
+)  # fmt: skip
 """Of the lab: what checks, keeps, shows, launches or prepares."""
 
 

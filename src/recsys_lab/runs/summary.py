@@ -9,8 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.comparison.cells import interval_text, number
-from recsys_lab.comparison.collect import flatten
+from recsys_lab.pages.number_format import decimal, interval_text
+from recsys_lab.runs.find import flatten
 from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 
@@ -80,7 +80,7 @@ def slices_table(record: RunRecord) -> Table | None:
             table.add_section()
         name = row["slice"] if row["slice"] != before else ""
         bounds = interval_text(row["low"], row["high"])
-        cells = (f"{row['users']:,}", number(row["mean"]), bounds)
+        cells = (f"{row['users']:,}", decimal(row["mean"]), bounds)
         table.add_row(Text(name), Text(row["value"]), *cells)
         before = row["slice"]
     return table if table.row_count else None
@@ -171,7 +171,7 @@ def _panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else number(value)
+    return "" if value is None else decimal(value)
 
 
 def _text(value: Any) -> str:

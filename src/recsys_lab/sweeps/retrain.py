@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.cli.train import recorded
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.compose import one_line
 from recsys_lab.config.quoting import quoted
+from recsys_lab.experiment.recorded import recorded
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy, RunRecord

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from rich.console import Console
 
-from recsys_lab.cli.train import recorded
 from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.config.compose import one_line
 from recsys_lab.config.environment import guarded
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.secrets import scrubbed
+from recsys_lab.experiment.recorded import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.files.faults import MachineFault, chain
 from recsys_lab.pages.terminal import Terminal, guard_outputs

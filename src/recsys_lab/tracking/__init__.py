@@ -1,1 +1,4 @@
-"""One file for each place that receives copies of a run."""
+"""Copies of a run for people who watch: Weights & Biases, MLflow, TensorBoard, CSV. One file each.
+
+A tracker is given what `base` describes; where it fails, the run goes on without it.
+"""

@@ -102,3 +102,8 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
+
+
+def without_at(name: str) -> str:
+    """A metric's name for places that refuse ``@``: ``ndcg@10`` is ``ndcg_at_10``."""
+    return name.replace("@", "_at_")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.pages.csv_text import frame_as_csv
-from recsys_lab.tracking.base import flat
+from recsys_lab.tracking.base import flat, without_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,15 +77,10 @@ class MlflowTracker:
         assert identifier is not None
         self._logger = None
         for name, value in end.summary.items():
-            client.log_metric(identifier, f"summary/{allowed(name)}", float(value))
+            client.log_metric(identifier, f"summary/{without_at(name)}", float(value))
         for name, frame in end.tables.items():
             client.log_text(identifier, frame_as_csv(frame), f"{name}.csv")
         if self.artifacts:
             for path in end.files.values():
                 client.log_artifact(identifier, str(path))
         client.set_terminated(identifier, "FAILED" if end.failed else "FINISHED")
-
-
-def allowed(name: str) -> str:
-    """A metric's name as MLflow takes it, which refuses the sign."""
-    return name.replace("@", "_at_")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytorch_lightning.loggers import MLFlowLogger
 
-from recsys_lab.tracking.mlflow import allowed
+from recsys_lab.tracking.base import without_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,4 +17,4 @@ class NamedMlflowLogger(MLFlowLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """See `MLFlowLogger`."""
-        super().log_metrics({allowed(name): value for name, value in metrics.items()}, step)
+        super().log_metrics({without_at(name): value for name, value in metrics.items()}, step)

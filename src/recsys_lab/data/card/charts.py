@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.data.card.facts import number, percent
 from recsys_lab.pages.charts.bars import Bar, Labels, Mark, bar_chart, curve_chart
+from recsys_lab.pages.number_format import number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

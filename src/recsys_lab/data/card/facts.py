@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from recsys_lab.pages.number_format import DAY, duration, number, percent, say_value
 
 DISTRIBUTION = {
     "min": "min",
@@ -19,41 +20,6 @@ DISTRIBUTION = {
     "mean": "mean",
 }
 """Key of a distribution in the statistics -> heading."""
-
-_YEAR, _DAY = 365.25 * 86_400, 86_400
-_UNITS = ((2 * _YEAR, _YEAR, "years"), (_DAY, _DAY, "days"), (3_600, 3_600, "h"), (60, 60, "min"))
-
-
-def number(value: float | None) -> str:
-    """With thousands separators and at most two decimals; a dash where nothing was counted."""
-    if value is None:
-        return "-"
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def percent(share: float) -> str:
-    """With three digits that count; near 100%, with two of what is missing; 100% only when all."""
-    if share in (0, 1):
-        return f"{share:.0%}"
-    exponent = int(f"{100 * min(share, 1 - share):.2e}".partition("e")[2])
-    digits = (2 if share < 0.5 else 1) - exponent
-    return f"{100 * share:.{min(12, max(1, digits))}f}%"
-
-
-def duration(seconds: float) -> str:
-    """In the largest unit of which there is at least one; of years, two."""
-    for least, size, unit in _UNITS:
-        if seconds >= least:
-            many = f"{seconds / size:,.1f}".removesuffix(".0")
-            return f"{many} {unit.removesuffix('s') if many == '1' else unit}"
-    return f"{number(seconds)} s"
-
-
-def say_value(value: Any) -> str:
-    """As it stands in a config file."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def title(manifest: Mapping[str, Any]) -> str:
@@ -68,7 +34,7 @@ def span(manifest: Mapping[str, Any]) -> str:
     if time is None:
         return "no timestamps"
     first, last = (str(time[key]).split("T")[0] for key in ("first", "last"))
-    return f"{first} to {last} ({duration(_DAY * time['days'])})"
+    return f"{first} to {last} ({duration(DAY * time['days'])})"
 
 
 def key_figures(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

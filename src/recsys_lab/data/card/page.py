@@ -9,6 +9,7 @@ from recsys_lab.data.card.charts import concentration_chart, histogram_chart, ti
 from recsys_lab.data.leaks.check import KINDS_BY_TIME
 from recsys_lab.data.leaks.finding import by_weight, in_words
 from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.number_format import number, percent
 from recsys_lab.pages.page import fact_list, figure, page, section, table
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ def _counts(manifest: Mapping[str, Any]) -> Markup:
         rows.append(
             [
                 step["step"],
-                *(facts.number(step.get(key)) for key in ("rows", "users", "items", "dropped")),
-                join(facts.percent(share), tag("span", bar, class_="track", aria_hidden="true")),
+                *(number(step.get(key)) for key in ("rows", "users", "items", "dropped")),
+                join(percent(share), tag("span", bar, class_="track", aria_hidden="true")),
                 step.get("reason") or "",
             ]
         )
     heads = ("step", "rows", "users", "items", "dropped", "rows left", "dropped because")
-    left = facts.percent(counts[-1]["rows"] / read)
+    left = percent(counts[-1]["rows"] / read)
     caption = f"Rows, users and items after each step; {left} of the source's rows are left."
     listed = table(caption, heads, rows, right=range(1, 5))
     settings = facts.settings_rows(manifest["settings"]["filter"])
@@ -91,7 +92,7 @@ def _warnings(manifest: Mapping[str, Any]) -> Markup:
 def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
     found = manifest["statistics"]
     rows = [
-        [name, *(facts.number(found[key][column]) for column in facts.DISTRIBUTION)]
+        [name, *(number(found[key][column]) for column in facts.DISTRIBUTION)]
         for name, key in (
             ("events per user", "history_length"),
             ("events per item", "item_popularity"),

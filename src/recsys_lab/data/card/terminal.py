@@ -12,6 +12,7 @@ from rich.text import Text
 
 from recsys_lab.data.card import facts
 from recsys_lab.data.leaks.finding import by_weight, in_words
+from recsys_lab.pages.number_format import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ def counts_table(manifest: Mapping[str, Any]) -> Table:
         _add(
             table,
             step["step"],
-            *("" if value is None else facts.number(value) for value in numbers),
+            *("" if value is None else number(value) for value in numbers),
             step.get("reason") or "",
         )
     return table

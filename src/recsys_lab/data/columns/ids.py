@@ -34,7 +34,8 @@ class Spelling:
     """How ids, numbers and missing values are written.
 
     Attributes:
-        missing: words that stand for a missing value: see `recsys_lab.data.columns.missing.missing_words`.
+        missing: words that stand for a missing value: see
+            `recsys_lab.data.columns.missing.missing_words`.
         normalization: differences in spelling that tell no ids apart: see
             `recsys_lab.data.columns.id_spellings`.
         decimal_comma: whether numbers that are text are written 1.234,5.

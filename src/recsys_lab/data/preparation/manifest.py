@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recsys_lab.config.commands import Verify
     from recsys_lab.data.raw import Reader
-    from recsys_lab.files.digests import Verify
 
 MANIFEST = "manifest.json"
 PREPARE_AGAIN = "; delete that folder, then the command that made it makes it again"

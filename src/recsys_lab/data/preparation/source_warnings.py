@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.data.card.facts import number, percent
+from recsys_lab.pages.number_format import number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

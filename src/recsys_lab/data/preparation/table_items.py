@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
-from recsys_lab.data.card.facts import number
+from recsys_lab.pages.number_format import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -52,8 +52,8 @@ class Arrays:
         items_without_events: how many of them are known by the source's table alone.
         features: column of every event feature, as coded in `Coded`.
         sources: what is known of every event's row in the source, likewise: see
-            `recsys_lab.data.features.first_values`; without values where nothing is taken from the rows,
-            but for `PART` where the source has it.
+            `recsys_lab.data.features.first_values`; without values where nothing is taken from the
+            rows, but for `PART` where the source has it.
     """
 
     items: NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""Rows that were brought into a Parquet file, read as `recsys_lab.data.sources.table` reads a file."""
+"""Rows in a Parquet file of ours, read as `recsys_lab.data.sources.table` reads a file."""
 
 from __future__ import annotations
 

@@ -40,7 +40,8 @@ class GlobalTemporal:
       was not trained on them.
     - ``all``: all of them at once, by the events before the first of them.
     - ``successive``: each of them in turn, by all events before it, as a system in use would be
-      asked. A user has a list for each; see `recsys_lab.evaluation.metrics.user_mean` for what is averaged.
+      asked. A user has a list for each; `recsys_lab.evaluation.metrics.user_mean` says what is
+      averaged.
 
     Validation by ``time`` is the same once more: a validation cut before the test cut, training
     strictly before it, targets between the two by the same `target` rule. Nothing at or after

@@ -10,9 +10,9 @@ test target are not used (``events_unused``).
 
 **Units.** With ``unit: session`` or ``basket`` whole sessions or baskets are counted, drawn and
 held out in place of events: those that hold an event that may be a target. A session or basket is a
-run of a user's events, see `recsys_lab.data.preparation.event_units`; it is never cut. One with events on both
-sides of a cut in time is history alone: not trained on, not to be found. A basket is to be found at
-once, as a set; of sessions `Target` says whether all events are, or each in turn.
+run of a user's events, see `recsys_lab.data.preparation.event_units`; it is never cut. One with
+events on both sides of a cut in time is history alone: not trained on, not to be found. A basket is
+to be found at once, as a set; of sessions `Target` says whether all events are, or each in turn.
 
 Shapes: U users, T events laid end to end by user, N units, S runs, n rows of one phase.
 """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recsys_lab.evaluation.catalogue import Catalogue
-    from recsys_lab.evaluation.protocols.base import Options
+    from recsys_lab.evaluation.protocols.options import Options
 
 BeyondMetric = ListMetric | Exposure
 

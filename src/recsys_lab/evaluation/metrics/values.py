@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists
     from recsys_lab.evaluation.catalogue import RankedData
-    from recsys_lab.evaluation.protocols.base import Options
+    from recsys_lab.evaluation.protocols.options import Options
 
 _log = logging.getLogger(__name__)
 

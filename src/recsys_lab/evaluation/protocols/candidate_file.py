@@ -55,7 +55,7 @@ class CandidateFile(RankingProtocol):
 
     @dataclass(frozen=True)
     class Config:
-        """Options of `CandidateFile`; the others: see `recsys_lab.evaluation.protocols.base.Options`.
+        """Options; those of all protocols: `recsys_lab.evaluation.protocols.options.Options`.
 
         Attributes:
             path: Parquet or CSV file with columns ``user_id`` and ``item_id``, raw ids, one row for

@@ -39,7 +39,8 @@ class FullRanking(RankingProtocol):
 
         Attributes:
             candidates: ``all`` items; those ``known`` by a training event; or those ``released``
-                at the time of the user's first target. See `recsys_lab.evaluation.protocols.admissible`.
+                at the time of the user's first target. See
+                `recsys_lab.evaluation.protocols.admissible`.
             release_column: column of the items with their release, dates or times; read with
                 ``candidates: released``; null: an item's first event.
         """

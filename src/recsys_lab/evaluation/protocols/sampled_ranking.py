@@ -52,7 +52,7 @@ class SampledRanking(RankingProtocol):
 
     @dataclass(frozen=True)
     class Config:
-        """Options of `SampledRanking`; the others: see `recsys_lab.evaluation.protocols.base.Options`.
+        """Options; those of all protocols: `recsys_lab.evaluation.protocols.options.Options`.
 
         Attributes:
             num_candidates: items drawn beside the targets; fewer where fewer are allowed.

@@ -1,1 +1,1 @@
-"""inputs."""
+"""What a model knows of items and events besides their index: columns, texts, users and times."""

@@ -111,7 +111,8 @@ class Inputs:
         if not isinstance(model, DotProductModel):
             raise UserError(
                 f"inputs: {type(model).__name__} knows items by their index alone; use inputs=ids, "
-                "or a model that derives from recsys_lab.models.sequential.dot_product.DotProductModel"
+                "or a model that derives from "
+                "recsys_lab.models.sequential.dot_product.DotProductModel"
             )
         text, dim = self._text(data.features, run), model.items.embedding_dim
         model.items = self._fused(model.items, text, data)  # type: ignore[assignment]

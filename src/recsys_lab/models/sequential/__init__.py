@@ -1,1 +1,1 @@
-"""sequential."""
+"""Models that are trained by steps and read histories in order, one file an architecture."""

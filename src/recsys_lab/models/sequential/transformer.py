@@ -45,7 +45,8 @@ class Transformer(DotProductModel):
         """Options of `Transformer`.
 
         Attributes:
-            architecture: its name in transformers: see `recsys_lab.models.sequential.architectures`.
+            architecture: its name in transformers: see
+                `recsys_lab.models.sequential.architectures`.
             objective: next_item for causal encoders, cloze for bidirectional ones.
             hidden_dim: width D of the item vectors, and of an encoder with random weights.
             num_layers: layers of an encoder with random weights.

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.comparison.cells import number
-from recsys_lab.comparison.collect import flatten
-from recsys_lab.data.card.facts import duration, say_value
+from recsys_lab.pages.number_format import decimal, duration, say_value
+from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.tables import main_metric
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ def key_figures(values: Values) -> list[tuple[str, str]]:
     for phase in ("test", "validation"):
         value = (values.get(phase) or {}).get(metric)
         if value is not None:
-            rows.append((f"{phase} {metric}", number(value)))
+            rows.append((f"{phase} {metric}", decimal(value)))
             break
     bounds = (values.get("intervals") or {}).get(metric)
     if bounds:
-        rows.append(("95% interval", " - ".join(map(number, bounds))))
+        rows.append(("95% interval", " - ".join(map(decimal, bounds))))
     seconds = (values.get("compute") or {}).get("seconds")
     if seconds:
         rows.append(("time of the whole run", duration(seconds)))

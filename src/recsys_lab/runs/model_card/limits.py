@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.data.card.facts import percent
+from recsys_lab.pages.number_format import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.comparison.cells import interval_text, number
-from recsys_lab.data.card.facts import percent
+from recsys_lab.pages.number_format import decimal, interval_text, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +63,7 @@ def results(values: Values) -> Iterator[Grid]:
     for metric in names:
         cells = [_number(found.get(metric)) for found in phases.values()]
         if intervals:
-            cells.append(" - ".join(map(number, intervals.get(metric, ()))))
+            cells.append(" - ".join(map(decimal, intervals.get(metric, ()))))
         rows.append([metric, *cells])
     caption = "Means over users" + ("; intervals over test users." if intervals else ".")
     if values.get("refit"):
@@ -76,7 +75,7 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Grid]:
     """One metric by slice."""
     if slices:
         rows = [
-            [f"{row['slice']} {row['value']}", f"{row['users']:,}", number(row["mean"]),
+            [f"{row['slice']} {row['value']}", f"{row['users']:,}", decimal(row["mean"]),
              interval_text(row["low"], row["high"])]
             for row in slices
         ]  # fmt: skip
@@ -93,7 +92,7 @@ def off_policy_grids(values: Values) -> Iterator[Grid]:
     rows = [
         [row["estimator"], str(row["k"]), _number(row["value"]),
          interval_text(row["low"], row["high"]), f"{row['events']:,}", f"{row['matched']:,}",
-         number(row["mean_weight"]), number(row["largest_weight"])]
+         decimal(row["mean_weight"]), decimal(row["largest_weight"])]
         for row in found
     ]  # fmt: skip
     first = found[0]
@@ -139,13 +138,13 @@ def curve_grids(values: Values) -> Iterator[Grid]:
 
 def _gaps(gaps: Sequence[Values]) -> Grid:
     def end(row: Values, name: str) -> str:
-        return f"{row[name]}: {number(row[f'{name}_mean'])} ({row[f'{name}_users']:,} users)"
+        return f"{row[name]}: {decimal(row[f'{name}_mean'])} ({row[f'{name}_users']:,} users)"
 
     def interval(row: Values) -> str:  # older records have none
         return interval_text(row["gap_low"], row["gap_high"]) if "gap_low" in row else "-"
 
     rows = [
-        (row["groups"], row["metric"], number(row["gap"]), interval(row), end(row, "highest"),
+        (row["groups"], row["metric"], decimal(row["gap"]), interval(row), end(row, "highest"),
          end(row, "lowest"))
         for row in gaps
     ]  # fmt: skip
@@ -197,4 +196,4 @@ def _percent(share: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else number(value)
+    return "-" if value is None else decimal(value)

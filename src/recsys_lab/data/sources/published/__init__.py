@@ -1,1 +1,1 @@
-"""published."""
+"""Readers of published datasets in their official form, one file each."""

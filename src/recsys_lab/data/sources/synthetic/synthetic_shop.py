@@ -1,6 +1,6 @@
 """`synthetic_shop`: a shop's log of any size, made by a process that is known.
 
-Shapes: B users of a block or batch, T events of all of them end to end, V items.
+Shapes: B users of a block or batch, T events of all of them end to end, V items, M complements.
 """
 
 from __future__ import annotations
@@ -18,21 +18,18 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.synthetic.catalogue import make_process
-from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, ShopProcess
+from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, YEAR_DAYS, ShopProcess
 from recsys_lab.data.sources.synthetic.titles import describe_items
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from recsys_lab.contracts import Batch
-    from recsys_lab.data.prepared import PreparedDataset
-
+    Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
 GENERATOR_VERSION = 1
 """To be raised by every change that makes another log from the same config."""
+_FIRST_ITEM_ID = 10_001  # not 0: an item's id must not be mistaken for its index
 _BLOCK_USERS = 16_384  # simulated together: bounds memory; part of what the seed means
 
 
@@ -132,66 +129,6 @@ class SyntheticShop:
         return path
 
 
-class ShopTruth:
-    """A `ShopProcess` that speaks of a prepared dataset's item indices.
-
-    Args:
-        process: what made the log.
-        item_ids_V: raw ids of the prepared items, in index order, (V,).
-    """
-
-    def __init__(self, process: ShopProcess, item_ids_V: Ints) -> None:
-        self._process = process
-        order = np.argsort(process.item_ids)
-        self._numbers_V = order[np.searchsorted(process.item_ids[order], item_ids_V)]
-
-    def next_item_probabilities(self, batch: Batch) -> Tensor:
-        """True P(next item | history) over the prepared items.
-
-        Args:
-            batch: whole histories with timestamps, none empty.
-
-        Returns:
-            float32 (B, V); a row sums to 1 less what items that nobody bought would get.
-        """
-        import torch
-
-        if batch.timestamps_T is None:
-            msg = "the true probabilities need the timestamps that synthetic_shop made"
-            raise UserError(msg)
-        offsets = batch.offsets.cpu().numpy()
-        probabilities = self._process.next_item_probabilities(
-            self._numbers_V[batch.items_T.cpu().numpy()],
-            offsets,
-            batch.timestamps_T.cpu().numpy()[offsets[1:] - 1],
-        )
-        kept = torch.from_numpy(probabilities[:, self._numbers_V].astype(np.float32))
-        return kept.to(batch.items_T.device)
-
-
-def load_truth(path: Path, dataset: PreparedDataset) -> ShopTruth:
-    """The process behind a prepared dataset.
-
-    Args:
-        path: the ``.npz`` that `SyntheticShop.read_raw` wrote.
-        dataset: what was prepared from that log.
-
-    Raises:
-        UserError: events were filtered out, so that the true histories are not known.
-    """
-    with np.load(path, allow_pickle=False) as stored:
-        made = int(stored["num_events"])
-    kept = len(dataset.items)
-    if kept != made:
-        msg = (
-            f"the true probabilities of {path.parent} are not known: the prepared data hold "
-            f"{kept:,} of the {made:,} events that synthetic_shop made, and the next item depends "
-            "on all of a user's events; prepare without filtering (filter=default)"
-        )
-        raise UserError(msg)
-    return ShopTruth(ShopProcess.load(path), np.asarray(dataset.item_ids(), dtype=np.int64))
-
-
 def _simulate(process: ShopProcess, config: SyntheticShop.Config) -> pl.DataFrame:
     """All events in order of time; events of the same second in order of users."""
     blocks = []
@@ -263,3 +200,52 @@ def _check(config: SyntheticShop.Config) -> None:
             "may be at most 1, and what is left is bought by taste"
         )
         raise UserError(msg)
+
+
+def make_process(config: SyntheticShop.Config, rng: np.random.Generator) -> ShopProcess:
+    """Draw the shop: catalogue, arrivals, popularity, complements, seasons."""
+    num_items, num_categories = config.num_items, config.num_categories
+    extra = rng.integers(num_categories, size=num_items - num_categories)
+    categories = np.sort(np.concatenate([np.arange(num_categories), extra]))
+    late = rng.random(num_items) >= config.initial_share
+    late[np.searchsorted(categories, np.arange(num_categories))] = False  # never an empty shelf
+    arrivals = SHOP_OPENS + late * rng.integers(1, config.days * DAY + 1, size=num_items)
+    arrivals = arrivals[np.lexsort((arrivals, categories))]
+    ids = np.empty(num_items, dtype=np.int64)  # in order of arrival, as a shop numbers them
+    ids[np.lexsort((rng.random(num_items), arrivals))] = np.arange(num_items) + _FIRST_ITEM_ID
+    popularity = np.power(rng.permutation(num_items) + 1.0, -config.zipf_exponent)
+    shares = np.bincount(categories, weights=popularity)
+    peaks = rng.uniform(0, 2 * np.pi, num_categories)
+    angles = np.arange(YEAR_DAYS)[:, None] * (2 * np.pi / YEAR_DAYS)
+    weights = np.power(config.complement_decay, np.arange(config.num_complements))
+    lag_weights = np.power(config.repeat_decay, np.arange(config.repeat_window))
+    return ShopProcess(
+        item_ids=ids,
+        categories=categories,
+        arrivals=arrivals,
+        popularity=popularity,
+        complements=_complements(categories, popularity, config.num_complements, rng),
+        complement_weights=weights / weights.sum(),
+        base_shares=shares / shares.sum(),
+        seasons=np.exp(config.season_strength * np.cos(angles - peaks)),
+        lag_weights=lag_weights,
+        repeat_probability=config.repeat_probability,
+        complement_probability=config.complement_probability,
+        previous_share=config.previous_share,
+        taste_gain=config.taste_gain,
+        taste_decay=config.taste_decay,
+    )
+
+
+def _complements(categories: Ints, popularity: Floats, size: int, rng: np.random.Generator) -> Ints:
+    """Items that go with each item, (V, M): popular ones of the two categories after its own."""
+    num_categories = int(categories[-1]) + 1
+    step_VM = rng.integers(1, 3, size=(len(categories), size))
+    target_VM = (categories[:, None] + step_VM) % num_categories
+    bounds = np.searchsorted(categories, np.arange(num_categories + 1))
+    cumulative = np.concatenate([[0.0], np.cumsum(popularity)])
+    low_VM, high_VM = cumulative[bounds[target_VM]], cumulative[bounds[target_VM + 1]]
+    point_VM = low_VM + rng.random(target_VM.shape) * (high_VM - low_VM)
+    items_VM: Ints = np.searchsorted(cumulative, point_VM, "right") - 1
+    # Rounding must not leave the category.
+    return items_VM.clip(bounds[target_VM], bounds[target_VM + 1] - 1)

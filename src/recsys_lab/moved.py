@@ -1,0 +1,120 @@
+"""Modules of the lab that have moved: runs, configs and code made before name them as they were.
+
+A stored run is read under today's names. A user's config or import with an old name works until the
+next release, and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_ROOT = "recsys_lab."
+_MOVED = {
+    "data.amazon_2014": "data.sources.published.amazon_2014",
+    "data.amazon_2018": "data.sources.published.amazon_2018",
+    "data.amazon_2023": "data.sources.published.amazon_2023",
+    "data.diginetica": "data.sources.published.diginetica",
+    "data.filters": "data.preparation.row_filters",
+    "data.gowalla": "data.sources.published.gowalla",
+    "data.hub": "data.sources.hub",
+    "data.kuairand": "data.sources.published.kuairand",
+    "data.lastfm": "data.sources.published.lastfm",
+    "data.movielens": "data.sources.published.movielens",
+    "data.online_retail": "data.sources.published.online_retail",
+    "data.recbole": "data.sources.recbole",
+    "data.retailrocket": "data.sources.published.retailrocket",
+    "data.sequences": "data.sources.sequences",
+    "data.sql": "data.sources.sql",
+    "data.steam": "data.sources.published.steam",
+    "data.synthetic_shop": "data.sources.synthetic.synthetic_shop",
+    "data.table": "data.sources.table",
+    "data.yambda": "data.sources.published.yambda",
+    "data.yelp": "data.sources.published.yelp",
+    "data.yoochoose": "data.sources.published.yoochoose",
+    "evaluation.candidate_file": "evaluation.protocols.candidate_file",
+    "evaluation.full_ranking": "evaluation.protocols.full_ranking",
+    "evaluation.sampled_ranking": "evaluation.protocols.sampled_ranking",
+    "models.bert4rec": "models.sequential.bert4rec",
+    "models.blocks": "models.sequential.blocks",
+    "models.bsarec": "models.sequential.bsarec",
+    "models.dot_product": "models.sequential.dot_product",
+    "models.ease": "models.classical.ease",
+    "models.gru4rec": "models.sequential.gru4rec",
+    "models.hstu": "models.sequential.hstu",
+    "models.ials": "models.classical.ials",
+    "models.inputs": "models.inputs.item_inputs",
+    "models.item_knn": "models.classical.item_knn",
+    "models.layers": "models.sequential.layers",
+    "models.markov": "models.classical.markov",
+    "models.oracle": "models.classical.oracle",
+    "models.popularity": "models.classical.popularity",
+    "models.pure_svd": "models.classical.pure_svd",
+    "models.random": "models.classical.random",
+    "models.sasrec": "models.sequential.sasrec",
+    "models.transformer": "models.sequential.transformer",
+    "runs.tracking": "tracking.tracking",
+    "sweeps.local": "sweeps.launchers.local",
+    "sweeps.options": "sweeps.settings",
+    "sweeps.ray_cluster": "sweeps.launchers.ray",
+    "sweeps.slurm": "sweeps.launchers.slurm",
+}
+"""Old name -> new name, below `recsys_lab`."""
+
+WORKS_UNTIL = "the old name works until the next release"
+
+
+def current(target: Any) -> Any:
+    """A ``_target_`` by today's name; anything else is returned as it is."""
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.rpartition(".")
+    new = _MOVED.get(module.removeprefix(_ROOT)) if module.startswith(_ROOT) else None
+    return target if new is None else f"{_ROOT}{new}.{name}"
+
+
+def with_current_targets(node: Any) -> Any:
+    """A config in plain containers, or a part of one, with every ``_target_`` by today's name."""
+    if isinstance(node, Mapping):
+        return {
+            key: current(value) if key == "_target_" else with_current_targets(value)
+            for key, value in node.items()
+        }
+    return [with_current_targets(value) for value in node] if isinstance(node, list) else node
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Imports a module by its old name: the same module, with a `DeprecationWarning`."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """For old names alone."""
+        del path, target
+        is_old = fullname.startswith(_ROOT) and fullname.removeprefix(_ROOT) in _MOVED
+        return ModuleSpec(fullname, self) if is_old else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module that has moved."""
+        new = _ROOT + _MOVED[spec.name.removeprefix(_ROOT)]
+        said = f"{spec.name} is now {new}; {WORKS_UNTIL}"
+        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        module = importlib.import_module(new)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has run already; the import system has set the spec of the old name."""
+        module.__spec__ = self._spec
+
+
+def find_moved_modules() -> None:
+    """Let imports by old names work; last in line, so that what is there comes first."""
+    if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
+        sys.meta_path.append(_Moved())

@@ -1,0 +1,62 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+
+_YEAR, DAY = 365.25 * 86_400, 86_400
+
+
+_UNITS = ((2 * _YEAR, _YEAR, "years"), (DAY, DAY, "days"), (3_600, 3_600, "h"), (60, 60, "min"))
+
+
+def number(value: float | None) -> str:
+    """With thousands separators and at most two decimals; a dash where nothing was counted."""
+    if value is None:
+        return "-"
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """With three digits that count; near 100%, with two of what is missing; 100% only when all."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    exponent = int(f"{100 * min(share, 1 - share):.2e}".partition("e")[2])
+    digits = (2 if share < 0.5 else 1) - exponent
+    return f"{100 * share:.{min(12, max(1, digits))}f}%"
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which there is at least one; of years, two."""
+    for least, size, unit in _UNITS:
+        if seconds >= least:
+            many = f"{seconds / size:,.1f}".removesuffix(".0")
+            return f"{many} {unit.removesuffix('s') if many == '1' else unit}"
+    return f"{number(seconds)} s"
+
+
+def say_value(value: Any) -> str:
+    """As it stands in a config file."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def decimal(value: float) -> str:
+    """Four decimals; fewer for large numbers."""
+    return f"{value:,.{decimal_places(value)}f}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """An interval of a slice, which has none where its users are few."""
+    return "few users" if low is None or high is None else f"{decimal(low)} - {decimal(high)}"
+
+
+def decimal_places(value: float) -> int:
+    """Of `decimal`."""
+    return 4 if abs(value) < 100 else 1

@@ -1,0 +1,101 @@
+"""Where runs are: folders below a path, and records that are whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
+from recsys_lab.files.faults import reason
+from recsys_lab.runs.record import RECORD, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+_ALWAYS = (
+    "name", "status", "seed", "created", "config.model._target_", "config.recipe.monitor", "epochs",
+    "compute.seconds", "compute.peak_memory_mebibytes",
+)  # fmt: skip
+
+
+_OF_RESULTS = (
+    "data.name", "data.path", "data.fingerprint", "protocol.fingerprint", "protocol.fields",
+)  # fmt: skip
+
+
+_OPEN = "change its mode (chmod u+rX), or name the runs beside it"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not compared.
+
+    Attributes:
+        folder: where it is.
+        reason: why, in words.
+    """
+
+    folder: str
+    reason: str
+
+
+def whole_record(folder: Path) -> RunRecord:
+    """Read a run directory whose record has every field that this lab writes.
+
+    Raises:
+        UserError: there is no readable record, or it lacks some.
+    """
+    record = RunRecord.load(folder)
+    has_results = bool(record.values.get("protocol")) and "windows" not in record.values
+    wanted = [*_ALWAYS, *(_OF_RESULTS if has_results else ())]
+    known = flatten(record.values)
+    missing = [
+        name for name in wanted
+        if name not in known and not any(key.startswith(f"{name}.") for key in known)
+    ]  # fmt: skip
+    if missing:
+        msg = f"{folder / RECORD}: lacks {', '.join(missing)}; the file was changed by hand? Bring"
+        raise UserError(f"{msg} it back, train again, or leave the run out.")
+    return record
+
+
+def run_folders(folder: Path, closed: list[LeftOut] | None = None) -> Iterator[Path]:
+    """Directories of runs in a folder at any depth, in order of their paths.
+
+    Folders inside a run (checkpoints, the tracker's files) are not searched; the windows of a
+    rolling back-test are runs of their own.
+
+    Args:
+        folder: is searched.
+        closed: gets the folders that may not be looked into; None: they are an error.
+
+    Raises:
+        UserError: one may not be looked into.
+    """
+    try:
+        is_run = (folder / RECORD).exists()
+        inner = sorted(folder.glob("window_*") if is_run else folder.iterdir())
+    except OSError as error:
+        found = LeftOut(str(folder), f"cannot be looked into ({reason(error)})")
+        if closed is None:
+            raise UserError(f"{found.folder}: {found.reason}; {_OPEN}") from None
+        closed.append(found)
+        return
+    if is_run:
+        yield folder
+    for path in inner:
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            yield from run_folders(path, closed)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

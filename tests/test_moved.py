@@ -1,0 +1,90 @@
+"""Modules that have moved are found by their old names, in configs, stored runs and code."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.moved import current, with_current_targets
+from recsys_lab.runs.record import RunRecord
+from tests.cli.flow import COUNTS, rewrite, train, write_log
+
+
+def test_targets_of_any_depth_are_renamed_and_nothing_else():
+    old = {
+        "_target_": "recsys_lab.data.table.Table",
+        "notes": "recsys_lab.data.table.Table",
+        "parts": [{"_target_": "recsys_lab.models.ease.EASE"}, {"_target_": "mine.Model"}],
+        "empty": None,
+    }
+    assert with_current_targets(old) == {
+        "_target_": "recsys_lab.data.sources.table.Table",
+        "notes": "recsys_lab.data.table.Table",
+        "parts": [
+            {"_target_": "recsys_lab.models.classical.ease.EASE"}, {"_target_": "mine.Model"},
+        ],
+        "empty": None,
+    }  # fmt: skip
+    assert current("recsys_lab.models.sasrec2.SASRec") == "recsys_lab.models.sasrec2.SASRec"
+
+
+@pytest.mark.parametrize("name", ["models.sasrec.SASRec", "data.filters.Filters"])
+def test_code_that_imports_an_old_name_gets_the_same_class(name):
+    module, _, name = f"recsys_lab.{name}".rpartition(".")
+    with pytest.warns(DeprecationWarning, match=rf"{module} is now recsys_lab\."):
+        old = importlib.import_module(module)
+    new = importlib.import_module(current(f"{module}.x").rpartition(".")[0])
+    assert getattr(old, name) is getattr(new, name)
+    assert new.__spec__.name == new.__name__
+    sys.modules.pop(module)
+
+
+def test_a_users_config_with_old_names_works_and_says_what_to_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_log()
+    experiment = Path("conf/experiment/mine.yaml")
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text(
+        "# @package _global_\ndefaults:\n  - override /model: popularity\n"
+        "model:\n  _target_: recsys_lab.models.popularity.Popularity\n"
+    )
+    mine = ["--config-dir", "conf", "experiment=mine", "run_dir=run", "tracking=none"]
+    code = subprocess.run(
+        [sys.executable, "-P", "-m", "recsys_lab", "train", *mine, *COUNTS[:2]],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert code.returncode == 0, code.stderr
+    new = "recsys_lab.models.classical.popularity.Popularity"
+    assert f"mine.yaml: recsys_lab.models.popularity.Popularity is now {new}" in code.stderr
+    assert RunRecord.load(Path("run")).values["config"]["model"]["_target_"] == new
+
+
+def test_a_run_that_was_stored_before_is_evaluated_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_log()
+    assert train("run_dir=run", base=COUNTS) == 0
+    record = json.loads(Path("run/run.json").read_text())
+    old = {
+        "model": "recsys_lab.models.popularity.Popularity",
+        "data": "recsys_lab.data.table.Table",
+    }
+    for part, target in old.items():
+        assert current(target) == record["config"][part]["_target_"]
+        record["config"][part]["_target_"] = target
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    for part, target in old.items():
+        config[part]["_target_"] = target
+    Path("run/config.yaml").write_text(yaml.safe_dump(config))
+    rewrite("run", {**record, "files": {}})
+    capsys.readouterr()
+    assert run_command(["evaluate", "run"]) == 0
+    assert "equal to the run record" in capsys.readouterr().out
+    assert run_command(["train", "resume=run"]) == 0
+    told = capsys.readouterr()
+    assert "this run is finished" in told.out
+    assert "is now" not in told.err
