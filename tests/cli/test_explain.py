@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.data.batches import Histories
+from recsys_lab.data.histories import Histories
 from recsys_lab.evaluation.attribution import scores_of
 from recsys_lab.experiment.explain import explain
 from recsys_lab.experiment.restore import restore

@@ -12,8 +12,9 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.leaks.fatal import fatal, words_of
+from recsys_lab.data.preparation.contents import Preparation
 from recsys_lab.data.preparation.row_filters import Filters
-from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.prepare import prepare
 from recsys_lab.data.sources.table import Table
 
 from .bad_inputs import HEAD

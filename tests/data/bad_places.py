@@ -15,8 +15,9 @@ from typing import Any
 
 import polars as pl
 
+from recsys_lab.data.preparation.contents import Preparation
 from recsys_lab.data.preparation.row_filters import Filters
-from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.prepare import prepare
 from recsys_lab.data.sources.sql import SQL
 from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut

@@ -12,8 +12,9 @@ import yaml
 from recsys_lab.data.engines.duckdb import DuckDB
 from recsys_lab.data.engines.polars import Polars
 from recsys_lab.data.engines.spark import Spark
+from recsys_lab.data.preparation.contents import Preparation
 from recsys_lab.data.preparation.row_filters import Filters
-from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.prepare import prepare
 from recsys_lab.data.raw import RawData
 from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.data.columns.missing import COMMON
+from recsys_lab.data.preparation.contents import Preparation
 from recsys_lab.data.preparation.row_filters import Filters
-from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.prepare import prepare
 from recsys_lab.data.sources.table import Table
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 

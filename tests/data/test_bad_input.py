@@ -17,8 +17,9 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
+from recsys_lab.data.preparation.contents import Preparation
 from recsys_lab.data.preparation.row_filters import Filters
-from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.prepare import prepare
 from recsys_lab.data.sources.published.gowalla import Gowalla
 from recsys_lab.data.sources.published.steam import Steam
 from recsys_lab.data.sources.published.yelp import Yelp

@@ -257,7 +257,8 @@ def test_a_damaged_page_is_told(run, table, tmp_path, engine):
 
 def test_spark_uses_a_shared_folder_and_leaves_it_empty(table, make, tmp_path):
     from recsys_lab.data.engines.spark import Spark
-    from recsys_lab.data.prepare import Preparation, prepare
+    from recsys_lab.data.preparation.contents import Preparation
+    from recsys_lab.data.prepare import prepare
     from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 
     shared = tmp_path / "shared"

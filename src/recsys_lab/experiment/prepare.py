@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import build
 from recsys_lab.data.leaks.fatal import fatal, words_of
-from recsys_lab.data.prepare import Preparation, prepare
+from recsys_lab.data.preparation.contents import Preparation
+from recsys_lab.data.prepare import prepare
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

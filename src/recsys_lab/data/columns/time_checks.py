@@ -10,6 +10,12 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import one_row
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -116,3 +122,18 @@ def refuse_float32(values: pl.LazyFrame, column: str, file: Path | str) -> None:
             f"{largest['largest']:.0f}: rounded, to 128 seconds at today's date, which makes ties "
             "and a wrong order. Write them anew from the source as int64, float64 or datetimes"
         )
+
+
+def guess_unit(values: pl.LazyFrame, kind: pl.DataType, units: Mapping[str, int]) -> str:
+    """By the median of a sample, so that a few odd values do not decide."""
+    rows = one_row(values, rows=pl.len())["rows"]
+    size = pl.col("t").cast(pl.Float64).abs()
+    if kind.is_float():
+        size = size.filter(size.is_finite())  # one NaN would make the median NaN
+    sample = values.with_row_index("row").filter(pl.col("row") % max(1, rows // 10_000) == 0)
+    middle = one_row(sample, middle=size.median())["middle"]
+    size_of_most = middle if isinstance(middle, float) else 0.0
+    for unit, ticks in units.items():
+        if size_of_most < 1e11 * ticks:
+            return unit
+    return "ns"

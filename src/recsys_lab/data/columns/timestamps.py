@@ -13,6 +13,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import Plan, apply_plans, first_row, one_row, same
 from recsys_lab.data.columns.ids import whole_numbers
 from recsys_lab.data.columns.time_checks import (
+    guess_unit,
     refuse_calendar_numbers,
     refuse_float32,
     refuse_mixed_units,
@@ -272,7 +273,7 @@ def _by_format(text: pl.Expr, form: str) -> pl.Expr:
 def _numbers(values: pl.LazyFrame, kind: pl.DataType, unit: str) -> tuple[Any, int]:
     """How numbers become ticks, and ticks a second."""
     if unit == "auto":
-        unit = _guess_unit(values, kind)
+        unit = guess_unit(values, kind, UNITS)
     if not kind.is_float():
         return _integers, UNITS[unit]
     t = pl.col("t")
@@ -290,18 +291,3 @@ def _microseconds(seconds: nw.Expr) -> nw.Expr:
     """Fractions of seconds, to the nearest microsecond."""
     inside = nw.when(seconds.is_finite() & (seconds.abs() <= LARGEST / UNITS["us"])).then(seconds)
     return (inside * UNITS["us"] + 0.5).floor().cast(nw.Int64)
-
-
-def _guess_unit(values: pl.LazyFrame, kind: pl.DataType) -> str:
-    """By the median of a sample, so that a few odd values do not decide."""
-    rows = one_row(values, rows=pl.len())["rows"]
-    size = pl.col("t").cast(pl.Float64).abs()
-    if kind.is_float():
-        size = size.filter(size.is_finite())  # one NaN would make the median NaN
-    sample = values.with_row_index("row").filter(pl.col("row") % max(1, rows // 10_000) == 0)
-    middle = one_row(sample, middle=size.median())["middle"]
-    size_of_most = middle if isinstance(middle, float) else 0.0
-    for unit, ticks in UNITS.items():
-        if size_of_most < 1e11 * ticks:
-            return unit
-    return "ns"

@@ -270,31 +270,23 @@ class Table:
     def _table(
         self, side: str, folder: Path
     ) -> tuple[pl.DataFrame, dict[str, Unreadable], list[str]]:
-        """A table of items or users with its id and title columns under their standard names.
-
-        And what its columns of numbers hold besides, and what is odd about it.
-        """
+        """A table with id and title under their standard names; what is odd about it."""
         config, key = self.config, f"{side}_id"
         column = getattr(config, f"{side}s_id_column")
         title = config.title_column if side == "item" else None
         kinds = getattr(config, f"{side}_features")
-        names = {
-            f"{side}s_id_column": column,
-            "title_column": title,
-            **{f"{side}_features.{name}": name for name in kinds},
-        }
+        names = {f"{side}s_id_column": column, "title_column": title}
+        names |= {f"{side}_features.{name}": name for name in kinds}
         opened = self._tables[f"{side}s_path"].open(folder, names, [column], every=True)
         with opened.explained():
             frame = opened.frame.collect().lazy()
-            spelling = Spelling.of(config)
-            ids = plan_ids(frame, column, opened.where, untyped=opened.is_text, spelling=spelling)
+            spelling, where = Spelling.of(config), opened.where
+            ids = plan_ids(frame, column, where, untyped=opened.is_text, spelling=spelling)
             plans = {key: ids}
             for name in opened.columns:
                 if name in kinds:
                     option = f"data.{side}_features.{name}"
-                    plans[name] = plan_feature(
-                        frame, name, kinds[name], option, opened.where, spelling
-                    )
+                    plans[name] = plan_feature(frame, name, kinds[name], option, where, spelling)
                 elif name not in (key, column):
                     plans[name] = Plan(name, None, same)
             if title is not None:
@@ -302,5 +294,5 @@ class Table:
                 if title != "title" and title not in kinds:
                     del plans[title]
             said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
-            said += told_short(frame, opened.columns, opened.where)
+            said += told_short(frame, opened.columns, where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
