@@ -66,6 +66,8 @@ def test_items_of_the_table_alone_are_in_the_catalogue(shop, run, engine, caplog
     assert whole.training_item_counts().tolist() == [0, 0, 0, 4, 4, 0, 0]
     assert whole.manifest["split"]["items_without_events"] == 3
     assert "items_without_events" not in plain.manifest["split"]
+    left_out = [data.manifest["split"].get("table_items_left_out") for data in (plain, whole)]
+    assert left_out == [3, None]
     said = "filter.catalogue=table: 3 of 7 items have no event that stayed"
     assert any(text.startswith(said) for text in whole.manifest["warnings"])
     assert said in caplog.text

@@ -109,6 +109,16 @@ def test_ids_that_differ_in_spelling_only_are_told_and_joined(table, run, differ
     assert not [said for said in joined.manifest["warnings"] if said.startswith("users:")]
 
 
+def test_spellings_are_told_before_a_refusal_that_they_lead_to(table, run, caplog):
+    """Each user twice, with and without a blank, has too few events of each spelling."""
+    rows = [f"{blank}u{n},i{m},{NOW[0] + m}" for n in range(3) for m, blank in enumerate(" " * 2)]
+    rows += [f"u{n},I{m} ,{NOW[0] + 9 + m}" for n in range(3) for m in range(2)]
+    with pytest.raises(UserError, match="no validation target is left"):
+        run(table("\n".join(["user_id,item_id,timestamp", *rows]) + "\n"))
+    assert "users: 3 of 6 ids differ from another one in spelling only (blanks: 3)" in caplog.text
+    assert "items: 2 of 4 ids differ from another one in spelling only (in several" in caplog.text
+
+
 def test_files_of_one_log_are_told_of(table, tmp_path):
     log = "user_id,item_id,timestamp\n" + f"u,i,{NOW[0]}\n"
     make = files(a=log, b="", c=log.replace("timestamp", "timestamp,note").replace("0\n", "0,x\n"))

@@ -58,7 +58,9 @@ def spelling_doubt(ids: Any, side: str, *, normalizable: bool) -> str | None:
     groups = frame.group_by(key).agg(text).filter(pl.col("id").list.len() > 1).sort("key")
     examples = groups.head(3).collect()["id"].to_list()
     shown = "; ".join(" and ".join(map(repr, sorted(group)[:3])) for group in examples)
-    by = [d for d in DIFFERENCES if fewer[d]] or list(DIFFERENCES)
+    alone = [d for d in DIFFERENCES if fewer[d]]
+    by = alone or list(DIFFERENCES)  # 'A ' and 'a' differ in two at once
+    counts = ", ".join(f"{d}: {fewer[d]:,}" for d in alone) or "in several things at once"
     cure = (
         f"If they are one, set data.id_normalization=[{','.join(by)}]"
         if normalizable
@@ -66,6 +68,5 @@ def spelling_doubt(ids: Any, side: str, *, normalizable: bool) -> str | None:
     )
     return (
         f"{side}s: {fewer['all']:,} of {len(ids):,} ids differ from another one in spelling only "
-        f"({', '.join(f'{d}: {fewer[d]:,}' for d in by)}) and count as {side}s of their own, such "
-        f"as {shown}. {cure}"
+        f"({counts}) and count as {side}s of their own, such as {shown}. {cure}"
     )

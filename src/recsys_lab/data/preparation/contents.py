@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from recsys_lab.data.preparation.parts import told_left, told_order
 from recsys_lab.data.preparation.row_counts import Tally
 from recsys_lab.data.preparation.source_warnings import doubt_numbers, doubt_table, doubt_times
 from recsys_lab.data.preparation.statistics import describe
-from recsys_lab.data.preparation.table_items import listed_items, told_cold
+from recsys_lab.data.preparation.table_items import count_table_items, listed_items, told_cold
 from recsys_lab.data.preparation.training_filters import apply_filters
 from recsys_lab.data.preparation.write import (
     describe_ids,
@@ -41,10 +42,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.engines.base import Engine
+    from recsys_lab.data.preparation.encode_events import Coded
     from recsys_lab.data.preparation.row_filters import Filters
     from recsys_lab.data.preparation.write import Arrays
     from recsys_lab.data.raw import RawData
     from recsys_lab.data.splits.base import Segments, Split
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,27 @@ class Preparation:
 
 
 def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dict[str, Any]:
-    """Write all files but the manifest and return what the manifest says of them."""
-    tally, listed = Tally(), listed_items(raw, parts.filters)
+    """Write all files but the manifest and return what the manifest says of them.
+
+    Raises:
+        UserError: nothing is left to train on or to find. What is odd about the ids is said before,
+            as it may be the reason.
+    """
+    tally = Tally()
     with parts.engine.open(scratch) as session:
         coded = order_events(session, raw, parts.filters, tally, scratch)
+    try:
+        return _write_coded(coded, tally, folder, scratch, raw, parts)
+    except UserError:
+        for said in coded.warnings:
+            _log.warning("%s", said)
+        raise
+
+
+def _write_coded(
+    coded: Coded, tally: Tally, folder: Path, scratch: Path, raw: RawData, parts: Preparation
+) -> dict[str, Any]:
+    listed = listed_items(raw, parts.filters)
     coded = with_units(coded, parts.split, scratch)
     warnings = [*coded.warnings, *told_order(coded, parts.split)]
     trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
@@ -101,7 +122,6 @@ def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation
         of_columns = check_columns(world, Columns(folder, features))
         if raw.truth_path is not None:
             shutil.copyfile(raw.truth_path, folder / "truth.npz")
-    cold = {"items_without_events": number} if (number := arrays.items_without_events) else {}
     return {
         "num_users": len(arrays.offsets) - 1,
         "num_items": num_items,
@@ -117,7 +137,7 @@ def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation
             **rows,
             **runs.counts,
             **phases.counts,
-            **cold,
+            **count_table_items(arrays.item_ids, arrays.items_without_events, raw.items),
         },
         "features": features,
         "features_fingerprint": features_fingerprint(folder, features),

@@ -61,6 +61,24 @@ def with_listed(ids: pa.Array, table: pl.DataFrame) -> tuple[pa.Array, NDArray[A
     return found, pc.index_in(ids, value_set=found).to_numpy().astype(np.int32)
 
 
+def count_table_items(ids: pa.Array, cold: int, table: pl.DataFrame | None) -> dict[str, int]:
+    """Items that the source's table has alone: in the catalogue, or left out of it.
+
+    Args:
+        ids: raw ids of the catalogue, ascending.
+        cold: how many of them have no event.
+        table: of the source; None: there is none.
+    """
+    left_out = 0
+    if table is not None:
+        left_out = len(with_listed(ids, table)[0]) - len(ids)
+    found = {
+        "items_without_events": cold,
+        "table_items_left_out": left_out,  # filter.catalogue=table takes them in
+    }
+    return {name: number for name, number in found.items() if number}
+
+
 def told_cold(cold: int, items: int) -> list[str]:
     """A sentence about items that have no event, where there are any."""
     if not cold:
