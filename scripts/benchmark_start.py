@@ -93,7 +93,7 @@ def trial_starts(log: str, prepared: str, repeats: str) -> dict[str, float]:
                 try:
                     recorded.recorded(
                         cfg, Path(folder) / "run", Console(quiet=True),
-                        execute.TrialRun([Stop()]), Path(prepared),
+                        execute.TrialRun(lambda: [Stop()]), Path(prepared),
                     )  # fmt: skip
                 except Interrupted:
                     seconds = time.perf_counter() - began

@@ -13,7 +13,7 @@ from rich.console import Console
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir, config_values
 from recsys_lab.sweeps import worker as sweep_worker
-from recsys_lab.sweeps.callbacks import Deadline
+from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.results import finish
 from recsys_lab.sweeps.worker_status import Notes

@@ -17,7 +17,7 @@ from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy
 from recsys_lab.sweeps import faults as sweep_faults
 from recsys_lab.sweeps import worker as sweep_worker
-from recsys_lab.sweeps.callbacks import Deadline
+from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.retrain import note_death, work_on_top
 from recsys_lab.sweeps.storage import open_storage
@@ -301,7 +301,7 @@ def test_the_time_of_a_command_is_over_by_its_own_clock_alone(tmp_path, monkeypa
     waits = Deadline(3600.0, over)
     assert not waits.is_over
     over.touch()
-    monkeypatch.setattr("recsys_lab.sweeps.callbacks._LOOK_EVERY", -1.0)
+    monkeypatch.setattr("recsys_lab.sweeps.deadline._LOOK_EVERY", -1.0)
     assert waits.is_over
     over.unlink()
     assert waits.is_over

@@ -19,7 +19,7 @@ from recsys_lab.files.faults import MachineFault
 from recsys_lab.sweeps import supervisor as sweep_parent
 from recsys_lab.sweeps import worker as sweep_worker
 from recsys_lab.sweeps import worker_status as sweep_notes
-from recsys_lab.sweeps.callbacks import Deadline
+from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.launchers import local
 from recsys_lab.sweeps.launchers.base import Task, begin
 from recsys_lab.sweeps.launchers.local import Local

@@ -172,7 +172,9 @@ def test_the_summary_of_a_stopped_run_is_its_best_epoch(tmp_path):
         "config": {"recipe": {"monitor": "val/ndcg@10"}}, "compute": {},
         "epochs": [*rows, {"epoch": 3, "train/loss": 2.0}],
     }  # fmt: skip
-    stopped = end_of(None, SimpleNamespace(folder=tmp_path, values=values), failed=True)
+    stopped = end_of(
+        None, SimpleNamespace(folder=tmp_path, values=values, weights="none"), failed=True
+    )
     assert stopped.summary == {
         "best/epoch": 1, "best/ndcg@10": 0.3, "best/hr@10": 1, "val/ndcg@10": 0.3, "val/hr@10": 1,
     }  # fmt: skip

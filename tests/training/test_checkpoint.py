@@ -10,8 +10,9 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.files.digests import digest
-from recsys_lab.training.checkpoint import BEST, LAST, NEXT, Keeper
+from recsys_lab.training.checkpoint import Keeper
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, read_checkpoint
+from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
 
 from .test_resume import FakeData, last_state, plain_loss, train
 

@@ -10,7 +10,7 @@ from recsys_lab.config import UserError
 from recsys_lab.experiment.resume import LONGER
 from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.record import CONFIG
-from recsys_lab.training.checkpoint import LAST
+from recsys_lab.training.checkpoint_names import LAST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

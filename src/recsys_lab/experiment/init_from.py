@@ -23,7 +23,7 @@ from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.models.sequential.dot_product import DotProductModel
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import WEIGHTS
-from recsys_lab.training.checkpoint import LAST
+from recsys_lab.training.checkpoint_names import LAST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

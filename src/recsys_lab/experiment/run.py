@@ -51,12 +51,12 @@ class TrialRun:
     """What is different for a run of a search: the test split stays closed.
 
     Attributes:
-        callbacks: Lightning callbacks that watch the training.
+        callbacks: gives Lightning callbacks that watch the training; called where there is one.
         beyond: metrics beyond accuracy, which else only the test has, to be computed on validation
             at the end, e.g. ``coverage@10``.
     """
 
-    callbacks: Sequence[Callback] = ()
+    callbacks: Callable[[], Sequence[Callback]] = tuple
     beyond: Sequence[str] = ()
 
 
@@ -180,7 +180,7 @@ def _train(
         parts.batches("validation"), record.folder / "checkpoints",
         loggers=loggers, console=console,
         on_epoch=lambda history: record.note_epochs(history, spent()),
-        callbacks=[meter, *(trial.callbacks if trial else ())],
+        callbacks=[meter, *(trial.callbacks() if trial else ())],
     )  # fmt: skip
     parts.model.to(parts.device)
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from recsys_lab.contracts import Batch
-
-
-_LOOK_EVERY = 1.0  # seconds between two looks for a file on what may be a network's disk
+    from recsys_lab.sweeps.deadline import Deadline
 
 
 class FirstStep(pl.Callback):
@@ -47,46 +44,23 @@ class FirstStep(pl.Callback):
             self._note(FIRST_STEP, time.monotonic() - self._begun)
 
 
-class Deadline(pl.Callback):
+class StopAt(pl.Callback):
     """Stops the training as Ctrl-C does, at the next whole step and with a checkpoint.
 
-    The clock of the machine that the command runs on is not this one's, and a worker may wait in a
-    queue, so that the command says by a file that its time is over. Where it was killed, the
-    worker counts by itself, from its own beginning.
-
     Args:
-        seconds: from now on, or None for never.
-        over: file that is there when the time is over, wherever this process counts from.
-
-    Attributes:
-        reached: whether it did.
+        deadline: when.
     """
 
-    def __init__(self, seconds: float | None, over: Path | None = None) -> None:
-        self._due = None if seconds is None else time.monotonic() + seconds
-        self._file = over
-        self._looked = float("-inf")
-        self._is_over = False
-        self.reached = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no trial may be begun or go on."""
-        now = time.monotonic()
-        if self._due is not None and not self._is_over:
-            self._is_over = now >= self._due
-            if self._file is not None and now - self._looked > _LOOK_EVERY:
-                self._looked = now
-                self._is_over = self._is_over or self._file.exists()
-        return self._is_over
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Before every step."""
         del trainer, pl_module, batch, batch_idx
-        if not self.reached and self.is_over:
-            self.reached = True
+        if not self._deadline.reached and self._deadline.is_over:
+            self._deadline.reached = True
             signal.raise_signal(signal.SIGINT)
 
 

@@ -32,7 +32,7 @@ from recsys_lab.experiment.run import TrialRun
 from recsys_lab.files.faults import MachineFault, chain
 from recsys_lab.pages.terminal import Terminal, guard_outputs
 from recsys_lab.sweeps.attributes import CHANGES
-from recsys_lab.sweeps.callbacks import Deadline, FirstStep, Report
+from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.faults import STOPPED, fault_of, unwell
 from recsys_lab.sweeps.heartbeat import beating, process_began
 from recsys_lab.sweeps.launchers.base import PARENT
@@ -47,6 +47,7 @@ from recsys_lab.training.memory_estimate import CannotFit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from optuna.trial import Trial
     from pytorch_lightning import Callback
 
     from recsys_lab.runs.record import RunRecord
@@ -123,16 +124,25 @@ class Worker:
         with self.notes.busy_with("the best again"):
             work_on_top(self.plan, self.study, console, self.notes)
 
+    def _watchers(self, trial: Trial, free: float) -> list[Callback]:
+        """What hears from the training of a trial."""
+        from recsys_lab.sweeps.callbacks import FirstStep, Report, StopAt  # Lightning
+
+        objectives = self.plan.sweep.config.objectives
+        watchers: list[Callback] = [
+            FirstStep(partial(self.study.note, trial), free),
+            StopAt(self.alarm),
+        ]
+        if len(objectives) == 1 and is_accuracy(objectives[0]):
+            watchers.append(Report(trial, objectives[0], self.study.patiently))
+        return watchers
+
     def _run_trial(self, claim: Claim, console: Console, free: float) -> None:
         trial, config = claim.trial, self.plan.sweep.config
         torch.manual_seed(0)
-        told = len(config.objectives) == 1 and is_accuracy(config.objectives[0])
-        note = partial(self.study.note, trial)
-        watched: list[Callback] = [FirstStep(note, free), self.alarm]
-        if told:
-            watched.append(Report(trial, config.objectives[0], self.study.patiently))
+        run = TrialRun(partial(self._watchers, trial, free), self.plan.sweep.beyond)
         try:
-            record = self._recorded(claim, console, TrialRun(watched, self.plan.sweep.beyond))
+            record = self._recorded(claim, console, run)
             values = [measure(record.values, name) for name in config.objectives]
             broken = {
                 " ".join(map(str, limit)): excess(limit, measure(record.values, limit[0]))

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.files.atomic import replace_atomically, sync
 from recsys_lab.files.digests import damage, digest
+from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
 from recsys_lab.training.memory import return_freed_memory
 from recsys_lab.training.module import SequentialModule
 
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 
     from recsys_lab.files.digests import Digest
     from recsys_lab.training.recipe import Recipe
-
-LAST = "last.ckpt"
-BEST = "best.safetensors"
-NEXT = "next_best.safetensors"
-"""Best weights until the checkpoint that names them is on the disk."""
 
 
 class Placed(Protocol):

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.evaluation.metrics.names import accuracy_names
 from recsys_lab.files.reading import reading
-from recsys_lab.training.checkpoint import LAST, Keeper, Placed
+from recsys_lab.training.checkpoint import Keeper, Placed
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
+from recsys_lab.training.checkpoint_names import LAST
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
