@@ -1,8 +1,9 @@
-"""A user's value is the mean of those of their lists, and a metric the mean over users."""
+"""A user's value is the mean or sum of those of their lists, and a metric the mean over users."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from math import fsum, nan
 from types import SimpleNamespace
 
@@ -60,6 +61,41 @@ def test_means_by_hand(size, order, over_lists):
     # Over lists, by hand: 2/3 + (lists / 2) (the user's mean - 2/3).
     user_5 = 5 / 6 if over_lists else 1
     assert rows["hr@2"].to_list() == pytest.approx([2 / 3] * 3 + [user_5] * 2 + [1 / 2] * 2)
+
+
+@pytest.mark.parametrize("over_lists", [False, True])
+def test_totals_and_ratios_of_totals_add_a_users_lists_up(over_lists):
+    """Every target of LISTS is worth its item's number; places 1 and 2 count."""
+    names = ["auc", "gauc", "value", "value_recall", "value_hr"]
+    results = Results(names, [2], 3, num_items=10, over_lists=over_lists)
+    for _, part in groupby([LISTS[place] for place in (4, 0, 3, 1, 5, 2)], key=lambda row: row[0]):
+        rows = list(part)
+        values = torch.tensor([item for row in rows for item in row[3]], dtype=torch.float64)
+        made = replace(batch(rows), target_values_G=values)
+        whole = [[*row[2], *(item for item in range(10) if item not in row[2])] for row in rows]
+        results.update(made, ranked(whole), keep_lists=True)
+    found = results.compute()
+    # Found: user 3 7 + 7 + 0 of 21, user 5 2 of 2 + 3, user 6 1 + 0 of 1 + 9.
+    assert found["value@2"] == pytest.approx(17 / 6 if over_lists else (14 + 2 + 1) / 3)
+    assert found["value_recall@2"] == pytest.approx(17 / 36)
+    assert found["value_hr@2"] == pytest.approx((14 + 5 + 1) / 36)
+    # Areas by hand, nine other candidates (eight of user 5): 7 is 1st, 2nd, 3rd; 2 and 3 are 2nd
+    # and 3rd, below one that is none; 1 is 1st; 9 is the last.
+    areas = [(1, 9 / 9), (1, 8 / 9), (1, 7 / 9), (2, 7 / 8), (1, 9 / 9), (1, 0)]
+    total = fsum(number * area for number, area in areas)
+    assert found["gauc"] == pytest.approx(total / 7)
+    if not over_lists:
+        rows = results.per_user().unique("user", keep="first", maintain_order=True)
+        assert rows["value@2"].to_list() == [14, 2, 1]
+        assert rows["auc"].to_list() == pytest.approx([8 / 9, 7 / 8, 1 / 2])
+
+
+def test_a_list_without_an_area_weighs_nothing():
+    """All items are targets of the second list: its number of targets must not count either."""
+    results = Results(["gauc"], [2], 3, num_items=3)
+    made = batch([(0, 0, [1, 0, 2], [0], 0, 0), (0, 1, [0, 1, 2], [0, 1, 2], 0, 0)])
+    results.update(made, ranked([[1, 0, 2], [0, 1, 2]]))
+    assert results.compute()["gauc"] == 0.5
 
 
 def test_one_list_a_user_is_as_ever():
