@@ -16,6 +16,7 @@ from recsys_lab.evaluation.metrics.accuracy import make_metrics
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.evaluation.sums import mean_of_each, mean_over_lists
+from tests.cli.flow import COUNTS, in_shop, record, train
 
 from .batches import ranked, users
 from .test_full_ranking import protocol
@@ -158,11 +159,27 @@ def test_intervals_over_lists_are_those_of_numbers_not_of_hits():
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-4)
 
 
-def test_an_option_that_changes_nothing_is_told(caplog):
-    made = protocol(mean_over="lists")
+def test_lists_are_users_where_each_has_one():
+    """Equal numbers, equal protocol; a phase with several lists is enough for another."""
     one, several = (np.array([[0, 0, 1, 2], [user, 0, 1, 2]]) for user in (1, 0))
-    for rows, told in ((several, False), (one, True)):
-        made.attach(SimpleNamespace(num_items=5, segments=lambda _, rows=rows: rows))
-        assert ("every user has one list" in caplog.text) == told
-    assert made.fields("rule")["mean_over"] == "lists"
-    assert "mean_over" not in protocol().fields("rule")  # as before there was a choice
+    by_users = protocol().fields("rule")
+    assert "mean_over" not in by_users  # as before there was a choice
+    made = protocol(mean_over="lists")
+    for rows, phases in ((several, ["test"]), (several, ["validation"]), (one, ["test"])):
+        data = {"validation": one, "test": one, **dict.fromkeys(phases, rows)}
+        made.attach(SimpleNamespace(num_items=5, segments=data.__getitem__))
+        assert made.over_lists == (rows is several)
+        also = {"mean_over": "lists"} if rows is several else {}
+        assert made.fields("rule") == by_users | also
+
+
+def test_runs_whose_users_have_one_list_are_of_one_protocol(tmp_path, monkeypatch, capsys):
+    with in_shop(tmp_path, monkeypatch):
+        assert train("run_dir=users", base=COUNTS) == 0
+        assert "evaluation.mean_over" not in capsys.readouterr().out
+        assert train("run_dir=lists", "evaluation.mean_over=lists", base=COUNTS) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "note: evaluation.mean_over=lists: every user has one list in this split" in said
+        users, lists = record("users"), record("lists")
+        assert users["test"] == lists["test"]
+        assert users["protocol"] == lists["protocol"]
