@@ -33,6 +33,9 @@ def shop(tmp_path_factory):
         assert run_command(["train", *COUNTS, "run_dir=popular"]) == 0
         item_knn = ["model=item_knn" if text.startswith("model=") else text for text in COUNTS]
         assert run_command(["train", *item_knn, "run_dir=knn"]) == 0
+        split = ["split=last_n", "split.validation_events=2", "split.test_events=3"]
+        split += ["split.target=successive"]
+        assert run_command(["train", *item_knn, "run_dir=successive", *split]) == 0
         pairs = [(f"u{u}", f"i{i}") for u in range(USERS) for i in range(u % 3, ITEMS, 3)]
         pl.DataFrame(pairs, ["user_id", "item_id"], orient="row").write_parquet("pairs.parquet")
         for name, protocol in PROTOCOLS.items():
@@ -60,6 +63,27 @@ def test_the_list_is_the_one_of_the_test(capsys, method):
     assert told["ids"] == [ids[item] for item in row["items"][0][:5]]
     assert np.shape(told["attributions"]) == (5, 6)
     assert "<script" not in Path(f"{method}/explanation.html").read_text()
+
+
+@pytest.mark.usefixtures("shop")
+def test_of_several_lists_any_can_be_explained(capsys):
+    """The last three events of a user, each by all events before it."""
+    log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
+    events = log["item_id"].to_list()
+    for asked, number in ((["list=1"], 1), (["list=2"], 2), ([], 3)):
+        assert run_command(["explain", "successive", "user=u7", *asked, "output=each"]) == 0
+        assert f"user u7, list {number} of 3:" in " ".join(capsys.readouterr().out.split())
+        assert f"user u7: list {number} of 3" in Path("each/explanation.html").read_text()
+        told = json.loads(Path("each/explanation.json").read_text())
+        assert (told["list_number"], told["num_lists"]) == (number, 3)
+        assert (told["history"], told["wanted"]) == (events[: 4 + number], [events[4 + number]])
+        rows = pl.read_parquet("successive/test_users.parquet")
+        row = rows.filter(user_id="u7", list=number - 1)
+        assert told["ids"] == row["item_ids"][0].to_list()[:10]
+    assert run_command(["explain", "successive", "user=u7", "list=4"]) == 2
+    assert "list: got 4; user 'u7' has 3 lists in the test split" in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "list=2"]) == 2
+    assert "has one list in the test split" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", list(PROTOCOLS))
@@ -129,7 +153,7 @@ def test_removing_the_top_event_moves_the_score_more_than_removing_another():
     parts = restore(RunRecord.load(Path("sasrec")))
     data, generator = parts.data, np.random.default_rng(0)
     users = [str(user) for user in data.user_ids()][:40]
-    asked = {"k": 3, "method": "integrated_gradients", "phase": "test"}
+    asked = {"list": None, "k": 3, "method": "integrated_gradients", "phase": "test"}
     top, random = [], []
     for user in users:
         told = explain(parts, "SASRec", OmegaConf.create(asked | {"user": user}))

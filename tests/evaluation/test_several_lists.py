@@ -1,8 +1,9 @@
-"""A user's value is the mean of those of their lists, and a metric the mean over users."""
+"""A user's value is the mean or sum of those of their lists, and a metric the mean over users."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from math import fsum, nan
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from recsys_lab.evaluation.metrics.accuracy import make_metrics
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.evaluation.sums import mean_of_each, mean_over_lists
+from tests.cli.flow import COUNTS, in_shop, record, train
 
 from .batches import ranked, users
 from .test_full_ranking import protocol
@@ -60,6 +62,41 @@ def test_means_by_hand(size, order, over_lists):
     # Over lists, by hand: 2/3 + (lists / 2) (the user's mean - 2/3).
     user_5 = 5 / 6 if over_lists else 1
     assert rows["hr@2"].to_list() == pytest.approx([2 / 3] * 3 + [user_5] * 2 + [1 / 2] * 2)
+
+
+@pytest.mark.parametrize("over_lists", [False, True])
+def test_totals_and_ratios_of_totals_add_a_users_lists_up(over_lists):
+    """Every target of LISTS is worth its item's number; places 1 and 2 count."""
+    names = ["auc", "gauc", "value", "value_recall", "value_hr"]
+    results = Results(names, [2], 3, num_items=10, over_lists=over_lists)
+    for _, part in groupby([LISTS[place] for place in (4, 0, 3, 1, 5, 2)], key=lambda row: row[0]):
+        rows = list(part)
+        values = torch.tensor([item for row in rows for item in row[3]], dtype=torch.float64)
+        made = replace(batch(rows), target_values_G=values)
+        whole = [[*row[2], *(item for item in range(10) if item not in row[2])] for row in rows]
+        results.update(made, ranked(whole), keep_lists=True)
+    found = results.compute()
+    # Found: user 3 7 + 7 + 0 of 21, user 5 2 of 2 + 3, user 6 1 + 0 of 1 + 9.
+    assert found["value@2"] == pytest.approx(17 / 6 if over_lists else (14 + 2 + 1) / 3)
+    assert found["value_recall@2"] == pytest.approx(17 / 36)
+    assert found["value_hr@2"] == pytest.approx((14 + 5 + 1) / 36)
+    # Areas by hand, nine other candidates (eight of user 5): 7 is 1st, 2nd, 3rd; 2 and 3 are 2nd
+    # and 3rd, below one that is none; 1 is 1st; 9 is the last.
+    areas = [(1, 9 / 9), (1, 8 / 9), (1, 7 / 9), (2, 7 / 8), (1, 9 / 9), (1, 0)]
+    total = fsum(number * area for number, area in areas)
+    assert found["gauc"] == pytest.approx(total / 7)
+    if not over_lists:
+        rows = results.per_user().unique("user", keep="first", maintain_order=True)
+        assert rows["value@2"].to_list() == [14, 2, 1]
+        assert rows["auc"].to_list() == pytest.approx([8 / 9, 7 / 8, 1 / 2])
+
+
+def test_a_list_without_an_area_weighs_nothing():
+    """All items are targets of the second list: its number of targets must not count either."""
+    results = Results(["gauc"], [2], 3, num_items=3)
+    made = batch([(0, 0, [1, 0, 2], [0], 0, 0), (0, 1, [0, 1, 2], [0, 1, 2], 0, 0)])
+    results.update(made, ranked([[1, 0, 2], [0, 1, 2]]))
+    assert results.compute()["gauc"] == 0.5
 
 
 def test_one_list_a_user_is_as_ever():
@@ -122,11 +159,27 @@ def test_intervals_over_lists_are_those_of_numbers_not_of_hits():
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-4)
 
 
-def test_an_option_that_changes_nothing_is_told(caplog):
-    made = protocol(mean_over="lists")
+def test_lists_are_users_where_each_has_one():
+    """Equal numbers, equal protocol; a phase with several lists is enough for another."""
     one, several = (np.array([[0, 0, 1, 2], [user, 0, 1, 2]]) for user in (1, 0))
-    for rows, told in ((several, False), (one, True)):
-        made.attach(SimpleNamespace(num_items=5, segments=lambda _, rows=rows: rows))
-        assert ("every user has one list" in caplog.text) == told
-    assert made.fields("rule")["mean_over"] == "lists"
-    assert "mean_over" not in protocol().fields("rule")  # as before there was a choice
+    by_users = protocol().fields("rule")
+    assert "mean_over" not in by_users  # as before there was a choice
+    made = protocol(mean_over="lists")
+    for rows, phases in ((several, ["test"]), (several, ["validation"]), (one, ["test"])):
+        data = {"validation": one, "test": one, **dict.fromkeys(phases, rows)}
+        made.attach(SimpleNamespace(num_items=5, segments=data.__getitem__))
+        assert made.over_lists == (rows is several)
+        also = {"mean_over": "lists"} if rows is several else {}
+        assert made.fields("rule") == by_users | also
+
+
+def test_runs_whose_users_have_one_list_are_of_one_protocol(tmp_path, monkeypatch, capsys):
+    with in_shop(tmp_path, monkeypatch):
+        assert train("run_dir=users", base=COUNTS) == 0
+        assert "evaluation.mean_over" not in capsys.readouterr().out
+        assert train("run_dir=lists", "evaluation.mean_over=lists", base=COUNTS) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "note: evaluation.mean_over=lists: every user has one list in this split" in said
+        users, lists = record("users"), record("lists")
+        assert users["test"] == lists["test"]
+        assert users["protocol"] == lists["protocol"]

@@ -60,3 +60,34 @@ def test_by_few_lines_of_our_own_and_none_of_a_run_without_a_test(capsys):
     rewrite("run", {**record("run"), "status": "interrupted"})
     assert run_command(["show", "run", "trec=out"]) == 2
     assert "has no test result, so there is nothing to write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mean_over", ["users", "lists"])
+def test_a_list_is_a_topic_where_users_have_several(capsys, mean_over):
+    """Some users have more lists than others, so that the two means differ."""
+    split = ["split=global_temporal", "split.target=successive"]
+    split += ["split.test_quantile=0.7", "split.validation_quantile=0.5"]
+    assert train("run_dir=run", *split, f"evaluation.mean_over={mean_over}", base=COUNTS) == 0
+    capsys.readouterr()
+    assert run_command(["show", "run", "trec=out"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a topic is a list, USER.NUMBER (from 1)" in said
+    assert "relevance is 1 for every target" in said
+    rows = pl.read_parquet("run/test_users.parquet")
+    qrels = list(ir_measures.read_trec_qrels("out/qrels.trec"))
+    topics = [f"{user}.{number + 1}" for user, number in rows.select("user_id", "list").rows()]
+    assert [(q.query_id, q.doc_id) for q in qrels] == list(
+        zip(topics, rows["target_id"].to_list(), strict=True)
+    )
+    lists = list(ir_measures.read_trec_run("out/run.trec"))
+    found = [
+        (m.query_id.rpartition(".")[0], m.value)
+        for m in ir_measures.iter_calc([ir_measures.nDCG @ 10], qrels, lists)
+    ]
+    frame = pl.DataFrame(found, ["user", "value"], orient="row")
+    over_lists = frame["value"].mean()
+    over_users = frame.group_by("user").mean()["value"].mean()
+    assert abs(over_lists - over_users) > 1e-4
+    wanted = over_lists if mean_over == "lists" else over_users
+    assert record("run")["test"]["ndcg@10"] == pytest.approx(wanted, abs=1e-6)
+    assert ("the mean over topics is the run's" in said) == (mean_over == "lists")

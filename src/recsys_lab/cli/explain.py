@@ -55,8 +55,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def _table(explanation: Explanation) -> Table:
+    which = f", {explanation.of_lists}" if explanation.of_lists else ""
     title = (
-        f"{explanation.model}, user {explanation.user}: what moved each recommendation "
+        f"{explanation.model}, user {explanation.user}{which}: what moved each recommendation "
         f"({explanation.method}, {explanation.phase} split); {len(explanation.history)} events, "
         f"wanted: {'; '.join(explanation.wanted)}"
     )

@@ -40,7 +40,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         return
     from recsys_lab.runs.trec import write_trec  # polars: not needed to show a run
 
-    files, encoded = write_trec(record, folder)
-    if encoded:
-        console.print(f"{encoded:,} ids have blanks or %, which are percent-encoded in the files")
+    files, notes = write_trec(record, folder)
+    for note in notes:
+        console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"written: {', '.join(map(str, files))}", soft_wrap=True, highlight=False)

@@ -72,6 +72,7 @@ class ExplainConfig:
 
     run: str
     user: str
+    list: Annotated[int, Ge(1)] | None
     k: Annotated[int, Ge(1)]
     method: Literal["occlusion", "integrated_gradients"]
     phase: Literal["test", "validation"]

@@ -2,6 +2,7 @@
 
 from recsys_lab.contracts.batches import (
     FIRST_KNOWN,
+    LIST,
     LISTS_APART,
     NO_ITEM,
     Batch,
@@ -27,6 +28,7 @@ from recsys_lab.contracts.roles import (
 
 __all__ = [
     "FIRST_KNOWN",
+    "LIST",
     "LISTS_APART",
     "NO_ITEM",
     "Batch",

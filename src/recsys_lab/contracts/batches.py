@@ -17,6 +17,9 @@ FIRST_KNOWN = 2
 NO_ITEM = -1
 """Fills a ranked list that has fewer than K admissible items."""
 
+LIST = "list"
+"""Column of tables with the number of a list among its user's, from 0, where some have several."""
+
 LISTS_APART = 1 << 32
 """Added to a user's index for each list that the user has before: see `EvaluationBatch.lists_B`."""
 

@@ -175,13 +175,15 @@ class EvaluationBatches:
         for first in self._firsts:
             yield self._read(slice(first, first + self._batch_size))
 
-    def of_user(self, user: int) -> EvaluationBatch:
-        """The batch of one user (index) alone, who must be in the phase; of several rows the last.
+    def of_user(self, user: int, number: int = 0) -> EvaluationBatch:
+        """The batch of one list of a user, both of which must be in the phase.
 
-        That is the one with the longest history.
+        Args:
+            user: index.
+            number: of the list among the user's, from 0.
         """
-        last = int(np.searchsorted(self._segments[:, 0], user, side="right"))
-        return self._read(slice(last - 1, last))
+        row = int(np.searchsorted(self._segments[:, 0], user)) + number
+        return self._read(slice(row, row + 1))
 
     def _read(self, rows_of_phase: slice) -> EvaluationBatch:
         segments = self._segments[rows_of_phase]

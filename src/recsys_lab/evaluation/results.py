@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from recsys_lab.contracts import LISTS_APART, RankedLists
+from recsys_lab.contracts import LIST, LISTS_APART, RankedLists
 from recsys_lab.evaluation.metrics.accuracy import METRICS, hits_of, make_metrics
 from recsys_lab.evaluation.metrics.areas import AREAS
 from recsys_lab.evaluation.metrics.user_mean import (
@@ -24,7 +24,6 @@ from recsys_lab.evaluation.metrics.user_mean import (
     users_of,
 )
 from recsys_lab.evaluation.metrics.values import VALUED
-from recsys_lab.evaluation.slices import LIST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

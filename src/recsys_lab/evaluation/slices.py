@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from recsys_lab.contracts import LIST
 from recsys_lab.evaluation.intervals import mean_interval
 from recsys_lab.evaluation.metrics.registry import largest_value
 from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.evaluation.metrics.accuracy import PerUserMetric
-
-
-LIST = "list"
-"""Column with the number of a list among its user's, where some have several."""
 
 
 def intervals(

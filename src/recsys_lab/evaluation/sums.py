@@ -38,23 +38,35 @@ def mean_of_each(values_L: Tensor, groups_L: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The groups, ascending, and the mean of each: NaN where it has no value.
     """
+    groups_U, sums_U, counts_U = _sums_of_each(values_L, groups_L)
+    return groups_U, sums_U / counts_U
+
+
+def sum_of_each(values_L: Tensor, groups_L: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of groups of values that stand together, as `mean_of_each` has their means."""
+    groups_U, sums_U, _ = _sums_of_each(values_L, groups_L)
+    return groups_U, sums_U
+
+
+def _sums_of_each(values_L: Tensor, groups_L: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Groups, their sums (NaN of no value) and their numbers of values."""
     groups_U, counts_U = groups_L.unique_consecutive(return_counts=True)
     if len(groups_U) == len(groups_L):
-        return groups_U, values_L
+        return groups_U, values_L, counts_U
     of_L = torch.repeat_interleave(torch.arange(len(groups_U), device=groups_L.device), counts_U)
     known_L = ~values_L.isnan()
     values_L, counts_U = values_L[known_L], torch.bincount(of_L[known_L], minlength=len(groups_U))
     starts_U = counts_U.cumsum(0) - counts_U
-    means_U = torch.full((len(groups_U),), math.nan, dtype=torch.float64, device=values_L.device)
+    sums_U = torch.full((len(groups_U),), math.nan, dtype=torch.float64, device=values_L.device)
     width, most = 1, int(counts_U.max())
     while width < 2 * most:  # groups of about one size at a time: a rectangle of all could be huge
         at = ((counts_U > width // 2) & (counts_U <= width)).nonzero().flatten()
         places = torch.arange(width, device=at.device).expand(len(at), -1)
         is_there = places < counts_U[at, None]
         terms = values_L[(starts_U[at, None] + places) * is_there] * is_there
-        means_U[at] = sum_of_places(terms) / counts_U[at]
+        sums_U[at] = sum_of_places(terms)
         width *= 2
-    return groups_U, means_U
+    return groups_U, sums_U, counts_U
 
 
 def mean_over_lists(values_L: Tensor, users_L: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,12 @@ def notes_on_data(parts: Parts) -> Iterator[str]:
         parts: the assembled run.
     """
     manifest, protocol = parts.data.manifest, parts.protocol
+    if protocol.config.mean_over == "lists" and not protocol.over_lists:
+        yield (
+            "evaluation.mean_over=lists: every user has one list in this split, so that it is the "
+            "same as users, and the protocol is that of users (several lists come with "
+            "split.target=successive)"
+        )
     ranks_all = protocol.candidates()["candidates"] == "all items"
     leaks = {(leak["kind"], leak["phase"]): leak for leak in manifest["leaks"]}
     share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]

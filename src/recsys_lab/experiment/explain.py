@@ -26,6 +26,8 @@ class Explanation:
     Attributes:
         model: its name.
         user: raw id.
+        list_number: of the list among the user's, from 1 (earliest).
+        num_lists: that the user has in the phase.
         phase: ``test`` or ``validation``: whose events were to be found.
         method: how the causes were found.
         history: titles of the events that the model read, oldest first.
@@ -41,6 +43,8 @@ class Explanation:
 
     model: str
     user: str
+    list_number: int
+    num_lists: int
     phase: str
     method: str
     history: list[str]
@@ -52,6 +56,11 @@ class Explanation:
     attributions: list[list[float]]
     wanted: list[str]
 
+    @property
+    def of_lists(self) -> str:
+        """Which list it is in words, where the user has several; else empty."""
+        return f"list {self.list_number} of {self.num_lists}" if self.num_lists > 1 else ""
+
 
 def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     """The list of a user with its causes.
@@ -59,14 +68,15 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     Args:
         parts: a restored run.
         name: of its model.
-        cfg: ``user`` (raw id), ``k``, ``method`` and ``phase`` of ``explain``.
+        cfg: ``user`` (raw id), ``list`` (its number from 1; null: the last), ``k``, ``method`` and
+            ``phase`` of ``explain``.
 
     Raises:
-        UserError: no such user in the split, or the method does not fit the model.
+        UserError: no such user or list in the split, or the method does not fit the model.
     """
     data = parts.data
-    user = _judged_user(parts, cfg.user, cfg.phase)
-    batch = parts.batches(cfg.phase).of_user(user).to(parts.device)
+    user, number, num_lists = _judged_list(parts, cfg.user, cfg.list, cfg.phase)
+    batch = parts.batches(cfg.phase).of_user(user, number - 1).to(parts.device)
     history = batch.history
     with torch.inference_mode():
         ranked = parts.model.recommend(history, cfg.k, parts.protocol.exclude(batch))
@@ -82,7 +92,8 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     events, listed = history.items_T.tolist(), items_K.tolist()
     wanted = batch.target_items.tolist()
     return Explanation(
-        model=name, user=cfg.user, phase=cfg.phase, method=cfg.method,
+        model=name, user=cfg.user, list_number=number, num_lists=num_lists, phase=cfg.phase,
+        method=cfg.method,
         history=[titles[item] for item in events],
         history_ids=[item_ids[item] for item in events],
         items=[titles[item] for item in listed],
@@ -94,8 +105,8 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     )  # fmt: skip
 
 
-def _judged_user(parts: Parts, user: str, phase: str) -> int:
-    """The index of a user who has a list in the split."""
+def _judged_list(parts: Parts, user: str, number: int | None, phase: str) -> tuple[int, int, int]:
+    """Index of a user who has a list in the split, number of the list from 1, and how many."""
     segments = np.asarray(parts.data.segments(phase))
     ids = [str(found) for found in parts.data.user_ids()]
     judged = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
@@ -110,10 +121,19 @@ def _judged_user(parts: Parts, user: str, phase: str) -> int:
             f"user: {user!r} has no list, because none of their events is in the {phase} split; "
             f"those with one are e.g. {judged}"
         )
-    index, start, end, _ = map(int, rows[-1])
-    if end == start:
+    number = len(rows) if number is None else number
+    if number > len(rows):
+        have = "one list" if len(rows) == 1 else f"{len(rows)} lists"
         raise UserError(
-            f"user: {user!r} has no events before the {phase} split: nothing moved their list; "
-            "choose another user"
+            f"list: got {number}; user {user!r} has {have} in the {phase} split: give a number "
+            f"from 1 to {len(rows)}, or leave it out for the last"
         )
-    return index
+    index, start, end, _ = map(int, rows[number - 1])
+    if end == start:
+        which = f"list {number} of " if len(rows) > 1 else ""
+        cure = "a later list, or another user" if number < len(rows) else "another user"
+        raise UserError(
+            f"user: {user!r} has no events before {which}the {phase} split: nothing moved their "
+            f"list; choose {cure}"
+        )
+    return index, number, len(rows)

@@ -21,6 +21,8 @@ _HOW = {
 def explanation_page(explanation: Explanation) -> str:
     """The page's text."""
     heading = f"What moved the list of user {explanation.user}"
+    if explanation.of_lists:
+        heading += f": {explanation.of_lists}"
     head = tag(
         "header",
         tag("p", explanation.model, class_="kicker"),

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from recsys_lab.contracts import NO_ITEM, ListFeature
+from recsys_lab.contracts import LIST, NO_ITEM, ListFeature
 from recsys_lab.data.slice_columns import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
-from recsys_lab.evaluation.slices import LIST, intervals, slice_table
+from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.experiment.off_policy import off_policy
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.record import PER_USER, SLICES

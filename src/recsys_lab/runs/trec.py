@@ -9,6 +9,7 @@ from urllib.parse import quote
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import LIST
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.record import PER_USER
 
@@ -20,23 +21,65 @@ if TYPE_CHECKING:
 RUN, QRELS = "run.trec", "qrels.trec"
 
 
-def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], int]:
-    """Write ``run.trec`` (user Q0 item rank score tag) and ``qrels.trec`` (user 0 item 1).
+def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
+    """Write ``run.trec`` (topic Q0 item rank score tag) and ``qrels.trec`` (topic 0 item 1).
+
+    A topic is a user, and where users have several lists (``split.target: successive``) a list,
+    ``USER.NUMBER``: the number counts a user's lists from 1. Relevance is 1 for every target, so
+    metrics of values (``graded_ndcg``) cannot be computed from the files.
 
     Ids are raw ones. Blanks end a field, so blanks and ``%`` in ids and in the run's name are
     percent-encoded (RFC 3986, UTF-8). Scores fall by 1 from place to place: they say the order and
-    nothing else. A user with an empty list is in the qrels alone: tell trec_eval ``-c``.
+    nothing else. A topic with an empty list is in the qrels alone: tell trec_eval ``-c``.
 
     Args:
         record: of a run with a test result.
         folder: an existing folder; files of these names are replaced.
 
     Returns:
-        The files, and how many ids were encoded.
+        The files, and what their reader must know.
 
     Raises:
         UserError: the run has no test, or its file is damaged, or lacks raw ids.
     """
+    rows = _rows(record)
+    written = {text: _field(text) for text in _ids(rows)}
+    topic, notes = pl.col("user_id").replace_strict(written), []
+    if LIST in rows.columns:
+        topic = pl.concat_str(topic, pl.lit("."), pl.col(LIST) + 1)
+        notes.append(_of_topics(over_lists="mean_over" in record.values["protocol"]["fields"]))
+    rows = rows.with_columns(topic=topic)
+    lists = (
+        rows.unique("topic", keep="first", maintain_order=True)
+        .select("topic", item_id="item_ids", length=pl.col("item_ids").list.len())
+        .with_columns(rank=pl.int_ranges(1, pl.col("length") + 1))
+        .filter(pl.col("length") > 0)
+        .explode("item_id", "rank")
+    )  # fmt: skip
+    files = {
+        RUN: lists.select(
+            "topic", q0=pl.lit("Q0"), item=pl.col("item_id").replace_strict(written), rank="rank",
+            score=pl.col("length") - pl.col("rank") + 1,
+            tag=pl.lit(_field(str(record.values["name"])) or "run"),
+        ),
+        QRELS: rows.select("topic", "target_id").unique(maintain_order=True).select(
+            "topic", iteration=pl.lit(0),
+            item=pl.col("target_id").replace_strict(written), relevance=pl.lit(1),
+        ),
+    }  # fmt: skip
+    for name, frame in files.items():
+        replace_atomically(folder / name, partial(_write, frame))
+    if encoded := sum(text != field for text, field in written.items()):
+        notes.append(f"{encoded:,} ids have blanks or %, which are percent-encoded in the files")
+    notes.append(
+        "relevance is 1 for every target: metrics of values (graded_ndcg) cannot be computed from "
+        "the files"
+    )
+    return [folder / name for name in files], notes
+
+
+def _rows(record: RunRecord) -> pl.DataFrame:
+    """A row for each topic and target, in order; see `write_trec` for what is refused."""
     if "windows" in record.values:
         raise UserError(
             f"{record.folder}: a rolling back-test; its windows are runs of their own: give one "
@@ -50,32 +93,23 @@ def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], int]:
             f"{record.folder / PER_USER}: of an older version, without raw ids; write it anew with "
             f"recsys-lab evaluate {record.folder} output=FOLDER, or train again"
         )
-    targets = rows.select("user_id", "target_id").unique(maintain_order=True)
-    lists = (
-        rows.unique("user", keep="first", maintain_order=True)
-        .select("user_id", item_id="item_ids", length=pl.col("item_ids").list.len())
-        .with_columns(rank=pl.int_ranges(1, pl.col("length") + 1))
-        .filter(pl.col("length") > 0)
-        .explode("item_id", "rank")
-    )  # fmt: skip
-    ids = pl.concat([targets["user_id"], targets["target_id"], lists["item_id"]]).unique()
-    written = {text: _field(text) for text in ids}
-    files = {
-        RUN: lists.select(
-            pl.col("user_id").replace_strict(written), q0=pl.lit("Q0"),
-            item=pl.col("item_id").replace_strict(written), rank="rank",
-            score=pl.col("length") - pl.col("rank") + 1,
-            tag=pl.lit(_field(str(record.values["name"])) or "run"),
-        ),
-        QRELS: targets.select(
-            pl.col("user_id").replace_strict(written), iteration=pl.lit(0),
-            item=pl.col("target_id").replace_strict(written), relevance=pl.lit(1),
-        ),
-    }  # fmt: skip
-    for name, frame in files.items():
-        replace_atomically(folder / name, partial(_write, frame))
-    encoded = sum(text != field for text, field in written.items())
-    return [folder / name for name in files], encoded
+    return rows
+
+
+def _ids(rows: pl.DataFrame) -> pl.Series:
+    """Raw ids of users and items, each once."""
+    shown = rows["item_ids"].explode().drop_nulls()
+    return pl.concat([rows["user_id"], rows["target_id"], shown]).unique()
+
+
+def _of_topics(*, over_lists: bool) -> str:
+    mean = (
+        "the mean over topics is the run's (evaluation.mean_over=lists)"
+        if over_lists
+        else "the run's mean is that over users of a user's mean over their topics, not that over "
+        "all topics"
+    )
+    return f"users have several lists: a topic is a list, USER.NUMBER (from 1); {mean}"
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -55,7 +55,7 @@ class AUC(UserMean):
 
 
 class GAUC(AUC):
-    """The same, each user weighted by the number of targets: grouped AUC.
+    """The same, each user weighted by the number of targets (each list, of several): grouped AUC.
 
     Zhu et al., "Deep interest network for click-through rate prediction", KDD 2018, section 6.2
     (https://arxiv.org/abs/1706.06978), where it is weighted by impressions or clicks. A ratio of
@@ -64,6 +64,7 @@ class GAUC(AUC):
 
     name = "gauc"
     is_of_users = False
+    adds_lists = True
 
     def __init__(self, num_items: int) -> None:
         super().__init__(num_items, width=2)

@@ -7,8 +7,10 @@ once; the sum of the others is exact, so that the number of processes or threads
 batches change nothing.
 
 A user may have several lists (``split.target: successive``). **A user's value is then the mean of
-those of their lists, and the metric the mean over users**, so that each user counts the same. With
-``evaluation.mean_over: lists`` each list does, and a user's value is what `mean_over_lists` says.
+those of their lists, and the metric the mean over users**, so that each user counts the same. Of
+totals and of ratios of totals it is their sum (`UserMean.adds_lists`): what a user's lists come to
+together. With ``evaluation.mean_over: lists`` each list counts the same, and a user's value is what
+`mean_over_lists` says; a ratio is then one of sums over lists, and a total one of a list.
 Either way users, whose lists are not independent, are the units of intervals and tests.
 """
 
@@ -22,7 +24,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from recsys_lab.contracts import LISTS_APART
-from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists
+from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists, sum_of_each
 
 
 def first_of_each(keys: Tensor) -> Tensor:
@@ -116,6 +118,8 @@ class UserMean(ByUser):
 
     Attributes:
         over_lists: whether the mean is that over all lists.
+        adds_lists: whether else a user's lists are added up, not averaged: the metric is a total of
+            a user, or a ratio of totals.
         of_hits: whether it is 0 for a user without a hit, and else at most 1.
         by_place: whether each hit adds 1 / k.
 
@@ -126,6 +130,7 @@ class UserMean(ByUser):
     name: str
     is_of_users = True
     over_lists = False
+    adds_lists = False
     of_hits = False
     by_place = False
 
@@ -154,10 +159,15 @@ class UserMean(ByUser):
         return torch.tensor(means, dtype=torch.float64)
 
     def _of_users(self, lists: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Users and what their lists' rows come to, (U,) or (U, width)."""
-        of_each = mean_over_lists if self.over_lists else mean_of_each
+        """Users and what their lists' rows come to, (U,) or (U, width).
+
+        A list of which one number is NaN is left out of all of them.
+        """
+        of_user = sum_of_each if self.adds_lists else mean_of_each
+        of_each = mean_over_lists if self.over_lists else of_user
         of_list = users_of(lists)
         if rows.ndim == 1:
             return of_each(rows, of_list)
+        rows = rows.masked_fill(rows.isnan().any(1, keepdim=True), torch.nan)
         columns = [of_each(column, of_list) for column in rows.T]
         return columns[0][0], torch.stack([values for _, values in columns], 1)

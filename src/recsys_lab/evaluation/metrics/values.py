@@ -153,9 +153,13 @@ class GradedNDCG(ValueMetric):
 
 
 class FoundValue(ValueMetric):
-    """What the targets in the first k places are worth together, a user, in the column's unit."""
+    """What the targets in the first k places are worth together, a user, in the column's unit.
+
+    Of several lists: in all of the user's lists together; a list with ``mean_over: lists``.
+    """
 
     name = "value"
+    adds_lists = True
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
         """See the class."""
@@ -172,6 +176,7 @@ class ValueRecall(ValueMetric):
 
     name = "value_recall"
     is_of_users = False
+    adds_lists = True
 
     def __init__(self, k: int) -> None:
         super().__init__(k, width=2)
@@ -187,7 +192,10 @@ class ValueRecall(ValueMetric):
 
 
 class ValueHitRate(ValueRecall):
-    """Hit rate in which each user counts by the value of all their targets. In [0, 1]."""
+    """Hit rate in which each user (of several lists: each list) counts by the value of its targets.
+
+    In [0, 1].
+    """
 
     name = "value_hr"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from abc import abstractmethod
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -26,12 +25,11 @@ from recsys_lab.evaluation.waist import check_lists
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists, Recommender
     from recsys_lab.evaluation.catalogue import RankedData
     from recsys_lab.evaluation.metrics.registry import BeyondMetric
-
-
-_log = logging.getLogger(__name__)
 
 
 class RankingProtocol:
@@ -39,6 +37,11 @@ class RankingProtocol:
 
     Args:
         config: the options.
+
+    Attributes:
+        over_lists: whether means are those over all lists, with ``mean_over: lists``; after
+            `attach` not where each user has one list: then it is the same as users, also in
+            `fields`.
     """
 
     config: Options
@@ -51,6 +54,7 @@ class RankingProtocol:
         refuse_idle_options(config)
         self.config = config
         self.values: TargetValues | None = None
+        self.over_lists = config.mean_over == "lists"
         self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
         self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
         if self.ranks_all:
@@ -61,14 +65,10 @@ class RankingProtocol:
         self.num_items = data.num_items
         if self.config.value_feature is not None:
             self.values = TargetValues(self.config, data)
-        if not self.over_lists:
-            return
-        users = np.asarray(data.segments("test"))[:, 0]
-        if (users[1:] != users[:-1]).all():
-            _log.warning(
-                "evaluation.mean_over=lists: every user has one list in this split, so that it is "
-                "the same as users (several come with split.target=successive)"
-            )
+        self.over_lists = self.config.mean_over == "lists" and any(
+            _some_have_several(np.asarray(data.segments(phase))[:, 0])
+            for phase in ("validation", "test")
+        )
 
     @abstractmethod
     def candidates(self) -> dict[str, Any]:
@@ -93,11 +93,6 @@ class RankingProtocol:
         }
 
     @property
-    def over_lists(self) -> bool:
-        """Whether means are those over all lists."""
-        return self.config.mean_over == "lists"
-
-    @property
     def reads_history(self) -> bool:
         """Whether the metrics beyond accuracy need the whole history of each user."""
         return reads_history(self.config.beyond_accuracy)
@@ -109,6 +104,11 @@ class RankingProtocol:
             config.metrics, config.ks, self.list_length, beyond, self.num_items,
             over_lists=self.over_lists,
         )  # fmt: skip
+
+
+def _some_have_several(users_n: NDArray[np.int64]) -> bool:
+    """Of the users of the rows of a phase, those of each together."""
+    return bool((users_n[1:] == users_n[:-1]).any())
 
 
 def evaluate(
