@@ -54,6 +54,7 @@ def test_without_a_step_it_is_the_other_run(capsys):
     assert second["validation"] == first["validation"]
     assert second["init_from"]["weights_sha256"] == digest
     assert second["init_from"]["same_data"] is True
+    assert second["config"]["init_from"] == str(Path("first").absolute())
     assert second["identity"]["init_from"] == digest[:8]
     said = f"init_from=first: begins with the best weights of SASRec ({digest[:8]}), on the same"
     assert said in capsys.readouterr().out

@@ -144,18 +144,12 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> N
             f"{where}: {source.folder} has no weights to begin with: {reason}. A finished run of "
             "a trained model is needed"
         )
-    for group in ("model", "inputs"):
-        other, this = (_options(run.values["config"][group]) for run in (source, record))
-        differing = [
-            f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
-            for key in dict.fromkeys([*other, *this])
-            if other.get(key) != this.get(key) and not _is_free(key)
-        ]
-        if differing:
-            raise UserError(
-                f"{where}: is another architecture, so its weights mean nothing here: "
-                f"{'; '.join(differing)}. Give the same options, or begin without init_from"
-            )
+    differing = other_architecture(source.values["config"], record.values["config"])
+    if differing:
+        raise UserError(
+            f"{where}: is another architecture, so its weights mean nothing here: "
+            f"{'; '.join(differing.values())}. Give the same options, or begin without init_from"
+        )
     data, own = source.values["data"], parts.data
     same = data["fingerprint"], data.get("features_fingerprint")
     if not parts.inputs.plain and same != (own.fingerprint, own.features_fingerprint):
@@ -170,6 +164,23 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> N
             f"{where}: reads other vectors of the items' texts, so its weights mean nothing here; "
             "use the same texts and the same encoder"
         )
+
+
+def other_architecture(source: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """The options by which a run's model is another one than the source's: key -> both values.
+
+    Args:
+        source: the config of the run whose weights are to be taken.
+        config: of the run that is to begin with them.
+    """
+    found = {}
+    for group in ("model", "inputs"):
+        other, this = _options(source[group]), _options(config[group])
+        for key in dict.fromkeys([*other, *this]):
+            if other.get(key) != this.get(key) and not _is_free(key):
+                said = f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
+                found[f"{group}.{key}"] = said
+    return found
 
 
 def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
