@@ -54,10 +54,11 @@ def test_without_a_step_it_is_the_other_run(capsys):
     assert second["validation"] == first["validation"]
     assert second["init_from"]["weights_sha256"] == digest
     assert second["init_from"]["same_data"] is True
+    assert second["config"]["init_from"] == str(Path("first").absolute())
     assert second["identity"]["init_from"] == digest[:8]
     said = f"init_from=first: begins with the best weights of SASRec ({digest[:8]}), on the same"
     assert said in capsys.readouterr().out
-    assert f"best of SASRec ({digest[:8]})" in Path("second/card.md").read_text()
+    assert f"best weights of SASRec ({digest[:8]})" in Path("second/card.md").read_text()
     # The same settings without these weights are another system; the run's place makes none.
     assert train("run_dir=third", *STILL) == 0
     shutil.copytree("first", "moved")
@@ -175,3 +176,36 @@ def test_texts_and_columns_need_the_same_data(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(encoding, "_load", load(2))
     assert train(*same, "run_dir=fourth", base=base) == 2
     assert "reads other vectors of the items' texts" in capsys.readouterr().err
+
+
+def test_a_refit_begins_with_the_same_weights(capsys):
+    """Steps of no size leave what both trainings begin with, also where it goes on alone."""
+    still = [*STILL, "recipe.refit=true"]
+    assert train("init_from=first", "run_dir=second", *still) == 0
+    first, second = weights("first"), record("second")
+    refit = load_file("second/checkpoints/refit/best.safetensors")
+    assert all((refit[name] == first[name]).all() for name in first)
+    assert second["refit"]["init_from"] == second["init_from"]["weights_sha256"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "training and validation, from the best weights of SASRec" in said
+    card = Path("second/card.md").read_text()
+    assert "The tested model was trained from its first weights for 1 epochs" in card
+    shutil.rmtree("first")
+    assert run_command(["train", "resume=second", "recipe.max_epochs=2"]) == 0
+    refit = load_file("second/checkpoints/refit/best.safetensors")
+    assert all((refit[name] == first[name]).all() for name in first)
+
+
+def test_of_a_refit_run_the_tested_weights_are_taken(capsys):
+    assert train("run_dir=again", "recipe.refit=true", "recipe.max_epochs=1") == 0
+    assert train("init_from=again", "run_dir=second", *STILL) == 0
+    refit = load_file("again/checkpoints/refit/best.safetensors")
+    assert all((weights("second")[name] == refit[name]).all() for name in refit)
+    assert any((weights("again")[name] != refit[name]).any() for name in refit)
+    assert record("second")["test"] == record("again")["test"]
+    taken = record("second")["init_from"]
+    assert taken["weights"] == "checkpoints/refit/best.safetensors"
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"begins with the refit weights of SASRec ({taken['weights_sha256'][:8]})" in said
+    assert "learned from its validation events, so validation is too good" in said
+    assert "so the validation numbers are too good" in Path("second/card.md").read_text()

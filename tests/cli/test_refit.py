@@ -118,3 +118,15 @@ def test_killed_within_the_refit_then_resumed_then_trained_longer(monkeypatch, c
     assert [earlier["best"]["epoch"] for earlier in values["extended"]] == [1]  # and then 2
     assert run_command(["evaluate", "run"]) == 0
     assert "equal to the run record" in " ".join(capsys.readouterr().out.split())
+
+
+def test_progress_of_a_refit_tells_its_epochs_and_no_validation(capsys):
+    assert train("run_dir=run", REFIT, "recipe.max_epochs=2") == 0
+    before, _, after = capsys.readouterr().out.partition("refit: on the events")
+    assert "val/ndcg@10" in before
+    line = next(line for line in after.splitlines() if line.startswith("epoch "))
+    losses = record("run")["refit"]["train_loss"]
+    assert line.startswith(f"epoch {len(losses)} ")
+    assert f"loss {losses[-1]:.4f}" in line
+    assert "8/8" in line
+    assert "val/" not in line

@@ -3,12 +3,15 @@
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
+from recsys_lab.sweeps.best_config import experiment
+from recsys_lab.sweeps.plan import Plan
 
 from .flow import SMALL, in_shop, record
 
@@ -72,3 +75,27 @@ def test_the_user_s_own_configs_are_beside_it(shop, capfd):
     assert again["config"]["recipe"]["beta2"] == 0.9
     assert again["validation"] == trial["validation"]
     assert not (shop / "sweeps/own/configs/model/unused.yaml").exists()
+
+
+def test_weights_to_begin_with_fit_every_trial(shop, capfd):
+    (shop / "conf").mkdir()
+    assert run_command(["train", *SMALL, "tracking=none", "run_dir=first"]) == 0
+    capfd.readouterr()
+    begin = ["sweep", *BASE, *MORE, "init_from=first", "sweep.name=s"]
+    wide = "search.params.model.hidden_dim=choice(8,16)"
+    assert run_command([*begin, wide, "search.params.model.dropout=choice(0.1,0.2)"]) == 2
+    said = capfd.readouterr().err
+    assert "so its weights mean nothing there: model.hidden_dim=16. Take" in said
+    assert "Take search.params.model.hidden_dim out of the space" in said
+    assert not Path("sweeps/s/study.journal").exists()
+    group = [text for text in begin if not text.startswith("model.feedforward")]
+    group += ["model=sasrec", "search.params.model=choice(gsasrec,gru4rec)"]
+    assert run_command(group) == 2
+    assert "model=gru4rec" in capfd.readouterr().err
+    assert run_command([*begin, "search.params.seed=choice(1,2)", "model.hidden_dim=16"]) == 2
+    assert "in any trial: model.hidden_dim (8 there, 16 here)" in capfd.readouterr().err
+    base = (*BASE, "init_from=first")
+    plan = Plan(str(shop / "s"), "", {"name": "s"}, {}, base=base, config_dir=None)
+    trial = SimpleNamespace(number=0, values=[0.5], params={"seed": 2}, user_attrs={})
+    best = yaml.safe_load(experiment(plan, trial))
+    assert (best["init_from"], best["seed"]) == (str(shop / "first"), 2)

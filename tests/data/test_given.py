@@ -41,7 +41,7 @@ def files(folder, rows=ROWS, header=HEADER, names="{}.csv"):
 
 
 def three(table, folder, rows=ROWS, **options):
-    return table(folder / "train.csv", **files(folder, rows), **options)
+    return table(folder / "train.csv", **{**files(folder, rows), **options})
 
 
 def column(table, rows=ROWS, words=None, **options):
@@ -309,3 +309,32 @@ def test_columns_of_items_are_those_of_training_rows(table, run, tmp_path, engin
     data = run(reader, split=split(), engine=engine)
     brands = dict(pl.read_parquet(data.path / "items.parquet")["item_id", "brand"].iter_rows())
     assert brands == {"w": None, "x": "train", "y": "train", "z": "train"}
+
+
+def test_messages_name_the_files_as_they_were_given(table, run, tmp_path, caplog):
+    reader = three(table, tmp_path, event_features={"amount": "numeric"})
+    for part in ("train", "validation"):
+        path = tmp_path / f"{part}.csv"
+        first, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([f"{first},amount", *(f"{line},1" for line in lines)]) + "\n")
+    with pytest.raises(UserError) as told:
+        run(reader, split=split())
+    assert "data.event_features.amount=amount: no such column" in str(told.value)
+    columns = "user_id, item_id, timestamp"
+    assert f"Columns of data.test_path={tmp_path / 'test.csv'}: {columns}" in str(told.value)
+    assert "_part" not in str(told.value)
+    reader = three(table, tmp_path, {**ROWS, "test": ["a,,3", *ROWS["test"]]})
+    run(reader, split=split())
+    assert f"row 1 of data.test_path={tmp_path / 'test.csv'}: user_id='a'" in caplog.text
+    (tmp_path / "test.tsv").write_text((tmp_path / "test.csv").read_text().replace(",", "\t"))
+    with pytest.raises(UserError, match=r"published split are of several forms: data\.path="):
+        run(three(table, tmp_path, test_path=str(tmp_path / "test.tsv")), split=split())
+
+
+def test_numbers_of_parts_are_told_how_to_be_written(table, run):
+    numbers = {part: str(number) for number, part in enumerate(ROWS)}
+    with pytest.raises(UserError) as told:
+        run(column(table, words=numbers), split=split())
+    code = str(told.value).partition("log.with_columns(")[2].removesuffix(")")
+    log = pl.DataFrame({"fold": [0, 1, 2]}).with_columns(eval(code, {"pl": pl}))
+    assert log["fold"].to_list() == list(ROWS)

@@ -68,6 +68,15 @@ TARGETS, BEFORE, TRAINED = (TAKEN[:, -k] for k in (1, 2, 3))
         (TEXTS, "categorical", lambda item: TEXTS[item]),
         (TEXTS, "text", lambda item: f"she likes {TEXTS[item]}, most of all"),
         (TEXTS, "list", lambda item: ["x", TEXTS[item]]),
+        (TEXTS, "categorical", lambda item: f"https://shop/p/{TEXTS[item]}?from=mail"),
+        (TEXTS, "categorical", lambda item: f"item_{TEXTS[item]}"),
+        (TEXTS, "categorical", lambda item: TEXTS[item].upper()),
+        (TEXTS, "text", lambda item: f"it was {TEXTS[item].upper()}."),
+        (TEXTS, "text", lambda item: f"x:1 {TEXTS[item]}:1"),
+        (TEXTS, "text", lambda item: f"x>{TEXTS[item]}>y"),
+        (TEXTS, "text", lambda item: f"x/{TEXTS[item]}"),
+        (TEXTS, "list", lambda item: ["x", f"item={TEXTS[item].upper()}&n=1"]),
+        ([f"shop:{text}" for text in TEXTS], "text", lambda item: f"a/shop:{TEXTS[item]}"),
         (TEXTS, "categorical", lambda item: f"The {item}th"),  # its title
         (NUMBERS, "numeric", lambda item: float(NUMBERS[item])),
         (NUMBERS, "categorical", lambda item: NUMBERS[item]),
@@ -89,10 +98,18 @@ def test_a_user_column_that_is_the_target(run, ids, kind, write):
 
 @pytest.mark.parametrize("values", [TRAINED, TAKEN[:, 0], np.zeros(USERS, dtype=int),
                                     rng.permutation(TARGETS)])  # fmt: skip
-def test_honest_user_columns(run, values):
+@pytest.mark.parametrize("form", ["{}", "https://shop/p/item_{}"])
+def test_honest_user_columns(run, values, form):
     """The last or first item trained on, the most popular one, the targets of other people."""
-    data = run(reader(TEXTS, "user", "categorical", [TEXTS[item] for item in values]))
+    data = run(reader(TEXTS, "user", "text", [form.format(TEXTS[item].upper()) for item in values]))
     assert not found(data)
+
+
+def test_numbers_in_texts_that_are_ids_by_chance(run):
+    """Times and prices hold many of the ids, those of the target no more than others."""
+    drawn = np.random.default_rng(8).choice(NUMBERS, (USERS, 6))
+    values = ["paid {}.0 at {}:{}, see a/{} and b_{}={}".format(*row) for row in drawn]
+    assert not found(run(reader(NUMBERS, "user", "text", values)))
 
 
 def test_a_part_of_the_targets(run):

@@ -1,8 +1,11 @@
-"""``train init_from=RUN_DIR``: a new run that begins with another run's best weights.
+"""``train init_from=RUN_DIR``: a new run that begins with another run's weights.
+
+Those that its test is of: the best ones, or of its refit, which have met its validation events.
 
 On the same data (one fingerprint) all weights are taken. On other data the layers are, and the
 vectors of items that both have, by raw id; the others begin fresh. What was taken is printed and
-stands in ``run.json`` (``init_from``); the weights' hash is part of what makes the run's system.
+stands in ``run.json`` (``init_from``); the weights' hash is part of what makes the run's system. A
+refit of this run begins with them as well: they are kept for it in `FIRST`.
 
 Shapes: V items of this run, S items of the other.
 """
@@ -15,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
 from recsys_lab.experiment.restore import prepared_of
+from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.models.sequential.dot_product import DotProductModel
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.record import WEIGHTS
+from recsys_lab.runs.origin import are_of_refit, first_weights
 from recsys_lab.training.checkpoint_names import LAST
 
 if TYPE_CHECKING:
@@ -36,10 +40,15 @@ if TYPE_CHECKING:
     from recsys_lab.experiment.components import Parts
     from recsys_lab.runs.record import RunRecord
 
+FIRST = "first.safetensors"
+"""The weights that a run with a refit begins with, twice: the other run may be gone by then."""
+
 _CURE = "; bring the file back, or begin from another run"
 
 
-def begin_from(cfg: DictConfig, parts: Parts, record: RunRecord, console: Console) -> None:
+def begin_from(
+    cfg: DictConfig, parts: Parts, record: RunRecord, console: Console, *, refits: bool
+) -> None:
     """Put the weights of the run that ``init_from`` names into the model, and note what was taken.
 
     A run that has checkpoints goes on from those: the other run is not read again.
@@ -49,6 +58,7 @@ def begin_from(cfg: DictConfig, parts: Parts, record: RunRecord, console: Consol
         parts: of the run; the model is changed, and ``parts.origin`` set.
         record: of the run.
         console: for people.
+        refits: whether a refit follows, which begins with the same weights: see `begin_again`.
 
     Raises:
         UserError: the other run has no weights, or they do not fit this model.
@@ -56,7 +66,8 @@ def begin_from(cfg: DictConfig, parts: Parts, record: RunRecord, console: Consol
     if cfg.get("init_from") is None:
         return
     noted = record.values.get("init_from")
-    if noted and (record.folder / "checkpoints" / LAST).exists():
+    is_kept = not refits or (record.folder / FIRST).exists()
+    if noted and is_kept and (record.folder / "checkpoints" / LAST).exists():
         parts.origin = noted
         return
     where = f"init_from={cfg.init_from}"
@@ -64,14 +75,15 @@ def begin_from(cfg: DictConfig, parts: Parts, record: RunRecord, console: Consol
         raise UserError(f"{where}: {_name(parts)} is fitted in one pass, so it begins with nothing")
     source = whole_record(Path(str(cfg.init_from)))
     _refuse(where, source, record, parts)
-    with source.reading(WEIGHTS, _CURE) as path:
+    with source.reading(source.weights, _CURE) as path:
         weights = load_file(path)
     data = source.values["data"]
     same = data["fingerprint"] == parts.data.fingerprint
     taken = {
         "run": str(source.folder.resolve()),
         "name": source.values["name"],
-        "weights_sha256": source.values["files"][WEIGHTS]["sha256"],
+        "weights": source.weights,
+        "weights_sha256": source.values["files"][source.weights]["sha256"],
         "data_fingerprint": data["fingerprint"],
         "same_data": same,
         "items_taken": parts.data.num_items,
@@ -89,14 +101,33 @@ def begin_from(cfg: DictConfig, parts: Parts, record: RunRecord, console: Consol
         )
     parts.origin = taken
     record.update(init_from=taken)
+    if refits:
+        first = {k: v.detach().cpu().contiguous() for k, v in parts.model.state_dict().items()}
+        replace_atomically(record.folder / FIRST, lambda path: save_file(first, path))
+        record.note_files(FIRST)
     console.print(f"{where}: {said(taken)}", soft_wrap=True, highlight=False)
+
+
+def begin_again(model: Any, record: RunRecord) -> None:
+    """Put the weights that the run began with into the model of its refit.
+
+    Args:
+        model: as it was made; is changed.
+        record: of a run that `begin_from` was told the refit of.
+
+    Raises:
+        UserError: they are missing or damaged.
+    """
+    with record.reading(FIRST) as path:
+        _load(f"{record.folder / FIRST}", model, load_file(path))
 
 
 def said(taken: Mapping[str, Any]) -> str:
     """What was taken, for people."""
-    begin = f"begins with the best weights of {taken['name']} ({taken['weights_sha256'][:8]})"
+    begin = f"begins with the {first_weights(taken)}"
     if taken["same_data"]:
-        return f"{begin}, on the same data"
+        told = "; they have learned from its validation events, so validation is too good"
+        return f"{begin}, on the same data{told if are_of_refit(taken) else ''}"
     return (
         f"{begin}, trained on other data: the vectors of {taken['items_taken']:,} items were taken "
         f"by their raw ids, {taken['items_fresh']:,} begin fresh, {taken['items_left_out']:,} are "
@@ -107,24 +138,18 @@ def said(taken: Mapping[str, Any]) -> str:
 
 def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> None:
     """The other run is finished, has weights, and the same architecture."""
-    if not source.done or WEIGHTS not in source.values.get("files", {}):
+    if not source.done or source.weights not in source.values.get("files", {}):
         reason = f"its status is '{source.status}'" if not source.done else "it was fitted"
         raise UserError(
             f"{where}: {source.folder} has no weights to begin with: {reason}. A finished run of "
             "a trained model is needed"
         )
-    for group in ("model", "inputs"):
-        other, this = (_options(run.values["config"][group]) for run in (source, record))
-        differing = [
-            f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
-            for key in dict.fromkeys([*other, *this])
-            if other.get(key) != this.get(key) and not _is_free(key)
-        ]
-        if differing:
-            raise UserError(
-                f"{where}: is another architecture, so its weights mean nothing here: "
-                f"{'; '.join(differing)}. Give the same options, or begin without init_from"
-            )
+    differing = other_architecture(source.values["config"], record.values["config"])
+    if differing:
+        raise UserError(
+            f"{where}: is another architecture, so its weights mean nothing here: "
+            f"{'; '.join(differing.values())}. Give the same options, or begin without init_from"
+        )
     data, own = source.values["data"], parts.data
     same = data["fingerprint"], data.get("features_fingerprint")
     if not parts.inputs.plain and same != (own.fingerprint, own.features_fingerprint):
@@ -139,6 +164,23 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> N
             f"{where}: reads other vectors of the items' texts, so its weights mean nothing here; "
             "use the same texts and the same encoder"
         )
+
+
+def other_architecture(source: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """The options by which a run's model is another one than the source's: key -> both values.
+
+    Args:
+        source: the config of the run whose weights are to be taken.
+        config: of the run that is to begin with them.
+    """
+    found = {}
+    for group in ("model", "inputs"):
+        other, this = _options(source[group]), _options(config[group])
+        for key in dict.fromkeys([*other, *this]):
+            if other.get(key) != this.get(key) and not _is_free(key):
+                said = f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
+                found[f"{group}.{key}"] = said
+    return found
 
 
 def _options(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Off-policy estimates of a run: test events as logged feedback, its lists as a policy.
 
 The policy with k shows one of the first k items of the user's list, each with the same probability.
-The list is made once a user, from the history before the first target. The reward model is the mean
+The list is made once a user, from the history before the first target; under
+``split.target=successive`` once an event, from what is before it. The reward model is the mean
 reward of an item's training events, drawn towards that of all events by ten events' weight.
 """
 

@@ -115,12 +115,16 @@ def _identity(config: Any) -> dict[str, Any]:
     own = {k: v for k, v in config.items() if k not in ("run_dir", "resume", "verify")}
     if own.get("init_from") is None:  # runs of older versions have no such key
         own.pop("init_from", None)
+    else:  # they have it as it was given
+        own["init_from"] = str(Path(own["init_from"]).absolute())
     return own
 
 
 def _open(cfg: DictConfig, folder: Path) -> RunRecord:
     config = scrubbed(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(config, dict)
+    if config.get("init_from") is not None:
+        config["init_from"] = str(Path(config["init_from"]).absolute())
     if not (folder / RECORD).exists() or RunRecord.load(folder).is_stillborn:
         # The record last: a folder with a record can be resumed, so it must hold the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.experiment.components import make_model
+from recsys_lab.experiment.init_from import begin_again
 from recsys_lab.experiment.learning import keep_arrays, loss_for, training_batches
+from recsys_lab.runs.origin import first_weights
 from recsys_lab.runs.record import REFIT_WEIGHTS, RunRecord
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 def refit(cfg: DictConfig, parts: Parts, record: RunRecord, console: Console) -> Parts:
     """What the test is of: a model from the same seed that has learned from both parts.
+
+    One that began with another run's weights (``init_from``) begins with the same ones here.
 
     The protocol stays as it was: candidates that are ``known``, popularity and slices are of the
     training part alone, so that runs with and without refit are judged alike.
@@ -59,7 +63,15 @@ def _train(
     from recsys_lab.training.fit import fit
 
     epochs = record.values["best"]["epoch"] + 1
-    console.print(f"refit: on the events of training and validation, from scratch, {epochs} epochs")
+    begin = "from scratch"
+    if parts.origin is not None:
+        begin_again(parts.model, record)
+        noted["init_from"] = parts.origin["weights_sha256"]
+        begin = f"from the {first_weights(parts.origin)}"
+    console.print(
+        f"refit: on the events of training and validation, {begin}, {epochs} epochs",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
     training = training_batches(cfg, parts)
     meter = Meter()
     keeper = fit(

@@ -87,7 +87,8 @@ def execute(
         return data
 
     parts = assemble(cfg, prepared)
-    begin_from(cfg, parts, record, console)
+    refits = trial is None and parts.recipe.config.refit
+    begin_from(cfg, parts, record, console, refits=refits)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     if loss is None:
         tell_unread(cfg)
@@ -108,7 +109,7 @@ def execute(
             else:
                 _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
             if trial is None:
-                if parts.recipe.config.refit:
+                if refits:
                     parts = refit(cfg, parts, record, console)
                 record.note_files(*parts.inputs.keep(record.folder))
                 _test(parts, record)

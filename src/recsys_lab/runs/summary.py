@@ -137,7 +137,8 @@ def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "best epoch", f"{best['epoch']} (the first is 0) of {len(values['epochs'])}"
     if values.get("refit"):
         epochs = values["refit"].get("epochs")
-        how = "" if epochs is None else f", {epochs} epochs from scratch"
+        begin = "its first weights" if values["refit"].get("init_from") else "scratch"
+        how = "" if epochs is None else f", {epochs} epochs from {begin}"
         yield "refit", f"on {values['refit']['interactions']:,} training and validation events{how}"
     machine = values.get("machine") or {}
     yield "machine", ", ".join(f"{k} {v}" for k, v in machine.items())

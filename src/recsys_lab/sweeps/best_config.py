@@ -53,6 +53,8 @@ def experiment(plan: Plan, trial: FrozenTrial) -> str:
     bare = replace(plan, base=[])
     known = _composed(bare, [])[1]
     wanted, choices = _composed(plan, plan.point_overrides(_point(trial)))
+    if wanted.init_from is not None:  # the command that is printed may be called anywhere
+        wanted.init_from = str(Path(wanted.init_from).absolute())
     groups = {key: choice for key, choice in choices.items() if key in known}
     alone = dict(_leaves(_composed(bare, [as_override(*pair) for pair in groups.items()])[0]))
     values: dict[str, Any] = {}

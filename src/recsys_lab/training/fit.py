@@ -99,7 +99,7 @@ def fit(
         if not keeper.finished:
             model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
-            display = ProgressDisplay(console, recipe.config.monitor)
+            display = ProgressDisplay(console, recipe.config.monitor if epochs is None else None)
             trainer = _trainer(recipe, loggers, [keeper, display, *callbacks], epochs)
             resume_from = str(last) if last.exists() else None
             with _known_warnings():

@@ -22,25 +22,22 @@ _EVERY = 8  # steps between refreshes: reading the loss makes a GPU wait
 
 
 class ProgressDisplay(pl.Callback):
-    """One line: epoch, steps done of all, mean loss of the epoch, best validation, time left.
+    """One line: epoch, steps done of all, mean loss of the epoch, validation, time left.
 
     Time left assumes that all epochs are run; early stopping only shortens it.
 
     Args:
         console: where to draw.
-        monitor: validation metric to show.
+        monitor: validation metric to show; None where no epoch is validated.
     """
 
-    def __init__(self, console: Console, monitor: str) -> None:
+    def __init__(self, console: Console, monitor: str | None) -> None:
         self._monitor = monitor
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(
-                "loss {task.fields[loss]}  {task.fields[monitor]} {task.fields[value]}",
-                markup=False,
-            ),
+            TextColumn("loss {task.fields[loss]}{task.fields[validation]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -61,8 +58,7 @@ class ProgressDisplay(pl.Callback):
             completed=trainer.global_step,
             epoch="1",
             loss="-",
-            monitor=self._monitor,
-            value="-",
+            validation=self._judged("-"),
         )
 
     def on_train_batch_end(
@@ -75,7 +71,16 @@ class ProgressDisplay(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Show the validation metric."""
-        self._show(trainer, pl_module, value=f"{pl_module.validation[self._monitor]:.4f}")
+        if self._monitor is not None:
+            value = f"{pl_module.validation[self._monitor]:.4f}"
+            self._show(trainer, pl_module, validation=self._judged(value))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Show the whole epoch, which no validation may follow."""
+        self._show(trainer, pl_module)
+
+    def _judged(self, value: str) -> str:
+        return "" if self._monitor is None else f"  {self._monitor} {value}"
 
     def _show(self, trainer: pl.Trainer, pl_module: Any, **fields: Any) -> None:
         assert self._task is not None

@@ -37,9 +37,10 @@ class Recipe:
                 last one (last), as SASRec's authors do, so that older events are never targets;
                 one at random, another each epoch (random); or all of them, so that each event but
                 the first is a target once an epoch (sliding), which takes longer epochs.
-            refit: after the best epoch is known, train once more from scratch, with the same seed
-                and for as many epochs, on the events of training and validation; the test is of
-                that model. A model that is fitted in one pass is fitted to both.
+            refit: after the best epoch is known, train once more from scratch (or from what
+                ``init_from`` gave), with the same seed and for as many epochs, on the events of
+                training and validation; the test is of that model. A model that is
+                fitted in one pass is fitted to both.
             supervise: which events of a window the loss asks for: all of them, or those alone whose
                 types are the split's ``target_events``; histories are of all types in any case.
             accumulate_grad_batches: batches a step; its gradient is that of the mean loss over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -29,11 +29,18 @@ class Listed:
         name: below the folder that all files share, with ``/``.
         place: local path or URL.
         partition: column -> value of every ``key=value`` folder in its name; None for null.
+        told: how errors name it, where ``name`` is none that the user knows.
     """
 
     name: str
     place: str
     partition: Mapping[str, str | None]
+    told: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """How errors name it."""
+        return self.told or self.name
 
     def key(self, option: str) -> dict[str, Any]:
         """Name, size and SHA-256 of the content.
@@ -85,25 +92,30 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
 
 
 def list_parts(
-    paths: Mapping[str, tuple[str, str]], separator: str | None, column: str
+    paths: Mapping[str, tuple[str, str]],
+    written: Mapping[str, str],
+    separator: str | None,
+    column: str,
 ) -> list[Listed]:
     """The files of a log that comes in parts, such as train, validation and test.
 
     Args:
         paths: part -> option and path.
+        written: part -> option and path as the user wrote them, for errors: no secret.
         separator: of delimited text, or None.
         column: of every row, with its part, as if each part were a folder ``column=part``.
 
     Raises:
         UserError: as `list_files` does, also where the parts are of several forms.
     """
-    found = [
-        Listed(f"{part}/{file.name}", file.place, {**file.partition, column: part})
-        for part, (option, path) in paths.items()
-        for file in list_files(path, option, separator)
-    ]
-    _require_one_form(found, *next(iter(paths.values()))[::-1])
-    return found
+    found = []
+    for part, (option, path) in paths.items():
+        files = list_files(path, option, separator)
+        for file in files:
+            told = written[part] + (f": {file.name}" if len(files) > 1 else "")
+            found.append((part, replace(file, name=f"{part}/{file.name}", told=told)))
+    _require_one_form([file for _, file in found], *next(iter(paths.values()))[::-1])
+    return [replace(file, partition={**file.partition, column: part}) for part, file in found]
 
 
 def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
@@ -159,18 +171,23 @@ def _hidden(name: str) -> bool:
 def _require_one_form(tables: list[Listed], path: str, option: str) -> None:
     forms: dict[str, str] = {}
     for file in tables:
-        forms.setdefault(form_of(file.name).suffix, file.name)
+        forms.setdefault(form_of(file.name).suffix, file.shown)
+    if len(forms) > 1 and tables[0].told:
+        raise UserError(
+            f"the files of a published split are of several forms: {'; '.join(forms.values())}. "
+            "Write them in one"
+        )
     if len(forms) > 1:
         shown = "; ".join(f"{suffix}: {name}" for suffix, name in sorted(forms.items()))
         raise UserError(
             f"{option}={path}: holds tables of several forms ({shown}). Name those of the log "
             f"with a pattern, e.g. {option}='{path.rstrip('/')}/*{min(forms)}'"
         )
-    keys = {file.name: sorted(file.partition) for file in tables}
-    first = keys[tables[0].name]
+    keys = {file.shown: sorted(file.partition) for file in tables}
+    first = keys[tables[0].shown]
     for name, other in keys.items():
         if other != first:
             raise UserError(
-                f"{option}={path}: {name} lies in the partition folders {other}, {tables[0].name} "
+                f"{option}={path}: {name} lies in the partition folders {other}, {tables[0].shown} "
                 f"in {first}; all files of a log need the same ones"
             )

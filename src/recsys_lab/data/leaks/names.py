@@ -2,7 +2,8 @@
 
 A column of the users that holds their target (its id, or its title); a column of the items that
 holds the user who is to be recommended them or the time at which, as the review of a test row does;
-a column of the events that tells the next one; in a list or a text, too. The share of targets that
+a column of the events that tells the next one; in a list, a text or an address, too, and in other
+spelling (capitals, forms of characters, 5.0 for 5). The share of targets that
 are told is compared with what an honest column reaches, in two ways:
 
 - of all targets: the same question for the last event that the user is *trained* on, which a
@@ -28,6 +29,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak
 from recsys_lab.data.splits.cold_start import target_places
 from recsys_lab.data.splits.ranges import repeated
@@ -50,8 +52,10 @@ the new ones, of which what people say of themselves may tell some."""
 
 TYPES = ("categorical", "numeric", "list", "text")
 
-WORD = r"[^\s,;|()\[\]\"']*[^\s,;:|()\[\]\"'.!?]"
-"""What may be a name in a text: it ends before the punctuation."""
+_ENDS = r"\s,;|()\[\]\"'"
+WORDS = tuple(rf"[^{_ENDS}{marks}]*[^{_ENDS}{marks}:.!?]" for marks in ("", "/<>=&?#", "/<>=&?#:_"))
+"""What may be a name in a text: a word, which ends before the punctuation; what the marks of
+addresses and arrows part it into; and what colons and underscores part that into, too."""
 
 Pair = tuple[NDArray[Any], list[pl.Series]]
 """Whose value is read, and the names of what is looked for in it, each (G,)."""
@@ -175,7 +179,7 @@ def _spread(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) -> NDArray[np.bool_]:
-    """Whether the value of each owner is or holds one of the names, (G,).
+    """Whether the value of each owner is or holds one of the names, in any spelling, (G,).
 
     Args:
         column_R: of items, users or events.
@@ -183,17 +187,30 @@ def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) ->
         named: names of what is looked for, each (G,).
     """
     value = column_R.gather(owner_G)
-    names = {f"name_{place}": name for place, name in enumerate(named)}
-    if isinstance(value.dtype, pl.List | pl.Array):
-        frame = pl.DataFrame({"value": value, **names}).cast({"value": pl.List(pl.String)})
-        hits = [pl.col("value").list.contains(pl.col(name)) for name in names]
+    names = pl.DataFrame({f"name_{place}": name for place, name in enumerate(named)})
+    frame = names.select(normalized(pl.all(), DIFFERENCES))
+    wanted = [pl.col(name) for name in frame.columns]
+    kind: Any = value.dtype
+    if isinstance(kind, pl.List | pl.Array):
+        kind = kind.inner
+        plain = pl.col("value").list.eval(normalized(pl.element(), DIFFERENCES))
+        frame = frame.with_columns(value=value.cast(pl.List(pl.String))).with_columns(held=plain)
+        frame = frame.with_columns(text=pl.col("held").list.join("\n"))
     else:
-        frame = pl.DataFrame({"value": _texts(value), **names})
-        hits = [pl.col("value") == pl.col(name) for name in names]
-    if value.dtype == pl.String:
-        frame = frame.with_columns(words=pl.col("value").str.extract_all(WORD))
-        hits += [pl.col("words").list.contains(pl.col(name)) for name in names]
-    told = pl.any_horizontal(hit.fill_null(value=False) for hit in hits)
+        frame = frame.with_columns(text=_texts(value))
+        frame = frame.with_columns(text=normalized(pl.col("text"), DIFFERENCES))
+        frame = frame.with_columns(held=pl.concat_list("text"))
+    if kind == pl.String:
+        # Taking texts apart is slow, so only those that can hold a name.
+        text = pl.col("text")
+        can = pl.any_horizontal(text.str.contains(name, literal=True) for name in wanted)
+        frame = frame.with_columns(text=pl.when(can).then(text).otherwise(pl.lit("")))
+        words = (text.str.extract_all(word) for word in WORDS)
+        frame = frame.with_columns(held=pl.concat_list("held", *words))
+    told = pl.any_horizontal(
+        pl.col("held").list.contains(name).fill_null(value=False) & name.is_not_null()
+        for name in wanted
+    )
     return frame.select(told).to_series().to_numpy()
 
 

@@ -33,6 +33,7 @@ WORDS = {
 }
 """What may stand for each part, in small or capital letters; parts are numbered in this order."""
 
+_EXAMPLE = {str(number): part for number, part in enumerate(WORDS)}
 _NUMBERS = {word: number for number, words in enumerate(WORDS.values()) for word in words}
 
 
@@ -61,7 +62,9 @@ def plan_parts(frame: pl.LazyFrame, column: str, where: str) -> tuple[Plan, dict
         shown = ", ".join(f"{word!r} ({rows:,} rows)" for word, rows in list(wrong.items())[:3])
         raise UserError(
             f"{where}: column '{column}' holds words that name no part: {shown}. Allowed: "
-            f"{'; '.join(', '.join(words) for words in WORDS.values())}"
+            f"{'; '.join(', '.join(words) for words in WORDS.values())}. Write these into the "
+            f"column, e.g. with Polars, for 0, 1, 2: log.with_columns(pl.col('{column}')"
+            f".cast(pl.String).replace({_EXAMPLE}))"
         )
     words: list[list[str]] = [[], [], []]
     rows = dict.fromkeys(WORDS, 0)

@@ -67,9 +67,12 @@ class Tables:
         """The files, in their order."""
         if not self._later:
             return list_files(self._path, self._option, self._separator)
+        written = {"train": self.where}
         paths = {"train": (self._option, self._path)}
-        paths |= {part: (name, _address(path, name)) for part, (name, path) in self._later.items()}
-        return list_parts(paths, self._separator, PART)
+        for part, (option, path) in self._later.items():
+            written[part] = f"{option}={path}"
+            paths[part] = (option, _address(path, option))
+        return list_parts(paths, written, self._separator, PART)
 
     def key(self) -> Any:
         """Name, size and SHA-256 of the file, or of each of the files."""
@@ -110,9 +113,10 @@ class Tables:
         if not opened:
             raise UserError(f"{self.where}: all {len(self.listed)} files are empty (0 bytes)")
         columns = list(dict.fromkeys([*opened[0].columns, *listed[0].partition]))
-        self._require(wanted, opened[0].columns, columns)
+        first = listed[0] if self._later else None
+        self._require(wanted, opened[0].columns, columns, first)
         for file, one in zip(listed, opened, strict=True):
-            self._require(wanted, one.columns, [*one.columns, *file.partition], file.name)
+            self._require(wanted, one.columns, [*one.columns, *file.partition], file)
         read = columns if every else list(dict.fromkeys(names))
         warnings = self._warnings(listed, opened, names)
         return OpenTables(self.where, listed, tables, opened, read, warnings)
@@ -120,7 +124,7 @@ class Tables:
     def _warnings(self, listed: list[Listed], opened: list[Opened], names: list[str]) -> list[str]:
         """What is odd about the files beside each other, and changes nothing that is read."""
         found = []
-        empty = [file.name for file in self.listed if file not in listed]
+        empty = [file.shown for file in self.listed if file not in listed]
         if empty:
             found.append(f"{self.where}: empty files (0 bytes) are left out: {', '.join(empty)}")
         shared = set.intersection(*(set(one.columns) for one in opened))
@@ -128,7 +132,7 @@ class Tables:
             further = [name for name in one.columns if name not in shared and name not in names]
             if further and not file.name.lower().endswith(JSON_LINES):
                 found.append(
-                    f"{self.where}: {file.name} has columns that not every file has and nothing "
+                    f"{self.where}: {file.shown} has columns that not every file has and nothing "
                     f"reads: {', '.join(further)}"
                 )
                 break
@@ -137,6 +141,7 @@ class Tables:
     def _table(self, file: Listed, scratch: Path) -> TableFile | None:
         """The file, or None where it is an empty one among several."""
         where = self.where if len(self.listed) == 1 else f"{self.where}: {file.name}"
+        where = file.told or where
         place = Path(file.place)
         if is_remote(file.place):
             place = scratch / f"{len(list(scratch.iterdir()))}-{Path(file.name).name}"
@@ -166,19 +171,24 @@ class Tables:
         wanted: Mapping[str, str | None],
         header: list[str],
         columns: list[str],
-        file: str | None = None,
+        file: Listed | None = None,
     ) -> None:
+        # Where files state the part, its column is none that the user knows.
+        wanted = {option: name for option, name in wanted.items() if name != PART}
+        columns = [name for name in columns if name != PART]
         missing = [name for name in wanted.values() if name is not None and name not in columns]
         if missing and len(header) == 1:
             mark = next((mark for mark in ";\t|," if mark in header[0]), None)
             if mark is not None:
                 shown = "'\\t'" if mark == "\t" else f"'{mark}'"
+                where = file.told if file and file.told else self.where
                 raise UserError(
-                    f"{self.where}: has a single column, {header[0]!r}: its values seem to be "
+                    f"{where}: has a single column, {header[0]!r}: its values seem to be "
                     f"separated by {shown}. Set data.separator={shown}"
                 )
         path = self.where.partition("=")[2]
-        require_columns(dict(wanted), columns, path if file is None else f"{path}: {file}")
+        named = path if file is None else file.told or f"{path}: {file.name}"
+        require_columns(wanted, columns, named)
 
 
 def _address(path: str, option: str) -> str:
@@ -225,9 +235,9 @@ class OpenTables:
         self.bytes = sum(one.bytes for one in opened)
         self._frames = frames = selected(listed, opened, columns)
         if len(frames) > 1:
-            kind = pl.Enum([file.name for file in listed])
+            kind = pl.Enum([file.shown for file in listed])
             self._frames = frames = [
-                frame.with_columns(pl.lit(file.name, dtype=kind).alias(FILE))
+                frame.with_columns(pl.lit(file.shown, dtype=kind).alias(FILE))
                 for file, frame in zip(listed, frames, strict=True)
             ]
         with self.explained():
@@ -249,7 +259,7 @@ class OpenTables:
                 if family(kind) != family(first) and pl.Null not in (kind, first):
                     raise UserError(
                         f"{self.where}: column '{column}' mixes types: {first} in "
-                        f"{listed[0].name}, {kind} in {file.name}. Write it in one way"
+                        f"{listed[0].shown}, {kind} in {file.shown}. Write it in one way"
                     )
 
     @contextmanager

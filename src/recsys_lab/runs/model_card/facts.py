@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.pages.number_format import decimal, duration, say_value
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.tables import main_metric
+from recsys_lab.runs.origin import first_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,8 +131,7 @@ def origin_rows(values: Values) -> list[tuple[str, str]]:
     if code.get("commit"):
         rows.append(("code", code["commit"] + (" with changes" if code.get("dirty") else "")))
     if begun := values.get("init_from"):
-        first = f"best of {begun['name']} ({begun['weights_sha256'][:8]}), {begun['run']}"
-        rows.append(("first weights", first))
+        rows.append(("first weights", f"{first_weights(begun)}, {begun['run']}"))
     rows += [(key, str(values[key])) for key in ("created", "finished") if values.get(key)]
     config = values.get("config") or {}
     rows += [(key, say_value(config[key])) for key in ("group", "tags", "notes") if config.get(key)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.pages.number_format import percent
+from recsys_lab.runs.origin import are_of_refit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,6 +80,11 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
             f"It began with weights of {begun['name']} that were trained on other data: whether "
             "they have met events of validation and test is not known."
         )
+    elif are_of_refit(begun):
+        yield (
+            f"It began with weights of {begun['name']} that had learned from the validation events "
+            "(recipe.refit), so the validation numbers are too good."
+        )
     best = values.get("best") or {}
     if best.get("still_improving"):
         yield (
@@ -88,7 +94,10 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
     refit = values.get("refit")
     if refit:
         epochs = (
-            f"trained from scratch for {refit['epochs']} epochs" if "epochs" in refit else "fit"
+            f"trained from {'its first weights' if refit.get('init_from') else 'scratch'} for "
+            f"{refit['epochs']} epochs"
+            if "epochs" in refit
+            else "fit"
         )
         yield (
             f"The tested model was {epochs} on the {refit['interactions']:,} events of training "
