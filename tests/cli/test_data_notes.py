@@ -19,7 +19,9 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
         model=None,
         data=SimpleNamespace(manifest=manifest, num_items=1200, timestamps=None),
         protocol=SimpleNamespace(
-            config=SimpleNamespace(exclude_seen=exclude_seen, target_period=None),
+            config=SimpleNamespace(
+                exclude_seen=exclude_seen, target_period=None, mean_over="users"
+            ),
             candidates=lambda: {"candidates": candidates},
         ),
     )

