@@ -106,7 +106,7 @@ def ended(job, seconds: float = 30.0) -> int:
 
 
 @pytest.mark.parametrize("kind", ["submitit", "slurm", "ray"])
-def test_five_trials(shop, request, kind):
+def test_ten_trials(shop, request, kind):
     cluster = {"submitit": "local", "slurm": "slurm"}.get(kind)
     launcher = ["launcher=ray"]
     if cluster:
@@ -117,18 +117,18 @@ def test_five_trials(shop, request, kind):
         ]
     if kind == "slurm":
         request.getfixturevalue("slurm_cluster")
-    five = [f"{DAYS}choice(1,2,3,4,5)", "sweep.n_trials=5", "sweep.sampler=random"]
-    assert run_command(["sweep", *COUNTS, *BASE, *five, *launcher]) == 0
+    ten = [f"{DAYS}choice(1,2,3,4,5,6,7,8,9,10)", "sweep.n_trials=10", "sweep.sampler=random"]
+    assert run_command(["sweep", *COUNTS, *BASE, *ten, *launcher]) == 0
     storage = open_storage("sweeps/mine/study.journal")
     trials = optuna.load_study(study_name="mine", storage=storage).trials
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 5
-    assert sorted(trial.params["model.window_days"] for trial in trials) == list(range(1, 6))
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 10
+    assert sorted(trial.params["model.window_days"] for trial in trials) == list(range(1, 11))
     for trial in trials:
         values = record(f"sweeps/mine/trials/{trial.number:04d}")
         assert values["validation"]["ndcg@10"] == trial.value
     workers = json.loads((shop / "sweeps/mine/sweep.json").read_text())["workers"]
     assert 1 <= len(workers) <= 2  # one that comes late is called off
-    assert sum(worker["trials"] for worker in workers) == 5
+    assert sum(worker["trials"] for worker in workers) == 10
     assert len({worker["pid"] for worker in workers}) == len(workers)
     assert os.getpid() not in {worker["pid"] for worker in workers}
 

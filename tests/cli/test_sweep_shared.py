@@ -19,7 +19,7 @@ from tests.sweeps.claimers import study
 from .flow import COUNTS, in_shop
 
 BASE = ["sweep", *COUNTS, "sweep.name=mine", "sweep.pruner=none", "sweep.sampler=random"]
-DAYS = "search.params.model.window_days=choice(1,2,3,4,5,6,7,8)"
+DAYS = "search.params.model.window_days=choice(1,2,3,4,5,6,7,8,9,10,11,12)"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def storage(request, tmp_path_factory):
 
 def test_two_commands_at_once_hold_the_budget(shop, storage):
     command = [
-        sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=8",
+        sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=12",
         f"sweep.storage={storage}",
     ]  # fmt: skip
     parents = [
@@ -53,12 +53,12 @@ def test_two_commands_at_once_hold_the_budget(shop, storage):
     if hasattr(opened, "engine"):
         opened.remove_session()
         opened.engine.dispose()
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 8
-    assert len({identity(trial.params) for trial in trials}) == 8
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 12
+    assert len({identity(trial.params) for trial in trials}) == 12
     folders = sorted(path.name for path in (shop / "sweeps/mine/trials").iterdir())
-    assert folders == [f"{number:04d}" for number in range(8)]
+    assert folders == [f"{number:04d}" for number in range(12)]
     workers = [json.loads(p.read_text()) for p in (shop / "sweeps/mine/workers").glob("*.json")]
-    assert sum(worker["trials"] for worker in workers) == 8
+    assert sum(worker["trials"] for worker in workers) == 12
     assert len(workers) == 2
 
 
