@@ -1,4 +1,4 @@
-"""Modules of the lab that have moved: runs, configs and code made before name them as they were.
+"""Modules that have moved, and metrics that have new names: runs made before have the old ones.
 
 A stored run is read under today's names. A user's config or import with an old name works until the
 next release, and says what to write instead.
@@ -67,6 +67,9 @@ _MOVED = {
 }
 """Old name -> new name, below `recsys_lab`."""
 
+RENAMED_METRICS = {"calibration": "miscalibration"}
+"""Old name -> new name, without k."""
+
 WORKS_UNTIL = "the old name works until the next release"
 
 
@@ -87,6 +90,22 @@ def with_current_targets(node: Any) -> Any:
             for key, value in node.items()
         }
     return [with_current_targets(value) for value in node] if isinstance(node, list) else node
+
+
+def current_metric(name: str) -> str:
+    """A metric such as ``val/calibration@10`` by today's name, ``val/miscalibration@10``."""
+    phase, slash, rest = name.rpartition("/")
+    kind, at, k = rest.partition("@")
+    return f"{phase}{slash}{RENAMED_METRICS.get(kind, kind) if at else kind}{at}{k}"
+
+
+def with_current_metrics(node: Any) -> Any:
+    """A record in plain containers, or a part of one, with every metric by today's name."""
+    if isinstance(node, Mapping):
+        return {current_metric(key): with_current_metrics(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [with_current_metrics(value) for value in node]
+    return current_metric(node) if isinstance(node, str) else node
 
 
 class _Moved(MetaPathFinder, Loader):

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.evaluation.metrics.areas import AREAS
+from recsys_lab.evaluation.metrics.areas import AUC, GAUC
 from recsys_lab.evaluation.protocols.base import evaluate
 from recsys_lab.models.ranking import top_k
 from tests.cli.flow import COUNTS, in_shop, record, train
@@ -77,7 +77,7 @@ def test_targets_that_are_no_candidates_and_items_that_are_not_listed():
     batch = users([[0], [1], [2]], [[0, 3], [4], [0, 1, 2, 3, 4, 5]])
     lists = ranked([[3, 1, 2, 4, 5], [2, 3], [0, 1, 2, 3, 4, 5]])
     exclude = (torch.tensor([0]), torch.tensor([0]))
-    auc, gauc = (AREAS[name](6) for name in ("auc", "gauc"))
+    auc, gauc = AUC(k=6), GAUC(k=6)
     for metric in (auc, gauc):
         metric.update(batch, lists, exclude)
     # 0: target 0 is none of the five candidates and loses its 4 pairs, target 3 wins its 4: 4 / 8.

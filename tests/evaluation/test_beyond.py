@@ -1,7 +1,6 @@
 """Metrics beyond accuracy against hand-computed numbers, SciPy and NumPy formulas."""
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from omegaconf import OmegaConf
 from scipy import stats
 
 from recsys_lab.config import UserError, config_dir
-from recsys_lab.config.schema import _schema_from_source
-from recsys_lab.config.targets import find_source, split_target
-from recsys_lab.evaluation.metrics.registry import BEYOND, KNOWN, make_beyond
+from recsys_lab.config.choice import chosen_values
+from recsys_lab.config.schema import schema_of_target
+from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
+from recsys_lab.evaluation.metrics.registry import known, make_beyond
 from tests.evaluation.batches import catalogue, ranked, users
 
 CATEGORIES = [[0], [0, 1], [1], [2], []]
@@ -32,10 +32,16 @@ def value(name, lists, *, k=2, items=None, histories=None, targets=None) -> floa
 def test_the_configs_know_every_metric(name):
     """Read from the source alone, as the check of a config does."""
     target = OmegaConf.load(config_dir() / "evaluation" / f"{name}.yaml")._target_
-    module, cls = split_target(target)
-    types = _schema_from_source(find_source(module), module, cls).types
-    assert set(get_args(get_args(get_args(types["metrics"])[0])[0])) == set(KNOWN) - set(BEYOND)
-    assert set(get_args(get_args(types["beyond_accuracy"])[0])) == set(BEYOND)
+    types = schema_of_target(target).types
+    for option, choice in (("metrics", ACCURACY), ("beyond_accuracy", BEYOND)):
+        [(_, _, found)] = chosen_values(["x"], types[option], option)
+        assert (found.names, found.renamed) == (choice.names, choice.renamed)
+
+
+def test_the_table_of_names_and_the_classes_agree():
+    assert len(known()) == len(ACCURACY.names) + len(BEYOND.names)
+    assert {name: kind.name for name, kind in known().items()} == {name: name for name in known()}
+    assert all(isinstance(kind.higher_is_better, bool) for kind in known().values())
 
 
 @pytest.mark.parametrize(
@@ -87,14 +93,14 @@ def test_repeat_share():
     assert value("repeat_share", [[0, 1], [2, 3]], histories=[[0, 0, 3], [1]]) == 0.25
 
 
-def test_calibration_by_hand():
+def test_miscalibration_by_hand():
     """History: categories 0 and 1 by 3 to 1 (item 1 is half of each); the list shows 1 alone."""
-    got = value("calibration", [[2]], histories=[[0, 1]])
+    got = value("miscalibration", [[2]], histories=[[0, 1]])
     expected = 0.75 * math.log(0.75 / (0.01 * 0.75)) + 0.25 * math.log(0.25 / (0.99 + 0.0025))
     assert got == pytest.approx(expected)
-    assert value("calibration", [[0, 1]], histories=[[1, 0]]) == pytest.approx(0.0)
-    assert value("calibration", [[4]], histories=[[0]]) == pytest.approx(math.log(100))
-    assert math.isnan(value("calibration", [[0]], histories=[[4]]))
+    assert value("miscalibration", [[0, 1]], histories=[[1, 0]]) == pytest.approx(0.0)
+    assert value("miscalibration", [[4]], histories=[[0]]) == pytest.approx(math.log(100))
+    assert math.isnan(value("miscalibration", [[0]], histories=[[4]]))
 
 
 @settings(max_examples=25, deadline=None)
@@ -130,21 +136,21 @@ def test_random_lists(seed):
         q = 0.99 * np.bincount(labels[row], minlength=4) / k + 0.01 * p
         divergences.append(stats.entropy(p[p > 0], q[p > 0] / q[p > 0].sum())
                            - math.log(q[p > 0].sum()))  # fmt: skip
-    assert of("calibration") == pytest.approx(np.mean(divergences), abs=1e-9)
+    assert of("miscalibration") == pytest.approx(np.mean(divergences), abs=1e-9)
     bounds = {
         "coverage": (0, 1), "gini": (0, 1 - 1 / size), "entropy": (0, math.log2(size)),
         "novelty": (0, math.log2(counts.sum())), "popularity": (0, counts.max()),
         "popularity_lift": (-1, math.inf), "category_diversity": (0, 1),
         "embedding_diversity": (0, 2), "serendipity": (0, 1 / k), "repeat_share": (0, 1),
-        "calibration": (0, math.log(100)),
+        "miscalibration": (0, math.log(100)),
     }  # fmt: skip
-    assert set(bounds) == set(BEYOND)
+    assert set(bounds) == set(BEYOND.names)
     for name, (low, high) in bounds.items():
         if name != "popularity_lift" or counts[np.concatenate(histories)].any():
             assert low - 1e-9 <= of(name) <= high + 1e-9, name
 
 
-@pytest.mark.parametrize("name", sorted(BEYOND))
+@pytest.mark.parametrize("name", sorted(BEYOND.names))
 def test_users_met_twice_count_once_in_any_order(name):
     items = catalogue([8, 4, 2, 1, 0], CATEGORIES, np.eye(5))
     histories, targets = [[0, 1], [2], [3, 3]], [[3], [2], [1]]
@@ -160,7 +166,7 @@ def test_users_met_twice_count_once_in_any_order(name):
 @pytest.mark.parametrize(
     ("name", "k", "message"),
     [
-        ("calibration", 5, "evaluation.category_feature=item.category"),
+        ("miscalibration", 5, "evaluation.category_feature=item.category"),
         ("category_diversity", 5, "needs categories of the items"),
         ("embedding_diversity", 5, "evaluation.embeddings_path"),
     ],

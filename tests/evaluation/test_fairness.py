@@ -99,7 +99,7 @@ def test_exposure_by_hand():
 
 def test_the_gap_of_a_metric_by_hand():
     """Groups 0 (hits 1, 0), 1 (1, 1, 0), 2 (a single user, who misses), none (user 6)."""
-    gap = MetricGap(HitRate(1), torch.tensor([0, 1, 0, 1, 1, 2, -1]), fewest=2)
+    gap = MetricGap(HitRate(k=1), torch.tensor([0, 1, 0, 1, 1, 2, -1]), fewest=2)
     hits = torch.tensor([[1], [1], [0], [1], [0], [0], [0]]).bool()
     for first, last in ((0, 4), (2, 7)):  # users 2 and 3 are met twice
         part = slice(first, last)

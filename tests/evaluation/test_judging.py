@@ -89,7 +89,7 @@ def test_all_items_after_a_cut_are_targets(base, target, over):
 
 def test_groups_of_users_and_items(capsys, monkeypatch):
     monkeypatch.setattr(fairness, "FEWEST_USERS", 20)  # as many as the smaller group has
-    names = "[coverage,calibration,category_diversity,repeat_share,popularity_lift,serendipity]"
+    names = "[coverage,miscalibration,category_diversity,repeat_share,popularity_lift,serendipity]"
     options = [
         *write_tables(), f"evaluation.beyond_accuracy={names}", "evaluation.exclude_seen=false",
         "evaluation.category_feature=item.kind",
@@ -107,7 +107,7 @@ def test_groups_of_users_and_items(capsys, monkeypatch):
         "de": 40, "fr": 20,
     }  # fmt: skip
     rows = pl.read_parquet("run/test_users.parquet")
-    for name in ("calibration@10", "category_diversity@10", "repeat_share@10", "serendipity@10"):
+    for name in ("miscalibration@10", "category_diversity@10", "repeat_share@10", "serendipity@10"):
         assert rows[name].mean() == pytest.approx(values["test"][name])
         low, high = values["intervals"][name]
         assert low - 1e-12 <= values["test"][name] <= high + 1e-12
@@ -115,13 +115,13 @@ def test_groups_of_users_and_items(capsys, monkeypatch):
     assert not {"coverage@10", "popularity_lift@10"} & set(values["intervals"])
     metrics = set(pl.read_parquet("run/slices.parquet")["metric"])
     assert metrics - set(values["validation"]) == {
-        "calibration@10", "category_diversity@10", "repeat_share@10",
+        "miscalibration@10", "category_diversity@10", "repeat_share@10",
     }  # fmt: skip
-    by_land = rows.group_by("user_land").agg(pl.col("calibration@10").mean())
+    by_land = rows.group_by("user_land").agg(pl.col("miscalibration@10").mean())
     assert dict(by_land.iter_rows()) == pytest.approx(
         dict(
             pl.read_parquet("run/slices.parquet")
-            .filter(slice="user_land", metric="calibration@10")
+            .filter(slice="user_land", metric="miscalibration@10")
             .select("value", "mean")
             .iter_rows()
         )
@@ -133,12 +133,12 @@ def test_groups_of_users_and_items(capsys, monkeypatch):
         assert sum(row[share] for row in kinds) == pytest.approx(1)
     bands = [row for row in values["fairness"]["exposure"] if row["groups"] == "popularity"]
     assert bands[0]["exposure_per_item"] > 1 > bands[2]["exposure_per_item"]
-    assert "calibration@10" in capsys.readouterr().out
+    assert "miscalibration@10" in capsys.readouterr().out
     assert run_command(["evaluate", "run"]) == 0
 
 
 def test_a_metric_without_its_column_stops_before_training(capsys):
-    assert train("run_dir=run", "evaluation.beyond_accuracy=[calibration]") == 2
+    assert train("run_dir=run", "evaluation.beyond_accuracy=[miscalibration]") == 2
     assert "needs categories of the items" in capsys.readouterr().err
     assert not list(Path("run").glob("checkpoints/*"))
 

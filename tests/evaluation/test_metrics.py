@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_lab.evaluation.metrics.accuracy import METRICS, hits_of, make_metrics
+from recsys_lab.evaluation.metrics.accuracy import PerUserMetric, hits_of
+from recsys_lab.evaluation.metrics.registry import known, make_metrics
 
-NAMES = sorted(METRICS)
+NAMES = sorted(name for name, kind in known().items() if issubclass(kind, PerUserMetric))
 
 
 def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:

@@ -11,8 +11,8 @@ from torch import distributed, multiprocessing
 
 from recsys_lab.evaluation.fairness import GroupExposure, MetricGap
 from recsys_lab.evaluation.metrics.accuracy import NDCG, hits_of
-from recsys_lab.evaluation.metrics.names import accuracy_names
-from recsys_lab.evaluation.metrics.registry import BEYOND, KNOWN, make_beyond
+from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
+from recsys_lab.evaluation.metrics.registry import accuracy_names, make_beyond
 from recsys_lab.evaluation.protocols.base import evaluate
 from recsys_lab.evaluation.protocols.full_ranking import FullRanking
 from recsys_lab.models.ranking import top_k
@@ -20,9 +20,10 @@ from tests.evaluation.batches import catalogue, users
 
 SIZE = 30
 CONFIG = FullRanking.Config(
-    metrics=sorted({*KNOWN} - {*BEYOND}), ks=[1, 5], exclude_seen=True, list_length=8,
+    metrics=sorted(ACCURACY.names), ks=[1, 5], exclude_seen=True, list_length=8,
     score_mebibytes=1,
-    beyond_accuracy=sorted(BEYOND), beyond_ks=[5], category_feature=None, embeddings_path=None,
+    beyond_accuracy=sorted(BEYOND.names), beyond_ks=[5],
+    category_feature=None, embeddings_path=None,
     candidates="all", release_column=None, value_feature="item.price",
 )  # type: ignore[arg-type]  # fmt: skip
 
@@ -73,7 +74,7 @@ def judge(folder: Path, number: int, rank: int, world: int, padded: bool) -> Non
 
 def fairness(batches, kinds) -> dict[str, float | list[float]]:
     """The gap between users of even and odd numbers, and the exposure of four kinds of items."""
-    gap = MetricGap(NDCG(5), torch.arange(40) % 2, fewest=1)
+    gap = MetricGap(NDCG(k=5), torch.arange(40) % 2, fewest=1)
     shares = GroupExposure(5, kinds, kinds.categories, 4)
     for batch in batches:
         lists = Table().recommend(batch.history, 5, None)
@@ -120,6 +121,6 @@ def test_equal_on_any_number_of_processes(tmp_path, world, cases):
             expected = (alone / f"{number}" / name).read_bytes()
             assert (together / f"{number}" / name).read_bytes() == expected
         means = json.loads((alone / f"{number}" / "means.json").read_text())
-        assert len(means) == len(accuracy_names(CONFIG.metrics, CONFIG.ks)) + len(BEYOND) + 2
+        assert len(means) == len(accuracy_names(CONFIG.metrics, CONFIG.ks)) + len(BEYOND.names) + 2
         assert sum(means["shares"]) == pytest.approx(1)
         assert (means["gap"] > 0) == (number > 1)  # NaN where all are of one group

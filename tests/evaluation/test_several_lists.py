@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 
-from recsys_lab.evaluation.metrics.accuracy import make_metrics
+from recsys_lab.evaluation.metrics.registry import make_metrics
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.evaluation.sums import mean_of_each, mean_over_lists

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.evaluation.intervals import mean_interval
-from recsys_lab.evaluation.metrics.accuracy import make_metrics
+from recsys_lab.evaluation.metrics.registry import make_metrics
 from recsys_lab.evaluation.slices import hits_from_ranks, intervals, last_lists, slice_table
 
 

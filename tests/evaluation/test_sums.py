@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lab.evaluation.metrics.accuracy import METRICS, make_metrics
-from recsys_lab.evaluation.metrics.registry import BEYOND, make_beyond
+from recsys_lab.evaluation.metrics.accuracy import NDCG, PerUserMetric
+from recsys_lab.evaluation.metrics.names import BEYOND
+from recsys_lab.evaluation.metrics.registry import known, make_beyond, make_metrics
 from recsys_lab.evaluation.metrics.user_mean import UserMean
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.sums import mean, sum_by_size, sum_of_places
 from tests.evaluation.batches import catalogue, ranked, users
 
 PEOPLE, ITEMS, TAGS, K = 300, 60, 12, 10
+
+METRICS = sorted(name for name, kind in known().items() if issubclass(kind, PerUserMetric))
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def test_the_mean_is_the_exact_one_in_any_order():
     for number in (1, 2):
         with threads(number):
             for order in (np.arange(len(values)), rng.permutation(len(values))):
-                metric = Plain(1)
+                metric = Plain(k=1)
                 for part in np.array_split(order, 3):
                     metric.update(torch.from_numpy(part), values[part])
                 assert float(metric.compute()) == mean(values[order]) == exact
@@ -67,7 +70,7 @@ def test_means_and_rows_do_not_depend_on_batches_or_threads():
     items = catalogue(counts, tags, rng.normal(size=(ITEMS, 33)).tolist())
     found = {}
     for size, number in ((PEOPLE, 1), (PEOPLE, 2), (1, 1), (37, 2)):
-        results = Results(sorted(METRICS), [5, K], K, make_beyond(sorted(BEYOND), [K], items))
+        results = Results(METRICS, [5, K], K, make_beyond(sorted(BEYOND.names), [K], items))
         with threads(number):
             for first in range(0, PEOPLE, size):
                 part = slice(first, first + size)
@@ -75,7 +78,10 @@ def test_means_and_rows_do_not_depend_on_batches_or_threads():
                 results.update(batch, ranked(lists[part]), keep_lists=True)
             found[size, number] = results.compute(), results.per_user()
     first, *others = found.values()
-    assert set(first[0]) == {*make_metrics(METRICS, [5, K]), *(f"{name}@{K}" for name in BEYOND)}
+    assert set(first[0]) == {
+        *make_metrics(METRICS, [5, K]),
+        *(f"{name}@{K}" for name in BEYOND.names),
+    }
     for means, rows in others:
         assert means == first[0]
         assert rows.equals(first[1])
@@ -110,4 +116,4 @@ def test_a_perfect_list_has_exactly_one():
     for k in (1, 3, 7, 10, 50):
         for number in range(1, k + 3):
             hits = torch.arange(k).unsqueeze(0) < number
-            assert float(METRICS["ndcg"](k).per_user(hits, torch.tensor([number]))) == 1.0
+            assert float(NDCG(k=k).per_user(hits, torch.tensor([number]))) == 1.0

@@ -13,13 +13,13 @@ from sklearn.metrics import ndcg_score
 
 from recsys_lab.comparison.identity import refuse_another_metric
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.metrics.values import VALUED
+from recsys_lab.evaluation.metrics.registry import known
 from recsys_lab.evaluation.results import Results
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, ITEMS, in_shop, record, train
 from tests.evaluation.batches import ranked, users
 
-NAMES = [*VALUED]
+NAMES = [name for name, kind in known().items() if kind.reads_values]
 
 
 def valued(targets: list[list[int]], values: list[list[float]]):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.contracts import NO_ITEM
-from recsys_lab.evaluation.metrics.accuracy import hits_of, make_metrics
+from recsys_lab.evaluation.metrics.accuracy import hits_of
+from recsys_lab.evaluation.metrics.registry import make_metrics
 from recsys_lab.models.ranking import top_k
 
 

@@ -10,7 +10,7 @@ from recsys_lab.comparison.collect import find_runs, refuse_unlike
 from recsys_lab.comparison.compare import Options, compare
 from recsys_lab.comparison.systems import system_names
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.metrics.accuracy import make_metrics
+from recsys_lab.evaluation.metrics.registry import make_metrics
 from recsys_lab.evaluation.slices import slice_table as evaluated_slices
 from tests.runs.made_runs import FIELDS, config, results, two_systems, write_run
 

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from recsys_lab.config import Interrupted, UserError, build, config_values
+from recsys_lab.evaluation.metrics.registry import own_metrics
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.sweeps.faults import GO_ON, faults_told
@@ -25,7 +26,7 @@ from recsys_lab.sweeps.plan import (
     refuse_keys_of_one_run,
 )
 from recsys_lab.sweeps.results import finish
-from recsys_lab.sweeps.settings import check_computed, is_accuracy
+from recsys_lab.sweeps.settings import check_computed
 from recsys_lab.sweeps.space import refuse_endless
 from recsys_lab.sweeps.storage import StorageAway
 from recsys_lab.sweeps.supervisor import Parent
@@ -73,13 +74,14 @@ def _opened(plan: Plan) -> Study:
 
 
 def _plan(cfg: DictConfig) -> Plan:
-    sweep = build(cfg.sweep)
+    own = own_metrics(cfg.evaluation)
+    sweep = build(cfg.sweep, own_metrics=own)
     space = build(cfg.search).space
     if sweep.config.sampler == "grid":
         refuse_endless(space)
     options = config_values(cfg.sweep)
     check_computed(sweep, *measured(cfg.evaluation))
-    monitored = [name for name in sweep.config.objectives if is_accuracy(name)]
+    monitored = [name for name in sweep.config.objectives if sweep.is_accuracy(name)]
     if sweep.config.pruner != "none" and not monitored:
         raise UserError(
             f"sweep.pruner: got {sweep.config.pruner}, and {sweep.config.objectives[0]} is known "
@@ -90,14 +92,15 @@ def _plan(cfg: DictConfig) -> Plan:
     folder = (Path(cfg.sweep.dir) / cfg.sweep.name).absolute()
     hydra = HydraConfig.get()
     refuse_keys_of_one_run(hydra.overrides.task)
-    own = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
+    folders = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
     return Plan(
         folder=str(folder),
         storage=cfg.sweep.storage or str(folder / "study.journal"),
         options=options,
         params=OmegaConf.to_container(cfg.search.params, resolve=True),  # type: ignore[arg-type]
         base=base_overrides(hydra.overrides.task),
-        config_dir=own[0] if own else None,
+        config_dir=folders[0] if folders else None,
+        own_metrics=own,
     )
 
 

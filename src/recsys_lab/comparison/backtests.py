@@ -67,6 +67,7 @@ class BackTests:
         main_metric: the one that models were chosen by.
         values: metric -> (S, W).
         differences: metric -> of each system but the first.
+        higher_is_better: of each metric.
     """
 
     systems: tuple[str, ...]
@@ -74,6 +75,11 @@ class BackTests:
     main_metric: str
     values: dict[str, Floats]
     differences: dict[str, tuple[Difference, ...]]
+    higher_is_better: dict[str, bool]
+
+    def is_better(self, name: str, difference: float) -> bool:
+        """Whether a difference of a metric is in favour of the first of the two."""
+        return difference != 0 and (difference > 0) == self.higher_is_better[name]
 
 
 def find_backtests(arguments: Sequence[str]) -> list[list[RunRecord]]:
@@ -138,7 +144,8 @@ def compare_backtests(
     }  # fmt: skip
     found = {name: _differences(values_SW, systems, level) for name, values_SW in values.items()}
     starts = tuple(int(run.values["split"]["test_start_time"]) for run in tests[0])
-    return BackTests(systems, starts, main, values, found)
+    higher = {name: higher_is_better(name, first[0]) for name in metrics}
+    return BackTests(systems, starts, main, values, found, higher)
 
 
 def mean_of_windows_interval(
@@ -161,11 +168,6 @@ def mean_interval(values_W: Sequence[float] | Floats) -> tuple[float, float] | N
     middle, error = float(np.mean(values_W)), float(np.std(values_W, ddof=1)) / math.sqrt(windows)
     half = quantile(TAIL, windows - 1) * error
     return middle - half, middle + half
-
-
-def is_better(name: str, difference: float) -> bool:
-    """Whether a difference of a metric is in favour of the first of the two."""
-    return difference != 0 and (difference > 0) == higher_is_better(name)
 
 
 def _differences(values_SW: Floats, systems: Sequence[str], level: float) -> tuple[Difference, ...]:

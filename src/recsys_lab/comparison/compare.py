@@ -194,7 +194,9 @@ class _Judge:
 
     def _metric(self, name: str) -> Metric:
         users = self.samples.finite(name).sum() if name in self.of_users and self.same_users else 0
-        return Metric(name, higher_is_better(name), name in self.of_users, int(users))
+        return Metric(
+            name, higher_is_better(name, self.records[0]), name in self.of_users, int(users)
+        )
 
     def _system(self, place: int, paired: Mapping[str, list[tuple[Paired, int]]]) -> System:
         group = self.groups[place]

@@ -97,24 +97,28 @@ def refuse_another_metric(records: Sequence[RunRecord], name: str) -> None:
         raise UserError(f"{name} is not one metric in all runs ({'; '.join(texts)})")
 
 
-def metric_definition(record: RunRecord, name: str) -> dict[str, str]:
-    """What a metric is computed from besides lists and targets: the option, its value, content."""
+def metric_definition(record: RunRecord, name: str) -> dict[str, Any]:
+    """What a metric is computed from besides lists and targets: the option, its value, content.
+
+    Of a user's own the option is ``class``, and its direction is noted, too.
+    """
     noted = (record.values.get("metrics") or {}).get(name)
     if noted is not None:
         return dict(noted)
-    from recsys_lab.evaluation.metrics.registry import option_of  # torch: not needed before
+    from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
 
-    option = option_of(name)
+    known = known_as(name)
+    option = known.option if known is not None else None
     value = (record.values["config"].get("evaluation") or {}).get(option) if option else None
     return {"option": str(option), "value": str(value)} if value else {}
 
 
-def _is_one(first: dict[str, str], second: dict[str, str]) -> bool:
+def _is_one(first: dict[str, Any], second: dict[str, Any]) -> bool:
     key = "content" if "content" in first and "content" in second else "value"
     return first.get(key) == second.get(key)
 
 
-def _text(definition: dict[str, str]) -> str:
+def _text(definition: dict[str, Any]) -> str:
     if not definition:
         return "not recorded of what"
     content = f" with content {definition['content'][:8]}" if "content" in definition else ""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isclose
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from recsys_lab.comparison.identity import refuse_another_metric
+from recsys_lab.comparison.identity import metric_definition, refuse_another_metric
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.files.reading import reading
+from recsys_lab.moved import current_metric
 from recsys_lab.runs.record import BRING_BACK, PER_USER, RECORD
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def shared_metrics(
     Raises:
         UserError: there is none, or not the wanted one.
     """
+    wanted = None if wanted is None else current_metric(wanted)
     shared = [m for m in records[0].values["test"] if all(m in r.values["test"] for r in records)]
     if not shared:
         metrics = "; ".join(f"{r.folder}: {', '.join(r.values['test'])}" for r in records)
@@ -87,12 +89,14 @@ def shared_metrics(
     return main if main in shared else shared[0], shared, list(others.values())
 
 
-def higher_is_better(name: str) -> bool:
-    """The direction of a metric, by its name in `recsys_lab.evaluation`; unknown ones: up."""
-    from recsys_lab.evaluation.metrics.registry import KNOWN  # torch: not needed before
+def higher_is_better(name: str, record: RunRecord) -> bool:
+    """The direction of a metric: the lab's by its name, a user's own as its run recorded it."""
+    from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
 
-    known = KNOWN.get(name.partition("@")[0])
-    return known is None or bool(known.higher_is_better)
+    known = known_as(name)
+    if known is not None:
+        return bool(known.higher_is_better)
+    return bool(metric_definition(record, name).get("higher_is_better", True))
 
 
 def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict[str, float | None]:
@@ -147,7 +151,9 @@ def _user_results(
     _check_means(record, metrics, values_UM)
     over_lists = record.values["protocol"]["fields"].get("mean_over") == "lists"
     slices = {}
-    knows_parts = main is not None and (len(rows) == len(users) or not _is_of_all_targets(main))
+    knows_parts = main is not None and (
+        len(rows) == len(users) or not _is_of_all_targets(record, main)
+    )
     # What a user adds to the mean over all lists says nothing of the mean over a part of them.
     if main is not None and knows_parts and (not over_lists or _is_of_hits(main)):
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
@@ -201,27 +207,31 @@ def _slice(
     return mask_U, _on_targets(part, main, over_lists=over_lists)
 
 
-def _is_of_all_targets(name: str) -> bool:
-    from recsys_lab.evaluation.metrics.registry import is_of_all_targets  # torch: not needed before
+def _is_of_all_targets(record: RunRecord, name: str) -> bool:
+    from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
 
-    return is_of_all_targets(name)
+    known = known_as(name)
+    if known is not None:
+        return known.reads_targets
+    return bool(metric_definition(record, name).get("reads_targets", True))
 
 
 def _is_of_hits(name: str) -> bool:
-    from recsys_lab.evaluation.metrics.accuracy import METRICS  # torch: not needed before
+    """Whether a metric can be computed from ranks: the lab's own of hits."""
+    from recsys_lab.evaluation.metrics.accuracy import PerUserMetric  # torch: not needed before
+    from recsys_lab.evaluation.metrics.registry import known_as
 
-    return name.partition("@")[0] in METRICS
+    return issubclass(known_as(name) or object, PerUserMetric)
 
 
 def _on_targets(part: pl.DataFrame, main: str, *, over_lists: bool) -> Floats:
     """An accuracy metric on some of the users' targets; another metric as it is."""
-    from recsys_lab.evaluation.metrics.accuracy import (
-        METRICS,  # torch: needed for several targets alone
-    )
+    from recsys_lab.evaluation.metrics.registry import make_metrics  # torch: not needed before
     from recsys_lab.evaluation.slices import hits_from_ranks, values_of_users
 
     name, _, k = main.partition("@")
     if not _is_of_hits(main):
         users = part.unique("user", keep="first", maintain_order=True)
         return users[main].cast(pl.Float64).to_numpy()
-    return values_of_users(METRICS[name](int(k)), *hits_from_ranks(part), over_lists=over_lists)
+    metric: Any = make_metrics([name], [int(k)])[main]
+    return values_of_users(metric, *hits_from_ranks(part), over_lists=over_lists)

@@ -96,7 +96,7 @@ class GroupExposure(Exposure):
     higher_is_better = None
 
     def __init__(self, k: int, catalogue: Catalogue, groups: ListFeature, num_groups: int) -> None:
-        super().__init__(k, catalogue)
+        super().__init__(k=k, catalogue=catalogue)
         self._groups, self._num_groups = groups, num_groups
 
     def of_counts(self, shown_V: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from recsys_lab.contracts import LIST, LISTS_APART, RankedLists
-from recsys_lab.evaluation.metrics.accuracy import METRICS, hits_of, make_metrics
-from recsys_lab.evaluation.metrics.areas import AREAS
+from recsys_lab.evaluation.metrics.accuracy import PerUserMetric, hits_of
+from recsys_lab.evaluation.metrics.registry import make_metrics
 from recsys_lab.evaluation.metrics.user_mean import (
     ByUser,
     UserMean,
@@ -23,15 +23,13 @@ from recsys_lab.evaluation.metrics.user_mean import (
     first_of_each,
     users_of,
 )
-from recsys_lab.evaluation.metrics.values import VALUED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from recsys_lab.config import Chosen
     from recsys_lab.contracts import EvaluationBatch, Exclude
-    from recsys_lab.evaluation.metrics.areas import AUC
-    from recsys_lab.evaluation.metrics.registry import BeyondMetric
-    from recsys_lab.evaluation.metrics.values import ValueMetric
+    from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
 
 
 class Results:
@@ -41,8 +39,7 @@ class Results:
     be called by all of them, and give the same everywhere.
 
     Args:
-        metrics: names, keys of ``METRICS``, ``AREAS`` and ``VALUED``, each in its file of
-            `recsys_lab.evaluation.metrics`.
+        metrics: see `recsys_lab.evaluation.metrics.names.ACCURACY`.
         ks: list lengths.
         list_length: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
@@ -58,7 +55,7 @@ class Results:
 
     def __init__(
         self,
-        metrics: Sequence[str],
+        metrics: Sequence[Chosen],
         ks: Sequence[int],
         list_length: int,
         beyond: Mapping[str, BeyondMetric] | None = None,
@@ -66,11 +63,11 @@ class Results:
         *,
         over_lists: bool = False,
     ) -> None:
-        self.metrics = make_metrics([name for name in metrics if name in METRICS], ks)
-        self.others: dict[str, AUC | ValueMetric] = {
-            name: AREAS[name](num_items) for name in metrics if name in AREAS
+        made = make_metrics(metrics, ks, num_items)
+        self.metrics = {
+            n: metric for n, metric in made.items() if isinstance(metric, PerUserMetric)
         }
-        self.others |= {f"{n}@{k}": VALUED[n](k) for n in metrics if n in VALUED for k in ks}
+        self.others = {n: metric for n, metric in made.items() if n not in self.metrics}
         self.beyond = dict(beyond or {})
         self._length = list_length
         for metric in (*self.metrics.values(), *self.others.values(), *self.beyond.values()):
@@ -104,6 +101,10 @@ class Results:
             other.update(batch, ranked)
         if keep_lists:
             self._rows.update(batch, ranked)
+
+    def higher_is_better(self, name: str) -> bool:
+        """The direction of an accuracy metric such as ``ndcg@10``."""
+        return bool((self.metrics | self.others)[name].higher_is_better)
 
     def compute(self) -> dict[str, float]:
         """Means over users, keyed ``"ndcg@10"`` and so on.

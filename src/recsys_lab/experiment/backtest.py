@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.comparison.backtests import is_better, mean_of_windows_interval
+from recsys_lab.comparison.backtests import mean_of_windows_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,6 +113,6 @@ def backtest_tables(found: BackTests) -> Iterator[Table]:
     pairs.add_row("95% interval", *spans)
     p_values = ["-" if d.p is None else f"{d.p:.4f}" for d in found.differences[name]]
     pairs.add_row("p (Holm)", *p_values)
-    won = [sum(is_better(name, gap) for gap in d.by_window) for d in found.differences[name]]
+    won = [sum(found.is_better(name, gap) for gap in d.by_window) for d in found.differences[name]]
     pairs.add_row("windows won", *(f"{count} of {len(found.starts)}" for count in won))
     yield pairs

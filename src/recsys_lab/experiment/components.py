@@ -16,7 +16,7 @@ from recsys_lab.config import UserError, build
 from recsys_lab.contracts import ChecksData, ChecksDevice, FittedModel, ReadsCounts
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
-from recsys_lab.evaluation.metrics.registry import definition, make_beyond
+from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate, fingerprint
 from recsys_lab.experiment.distributed import shard
 from recsys_lab.experiment.prepare import prepare_from
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.evaluation.catalogue import Catalogue
-    from recsys_lab.evaluation.metrics.registry import BeyondMetric
+    from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
     from recsys_lab.evaluation.results import Results
     from recsys_lab.training.recipe import Recipe
 
@@ -110,13 +110,9 @@ class Parts:
         config = self.protocol.config
         return make_beyond(config.beyond_accuracy, config.beyond_ks, self.catalogue.to(self.device))
 
-    def metric_definitions(self) -> dict[str, dict[str, str]]:
-        """What each metric that reads a column or a file is computed from."""
-        config = self.protocol.config
-        names = [f"{name}@{k}" for name in config.beyond_accuracy for k in config.beyond_ks]
-        found = {name: definition(name, config, self.catalogue) for name in names}
-        of_values = {} if self.protocol.values is None else self.protocol.values.definitions()
-        return {name: made for name, made in found.items() if made} | of_values
+    def metric_definitions(self) -> dict[str, dict[str, Any]]:
+        """What each metric that reads a column or a file, or is a user's own, is computed from."""
+        return definitions(self.protocol.config, self.catalogue, self.protocol.values)
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""

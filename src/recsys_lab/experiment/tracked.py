@@ -64,4 +64,6 @@ def _best_so_far(values: Mapping[str, Any]) -> Mapping[str, float] | None:
     """The judged epoch that is the best until now, the first of equal ones."""
     monitor = (values["config"].get("recipe") or {}).get("monitor")
     judged = [row for row in values.get("epochs") or () if monitor in row]
-    return max(judged, key=lambda row: row[monitor], default=None)
+    noted = (values.get("metrics") or {}).get(str(monitor).removeprefix("val/"), {})
+    sign = 1 if noted.get("higher_is_better", True) else -1  # the lab's are all better if higher
+    return max(judged, key=lambda row: sign * row[monitor], default=None)

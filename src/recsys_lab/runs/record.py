@@ -22,7 +22,7 @@ from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.digests import SEAL, damage, digests, seal
 from recsys_lab.files.locks import Held, hold, is_held
 from recsys_lab.files.reading import reading
-from recsys_lab.moved import with_current_targets
+from recsys_lab.moved import current_metric, with_current_metrics, with_current_targets
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
 from recsys_lab.runs.memory import peak_memory_mebibytes
 from recsys_lab.runs.provenance import DIFF, code_state, package_versions
@@ -128,6 +128,7 @@ class RunRecord:
         from recsys_lab.runs.fields import refuse_other_types
 
         refuse_other_types(path, values)
+        values.update(with_current_metrics(values))
         values["config"] = with_current_targets(values.get("config"))
         epochs = read_epochs(folder)
         if epochs is not None:
@@ -201,7 +202,7 @@ class RunRecord:
         import polars as pl  # not needed for the record itself
 
         with self.reading(name, cure) as path:
-            return pl.read_parquet(path, glob=False)
+            return pl.read_parquet(path, glob=False).rename(current_metric)
 
     def slices(self) -> pl.DataFrame | None:
         """Every metric of the test by slice; None where the run has no such file.
@@ -214,10 +215,14 @@ class RunRecord:
         import polars as pl
 
         with self.reading(SLICES) as path:
-            return pl.read_parquet(path, glob=False).with_columns(
-                pl.col("slice", "value", "metric").cast(pl.String),
-                pl.col("mean", "low", "high").cast(pl.Float64),
-                pl.col("users").cast(pl.Int64),
+            return (
+                pl.read_parquet(path, glob=False)
+                .with_columns(
+                    pl.col("slice", "value", "metric").cast(pl.String),
+                    pl.col("mean", "low", "high").cast(pl.Float64),
+                    pl.col("users").cast(pl.Int64),
+                )
+                .with_columns(pl.col("metric").map_elements(current_metric, pl.String))
             )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from recsys_lab.config.compose import Request, check, make_loader
 from recsys_lab.config.errors import report
 from recsys_lab.config.quoting import quoted
 from recsys_lab.config.secrets import note_variables, scrubbed
-from recsys_lab.evaluation.metrics.names import accuracy_names
+from recsys_lab.evaluation.metrics.names import BEYOND
+from recsys_lab.evaluation.metrics.registry import accuracy_names, named
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.attributes import DATA
 from recsys_lab.sweeps.samplers import make_pruner, make_sampler
@@ -61,6 +62,7 @@ class Plan:
             trials; None where the data are searched.
         source: file or folder that every trial prepares its data from, where they are searched and
             it is a local one; else None.
+        own_metrics: the user's own, see `recsys_lab.evaluation.metrics.registry.own_metrics`.
     """
 
     folder: str
@@ -71,6 +73,7 @@ class Plan:
     config_dir: str | None
     prepared: Mapping[str, Any] | None = None
     source: str | None = None
+    own_metrics: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -80,7 +83,7 @@ class Plan:
     @property
     def sweep(self) -> Sweep:
         """How to search."""
-        return Sweep(Sweep.Config(**self.options))
+        return Sweep(Sweep.Config(**self.options), self.own_metrics)
 
     @property
     def search(self) -> Search:
@@ -251,8 +254,8 @@ def _extremes(dimension: Dimension) -> list[str]:
 def measured(evaluation: DictConfig) -> tuple[list[str], list[str]]:
     """Metrics of the lists, and those beyond accuracy, that a config computes."""
     accuracy = accuracy_names(evaluation.metrics, evaluation.ks)
-    lists = [f"{name}@{k}" for name in evaluation.beyond_accuracy for k in evaluation.beyond_ks]
-    return accuracy, lists
+    beyond = named(BEYOND, evaluation.beyond_accuracy, evaluation.beyond_ks)
+    return accuracy, [metric.name for metric in beyond]
 
 
 def refuse_keys_of_one_run(texts: Sequence[str]) -> None:

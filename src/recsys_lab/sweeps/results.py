@@ -17,7 +17,6 @@ from recsys_lab.sweeps.best_config import best_command, write_best
 from recsys_lab.sweeps.report.summary import SHOWN, STATES, brief
 from recsys_lab.sweeps.report.write import write_report
 from recsys_lab.sweeps.retrain import top_results
-from recsys_lab.sweeps.settings import is_accuracy
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
 
 if TYPE_CHECKING:
@@ -136,7 +135,8 @@ def _top(plan: Plan, study: Study) -> dict[str, Any]:
 
 def watched_metric(plan: Plan) -> str:
     """What the best configs are compared by: the first objective that is an accuracy metric."""
-    named = next(name for name in plan.sweep.config.objectives if is_accuracy(name))
+    sweep = plan.sweep
+    named = next(name for name in sweep.config.objectives if sweep.is_accuracy(name))
     return named.removeprefix("val/")
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean, report
+from recsys_lab.evaluation.metrics.names import BEYOND
+from recsys_lab.moved import current_metric
 from recsys_lab.sweeps.samplers import CONSTRAINED, SINGLE
 from recsys_lab.sweeps.space import Space, read_space
 from recsys_lab.sweeps.storage import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
 """Of a trial's record, the smaller the better."""
@@ -25,6 +27,7 @@ class Sweep:
 
     Args:
         config: the options.
+        own_metrics: see `recsys_lab.evaluation.metrics.registry.own_metrics`.
 
     Raises:
         UserError: an objective or constraint that cannot be, or methods that do not fit them.
@@ -80,13 +83,17 @@ class Sweep:
         top_seeds: Annotated[int, Ge(1)]
         seed: Annotated[int, Ge(0)]
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, own_metrics: Mapping[str, Mapping[str, bool]] | None = None
+    ) -> None:
+        config = replace(config, objectives=[current_metric(name) for name in config.objectives])
         self.config = config
+        self._own = own_metrics or {}
         for name in config.objectives:
             check_measure("sweep.objectives", name)
         if len(config.objectives) > 1:
             _check_several(config)
-        if config.top_n and not any(map(is_accuracy, config.objectives)):
+        if config.top_n and not any(map(self.is_accuracy, config.objectives)):
             raise UserError(
                 "sweep.top_n: the best are compared by an accuracy metric of the validation, and "
                 f"sweep.objectives has none: {', '.join(config.objectives)}; add one, or use "
@@ -104,7 +111,7 @@ class Sweep:
     @property
     def directions(self) -> list[str]:
         """``maximize`` or ``minimize`` for each objective: the metrics know what is better."""
-        return [_direction(name) for name in self.config.objectives]
+        return [self._direction(name) for name in self.config.objectives]
 
     @property
     def measures(self) -> list[tuple[str, str]]:
@@ -116,7 +123,32 @@ class Sweep:
     def beyond(self) -> list[str]:
         """Metrics beyond accuracy of the validation that a trial is measured by."""
         named = {name for _, name in self.measures}
-        return sorted(n.removeprefix("val/") for n in named - {*MEASURES} if not is_accuracy(n))
+        return sorted(
+            n.removeprefix("val/") for n in named - {*MEASURES} if not self.is_accuracy(n)
+        )
+
+    def is_accuracy(self, name: str) -> bool:
+        """Whether a measure is known after every validation; what is beyond accuracy is not."""
+        kind = _kind(name)
+        beyond = self._own[kind]["beyond"] if kind in self._own else kind in BEYOND.names
+        return name.startswith("val/") and not beyond
+
+    def _direction(self, name: str) -> str:
+        from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
+
+        kind = _kind(name)
+        if name in MEASURES:
+            larger = False
+        elif kind in self._own:
+            larger = self._own[kind]["higher_is_better"]
+        else:
+            metric = known_as(kind)
+            larger = metric is None or bool(metric.higher_is_better)
+        return "maximize" if larger else "minimize"
+
+
+def _kind(name: str) -> str:
+    return name.removeprefix("val/").partition("@")[0]
 
 
 class Search:
@@ -143,25 +175,6 @@ class Search:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.space: Space = read_space(config.params)
-
-
-def is_accuracy(name: str) -> bool:
-    """Whether a measure is known after every validation; what is beyond accuracy is not."""
-    from recsys_lab.evaluation.metrics.registry import BEYOND  # torch: not needed before
-
-    return name.startswith("val/") and _kind(name) not in BEYOND
-
-
-def _kind(name: str) -> str:
-    return name.removeprefix("val/").partition("@")[0]
-
-
-def _direction(name: str) -> str:
-    from recsys_lab.evaluation.metrics.registry import KNOWN
-
-    metric = KNOWN.get(_kind(name))
-    larger = name not in MEASURES and (metric is None or bool(metric.higher_is_better))
-    return "maximize" if larger else "minimize"
 
 
 def _check_several(config: Sweep.Config) -> None:

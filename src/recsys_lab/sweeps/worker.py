@@ -40,7 +40,7 @@ from recsys_lab.sweeps.plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.sweeps.retrain import wait_for_trials, work_on_top
 from recsys_lab.sweeps.retry import is_away
 from recsys_lab.sweeps.samplers import make_sampler, sampler_seed
-from recsys_lab.sweeps.settings import MEASURES, excess, is_accuracy
+from recsys_lab.sweeps.settings import MEASURES, excess
 from recsys_lab.sweeps.worker_status import INTERRUPTED, Notes
 from recsys_lab.training.memory_estimate import CannotFit
 
@@ -133,7 +133,7 @@ class Worker:
             FirstStep(partial(self.study.note, trial), free),
             StopAt(self.alarm),
         ]
-        if len(objectives) == 1 and is_accuracy(objectives[0]):
+        if len(objectives) == 1 and self.plan.sweep.is_accuracy(objectives[0]):
             watchers.append(Report(trial, objectives[0], self.study.patiently))
         return watchers
 

@@ -149,7 +149,9 @@ class Keeper(pl.Callback):
             raise Interrupted("stopped before the end")
 
     def _judge(self, value: float, epoch: int, pl_module: SequentialModule) -> None:
-        if value > self.best_value:
+        best, monitor = self.best_value, self._config.monitor
+        first = self.best_epoch < 0 and not math.isnan(value)
+        if first or pl_module.is_better(monitor, value, best):
             self.best_value, self.waited = value, 0
             self._keep(epoch, pl_module)
         else:

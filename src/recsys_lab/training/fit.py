@@ -13,7 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.evaluation.metrics.names import accuracy_names
+from recsys_lab.evaluation.metrics.registry import accuracy_names
 from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import Keeper, Placed
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint

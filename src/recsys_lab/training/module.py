@@ -52,6 +52,11 @@ class SequentialModule(pl.LightningModule):
         self.loss_steps = 0
         self.validation: dict[str, float] = {}
 
+    def is_better(self, monitor: str, value: float, other: float) -> bool:
+        """Whether a value of a validation metric such as ``val/ndcg@10`` beats another."""
+        higher = self._results.higher_is_better(monitor.removeprefix("val/"))
+        return value > other if higher else value < other
+
     @property
     def mean_loss(self) -> float:
         """Mean training loss of the epoch so far."""

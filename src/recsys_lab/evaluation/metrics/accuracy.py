@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from recsys_lab.evaluation.metrics.user_mean import UserMean
+from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
 from recsys_lab.evaluation.sums import sum_of_places
 
 
-class PerUserMetric(UserMean):
-    """A mean over users of a value in [0, 1] computed from the first k places of a list.
+class PerUserMetric(AccuracyMetric, UserMean):
+    """A mean over users of a value computed from which of the first k places hold a target.
 
-    Args:
-        k: places that count, at least 1.
+    One of the lab's is in [0, 1], and 0 for a user without a hit; a user's own need not be, and
+    then says ``of_hits = False``.
     """
 
     higher_is_better = True
@@ -28,7 +27,7 @@ class PerUserMetric(UserMean):
 
     @abstractmethod
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
-        """The metric of each user, float64 (B,).
+        """The metric of each user, float64 (B,); NaN for a user for whom it means nothing.
 
         Args:
             hits_BK: whether the item at each place is a target, bool (B, K), best place first.
@@ -133,16 +132,6 @@ class MRR(PerUserMetric):
         del num_targets_B
         place_B = hits_BK.double().argmax(1) + 1
         return hits_BK.any(1).double() / place_B
-
-
-METRICS: dict[str, type[PerUserMetric]] = {
-    m.name: m for m in (NDCG, HitRate, Recall, Precision, MAP, RPrecision, MRR)
-}
-
-
-def make_metrics(names: Sequence[str], ks: Sequence[int]) -> dict[str, PerUserMetric]:
-    """One metric for each name and k, keyed ``"ndcg@10"`` and so on."""
-    return {f"{name}@{k}": METRICS[name](k) for name in names for k in ks}
 
 
 def hits_of(items_BK: Tensor, target_rows: Tensor, target_items: Tensor) -> tuple[Tensor, Tensor]:

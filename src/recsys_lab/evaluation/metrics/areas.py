@@ -12,13 +12,13 @@ a model does not list are below all that it lists, and equal among each other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from recsys_lab.contracts import NO_ITEM
-from recsys_lab.evaluation.metrics.user_mean import UserMean
+from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists
@@ -27,21 +27,16 @@ BYTES_A_SCORE = 128
 """Of a list of all items: items, scores and what is counted along them."""
 
 
-class AUC(UserMean):
+class AUC(AccuracyMetric, UserMean):
     """Mean over users of the area of each; the mean over the user's targets.
 
     A user all of whose candidates are targets has no area, and is left out.
-
-    Args:
-        num_items: V.
-        width: as of `UserMean`.
     """
 
     name = "auc"
     higher_is_better = True
-
-    def __init__(self, num_items: int, width: int | None = None) -> None:
-        super().__init__(num_items, width)
+    has_k = False
+    reads_targets = True
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
         """Add the whole lists of B users, whose pairs in ``exclude`` are no candidates."""
@@ -66,8 +61,8 @@ class GAUC(AUC):
     is_of_users = False
     adds_lists = True
 
-    def __init__(self, num_items: int) -> None:
-        super().__init__(num_items, width=2)
+    def __init__(self, config: Any = None, *, k: int) -> None:
+        super().__init__(config, k=k, width=2)
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
         """See `AUC`."""
@@ -78,9 +73,6 @@ class GAUC(AUC):
         """See the class."""
         sums = super().compute()
         return sums[0] / sums[1]
-
-
-AREAS: dict[str, type[AUC]] = {metric.name: metric for metric in (AUC, GAUC)}
 
 
 def areas_of(

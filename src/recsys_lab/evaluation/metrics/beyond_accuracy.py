@@ -1,4 +1,4 @@
-"""What single lists are like: novelty, popularity, diversity, serendipity, repeats, calibration.
+"""What single lists are like: novelty, popularity, diversity, serendipity, repeats, miscalibration.
 
 Shapes: B users of a batch, K list length, V items, D width of an embedding, C categories.
 
@@ -9,7 +9,7 @@ item are left out, and so is a user for whom the metric means nothing (see each)
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.catalogue import category_mix
 from recsys_lab.evaluation.metrics.accuracy import hits_of
-from recsys_lab.evaluation.metrics.user_mean import UserMean
+from recsys_lab.evaluation.metrics.user_mean import BeyondMetric, UserMean
 from recsys_lab.evaluation.sums import log2_of_each, sum_by_size, sum_of_places
 
 if TYPE_CHECKING:
@@ -29,26 +29,8 @@ SMOOTHING = 0.01
 """Alpha of Steck's calibration: keeps it finite where a list lacks a category of the history."""
 
 
-class ListMetric(UserMean):
-    """A mean over users of a property of their lists.
-
-    Args:
-        k: places that count.
-        catalogue: the items.
-        width: numbers a user, where they are several.
-
-    Attributes:
-        option: of the evaluation, which names what the metric reads of the items, if anything.
-    """
-
-    least_k = 1
-    option: str | None = None
-    reads_history = False
-    reads_targets = False
-
-    def __init__(self, k: int, catalogue: Catalogue, width: int | None = None) -> None:
-        super().__init__(k, width)
-        self.catalogue = catalogue
+class ListMetric(BeyondMetric, UserMean):
+    """A mean over users of a property of their lists."""
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
         """Add the lists of B users; the batch must hold the seen pairs if `reads_history`."""
@@ -90,8 +72,8 @@ class Novelty(ListMetric):
     name = "novelty"
     higher_is_better = True
 
-    def __init__(self, k: int, catalogue: Catalogue) -> None:
-        super().__init__(k, catalogue)
+    def __init__(self, config: Any = None, *, k: int, catalogue: Catalogue) -> None:
+        super().__init__(config, k=k, catalogue=catalogue)
         counts_V = catalogue.counts_V
         self._bits_V = log2_of_each(counts_V.sum() / counts_V.clamp_min(1).double())
 
@@ -132,8 +114,8 @@ class PopularityLift(ListMetric):
     reads_history = True
     is_of_users = False
 
-    def __init__(self, k: int, catalogue: Catalogue) -> None:
-        super().__init__(k, catalogue, width=2)
+    def __init__(self, config: Any = None, *, k: int, catalogue: Catalogue) -> None:
+        super().__init__(config, k=k, catalogue=catalogue, width=2)
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """Mean popularity of list and history, (B, 2)."""
@@ -226,8 +208,8 @@ class Serendipity(ListMetric):
     of_hits = by_place = True
     reads_targets = True
 
-    def __init__(self, k: int, catalogue: Catalogue) -> None:
-        super().__init__(k, catalogue)
+    def __init__(self, config: Any = None, *, k: int, catalogue: Catalogue) -> None:
+        super().__init__(config, k=k, catalogue=catalogue)
         self._expected_k = catalogue.counts_V.argsort(descending=True, stable=True)[:k]
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
@@ -257,7 +239,7 @@ class RepeatShare(ListMetric):
         return repeated_BK.sum(1).double() / shown_BK.sum(1)
 
 
-class Calibration(ListMetric):
+class Miscalibration(ListMetric):
     """How far the category mix of the list is from that of the history: 0 for equal mixes.
 
     Kullback-Leibler divergence ``sum p log(p / q)`` in nats, p the history's mix and q the list's,
@@ -267,7 +249,7 @@ class Calibration(ListMetric):
     category is left out.
     """
 
-    name = "calibration"
+    name = "miscalibration"
     higher_is_better = False
     reads_history = True
     option = "category_feature"

@@ -10,33 +10,26 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from recsys_lab.evaluation.metrics.user_mean import ByUser
+from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, RankedLists
     from recsys_lab.evaluation.catalogue import Catalogue
 
 
-class Exposure(ByUser):
+class Exposure(BeyondMetric):
     """A number computed from how often each item stands in the first k places of the lists.
 
-    Args:
-        k: places that count; each counts the same.
-        catalogue: the items.
+    Each place counts the same.
     """
 
-    name: str
-    option: str | None = None
-
-    def __init__(self, k: int, catalogue: Catalogue) -> None:
-        super().__init__(k, torch.int64)
-        self.k = k
-        self._num_items = len(catalogue.counts_V)
+    def __init__(self, config: Any = None, *, k: int, catalogue: Catalogue) -> None:
+        super().__init__(config, k=k, catalogue=catalogue, width=k, dtype=torch.int64)
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
         """Add the lists of B users."""
@@ -48,7 +41,9 @@ class Exposure(ByUser):
         shown = items_LK[items_LK >= 0]
         if not len(shown):
             return torch.tensor(torch.nan, dtype=torch.float64)
-        return self.of_counts(torch.bincount(shown, minlength=self._num_items).double())
+        return self.of_counts(
+            torch.bincount(shown, minlength=len(self.catalogue.counts_V)).double()
+        )
 
     @abstractmethod
     def of_counts(self, shown_V: Tensor) -> Tensor:

@@ -1,20 +1,54 @@
-"""What the metrics of a protocol are called."""
+"""The metrics by name: the one list of them, and what the options of protocols can be."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from recsys_lab.config import Choice, Chosen
+from recsys_lab.moved import RENAMED_METRICS
 
-WITHOUT_K = ("auc", "gauc")
-"""Of all candidates of a user, not of the first k places."""
+ACCURACY = Choice(
+    "metric",
+    "recsys_lab.evaluation.metrics",
+    {
+        "ndcg": "accuracy.NDCG",
+        "hr": "accuracy.HitRate",
+        "recall": "accuracy.Recall",
+        "precision": "accuracy.Precision",
+        "map": "accuracy.MAP",
+        "r_precision": "accuracy.RPrecision",
+        "mrr": "accuracy.MRR",
+        "auc": "areas.AUC",
+        "gauc": "areas.GAUC",
+        "graded_ndcg": "values.GradedNDCG",
+        "value": "values.FoundValue",
+        "value_recall": "values.ValueRecall",
+        "value_hr": "values.ValueHitRate",
+    },
+    base="user_mean.AccuracyMetric",
+)
+"""Of lists and held-out targets, in validation and test."""
 
+BEYOND = Choice(
+    "metric beyond accuracy",
+    "recsys_lab.evaluation.metrics",
+    {
+        "coverage": "exposure.Coverage",
+        "gini": "exposure.Gini",
+        "entropy": "exposure.Entropy",
+        "novelty": "beyond_accuracy.Novelty",
+        "popularity": "beyond_accuracy.Popularity",
+        "popularity_lift": "beyond_accuracy.PopularityLift",
+        "category_diversity": "beyond_accuracy.CategoryDiversity",
+        "embedding_diversity": "beyond_accuracy.EmbeddingDiversity",
+        "serendipity": "beyond_accuracy.Serendipity",
+        "repeat_share": "beyond_accuracy.RepeatShare",
+        "miscalibration": "beyond_accuracy.Miscalibration",
+    },
+    base="user_mean.BeyondMetric",
+    renamed=RENAMED_METRICS,
+)
+"""Of the lists alone, in the test."""
 
-def accuracy_names(metrics: Iterable[str], ks: Sequence[int]) -> list[str]:
-    """``ndcg@10`` and so on, each metric at every k; those of whole lists once, e.g. ``auc``."""
-    return [
-        name if k is None else f"{name}@{k}"
-        for name in metrics
-        for k in ([None] if name in WITHOUT_K else ks)
-    ]
+Accuracy = Annotated[Chosen, ACCURACY]
+Beyond = Annotated[Chosen, BEYOND]

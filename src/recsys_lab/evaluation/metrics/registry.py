@@ -1,72 +1,115 @@
-"""The metrics beyond accuracy by name, made for one catalogue."""
+"""Metrics by name or by class, made for one protocol and catalogue."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recsys_lab.config import UserError
-from recsys_lab.evaluation.metrics.accuracy import METRICS
-from recsys_lab.evaluation.metrics.areas import AREAS, AUC
-from recsys_lab.evaluation.metrics.beyond_accuracy import (
-    Calibration,
-    CategoryDiversity,
-    EmbeddingDiversity,
-    ListMetric,
-    Novelty,
-    Popularity,
-    PopularityLift,
-    RepeatShare,
-    Serendipity,
-)
-from recsys_lab.evaluation.metrics.exposure import Coverage, Entropy, Exposure, Gini
-from recsys_lab.evaluation.metrics.user_mean import UserMean
-from recsys_lab.evaluation.metrics.values import VALUED, ValueMetric
+from recsys_lab.config import UserError, build_chosen, class_of_chosen, config_values
+from recsys_lab.config.targets import find_source
+from recsys_lab.evaluation.metrics.accuracy import PerUserMetric
+from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
+from recsys_lab.evaluation.metrics.trial import try_out
+from recsys_lab.evaluation.metrics.user_mean import BeyondMetric, UserMean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from recsys_lab.config import Choice, Chosen
     from recsys_lab.evaluation.catalogue import Catalogue
+    from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, ListsMetric
+    from recsys_lab.evaluation.metrics.values import TargetValues
     from recsys_lab.evaluation.protocols.options import Options
 
-BeyondMetric = ListMetric | Exposure
 
-_CLASSES: tuple[type[BeyondMetric], ...] = (
-    Coverage, Gini, Entropy, Novelty, Popularity, PopularityLift, CategoryDiversity,
-    EmbeddingDiversity, Serendipity, RepeatShare, Calibration,
-)  # fmt: skip
-BEYOND: dict[str, type[BeyondMetric]] = {metric.name: metric for metric in _CLASSES}
-KNOWN = {**BEYOND, **VALUED, **AREAS, **METRICS}
-"""Every metric by its name without k."""
+class Named(NamedTuple):
+    """A metric that is to be computed.
+
+    Attributes:
+        name: with its k, e.g. ``ndcg@10``.
+        chosen: value of the option.
+        kind: its class.
+        k: places that count; None for all.
+    """
+
+    name: str
+    chosen: Chosen
+    kind: type[ListsMetric]
+    k: int | None
+
+
+@cache
+def known() -> Mapping[str, type[ListsMetric]]:
+    """Every metric of the lab by its name without k."""
+    return {n: class_of_chosen(choice, n) for choice in (BEYOND, ACCURACY) for n in choice.names}
+
+
+def known_as(name: str) -> type[ListsMetric] | None:
+    """The lab's metric of a name such as ``ndcg@10``; None for a user's own."""
+    return known().get(name.partition("@")[0])
+
+
+def named(choice: Choice, metrics: Sequence[Chosen], ks: Sequence[int]) -> Iterator[Named]:
+    """Each metric at every k; those of whole lists once, e.g. ``auc``."""
+    for chosen in metrics:
+        kind = class_of_chosen(choice, chosen)
+        for k in ks if kind.has_k else [None]:
+            yield Named(kind.name if k is None else f"{kind.name}@{k}", chosen, kind, k)
+
+
+def accuracy_names(metrics: Sequence[Chosen], ks: Sequence[int]) -> list[str]:
+    """``ndcg@10`` and so on."""
+    return [metric.name for metric in named(ACCURACY, metrics, ks)]
+
+
+def all_named(config: Options) -> list[Named]:
+    """Every metric of a protocol."""
+    beyond = named(BEYOND, config.beyond_accuracy, config.beyond_ks)
+    return [*named(ACCURACY, config.metrics, config.ks), *beyond]
+
+
+def own_metrics(config: Options) -> dict[str, dict[str, bool]]:
+    """Of each of the user's own by its name without k: direction, and whether beyond accuracy."""
+    return {
+        metric.kind.name: {
+            "higher_is_better": bool(metric.kind.higher_is_better),
+            "beyond": issubclass(metric.kind, BeyondMetric),
+        }
+        for metric in all_named(config)
+        if not isinstance(metric.chosen, str)
+    }
+
+
+def make_metrics(
+    metrics: Sequence[Chosen], ks: Sequence[int], num_items: int = 1
+) -> dict[str, AccuracyMetric]:
+    """One metric for each name and k, keyed ``"ndcg@10"`` and so on."""
+    return {
+        name: build_chosen(ACCURACY, chosen, k=num_items if k is None else k)
+        for name, chosen, _, k in named(ACCURACY, metrics, ks)
+    }
 
 
 def make_beyond(
-    names: Sequence[str], ks: Sequence[int], catalogue: Catalogue
+    metrics: Sequence[Chosen], ks: Sequence[int], catalogue: Catalogue
 ) -> dict[str, BeyondMetric]:
     """One metric for each name and k, keyed ``"coverage@10"`` and so on.
 
     Raises:
-        UserError: a metric needs categories or embeddings that are not there, or a longer list.
+        UserError: a metric needs categories or embeddings that are not there, or a longer list, or
+            a user's own fails.
     """
-    return {f"{name}@{k}": _make(name, k, catalogue) for name in names for k in ks}
-
-
-def reads_history(names: Sequence[str]) -> bool:
-    """Whether one of these metrics needs the whole history of each user."""
-    return any(getattr(BEYOND[name], "reads_history", False) for name in names)
-
-
-def option_of(name: str) -> str | None:
-    """The option that names what a metric such as ``calibration@10`` reads of the items."""
-    kind = BEYOND.get(name.partition("@")[0])
-    return None if kind is None else kind.option
-
-
-def is_of_all_targets(name: str) -> bool:
-    """Whether a metric such as ``auc`` reads a user's targets and cannot tell a part of them."""
-    kind = KNOWN.get(name.partition("@")[0])
-    if kind is None:
-        return False
-    return issubclass(kind, AUC | ValueMetric) or bool(getattr(kind, "reads_targets", False))
+    made = {}
+    for name, chosen, kind, k in named(BEYOND, metrics, ks):
+        assert k is not None
+        _refuse_lacking(kind, k, catalogue)
+        made[name] = build_chosen(BEYOND, chosen, k=k, catalogue=catalogue)
+        if not isinstance(chosen, str):
+            where = f"evaluation.beyond_accuracy: {chosen['_target_']}"
+            try_out(where, made[name], len(catalogue.counts_V), catalogue.counts_V.device)
+    return made
 
 
 def largest_value(name: str, most_targets: int | None) -> float | None:
@@ -76,30 +119,53 @@ def largest_value(name: str, most_targets: int | None) -> float | None:
         name: with its k.
         most_targets: of a list; None where users' values are none of hits, as of means over lists.
     """
-    if most_targets is None:
+    metric = known_as(name)
+    if most_targets is None or metric is None:
         return None
-    kind, _, k = name.partition("@")
-    metric = KNOWN.get(kind)
-    if metric is None or not (issubclass(metric, UserMean) and metric.of_hits):
+    if not (issubclass(metric, UserMean) and metric.of_hits):
         return None
-    return min(most_targets, int(k)) / int(k) if metric.by_place else 1.0
+    k = int(name.partition("@")[2])
+    return min(most_targets, k) / k if metric.by_place else 1.0
 
 
-def definition(name: str, options: Options, catalogue: Catalogue) -> dict[str, str]:
-    """What a metric reads of the items: the option, its value and a hash of the content.
+def definitions(
+    config: Options, catalogue: Catalogue, values: TargetValues | None
+) -> dict[str, dict[str, Any]]:
+    """What each metric that reads a column or a file, or is a user's own, is computed from.
 
-    Empty for one that needs no such option.
+    Args:
+        config: of the protocol.
+        catalogue: the items.
+        values: of the targets, where a metric reads them.
     """
-    option = option_of(name)
-    if option is None:
-        return {}
-    value, content = str(getattr(options, option)), catalogue.content(option)
-    return {"option": option, "value": value, "content": content}
+    found: dict[str, dict[str, Any]] = {}
+    for name, chosen, kind, _ in all_named(config):
+        if not isinstance(chosen, str):
+            found[name] = _own_definition(chosen, kind)
+        elif kind.option is not None:
+            value, content = str(getattr(config, kind.option)), catalogue.content(kind.option)
+            found[name] = {"option": kind.option, "value": value, "content": content}
+        elif kind.reads_values and values is not None:
+            found[name] = values.definition()
+    return found
 
 
-def _make(name: str, k: int, catalogue: Catalogue) -> BeyondMetric:
-    kind = BEYOND[name]
-    where = f"evaluation.beyond_accuracy: '{name}'"
+def _own_definition(chosen: Mapping[str, Any], kind: type[ListsMetric]) -> dict[str, Any]:
+    """The class, its options and its source; with what comparisons must know without the class."""
+    source = find_source(kind.__module__)
+    content = source.read_bytes() if source else b""
+    options = "".join(f" {key}={value}" for key, value in config_values(chosen).items())
+    return {
+        "option": "class",
+        "value": f"{chosen['_target_']}{options}",
+        "content": hashlib.sha256(content).hexdigest()[:16],
+        "higher_is_better": bool(kind.higher_is_better),
+        "reads_targets": kind.reads_targets or issubclass(kind, PerUserMetric),
+    }
+
+
+def _refuse_lacking(kind: type[ListsMetric], k: int, catalogue: Catalogue) -> None:
+    where = f"evaluation.beyond_accuracy: '{kind.name}'"
     if kind.option == "category_feature" and catalogue.categories is None:
         raise UserError(
             f"{where} needs categories of the items; name a categorical or list column of them, "
@@ -110,9 +176,8 @@ def _make(name: str, k: int, catalogue: Catalogue) -> BeyondMetric:
             f"{where} needs a vector of each item; name a Parquet file with columns item_id and "
             "embedding in evaluation.embeddings_path, or leave the metric out"
         )
-    if k < getattr(kind, "least_k", 1):
+    if k < kind.least_k:
         raise UserError(
-            f"{where} compares the items of a list, so it needs at least 2 places, and "
-            f"evaluation.beyond_ks has {k}; take that out, or leave the metric out"
+            f"{where} compares the items of a list, so it needs at least {kind.least_k} places, "
+            f"and evaluation.beyond_ks has {k}; take that out, or leave the metric out"
         )
-    return kind(k, catalogue)

@@ -16,7 +16,8 @@ Either way users, whose lists are not independent, are the units of intervals an
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed
@@ -25,6 +26,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 from recsys_lab.contracts import LISTS_APART
 from recsys_lab.evaluation.sums import mean, mean_of_each, mean_over_lists, sum_of_each
+
+if TYPE_CHECKING:
+    from recsys_lab.evaluation.catalogue import Catalogue
 
 
 def first_of_each(keys: Tensor) -> Tensor:
@@ -54,14 +58,12 @@ class ByUser(Metric):
         dtype: of the numbers.
 
     Attributes:
-        is_of_users: whether a row is the metric of one user.
         lists: list id of every row, in parts, int64.
         rows: the numbers of every list, in parts, (B,) or (B, width).
     """
 
     is_differentiable = False
     full_state_update = False
-    is_of_users = False
     lists: list[Tensor]
     rows: list[Tensor]
 
@@ -109,12 +111,86 @@ class ByUser(Metric):
             self.rows.append(empty)
 
 
-class UserMean(ByUser):
-    """A mean over users of a value that is computed from the first k places of their lists.
+class ListsMetric(ByUser):
+    """A number computed from the first k places of the lists of all users, called ``name@k``.
+
+    This is the contract of every metric, the lab's and a user's own; a class says what differs.
 
     Args:
-        k: places that count, at least 1.
+        config: the options; None for a metric of the lab, which has none.
+        k: places that count.
         width: numbers a list, where they are several.
+        dtype: of the numbers.
+
+    Attributes:
+        name: without k, as records and tables call it.
+        higher_is_better: the direction, for the choice of epochs, searches and comparisons.
+        least_k: smallest k for which it means something.
+        has_k: whether it is one of the first k places; else it reads whole lists, its k is V, and
+            it is called ``name`` alone.
+        is_of_users: whether each user has a value, so that runs are compared user by user.
+        reads_targets: whether it reads the user's held-out items, all of them: it then has no
+            value on a part of them.
+        reads_history: whether the batches must hold the user's whole history.
+        reads_values: whether the batches must hold what each target is worth.
+        option: of the evaluation, which names what it reads of the items, if anything.
+
+    Raises:
+        ValueError: for a k below 1.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """No options."""
+
+    name = ""
+    higher_is_better: bool | None = None
+    least_k = 1
+    has_k = True
+    is_of_users = False
+    reads_targets = False
+    reads_history = False
+    reads_values = False
+    option: str | None = None
+
+    def __init__(
+        self,
+        config: Any = None,
+        *,
+        k: int,
+        width: int | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        super().__init__(width, dtype)
+        if k < 1:
+            msg = f"k: got {k}; a ranking metric needs at least one place"
+            raise ValueError(msg)
+        self.config = config
+        self.k = k
+
+
+class AccuracyMetric(ListsMetric):
+    """One of ``evaluation.metrics``: of the lists and the held-out targets."""
+
+
+class BeyondMetric(ListsMetric):
+    """One of ``evaluation.beyond_accuracy``: of the lists of the test and of the items.
+
+    Args:
+        config: see `ListsMetric`.
+        k: places that count.
+        catalogue: the items.
+        width: numbers a list, where they are several.
+        dtype: of the numbers.
+    """
+
+    def __init__(self, config: Any = None, *, catalogue: Catalogue, **shape: Any) -> None:
+        super().__init__(config, **shape)
+        self.catalogue = catalogue
+
+
+class UserMean(ListsMetric):
+    """A mean over users of a value that is computed from the first k places of their lists.
 
     Attributes:
         over_lists: whether the mean is that over all lists.
@@ -122,24 +198,24 @@ class UserMean(ByUser):
             a user, or a ratio of totals.
         of_hits: whether it is 0 for a user without a hit, and else at most 1.
         by_place: whether each hit adds 1 / k.
-
-    Raises:
-        ValueError: for a smaller k.
     """
 
-    name: str
     is_of_users = True
     over_lists = False
     adds_lists = False
     of_hits = False
     by_place = False
 
-    def __init__(self, k: int, width: int | None = None) -> None:
-        super().__init__(width)
-        if k < 1:
-            msg = f"k: got {k}; a ranking metric needs at least one place"
-            raise ValueError(msg)
-        self.k = k
+    def add(self, lists_B: Tensor, rows_B: Tensor) -> None:
+        """Keep the values of some lists.
+
+        Raises:
+            ValueError: they are not one value, or one row of values, a list.
+        """
+        expected = (len(lists_B), *self._shape[1:])
+        if rows_B.shape != expected:
+            raise ValueError(f"{self.name}: got values {tuple(rows_B.shape)}, expected {expected}")
+        super().add(lists_B, rows_B)
 
     def by_user(self) -> tuple[Tensor, Tensor]:
         """Every distinct user of all processes, ascending, (U,), and their values.

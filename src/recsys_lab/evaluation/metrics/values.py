@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.metrics.names import accuracy_names
-from recsys_lab.evaluation.metrics.user_mean import UserMean
+from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
 from recsys_lab.evaluation.sums import sum_of_places
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class TargetValues:
     """What each target is worth.
 
     Args:
-        config: the options of a protocol, with metrics of `VALUED`.
+        config: the options of a protocol, with a metric that reads values.
         data: the prepared dataset.
 
     Raises:
@@ -49,7 +48,6 @@ class TargetValues:
 
     def __init__(self, config: Options, data: RankedData) -> None:
         self._name, self._missing = str(config.value_feature), config.missing_value
-        self._names = accuracy_names([n for n in config.metrics if n in VALUED], config.ks)
         side, kind = self._name.partition(".")[0], data.features.entry(self._name)["type"]
         if side not in ("item", "event") or kind != "numeric":
             raise UserError(
@@ -69,13 +67,12 @@ class TargetValues:
             values_G[np.isnan(values_G)] = self._missing
         return values_G
 
-    def definitions(self) -> dict[str, dict[str, str]]:
-        """What each metric of values is computed from: the column, and a hash of the values."""
+    def definition(self) -> dict[str, str]:
+        """What metrics of values are computed from: the column, and a hash of the values."""
         value = self._name
         if self._missing is not None:
             value += f", {self._missing:g} where missing"
-        made = {"option": "value_feature", "value": value, "content": self._digest}
-        return dict.fromkeys(self._names, made)
+        return {"option": "value_feature", "value": value, "content": self._digest}
 
     def _checked(self, data: RankedData) -> str:
         """A hash of the values of all targets, which are what they may be."""
@@ -114,10 +111,11 @@ class TargetValues:
             )
 
 
-class ValueMetric(UserMean):
+class ValueMetric(AccuracyMetric, UserMean):
     """A mean over users, or a ratio of such means, of what their targets in the list are worth."""
 
     higher_is_better = True
+    reads_targets = reads_values = True
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
         """Add the lists of B users."""
@@ -178,8 +176,8 @@ class ValueRecall(ValueMetric):
     is_of_users = False
     adds_lists = True
 
-    def __init__(self, k: int) -> None:
-        super().__init__(k, width=2)
+    def __init__(self, config: Any = None, *, k: int) -> None:
+        super().__init__(config, k=k, width=2)
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
         """Value found, and value of all targets, (B, 2)."""
@@ -203,11 +201,6 @@ class ValueHitRate(ValueRecall):
         """Value of all targets if any that is worth something is found, and in any case, (B, 2)."""
         worth_B = sum_of_places(values_BT)
         return torch.stack([worth_B * (gains_BK > 0).any(1), worth_B], 1)
-
-
-VALUED: dict[str, type[ValueMetric]] = {
-    m.name: m for m in (GradedNDCG, FoundValue, ValueRecall, ValueHitRate)
-}
 
 
 def gains(batch: EvaluationBatch, items_BK: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,28 +233,3 @@ def _dcg(gains_BK: Tensor) -> Tensor:
     discounts = [1 / math.log2(place + 2) for place in range(gains_BK.shape[1])]
     discounts_K = torch.tensor(discounts, dtype=torch.float64, device=gains_BK.device)
     return sum_of_places(gains_BK * discounts_K)
-
-
-def refuse_idle_options(config: Any) -> None:
-    """Metrics of values and the column that they read come together.
-
-    Raises:
-        UserError: one is given without the other.
-    """
-    named = [name for name in config.metrics if name in VALUED]
-    if named and config.value_feature is None:
-        raise UserError(
-            f"evaluation.metrics: '{named[0]}' needs what each target is worth; name a numeric "
-            "column of the items or events, e.g. evaluation.value_feature=item.price, or leave the "
-            "metric out"
-        )
-    if not named and config.value_feature is not None:
-        raise UserError(
-            f"evaluation.value_feature={config.value_feature}: no metric reads it; add some of "
-            f"{', '.join(VALUED)} to evaluation.metrics, or set it to null"
-        )
-    if config.missing_value is not None and config.value_feature is None:
-        raise UserError(
-            f"evaluation.missing_value={config.missing_value:g}: is read with "
-            "evaluation.value_feature alone; name that, or set this to null"
-        )

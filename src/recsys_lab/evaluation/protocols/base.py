@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
-from recsys_lab.evaluation.metrics.names import WITHOUT_K
-from recsys_lab.evaluation.metrics.registry import reads_history
-from recsys_lab.evaluation.metrics.values import TargetValues, refuse_idle_options
+from recsys_lab.evaluation.metrics.checks import check_metrics
+from recsys_lab.evaluation.metrics.registry import all_named
+from recsys_lab.evaluation.metrics.values import TargetValues
 from recsys_lab.evaluation.protocols.options import Options
 from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.waist import check_lists
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists, Recommender
     from recsys_lab.evaluation.catalogue import RankedData
-    from recsys_lab.evaluation.metrics.registry import BeyondMetric
+    from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
 
 
 class RankingProtocol:
@@ -42,6 +42,8 @@ class RankingProtocol:
         over_lists: whether means are those over all lists, with ``mean_over: lists``; after
             `attach` not where each user has one list: then it is the same as users, also in
             `fields`.
+        ranks_all: whether a metric reads whole lists.
+        reads_history: whether a metric reads the whole history of each user.
     """
 
     config: Options
@@ -51,12 +53,14 @@ class RankingProtocol:
     """Whether `EvaluationBatch.target_times_B` must be filled in."""
 
     def __init__(self, config: Options) -> None:
-        refuse_idle_options(config)
+        check_metrics(config)
         self.config = config
         self.values: TargetValues | None = None
         self.over_lists = config.mean_over == "lists"
         self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
-        self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
+        kinds = [metric.kind for metric in all_named(config)]
+        self.ranks_all = not all(kind.has_k for kind in kinds)
+        self.reads_history = any(kind.reads_history for kind in kinds)
         if self.ranks_all:
             self.bytes_per_score += BYTES_A_SCORE
 
@@ -91,11 +95,6 @@ class RankingProtocol:
             "score_ties": tie_rule,
             **({"mean_over": "lists"} if self.over_lists else {}),
         }
-
-    @property
-    def reads_history(self) -> bool:
-        """Whether the metrics beyond accuracy need the whole history of each user."""
-        return reads_history(self.config.beyond_accuracy)
 
     def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """An empty set of results: accuracy, and the metrics given."""

@@ -18,6 +18,7 @@ import torch
 from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
+from recsys_lab.evaluation.metrics.names import Accuracy, Beyond
 from recsys_lab.evaluation.protocols.admissible import tell_reachable
 from recsys_lab.evaluation.protocols.base import RankingProtocol
 
@@ -29,16 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _COLUMNS = ("user_id", "item_id")
-# Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
-Accuracy = Literal[
-    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc",
-    "graded_ndcg", "value", "value_recall", "value_hr",
-]  # fmt: skip
-Beyond = Literal[
-    "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
-    "category_diversity", "embedding_diversity", "serendipity", "repeat_share", "calibration",
-]  # fmt: skip
 
 
 class CandidateFile(RankingProtocol):

@@ -13,6 +13,7 @@ import torch
 from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor
 
+from recsys_lab.evaluation.metrics.names import Accuracy, Beyond
 from recsys_lab.evaluation.protocols.admissible import BYTES_A_PAIR, Admissible
 from recsys_lab.evaluation.protocols.base import RankingProtocol
 
@@ -21,16 +22,7 @@ if TYPE_CHECKING:
     from recsys_lab.evaluation.catalogue import RankedData
 
 _log = logging.getLogger(__name__)
-# Written out in each protocol: a config is checked without importing anything.
 Place = Annotated[int, Ge(1)]
-Accuracy = Literal[
-    "ndcg", "hr", "recall", "precision", "map", "r_precision", "mrr", "auc", "gauc",
-    "graded_ndcg", "value", "value_recall", "value_hr",
-]  # fmt: skip
-Beyond = Literal[
-    "coverage", "gini", "entropy", "novelty", "popularity", "popularity_lift",
-    "category_diversity", "embedding_diversity", "serendipity", "repeat_share", "calibration",
-]  # fmt: skip
 
 
 class SampledRanking(RankingProtocol):
