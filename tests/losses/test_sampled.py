@@ -9,10 +9,11 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from recsys_lab.config import build_chosen
 from recsys_lab.losses import picked_scores as picked_scores_module
 from recsys_lab.losses.bce import BCELoss
 from recsys_lab.losses.bpr import BPRLoss
-from recsys_lab.losses.negatives import Negatives, NegativeSampler, negative_scores
+from recsys_lab.losses.negatives import NEGATIVES, Negatives, negative_scores
 from recsys_lab.losses.picked_scores import picked_scores, picking_pays
 from recsys_lab.losses.sampled_softmax import SampledSoftmaxLoss
 from recsys_lab.losses.sce import SCELoss
@@ -67,6 +68,11 @@ def dense(name, states, targets, table, items, log_expected, cosine, temperature
     return torch.stack([torch.as_tensor(loss) for loss in losses]).mean()
 
 
+def sampler_of(sampling, k, *, shared, alpha):
+    power = {"alpha": alpha} if sampling == "popularity" else {}
+    return build_chosen(NEGATIVES, sampling, number=k, shared=shared, **power)
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("shared", [True, False])
@@ -81,7 +87,7 @@ def test_value_and_gradient(name, sampling, shared, k, cosine, temperature):
     }
     loss = make(KINDS[name], name, **options)
     states, targets, table = case()
-    sampler = NegativeSampler(sampling, k, shared=shared, alpha=0.75)
+    sampler = sampler_of(sampling, k, shared=shared, alpha=0.75)
     sampler.read_counts(torch.arange(V))
     sampler.read_targets(torch.arange(V))
     torch.manual_seed(3)
@@ -98,7 +104,7 @@ def test_value_and_gradient(name, sampling, shared, k, cosine, temperature):
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_draws_follow_the_stated_chances(sampling):
     k = 200_000
-    sampler = NegativeSampler(sampling, k, shared=True, alpha=0.5)
+    sampler = sampler_of(sampling, k, shared=True, alpha=0.5)
     counts = torch.tensor([0, 1, 2, 4, 8])
     sampler.read_counts(counts)
     sampler.read_targets(counts)
@@ -127,7 +133,7 @@ def test_draws_follow_the_stated_chances(sampling):
 def test_the_correction_is_the_mean_number_of_draws(sampling, shared, k):
     """Over many steps of batches whose targets are as often as was told."""
     counts = torch.tensor([1, 2, 3, 6, 12])
-    sampler = NegativeSampler(sampling, k, shared=shared, alpha=0.5)
+    sampler = sampler_of(sampling, k, shared=shared, alpha=0.5)
     sampler.read_counts(counts)
     sampler.read_targets(counts)
     torch.manual_seed(0)

@@ -6,7 +6,7 @@ import torch
 
 from recsys_lab.config import UserError, build
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.losses.negatives import NegativeSampler
+from recsys_lab.losses.negatives import InBatch
 from recsys_lab.training.targets import (
     expected_targets,
     supervised_events,
@@ -85,7 +85,7 @@ def test_the_correction_is_that_of_what_is_drawn_in_the_batch():
     """Not of the events: item 0 is in every history, and never a target."""
     model, k = small("sasrec", max_length=5), 50
     loader = batches(model)
-    sampler = NegativeSampler("in_batch", k, shared=True, alpha=0.75)
+    sampler = InBatch(number=k, shared=True)
     sampler.read_targets(expected_targets(model, loader.first_epoch(), ITEMS))
     torch.manual_seed(0)
     seen_V, stated_V, steps = torch.zeros(ITEMS), torch.zeros(ITEMS), 0

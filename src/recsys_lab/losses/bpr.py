@@ -6,12 +6,11 @@ Shapes: N supervised positions, K negatives, D width, V items.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from annotated_types import Ge, Gt
 from torch.nn import functional as F
 
-from recsys_lab.losses.sampled import SampledLoss
+from recsys_lab.losses.sampled import SampledLoss, SampledOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,24 +27,8 @@ class BPRLoss(SampledLoss):
     """
 
     @dataclass(frozen=True)
-    class Config:
-        """Options of `BPRLoss`.
-
-        Attributes:
-            sampling: how negatives are drawn: see `recsys_lab.losses.negatives.Sampling`.
-            num_negatives: negatives of a position.
-            shared_negatives: all positions of a step have the same ones: one matrix product.
-            alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
-            cosine: scale states and item vectors to length one.
-            temperature: divides the scores.
-        """
-
-        sampling: Literal["uniform", "popularity", "in_batch", "mixed"]
-        num_negatives: Annotated[int, Ge(1)]
-        shared_negatives: bool
-        alpha: Annotated[float, Ge(0)] | None
-        cosine: bool
-        temperature: Annotated[float, Gt(0)]
+    class Config(SampledOptions):
+        """Options of `BPRLoss`: those of `SampledOptions`."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -5,21 +5,30 @@ Shapes: N supervised positions, K negatives, D width, V items.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
 
+from recsys_lab.config import Choice
 from recsys_lab.losses.picked_scores import picked_scores, picking_pays
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sampling = Literal["uniform", "popularity", "in_batch", "mixed"]
-"""``uniform`` over the catalogue; by training ``popularity`` to a power; the targets of other
-positions (``in_batch``); ``mixed``: half uniform, half in the batch (Yang et al., 2020,
-https://doi.org/10.1145/3366424.3386195)."""
+NEGATIVES = Choice(
+    "negative sampler",
+    "recsys_lab.losses",
+    {
+        "uniform": "negatives.Uniform",
+        "popularity": "negatives.Popularity",
+        "in_batch": "negatives.InBatch",
+        "mixed": "negatives.Mixed",
+    },
+    base="negatives.NegativeSampler",
+)
 
 
 @dataclass(frozen=True)
@@ -35,101 +44,160 @@ class Negatives:
     log_expected: Tensor
 
 
-class NegativeSampler:
-    """Draws negatives; a position's own target may be among them and is masked by `scores`.
-
-    From the batch an item is drawn as often as it is a target (see `read_targets`), which is not as
-    often as it occurs: first events are none, nor what lies outside the window that is trained on.
-    Batches are taken for alike in their number of positions.
+class NegativeSampler(ABC):
+    """Draws negatives; a position's own target may be among them and is masked by the loss.
 
     Args:
-        sampling: the distribution.
+        config: the options; None for a sampler that has none.
         number: K.
         shared: one set for all positions of a step, or one set for each.
-        alpha: the power of popularity.
+
+    Attributes:
+        reads_targets: whether `read_targets` is called before the first step.
     """
 
-    def __init__(self, sampling: Sampling, number: int, *, shared: bool, alpha: float) -> None:
-        self._sampling = sampling
-        self._number = number
-        self._shared = shared
-        self._alpha = alpha
-        self._weights: Tensor | None = None
-        self._target_shares: Tensor | None = None
+    @dataclass(frozen=True)
+    class Config:
+        """No options."""
 
-    @property
-    def reads_targets(self) -> bool:
-        """Whether it must know how often each item is a target."""
-        return self._sampling in ("in_batch", "mixed")
+    reads_targets = False
+
+    def __init__(self, config: Any = None, *, number: int, shared: bool) -> None:
+        self.config = config
+        self.number = number
+        self.shared = shared
+
+    def shape(self, targets_N: Tensor) -> tuple[int, ...]:
+        """Of what `draw` gives: (K,) where the positions share their negatives, or (N, K)."""
+        return (self.number,) if self.shared else (len(targets_N), self.number)
 
     def read_counts(self, counts_V: Tensor) -> None:
-        """Take over how often each item occurs in training, (V,).
+        """Take over how often each item occurs in training, int64 (V,); before the first step."""
+        del counts_V
 
-        Items that never occur count as half an event, so that each can be drawn.
+    def read_targets(self, counts_V: Tensor) -> None:
+        """Take over how often each item is expected to be a target in an epoch, (V,)."""
+        del counts_V
+
+    @abstractmethod
+    def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
+        """Negatives for these positions, on their device; the random numbers are torch's own.
+
+        Args:
+            targets_N: the target of each position, int64 (N,).
+            num_items: V.
         """
+
+
+class Uniform(NegativeSampler):
+    """Every item of the catalogue alike."""
+
+    def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
+        """See the class."""
+        items = torch.randint(num_items, self.shape(targets_N), device=targets_N.device)
+        chance = torch.full(items.shape, 1 / num_items, device=items.device)
+        return Negatives(items, (chance * self.number).log())
+
+
+class Popularity(NegativeSampler):
+    """By how often an item occurs in training, to a power.
+
+    Items that never occur count as half an event, so that each can be drawn.
+
+    Args:
+        config: None.
+        number: K.
+        shared: see `NegativeSampler`.
+        alpha: the power.
+    """
+
+    def __init__(self, config: Any = None, *, number: int, shared: bool, alpha: float) -> None:
+        super().__init__(config, number=number, shared=shared)
+        self._alpha = alpha
+        self._weights: Tensor | None = None
+
+    def read_counts(self, counts_V: Tensor) -> None:
+        """See `NegativeSampler`."""
         self._weights = counts_V.double().clamp(min=0.5)
         self._cumulative: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
-    def read_targets(self, counts_V: Tensor) -> None:
-        """Take over how often each item is expected to be a target in an epoch, (V,).
+    def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
+        """See the class."""
+        weights_V, cumulative_V = self._by_popularity(num_items, targets_N.device)
+        shape = self.shape(targets_N)
+        draws = torch.rand(shape, dtype=torch.float64, device=targets_N.device)
+        items = torch.searchsorted(cumulative_V, draws, right=True).clamp(max=num_items - 1)
+        return Negatives(items, (weights_V[items] * self.number).log().float())
 
-        Those that never are count as half a target, so that the correction stays finite.
-        """
+    def _by_popularity(self, num_items: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Probability of every item, and their sums, both (V,) in double precision."""
+        weights_V = _of_all_items(self._weights, num_items, "training counts", "read_counts")
+        if device not in self._cumulative:
+            weights_V = weights_V.to(device) ** self._alpha
+            weights_V = weights_V / weights_V.sum()
+            self._cumulative[device] = weights_V, weights_V.cumsum(0)
+        return self._cumulative[device]
+
+
+class InBatch(NegativeSampler):
+    """The targets of the step's positions.
+
+    An item is drawn as often as it is a target (see `read_targets`), which is not as often as it
+    occurs: first events are none, nor what lies outside the window that is trained on. Batches are
+    taken for alike in their number of positions. Items that are never a target count as half of
+    one, so that the correction stays finite.
+    """
+
+    reads_targets = True
+    uniform_share = 0.0
+    _target_shares: Tensor | None = None
+
+    def read_targets(self, counts_V: Tensor) -> None:
+        """See `NegativeSampler`."""
         weights_V = counts_V.double().clamp(min=0.5)
         self._target_shares = (weights_V / weights_V.sum()).float()
 
     def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
-        """Negatives for these positions; the random numbers are torch's own."""
-        count = targets_N.shape[0]
-        shape = (self._number,) if self._shared else (count, self._number)
-        if self._sampling == "uniform":
-            items = torch.randint(num_items, shape, device=targets_N.device)
-            return Negatives(items, self._expected(items, num_items, uniform=1.0))
-        if self._sampling == "popularity":
-            return self._popular(shape, num_items, targets_N.device)
-        items = targets_N[torch.randint(count, shape, device=targets_N.device)]
-        if self._sampling == "in_batch":
-            return Negatives(items, self._expected(items, num_items, uniform=0.0))
-        half = torch.randint(num_items, shape, device=items.device)
-        is_uniform = torch.arange(self._number, device=items.device) % 2 == 0
-        items = torch.where(is_uniform, half, items)
-        share = (self._number + 1) // 2 / self._number  # of an odd number, not a half
-        return Negatives(items, self._expected(items, num_items, uniform=share))
-
-    def _popular(self, shape: tuple[int, ...], num_items: int, device: torch.device) -> Negatives:
-        weights_V, cumulative_V = self._by_popularity(num_items, device)
-        draws = torch.rand(shape, dtype=torch.float64, device=device)
-        items = torch.searchsorted(cumulative_V, draws, right=True).clamp(max=num_items - 1)
-        return Negatives(items, (weights_V[items] * self._number).log().float())
-
-    def _expected(self, items: Tensor, num_items: int, *, uniform: float) -> Tensor:
-        """Of draws of which a share is uniform and the rest are targets of the batch."""
+        """See the class."""
+        items = self._items(targets_N, num_items)
+        shares_V = _of_all_items(
+            self._target_shares, num_items, "expected number of targets", "read_targets"
+        )
+        self._target_shares = shares_V = shares_V.to(items.device)
+        uniform = self.uniform_share
         chance = torch.full(items.shape, uniform / num_items, device=items.device)
-        if uniform < 1:
-            shares_V = self._target_shares
-            if shares_V is None or shares_V.shape[0] != num_items:
-                msg = (
-                    f"negatives drawn by {self._sampling} need the expected number of targets of "
-                    f"all {num_items} items: call read_targets first"
-                )
-                raise ValueError(msg)
-            self._target_shares = shares_V = shares_V.to(items.device)
-            chance = chance + (1 - uniform) * shares_V[items]
-        return (chance * self._number).log()
+        chance = chance + (1 - uniform) * shares_V[items]
+        return Negatives(items, (chance * self.number).log())
 
-    def _by_popularity(self, num_items: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Probability of every item, and their sums, both (V,) in double precision."""
-        if self._weights is None or self._weights.shape[0] != num_items:
-            msg = (
-                f"negatives drawn by {self._sampling} need the training counts of all "
-                f"{num_items} items: call read_counts first"
-            )
-            raise ValueError(msg)
-        if device not in self._cumulative:
-            weights = self._weights.to(device) ** self._alpha
-            weights = weights / weights.sum()
-            self._cumulative[device] = weights, weights.cumsum(0)
-        return self._cumulative[device]
+    def _items(self, targets_N: Tensor, num_items: int) -> Tensor:
+        del num_items
+        count = len(targets_N)
+        return targets_N[torch.randint(count, self.shape(targets_N), device=targets_N.device)]
+
+
+class Mixed(InBatch):
+    """Half uniform, half in the batch (Yang et al., 2020, https://doi.org/10.1145/3366424.3386195).
+
+    Of an odd number one more is uniform.
+    """
+
+    @property
+    def uniform_share(self) -> float:  # type: ignore[override]
+        """Of the draws."""
+        return (self.number + 1) // 2 / self.number
+
+    def _items(self, targets_N: Tensor, num_items: int) -> Tensor:
+        items = super()._items(targets_N, num_items)
+        half = torch.randint(num_items, items.shape, device=items.device)
+        is_uniform = torch.arange(self.number, device=items.device) % 2 == 0
+        return torch.where(is_uniform, half, items)
+
+
+def _of_all_items(counts_V: Tensor | None, num_items: int, what: str, method: str) -> Tensor:
+    if counts_V is None or len(counts_V) != num_items:
+        msg = f"these negatives need the {what} of all {num_items} items: call {method} first"
+        raise ValueError(msg)
+    return counts_V
 
 
 def positive_scores(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor, *,

@@ -5,54 +5,47 @@ Shapes: N supervised positions, K negatives, D width, V items.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from recsys_lab.config import UserError
-from recsys_lab.losses.negatives import NegativeSampler, negative_scores, positive_scores
+from annotated_types import Ge, Gt
+
+from recsys_lab.config import Chosen, UserError, build_chosen
+from recsys_lab.losses.negatives import (
+    NEGATIVES,
+    NegativeSampler,
+    negative_scores,
+    positive_scores,
+)
 from recsys_lab.losses.precision import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from recsys_lab.losses.negatives import Sampling
 
 
 USUAL_ALPHA = 0.75
 """Of word2vec (Mikolov et al., 2013, https://arxiv.org/abs/1310.4546)."""
 
 
-class SampledConfig(Protocol):
-    """The options that every sampled loss has."""
+@dataclass(frozen=True)
+class SampledOptions:
+    """The options of every sampled loss.
 
-    @property
-    def sampling(self) -> Sampling:
-        """How negatives are drawn."""
-        ...
+    Attributes:
+        sampling: how negatives are drawn, a name or a class: see `recsys_lab.losses.negatives`.
+        num_negatives: negatives of a position.
+        shared_negatives: all positions of a step have the same ones: one matrix product.
+        alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
+        cosine: scale states and item vectors to length one.
+        temperature: divides the scores.
+    """
 
-    @property
-    def num_negatives(self) -> int:
-        """K."""
-        ...
-
-    @property
-    def shared_negatives(self) -> bool:
-        """Whether all positions of a step have the same ones."""
-        ...
-
-    @property
-    def alpha(self) -> float | None:
-        """Power of the popularity, or None for `USUAL_ALPHA`."""
-        ...
-
-    @property
-    def cosine(self) -> bool:
-        """Whether vectors are scaled to length one."""
-        ...
-
-    @property
-    def temperature(self) -> float:
-        """Divides the scores."""
-        ...
+    sampling: Annotated[Chosen, NEGATIVES]
+    num_negatives: Annotated[int, Ge(1)]
+    shared_negatives: bool
+    alpha: Annotated[float, Ge(0)] | None
+    cosine: bool
+    temperature: Annotated[float, Gt(0)]
 
 
 class Scores(NamedTuple):
@@ -82,18 +75,21 @@ class SampledLoss:
         UserError: ``alpha`` is given and not read.
     """
 
-    def __init__(self, config: SampledConfig) -> None:
-        if config.alpha is not None and config.sampling != "popularity":
+    def __init__(self, config: SampledOptions) -> None:
+        by_popularity = config.sampling == "popularity"
+        if config.alpha is not None and not by_popularity:
             raise UserError(
                 f"loss.alpha: got {config.alpha:g} with loss.sampling={config.sampling}, which "
                 "reads no popularity; use loss.sampling=popularity, or loss.alpha=null"
             )
+        alpha = USUAL_ALPHA if config.alpha is None else config.alpha
         self._options = config
-        self._sampler = NegativeSampler(
+        self._sampler: NegativeSampler = build_chosen(
+            NEGATIVES,
             config.sampling,
-            config.num_negatives,
+            number=config.num_negatives,
             shared=config.shared_negatives,
-            alpha=USUAL_ALPHA if config.alpha is None else config.alpha,
+            **({"alpha": alpha} if by_popularity else {}),
         )
         self.sparse = False
 

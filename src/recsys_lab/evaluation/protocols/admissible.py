@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.evaluation.catalogue import RankedData
+    from recsys_lab.evaluation.protocols.options import CatalogueOptions
 
     IsCandidate = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 
@@ -43,20 +44,6 @@ _log = logging.getLogger(__name__)
 
 BYTES_A_PAIR = 32
 """Row and item of an excluded pair, and the numbers that they are made of."""
-
-
-class Choice(Protocol):
-    """The options of a protocol with a choice of candidates."""
-
-    @property
-    def candidates(self) -> str:
-        """``all``, ``known`` or ``released``."""
-        ...
-
-    @property
-    def release_column(self) -> str | None:
-        """With ``released``: column of the items with their times; null: their first events."""
-        ...
 
 
 class Admissible:
@@ -72,7 +59,7 @@ class Admissible:
         UserError: when a release column is given and not read.
     """
 
-    def __init__(self, config: Choice) -> None:
+    def __init__(self, config: CatalogueOptions) -> None:
         self._choice, self._column = config.candidates, config.release_column
         self.reads_times = self._choice == "released"
         if self._column is not None and not self.reads_times:

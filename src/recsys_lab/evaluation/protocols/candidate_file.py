@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import torch
-from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.metrics.names import Accuracy, Beyond
 from recsys_lab.evaluation.protocols.admissible import tell_reachable
 from recsys_lab.evaluation.protocols.base import RankingProtocol
+from recsys_lab.evaluation.protocols.options import Options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _COLUMNS = ("user_id", "item_id")
-Place = Annotated[int, Ge(1)]
 
 
 class CandidateFile(RankingProtocol):
@@ -46,33 +44,15 @@ class CandidateFile(RankingProtocol):
     """A score, whether it is a candidate's, and the pair that excludes it."""
 
     @dataclass(frozen=True)
-    class Config:
-        """Options; those of all protocols: `recsys_lab.evaluation.protocols.options.Options`.
+    class Config(Options):
+        """Options of `CandidateFile`, beside those of `Options`.
 
         Attributes:
             path: Parquet or CSV file with columns ``user_id`` and ``item_id``, raw ids, one row for
                 each admissible pair.
         """
 
-        metrics: Annotated[list[Accuracy], MinLen(1)]
-        ks: Annotated[list[Place], MinLen(1)]
-        exclude_seen: bool
-        list_length: Place
-        score_mebibytes: Place
-        beyond_accuracy: list[Beyond]
-        beyond_ks: Annotated[list[Place], MinLen(1)]
-        category_feature: str | None
-        embeddings_path: str | None
-        mean_over: Literal["users", "lists"] = field(default="users", kw_only=True)
         path: str | None
-        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
-        value_feature: str | None = field(default=None, kw_only=True)
-        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
-        off_policy_reward: str | None = field(default=None, kw_only=True)
-        off_policy_propensity: str | None = field(default=None, kw_only=True)
-        off_policy_items: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
-        off_policy_where: str | None = field(default=None, kw_only=True)
-        off_policy_clip: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from annotated_types import Ge, Gt, MinLen
-
-from recsys_lab.evaluation.metrics.names import Accuracy, Beyond
 from recsys_lab.evaluation.protocols.admissible import BYTES_A_PAIR, Admissible, joined
 from recsys_lab.evaluation.protocols.base import RankingProtocol
+from recsys_lab.evaluation.protocols.options import CatalogueOptions
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.evaluation.catalogue import RankedData
-
-Place = Annotated[int, Ge(1)]
 
 
 class FullRanking(RankingProtocol):
@@ -26,37 +22,8 @@ class FullRanking(RankingProtocol):
     """
 
     @dataclass(frozen=True)
-    class Config:
-        """Options of `FullRanking`; the others: see `recsys_lab.evaluation.protocols.base.Options`.
-
-        Attributes:
-            candidates: ``all`` items; those ``known`` by a training event; or those ``released``
-                at the time of the user's first target. See
-                `recsys_lab.evaluation.protocols.admissible`.
-            release_column: column of the items with their release, dates or times; read with
-                ``candidates: released``; null: an item's first event.
-        """
-
-        metrics: Annotated[list[Accuracy], MinLen(1)]
-        ks: Annotated[list[Place], MinLen(1)]
-        exclude_seen: bool
-        list_length: Place
-        score_mebibytes: Place
-        beyond_accuracy: list[Beyond]
-        beyond_ks: Annotated[list[Place], MinLen(1)]
-        category_feature: str | None
-        embeddings_path: str | None
-        mean_over: Literal["users", "lists"] = field(default="users", kw_only=True)
-        candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
-        release_column: str | None = field(default=None, kw_only=True)
-        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
-        value_feature: str | None = field(default=None, kw_only=True)
-        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
-        off_policy_reward: str | None = field(default=None, kw_only=True)
-        off_policy_propensity: str | None = field(default=None, kw_only=True)
-        off_policy_items: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
-        off_policy_where: str | None = field(default=None, kw_only=True)
-        off_policy_clip: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
+    class Config(CatalogueOptions):
+        """Options of `FullRanking`: those of `CatalogueOptions`."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

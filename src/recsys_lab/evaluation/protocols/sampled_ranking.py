@@ -6,23 +6,22 @@ Shapes: B users, V items, n candidates drawn for a user.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from recsys_lab.evaluation.metrics.names import Accuracy, Beyond
 from recsys_lab.evaluation.protocols.admissible import BYTES_A_PAIR, Admissible
 from recsys_lab.evaluation.protocols.base import RankingProtocol
+from recsys_lab.evaluation.protocols.options import CatalogueOptions, Place
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.evaluation.catalogue import RankedData
 
 _log = logging.getLogger(__name__)
-Place = Annotated[int, Ge(1)]
 
 
 class SampledRanking(RankingProtocol):
@@ -43,41 +42,18 @@ class SampledRanking(RankingProtocol):
     """A score, its random key, and the pair that excludes it."""
 
     @dataclass(frozen=True)
-    class Config:
-        """Options; those of all protocols: `recsys_lab.evaluation.protocols.options.Options`.
+    class Config(CatalogueOptions):
+        """Options of `SampledRanking`, beside those of `CatalogueOptions`: what is drawn from.
 
         Attributes:
             num_candidates: items drawn beside the targets; fewer where fewer are allowed.
             sampling: all alike, or in proportion to training events (then none without any).
             seed: of the draws.
-            candidates: what is drawn from, as with evaluation=full_ranking; targets are candidates
-                in any case.
-            release_column: likewise.
         """
 
-        metrics: Annotated[list[Accuracy], MinLen(1)]
-        ks: Annotated[list[Place], MinLen(1)]
-        exclude_seen: bool
-        list_length: Place
-        score_mebibytes: Place
-        beyond_accuracy: list[Beyond]
-        beyond_ks: Annotated[list[Place], MinLen(1)]
-        category_feature: str | None
-        embeddings_path: str | None
-        mean_over: Literal["users", "lists"] = field(default="users", kw_only=True)
-        num_candidates: Annotated[int, Ge(1)]
+        num_candidates: Place
         sampling: Literal["uniform", "popularity"]
         seed: Annotated[int, Ge(0), Le(2_147_483_647)]
-        candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)
-        release_column: str | None = field(default=None, kw_only=True)
-        target_period: Literal["day", "week", "month"] | None = field(default=None, kw_only=True)
-        value_feature: str | None = field(default=None, kw_only=True)
-        missing_value: Annotated[float, Ge(0)] | None = field(default=None, kw_only=True)
-        off_policy_reward: str | None = field(default=None, kw_only=True)
-        off_policy_propensity: str | None = field(default=None, kw_only=True)
-        off_policy_items: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
-        off_policy_where: str | None = field(default=None, kw_only=True)
-        off_policy_clip: Annotated[float, Gt(0)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
