@@ -48,7 +48,7 @@ class BCELoss(SampledLoss):
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
-        positive_N, negative_NK, _ = self._scores(states_ND, targets_N, table_VD)
+        positive_N, negative_NK, _ = self.scores(states_ND, targets_N, table_VD)
         beta = self._beta(table_VD.shape[0])
         # log(1 - sigma(s)) is -softplus(s), and 0 for the masked s = -inf.
         loss_N = -beta * F.logsigmoid(positive_N) + F.softplus(negative_NK).sum(dim=1)

@@ -36,6 +36,6 @@ class BPRLoss(SampledLoss):
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
-        positive_N, negative_NK, _ = self._scores(states_ND, targets_N, table_VD)
+        positive_N, negative_NK, _ = self.scores(states_ND, targets_N, table_VD)
         # -log sigma(s+ - s) is softplus(s - s+), and 0 for the masked s = -inf.
         return F.softplus(negative_NK - positive_N.unsqueeze(1)).mean()

@@ -106,9 +106,20 @@ class SampledLoss:
         """Take over how often each item is expected to be a target in an epoch, (V,)."""
         self._sampler.read_targets(counts_V)
 
-    def _scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
-        """Scores of the targets and of fresh negatives, in full precision."""
+    def scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
+        """Scores of the targets and of fresh negatives, in full precision.
+
+        Raises:
+            UserError: the sampler gives something else than it should.
+        """
         negatives = self._sampler.draw(targets_N, table_VD.shape[0])
+        shape = self._sampler.shape(targets_N)
+        for what, drawn in (("items", negatives.items), ("log_expected", negatives.log_expected)):
+            if drawn.shape != shape:
+                raise UserError(
+                    f"loss.sampling: {type(self._sampler).__name__}.draw gave {what} of shape "
+                    f"{tuple(drawn.shape)}, expected {shape}"
+                )
         options = {"cosine": self._options.cosine, "sparse": self.sparse}
         with full_precision(states_ND, table_VD) as (states_ND, table_VD):
             positive_N = positive_scores(states_ND, targets_N, table_VD, **options)

@@ -46,7 +46,7 @@ class SampledSoftmaxLoss(SampledLoss):
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
-        positive_N, negative_NK, log_expected = self._scores(states_ND, targets_N, table_VD)
+        positive_N, negative_NK, log_expected = self.scores(states_ND, targets_N, table_VD)
         if self.config.log_q:
             negative_NK = negative_NK - log_expected
         rest_N = torch.logsumexp(negative_NK, dim=1)

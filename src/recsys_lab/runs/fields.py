@@ -35,7 +35,7 @@ class Fields(BaseModel, extra="allow", strict=True):
     config: dict[str, Any] = {}
     code: dict[str, Any] | None = None
     identity: dict[str, str] | None = None
-    metrics: dict[str, dict[str, str]] | None = None
+    metrics: dict[str, dict[str, str | bool]] | None = None
     machine: dict[str, Any] | None = None
     compute: _Compute = _Compute()
     data: dict[str, Any] | None = None

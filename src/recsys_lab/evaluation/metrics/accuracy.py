@@ -18,8 +18,7 @@ from recsys_lab.evaluation.sums import sum_of_places
 class PerUserMetric(AccuracyMetric, UserMean):
     """A mean over users of a value computed from which of the first k places hold a target.
 
-    One of the lab's is in [0, 1], and 0 for a user without a hit; a user's own need not be, and
-    then says ``of_hits = False``.
+    The lab's are in [0, 1], and 0 for a user without a hit; a user's own need not be.
     """
 
     higher_is_better = True

@@ -1,0 +1,169 @@
+"""How-tos of parts of one's own, followed to the letter in a folder outside of the lab."""
+
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from omegaconf import OmegaConf
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.config import UserError, build, config_dir
+from recsys_lab.config.own_modules import find_allowed_modules_in
+from tests.cli.flow import COUNTS, SMALL, in_shop, record
+
+HOW_TO = Path(__file__).parents[2] / "docs/how-to"
+FILE = re.compile(r"^`([\w./]+)`[^\n]*\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE)
+CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def follow(name: str) -> list[str]:
+    """Write the files of a how-to; its commands, without the program's name."""
+    text = (HOW_TO / f"{name}.md").read_text()
+    for file, content in FILE.findall(text):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(content)
+    lines = [line for block in CONSOLE.findall(text) for line in block.splitlines()]
+    return [line.removeprefix("recsys-lab ") for line in lines if line.startswith("recsys-lab ")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "my_metrics,my_losses")
+    for name in ("my_metrics", "my_losses"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with in_shop(tmp_path, monkeypatch):
+        yield tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_metrics_a_loss_and_a_sampler_of_ones_own(capsys):
+    [with_metrics, other] = follow("add-a-metric")
+    [with_loss, with_sampler] = follow("add-a-loss")
+    extra = shlex.split(with_loss)[3:]  # behind the verb and the folder of configs
+    small = [*SMALL, "tracking=none", "recipe.max_epochs=3", "evaluation.ks=[5,10]"]
+    assert run_command([*shlex.split(with_metrics), *extra, *small, "run_dir=own"]) == 0
+    values = record("own")
+    assert {"ndcg@5", "effort@5", "effort@10", "unseen@10"} <= {*values["test"]}
+    epochs = [epoch["val/effort@10"] for epoch in values["epochs"]]
+    assert values["validation"]["effort@10"] == min(epochs) < max(epochs)
+    rows = pl.read_parquet("own/test_users.parquet")
+    ranks = rows["rank"].fill_null(11).to_numpy()
+    weights = 0.5 ** ((ranks[:, None] > 0) * range(10) / 5)
+    read = (weights * (range(10) < ranks[:, None] - 1)).sum(1) / weights[0].sum()
+    assert rows["effort@10"].to_numpy() == pytest.approx(read)
+    assert values["test"]["effort@10"] == pytest.approx(read.mean())
+    noted = values["metrics"]["effort@10"]
+    assert noted["value"] == "my_metrics.Effort half_life=5.0"
+    assert noted["higher_is_better"] is False
+    assert values["config"]["loss"]["sampling"] == {
+        "_target_": "my_losses.Frequent",
+        "min_events": 2,
+    }
+    _compared(with_metrics, values, capsys)
+    # The other commands of the how-tos are valid configs.
+    for command in (other, with_sampler):
+        assert run_command([*shlex.split(command), "--cfg", "job"]) == 0
+    capsys.readouterr()
+
+
+def _compared(command, values, capsys):
+    """A second run, of a model that is fitted, against the first."""
+    assert (
+        run_command([*shlex.split(command)[:4], *COUNTS, "run_dir=pop", "evaluation.ks=[5,10]"])
+        == 0
+    )
+    capsys.readouterr()
+    assert run_command(["compare", "own", "pop", "metric=effort@10", "output=compared"]) == 0
+    said = capsys.readouterr().out
+    assert "effort@10 ↓" in said
+    found = json.loads(Path("compared/comparison.json").read_text())
+    assert {"effort@10", "unseen@10"} <= {metric["name"] for metric in found["metrics"]}
+    # An edit of the class makes another metric of it.
+    pop = record("pop")
+    pop["metrics"]["effort@10"]["content"] = "0" * 16
+    Path("pop/run.json").write_text(json.dumps({**pop, "digest": None}))
+    assert run_command(["compare", "own", "pop", "metric=effort@10"]) == 2
+    assert "effort@10 is not one metric in all runs" in " ".join(capsys.readouterr().err.split())
+    assert run_command(["evaluate", "own"]) == 0
+    assert values == record("own")
+
+
+BAD = """
+from recsys_lab.evaluation.metrics import ListMetric, PerUserMetric
+import torch
+
+class Base(PerUserMetric):
+    name = "mine"
+    higher_is_better = True
+    def per_user(self, hits_BK, num_targets_B):
+        return hits_BK.any(1).double()
+
+class Nameless(Base):
+    name = ""
+class Labs(Base):
+    name = "ndcg"
+class Former(Base):
+    name = "calibration"
+class Undirected(Base):
+    higher_is_better = None
+class Abstract(PerUserMetric):
+    name, higher_is_better = "mine", True
+class Short(Base):
+    least_k = 2
+class Raises(Base):
+    def per_user(self, hits_BK, num_targets_B):
+        raise RuntimeError("no such luck")
+class Wide(Base):
+    def per_user(self, hits_BK, num_targets_B):
+        return hits_BK.double()
+class NoNumber(Base):
+    def per_user(self, hits_BK, num_targets_B):
+        return torch.full((len(hits_BK),), torch.nan)
+class Listed(ListMetric):
+    name, higher_is_better = "listed", True
+    def per_list(self, items_BK, batch):
+        return items_BK
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["Nameless"], "my_metrics.Nameless: its name is ''; give it one of letters"),
+        (["Labs"], "its name 'ndcg' is that of a metric of the lab; give it another one"),
+        (["Former"], "its name 'calibration' is that of a metric of the lab"),
+        (["Undirected"], "it does not say what is better: set higher_is_better = True or False"),
+        (["Abstract"], "it lacks the method per_user"),
+        (["Short"], "it needs at least 2 places, and k is 1"),
+        (["Raises"], "fails on 3 made-up users (RuntimeError: no such luck)"),
+        (["Wide"], "(ValueError: mine: got values (3, 1), expected (3,))"),
+        (["NoNumber"], "is nan for 3 made-up users; expected a number"),
+        (["Base", "Base"], "two metrics have the name 'mine'; leave one out"),
+        (
+            ["Listed"],
+            "my_metrics.Listed is no metric: derive it from recsys_lab.evaluation.",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_metric_that_cannot_be_is_refused_before_data_are_read(overrides, message):
+    Path("my_metrics.py").write_text(BAD)
+    find_allowed_modules_in(os.getcwd())
+    options = OmegaConf.load(config_dir() / "evaluation/full_ranking.yaml")
+    nodes = [{"_target_": f"my_metrics.{name}"} for name in overrides]
+    with pytest.raises(UserError) as refused:
+        build({**options, "metrics": ["ndcg", *nodes]})
+    assert message in str(refused.value)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_metric_beyond_accuracy_that_fails_is_refused_before_training(capsys):
+    Path("my_metrics.py").write_text(BAD)
+    mine = "evaluation.beyond_accuracy=[{_target_:my_metrics.Listed}]"
+    assert run_command(["train", mine, *COUNTS]) == 2
+    assert "my_metrics.Listed: fails on 3 made-up users (ValueError" in capsys.readouterr().err
