@@ -7,7 +7,9 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.config.own_modules import find_allowed_modules_in
-from recsys_lab.config.targets import ALLOWED_TARGETS_VARIABLE
+from recsys_lab.config.targets import ALLOWED_TARGETS_VARIABLE, find_source
+from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
+from recsys_lab.runs import sources
 from recsys_lab.runs.sources import source_digest
 from tests.runs.made_runs import config, results, write_run
 from tests.runs.test_compare import judged
@@ -55,6 +57,49 @@ def test_models_have_code_of_their_own():
         for target in targets
     }
     assert len(digests) == 2
+
+
+OWN = {
+    "sampler.py": """
+from dataclasses import dataclass
+class Sampler:
+    @dataclass
+    class Config:
+        size: int
+""",
+    "metric.py": "class Metric:\n    class Config:\n        pass\n",
+}
+
+
+@pytest.mark.parametrize(("file", "counts"), [("sampler.py", True), ("metric.py", False)])
+def test_the_code_of_a_chosen_class_is_the_runs_but_for_metrics(
+    tmp_path, monkeypatch, file, counts
+):
+    monkeypatch.setenv(ALLOWED_TARGETS_VARIABLE, "my_sampler,my_metric")
+    monkeypatch.setattr("sys.meta_path", [*__import__("sys").meta_path])
+    find_allowed_modules_in(str(tmp_path))
+    for name, text in OWN.items():
+        (tmp_path / f"my_{name}").write_text(text)
+    chosen = {"_target_": "my_sampler.Sampler", "size": 2}
+    loss = {"_target_": "recsys_lab.losses.bpr.BPRLoss", "sampling": chosen}
+    protocol = "recsys_lab.evaluation.protocols.full_ranking.FullRanking"
+    metrics = ["ndcg", {"_target_": "my_metric.Metric"}]
+    parts = {"loss": loss, "evaluation": {"_target_": protocol, "metrics": metrics}}
+    before = source_digest("recsys_lab.experiment.run", parts)
+    (tmp_path / f"my_{file}").write_text(OWN[file] + "y = 2\n")
+    assert (source_digest("recsys_lab.experiment.run", parts) != before) is counts
+
+
+def test_every_metric_of_the_lab_is_of_the_code_of_a_run(monkeypatch):
+    """They are imported by name, and may change numbers that are compared."""
+    read = [find_source(f"{ACCURACY.package}.{target.rpartition('.')[0]}") for target in
+            (*ACCURACY.names.values(), *BEYOND.names.values())]  # fmt: skip
+    found = {}
+    noted = lambda name: found.setdefault(name, find_source(name))  # noqa: E731
+    monkeypatch.setattr(sources, "find_source", noted)
+    target = "recsys_lab.evaluation.protocols.full_ranking.FullRanking"
+    source_digest("recsys_lab.experiment.run", {"evaluation": {"_target_": target}})
+    assert {*read} <= {*found.values()}
 
 
 def run(folder: Path, number: int, seed: int = 0, **changes) -> None:

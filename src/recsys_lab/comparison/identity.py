@@ -16,6 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.runs.find import flatten
 from recsys_lab.runs.provenance import DIFF
 from recsys_lab.runs.sources import PARTS
 
@@ -69,9 +70,10 @@ def code_names(records: Sequence[RunRecord]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _classes(record: RunRecord) -> dict[str, str]:
-    config = record.values["config"]
-    return {part: str((config.get(part) or {}).get("_target_")) for part in PARTS}
+def _classes(record: RunRecord) -> dict[str, Any]:
+    """Of every part, and of what its options name."""
+    settings = flatten({part: record.values["config"].get(part) or {} for part in PARTS})
+    return {key: value for key, value in settings.items() if key.endswith("_target_")}
 
 
 def _commit_of(record: RunRecord) -> str:

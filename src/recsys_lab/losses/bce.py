@@ -42,9 +42,7 @@ class BCELoss(SampledLoss):
 
         calibration: Annotated[float, Ge(0), Le(1)]
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config = config
+    config: Config
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""

@@ -30,10 +30,6 @@ class BPRLoss(SampledLoss):
     class Config(SampledOptions):
         """Options of `BPRLoss`: those of `SampledOptions`."""
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config = config
-
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
         positive_N, negative_NK, _ = self.scores(states_ND, targets_N, table_VD)

@@ -83,7 +83,7 @@ class SampledLoss:
                 "reads no popularity; use loss.sampling=popularity, or loss.alpha=null"
             )
         alpha = USUAL_ALPHA if config.alpha is None else config.alpha
-        self._options = config
+        self.config = config
         self._sampler: NegativeSampler = build_chosen(
             NEGATIVES,
             config.sampling,
@@ -120,9 +120,9 @@ class SampledLoss:
                     f"loss.sampling: {type(self._sampler).__name__}.draw gave {what} of shape "
                     f"{tuple(drawn.shape)}, expected {shape}"
                 )
-        options = {"cosine": self._options.cosine, "sparse": self.sparse}
+        options = {"cosine": self.config.cosine, "sparse": self.sparse}
         with full_precision(states_ND, table_VD) as (states_ND, table_VD):
             positive_N = positive_scores(states_ND, targets_N, table_VD, **options)
             negative_NK = negative_scores(states_ND, negatives, targets_N, table_VD, **options)
-        scale = 1 / self._options.temperature
+        scale = 1 / self.config.temperature
         return Scores(positive_N * scale, negative_NK * scale, negatives.log_expected)

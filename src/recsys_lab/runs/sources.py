@@ -55,10 +55,13 @@ def source_digest(entry: str, config: Mapping[str, Any]) -> str:
 
 
 def _targets(node: Mapping[str, Any], part: str) -> Iterator[str]:
-    """What a part's config names, its chosen metrics and the like included."""
+    """What a part's config names, chosen optimizers and the like included.
+
+    Metrics change no lists, and a user's own are recorded apart, with digests of their own.
+    """
     if "_target_" in node:
         try:
-            yield from targets_of(node, part)
+            yield from targets_of(node, part) if part != "evaluation" else [str(node["_target_"])]
         except UserError:
             yield str(node["_target_"])  # a record of another version: what can be known
 

@@ -106,7 +106,7 @@ class Plan:
             self.storage, config.name, directions=sweep.directions, space=self.search.space,
             spec={
                 "base": sorted(scrubbed(self.base)), "params": self.params,
-                "objectives": config.objectives, "constraints": config.constraints,
+                "objectives": self.options["objectives"], "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
             },
             sampler=make_sampler(config.sampler, sampler_seed),

@@ -94,7 +94,7 @@ def footprint(
 
     Args:
         model: has ``blocks`` with its layers, where activations are to be counted.
-        loss: its ``config`` says which scores it forms.
+        loss: its ``config``, if it has one, says which scores it forms.
         recipe: precision, optimizer, device.
         num_items: V.
         events: T of a batch.
@@ -110,12 +110,13 @@ def footprint(
     masked = getattr(model, "mask_probability", 1.0)
     positions = int(histories if one_target else max(histories, events * masked))
     on_gpu = recipe.device() == "cuda"
+    config = getattr(loss, "config", None)  # a user's own loss may have none
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
     return Footprint(
         parameters=sum(w.numel() * w.element_size() for w in weights),
         gradients=sum(w.numel() * w.element_size() for w in dense),
         optimizer=_MOMENTS * sum(w.numel() * w.element_size() for w in trained),
-        logits=_FULL * logits_in_memory(loss.config, positions, num_items, on_gpu=on_gpu),
+        logits=_FULL * logits_in_memory(config, positions, num_items, on_gpu=on_gpu),
         activations=int(events * item_bytes * kept_per_event(model)),
     )
 
