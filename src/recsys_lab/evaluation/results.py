@@ -41,7 +41,7 @@ class Results:
     Args:
         metrics: see `recsys_lab.evaluation.metrics.names.ACCURACY`.
         ks: list lengths.
-        list_length: places kept a user.
+        max_k: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
         num_items: V; for metrics of whole lists.
         over_lists: whether means are those over all lists: see
@@ -57,7 +57,7 @@ class Results:
         self,
         metrics: Sequence[Chosen],
         ks: Sequence[int],
-        list_length: int,
+        max_k: int,
         beyond: Mapping[str, BeyondMetric] | None = None,
         num_items: int = 1,
         *,
@@ -69,11 +69,11 @@ class Results:
         }
         self.others = {n: metric for n, metric in made.items() if n not in self.metrics}
         self.beyond = dict(beyond or {})
-        self._length = list_length
+        self._length = max_k
         for metric in (*self.metrics.values(), *self.others.values(), *self.beyond.values()):
             if isinstance(metric, UserMean):
                 metric.over_lists = over_lists
-        self._rows = TargetRows(list_length)
+        self._rows = TargetRows(max_k)
 
     def update(
         self,
@@ -147,11 +147,11 @@ class TargetRows(ByUser):
     """A row for each list and target: its number among the user's, item, rank, the list.
 
     Args:
-        list_length: places kept.
+        max_k: places kept.
     """
 
-    def __init__(self, list_length: int) -> None:
-        super().__init__(3 + list_length, torch.int32)
+    def __init__(self, max_k: int) -> None:
+        super().__init__(3 + max_k, torch.int32)
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
         """Add the lists of B users."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recsys_lab.evaluation.protocols.options import Options
 
 
-class Named(NamedTuple):
+class DatasetInfo(NamedTuple):
     """A metric that is to be computed.
 
     Attributes:
@@ -51,12 +51,12 @@ def known_as(name: str) -> type[ListsMetric] | None:
     return known().get(name.partition("@")[0])
 
 
-def named(choice: Choice, metrics: Sequence[Chosen], ks: Sequence[int]) -> Iterator[Named]:
+def named(choice: Choice, metrics: Sequence[Chosen], ks: Sequence[int]) -> Iterator[DatasetInfo]:
     """Each metric at every k; those of whole lists once, e.g. ``auc``."""
     for chosen in metrics:
         kind = class_of_chosen(choice, chosen)
         for k in ks if kind.has_k else [None]:
-            yield Named(kind.name if k is None else f"{kind.name}@{k}", chosen, kind, k)
+            yield DatasetInfo(kind.name if k is None else f"{kind.name}@{k}", chosen, kind, k)
 
 
 def accuracy_names(metrics: Sequence[Chosen], ks: Sequence[int]) -> list[str]:
@@ -64,7 +64,7 @@ def accuracy_names(metrics: Sequence[Chosen], ks: Sequence[int]) -> list[str]:
     return [metric.name for metric in named(ACCURACY, metrics, ks)]
 
 
-def all_named(config: Options) -> list[Named]:
+def all_named(config: Options) -> list[DatasetInfo]:
     """Every metric of a protocol."""
     beyond = named(BEYOND, config.beyond_accuracy, config.beyond_ks)
     return [*named(ACCURACY, config.metrics, config.ks), *beyond]
@@ -125,7 +125,7 @@ def largest_value(name: str, most_targets: int | None) -> float | None:
     if not (issubclass(metric, UserMean) and metric.of_hits):
         return None
     k = int(name.partition("@")[2])
-    return min(most_targets, k) / k if metric.by_place else 1.0
+    return min(most_targets, k) / k if metric.by_rank else 1.0
 
 
 def definitions(

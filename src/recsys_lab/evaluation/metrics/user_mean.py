@@ -197,14 +197,14 @@ class UserMean(ListsMetric):
         adds_lists: whether else a user's lists are added up, not averaged: the metric is a total of
             a user, or a ratio of totals.
         of_hits: whether it is 0 for a user without a hit, and else at most 1.
-        by_place: whether each hit adds 1 / k.
+        by_rank: whether each hit adds 1 / k.
     """
 
     is_of_users = True
     over_lists = False
     adds_lists = False
     of_hits = False
-    by_place = False
+    by_rank = False
 
     def add(self, lists_B: Tensor, rows_B: Tensor) -> None:
         """Keep the values of some lists.

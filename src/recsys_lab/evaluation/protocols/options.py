@@ -21,8 +21,8 @@ class Options:
         ks: list lengths at which these are computed.
         exclude_seen: leave items of the user's history out of the lists. A target that the user had
             before can then not be hit; the manifest counts these.
-        list_length: places stored per user, at least the largest of ks and beyond_ks.
-        score_mebibytes: memory for one block of users x items scores.
+        max_k: places stored per user, at least the largest of ks and beyond_ks.
+        score_mib: memory for one block of users x items scores.
         beyond_accuracy: metrics of the test lists that look at more than targets.
         beyond_ks: list lengths at which these are computed.
         category_feature: item column for metrics of categories, e.g. ``item.category``.
@@ -48,8 +48,8 @@ class Options:
     metrics: Annotated[list[Accuracy], MinLen(1)]
     ks: Annotated[list[Place], MinLen(1)]
     exclude_seen: bool
-    list_length: Place
-    score_mebibytes: Place
+    max_k: Place
+    score_mib: Place
     beyond_accuracy: list[Beyond]
     beyond_ks: Annotated[list[Place], MinLen(1)]
     category_feature: str | None
