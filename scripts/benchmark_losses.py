@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.contracts import Batch, ReadsCounts
+from recsys_lab.contracts import Batch, UsesItemCounts
 from recsys_lab.runs.memory import peak_memory_mebibytes
 
 BATCH, LENGTH, DIM = 128, 50, 64
@@ -66,7 +66,7 @@ def make_loss(name: str, num_items: int) -> Any:
     """The loss of a row of the table."""
     group, changes = LOSSES[name]
     loss = plain if group == "plain" else part("loss", group, **changes)
-    if isinstance(loss, ReadsCounts):
+    if isinstance(loss, UsesItemCounts):
         loss.read_counts(torch.ones(num_items, dtype=torch.int64))
     return loss
 

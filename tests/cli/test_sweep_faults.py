@@ -25,7 +25,7 @@ from recsys_lab.sweeps.launchers.base import Task, begin
 from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.results import idle
-from recsys_lab.sweeps.worker_status import Notes
+from recsys_lab.sweeps.worker_status import WorkerStatus
 from tests.postgres import free_port
 
 from .flow import COUNTS, SMALL, in_shop, record
@@ -61,7 +61,7 @@ def planned(folder: Path, base=COUNTS, params=None, **options) -> Plan:
 
 def worker(plan: Plan, seconds: float | None = None) -> sweep_worker.Worker:
     """One in this process."""
-    notes = Notes(plan.path / "workers/0.json", time.time())
+    notes = WorkerStatus(plan.path / "workers/0.json", time.time())
     return sweep_worker.Worker(plan, "0", Deadline(seconds), notes)
 
 
@@ -208,13 +208,13 @@ def test_deaths_before_a_finished_trial_do_not_count(shop, monkeypatch):
     note = shop / "deaths/workers/w.json"
     state = {"trials": 1, "now": 100.0, "ready": 0.0, "doing": "trial 3"}
     note.write_text(json.dumps(state))
-    assert parent._looked_after(dying) == 1
+    assert parent._check_worker(dying) == 1
     assert json.loads(note.read_text()) == {**state, "doing": "died"}
 
 
 def test_a_note_is_never_old(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_notes, "EVERY", 0.02)
-    notes = Notes(tmp_path / "w.json", time.time())
+    notes = WorkerStatus(tmp_path / "w.json", time.time())
     with notes.written(), notes.busy_with("trial 0"):
         time.sleep(1.0)
         state = json.loads((tmp_path / "w.json").read_text())

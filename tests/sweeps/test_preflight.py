@@ -14,9 +14,9 @@ from recsys_lab.sweeps.worker import cause_of, smaller_batch_helps
 from recsys_lab.training.free_memory import _free_of_group, _free_of_machine, free_memory
 from recsys_lab.training.memory_estimate import (
     CannotFit,
-    Footprint,
+    MemoryEstimate,
+    estimate_memory,
     events_per_batch,
-    footprint,
     logits_in_memory,
 )
 
@@ -35,7 +35,7 @@ def sasrec(num_items, **changes):
 def needed(model, num_items, events, histories, loss="softmax", **recipe):
     made = part("recipe", "default", accelerator="cpu", **recipe)
     sizes = {"num_items": num_items, "events": events, "histories": histories}
-    return footprint(model, part("loss", loss), made, **sizes)
+    return estimate_memory(model, part("loss", loss), made, **sizes)
 
 
 def test_hand_made_numbers():
@@ -120,7 +120,7 @@ def test_what_was_measured_lies_within_a_factor_of_two_above(num_items, users, l
 
 
 def test_refused_only_where_it_surely_cannot_be():
-    small = Footprint(GIBIBYTE, GIBIBYTE, 2 * GIBIBYTE, GIBIBYTE // 2, GIBIBYTE // 4)
+    small = MemoryEstimate(GIBIBYTE, GIBIBYTE, 2 * GIBIBYTE, GIBIBYTE // 2, GIBIBYTE // 4)
     assert small.total == 4.75 * GIBIBYTE
     small.refuse(small.total)
     with pytest.raises(CannotFit) as caught:

@@ -3,7 +3,7 @@
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.settings import Sweep, check_computed, excess, read_limit
+from recsys_lab.sweeps.settings import Sweep, check_computed, constraint_violation, read_limit
 from recsys_lab.sweeps.space import as_overrides, read_space
 
 
@@ -168,8 +168,8 @@ def test_metrics_that_nobody_computes():
 
 def test_constraints():
     assert read_limit("parameters<=2e6") == ("parameters", "<=", 2e6)
-    assert excess(read_limit("parameters <= 10"), 12.0) == 2.0
-    assert excess(read_limit("val/hr@10>=0.5"), 0.75) == -0.25
+    assert constraint_violation(read_limit("parameters <= 10"), 12.0) == 2.0
+    assert constraint_violation(read_limit("val/hr@10>=0.5"), 0.75) == -0.25
     for wrong in ("parameters=5", "parameters<=many"):
         with pytest.raises(UserError, match="write MEASURE<=NUMBER"):
             read_limit(wrong)

@@ -86,7 +86,7 @@ def last_state(folder: Path) -> dict:
     return torch.load(folder / "last.ckpt", weights_only=True)
 
 
-def row_sparse() -> dict:
+def dense_sparse_optimizer() -> dict:
     return {
         "loss": build(options("loss", "sampled_softmax", num_negatives=5)),
         "sparse_items": True,
@@ -108,7 +108,7 @@ def judging_rarely() -> dict:
         ((5,), dict),
         ((3, 4, 6), dict),
         ((2, 1, 1, 1, 9), dict),
-        ((3, 4), row_sparse),
+        ((3, 4), dense_sparse_optimizer),
         ((1, 3), accumulating),
         ((2, 16), judging_rarely),  # the last epoch, which is not the third or sixth, is resumed
     ],

@@ -232,7 +232,7 @@ def read_limit(text: str) -> tuple[str, str, float]:
     raise UserError(f"sweep.constraints: got '{text}'; write MEASURE<=NUMBER or val/METRIC>=NUMBER")
 
 
-def excess(limit: tuple[str, str, float], value: float) -> float:
+def constraint_violation(limit: tuple[str, str, float], value: float) -> float:
     """How far a value breaks a constraint, at most 0 where it does not."""
     _, sign, number = limit
     return value - number if sign == "<=" else number - value

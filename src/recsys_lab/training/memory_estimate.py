@@ -44,7 +44,7 @@ class CannotFit(UserError):
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes of a training step, at least.
 
     Attributes:
@@ -87,9 +87,9 @@ class Footprint:
         )
 
 
-def footprint(
+def estimate_memory(
     model: nn.Module, loss: Any, recipe: Recipe, *, num_items: int, events: float, histories: float
-) -> Footprint:
+) -> MemoryEstimate:
     """The lower bound for a model, which may be on torch's meta device.
 
     Args:
@@ -111,7 +111,7 @@ def footprint(
     positions = int(histories if one_target else max(histories, events * masked))
     on_gpu = recipe.device() == "cuda"
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
-    return Footprint(
+    return MemoryEstimate(
         parameters=sum(w.numel() * w.element_size() for w in weights),
         gradients=sum(w.numel() * w.element_size() for w in dense),
         optimizer=_MOMENTS * sum(w.numel() * w.element_size() for w in trained),

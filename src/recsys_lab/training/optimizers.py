@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import DenseModel, Loss
 
 
-class RowSparse(Optimizer):
+class DenseSparseOptimizer(Optimizer):
     """One optimizer for most parameters, another for tables of which a step touches few rows.
 
     Args:
@@ -86,10 +86,10 @@ def make_sparse(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
     return tables
 
 
-def row_sparse(
+def dense_sparse_optimizer(
     dense: Callable[[list[nn.Parameter]], Optimizer], model: DenseModel,
     tables: list[nn.Parameter], *, learning_rate: float, betas: tuple[float, float],
-) -> RowSparse:  # fmt: skip
+) -> DenseSparseOptimizer:  # fmt: skip
     """Lazy Adam for the tables: only rows with a gradient are moved, their averages included.
 
     Args:
@@ -102,4 +102,4 @@ def row_sparse(
     known = {id(table) for table in tables}
     others = [parameter for parameter in model.parameters() if id(parameter) not in known]
     sparse = torch.optim.SparseAdam(tables, lr=learning_rate, betas=betas)
-    return RowSparse(dense(others), sparse)
+    return DenseSparseOptimizer(dense(others), sparse)

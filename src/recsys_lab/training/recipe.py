@@ -113,9 +113,9 @@ class Recipe:
         """
         if not self.config.sparse_items:
             return self._dense(model.parameters())
-        from recsys_lab.training.optimizers import make_sparse, row_sparse
+        from recsys_lab.training.optimizers import dense_sparse_optimizer, make_sparse
 
-        return row_sparse(
+        return dense_sparse_optimizer(
             self._dense, model, make_sparse(model, loss),
             learning_rate=self.config.learning_rate, betas=(self.config.beta1, self.config.beta2),
         )  # fmt: skip

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recsys_lab.evaluation.list_checks import check_lists
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.names import WITHOUT_K
 from recsys_lab.evaluation.metrics.registry import reads_history
 from recsys_lab.evaluation.metrics.values import TargetValues, refuse_idle_options
 from recsys_lab.evaluation.protocols.options import Options
 from recsys_lab.evaluation.results import Results
-from recsys_lab.evaluation.waist import check_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -149,7 +149,7 @@ def rank(
     """The lists of one batch under a protocol.
 
     Raises:
-        ValueError: the lists are none: see `recsys_lab.evaluation.waist`.
+        ValueError: the lists are none: see `recsys_lab.evaluation.list_checks`.
     """
     length = max(protocol.list_length, protocol.num_items if protocol.ranks_all else 0)
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
