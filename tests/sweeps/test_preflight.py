@@ -51,13 +51,13 @@ def test_hand_made_numbers():
     assert found.logits == 4 * 30 * 100
     # What the four layers and the two norms read; queries, keys and values.
     assert found.activations == 4 * 30 * (4 + 4 + 4 + 8 + 2 * 4 + 12)
-    sparse = needed(model, 100, 30, 3, loss="sampled_softmax", sparse_items=True)
+    sparse = needed(model, 100, 30, 3, loss="sampled_softmax", sparse_embeddings=True)
     assert sparse.gradients == found.gradients - 4 * 100 * 4
     assert sparse.logits == 4 * 30 * (1 + 256)
 
 
 def test_scores_in_memory():
-    chunked = SimpleNamespace(memory_mebibytes=1, kernel="blocks")
+    chunked = SimpleNamespace(memory_mib=1, kernel="blocks")
     assert logits_in_memory(chunked, 5000, 100_000, on_gpu=True) == 2 * 100_000  # 1 MiB holds 2.6
     assert logits_in_memory(chunked, 5, 100, on_gpu=True) == 5 * 100
     buckets = SimpleNamespace(num_buckets=3, bucket_states=5, bucket_items=7)

@@ -37,12 +37,12 @@ def test_arithmetic_equals_the_closed_form_and_is_scaled_to_all_events():
     assert (values["events"], values["steps"]) == (210, 7)
 
 
-@pytest.mark.parametrize("memory_mebibytes", [1, 64])  # several blocks, and one
-def test_the_default_loss_costs_three_products(memory_mebibytes):
+@pytest.mark.parametrize("memory_mib", [1, 64])  # several blocks, and one
+def test_the_default_loss_costs_three_products(memory_mib):
     """Logits, the states' gradient and the table's are 2 N D V each; none is free."""
     N, D, V = 300, 16, 2000
     options = {"temperature": 1.0, "cosine": False, "kernel": "blocks"}
-    loss = SoftmaxLoss(SoftmaxLoss.Config(memory_mebibytes=memory_mebibytes, **options))
+    loss = SoftmaxLoss(SoftmaxLoss.Config(memory_mib=memory_mib, **options))
     states_ND = torch.randn(N, D, requires_grad=True)
     table_VD = torch.randn(V, D, requires_grad=True)
     meter = CostMonitor()

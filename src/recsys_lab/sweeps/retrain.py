@@ -69,8 +69,8 @@ class TopRun:
 
 def top_runs(plan: Plan, study: Study) -> Iterator[TopRun]:
     """The runs, first seeds of all configs first."""
-    best = best_trials(study.copy(), plan.options["top_n"])
-    for offset in range(1, plan.options["top_seeds"] + 1):
+    best = best_trials(study.copy(), plan.options["retrain_top_n"])
+    for offset in range(1, plan.options["retrain_seeds"] + 1):
         for trial in best:
             yield _top_run(plan, trial, offset)
 

@@ -143,8 +143,8 @@ class Parent:
     def _left_of_top(self) -> int:
         """Runs of the best that are to be done; all of them while the best are not known."""
         options = self.plan.options
-        if not options["top_n"] or self._left():
-            return int(options["top_n"]) * int(options["top_seeds"])
+        if not options["retrain_top_n"] or self._left():
+            return int(options["retrain_top_n"]) * int(options["retrain_seeds"])
         return sum(run.record is None for run in top_runs(self.plan, self.study))
 
     def _orphans(self) -> bool:

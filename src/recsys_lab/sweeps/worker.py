@@ -89,7 +89,7 @@ class Worker:
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
                 # Their processes may die yet, and the best are known when all are done.
-                if self.plan.options["top_n"] and wait_for_trials(self.study):
+                if self.plan.options["retrain_top_n"] and wait_for_trials(self.study):
                     continue
                 break
             console.print(f"trial {claim.trial.number}: {dict(claim.point)}", soft_wrap=True)
@@ -117,7 +117,7 @@ class Worker:
             _say(f"trial {claim.trial.number} was not given back: {one_line(another)}")
 
     def _work_on_top(self, console: Console) -> None:
-        if not self.plan.options["top_n"]:
+        if not self.plan.options["retrain_top_n"]:
             return
         while wait_for_trials(self.study):  # those that others began before the deadline
             self.notes.tell("waiting for trials")

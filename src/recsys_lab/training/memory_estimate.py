@@ -103,7 +103,7 @@ def estimate_memory(
     weights = list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     dense = trained
-    if recipe.config.sparse_items:  # a step has gradients of the looked up rows alone
+    if recipe.config.sparse_embeddings:  # a step has gradients of the looked up rows alone
         tables = {id(item) for item in _tables(model)}
         dense = [weight for weight in trained if id(weight) not in tables]
     one_target = getattr(model, "one_target", False)
@@ -142,11 +142,11 @@ def logits_in_memory(config: Any, positions: int, num_items: int, *, on_gpu: boo
         return positions * (1 + int(negatives))
     if hasattr(config, "bucket_items"):
         return int(config.num_buckets * config.bucket_states * config.bucket_items)
-    if not hasattr(config, "memory_mebibytes"):
+    if not hasattr(config, "memory_mib"):
         return 0
     if uses_liger(config.kernel, "cuda" if on_gpu else "cpu"):
         return 0  # its blocks are its own affair
-    blocking = Blocking.choose(num_items, config.memory_mebibytes << 20, on_cpu=not on_gpu)
+    blocking = Blocking.choose(num_items, config.memory_mib << 20, on_cpu=not on_gpu)
     return min(blocking.rows, positions) * num_items
 
 

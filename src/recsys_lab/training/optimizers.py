@@ -70,13 +70,13 @@ def make_sparse(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
     items = getattr(model, "items", None)
     if not isinstance(items, nn.Embedding):
         raise UserError(
-            "recipe.sparse_items: got true, and the item vectors of this model are no plain "
-            "table; use inputs=ids, or recipe.sparse_items=false"
+            "recipe.sparse_embeddings: got true, and the item vectors of this model are no plain "
+            "table; use inputs=ids, or recipe.sparse_embeddings=false"
         )
     if not hasattr(loss, "sparse"):
         raise UserError(
-            "recipe.sparse_items: got true, and this loss reads the vectors of all items; use a "
-            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_items=false"
+            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; use a "
+            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_embeddings=false"
         )
     items.sparse = loss.sparse = True
     table = model.item_table()

@@ -57,8 +57,8 @@ def work(shop, name: str, **options) -> Plan:
 
 
 def test_the_best_again_with_other_seeds_and_only_then_tested(shop, capfd):
-    more = ["sweep.n_trials=3", "sweep.workers=1", "sweep.sampler=grid", "sweep.top_n=2",
-            "sweep.top_seeds=2"]  # fmt: skip
+    more = ["sweep.n_trials=3", "sweep.workers=1", "sweep.sampler=grid", "sweep.retrain_top_n=2",
+            "sweep.retrain_seeds=2"]  # fmt: skip
     assert sweep(WIDTH, *more) == 0
     said = capfd.readouterr().out
     found = summary(shop)

@@ -74,7 +74,7 @@ def test_data_are_prepared_once_and_never_changed(shop, capsys):
     # A worker does not look at the source, not even for the runs of the best.
     log = Path("log.csv")
     log.rename("gone.csv")
-    worker(replace(plan, options={**plan.options, "n_trials": 2, "top_n": 1})).run()
+    worker(replace(plan, options={**plan.options, "n_trials": 2, "retrain_top_n": 1})).run()
     tops = [path.name for path in (shop / "sweeps/mine/top").iterdir()]
     assert len(tops) == 3
     for name in ("trials/0001", *(f"top/{top}" for top in tops)):
@@ -117,10 +117,10 @@ def test_a_folder_belongs_to_one_study(capsys):
 def test_a_server_that_does_not_answer_is_told(capfd):
     url = f"postgresql://me:s3cret@127.0.0.1:{free_port()}/db"
     assert run_command([*COMMAND, f"sweep.storage={url}"]) == 2
-    told = capfd.readouterr()
-    assert "me:***@127.0.0.1" in told.err
-    assert "cannot be opened" in told.err
-    assert "s3cret" not in told.err + told.out
+    error_tail = capfd.readouterr()
+    assert "me:***@127.0.0.1" in error_tail.err
+    assert "cannot be opened" in error_tail.err
+    assert "s3cret" not in error_tail.err + error_tail.out
 
 
 def test_the_timeout_stops_a_training_and_stores_it(shop):
@@ -175,12 +175,12 @@ class Ended:
     def code(self) -> int:
         return 0
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return ""
 
 
 def test_the_runs_of_the_best_have_all_workers(shop, monkeypatch):
-    plan = planned(shop / "top", n_trials=2, top_n=2, top_seeds=2)
+    plan = planned(shop / "top", n_trials=2, retrain_top_n=2, retrain_seeds=2)
     monkeypatch.setattr(sweep_worker, "work_on_top", lambda *_: None)
     worker(plan).run()
     study = plan.study(0)
