@@ -104,7 +104,7 @@ def find_members(place: Path, names: Sequence[str], option: str) -> list[str]:
     """
     with _whole(place, option):
         if place.is_dir():
-            return [name for name in names if _inside(place, name) is not None]
+            return [name for name in names if find_in_folder(place, name) is not None]
         if _is_zip(place):
             with zipfile.ZipFile(place) as archive:
                 found = {_bare(info.filename) for info in archive.infolist()}
@@ -163,7 +163,7 @@ def read_members(place: Path, names: list[str], option: str) -> dict[str, bytes]
 def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] | None:
     where = f"{option}={place}"
     if place.is_dir():
-        file = _inside(place, name)
+        file = find_in_folder(place, name)
         return None if file is None else _plain(file, f"{option}={file}", stack)
     if _is_zip(place):
         archive = stack.enter_context(zipfile.ZipFile(place))
@@ -256,7 +256,8 @@ def _bare(member: str) -> str:
     return PurePosixPath(member.replace("\\", "/")).name.removesuffix(".gz")
 
 
-def _inside(folder: Path, name: str) -> Path | None:
+def find_in_folder(folder: Path, name: str) -> Path | None:
+    """A file of a folder by its name, at any depth, also as ``NAME.gz``."""
     found = [*sorted(folder.rglob(name)), *sorted(folder.rglob(f"{name}.gz"))]
     return next((file for file in found if file.is_file()), None)
 

@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, Named
-from recsys_lab.data.sources.published.amazon import (
-    LICENCE,
-    AmazonReader,
-    Source,
-    names,
-    price,
-    text,
-)
+from recsys_lab.data.sources.published.amazon import LICENCE, AmazonReader, Source
+from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.reviews import names, price, text
 
 URL = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
@@ -47,11 +41,7 @@ Category = Literal[
 
 
 class Amazon2014(AmazonReader):
-    """Reads a category of the release of 2014.
-
-    Args:
-        config: the category, the subset and the place.
-    """
+    """Reads a category of the release of 2014."""
 
     named: ClassVar[Named] = Named(
         about=About(
@@ -89,7 +79,7 @@ class Amazon2014(AmazonReader):
             {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp"},
         ),
     }
-    metadata_url: ClassVar[str] = f"{URL}/meta_{{}}.json.gz"
+    metadata_url = f"{URL}/meta_{{}}.json.gz"
 
     @dataclass(frozen=True)
     class Config:
@@ -116,8 +106,7 @@ class Amazon2014(AmazonReader):
         metadata_sha256: str | None
         description: bool
 
-    @staticmethod
-    def item(record: Mapping[str, Any]) -> dict[str, Any]:
+    def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Of a Python literal written by Python 2."""
         return {
             "item_id": record.get("asin"),

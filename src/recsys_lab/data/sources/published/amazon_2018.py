@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, Named
-from recsys_lab.data.sources.published.amazon import (
-    LICENCE,
-    AmazonReader,
-    Source,
-    names,
-    price,
-    text,
-)
+from recsys_lab.data.sources.published.amazon import LICENCE, AmazonReader, Source
+from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.reviews import names, price, text
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2"
 
@@ -52,11 +46,7 @@ Category = Literal[
 
 
 class Amazon2018(AmazonReader):
-    """Reads a category of the release of 2018.
-
-    Args:
-        config: the category, the subset and the place.
-    """
+    """Reads a category of the release of 2018."""
 
     named: ClassVar[Named] = Named(
         about=About(
@@ -95,7 +85,7 @@ class Amazon2018(AmazonReader):
             {"item": "item_id", "user": "user_id", "rating": "rating", "timestamp": "timestamp"},
         ),
     }
-    metadata_url: ClassVar[str] = f"{URL}/metaFiles2/meta_{{}}.json.gz"
+    metadata_url = f"{URL}/metaFiles2/meta_{{}}.json.gz"
 
     @dataclass(frozen=True)
     class Config:
@@ -122,8 +112,7 @@ class Amazon2018(AmazonReader):
         metadata_sha256: str | None
         description: bool
 
-    @staticmethod
-    def item(record: Mapping[str, Any]) -> dict[str, Any]:
+    def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """A price may be a piece of a style sheet, a description a list or a text."""
         return {
             "item_id": record.get("asin"),

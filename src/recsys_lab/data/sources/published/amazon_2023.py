@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, Named
-from recsys_lab.data.sources.published.amazon import (
-    LICENCE,
-    AmazonReader,
-    Source,
-    names,
-    price,
-    text,
-)
+from recsys_lab.data.sources.published.amazon import LICENCE, AmazonReader, Source
+from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.reviews import names, price, text
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
 COLUMNS = {
@@ -64,11 +58,7 @@ Category = Literal[
 
 
 class Amazon2023(AmazonReader):
-    """Reads a category of the release of 2023; variants of a product are one item.
-
-    Args:
-        config: the category, the subset and the place.
-    """
+    """Reads a category of the release of 2023; variants of a product are one item."""
 
     named: ClassVar[Named] = Named(
         about=About(
@@ -94,7 +84,7 @@ class Amazon2023(AmazonReader):
         "0core": Source(f"{URL}/benchmark/0core/rating_only/{{}}.csv.gz", COLUMNS, HEADER),
         "raw": Source(f"{URL}/raw/review_categories/{{}}.jsonl.gz", COLUMNS, is_json=True),
     }
-    metadata_url: ClassVar[str] = f"{URL}/raw/meta_categories/meta_{{}}.jsonl.gz"
+    metadata_url = f"{URL}/raw/meta_categories/meta_{{}}.jsonl.gz"
     ticks: ClassVar[int] = 1000
 
     @dataclass(frozen=True)
@@ -123,8 +113,7 @@ class Amazon2023(AmazonReader):
         metadata_sha256: str | None
         description: bool
 
-    @staticmethod
-    def item(record: Mapping[str, Any]) -> dict[str, Any]:
+    def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What is called the store is the brand."""
         return {
             "item_id": record.get("parent_asin"),

@@ -13,17 +13,15 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
-from recsys_lab.data.formats.download import download
 from recsys_lab.data.formats.parquet_log import write_log
-from recsys_lab.data.formats.paths import is_there
 from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.published.base import OPTION, Named, PublishedDataset
 from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from recsys_lab.data.raw import FeatureType
-    from recsys_lab.data.sources.published.about import Named
 
 LOG = {
     "user_id": pl.Int64,
@@ -33,12 +31,8 @@ LOG = {
 }
 
 
-class MovieLens:
-    """Reads every rating as an event; titles, years, genres and what is told of users are kept.
-
-    Args:
-        config: the edition and the place.
-    """
+class MovieLens(PublishedDataset):
+    """Reads every rating as an event; titles, years, genres and what is told of users are kept."""
 
     named: ClassVar[Mapping[str, Named]] = NAMED
 
@@ -57,20 +51,22 @@ class MovieLens:
         download_dir: str
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
         self.edition = EDITIONS[config.variant]
-        self.about = NAMED[config.variant].about
+        self.files = self.edition.files
+        archive = self.edition.url.rsplit("/", 1)[-1]
+        self.official = f"the official {archive} or its unpacked folder"
 
     def source_key(self) -> dict[str, Any]:
         """Size and SHA-256 of each file in the archive: equal for the zip and the folder."""
-        return member_key(self._place(), self.edition.files, "data.path")
+        return member_key(self.place(), self.files, OPTION)
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the ratings to Parquet; read films and users."""
-        place = self._place()
+        place = self.place()
         users = self._users(place)
         films = self._films(place)
-        with open_member(place, self.edition.log, "data.path") as stream:
+        with open_member(place, self.edition.log, OPTION) as stream:
             log = write_log(self._ratings(stream, place), LOG, scratch / "ratings.parquet")
         items: dict[str, FeatureType] = {"title": "text", "genres": "list", "year": "numeric"}
         people: dict[str, FeatureType] = {
@@ -138,7 +134,7 @@ class MovieLens:
     def _table(self, place: Path, name: str, columns: list[str]) -> pl.DataFrame:
         """A small file as strings."""
         edition = self.edition
-        with open_member(place, name, "data.path") as stream:
+        with open_member(place, name, OPTION) as stream:
             data = stream.read()
         separator = edition.separator
         try:
@@ -164,29 +160,10 @@ class MovieLens:
     def _where(self, place: Path, name: str) -> str:
         return f"data.path={place}: {name} (MovieLens {self.config.variant})"
 
-    def _place(self) -> Path:
-        place = self._given() or self._fetched()
-        found = find_members(place, self.edition.files, "data.path")
-        missing = [name for name in self.edition.files if name not in found]
-        if missing:
-            raise UserError(
-                f"data.path={place}: has no {', '.join(missing)}; expected are "
-                f"{', '.join(self.edition.files)} of MovieLens {self.config.variant}"
-            )
-        return place
-
-    def _fetched(self) -> Path:
-        folder = Path(self.config.download_dir).expanduser()
-        return download(self.edition.url, self.edition.md5, folder, self.about.licence)
-
-    def _given(self) -> Path | None:
-        if self.config.path is None:
-            return None
-        place = Path(self.config.path).expanduser()
-        if not is_there(self.config.path, "data.path"):
-            raise UserError(
-                f"data.path={place}: no such file or folder. Pass the official "
-                f"{self.edition.url.rsplit('/', 1)[-1]} or its unpacked folder, or "
-                "data.path=null to download it"
-            )
+    def place(self) -> Path:
+        """The zip, or its folder, with all files of the edition."""
+        edition = self.edition
+        is_given = self.config.path is not None
+        place = super().place() if is_given else self.fetch(edition.url, md5=edition.md5)
+        self.require(place, find_members(place, self.files, OPTION))
         return place

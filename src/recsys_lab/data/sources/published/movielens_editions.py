@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.base import About, Named
 
 GENRES = (
     "unknown",

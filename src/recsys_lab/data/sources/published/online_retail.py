@@ -18,10 +18,8 @@ from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.download import read_members
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
-from recsys_lab.data.sources.published.files import fetch
+from recsys_lab.data.sources.published.base import OPTION, About, Named, PublishedDataset
 
-URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 WORKBOOK = "Online Retail.xlsx"
 NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
 OPTIONAL = ("InvoiceNo", "StockCode", "Description", "Country")
@@ -52,14 +50,12 @@ NAMED = Named(
 )
 
 
-class OnlineRetail:
-    """Reads one line of an invoice as a purchase.
-
-    Args:
-        config: the file, and what counts as a purchase.
-    """
+class OnlineRetail(PublishedDataset):
+    """Reads one line of an invoice as a purchase."""
 
     named = NAMED
+    official = f"the official zip or workbook, or the same table ({', '.join(SUFFIXES)})"
+    url = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 
     @dataclass(frozen=True)
     class Config:
@@ -84,17 +80,14 @@ class OnlineRetail:
         keep_cancelled: bool
         keep_unpriced: bool
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of the file."""
-        return {"path": file_key(self._place())}
+        return {"path": file_key(self.place())}
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the table."""
         del scratch
-        file = self._place()
+        file = self.place()
         table = _checked(_table(file), file)
         item = self._item_column(table, file)
         seconds, _ = parse_times(_times(table["InvoiceDate"]), file)
@@ -129,7 +122,7 @@ class OnlineRetail:
             from_log={"item": items, "user": users},
             dropped=dropped,
             features=Features({"title": "text"}, people if has_country else {}, kinds),
-            about=NAMED.about,
+            about=self.about,
         )
 
     def _kept(self, frame: pl.DataFrame, item: str) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -154,7 +147,7 @@ class OnlineRetail:
         return frame, dropped
 
     def _item_column(self, table: pl.DataFrame, file: Path) -> str:
-        wanted = self.config.item_column
+        wanted: str = self.config.item_column
         if wanted == "auto":
             wanted = "StockCode" if "StockCode" in table.columns else "Description"
         if wanted not in table.columns:
@@ -164,11 +157,11 @@ class OnlineRetail:
             )
         return wanted
 
-    def _place(self) -> Path:
-        config = self.config
-        if config.path is None:
-            return fetch(URL, config.download_dir, NAMED, sha256=config.sha256)
-        return require_file(config.path, "data.path")
+    def place(self) -> Path:
+        """The one file."""
+        if self.config.path is None:
+            return super().place()
+        return require_file(self.config.path, OPTION)
 
 
 def _table(file: Path) -> pl.DataFrame:

@@ -10,17 +10,14 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
-    content_key,
+    collect_table,
     filled,
-    no_download,
-    place_of,
     scan_text,
     sink_log,
     told,
-    unpacked,
     whole,
 )
 
@@ -53,14 +50,14 @@ NAMED = Named(
 )
 
 
-class Retailrocket:
-    """Reads one view, addition to the basket, or transaction as an event.
-
-    Args:
-        config: the place of the files, and of when the items' categories are.
-    """
+class Retailrocket(PublishedDataset):
+    """Reads one view, addition to the basket, or transaction as an event."""
 
     named = NAMED
+    official = "the zip, its unpacked folder, or events.csv"
+    obtain = f"get it from {HOME} (a Kaggle account is needed)"
+    files = (LOG,)
+    optional = (*PROPERTIES, TREE)
 
     @dataclass(frozen=True)
     class Config:
@@ -76,16 +73,12 @@ class Retailrocket:
         category_as_of: str | None
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
         self._as_of = _milliseconds(config.category_as_of)
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the archive or its files."""
-        return content_key(self._place(), [LOG, *PROPERTIES, TREE])
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the events to Parquet; of the properties only categories are kept."""
-        files = unpacked(self._place(), [LOG], scratch, optional=[*PROPERTIES, TREE])
+        files = self.unpacked(scratch)
         columns = ("timestamp", "visitorid", "event", "itemid")
         rows = scan_text(files[LOG], columns, ",", header=True).select(
             user_id=whole("visitorid"),
@@ -98,7 +91,7 @@ class Retailrocket:
         described = [] if items is None else items.columns[1:]
         kinds: dict[str, Any] = dict.fromkeys(described, "categorical")
         features = Features(items=kinds, events={"event_type": "categorical"})
-        return RawData(log, items, features=features, about=NAMED.about)
+        return RawData(log, items, features=features, about=self.about)
 
     def _items(self, files: dict[str, Path]) -> pl.DataFrame | None:
         """item_id, category and, with the tree, parent_category; None without properties."""
@@ -121,19 +114,10 @@ class Retailrocket:
         items = items.unique("item_id", keep=keep, maintain_order=True).drop("time")
         if TREE in files:
             text = scan_text(files[TREE], ("categoryid", "parentid"), ",", header=True)
-            with told(files[TREE]):
-                tree = text.select(
-                    category=filled("categoryid"), parent_category=filled("parentid")
-                ).collect()
-            tree = tree.drop_nulls("category").unique("category", keep="first")
+            text = text.select(category=filled("categoryid"), parent_category=filled("parentid"))
+            tree = collect_table(text, files[TREE], "category")
             items = items.join(tree, on="category", how="left")
         return items.sort("item_id")
-
-    def _place(self) -> Path:
-        what = "the zip, its unpacked folder, or events.csv"
-        if self.config.path is None:
-            raise no_download("Retailrocket", f"{HOME} (a Kaggle account is needed)", what)
-        return place_of(self.config.path, what)
 
 
 def _milliseconds(text: str | None) -> int | None:

@@ -13,8 +13,8 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, ParquetLog, RawData
-from recsys_lab.data.sources.published.about import About, Named
-from recsys_lab.data.sources.published.files import fetch, place_of, told
+from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.files import told
 
 URL = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
 MAPPINGS = {"artist": "artist_item_mapping.parquet", "album": "album_item_mapping.parquet"}
@@ -52,12 +52,8 @@ _SIZES = {
 }
 
 
-class Yambda:
-    """Reads one event of a user with a track.
-
-    Args:
-        config: the size, the kind of events, and the place.
-    """
+class Yambda(PublishedDataset):
+    """Reads one event of a user with a track."""
 
     named: ClassVar[Mapping[str, Named]] = {
         size: Named(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
@@ -84,7 +80,10 @@ class Yambda:
         item_tables: bool
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
+        mappings = MAPPINGS.values() if config.item_tables else ()
+        self.files = [f"{config.events}.parquet", *mappings]
+        self.official = f"{self.files[0]}, or a folder with it"
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of the files that are read."""
@@ -126,23 +125,20 @@ class Yambda:
             kinds["track_length_seconds"] = "numeric"
         items, item_kinds = _items(files)
         log = ParquetLog((str(file),), columns)
-        return RawData(log, items, features=Features(item_kinds, events=kinds), about=ABOUT)
+        return RawData(log, items, features=Features(item_kinds, events=kinds), about=self.about)
 
     def _files(self) -> dict[str, Path]:
         """The events' file and, where they are wanted, those of artists and albums."""
-        config = self.config
-        names = [f"{config.events}.parquet", *(MAPPINGS.values() if config.item_tables else ())]
+        config, (log, *mappings) = self.config, self.files
         if config.path is None:
-            folder = Path(config.download_dir) / "yambda"
-            about = self.named[config.variant]
-            sized = f"{URL}/flat/{config.variant}/{names[0]}"
-            found = [fetch(sized, str(folder / config.variant), about, sha256=config.sha256)]
-            found += [fetch(f"{URL}/{name}", str(folder), about) for name in names[1:]]
+            sized = f"{URL}/flat/{config.variant}/{log}"
+            found = [self.fetch(sized, "yambda", config.variant, sha256=config.sha256)]
+            found += [self.fetch(f"{URL}/{name}", "yambda") for name in mappings]
         else:
-            place = place_of(config.path, f"{names[0]}, or a folder with it")
-            log = _in_folder(place, names[0], config.variant) if place.is_dir() else place
-            found = [log, *_tables(place, names[1:])]
-        return dict(zip(["events", *(MAPPINGS if config.item_tables else ())], found, strict=True))
+            place = self.place()
+            file = _in_folder(place, log, config.variant) if place.is_dir() else place
+            found = [file, *_tables(place, mappings)]
+        return dict(zip(["events", *MAPPINGS], found, strict=False))
 
 
 def _in_folder(folder: Path, name: str, variant: str) -> Path:
