@@ -10,6 +10,7 @@ import polars as pl
 
 from recsys_lab.data.formats.chunks import delimited_chunks, json_chunks
 from recsys_lab.data.raw import FeatureType
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.reviews import ReviewDataset
 
 LICENCE = (
@@ -44,19 +45,35 @@ class Source:
     is_json: bool = False
 
 
+@dataclass(frozen=True)
+class AmazonOptions(DownloadOptions):
+    """Options of all releases.
+
+    Attributes:
+        path: the official file of reviews, also unpacked, or the folder that holds it; the
+            metadata lies beside it. Null: download.
+        download_dir: where downloaded files are kept, in a folder of the release's name.
+        metadata: whether titles, brands, prices and categories are read.
+        metadata_sha256: of the downloaded metadata, checked where it is given.
+        description: whether the items' descriptions are read too.
+    """
+
+    metadata: bool
+    metadata_sha256: str | None
+    description: bool
+
+
 class AmazonReader(ReviewDataset):
     """Reads one review as an event; what the product pages say comes from a second file.
 
-    Subclasses name the release's files and have a ``Config`` with the fields ``category``,
-    ``subset``, ``path``, ``download_dir``, ``sha256``, ``metadata``, ``metadata_sha256`` and
-    ``description``.
+    Subclasses name the release's files and have a ``Config`` with `AmazonOptions`, and ``category``
+    and ``subset``.
 
     Args:
         config: the category, the subset and the place.
     """
 
     sources: ClassVar[Mapping[str, Source]]
-    metadata_url: str
     ticks: ClassVar[int] = 1
     """Of the log's times, a second."""
 

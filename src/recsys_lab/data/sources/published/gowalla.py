@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import number, require_form, scan_text, sink_log, whole
 
@@ -48,18 +49,8 @@ class Gowalla(PublishedDataset):
     files = (LOG,)
 
     @dataclass(frozen=True)
-    class Config:
-        """Options of `Gowalla`.
-
-        Attributes:
-            path: the official file, also unpacked, or its folder; null: download.
-            download_dir: where a downloaded file is kept.
-            sha256: of the downloaded file, checked where it is given.
-        """
-
-        path: str | None
-        download_dir: str
-        sha256: str | None
+    class Config(DownloadOptions):
+        """Options of `Gowalla`."""
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the check-ins to Parquet, oldest first."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
@@ -89,14 +90,12 @@ class KuaiRand(PublishedDataset):
     }
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `KuaiRand`.
 
         Attributes:
             variant: the edition.
             path: the official archive or its unpacked folder; null: download.
-            download_dir: where a downloaded archive is kept.
-            sha256: of the downloaded archive, checked beside the published MD5 where it is given.
             logs: exposures of the app's own policies, of the random intervention, or both.
             signals: exposures with none of these signals are dropped and counted; the event's
                 type is the first of them that it has. null: every exposure, of type 'exposure'.
@@ -106,9 +105,6 @@ class KuaiRand(PublishedDataset):
         """
 
         variant: Literal["pure", "1k", "27k"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
         logs: Literal["standard", "random", "both"]
         signals: list[Signal] | None
         item_tables: bool

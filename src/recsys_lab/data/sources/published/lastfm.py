@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     collect_table,
@@ -57,20 +58,14 @@ class LastFM(PublishedDataset):
     optional = (USERS,)
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `LastFM`.
 
         Attributes:
-            path: the official archive, its unpacked folder, or the log's file; null: download.
-            download_dir: where a downloaded archive is kept.
-            sha256: of the downloaded archive, checked where it is given.
             item: what is recommended: tracks or artists. The MusicBrainz id, or the name where
                 there is none.
         """
 
-        path: str | None
-        download_dir: str
-        sha256: str | None
         item: Literal["track", "artist"]
 
     def read_raw(self, scratch: Path) -> RawData:

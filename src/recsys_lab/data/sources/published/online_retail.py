@@ -18,6 +18,7 @@ from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.download import read_members
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
 from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, Named, PublishedDataset
 
 WORKBOOK = "Online Retail.xlsx"
@@ -58,23 +59,18 @@ class OnlineRetail(PublishedDataset):
     url = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `OnlineRetail`.
 
         Attributes:
             path: the official zip or workbook, or the same table as Parquet or CSV; null:
                 download.
-            download_dir: where a downloaded file is kept.
-            sha256: of the downloaded file, checked where it is given.
             item_column: what an item is; auto: StockCode where the file has it, else Description.
             keep_returns: keep rows with a negative quantity, as events of type 'return'.
             keep_cancelled: keep invoices whose number begins with C, as events of type 'return'.
             keep_unpriced: keep rows whose price is zero, negative or missing.
         """
 
-        path: str | None
-        download_dir: str
-        sha256: str | None
         item_column: Literal["auto", "StockCode", "Description"]
         keep_returns: bool
         keep_cancelled: bool

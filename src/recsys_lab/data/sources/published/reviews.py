@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import polars as pl
 
@@ -40,6 +40,8 @@ class ReviewDataset(PublishedDataset):
         log: columns of the log, and their types.
         events: those that models may read.
         items: columns of the items besides the id; None: no model reads it.
+        keys: what ``item_id`` and other columns of the items are called in a record, where that
+            differs.
     """
 
     metadata_url: str
@@ -48,6 +50,7 @@ class ReviewDataset(PublishedDataset):
     log: Mapping[str, Any]
     events: Mapping[str, FeatureType] = RATING
     items: Mapping[str, FeatureType | None]
+    keys: ClassVar[Mapping[str, str]]
 
     def rows(self, stream: IO[bytes], where: str) -> Iterator[pl.DataFrame]:
         """The reviews, a part at a time, with the columns of `log`."""
@@ -55,7 +58,12 @@ class ReviewDataset(PublishedDataset):
 
     def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """``item_id`` and the columns of `items`, made of a record of the items' file."""
-        raise NotImplementedError
+        keys = self.keys
+        values = {
+            name: READERS.get(kind, text)(record.get(keys.get(name, name)))
+            for name, kind in self.items.items()
+        }
+        return {"item_id": record.get(keys["item_id"]), **values}
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of the files."""
@@ -149,3 +157,7 @@ def names(value: object) -> list[str]:
     found = [n for part in value for n in (part if isinstance(part, list) else [part])]
     plain = [text(name) for name in found]
     return list(dict.fromkeys(name for name in plain if name is not None))
+
+
+READERS: Mapping[str | None, Callable[[object], Any]] = {"numeric": price, "list": names}
+"""What makes a column of items of a value; `text` for the other types."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import polars as pl
 
 from recsys_lab.data.formats.chunks import shaped_chunks
 from recsys_lab.data.raw import FeatureType
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, Named
-from recsys_lab.data.sources.published.reviews import ReviewDataset, names, price, text
+from recsys_lab.data.sources.published.reviews import ReviewDataset, text
 
 URL = "https://cseweb.ucsd.edu/~wckang"
 LOG = {
@@ -66,25 +67,21 @@ class Steam(ReviewDataset):
     log = LOG
     events = EVENTS
     items = ITEMS
+    keys: ClassVar[Mapping[str, str]] = {"item_id": "id"}
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `Steam`.
 
         Attributes:
             path: the official steam_reviews.json.gz, also unpacked, or the folder that holds it;
                 steam_games.json.gz lies beside it. Null: download.
-            download_dir: where downloaded files are kept.
-            sha256: of the downloaded reviews, checked where it is given.
             metadata: whether titles, genres, tags and prices of the games are read.
             metadata_sha256: of the downloaded games, checked where it is given.
             user_column: who a user is: the name, or the id; many rows have none: they are dropped
                 and counted, which filter.max_bad_rows must allow.
         """
 
-        path: str | None
-        download_dir: str
-        sha256: str | None
         metadata: bool
         metadata_sha256: str | None
         user_column: Literal["username", "user_id"]
@@ -110,14 +107,6 @@ class Steam(ReviewDataset):
         """A price is a number or words such as 'Free To Play', which cost nothing."""
         cost = record.get("price")
         free = isinstance(cost, str) and cost.lower().startswith("free")
-        return {
-            "item_id": record.get("id"),
-            "title": text(record.get("title")) or text(record.get("app_name")),
-            "developer": text(record.get("developer")),
-            "publisher": text(record.get("publisher")),
-            "release_date": text(record.get("release_date")),
-            "price": 0.0 if free else price(cost),
-            "genres": names(record.get("genres")),
-            "tags": names(record.get("tags")),
-            "specs": names(record.get("specs")),
-        }
+        found = super().item(record)
+        title = found["title"] or text(record.get("app_name"))
+        return found | {"title": title, "price": 0.0 if free else found["price"]}

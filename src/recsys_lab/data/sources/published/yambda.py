@@ -13,6 +13,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, ParquetLog, RawData
+from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import told
 
@@ -60,22 +61,17 @@ class Yambda(PublishedDataset):
     }
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `Yambda`.
 
         Attributes:
             variant: the size: 50m, 500m or 5b events.
             path: a Parquet file of the flat form, or a folder with it; null: download.
-            download_dir: where downloaded files are kept.
-            sha256: of the downloaded events, checked where it is given.
             events: which file is read; multi_event holds all types.
             item_tables: also read the tracks' artists and albums (9 million tracks).
         """
 
         variant: Literal["50m", "500m", "5b"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
         events: Literal["listens", "likes", "dislikes", "unlikes", "undislikes", "multi_event"]
         item_tables: bool
 

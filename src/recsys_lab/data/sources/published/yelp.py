@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import polars as pl
 
@@ -14,7 +14,7 @@ from recsys_lab.data.formats.archives import find_members, member_key
 from recsys_lab.data.formats.chunks import json_chunks
 from recsys_lab.data.raw import FeatureType
 from recsys_lab.data.sources.published.base import OPTION, About, Named
-from recsys_lab.data.sources.published.reviews import ReviewDataset, names, text
+from recsys_lab.data.sources.published.reviews import ReviewDataset
 
 HOMEPAGE = "https://business.yelp.com/data/resources/open-dataset/"
 REVIEWS = "yelp_academic_dataset_review.json"
@@ -71,6 +71,7 @@ class Yelp(ReviewDataset):
     files = (REVIEWS, BUSINESSES)
     log = LOG
     items = ITEMS
+    keys: ClassVar[Mapping[str, str]] = {"item_id": "business_id", "title": "name"}
 
     @dataclass(frozen=True)
     class Config:
@@ -123,12 +124,6 @@ class Yelp(ReviewDataset):
     def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Categories are one text with commas, or in old versions a list."""
         found = record.get("categories")
-        return {
-            "item_id": record.get("business_id"),
-            "title": text(record.get("name")),
-            "city": text(record.get("city")),
-            "state": text(record.get("state")),
-            "latitude": record.get("latitude"),
-            "longitude": record.get("longitude"),
-            "categories": names(found.split(", ") if isinstance(found, str) else found),
-        }
+        listed = found.split(", ") if isinstance(found, str) else found
+        places = {name: record.get(name) for name in ("latitude", "longitude")}
+        return super().item({**record, "categories": listed}) | places
