@@ -18,6 +18,7 @@ from recsys_lab.data.columns.time_checks import (
     refuse_float32,
     refuse_mixed_units,
 )
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,7 +225,7 @@ def _from_text(
         except PolarsError as error:
             raise UserError(
                 f"data.timestamp_format={time_format}: is not a format of dates as in strptime "
-                f"({str(error).splitlines()[0]})"
+                f"({first_line(error)})"
             ) from error
         return times.dt.epoch("us"), UNITS["us"]
     whole = text.cast(pl.Int64, strict=False)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import ParquetLog
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,10 +96,9 @@ class Engine(Protocol):
 
 def unreadable(error: BaseException) -> UserError:
     """For what an engine finds only when it reads the rows, such as a damaged page."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return UserError(
-        f"the log could not be read to its end: {reason}. A file may be damaged or cut short; "
-        "fetch it again"
+        f"the log could not be read to its end: {first_line(error)}. A file may be "
+        "damaged or cut short; fetch it again"
     )
 
 

@@ -15,6 +15,7 @@ from annotated_types import Ge
 from recsys_lab.config import UserError
 from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage, unreadable
 from recsys_lab.data.raw import ParquetLog
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ class DuckDB:
             yield DuckDBSession(connection, scratch)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise UserError(
-                f"engine=duckdb: {str(error).splitlines()[0]}. Raise engine.memory_limit (now "
+                f"engine=duckdb: {first_line(error)}. Raise engine.memory_limit (now "
                 f"{self.config.memory_limit}) or free disk space in {scratch}"
             ) from error
         except duckdb.Error as error:

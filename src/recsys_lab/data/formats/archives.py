@@ -92,7 +92,7 @@ def open_member(place: Path, name: str, option: str) -> Iterator[IO[bytes]]:
     with _whole(place, option), ExitStack() as stack:
         stream = _opened(place, name, option, stack)
         if stream is None:
-            raise _absent([name], [name], place, option)
+            raise UserError(f"{option}={place}: has no {name}; expected are {name}")
         yield stream
 
 
@@ -131,33 +131,6 @@ def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict
                 size += len(part)
         key[name] = {"bytes": size, "sha256": digest.hexdigest()}
     return key
-
-
-def read_members(place: Path, names: list[str], option: str) -> dict[str, bytes]:
-    """Small files out of a zip or tar archive or an unpacked folder, found by name at any depth.
-
-    Nothing is unpacked to disk. For large files see `open_member`.
-
-    Args:
-        place: the archive or the folder.
-        names: file names without folders.
-        option: the config option the place came from, named in errors.
-
-    Raises:
-        UserError: when the place or a file in it is absent, the archive is damaged, unsafe or a
-            zip bomb, or a member's name leads out of the archive.
-    """
-    if not place.is_dir() and not _is_tar(place):
-        with _whole(place, option):
-            zipfile.ZipFile(place).close()  # says so where it is none
-    missing = set(names) - set(find_members(place, names, option))
-    if missing:
-        raise _absent([name for name in names if name in missing], names, place, option)
-    found = {}
-    for name in names:
-        with open_member(place, name, option) as stream:
-            found[name] = stream.read()
-    return found
 
 
 def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] | None:
@@ -271,9 +244,3 @@ def _refuse_unsafe(members: Iterable[str], place: Path, option: str) -> None:
                 f"{option}={place}: unsafe archive, its member '{member}' leads out of the "
                 "folder. This is not an official archive; do not use it"
             )
-
-
-def _absent(missing: Sequence[str], names: Sequence[str], place: Path, option: str) -> UserError:
-    return UserError(
-        f"{option}={place}: has no {', '.join(missing)}; expected are {', '.join(names)}"
-    )

@@ -20,6 +20,7 @@ from recsys_lab.data.formats.text_check import TextCheck, plain_text
 from recsys_lab.data.preparation.source_warnings import doubt_numbers
 from recsys_lab.data.raw import PART, free_name
 from recsys_lab.data.sources.log_columns import plan_numbers
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -162,8 +163,9 @@ def _read(file: Path) -> pl.DataFrame:
     try:
         return scan_delimited(file, "\t", None).collect()
     except PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{where}: cannot be read as tab-separated text: {reason}") from error
+        raise UserError(
+            f"{where}: cannot be read as tab-separated text: {first_line(error)}"
+        ) from error
 
 
 def _read_parts(parts: Mapping[str, Path]) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,10 +146,9 @@ def _record(line: bytes, row: int, where: str) -> dict[str, Any]:
     try:
         found = _parsed(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{where}: row {row} is neither JSON nor a Python literal: {text[:80]!r} ({reason}). "
-            "The file may be damaged or cut short; get it again"
+            f"{where}: row {row} is neither JSON nor a Python literal: {text[:80]!r} "
+            f"({first_line(error)}). The file may be damaged or cut short; get it again"
         ) from error
     if not isinstance(found, dict):
         raise UserError(
@@ -228,12 +228,11 @@ def _frame(text: str, columns: list[str], separator: str, before: int, where: st
             text.encode(), separator=separator, has_header=False, quote_char=None, schema=schema
         )
     except PolarsError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         width = [line.count(separator) + 1 for line in text.splitlines()]
         row = next((n for n, got in enumerate(width) if got > len(columns)), 0) + before + 1
         raise UserError(
             f"{where}: row {row} is not in the official form ({', '.join(columns[:4])}"
-            f"{', ...' if len(columns) > 4 else ''}): {reason}"
+            f"{', ...' if len(columns) > 4 else ''}): {first_line(error)}"
         ) from error
 
 

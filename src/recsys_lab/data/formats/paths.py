@@ -8,10 +8,10 @@ import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
-from recsys_lab.files.digests import sha256_of
+from recsys_lab.files.digests import digest
 from recsys_lab.files.faults import out_of_space, reason
 
 if TYPE_CHECKING:
@@ -161,11 +161,11 @@ def safe_name(name: str) -> str:
     return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def file_key(file: Path) -> dict[str, str | int]:
+def file_key(file: Path) -> dict[str, Any]:
     """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder.
 
     Raises:
         UserError: when it may not be read.
     """
     with readable(str(file)):
-        return {"name": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        return {"name": file.name, **digest(file)}

@@ -27,35 +27,30 @@ class Tally:
 
     def read(self, rows: int) -> None:
         """Begin with the source's rows."""
-        self._add("read", rows, 0, "rows of the source", None, None)
+        self._add("read", rows, 0, "rows of the source")
 
     def _dropped_by(self, step: str) -> int:
         return sum(int(entry["dropped"]) for entry in self.counts if entry["step"] == step)
 
-    def drop(
-        self, step: str, dropped: int, reason: str, users: int | None = None,
-        items: int | None = None,
-    ) -> None:  # fmt: skip
-        """Note a step, also one that dropped nothing."""
-        self._add(step, self.rows - dropped, dropped, reason, users, items)
+    def drop(self, step: str, dropped: int, reason: str, **left: int) -> None:
+        """Note a step, also one that dropped nothing.
+
+        Args:
+            step: its name.
+            dropped: rows.
+            reason: why.
+            left: ``users`` and ``items``, where they were counted.
+        """
+        self._add(step, self.rows - dropped, dropped, reason, **left)
 
     def show(self, examples: Sequence[str]) -> None:
         """Keep a few of the rows that the last step dropped, as words for people."""
         self.counts[-1]["examples"] = list(examples)
 
-    def _add(
-        self, step: str, rows: int, dropped: int, reason: str, users: int | None, items: int | None
-    ) -> None:
-        self.counts.append(
-            {
-                "step": step,
-                "rows": rows,
-                "users": users,
-                "items": items,
-                "dropped": dropped,
-                "reason": reason,
-            }
-        )
+    def _add(self, step: str, rows: int, dropped: int, reason: str, **left: int) -> None:
+        counted = {"users": left.get("users"), "items": left.get("items")}
+        entry = {"step": step, "rows": rows, **counted, "dropped": dropped, "reason": reason}
+        self.counts.append(entry)
 
     @property
     def rows(self) -> int:

@@ -15,7 +15,7 @@ from recsys_lab.data.formats.staging import stage_batches, staging_folder
 from recsys_lab.data.raw import PART
 from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.staged_table import read_mapped
-from recsys_lab.files.faults import MachineFault, out_of_space
+from recsys_lab.files.faults import MachineFault, first_line, out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,10 +135,9 @@ class Hub:
                     f"data.path={path}: no space left in the cache of datasets. Free some, name "
                     "another place (HF_HOME=FOLDER recsys-lab ...), or set data.streaming=true"
                 ) from error
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"data.path={path}, {split}: cannot be loaded by datasets "
-                f"({type(error).__name__}: {reason}). Allowed are an id on the Hub "
+                f"({type(error).__name__}: {first_line(error)}). Allowed are an id on the Hub "
                 "(owner/name; needs a network), a folder of data files, or one written by "
                 "save_to_disk"
             ) from error

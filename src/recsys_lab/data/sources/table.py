@@ -12,6 +12,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import (
     Plan,
     apply_plans,
+    as_parquet_log,
     one_row,
     same,
     say_rows,
@@ -23,7 +24,7 @@ from recsys_lab.data.features.first_values import from_log, presence
 from recsys_lab.data.formats.delimited import SHORT, told_short
 from recsys_lab.data.formats.paths import require_option
 from recsys_lab.data.preparation.parts import plan_parts
-from recsys_lab.data.raw import PART, Features, RawData
+from recsys_lab.data.raw import PART, Features, ParquetLog, RawData
 from recsys_lab.data.sources.log_columns import (
     event_features,
     plan_events,
@@ -31,13 +32,15 @@ from recsys_lab.data.sources.log_columns import (
     wanted_columns,
 )
 from recsys_lab.data.sources.options import ColumnOptions
-from recsys_lab.data.sources.staged_rows import at_hand, interactions_of
-from recsys_lab.data.sources.table_files import Tables
+from recsys_lab.data.sources.table_files import OpenTables, Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from recsys_lab.data.raw import FromLog, Unreadable
+
+IN_MEMORY = 512 << 20
+"""Bytes of files; a longer log that is no Parquet is streamed to Parquet."""
 
 
 class Table:
@@ -128,7 +131,7 @@ class Table:
         folder.mkdir()
         log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
         with log.explained():
-            frame = at_hand(log, scratch)
+            frame = _at_hand(log, scratch)
             if not one_row(frame, rows=pl.len())["rows"]:
                 raise UserError(f"{log.where}: the file has a header but no rows")
             plans = plan_events(
@@ -141,7 +144,7 @@ class Table:
             warnings += told_short(frame, [name for name in wanted.values() if name], log.where)
             if SHORT in frame.collect_schema():
                 flags[SHORT] = Plan(SHORT, None, same)
-            interactions = interactions_of(log, frame, plans | flags, scratch)
+            interactions = _interactions_of(log, frame, plans | flags, scratch)
             keys = ("user_id", "item_id", "timestamp", "order")
             shown = [plans[name].source for name in keys if name in plans]
         odd |= unreadable(plans)
@@ -239,3 +242,33 @@ class Table:
             said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
             said += told_short(frame, opened.columns, where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
+
+
+def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
+    """The rows where they can be read several times at little cost."""
+    if log.parquet is not None:
+        return log.frame
+    if log.bytes <= IN_MEMORY:
+        return log.frame.collect().lazy()
+    file = scratch / "source.parquet"
+    log.frame.sink_parquet(file, maintain_order=True)
+    return pl.scan_parquet(file, glob=False)
+
+
+def _interactions_of(
+    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, Plan], scratch: Path
+) -> pl.DataFrame | ParquetLog:
+    """The log as the engine scans it, without a copy where that can be."""
+    if log.parquet is not None:
+        scanned = as_parquet_log(log.parquet, plans)
+        if scanned is not None:
+            return scanned
+    made = apply_plans(frame, plans)
+    if log.bytes <= IN_MEMORY:
+        return made.collect()
+    file = scratch / "log.parquet"
+    made.sink_parquet(file, maintain_order=True)
+    columns = {name: Plan(name, None, same) for name in plans}
+    stored = as_parquet_log([str(file)], columns)
+    assert stored is not None
+    return stored

@@ -168,7 +168,7 @@ class PublishedDataset:
         if missing:
             raise UserError(
                 f"{OPTION}={place}: has no {', '.join(missing)}; expected are "
-                f"{', '.join([*self.files, *self.optional])}"
+                f"{', '.join([*self.files, *self.optional])} of {self.about.title}"
             )
 
     def _plain(self, place: Path) -> dict[str, Path]:

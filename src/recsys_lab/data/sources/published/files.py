@@ -1,22 +1,24 @@
-"""Delimited text of published datasets, turned into Parquet in passing."""
+"""Logs and tables of published datasets, turned into Parquet in passing."""
 
 from __future__ import annotations
 
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.data.formats.chunks import write_chunks
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.raw import ParquetLog
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROWS_A_GROUP = 1 << 18
 """Rows held at once where a file is turned around."""
@@ -91,10 +93,9 @@ def told(file: Path) -> Iterator[None]:
     except (PolarsError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, e.g. no space left, not of the file's form
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"data.path={file}: cannot be read in its official form: {reason}. It may be damaged, "
-            "cut short, or changed; get it again"
+            f"data.path={file}: cannot be read in its official form: {first_line(error)}. It may "
+            "be damaged, cut short, or changed; get it again"
         ) from error
 
 
@@ -137,6 +138,39 @@ def collect_table(frame: pl.LazyFrame, file: Path, key: str) -> pl.DataFrame:
     with told(file):
         table = frame.drop_nulls(key).collect(engine="streaming")
     return table.unique(key, keep="first", maintain_order=True)
+
+
+def write_log(chunks: Iterator[pl.DataFrame], schema: Mapping[str, Any], file: Path) -> ParquetLog:
+    """Write the interactions and say which columns there are.
+
+    Args:
+        chunks: rows in the log's order, with the columns of ``schema``.
+        schema: name -> polars type.
+        file: made.
+    """
+    write_chunks(chunks, schema, file)
+    return ParquetLog((str(file),), {name: nw.col(name) for name in schema})
+
+
+def items_of_log(table: Path, log: ParquetLog) -> pl.DataFrame:
+    """The rows of a table that are about items of the log, the first of each item.
+
+    Args:
+        table: Parquet with a column ``item_id``; catalogues are many times larger than logs.
+        log: has one file.
+    """
+    known = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
+    rows = (
+        pl.scan_parquet(table, glob=False)
+        .with_row_index("_row")
+        .join(known, on="item_id", how="semi")
+    )
+    return (
+        rows.collect(engine="streaming")
+        .sort("_row")
+        .unique("item_id", keep="first", maintain_order=True)
+        .drop("_row")
+    )
 
 
 def whole(column: str) -> pl.Expr:

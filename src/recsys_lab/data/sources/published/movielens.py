@@ -13,10 +13,11 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
-from recsys_lab.data.formats.parquet_log import write_log
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.published.base import OPTION, Named, PublishedDataset
-from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED
+from recsys_lab.data.sources.published.files import write_log
+from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED, URL
+from recsys_lab.files.faults import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,8 +55,8 @@ class MovieLens(PublishedDataset):
         super().__init__(config)
         self.edition = EDITIONS[config.variant]
         self.files = self.edition.files
-        archive = self.edition.url.rsplit("/", 1)[-1]
-        self.official = f"the official {archive} or its unpacked folder"
+        self.archive = f"ml-{config.variant}.zip"
+        self.official = f"the official {self.archive} or its unpacked folder"
 
     def source_key(self) -> dict[str, Any]:
         """Size and SHA-256 of each file in the archive: equal for the zip and the folder."""
@@ -81,10 +82,9 @@ class MovieLens(PublishedDataset):
     def _ratings(self, stream: IO[bytes], place: Path) -> Iterator[pl.DataFrame]:
         """Values that are no numbers become null, and such rows are counted as bad."""
         edition = self.edition
-        chunks = delimited_chunks(
-            stream, list(LOG), edition.log_separator, self._where(place, edition.log),
-            header=edition.log_header,
-        )  # fmt: skip
+        where = self._where(place, edition.log)
+        separator = edition.log_separator or edition.separator
+        chunks = delimited_chunks(stream, list(LOG), separator, where, header=edition.log_header)
         for chunk in chunks:
             yield chunk.with_columns(
                 pl.col(name).str.strip_chars().cast(kind, strict=False)
@@ -151,10 +151,9 @@ class MovieLens(PublishedDataset):
                 schema=dict.fromkeys(columns, pl.String),
             )
         except (PolarsError, UnicodeDecodeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"{self._where(place, name)} is not in the official form "
-                f"({', '.join(columns[:4])}, ...): {reason}"
+                f"({', '.join(columns[:4])}, ...): {first_line(error)}"
             ) from error
 
     def _where(self, place: Path, name: str) -> str:
@@ -162,8 +161,9 @@ class MovieLens(PublishedDataset):
 
     def place(self) -> Path:
         """The zip, or its folder, with all files of the edition."""
-        edition = self.edition
-        is_given = self.config.path is not None
-        place = super().place() if is_given else self.fetch(edition.url, md5=edition.md5)
+        if self.config.path is None:
+            place = self.fetch(f"{URL}/{self.archive}", md5=self.edition.md5)
+        else:
+            place = super().place()
         self.require(place, find_members(place, self.files, OPTION))
         return place

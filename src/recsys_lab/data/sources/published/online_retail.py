@@ -15,11 +15,13 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
-from recsys_lab.data.formats.download import read_members
+from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, Named, PublishedDataset
+from recsys_lab.data.sources.published.files import number
+from recsys_lab.files.faults import first_line
 
 WORKBOOK = "Online Retail.xlsx"
 NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
@@ -92,8 +94,8 @@ class OnlineRetail(PublishedDataset):
             user_id=_customers(table["CustomerID"], file),
             item_id=_text(table, item),
             timestamp=seconds,
-            price=_number("UnitPrice"),
-            quantity=_number("Quantity"),
+            price=number("UnitPrice"),
+            quantity=number("Quantity"),
             title=_text(table, "Description"),
             country=_text(table, "Country"),
             cancelled=invoice.str.to_uppercase().str.starts_with("C").fill_null(False),
@@ -172,14 +174,14 @@ def _table(file: Path) -> pl.DataFrame:
         if suffix == ".parquet":
             return pl.read_parquet(file, glob=False)
         if suffix == ".zip":
-            return _workbook(read_members(file, [WORKBOOK], "data.path")[WORKBOOK], file)
+            with open_member(file, WORKBOOK, OPTION) as stream:
+                return _workbook(stream.read(), file)
         data = file.read_bytes()
         return _workbook(data, file) if suffix == ".xlsx" else _delimited(data)
     except (PolarsError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"data.path={file}: cannot be read as {suffix}: {reason}. The file may be damaged, or "
-            "of another form than its suffix says"
+            f"data.path={file}: cannot be read as {suffix}: {first_line(error)}. The file may be "
+            "damaged, or of another form than its suffix says"
         ) from error
 
 
@@ -245,10 +247,6 @@ def _customers(column: pl.Series, file: Path) -> pl.Series:
         text = column.str.strip_chars().str.replace(r"\.0$", "")
         column = text.set(text == "", None)
     return clean_ids(column, f"data.path={file}", untyped=True, spelling=Spelling())[0]
-
-
-def _number(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.Float64, strict=False)
 
 
 def _times(column: pl.Series) -> pl.Series:

@@ -13,10 +13,10 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.chunks import shaped_chunks, write_chunks
-from recsys_lab.data.formats.parquet_log import items_of_log, write_log
 from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, FeatureType, RawData
 from recsys_lab.data.sources.published.base import OPTION, PublishedDataset
+from recsys_lab.data.sources.published.files import items_of_log, write_log
 
 STORED: Mapping[str | None, Any] = {"numeric": pl.Float64, "list": pl.List(pl.String)}
 """How a column of the items is stored; as a string where it is of another type."""
