@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.shuffle import scattered
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Crop = Literal["last", "random", "sliding"]
 """``last``: the latest window of each history; ``random``: a window anywhere in it, drawn anew each

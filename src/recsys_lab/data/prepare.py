@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.commands import Verify
 from recsys_lab.data.card.page import write_card
 from recsys_lab.data.formats.staging import Stages
 from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
@@ -27,17 +29,12 @@ from recsys_lab.data.preparation.manifest import (
 from recsys_lab.data.preparation.parts import require_parts
 from recsys_lab.data.preparation.row_counts import Tally, said_examples
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.data.raw import Reader
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
 from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
 from recsys_lab.pages.number_format import percent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from recsys_lab.config.commands import Verify
-    from recsys_lab.data.raw import Reader
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.data.card import facts
 from recsys_lab.data.card.charts import concentration_chart, histogram_chart, time_chart
@@ -11,10 +13,6 @@ from recsys_lab.data.leaks.finding import by_weight, in_words
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.number_format import number, percent
 from recsys_lab.pages.page import fact_list, figure, page, section, table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 def write_card(manifest: Mapping[str, Any], file: Path) -> None:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import narwhals as nw
+import polars as pl
 import pyarrow as pa
 from annotated_types import Ge
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage, unreadable
+from recsys_lab.data.engines.base import (
+    FILE,
+    NUMBER,
+    PLACE,
+    ROW,
+    ROWS_A_FILE,
+    Frame,
+    stage,
+    unreadable,
+)
 from recsys_lab.data.raw import ParquetLog
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    import polars as pl
-
-    from recsys_lab.data.engines.base import Frame
 
 ROWS_A_BATCH = 1 << 20
 

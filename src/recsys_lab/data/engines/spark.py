@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import narwhals as nw
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
-from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage
+from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, Frame, stage
 from recsys_lab.data.raw import ParquetLog
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import polars as pl
-
-    from recsys_lab.data.engines.base import Frame
-
 
 _ALLOWED = re.compile(
     r"spark\.((driver|executor)\.(memory|memoryOverhead|cores|instances|maxResultSize)"

@@ -13,14 +13,12 @@ import io
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_RATIO = 200
 """Bytes out for a byte in, at most. Logs in JSON or text shrink 3 to 20 times."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -18,14 +18,9 @@ from recsys_lab.data.formats.delimited import SHORT, scan_delimited, told_short
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.formats.text_check import TextCheck, plain_text
 from recsys_lab.data.preparation.source_warnings import doubt_numbers
-from recsys_lab.data.raw import PART, free_name
+from recsys_lab.data.raw import PART, FeatureType, free_name
 from recsys_lab.data.sources.log_columns import plan_numbers
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from recsys_lab.data.raw import FeatureType
 
 logger = logging.getLogger(__name__)
 

@@ -7,16 +7,14 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHUNK = 16 << 20
 """Bytes of text turned into rows at once."""

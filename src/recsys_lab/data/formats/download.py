@@ -12,8 +12,10 @@ import shutil
 import time
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 
 from recsys_lab.config import UserError
@@ -21,10 +23,6 @@ from recsys_lab.files.atomic import write_text
 from recsys_lab.files.digests import sha256_of
 from recsys_lab.files.faults import FULL, REFUSED, MachineFault
 from recsys_lab.pages.terminal import Terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 log = logging.getLogger(__name__)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.chunks import text_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
 
 JSON_LINES = (".jsonl", ".ndjson")
 BOM = b"\xef\xbb\xbf"

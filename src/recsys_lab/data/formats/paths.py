@@ -6,16 +6,14 @@ import difflib
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.files.digests import digest
 from recsys_lab.files.faults import out_of_space, reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -6,10 +6,11 @@ import csv
 import os
 import re
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -20,9 +21,6 @@ from recsys_lab.data.formats.json_lines import JSON_LINES, read_json_lines
 from recsys_lab.data.formats.paths import readable
 from recsys_lab.data.formats.text_check import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
 from recsys_lab.files.faults import first_line, is_panic, out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
 
 RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
 """RecBole's atomic files: quotation marks in them are plain characters."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from typing import Any
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
     "leak": ("leak",),

@@ -5,22 +5,16 @@ Shapes: U users, S sessions, G targets, n rows of one phase.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
+from recsys_lab.data.leaks.world import World
+from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.cold_start import runs_of_users, target_places
 from recsys_lab.data.splits.ranges import row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.leaks.world import World
-    from recsys_lab.data.splits.base import FlatLog, Segments
-
 
 KINDS: Mapping[str, Kind] = {
     "later_events_in_training": Kind(

@@ -9,24 +9,19 @@ Shapes: T events laid end to end by user, U users, V items, G targets of some ro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
-from recsys_lab.data.leaks.finding import PHASES, Kind, leak, weighed
+from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak, weighed
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits.cold_start import target_places
 from recsys_lab.data.splits.ranges import count_items, flat_index, repeated, row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.leaks.finding import Leak
-    from recsys_lab.data.leaks.world import World
 
 USER_EVENTS, USER_TIMES, ITEM_EVENTS = 3, 3, 5
 """Shorter sequences, or with fewer different times, are equal by chance: two people who buy one

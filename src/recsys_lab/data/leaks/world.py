@@ -8,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.ranges import (
     count_items,
     first_from,
     merged,
     time_at_share,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.splits.base import FlatLog, Segments
 
 
 @dataclass(frozen=True)

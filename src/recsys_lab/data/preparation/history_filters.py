@@ -8,21 +8,17 @@ Shapes: T events in order, U users, V items (codes before trimming), t events of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.formats.npy import npy_writer
+from recsys_lab.data.preparation.row_counts import Tally
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import PART
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.row_counts import Tally
-    from recsys_lab.data.preparation.row_filters import Filters
 
 EVENTS_A_PART = 1 << 21
 

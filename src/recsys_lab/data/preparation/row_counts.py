@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 READER, BAD = "reader", "bad rows"
 """Steps: what the reader left out, and what lacks a user, an item or a time; see `Filters`."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import narwhals as nw
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 class Rule(NamedTuple):

@@ -13,28 +13,23 @@ Shapes: T events before, t events that are left, U and V users and items before,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.preparation.event_units import IS_TARGET, known_runs
+from recsys_lab.data.preparation.history_filters import Trim
+from recsys_lab.data.preparation.row_counts import Tally
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import PART
-from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import first_rows
 from recsys_lab.data.splits.ranges import count_items, place_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.history_filters import Trim
-    from recsys_lab.data.preparation.row_counts import Tally
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.splits.base import Segments, Split
 
 
 @dataclass

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
-from recsys_lab.data.raw import PART
+from recsys_lab.data.raw import PART, RawData
 from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.staged_table import read_mapped
 from recsys_lab.files.faults import MachineFault, first_line, out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from recsys_lab.data.raw import RawData
 
 ROWS_A_BATCH = 50_000
 

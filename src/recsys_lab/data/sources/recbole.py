@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
@@ -22,13 +22,9 @@ from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.formats.atomic_file import AtomicFile
 from recsys_lab.data.formats.paths import file_key, readable, require_file, require_option
 from recsys_lab.data.preparation.parts import plan_parts
-from recsys_lab.data.raw import OWN, PART, Features, RawData
+from recsys_lab.data.raw import OWN, PART, Features, FeatureType, RawData
 from recsys_lab.data.sources.log_columns import NUMBERS
 from recsys_lab.data.sources.options import SpellingOptions
-
-if TYPE_CHECKING:
-    from recsys_lab.data.raw import FeatureType
-
 
 SPLIT = {"train": ".train.inter", "validation": ".valid.inter", "test": ".test.inter"}
 """How the names of a published split's files end, by part."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
 from recsys_lab.config.secrets import refused_password
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
+from recsys_lab.data.raw import RawData
 from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.sql_drivers import SCHEMES, batches_of
 from recsys_lab.data.sources.staged_table import read_mapped
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.data.raw import RawData
 
 
 class SQL:

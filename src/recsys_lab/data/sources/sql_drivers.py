@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -19,9 +20,6 @@ from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
 from recsys_lab.data.formats.paths import readable, require_file
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
 """The databases that can be read."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
+from recsys_lab.data.raw import RawData
 from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.table import Table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.data.raw import RawData
 
 NO_FILES: dict[str, Any] = {
     "separator": None,

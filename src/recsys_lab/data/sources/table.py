@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,7 +25,7 @@ from recsys_lab.data.features.first_values import from_log, presence
 from recsys_lab.data.formats.delimited import SHORT, told_short
 from recsys_lab.data.formats.paths import require_option
 from recsys_lab.data.preparation.parts import plan_parts
-from recsys_lab.data.raw import PART, Features, ParquetLog, RawData
+from recsys_lab.data.raw import PART, Features, FromLog, ParquetLog, RawData, Unreadable
 from recsys_lab.data.sources.log_columns import (
     event_features,
     plan_events,
@@ -33,11 +34,6 @@ from recsys_lab.data.sources.log_columns import (
 )
 from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.table_files import OpenTables, Tables
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.data.raw import FromLog, Unreadable
 
 IN_MEMORY = 512 << 20
 """Bytes of files; a longer log that is no Parquet is streamed to Parquet."""

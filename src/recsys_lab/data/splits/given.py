@@ -6,20 +6,16 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import SplitOptions
 from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
-
 
 NO_PARTS = (
     "split=given: the source does not say which rows are for training, validation and test. Name a "

@@ -6,13 +6,14 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import TimeOptions
 from recsys_lab.data.splits.periods import (
@@ -23,11 +24,6 @@ from recsys_lab.data.splits.periods import (
 )
 from recsys_lab.data.splits.ranges import choose, first_from, rounded_down, time_at_share
 from recsys_lab.data.splits.units import Target, Units
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class GlobalTemporal(Split):

@@ -6,18 +6,15 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge
 
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import PositionOptions
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class LastN(Split):

@@ -6,16 +6,13 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.last_n import last_units
 from recsys_lab.data.splits.options import PositionOptions
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class LeaveOneOut(Split):

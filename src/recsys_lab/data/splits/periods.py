@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.base import FlatLog
 
 DAY = 86_400
 """Seconds."""

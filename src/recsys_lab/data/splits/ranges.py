@@ -5,14 +5,11 @@ Shapes: T events laid end to end by user, n rows (of users or of one phase).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 CHUNK = 2_000_000
 """Events that are looked at at once: temporary arrays stay below about 100 MB."""

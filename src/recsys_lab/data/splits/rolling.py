@@ -6,13 +6,13 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import TimeOptions
 from recsys_lab.data.splits.periods import (
@@ -25,9 +25,6 @@ from recsys_lab.data.splits.periods import (
 )
 from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class Window(NamedTuple):

@@ -19,19 +19,15 @@ Shapes: U users, T events laid end to end by user, N units, S runs, n rows of on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.ranges import draw, flat_index
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
 
 Target = Literal["first", "last", "random", "all", "successive"]
 """Which of what is held out must be found: one event (or basket); ``all`` at once, by the events

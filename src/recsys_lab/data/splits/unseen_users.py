@@ -6,22 +6,18 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import PositionOptions
 from recsys_lab.data.splits.ranges import choose, rounded_down
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class UnseenUsers(Split):

@@ -6,20 +6,17 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt, Lt
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, Split
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import PositionOptions
 from recsys_lab.data.splits.ranges import rounded_down
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class UserRatio(Split):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -17,9 +18,6 @@ from recsys_lab.data.sources.published.files import (
     sink_log,
     whole,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG, PRODUCTS, CATEGORIES = "train-item-views.csv", "products.csv", "product-categories.csv"
 HOME = "https://competitions.codalab.org/competitions/11161"

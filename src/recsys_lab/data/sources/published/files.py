@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -16,9 +17,6 @@ from recsys_lab.data.formats.chunks import write_chunks
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.raw import ParquetLog
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 ROWS_A_GROUP = 1 << 18
 """Rows held at once where a file is turned around."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -12,9 +13,6 @@ from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import number, require_form, scan_text, sink_log, whole
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG = "loc-gowalla_totalCheckins.txt"
 COLUMNS = ("user", "time", "latitude", "longitude", "location")

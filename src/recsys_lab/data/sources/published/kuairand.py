@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -20,10 +22,6 @@ from recsys_lab.data.sources.published.files import (
     told,
     whole,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 URL = "https://zenodo.org/records/10439422/files"
 MD5 = {  # as published by Zenodo

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
@@ -19,9 +20,6 @@ from recsys_lab.data.sources.published.files import (
     scan_text,
     sink_log,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG = "userid-timestamp-artid-artname-traid-traname.tsv"
 USERS = "userid-profile.tsv"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -13,16 +14,11 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
-from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.raw import Features, FeatureType, RawData
 from recsys_lab.data.sources.published.base import OPTION, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import write_log
 from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED, URL
 from recsys_lab.files.faults import first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from recsys_lab.data.raw import FeatureType
 
 LOG = {
     "user_id": pl.Int64,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -20,9 +21,6 @@ from recsys_lab.data.sources.published.files import (
     told,
     whole,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG = "events.csv"
 PROPERTIES = ("item_properties_part1.csv", "item_properties_part2.csv")

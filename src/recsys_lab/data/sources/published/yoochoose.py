@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
@@ -19,9 +20,6 @@ from recsys_lab.data.sources.published.files import (
     sink_log,
     whole,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLICKS, BUYS = "yoochoose-clicks.dat", "yoochoose-buys.dat"
 ARCHIVE = "https://s3-eu-west-1.amazonaws.com/yc-rdata/yoochoose-data.7z"
