@@ -38,7 +38,7 @@ class Crops:
         one_target: bool, seed: int,
     ) -> None:  # fmt: skip
         self._starts, self._ends = starts, ends
-        self._window, self._crop, self._one_target, self._seed = window, crop, one_target, seed
+        self._window, self._crop, self._seed = window, crop, seed
         self._step = 1 if one_target else window - 1  # targets of a stretch
         targets = ends - starts - 1
         if crop != "sliding":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,21 @@ def parse_times(
     plans = plan_times(frame, column.name, file, unit, time_format)
     made = apply_plans(frame, plans).collect()
     return made["timestamp"], made["order"] if "order" in plans else None
+
+
+def parse_date(option: str, text: str) -> datetime:
+    """A date that an option gives as ISO 8601; UTC where it has no zone.
+
+    Raises:
+        UserError: when it is no date.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
+        ) from error
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def plan_times(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -12,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import closest
 from recsys_lab.files.digests import digest
 from recsys_lab.files.faults import out_of_space, reason
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` when a choice is close to ``name``, else an empty string."""
-    folded = {choice.casefold(): choice for choice in choices}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return f" Did you mean '{folded[close[0]]}'?" if close else ""
+    close = closest(name, choices)
+    return f" Did you mean '{close}'?" if close else ""
 
 
 def require_option(value: str | None, option: str, example: str) -> str:

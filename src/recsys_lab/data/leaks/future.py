@@ -41,11 +41,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     if world.log.timestamps is not None:
         yield from _candidates(world)
         yield from _filters(world)

@@ -88,12 +88,7 @@ class _Looked(NamedTuple):
 
 
 def find(world: World, columns: Columns) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset, with ids.
-        columns: what models may read.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     if world.item_ids is None or world.user_ids is None or not columns.store.names():
         return
     visits, items = _visits(world), _items(world, columns)

@@ -46,12 +46,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find(world: World, columns: Columns) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset.
-        columns: what models may read.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     names = [("item", name) for name in columns.of("item", "numeric")]
     names += [("event", name) for name in columns.of("event", "numeric")]
     if not names or world.log.timestamps is None or not len(world.train):

@@ -31,11 +31,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family, in bounded memory.
-
-    Args:
-        world: the dataset.
-    """
+    """All findings of the family, in bounded memory: see `recsys_lab.data.leaks.check`."""
     for phase in PHASES:
         rows = world.rows(phase)
         later = before_trained(world.log, world.segments, phase)

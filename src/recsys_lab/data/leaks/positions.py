@@ -63,13 +63,10 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family.
+    """All findings of the family: see `recsys_lab.data.leaks.check`.
 
     Memory is bounded: targets and histories are read in parts, except that one user's history
     is read at once.
-
-    Args:
-        world: the dataset.
     """
     segments = world.segments
     validation = segments.validation

@@ -120,13 +120,10 @@ def known_runs(
         UserError: sessions are given twice, or a gap without times.
     """
     gap = filters.config.session_gap
-    lengths = trim.user_counts[trim.user_counts > 0]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = trim.kept_offsets()
 
     def kept(name: str) -> NDArray[Any]:
-        file = scratch / f"runs_{name}.npy"
-        trim.write_kept(columns[name], file)
-        return map_npy(file)
+        return trim.kept(columns[name], scratch / f"runs_{name}.npy")
 
     found = Runs()
     session, basket = RUNS

@@ -84,8 +84,7 @@ def write_arrays(
     if listed is not None:
         item_ids, places = with_listed(item_ids, listed)
         dense = places[np.maximum(dense, 0)]
-    lengths = trim.user_counts[trim.user_counts > 0]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = trim.kept_offsets()
     save_npy(folder / "offsets.npy", offsets)
 
     columns = coded.columns
@@ -99,9 +98,7 @@ def write_arrays(
         others = ("user", "item", KIND, IS_TARGET, *RUNS)
         is_source = SOURCE_ROW in columns and name not in others
         if name.startswith(EVENT) or name == PART or is_source:
-            file = scratch / f"{safe_name(name)}.npy"
-            trim.write_kept(columns[name], file)
-            written[name] = map_npy(file)
+            written[name] = trim.kept(columns[name], scratch / f"{safe_name(name)}.npy")
     return Arrays(
         items=map_npy(folder / "items.npy"),
         offsets=offsets,

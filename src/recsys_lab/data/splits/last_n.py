@@ -39,11 +39,7 @@ class LastN(Split):
         test_events: Annotated[int, Ge(1)]
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when every user has too few events.
-        """
+        """Split the events; refused when every user has too few events."""
         config = self.config
         targets = config.validation_events + config.test_events
         rule, units = last_units(log, config, config.validation_events, config.test_events)

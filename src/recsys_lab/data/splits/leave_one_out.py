@@ -50,10 +50,6 @@ class LeaveOneOut(Split):
         return {"validation": "second last", "test": "last", **super().settings()}
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when no user has enough events.
-        """
+        """Split the events; refused when no user has enough events."""
         rule, units = last_units(log, self.config, 1, 1)
         return finish(log, self.name, rule, units.needs(2), cold_items=self.config.cold_items)

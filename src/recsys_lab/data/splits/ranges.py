@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lab.data.shuffle import scattered
+
 CHUNK = 2_000_000
 """Events that are looked at at once: temporary arrays stay below about 100 MB."""
 
@@ -191,10 +193,7 @@ def draw(seed: int, stream: int, users_n: NDArray[np.int64]) -> NDArray[np.uint6
     """
     state = users_n.astype(np.uint64)
     for key in (seed, stream):
-        state = state + np.uint64(0x9E3779B97F4A7C15 * (key + 1) & _WORD)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state = state ^ (state >> np.uint64(31))
+        state = scattered(state + np.uint64(0x9E3779B97F4A7C15 * (key + 1) & _WORD))
     return state
 
 

@@ -63,11 +63,7 @@ class UnseenUsers(Split):
             )
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when too few users have enough events.
-        """
+        """Split the events; refused when too few users have enough events."""
         config = self.config
         starts, ends = log.offsets[:-1], log.offsets[1:]
         units = Units(log, config.unit, config.target_events)

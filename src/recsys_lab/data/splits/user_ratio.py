@@ -55,11 +55,7 @@ class UserRatio(Split):
             )
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when every user has too few events.
-        """
+        """Split the events; refused when every user has too few events."""
         starts = log.offsets[:-1]
         users = np.arange(len(starts), dtype=np.int64)
         units = Units(log, self.config.unit, self.config.target_events)

@@ -30,16 +30,17 @@ MD5 = {  # as published by Zenodo
     "27k": "3e3c799a24e2d23a4d2c757fbf9adf59",
 }
 ARCHIVES = {"pure": "KuaiRand-Pure", "1k": "KuaiRand-1K", "27k": "KuaiRand-27K"}
-USERS: dict[str, Any] = {
-    "user_active_degree": "categorical",
-    "is_live_streamer": "categorical",
-    "is_video_author": "categorical",
-    "follow_user_num_range": "categorical",
-    "fans_user_num_range": "categorical",
-    "friend_user_num_range": "categorical",
-    "register_days_range": "categorical",
-    **{f"onehot_feat{number}": "categorical" for number in range(18)},
-}
+USERS: dict[str, Any] = dict.fromkeys(
+    (
+        "user_active_degree",
+        "is_live_streamer",
+        "is_video_author",
+        *(f"{of}_user_num_range" for of in ("follow", "fans", "friend")),
+        "register_days_range",
+        *(f"onehot_feat{number}" for number in range(18)),
+    ),
+    "categorical",
+)
 VIDEOS: dict[str, Any] = {
     "author_id": "categorical",
     "video_type": "categorical",
@@ -148,19 +149,12 @@ class KuaiRand(PublishedDataset):
         if "video" in tables:
             seen = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
             videos = _table(tables["video"], "video_id", VIDEOS, seen)
-        kinds: dict[str, Any] = {
-            "is_rand": "categorical",
-            "tab": "categorical",
-            "play_time_ms": "numeric",
-            **dict.fromkeys(rewards, "numeric"),
-        }
+        kinds: dict[str, Any] = {"is_rand": "categorical", "tab": "categorical"}
+        kinds |= dict.fromkeys(("play_time_ms", *rewards), "numeric")
         if len(signals) > 1:
             kinds["event_type"] = "categorical"
-        features = Features(
-            items={} if videos is None else VIDEOS,
-            users={} if users is None else USERS,
-            events=kinds,
-        )
+        of_items, of_users = ({} if videos is None else VIDEOS), ({} if users is None else USERS)
+        features = Features(of_items, of_users, kinds)
         return RawData(log, videos, users, dropped, features=features, about=self.about)
 
 

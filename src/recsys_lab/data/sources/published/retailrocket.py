@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from recsys_lab.config import UserError
+from recsys_lab.data.columns.timestamps import parse_date
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
 from recsys_lab.data.sources.published.files import (
@@ -72,7 +71,10 @@ class Retailrocket(PublishedDataset):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._as_of = _milliseconds(config.category_as_of)
+        self._as_of: int | None = None  # in milliseconds
+        if config.category_as_of is not None:
+            moment = parse_date("data.category_as_of", config.category_as_of)
+            self._as_of = int(moment.timestamp() * 1000)
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the events to Parquet; of the properties only categories are kept."""
@@ -116,17 +118,3 @@ class Retailrocket(PublishedDataset):
             tree = collect_table(text, files[TREE], "category")
             items = items.join(tree, on="category", how="left")
         return items.sort("item_id")
-
-
-def _milliseconds(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            f"data.category_as_of={text}: is no date; write it as 2015-08-31 or null"
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)

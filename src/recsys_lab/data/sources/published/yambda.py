@@ -92,17 +92,14 @@ class Yambda(PublishedDataset):
         file = files["events"]
         with told(file):
             present = list(pl.read_parquet_schema(file))
-        missing = [name for name in ("uid", "item_id", "timestamp") if name not in present]
+        sources = {"user_id": "uid", "item_id": "item_id", "timestamp": "timestamp"}
+        missing = [name for name in sources.values() if name not in present]
         if missing:
             raise UserError(
                 f"data.path={file}: is not a file of Yambda's flat form: it has no column "
                 f"{', '.join(missing)}. Its columns are {', '.join(present)}"
             )
-        columns = {
-            "user_id": nw.col("uid").cast(nw.Int64),
-            "item_id": nw.col("item_id").cast(nw.Int64),
-            "timestamp": nw.col("timestamp").cast(nw.Int64),
-        }
+        columns = {name: nw.col(source).cast(nw.Int64) for name, source in sources.items()}
         kinds: dict[str, Any] = {}
         if self.config.events == "multi_event":
             columns["event_type"] = nw.col("event_type").cast(nw.String)
@@ -112,13 +109,12 @@ class Yambda(PublishedDataset):
         if "is_organic" in present:
             columns["is_organic"] = nw.col("is_organic").cast(nw.Int64)
             kinds["is_organic"] = "categorical"
-        if "played_ratio_pct" in present:
-            played = nw.col("played_ratio_pct").cast(nw.Float64)
-            columns |= {"rating": played, "played_ratio_pct": played}
-            kinds["played_ratio_pct"] = "numeric"
-        if "track_length_seconds" in present:
-            columns["track_length_seconds"] = nw.col("track_length_seconds").cast(nw.Float64)
-            kinds["track_length_seconds"] = "numeric"
+        for name in ("played_ratio_pct", "track_length_seconds"):
+            if name in present:
+                columns[name] = nw.col(name).cast(nw.Float64)
+                kinds[name] = "numeric"
+        if "played_ratio_pct" in columns:
+            columns["rating"] = columns["played_ratio_pct"]
         items, item_kinds = _items(files)
         log = ParquetLog((str(file),), columns)
         return RawData(log, items, features=Features(item_kinds, events=kinds), about=self.about)
