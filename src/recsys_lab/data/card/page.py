@@ -100,8 +100,7 @@ def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
     charts = tag(
         "div",
         figure(
-            "How long histories are",
-            histogram_chart("histories", found["history_length"], "user"),
+            "How long histories are", histogram_chart("histories", found["history_length"], "user")
         ),
         figure(
             "How popular items are", histogram_chart("popularity", found["item_popularity"], "item")
@@ -122,10 +121,7 @@ def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
     )
     caption = "Events per user (length of a history) and per item (its popularity)."
     return section(
-        "Users and items",
-        charts,
-        table(caption, heads, rows, right=range(1, len(heads))),
-        shares,
+        "Users and items", charts, table(caption, heads, rows, right=range(1, len(heads))), shares
     )
 
 

@@ -139,10 +139,7 @@ def _first_of_each(column: str, before: int, chunk: bytes) -> dict[str, tuple[in
     """The first number and the first string of a column that was read as text."""
     found: dict[str, tuple[int, Any]] = {}
     key = re.escape(json.dumps(column, ensure_ascii=False).encode())
-    for name, start, kinds in (
-        ("a number", rb"-?\d", (int, float)),
-        ("a string", b'"', (str,)),
-    ):
+    for name, start, kinds in (("a number", rb"-?\d", (int, float)), ("a string", b'"', (str,))):
         for match in re.finditer(key + rb"\s*:\s*" + start, chunk):
             first = chunk.rfind(b"\n", 0, match.start()) + 1
             last = chunk.find(b"\n", match.start())

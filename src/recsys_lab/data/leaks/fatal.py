@@ -10,11 +10,7 @@ from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 
-LEVELS: Mapping[str, tuple[str, ...]] = {
-    "leak": ("leak",),
-    "warning": STOPPABLE,
-    "all": STOPPABLE,
-}
+LEVELS: Mapping[str, tuple[str, ...]] = {"leak": ("leak",), "warning": STOPPABLE, "all": STOPPABLE}
 """Words for severities. Notes and properties of the split are no mistakes: they stop nothing,
 unless their kind is named. ``all`` is the older word for ``warning``."""
 

@@ -32,10 +32,7 @@ KINDS: Mapping[str, Kind] = {
         of_candidates=True,
     ),
     "filters_read_the_future": Kind(
-        "warning",
-        "",
-        "filter.counts=training looks at what is trained on alone",
-        by_time=True,
+        "warning", "", "filter.counts=training looks at what is trained on alone", by_time=True
     ),
 }
 

@@ -60,10 +60,8 @@ Names = Callable[[NDArray[Any]], list[pl.Series]]
 
 KINDS: Mapping[str, Kind] = {
     "column_names_target": Kind(
-        "leak",
-        "",
-        "Make the column of what was known before the target's time, or leave it out",
-    ),
+        "leak", "", "Make the column of what was known before the target's time, or leave it out"
+    )
 }
 
 

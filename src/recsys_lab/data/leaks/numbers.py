@@ -41,7 +41,7 @@ KINDS: Mapping[str, Kind] = {
         "Make the column of events before the cut alone, or leave it out",
         of="items",
         by_time=True,
-    ),
+    )
 }
 
 

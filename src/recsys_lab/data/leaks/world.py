@@ -15,12 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.splits.base import FlatLog, Segments
-from recsys_lab.data.splits.ranges import (
-    count_items,
-    first_from,
-    merged,
-    time_at_share,
-)
+from recsys_lab.data.splits.ranges import count_items, first_from, merged, time_at_share
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,7 @@ from recsys_lab.data.leaks.world import World
 from recsys_lab.data.preparation.encode_events import TIE_RULE, Coded, order_events
 from recsys_lab.data.preparation.event_units import content_of, known_runs, with_units
 from recsys_lab.data.preparation.history_filters import Trim
-from recsys_lab.data.preparation.manifest import (
-    features_fingerprint,
-    fingerprint,
-)
+from recsys_lab.data.preparation.manifest import features_fingerprint, fingerprint
 from recsys_lab.data.preparation.parts import told_left, told_order
 from recsys_lab.data.preparation.row_counts import Tally
 from recsys_lab.data.preparation.row_filters import Filters

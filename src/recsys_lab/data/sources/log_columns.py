@@ -101,12 +101,7 @@ def event_features(config: Any) -> dict[str, FeatureType]:
 
 
 def plan_feature(
-    frame: pl.LazyFrame,
-    column: str,
-    kind: FeatureType,
-    option: str,
-    where: str,
-    spelling: Spelling,
+    frame: pl.LazyFrame, column: str, kind: FeatureType, option: str, where: str, spelling: Spelling
 ) -> Plan:
     """How a column becomes a feature.
 

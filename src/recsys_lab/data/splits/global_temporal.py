@@ -16,12 +16,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import TimeOptions
-from recsys_lab.data.splits.periods import (
-    require_times,
-    say_span,
-    say_time,
-    seconds_of,
-)
+from recsys_lab.data.splits.periods import require_times, say_span, say_time, seconds_of
 from recsys_lab.data.splits.ranges import choose, first_from, rounded_down, time_at_share
 from recsys_lab.data.splits.units import Target, Units
 

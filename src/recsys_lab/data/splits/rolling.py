@@ -15,14 +15,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import TimeOptions
-from recsys_lab.data.splits.periods import (
-    DAY,
-    require_times,
-    say_span,
-    say_time,
-    seconds_of,
-    span,
-)
+from recsys_lab.data.splits.periods import DAY, require_times, say_span, say_time, seconds_of, span
 from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
 
@@ -163,12 +156,7 @@ class Rolling(Split):
             "split.window_days, split.validation_days), or another split.end"
         )
         return finish(
-            log,
-            self.name,
-            rule,
-            hint,
-            cold_items=config.cold_items,
-            cold_users=config.cold_users,
+            log, self.name, rule, hint, cold_items=config.cold_items, cold_users=config.cold_users
         )
 
 

@@ -20,12 +20,7 @@ from recsys_lab.data.sources.published.files import write_log
 from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED, URL
 from recsys_lab.files.faults import first_line
 
-LOG = {
-    "user_id": pl.Int64,
-    "item_id": pl.Int64,
-    "rating": pl.Float64,
-    "timestamp": pl.Int64,
-}
+LOG = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
 
 
 class MovieLens(PublishedDataset):

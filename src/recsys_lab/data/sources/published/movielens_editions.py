@@ -101,7 +101,7 @@ SIZES = {
 MAY_USE = "Research use; redistribution and commercial use need GroupLens' permission"
 LICENCES = {
     "32m": "Research use; redistribution only under the same terms; commercial use needs "
-    "GroupLens' permission",
+    "GroupLens' permission"
 }
 NOTES = (
     "Ratings were entered in sessions: many of a user share one second, and a user's whole "

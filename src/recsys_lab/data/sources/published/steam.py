@@ -15,12 +15,7 @@ from recsys_lab.data.sources.published.base import About, Named
 from recsys_lab.data.sources.published.reviews import ReviewDataset, text
 
 URL = "https://cseweb.ucsd.edu/~wckang"
-LOG = {
-    "user_id": pl.String,
-    "item_id": pl.String,
-    "timestamp": pl.Int64,
-    "early_access": pl.String,
-}
+LOG = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64, "early_access": pl.String}
 EVENTS: dict[str, FeatureType] = {"early_access": "categorical"}
 ITEMS: dict[str, FeatureType | None] = {
     "title": "text",

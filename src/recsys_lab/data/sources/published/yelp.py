@@ -20,18 +20,8 @@ HOMEPAGE = "https://business.yelp.com/data/resources/open-dataset/"
 REVIEWS = "yelp_academic_dataset_review.json"
 BUSINESSES = "yelp_academic_dataset_business.json"
 
-RECORD = {
-    "user_id": pl.String,
-    "business_id": pl.String,
-    "stars": pl.Float64,
-    "date": pl.String,
-}
-LOG = {
-    "user_id": pl.String,
-    "item_id": pl.String,
-    "rating": pl.Float64,
-    "timestamp": pl.Int64,
-}
+RECORD = {"user_id": pl.String, "business_id": pl.String, "stars": pl.Float64, "date": pl.String}
+LOG = {"user_id": pl.String, "item_id": pl.String, "rating": pl.Float64, "timestamp": pl.Int64}
 ITEMS: dict[str, FeatureType | None] = {
     "title": "text",
     "city": "categorical",
