@@ -180,7 +180,6 @@ def delimited_chunks(
     where: str,
     *,
     header: str | None = None,
-    encoding: str = "utf-8",
 ) -> Iterator[pl.DataFrame]:
     """Delimited text without quotation, every column as strings, a chunk at a time.
 
@@ -190,13 +189,17 @@ def delimited_chunks(
         separator: of one or more characters.
         where: the option and the file, named in errors.
         header: the first line, where the file has one.
-        encoding: of the text.
 
     Raises:
-        UserError: for another header, a row with too many columns, or another encoding.
+        UserError: for another header, a row with too many columns, or text that is not UTF-8.
     """
     for before, chunk in text_chunks(stream, where):
-        text = _decoded(chunk, before, where, encoding)
+        try:
+            text = chunk.decode()
+        except UnicodeDecodeError as error:
+            row = before + chunk.count(b"\n", 0, error.start) + 1
+            byte = chunk[error.start]
+            raise UserError(f"{where}: row {row} is not UTF-8 (byte 0x{byte:02x})") from error
         if before == 0 and header is not None:
             first, _, text = text.removeprefix("\ufeff").partition("\n")
             if first.rstrip("\r") != header:
@@ -207,16 +210,6 @@ def delimited_chunks(
         if len(separator) > 1:
             text = text.replace(separator, "\x1f")
         yield _frame(text, columns, separator if len(separator) == 1 else "\x1f", before, where)
-
-
-def _decoded(chunk: bytes, before: int, where: str, encoding: str) -> str:
-    try:
-        return chunk.decode(encoding)
-    except UnicodeDecodeError as error:
-        row = before + chunk.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{where}: row {row} is not {encoding.upper()} (byte 0x{chunk[error.start]:02x})"
-        ) from error
 
 
 def _frame(text: str, columns: list[str], separator: str, before: int, where: str) -> pl.DataFrame:

@@ -61,7 +61,7 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
     assert log.sessions is not None
     earlier = [segments.train] if phase == "validation" else [segments.train, segments.validation]
     _, end_U = runs_of_users(log.offsets, *earlier)
-    sessions = _sessions_of(log.sessions, _rows(segments, phase), segments.dropped_targets)
+    sessions = _sessions_of(log.sessions, segments.rows(phase), segments.dropped_targets)
     starts = log.sessions[sessions]
     owners = np.searchsorted(log.offsets, starts, side="right") - 1
     return int((starts < end_U[owners]).sum()), len(sessions)
@@ -69,17 +69,13 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
 
 def before_trained(log: FlatLog, segments: Segments, phase: str) -> int:
     """Targets of a phase with a later event of their user that is trained on."""
-    rows = _rows(segments, phase)
+    rows = segments.rows(phase)
     _, end_U = runs_of_users(log.offsets, segments.train)
     found = 0
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
         places, of_row = target_places(rows[part], segments.dropped_targets)
         found += int((places < end_U[rows[part][of_row, 0]] - 1).sum())
     return found
-
-
-def _rows(segments: Segments, phase: str) -> NDArray[np.int64]:
-    return segments.validation if phase == "validation" else segments.test
 
 
 def _sessions_of(

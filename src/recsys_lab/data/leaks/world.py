@@ -45,7 +45,7 @@ class World:
 
     def rows(self, phase: str) -> NDArray[np.int64]:
         """The rows (user, history start, history end, target end) of a phase."""
-        return self.segments.validation if phase == "validation" else self.segments.test
+        return self.segments.rows(phase)
 
     @cached_property
     def train(self) -> NDArray[np.int64]:

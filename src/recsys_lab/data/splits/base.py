@@ -59,6 +59,10 @@ class Segments:
     counts: Mapping[str, int] = field(default_factory=dict)
     dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
+    def rows(self, phase: str) -> NDArray[np.int64]:
+        """The rows of ``validation`` or ``test``."""
+        return self.validation if phase == "validation" else self.test
+
 
 class Split:
     """A rule that gives every event its part.

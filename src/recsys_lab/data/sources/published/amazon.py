@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar
 
 import polars as pl
@@ -19,6 +19,13 @@ LICENCE = (
 )
 
 LOG = {"user_id": pl.String, "item_id": pl.String, "rating": pl.Float64, "timestamp": pl.Int64}
+JSON_COLUMNS = {
+    "reviewerID": "user_id",
+    "asin": "item_id",
+    "overall": "rating",
+    "unixReviewTime": "timestamp",
+}
+"""Of the reviews of 2014 and 2018 -> of the log."""
 ITEMS: Mapping[str, FeatureType | None] = {
     "title": "text",
     "brand": "categorical",
@@ -40,7 +47,7 @@ class Source:
     """
 
     url: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str] = field(default_factory=lambda: JSON_COLUMNS)
     header: str | None = None
     is_json: bool = False
 

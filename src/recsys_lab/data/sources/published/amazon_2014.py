@@ -63,16 +63,7 @@ class Amazon2014(AmazonReader):
         needs="nothing: downloaded",
     )
     sources: ClassVar[Mapping[str, Source]] = {
-        "5core": Source(
-            f"{URL}/reviews_{{}}_5.json.gz",
-            {
-                "reviewerID": "user_id",
-                "asin": "item_id",
-                "overall": "rating",
-                "unixReviewTime": "timestamp",
-            },
-            is_json=True,
-        ),
+        "5core": Source(f"{URL}/reviews_{{}}_5.json.gz", is_json=True),
         "raw": Source(
             f"{URL}/ratings_{{}}.csv",
             {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp"},

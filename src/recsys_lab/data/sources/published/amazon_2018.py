@@ -69,16 +69,7 @@ class Amazon2018(AmazonReader):
         needs="nothing: downloaded",
     )
     sources: ClassVar[Mapping[str, Source]] = {
-        "5core": Source(
-            f"{URL}/categoryFilesSmall/{{}}_5.json.gz",
-            {
-                "reviewerID": "user_id",
-                "asin": "item_id",
-                "overall": "rating",
-                "unixReviewTime": "timestamp",
-            },
-            is_json=True,
-        ),
+        "5core": Source(f"{URL}/categoryFilesSmall/{{}}_5.json.gz", is_json=True),
         "raw": Source(
             f"{URL}/categoryFilesSmall/{{}}.csv",
             {"item": "item_id", "user": "user_id", "rating": "rating", "timestamp": "timestamp"},
