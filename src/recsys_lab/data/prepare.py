@@ -27,7 +27,7 @@ from recsys_lab.data.preparation.manifest import (
     sealed,
 )
 from recsys_lab.data.preparation.parts import require_parts
-from recsys_lab.data.preparation.row_counts import Tally, said_examples
+from recsys_lab.data.preparation.row_counts import RowCounts, format_examples
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.raw import Reader
 from recsys_lab.files.atomic import sync, sync_tree
@@ -74,7 +74,7 @@ def prepare(
         manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
             # It may be of a command that allowed more bad rows than this one.
-            Tally(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
+            RowCounts(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
             log.info("Reusing the prepared dataset %s", folder)
             sweep_scratch(folder.parent, _hidden(folder))
             return PreparedDataset(folder, "sizes")
@@ -133,7 +133,7 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
             share = percent(entry["dropped"] / (entry["rows"] + entry["dropped"]))
-            said = f"({share}): {entry['reason']}{said_examples(entry)}"
+            said = f"({share}): {entry['reason']}{format_examples(entry)}"
             log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
     for said in manifest["warnings"]:
         log.warning("%s", said)

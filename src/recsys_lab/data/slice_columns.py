@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import repeated, row_chunks
 
 LENGTHS = ((1, "1-4"), (5, "5-9"), (10, "10-19"), (20, "20-49"), (50, "50-99"), (100, "100+"))
@@ -90,7 +90,7 @@ def popularity_bands(counts_V: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _events(data: PreparedDataset, rows_n4: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """What the log itself says of the targets of some users."""
-    places, of_row = target_places(rows_n4, data.dropped_targets)
+    places, of_row = target_ranges(rows_n4, data.dropped_targets)
     starts, ends = rows_n4[:, 1], rows_n4[:, 2]
     found: dict[str, NDArray[Any]] = {
         "user": rows_n4[of_row, 0],

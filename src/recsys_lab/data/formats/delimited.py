@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys_lab.data.columns.column_plan import FILE, one_row, say_rows
+from recsys_lab.data.columns.column_plan import FILE, describe_rows, one_row
 
 SHORT = "_too_few_values"
 """Column that tells whether a row has fewer values than the header has columns, bool; only where
@@ -54,7 +54,7 @@ def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.Laz
     return marked.drop(number)
 
 
-def told_short(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[str]:
+def short_row_notes(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[str]:
     """A sentence about rows with too few values, where there are any.
 
     Args:
@@ -68,7 +68,7 @@ def told_short(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[
     file = [pl.col(FILE)] if FILE in schema else []
     rows = frame.select(SHORT, *file).with_row_index("row").filter(SHORT)
     found = one_row(rows, number=pl.len(), first=pl.col("row").min())
-    [first] = say_rows(frame, columns, np.array([found["first"]]))
+    [first] = describe_rows(frame, columns, np.array([found["first"]]))
     one = found["number"] == 1
     return [
         f"{where}: {found['number']:,} row{' has' if one else 's have'} fewer values than the "

@@ -13,7 +13,7 @@ import numpy as np
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, Severity, leak
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import first_times, row_chunks
 
 SOME, MANY = 0.01, 0.1
@@ -53,7 +53,7 @@ def _candidates(world: World) -> Iterator[Leak]:
     for phase in PHASES:
         rows, count, total = world.rows(phase), 0, 0
         for part in row_chunks(rows[:, 3] - rows[:, 2]):
-            places, _ = target_places(rows[part], world.segments.dropped_targets)
+            places, _ = target_ranges(rows[part], world.segments.dropped_targets)
             there_G = np.searchsorted(first_V, log.timestamps[places], side="right")
             count += int((len(first_V) - there_G).sum())
             total += len(first_V) * len(places)

@@ -33,7 +33,7 @@ from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, Severity, leak
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import repeated
 
 SAMPLE = 3_000
@@ -148,7 +148,7 @@ def _taken(ids: Any, code_G: NDArray[Any]) -> pl.Series:
 def _look(world: World, phase: str) -> _Looked:
     """Some targets of a phase."""
     log, rows = world.log, _spread(world.rows(phase))
-    places, of_row = target_places(rows, world.segments.dropped_targets)
+    places, of_row = target_ranges(rows, world.segments.dropped_targets)
     some = _spread(np.arange(len(places)))
     places, of_row = places[some], of_row[some]
     last_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)  # place after the last trained event

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.finding import Kind, Leak, leak
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.splits.ranges import count_items, place_chunks
+from recsys_lab.data.splits.ranges import count_items, range_chunks
 
 SOME, MANY = 0.3, 0.5
 """Partial correlations from which a column is noted, and called a leak."""
@@ -133,7 +133,7 @@ def _first_trained(world: World) -> NDArray[np.int64]:
     log = world.log
     assert log.timestamps is not None
     first_V = np.full(log.num_items, np.iinfo(np.int64).max)
-    for places in place_chunks(world.train[:, 1], world.train[:, 2]):
+    for places in range_chunks(world.train[:, 1], world.train[:, 2]):
         np.minimum.at(first_V, log.items[places], log.timestamps[places])
     return first_V
 
@@ -141,7 +141,7 @@ def _first_trained(world: World) -> NDArray[np.int64]:
 def _by_item(world: World, column_T: Any) -> NDArray[np.float64]:
     """The mean of a column of the events over the training events of each item, (V,)."""
     sums_V, counts_V = np.zeros((2, world.log.num_items))
-    for places in place_chunks(world.train[:, 1], world.train[:, 2]):
+    for places in range_chunks(world.train[:, 1], world.train[:, 2]):
         values = column_T[places]
         places = places[np.isfinite(values)]
         items = world.log.items[places]

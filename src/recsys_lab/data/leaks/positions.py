@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits.base import Segments
-from recsys_lab.data.splits.cold_start import first_rows, target_places
+from recsys_lab.data.splits.cold_start import first_rows, target_ranges
 from recsys_lab.data.splits.ranges import inside, merged, repeated, row_chunks
 
 MANY, SOME = 0.5, 0.1
@@ -147,7 +147,7 @@ def _count_targets(
     times = log.timestamps
     for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
         rows = rows_n4[part]
-        places, of_row = target_places(rows, dropped)
+        places, of_row = target_ranges(rows, dropped)
         items = log.items[places]
         hits = {
             "target_in_training": inside(world.trained, places),

@@ -22,7 +22,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.formats.npy import map_npy, npy_writer
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.preparation.encode_events import EVENT, KIND, Coded
-from recsys_lab.data.preparation.history_filters import Trim
+from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import RUNS
 from recsys_lab.data.splits.base import FlatLog, Split
@@ -105,7 +105,11 @@ class Runs:
 
 
 def known_runs(
-    trim: Trim, columns: Mapping[str, NDArray[Any]], filters: Filters, split: Split, scratch: Path
+    trim: HistoryFilters,
+    columns: Mapping[str, NDArray[Any]],
+    filters: Filters,
+    split: Split,
+    scratch: Path,
 ) -> Runs:
     """Sessions, where the log or the filters say what they are, and baskets, if the split asks.
 

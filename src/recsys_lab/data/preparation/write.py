@@ -25,7 +25,7 @@ from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.preparation.encode_events import EVENT, KIND, SOURCE_ROW, Coded
 from recsys_lab.data.preparation.event_units import IS_TARGET
-from recsys_lab.data.preparation.history_filters import Trim
+from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.table_items import with_listed
 from recsys_lab.data.raw import PART, RUNS, Features, free_name
 from recsys_lab.data.splits.ranges import count_items
@@ -67,7 +67,11 @@ class Arrays:
 
 
 def write_arrays(
-    coded: Coded, trim: Trim, folder: Path, scratch: Path, listed: pl.DataFrame | None = None
+    coded: Coded,
+    trim: HistoryFilters,
+    folder: Path,
+    scratch: Path,
+    listed: pl.DataFrame | None = None,
 ) -> Arrays:
     """Write ``items``, ``offsets`` and ``timestamps`` with codes that are dense again.
 
@@ -154,7 +158,7 @@ def write_features(
 
 
 def write_interactions(
-    arrays: Arrays, sessions: NDArray[np.int64] | None, trim: Trim, file: Path
+    arrays: Arrays, sessions: NDArray[np.int64] | None, trim: HistoryFilters, file: Path
 ) -> None:
     """The same events as a table for other programs: user, item, timestamp, session's number."""
     fields = [("user", pa.int32()), ("item", pa.int32())]

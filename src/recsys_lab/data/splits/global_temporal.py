@@ -16,7 +16,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.options import TimeOptions
-from recsys_lab.data.splits.periods import require_times, say_span, say_time, seconds_of
+from recsys_lab.data.splits.periods import format_span, format_time, require_times, seconds_of
 from recsys_lab.data.splits.ranges import choose, first_from, rounded_down, time_at_share
 from recsys_lab.data.splits.units import Target, Units
 
@@ -135,12 +135,12 @@ class GlobalTemporal(Split):
             held = units.between(cut_before, cut)
             validation = units.rows(config.target, users, *held, seed=config.seed, stream=1)
         rule = Segments(np.stack([users, starts, trained_to], axis=1), validation, test, cuts)
-        said = ", ".join(f"{key[:-9]} cut: {say_time(time)}" for key, time in cuts.items())
+        said = ", ".join(f"{key[:-9]} cut: {format_time(time)}" for key, time in cuts.items())
         return finish(
             log,
             self.name,
             rule,
-            f"{say_span(log, times)}; {said}. Move the cuts (split.test_start or "
+            f"{format_span(log, times)}; {said}. Move the cuts (split.test_start or "
             "split.test_quantile, split.validation_start or split.validation_quantile)",
             cold_items=config.cold_items,
             cold_users=config.cold_users,
@@ -161,8 +161,8 @@ class GlobalTemporal(Split):
     def _refuse_order(self, validation_cut: int, test_cut: int) -> None:
         if validation_cut >= test_cut:
             raise UserError(
-                f"split=global_temporal: the validation cut ({say_time(validation_cut)}) is not "
-                f"before the test cut ({say_time(test_cut)}). Lower split.validation_start or "
+                f"split=global_temporal: the validation cut ({format_time(validation_cut)}) is not "
+                f"before the test cut ({format_time(test_cut)}). Lower split.validation_start or "
                 "split.validation_quantile"
             )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from recsys_lab.data.sources.published.amazon import LICENCE, AmazonOptions, AmazonReader, Source
-from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 URL = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
@@ -42,7 +42,7 @@ Category = Literal[
 class Amazon2014(AmazonReader):
     """Reads a category of the release of 2014."""
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Amazon product data (2014)",
             homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from recsys_lab.data.sources.published.amazon import LICENCE, AmazonOptions, AmazonReader, Source
-from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2"
 
@@ -47,7 +47,7 @@ Category = Literal[
 class Amazon2018(AmazonReader):
     """Reads a category of the release of 2018."""
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Amazon review data (2018)",
             homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from recsys_lab.data.sources.published.amazon import LICENCE, AmazonOptions, AmazonReader, Source
-from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
 COLUMNS = {
@@ -59,7 +59,7 @@ Category = Literal[
 class Amazon2023(AmazonReader):
     """Reads a category of the release of 2023; variants of a product are one item."""
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Amazon Reviews 2023",
             homepage="https://amazon-reviews-2023.github.io/",

@@ -18,13 +18,13 @@ from recsys_lab.data.formats.download import download
 from recsys_lab.data.formats.paths import file_key, is_there
 from recsys_lab.data.raw import About
 
-__all__ = ["OPTION", "About", "Named", "PublishedDataset", "describe"]
+__all__ = ["OPTION", "About", "DatasetInfo", "PublishedDataset", "describe"]
 
 OPTION = "data.path"
 
 
 @dataclass(frozen=True)
-class Named:
+class DatasetInfo:
     """A published dataset, for people who choose one.
 
     Attributes:
@@ -40,7 +40,7 @@ class Named:
     has_md5: bool = False
 
 
-def describe(reader: type[Any], options: Mapping[str, Any]) -> Named | None:
+def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | None:
     """What a reader class says of the dataset that these options choose.
 
     Returns:
@@ -49,7 +49,7 @@ def describe(reader: type[Any], options: Mapping[str, Any]) -> Named | None:
     named = getattr(reader, "named", None)
     if isinstance(named, Mapping):
         named = named.get(options.get("variant"))
-    return named if isinstance(named, Named) else None
+    return named if isinstance(named, DatasetInfo) else None
 
 
 class PublishedDataset:
@@ -73,7 +73,7 @@ class PublishedDataset:
         about: of the chosen variant.
     """
 
-    named: ClassVar[Named | Mapping[str, Named]]
+    named: ClassVar[DatasetInfo | Mapping[str, DatasetInfo]]
     official: str
     url: str | None = None
     md5: str | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     collect_table,
     filled,
@@ -22,7 +22,7 @@ from recsys_lab.data.sources.published.files import (
 LOG, PRODUCTS, CATEGORIES = "train-item-views.csv", "products.csv", "product-categories.csv"
 HOME = "https://competitions.codalab.org/competitions/11161"
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="DIGINETICA, CIKM Cup 2016 track 2",
         homepage=HOME,

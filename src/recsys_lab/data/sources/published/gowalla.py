@@ -11,13 +11,13 @@ import polars as pl
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
-from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import number, require_form, scan_text, sink_log, whole
 
 LOG = "loc-gowalla_totalCheckins.txt"
 COLUMNS = ("user", "time", "latitude", "longitude", "location")
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Gowalla check-ins (SNAP)",
         homepage="https://snap.stanford.edu/data/loc-gowalla.html",

@@ -11,7 +11,7 @@ import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
-from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
     collect_table,
@@ -83,8 +83,8 @@ _SIZES = {
 class KuaiRand(PublishedDataset):
     """Reads one exposure, or one with a signal such as a click, as an event."""
 
-    named: ClassVar[Mapping[str, Named]] = {
-        name: Named(ABOUT, size, f"nothing: downloaded{hint}", has_md5=True)
+    named: ClassVar[Mapping[str, DatasetInfo]] = {
+        name: DatasetInfo(ABOUT, size, f"nothing: downloaded{hint}", has_md5=True)
         for name, (size, hint) in _SIZES.items()
     }
 

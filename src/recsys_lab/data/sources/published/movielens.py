@@ -15,7 +15,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
 from recsys_lab.data.raw import Features, FeatureType, RawData
-from recsys_lab.data.sources.published.base import OPTION, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import OPTION, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import write_log
 from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED, URL
 from recsys_lab.files.faults import first_line
@@ -26,7 +26,7 @@ LOG = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestam
 class MovieLens(PublishedDataset):
     """Reads every rating as an event; titles, years, genres and what is told of users are kept."""
 
-    named: ClassVar[Mapping[str, Named]] = NAMED
+    named: ClassVar[Mapping[str, DatasetInfo]] = NAMED
 
     @dataclass(frozen=True)
     class Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 GENRES = (
     "unknown",
@@ -112,8 +112,8 @@ NOTES = (
 )
 
 
-def _named(variant: str) -> Named:
-    return Named(
+def _named(variant: str) -> DatasetInfo:
+    return DatasetInfo(
         about=About(
             title=f"MovieLens {variant.upper()}",
             homepage=f"https://grouplens.org/datasets/movielens/{variant}/",

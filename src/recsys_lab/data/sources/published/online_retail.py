@@ -19,7 +19,7 @@ from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
-from recsys_lab.data.sources.published.base import OPTION, About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import number
 from recsys_lab.files.faults import first_line
 
@@ -28,7 +28,7 @@ NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
 OPTIONAL = ("InvoiceNo", "StockCode", "Description", "Country")
 SUFFIXES = (".parquet", ".csv", ".xlsx", ".zip")
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Online Retail (UCI)",
         homepage="https://archive.ics.uci.edu/dataset/352/online+retail",

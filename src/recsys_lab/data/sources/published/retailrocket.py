@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys_lab.data.columns.timestamps import parse_date
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
     collect_table,
@@ -26,7 +26,7 @@ PROPERTIES = ("item_properties_part1.csv", "item_properties_part2.csv")
 TREE = "category_tree.csv"
 HOME = "https://www.kaggle.com/datasets/retailrocket/ecommerce-dataset"
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Retailrocket recommender system dataset",
         homepage=HOME,

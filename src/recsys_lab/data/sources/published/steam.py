@@ -11,7 +11,7 @@ import polars as pl
 from recsys_lab.data.formats.chunks import shaped_chunks
 from recsys_lab.data.raw import FeatureType
 from recsys_lab.data.sources.options import DownloadOptions
-from recsys_lab.data.sources.published.base import About, Named
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 from recsys_lab.data.sources.published.reviews import ReviewDataset, text
 
 URL = "https://cseweb.ucsd.edu/~wckang"
@@ -32,7 +32,7 @@ ITEMS: dict[str, FeatureType | None] = {
 class Steam(ReviewDataset):
     """Reads one review of a game as an event."""
 
-    named = Named(
+    named = DatasetInfo(
         about=About(
             title="Steam Video Game and Bundle Data, reviews version 2",
             homepage="https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data",

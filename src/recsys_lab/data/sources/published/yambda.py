@@ -14,7 +14,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, ParquetLog, RawData
 from recsys_lab.data.sources.options import DownloadOptions
-from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import told
 
 URL = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
@@ -56,8 +56,8 @@ _SIZES = {
 class Yambda(PublishedDataset):
     """Reads one event of a user with a track."""
 
-    named: ClassVar[Mapping[str, Named]] = {
-        size: Named(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
+    named: ClassVar[Mapping[str, DatasetInfo]] = {
+        size: DatasetInfo(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
     }
 
     @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import find_members, member_key
 from recsys_lab.data.formats.chunks import json_chunks
 from recsys_lab.data.raw import FeatureType
-from recsys_lab.data.sources.published.base import OPTION, About, Named
+from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo
 from recsys_lab.data.sources.published.reviews import ReviewDataset
 
 HOMEPAGE = "https://business.yelp.com/data/resources/open-dataset/"
@@ -35,7 +35,7 @@ ITEMS: dict[str, FeatureType | None] = {
 class Yelp(ReviewDataset):
     """Reads one review as an event; businesses have names, places and categories."""
 
-    named = Named(
+    named = DatasetInfo(
         about=About(
             title="Yelp Open Dataset",
             homepage=HOMEPAGE,

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.base import About, Named, PublishedDataset
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
     filled,
@@ -30,7 +30,7 @@ COLUMNS = {
 _BEGIN = r"\d+,\d{4}-\d\d-\d\dT[\d:.]+Z,\d+,"
 LINES = {CLICKS: rf"{_BEGIN}[^,]*$", BUYS: rf"{_BEGIN}[^,]*,[^,]*$"}
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="YOOCHOOSE, RecSys Challenge 2015",
         homepage="https://recsys.acm.org/recsys15/challenge/",
