@@ -34,6 +34,7 @@ _MOVED = {
     "data.retailrocket": "data.sources.published.retailrocket",
     "data.sequences": "data.sources.sequences",
     "data.sql": "data.sources.sql",
+    "data.sources.published.about": "data.sources.published.base",
     "data.steam": "data.sources.published.steam",
     "data.synthetic_shop": "data.sources.synthetic.synthetic_shop",
     "data.table": "data.sources.table",

@@ -19,7 +19,7 @@ from rich.text import Text
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.targets import import_class
-from recsys_lab.data.sources.published.about import describe
+from recsys_lab.data.sources.published.base import describe
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:

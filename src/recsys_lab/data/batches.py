@@ -6,28 +6,22 @@ the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recsys_lab.contracts import Batch, EvaluationBatch
-from recsys_lab.data.crops import Crops
+from recsys_lab.data.crops import Crop, Crops
 from recsys_lab.data.formats.npy import RunReader
 from recsys_lab.data.histories import FlatData, Histories, as_tensor
 from recsys_lab.data.shuffle import shuffle_of
 from recsys_lab.data.splits.cold_start import target_ranges
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.crops import Crop
-
-    TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 class TrainingBatches:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.shuffle import scattered
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Crop = Literal["last", "random", "sliding"]
 """``last``: the latest window of each history; ``random``: a window anywhere in it, drawn anew each
@@ -40,7 +38,7 @@ class Crops:
         one_target: bool, seed: int,
     ) -> None:  # fmt: skip
         self._starts, self._ends = starts, ends
-        self._window, self._crop, self._one_target, self._seed = window, crop, one_target, seed
+        self._window, self._crop, self._seed = window, crop, seed
         self._step = 1 if one_target else window - 1  # targets of a stretch
         targets = ends - starts - 1
         if crop != "sliding":

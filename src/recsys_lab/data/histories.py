@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recsys_lab.contracts import Batch, ListFeature
-from recsys_lab.data.features.store import Lists
+from recsys_lab.data.features.store import FeatureStore, Lists
 from recsys_lab.data.formats.npy import RunReader
 from recsys_lab.data.splits.ranges import flat_index
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.features.store import FeatureStore
-
-    TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 class FlatData(Protocol):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from polars.exceptions import PolarsError
+
+from recsys_lab.config import UserError
+from recsys_lab.config.commands import Verify
 from recsys_lab.data.card.page import write_card
 from recsys_lab.data.formats.staging import Stages
 from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
 from recsys_lab.data.preparation.contents import Preparation, write_contents
-from recsys_lab.data.preparation.disk import explain_full_disk, usable
 from recsys_lab.data.preparation.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -25,14 +29,12 @@ from recsys_lab.data.preparation.manifest import (
 from recsys_lab.data.preparation.parts import require_parts
 from recsys_lab.data.preparation.row_counts import RowCounts, format_examples
 from recsys_lab.data.prepared import PreparedDataset
+from recsys_lab.data.raw import Reader
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
+from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch, sweep_scratch
 from recsys_lab.pages.number_format import percent
-
-if TYPE_CHECKING:
-    from recsys_lab.config.commands import Verify
-    from recsys_lab.data.raw import Reader
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def prepare(
     }
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
-    with usable(root):
+    with _usable(root):
         Path(root).mkdir(parents=True, exist_ok=True)
         exists = folder.exists()
     if exists:
@@ -78,8 +80,8 @@ def prepare(
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, explain_full_disk(root):
-        with usable(root):
+    with contextlib.ExitStack() as until, _disk_told(root):
+        with _usable(root):
             place = make_scratch(folder.parent, _hidden(folder), until)
             scratch, work = place / "made", place / "work"
             scratch.mkdir()
@@ -147,3 +149,35 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     )
     if alone := manifest["split"]["users_without_targets"]:
         log.info("%s users have too few events for targets: trained on only", f"{alone:,}")
+
+
+@contextlib.contextmanager
+def _usable(root: Path) -> Iterator[None]:
+    """Turn what the system says of the folder of prepared datasets into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        if out_of_space(error):
+            raise _full(root, error) from error
+        raise UserError(
+            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
+            "mode (chmod u+rwx), or choose another"
+        ) from error
+
+
+@contextlib.contextmanager
+def _disk_told(root: Path) -> Iterator[None]:
+    """Name the option that moves the work to another disk when this one is full."""
+    try:
+        yield
+    except (OSError, PolarsError) as error:
+        if not out_of_space(error):
+            raise
+        raise _full(root, error) from error
+
+
+def _full(root: Path, error: Exception) -> MachineFault:
+    return MachineFault(
+        f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was kept. "
+        "Free some, or choose another prepared_dir"
+    )

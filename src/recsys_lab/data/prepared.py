@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.config.commands import Verify
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.store import FeatureStore
 from recsys_lab.data.formats.npy import map_npy
@@ -24,9 +26,6 @@ from recsys_lab.files.digests import damage
 from recsys_lab.files.reading import read_parquet, reading
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.config.commands import Verify
     from recsys_lab.contracts import GroundTruth
 
 PHASES = ("train", "validation", "test")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from recsys_lab.config import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import narwhals as nw
     import numpy as np
     import polars as pl

@@ -5,20 +5,16 @@ Shapes: V items, n users of a phase, G targets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import repeated, row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.prepared import PreparedDataset
 
 LENGTHS = ((1, "1-4"), (5, "5-9"), (10, "10-19"), (20, "20-49"), (50, "50-99"), (100, "100+"))
 _HOUR, _DAY = 3600, 86400

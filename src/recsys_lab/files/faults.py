@@ -55,8 +55,12 @@ def out_of_space(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """What the system says, else the first line of the message."""
-    said = getattr(error, "strerror", None) or str(error).strip()
-    return str(said or type(error).__name__).splitlines()[0]
+    return str(getattr(error, "strerror", None) or first_line(error))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where the message is empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def machine_fault(

@@ -151,7 +151,7 @@ from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.prepare import Preparation, prepare
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
 from recsys_lab.data.sources import hub
-from recsys_lab.data.sources import staged_rows as rows_at_hand
+from recsys_lab.data.sources import table as rows_at_hand
 from recsys_lab.data.sources import sql
 from recsys_lab.data.sources import table
 log, root, case = sys.argv[1:]

@@ -67,7 +67,7 @@ def test_users_who_are_held_out_have_no_value(table, run, make):
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_random_log_by_plain_loops(table, run, tmp_path, monkeypatch, form, in_memory):
     if not in_memory:
-        monkeypatch.setattr("recsys_lab.data.sources.staged_rows.IN_MEMORY", 0)
+        monkeypatch.setattr("recsys_lab.data.sources.table.IN_MEMORY", 0)
     frame = random_log(400)
     folder = tmp_path / "log"
     folder.mkdir()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from recsys_lab.data.raw import ParquetLog
-from recsys_lab.data.sources import staged_rows as rows_at_hand
+from recsys_lab.data.sources import table as rows_at_hand
 from tests.data.sources.test_table import CSV, ROWS, fails, read
 
 NAMES = ["user_id", "item_id", "timestamp"]

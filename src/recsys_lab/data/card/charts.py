@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from recsys_lab.pages.charts.bars import Bar, Labels, Mark, bar_chart, curve_chart
+from recsys_lab.pages.markup import Markup
 from recsys_lab.pages.number_format import number, percent
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from recsys_lab.pages.markup import Markup
 
 WIDE = 960
 

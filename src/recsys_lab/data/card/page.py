@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.data.card import facts
 from recsys_lab.data.card.charts import concentration_chart, histogram_chart, time_chart
@@ -11,10 +13,6 @@ from recsys_lab.data.leaks.finding import by_weight, in_words
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.number_format import number, percent
 from recsys_lab.pages.page import fact_list, figure, page, section, table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 def write_card(manifest: Mapping[str, Any], file: Path) -> None:
@@ -102,8 +100,7 @@ def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
     charts = tag(
         "div",
         figure(
-            "How long histories are",
-            histogram_chart("histories", found["history_length"], "user"),
+            "How long histories are", histogram_chart("histories", found["history_length"], "user")
         ),
         figure(
             "How popular items are", histogram_chart("popularity", found["item_popularity"], "item")
@@ -124,10 +121,7 @@ def _people_and_items(manifest: Mapping[str, Any]) -> Markup:
     )
     caption = "Events per user (length of a history) and per item (its popularity)."
     return section(
-        "Users and items",
-        charts,
-        table(caption, heads, rows, right=range(1, len(heads))),
-        shares,
+        "Users and items", charts, table(caption, heads, rows, right=range(1, len(heads))), shares
     )
 
 

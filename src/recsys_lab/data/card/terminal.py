@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -13,12 +15,6 @@ from rich.text import Text
 from recsys_lab.data.card import facts
 from recsys_lab.data.leaks.finding import by_weight, in_words
 from recsys_lab.pages.number_format import number
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from rich.console import Console, RenderableType
 
 _STYLES = {"leak": "bold red", "warning": "bold yellow", "property": "yellow", "note": "yellow"}
 

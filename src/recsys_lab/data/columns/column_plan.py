@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_lab.data.columns.missing import missing_value_note
-from recsys_lab.data.raw import ParquetLog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.raw import Unreadable
+from recsys_lab.data.raw import ParquetLog, Unreadable
 
 FILE = "_recsys_lab_file"
 """Column that tells which of several files a row is from."""

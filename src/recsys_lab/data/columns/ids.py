@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -19,9 +20,6 @@ from recsys_lab.data.columns.column_plan import (
 )
 from recsys_lab.data.columns.id_spellings import normalized
 from recsys_lab.data.columns.missing import missing_values, missing_words
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
 """Up to here every whole number has a float of its own; beyond, neighbours share one."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import polars as pl
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 COMMON = ("null", "none", "nan", "na", "n/a", "<na>", "#n/a", "\\n", "-")
 """In small letters: of SQL and its dumps (NULL, \\N), Python and pandas (None, nan, <NA>), R (NA),

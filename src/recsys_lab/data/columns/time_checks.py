@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import one_row
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 PLAUSIBLE = (631_152_000, 4_102_444_800)
 """Seconds since the epoch of the years 1990 to 2099: in two units, these ranges are disjoint."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -18,10 +21,7 @@ from recsys_lab.data.columns.time_checks import (
     refuse_float32,
     refuse_mixed_units,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from recsys_lab.files.faults import first_line
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second."""
@@ -62,6 +62,21 @@ def parse_times(
     plans = plan_times(frame, column.name, file, unit, time_format)
     made = apply_plans(frame, plans).collect()
     return made["timestamp"], made["order"] if "order" in plans else None
+
+
+def parse_date(option: str, text: str) -> datetime:
+    """A date that an option gives as ISO 8601; UTC where it has no zone.
+
+    Raises:
+        UserError: when it is no date.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
+        ) from error
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def plan_times(
@@ -224,7 +239,7 @@ def _from_text(
         except PolarsError as error:
             raise UserError(
                 f"data.timestamp_format={time_format}: is not a format of dates as in strptime "
-                f"({str(error).splitlines()[0]})"
+                f"({first_line(error)})"
             ) from error
         return times.dt.epoch("us"), UNITS["us"]
     whole = text.cast(pl.Int64, strict=False)

@@ -5,25 +5,23 @@ The pipeline speaks narwhals; an engine knows how frames come in, stay and go ou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
 
+import narwhals as nw
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import ParquetLog
+from recsys_lab.files.faults import first_line
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    import narwhals as nw
-    import polars as pl
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    Frame = nw.LazyFrame[Any]
+Frame = nw.LazyFrame[Any]
 
 ROW = "row"
 """Column that `Session.scan` adds: it ascends in the log's order, with gaps or without."""
@@ -95,10 +93,9 @@ class Engine(Protocol):
 
 def unreadable(error: BaseException) -> UserError:
     """For what an engine finds only when it reads the rows, such as a damaged page."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return UserError(
-        f"the log could not be read to its end: {reason}. A file may be damaged or cut short; "
-        "fetch it again"
+        f"the log could not be read to its end: {first_line(error)}. A file may be "
+        "damaged or cut short; fetch it again"
     )
 
 

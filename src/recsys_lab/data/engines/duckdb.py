@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import narwhals as nw
+import polars as pl
 import pyarrow as pa
 from annotated_types import Ge
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage, unreadable
+from recsys_lab.data.engines.base import (
+    FILE,
+    NUMBER,
+    PLACE,
+    ROW,
+    ROWS_A_FILE,
+    Frame,
+    stage,
+    unreadable,
+)
 from recsys_lab.data.raw import ParquetLog
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    import polars as pl
-
-    from recsys_lab.data.engines.base import Frame
+from recsys_lab.files.faults import first_line
 
 ROWS_A_BATCH = 1 << 20
 
@@ -72,7 +77,7 @@ class DuckDB:
             yield DuckDBSession(connection, scratch)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise UserError(
-                f"engine=duckdb: {str(error).splitlines()[0]}. Raise engine.memory_limit (now "
+                f"engine=duckdb: {first_line(error)}. Raise engine.memory_limit (now "
                 f"{self.config.memory_limit}) or free disk space in {scratch}"
             ) from error
         except duckdb.Error as error:

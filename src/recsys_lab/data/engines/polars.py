@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import narwhals as nw
 import polars as pl
+import pyarrow as pa
 from narwhals.exceptions import NarwhalsError
 from polars.exceptions import PolarsError
 
-from recsys_lab.data.engines.base import PLACE, ROW, unreadable
+from recsys_lab.data.engines.base import PLACE, ROW, Frame, unreadable
 from recsys_lab.data.raw import ParquetLog
 from recsys_lab.files.faults import out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    import pyarrow as pa
-
-    from recsys_lab.data.engines.base import Frame
 
 ROWS_A_BATCH = 1 << 20
 

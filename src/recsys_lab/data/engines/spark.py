@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import narwhals as nw
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
-from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, stage
+from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, Frame, stage
 from recsys_lab.data.raw import ParquetLog
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import polars as pl
-
-    from recsys_lab.data.engines.base import Frame
-
+from recsys_lab.files.faults import first_line
 
 _ALLOWED = re.compile(
     r"spark\.((driver|executor)\.(memory|memoryOverhead|cores|instances|maxResultSize)"
@@ -102,7 +97,7 @@ class Spark:
             with closing(SparkSession(session, scratch, self.config.staging_dir)) as opened:
                 yield opened
         except PySparkException as error:
-            raise UserError(f"engine=spark: {_first_line(error)}") from error
+            raise UserError(f"engine=spark: {first_line(error)}") from error
         finally:
             if running is None and (started := Builder.getActiveSession()) is not None:
                 started.stop()
@@ -129,7 +124,7 @@ class Spark:
         except Exception as error:  # py4j raises its own kinds, pyspark RuntimeError without Java
             raise UserError(
                 f"engine=spark: a session on engine.master={self.config.master} could not be "
-                f"started ({_first_line(error)}). It needs Java 17 (JAVA_HOME) and a reachable "
+                f"started ({first_line(error)}). It needs Java 17 (JAVA_HOME) and a reachable "
                 "master"
             ) from error
 
@@ -222,7 +217,3 @@ def _bare(file: str) -> str:
     """A file's name without the scheme, of which s3, s3a and file: are variants."""
     scheme, colon, rest = file.partition(":")
     return "/" + (rest if colon and scheme.isalnum() else file).lstrip("/")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

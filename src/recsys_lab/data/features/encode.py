@@ -19,28 +19,23 @@ Shapes: T events, R rows of a table (items or users), K known values, n rows of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.npy import npy_writer
 from recsys_lab.data.formats.paths import did_you_mean, safe_name
-from recsys_lab.data.raw import SEPARATOR
+from recsys_lab.data.raw import SEPARATOR, FeatureType
 from recsys_lab.data.splits.ranges import range_chunks
 from recsys_lab.files.arrays import save_npy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.raw import FeatureType
 
 MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
 """Codes with a meaning of their own."""

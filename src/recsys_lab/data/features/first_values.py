@@ -10,24 +10,19 @@ Shapes: T events, R items or users, n runs of events.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, pick_rows, same
 from recsys_lab.data.engines.base import running_rows
 from recsys_lab.data.preparation.encode_events import SOURCE_ROW
-from recsys_lab.data.raw import FromLog, ParquetLog
+from recsys_lab.data.preparation.write import Arrays
+from recsys_lab.data.raw import FromLog, ParquetLog, RawData
 from recsys_lab.data.splits.ranges import range_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.write import Arrays
-    from recsys_lab.data.raw import RawData
 
 _LATEST = np.iinfo(np.int64).max
 

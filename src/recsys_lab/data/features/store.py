@@ -5,22 +5,19 @@ Shapes: T events, V items, U users.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.formats.paths import did_you_mean, safe_name
 from recsys_lab.data.preparation.manifest import PREPARE_AGAIN
 from recsys_lab.files.reading import read_parquet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 SIDES = ("item", "user", "event")
 

@@ -13,14 +13,12 @@ import io
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_RATIO = 200
 """Bytes out for a byte in, at most. Logs in JSON or text shrink 3 to 20 times."""
@@ -92,7 +90,7 @@ def open_member(place: Path, name: str, option: str) -> Iterator[IO[bytes]]:
     with _whole(place, option), ExitStack() as stack:
         stream = _opened(place, name, option, stack)
         if stream is None:
-            raise _absent([name], [name], place, option)
+            raise UserError(f"{option}={place}: has no {name}; expected are {name}")
         yield stream
 
 
@@ -104,7 +102,7 @@ def find_members(place: Path, names: Sequence[str], option: str) -> list[str]:
     """
     with _whole(place, option):
         if place.is_dir():
-            return [name for name in names if _inside(place, name) is not None]
+            return [name for name in names if find_in_folder(place, name) is not None]
         if _is_zip(place):
             with zipfile.ZipFile(place) as archive:
                 found = {_bare(info.filename) for info in archive.infolist()}
@@ -133,37 +131,10 @@ def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict
     return key
 
 
-def read_members(place: Path, names: list[str], option: str) -> dict[str, bytes]:
-    """Small files out of a zip or tar archive or an unpacked folder, found by name at any depth.
-
-    Nothing is unpacked to disk. For large files see `open_member`.
-
-    Args:
-        place: the archive or the folder.
-        names: file names without folders.
-        option: the config option the place came from, named in errors.
-
-    Raises:
-        UserError: when the place or a file in it is absent, the archive is damaged, unsafe or a
-            zip bomb, or a member's name leads out of the archive.
-    """
-    if not place.is_dir() and not _is_tar(place):
-        with _whole(place, option):
-            zipfile.ZipFile(place).close()  # says so where it is none
-    missing = set(names) - set(find_members(place, names, option))
-    if missing:
-        raise _absent([name for name in names if name in missing], names, place, option)
-    found = {}
-    for name in names:
-        with open_member(place, name, option) as stream:
-            found[name] = stream.read()
-    return found
-
-
 def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] | None:
     where = f"{option}={place}"
     if place.is_dir():
-        file = _inside(place, name)
+        file = find_in_folder(place, name)
         return None if file is None else _plain(file, f"{option}={file}", stack)
     if _is_zip(place):
         archive = stack.enter_context(zipfile.ZipFile(place))
@@ -256,7 +227,8 @@ def _bare(member: str) -> str:
     return PurePosixPath(member.replace("\\", "/")).name.removesuffix(".gz")
 
 
-def _inside(folder: Path, name: str) -> Path | None:
+def find_in_folder(folder: Path, name: str) -> Path | None:
+    """A file of a folder by its name, at any depth, also as ``NAME.gz``."""
     found = [*sorted(folder.rglob(name)), *sorted(folder.rglob(f"{name}.gz"))]
     return next((file for file in found if file.is_file()), None)
 
@@ -270,9 +242,3 @@ def _refuse_unsafe(members: Iterable[str], place: Path, option: str) -> None:
                 f"{option}={place}: unsafe archive, its member '{member}' leads out of the "
                 "folder. This is not an official archive; do not use it"
             )
-
-
-def _absent(missing: Sequence[str], names: Sequence[str], place: Path, option: str) -> UserError:
-    return UserError(
-        f"{option}={place}: has no {', '.join(missing)}; expected are {', '.join(names)}"
-    )

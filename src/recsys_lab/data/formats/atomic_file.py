@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -18,13 +18,9 @@ from recsys_lab.data.formats.delimited import SHORT, scan_delimited, short_row_n
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.formats.text_check import TextCheck, plain_text
 from recsys_lab.data.preparation.source_warnings import number_warnings
-from recsys_lab.data.raw import PART, free_name
+from recsys_lab.data.raw import PART, FeatureType, free_name
 from recsys_lab.data.sources.log_columns import plan_numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from recsys_lab.data.raw import FeatureType
+from recsys_lab.files.faults import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +158,9 @@ def _read(file: Path) -> pl.DataFrame:
     try:
         return scan_delimited(file, "\t", None).collect()
     except PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{where}: cannot be read as tab-separated text: {reason}") from error
+        raise UserError(
+            f"{where}: cannot be read as tab-separated text: {first_line(error)}"
+        ) from error
 
 
 def _read_parts(parts: Mapping[str, Path]) -> pl.DataFrame:

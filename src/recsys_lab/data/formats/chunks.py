@@ -7,15 +7,14 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from recsys_lab.files.faults import first_line
 
 CHUNK = 16 << 20
 """Bytes of text turned into rows at once."""
@@ -145,10 +144,9 @@ def _record(line: bytes, row: int, where: str) -> dict[str, Any]:
     try:
         found = _parsed(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{where}: row {row} is neither JSON nor a Python literal: {text[:80]!r} ({reason}). "
-            "The file may be damaged or cut short; get it again"
+            f"{where}: row {row} is neither JSON nor a Python literal: {text[:80]!r} "
+            f"({first_line(error)}). The file may be damaged or cut short; get it again"
         ) from error
     if not isinstance(found, dict):
         raise UserError(
@@ -182,7 +180,6 @@ def delimited_chunks(
     where: str,
     *,
     header: str | None = None,
-    encoding: str = "utf-8",
 ) -> Iterator[pl.DataFrame]:
     """Delimited text without quotation, every column as strings, a chunk at a time.
 
@@ -192,13 +189,17 @@ def delimited_chunks(
         separator: of one or more characters.
         where: the option and the file, named in errors.
         header: the first line, where the file has one.
-        encoding: of the text.
 
     Raises:
-        UserError: for another header, a row with too many columns, or another encoding.
+        UserError: for another header, a row with too many columns, or text that is not UTF-8.
     """
     for before, chunk in text_chunks(stream, where):
-        text = _decoded(chunk, before, where, encoding)
+        try:
+            text = chunk.decode()
+        except UnicodeDecodeError as error:
+            row = before + chunk.count(b"\n", 0, error.start) + 1
+            byte = chunk[error.start]
+            raise UserError(f"{where}: row {row} is not UTF-8 (byte 0x{byte:02x})") from error
         if before == 0 and header is not None:
             first, _, text = text.removeprefix("\ufeff").partition("\n")
             if first.rstrip("\r") != header:
@@ -211,16 +212,6 @@ def delimited_chunks(
         yield _frame(text, columns, separator if len(separator) == 1 else "\x1f", before, where)
 
 
-def _decoded(chunk: bytes, before: int, where: str, encoding: str) -> str:
-    try:
-        return chunk.decode(encoding)
-    except UnicodeDecodeError as error:
-        row = before + chunk.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{where}: row {row} is not {encoding.upper()} (byte 0x{chunk[error.start]:02x})"
-        ) from error
-
-
 def _frame(text: str, columns: list[str], separator: str, before: int, where: str) -> pl.DataFrame:
     schema = dict.fromkeys(columns, pl.String)
     try:
@@ -228,12 +219,11 @@ def _frame(text: str, columns: list[str], separator: str, before: int, where: st
             text.encode(), separator=separator, has_header=False, quote_char=None, schema=schema
         )
     except PolarsError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         width = [line.count(separator) + 1 for line in text.splitlines()]
         row = next((n for n, got in enumerate(width) if got > len(columns)), 0) + before + 1
         raise UserError(
             f"{where}: row {row} is not in the official form ({', '.join(columns[:4])}"
-            f"{', ...' if len(columns) > 4 else ''}): {reason}"
+            f"{', ...' if len(columns) > 4 else ''}): {first_line(error)}"
         ) from error
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from recsys_lab.data.columns.column_plan import FILE, describe_rows, one_row
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 SHORT = "_too_few_values"
 """Column that tells whether a row has fewer values than the header has columns, bool; only where

@@ -1,7 +1,4 @@
-"""Files from their official home: checked, whole or absent, with a bounded wait.
-
-Archives are read by `recsys_lab.data.formats.archives`; `read_members` is offered here as before.
-"""
+"""Files from their official home: checked, whole or absent, with a bounded wait."""
 
 from __future__ import annotations
 
@@ -15,19 +12,17 @@ import shutil
 import time
 import urllib.request
 import uuid
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.formats.archives import read_members
+from recsys_lab.files.atomic import write_text
+from recsys_lab.files.digests import sha256_of
 from recsys_lab.files.faults import FULL, REFUSED, MachineFault
 from recsys_lab.pages.terminal import Terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-__all__ = ["digest_of", "download", "read_members"]
 
 log = logging.getLogger(__name__)
 
@@ -206,26 +201,15 @@ def _require_space(target: IO[bytes], size: int | None, url: str) -> None:
         )
 
 
-def digest_of(file: Path, kind: str = "sha256") -> str:
-    """Hash of a file's content in hexadecimal digits.
-
-    Args:
-        file: read a part at a time.
-        kind: a name known to `hashlib`.
-    """
-    with file.open("rb") as stream:
-        return hashlib.file_digest(
-            stream, lambda: hashlib.new(kind, usedforsecurity=False)
-        ).hexdigest()
-
-
 def _check(
     file: Path, md5: str | None, sha256: str | None, url: str, final: Path | None = None
 ) -> None:
     """Compare with what is published, what the user pins, and what came at the first use."""
     final = final or file
     if md5 is not None:
-        got = digest_of(file, "md5")
+        with file.open("rb") as stream:
+            kind = partial(hashlib.md5, usedforsecurity=False)
+            got = hashlib.file_digest(stream, kind).hexdigest()
         if got != md5:
             raise UserError(
                 f"{final} is not the published {url}: its MD5 is {got}, {md5} is expected. It is "
@@ -234,7 +218,7 @@ def _check(
             )
     if sha256 is None and md5 is not None:
         return
-    got = digest_of(file)
+    got = sha256_of(file)
     if sha256 is not None and got != sha256.strip().lower():
         raise UserError(
             f"data.sha256={sha256}: {final} ({url}) has the SHA-256 {got}. It is damaged, or the "
@@ -261,9 +245,4 @@ def _remember(file: Path, got: str, url: str) -> None:
         file,
         got,
     )
-    part = record.with_name(f".{record.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        part.write_text(f"{got}  {file.name}\n", encoding="utf-8")
-        part.rename(record)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(record, f"{got}  {file.name}\n")

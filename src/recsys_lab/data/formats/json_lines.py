@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.chunks import text_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
 
 JSON_LINES = (".jsonl", ".ndjson")
 BOM = b"\xef\xbb\xbf"
@@ -141,10 +139,7 @@ def _first_of_each(column: str, before: int, chunk: bytes) -> dict[str, tuple[in
     """The first number and the first string of a column that was read as text."""
     found: dict[str, tuple[int, Any]] = {}
     key = re.escape(json.dumps(column, ensure_ascii=False).encode())
-    for name, start, kinds in (
-        ("a number", rb"-?\d", (int, float)),
-        ("a string", b'"', (str,)),
-    ):
+    for name, start, kinds in (("a number", rb"-?\d", (int, float)), ("a string", b'"', (str,))):
         for match in re.finditer(key + rb"\s*:\s*" + start, chunk):
             first = chunk.rfind(b"\n", 0, match.start()) + 1
             last = chunk.find(b"\n", match.start())

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key, readable, require_file, require_open, siblings
 from recsys_lab.data.formats.remote import copy_url, has_wildcard, is_remote, list_urls
 from recsys_lab.data.formats.table_file import SUFFIXES, form_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What stands for null in the name of a partition's folder."""

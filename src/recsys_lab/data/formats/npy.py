@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from recsys_lab.data.preparation.manifest import PREPARE_AGAIN
 from recsys_lab.data.splits.ranges import flat_index
 from recsys_lab.files.reading import reading
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from numpy.typing import DTypeLike, NDArray
 
 
 @contextmanager

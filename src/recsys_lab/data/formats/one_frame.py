@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 
 from recsys_lab.data.formats.delimited import SHORT
-
-if TYPE_CHECKING:
-    from recsys_lab.data.formats.listing import Listed
-    from recsys_lab.data.formats.table_file import Opened
+from recsys_lab.data.formats.listing import Listed
+from recsys_lab.data.formats.table_file import Opened
 
 
 def selected(listed: list[Listed], opened: list[Opened], columns: list[str]) -> list[pl.LazyFrame]:

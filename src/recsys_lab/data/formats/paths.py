@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.files.digests import sha256_of
+from recsys_lab.config.errors import closest
+from recsys_lab.files.digests import digest
 from recsys_lab.files.faults import out_of_space, reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` when a choice is close to ``name``, else an empty string."""
-    folded = {choice.casefold(): choice for choice in choices}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return f" Did you mean '{folded[close[0]]}'?" if close else ""
+    close = closest(name, choices)
+    return f" Did you mean '{close}'?" if close else ""
 
 
 def require_option(value: str | None, option: str, example: str) -> str:
@@ -161,11 +158,11 @@ def safe_name(name: str) -> str:
     return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def file_key(file: Path) -> dict[str, str | int]:
+def file_key(file: Path) -> dict[str, Any]:
     """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder.
 
     Raises:
         UserError: when it may not be read.
     """
     with readable(str(file)):
-        return {"name": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        return {"name": file.name, **digest(file)}

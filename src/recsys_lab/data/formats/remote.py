@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.files.faults import out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from recsys_lab.files.faults import first_line, out_of_space
 
 CHUNK = 1 << 20
 
@@ -156,8 +154,7 @@ def _is_more(cause: Exception, url: str) -> bool:
 
 
 def _unreachable(url: str, option: str, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [""])[0]
     return UserError(
-        f"{option}={url}: cannot be read ({type(error).__name__}: {reason}). Check the address, "
-        "the network and the credentials of this machine, or copy the file here"
+        f"{option}={url}: cannot be read ({type(error).__name__}: {first_line(error)}). Check "
+        "the address, the network and the credentials of this machine, or copy the file here"
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,9 +16,6 @@ import pyarrow.parquet as pq
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import MachineFault, out_of_space, reason
 from recsys_lab.files.scratch import make_scratch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 @runtime_checkable

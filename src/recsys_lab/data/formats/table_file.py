@@ -6,10 +6,11 @@ import csv
 import os
 import re
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -19,10 +20,7 @@ from recsys_lab.data.formats.delimited import scan_delimited
 from recsys_lab.data.formats.json_lines import JSON_LINES, read_json_lines
 from recsys_lab.data.formats.paths import readable
 from recsys_lab.data.formats.text_check import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
-from recsys_lab.files.faults import is_panic, out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+from recsys_lab.files.faults import first_line, is_panic, out_of_space
 
 RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
 """RecBole's atomic files: quotation marks in them are plain characters."""
@@ -216,11 +214,10 @@ class TableFile:
         row = self._ragged_row() if self.is_text and not self.form.compression else None
         if row is not None:
             return UserError(f"{self.where}: {row}")
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         form = "Parquet" if self.form.suffix == ".parquet" else "JSON lines"
         form = f"text separated by {self._separator!r}" if self.is_text else form
         return UserError(
-            f"{self.where}: cannot be read as {form}: {first}. The file may be "
+            f"{self.where}: cannot be read as {form}: {first_line(error)}. The file may be "
             "damaged, cut short, or of another form than its suffix says"
         )
 

@@ -11,18 +11,16 @@ import codecs
 import gzip
 import lzma
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import allowed_bytes
 from recsys_lab.data.formats.paths import readable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 CHUNK = 1 << 22
 MAX_LINE = 1 << 24

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from typing import Any
-
-LEVELS: Mapping[str, tuple[str, ...]] = {
-    "leak": ("leak",),
-    "warning": STOPPABLE,
-    "all": STOPPABLE,
-}
+LEVELS: Mapping[str, tuple[str, ...]] = {"leak": ("leak",), "warning": STOPPABLE, "all": STOPPABLE}
 """Words for severities. Notes and properties of the split are no mistakes: they stop nothing,
 unless their kind is named. ``all`` is the older word for ``warning``."""
 

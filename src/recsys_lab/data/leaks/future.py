@@ -7,19 +7,14 @@ Shapes: T events, U users, V items, G targets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from recsys_lab.data.leaks.finding import PHASES, Kind, leak
+from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, Severity, leak
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import first_times, row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from recsys_lab.data.leaks.finding import Leak, Severity
-    from recsys_lab.data.leaks.world import World
 
 SOME, MANY = 0.01, 0.1
 """Shares of the candidates below which items that come later are not told of, or only noted: any
@@ -37,20 +32,13 @@ KINDS: Mapping[str, Kind] = {
         of_candidates=True,
     ),
     "filters_read_the_future": Kind(
-        "warning",
-        "",
-        "filter.counts=training looks at what is trained on alone",
-        by_time=True,
+        "warning", "", "filter.counts=training looks at what is trained on alone", by_time=True
     ),
 }
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     if world.log.timestamps is not None:
         yield from _candidates(world)
         yield from _filters(world)

@@ -20,9 +20,9 @@ Shapes: G targets that are looked at, R items or users.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -30,16 +30,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
-from recsys_lab.data.leaks.finding import PHASES, Kind, leak
+from recsys_lab.data.leaks.columns import Columns
+from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, Severity, leak
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import repeated
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from recsys_lab.data.leaks.columns import Columns
-    from recsys_lab.data.leaks.finding import Leak, Severity
-    from recsys_lab.data.leaks.world import World
 
 SAMPLE = 3_000
 
@@ -65,10 +60,8 @@ Names = Callable[[NDArray[Any]], list[pl.Series]]
 
 KINDS: Mapping[str, Kind] = {
     "column_names_target": Kind(
-        "leak",
-        "",
-        "Make the column of what was known before the target's time, or leave it out",
-    ),
+        "leak", "", "Make the column of what was known before the target's time, or leave it out"
+    )
 }
 
 
@@ -93,12 +86,7 @@ class _Looked(NamedTuple):
 
 
 def find(world: World, columns: Columns) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset, with ids.
-        columns: what models may read.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     if world.item_ids is None or world.user_ids is None or not columns.store.names():
         return
     visits, items = _visits(world), _items(world, columns)

@@ -16,22 +16,17 @@ Shapes: T events, V items, v items that are trained on and have a number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from recsys_lab.data.leaks.finding import Kind, leak
+from recsys_lab.data.leaks.columns import Columns
+from recsys_lab.data.leaks.finding import Kind, Leak, leak
+from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits.ranges import count_items, range_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.leaks.columns import Columns
-    from recsys_lab.data.leaks.finding import Leak
-    from recsys_lab.data.leaks.world import World
 
 SOME, MANY = 0.3, 0.5
 """Partial correlations from which a column is noted, and called a leak."""
@@ -46,17 +41,12 @@ KINDS: Mapping[str, Kind] = {
         "Make the column of events before the cut alone, or leave it out",
         of="items",
         by_time=True,
-    ),
+    )
 }
 
 
 def find(world: World, columns: Columns) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset.
-        columns: what models may read.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     names = [("item", name) for name in columns.of("item", "numeric")]
     names += [("event", name) for name in columns.of("event", "numeric")]
     if not names or world.log.timestamps is None or not len(world.train):

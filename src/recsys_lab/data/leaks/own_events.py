@@ -5,22 +5,16 @@ Shapes: U users, S sessions, G targets, n rows of one phase.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
+from recsys_lab.data.leaks.world import World
+from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.cold_start import runs_of_users, target_ranges
 from recsys_lab.data.splits.ranges import row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.leaks.world import World
-    from recsys_lab.data.splits.base import FlatLog, Segments
-
 
 KINDS: Mapping[str, Kind] = {
     "later_events_in_training": Kind(
@@ -37,11 +31,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family, in bounded memory.
-
-    Args:
-        world: the dataset.
-    """
+    """All findings of the family, in bounded memory: see `recsys_lab.data.leaks.check`."""
     for phase in PHASES:
         rows = world.rows(phase)
         later = before_trained(world.log, world.segments, phase)
@@ -71,7 +61,7 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
     assert log.sessions is not None
     earlier = [segments.train] if phase == "validation" else [segments.train, segments.validation]
     _, end_U = runs_of_users(log.offsets, *earlier)
-    sessions = _sessions_of(log.sessions, _rows(segments, phase), segments.dropped_targets)
+    sessions = _sessions_of(log.sessions, segments.rows(phase), segments.dropped_targets)
     starts = log.sessions[sessions]
     owners = np.searchsorted(log.offsets, starts, side="right") - 1
     return int((starts < end_U[owners]).sum()), len(sessions)
@@ -79,17 +69,13 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
 
 def before_trained(log: FlatLog, segments: Segments, phase: str) -> int:
     """Targets of a phase with a later event of their user that is trained on."""
-    rows = _rows(segments, phase)
+    rows = segments.rows(phase)
     _, end_U = runs_of_users(log.offsets, segments.train)
     found = 0
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
         places, of_row = target_ranges(rows[part], segments.dropped_targets)
         found += int((places < end_U[rows[part][of_row, 0]] - 1).sum())
     return found
-
-
-def _rows(segments: Segments, phase: str) -> NDArray[np.int64]:
-    return segments.validation if phase == "validation" else segments.test
 
 
 def _sessions_of(

@@ -5,21 +5,17 @@ All kinds of one pass over the targets. Shapes: U users, V items, n rows of one 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
+from recsys_lab.data.leaks.world import World
+from recsys_lab.data.splits.base import Segments
 from recsys_lab.data.splits.cold_start import first_rows, target_ranges
 from recsys_lab.data.splits.ranges import inside, merged, repeated, row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.leaks.world import World
-    from recsys_lab.data.splits.base import Segments
 
 MANY, SOME = 0.5, 0.1
 """Shares of targets that copy the last event, beyond those that do by chance: a leak, as the log is
@@ -67,13 +63,10 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family.
+    """All findings of the family: see `recsys_lab.data.leaks.check`.
 
     Memory is bounded: targets and histories are read in parts, except that one user's history
     is read at once.
-
-    Args:
-        world: the dataset.
     """
     segments = world.segments
     validation = segments.validation

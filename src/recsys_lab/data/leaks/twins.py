@@ -9,24 +9,20 @@ Shapes: T events laid end to end by user, U users, V items, G targets of some ro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
-from recsys_lab.data.leaks.finding import PHASES, Kind, leak, weighed
+from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak, weighed
+from recsys_lab.data.leaks.world import World
+from recsys_lab.data.shuffle import scattered
 from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import count_items, flat_index, repeated, row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.leaks.finding import Leak
-    from recsys_lab.data.leaks.world import World
 
 USER_EVENTS, USER_TIMES, ITEM_EVENTS = 3, 3, 5
 """Shorter sequences, or with fewer different times, are equal by chance: two people who buy one
@@ -73,11 +69,7 @@ class Groups(NamedTuple):
 
 
 def find(world: World) -> Iterator[Leak]:
-    """All findings of the family.
-
-    Args:
-        world: the dataset.
-    """
+    """All findings of the family: see `recsys_lab.data.leaks.check`."""
     if world.log.timestamps is not None:
         sums_U, sums_V = _sums(world)
         yield from _twin_users(world, _user_groups(world, sums_U))
@@ -110,12 +102,7 @@ def _mixed(codes: NDArray[np.uint64], times: NDArray[np.uint64]) -> NDArray[np.u
     """A hash of each pair, folded as in splitmix64 (Steele et al. 2014)."""
     state = codes * np.uint64(0x9E3779B97F4A7C15)
     state += times * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)  # no event may count nothing
-    state ^= state >> np.uint64(30)
-    state *= np.uint64(0xBF58476D1CE4E5B9)
-    state ^= state >> np.uint64(27)
-    state *= np.uint64(0x94D049BB133111EB)
-    state ^= state >> np.uint64(31)
-    return state
+    return scattered(state)
 
 
 def _groups(sums: NDArray[np.uint64], is_long: NDArray[np.bool_]) -> Groups:

@@ -8,22 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys_lab.data.splits.ranges import (
-    count_items,
-    first_from,
-    merged,
-    time_at_share,
-)
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.splits.base import FlatLog, Segments
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.splits.base import FlatLog, Segments
+from recsys_lab.data.splits.ranges import count_items, first_from, merged, time_at_share
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class World:
 
     def rows(self, phase: str) -> NDArray[np.int64]:
         """The rows (user, history start, history end, target end) of a phase."""
-        return self.segments.validation if phase == "validation" else self.segments.test
+        return self.segments.rows(phase)
 
     @cached_property
     def train(self) -> NDArray[np.int64]:

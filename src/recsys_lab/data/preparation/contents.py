@@ -7,24 +7,24 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.data.engines.base import Engine
 from recsys_lab.data.features.first_values import values_of
 from recsys_lab.data.leaks.check import KINDS, check_columns, check_leaks, in_order
 from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.world import World
-from recsys_lab.data.preparation.encode_events import TIE_RULE, order_events
+from recsys_lab.data.preparation.encode_events import TIE_RULE, Coded, order_events
 from recsys_lab.data.preparation.event_units import content_of, known_runs, with_units
 from recsys_lab.data.preparation.history_filters import HistoryFilters
-from recsys_lab.data.preparation.manifest import (
-    features_fingerprint,
-    fingerprint,
-)
+from recsys_lab.data.preparation.manifest import features_fingerprint, fingerprint
 from recsys_lab.data.preparation.parts import dropped_row_notes, time_order_notes
 from recsys_lab.data.preparation.row_counts import RowCounts
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.preparation.source_warnings import (
     number_warnings,
     table_warnings,
@@ -34,23 +34,15 @@ from recsys_lab.data.preparation.statistics import describe
 from recsys_lab.data.preparation.table_items import cold_item_notes, count_table_items, listed_items
 from recsys_lab.data.preparation.training_filters import apply_filters
 from recsys_lab.data.preparation.write import (
+    Arrays,
     describe_ids,
     write_arrays,
     write_features,
     write_interactions,
 )
-from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.raw import RawData
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.files.arrays import save_npy
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.engines.base import Engine
-    from recsys_lab.data.preparation.encode_events import Coded
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.preparation.write import Arrays
-    from recsys_lab.data.raw import RawData
-    from recsys_lab.data.splits.base import Segments, Split
 
 _log = logging.getLogger(__name__)
 

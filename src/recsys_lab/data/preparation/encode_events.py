@@ -5,36 +5,28 @@ Shapes: T events, U users, V items.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import describe_rows
 from recsys_lab.data.columns.id_spellings import spelling_warning
-from recsys_lab.data.engines.base import ROW, running_rows
+from recsys_lab.data.engines.base import ROW, Frame, Session, running_rows
 from recsys_lab.data.formats.delimited import SHORT
 from recsys_lab.data.formats.paths import did_you_mean, safe_name
-from recsys_lab.data.preparation.row_counts import BAD, READER
-from recsys_lab.data.preparation.row_filters import Rule
-from recsys_lab.data.raw import PART, RUNS, ParquetLog
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.engines.base import Frame, Session
-    from recsys_lab.data.preparation.row_counts import RowCounts
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.raw import RawData
+from recsys_lab.data.preparation.row_counts import BAD, READER, RowCounts
+from recsys_lab.data.preparation.row_filters import Filters, Rule
+from recsys_lab.data.raw import PART, RUNS, ParquetLog, RawData
 
 TIE_RULE = "file order"
 """Events of a user that share their time (and order, where there is one) keep the file's order."""

@@ -10,28 +10,22 @@ Shapes: T events, U users, S runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.npy import map_npy, npy_writer
 from recsys_lab.data.formats.paths import did_you_mean
-from recsys_lab.data.preparation.encode_events import EVENT, KIND
+from recsys_lab.data.preparation.encode_events import EVENT, KIND, Coded
+from recsys_lab.data.preparation.history_filters import HistoryFilters
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import RUNS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-    from typing import Any
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.encode_events import Coded
-    from recsys_lab.data.preparation.history_filters import HistoryFilters
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.splits.base import FlatLog, Split
+from recsys_lab.data.splits.base import FlatLog, Split
 
 IS_TARGET = "is_target"
 """Column of `Coded` that tells whether an event may be a target, bool, where not all may."""
@@ -130,13 +124,10 @@ def known_runs(
         UserError: sessions are given twice, or a gap without times.
     """
     gap = filters.config.session_gap
-    lengths = trim.user_counts[trim.user_counts > 0]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = trim.kept_offsets()
 
     def kept(name: str) -> NDArray[Any]:
-        file = scratch / f"runs_{name}.npy"
-        trim.write_kept(columns[name], file)
-        return map_npy(file)
+        return trim.kept(columns[name], scratch / f"runs_{name}.npy")
 
     found = Runs()
     session, basket = RUNS

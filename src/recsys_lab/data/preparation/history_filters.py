@@ -8,21 +8,17 @@ Shapes: T events in order, U users, V items (codes before trimming), t events of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys_lab.data.formats.npy import npy_writer
+from recsys_lab.data.formats.npy import map_npy, npy_writer
+from recsys_lab.data.preparation.row_counts import RowCounts
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import PART
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.row_counts import RowCounts
-    from recsys_lab.data.preparation.row_filters import Filters
 
 EVENTS_A_PART = 1 << 21
 
@@ -129,6 +125,16 @@ class HistoryFilters:
             for start, end in self.parts():
                 part = self._kept(column, start, end)
                 write(part if codes is None else codes[part])
+
+    def kept(self, column: NDArray[Any], file: Path) -> NDArray[Any]:
+        """What is left of a column, memory-mapped from a file that is made."""
+        self.write_kept(column, file)
+        return map_npy(file)
+
+    def kept_offsets(self) -> NDArray[np.int64]:
+        """Where the events of each user who is left begin, and the end of all."""
+        lengths = self.user_counts[self.user_counts > 0]
+        return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
     def _note(self, row_counts: RowCounts, step: str, reason: str) -> None:
         self.recount()

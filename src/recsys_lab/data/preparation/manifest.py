@@ -5,26 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.config.commands import Verify
 from recsys_lab.config.secrets import scrubbed
+from recsys_lab.data.raw import Reader
 from recsys_lab.files.digests import SEAL, content_hash, damage, digests, seal, sha256_of
 from recsys_lab.files.reading import reading
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.config.commands import Verify
-    from recsys_lab.data.raw import Reader
 
 MANIFEST = "manifest.json"
 PREPARE_AGAIN = "; delete that folder, then the command that made it makes it again"

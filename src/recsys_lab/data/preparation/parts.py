@@ -5,26 +5,21 @@ Shapes: T events in order of user, part, time, order and row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import ColumnPlan
 from recsys_lab.data.features.first_values import is_before
-from recsys_lab.data.raw import PART
+from recsys_lab.data.preparation.encode_events import Coded
+from recsys_lab.data.raw import PART, RawData
+from recsys_lab.data.splits.base import Split
 from recsys_lab.data.splits.given import NO_PARTS, Given
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.encode_events import Coded
-    from recsys_lab.data.raw import RawData
-    from recsys_lab.data.splits.base import Split
 
 WORDS = {
     "train": ("train", "training"),

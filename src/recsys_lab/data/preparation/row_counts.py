@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 READER, BAD = "reader", "bad rows"
 """Steps: what the reader left out, and what lacks a user, an item or a time; see `Filters`."""
@@ -27,35 +25,30 @@ class RowCounts:
 
     def read(self, rows: int) -> None:
         """Begin with the source's rows."""
-        self._add("read", rows, 0, "rows of the source", None, None)
+        self._add("read", rows, 0, "rows of the source")
 
     def _dropped_by(self, step: str) -> int:
         return sum(int(entry["dropped"]) for entry in self.counts if entry["step"] == step)
 
-    def drop(
-        self, step: str, dropped: int, reason: str, users: int | None = None,
-        items: int | None = None,
-    ) -> None:  # fmt: skip
-        """Note a step, also one that dropped nothing."""
-        self._add(step, self.rows - dropped, dropped, reason, users, items)
+    def drop(self, step: str, dropped: int, reason: str, **left: int) -> None:
+        """Note a step, also one that dropped nothing.
+
+        Args:
+            step: its name.
+            dropped: rows.
+            reason: why.
+            left: ``users`` and ``items``, where they were counted.
+        """
+        self._add(step, self.rows - dropped, dropped, reason, **left)
 
     def show(self, examples: Sequence[str]) -> None:
         """Keep a few of the rows that the last step dropped, as words for people."""
         self.counts[-1]["examples"] = list(examples)
 
-    def _add(
-        self, step: str, rows: int, dropped: int, reason: str, users: int | None, items: int | None
-    ) -> None:
-        self.counts.append(
-            {
-                "step": step,
-                "rows": rows,
-                "users": users,
-                "items": items,
-                "dropped": dropped,
-                "reason": reason,
-            }
-        )
+    def _add(self, step: str, rows: int, dropped: int, reason: str, **left: int) -> None:
+        counted = {"users": left.get("users"), "items": left.get("items")}
+        entry = {"step": step, "rows": rows, **counted, "dropped": dropped, "reason": reason}
+        self.counts.append(entry)
 
     @property
     def rows(self) -> int:

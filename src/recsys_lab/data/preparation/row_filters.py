@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import narwhals as nw
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from recsys_lab.data.columns.timestamps import parse_date
 
 
 class Rule(NamedTuple):
@@ -156,17 +154,7 @@ class Filters:
 
 def _seconds(option: str, text: str | None) -> int | None:
     """Seconds since the epoch of a date."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            f"filter.{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp())
+    return None if text is None else int(parse_date(f"filter.{option}", text).timestamp())
 
 
 def _require(column: str, columns: Collection[str], setting: str) -> None:

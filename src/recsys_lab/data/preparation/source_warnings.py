@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from recsys_lab.data.raw import Unreadable
 from recsys_lab.pages.number_format import number, percent
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.raw import Unreadable
 
 FIRST_PLAUSIBLE = 631_152_000
 """1990-01-01 in seconds since the epoch: few logs of a shop or a site begin earlier."""

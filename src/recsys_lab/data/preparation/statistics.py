@@ -7,18 +7,14 @@ arrays of one chunk, of U, and of V, however long the log is.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.ranges import CHUNK, row_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog, Segments
 
 MAX_BINS = 120
 """Bars of the series over time, at most."""

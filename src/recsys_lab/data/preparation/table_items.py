@@ -5,21 +5,18 @@ Shapes: v items that have an event, V items of the catalogue.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.data.preparation.row_filters import Filters
+from recsys_lab.data.raw import RawData
 from recsys_lab.pages.number_format import number
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.raw import RawData
 
 
 def listed_items(raw: RawData, filters: Filters) -> pl.DataFrame | None:

@@ -13,28 +13,22 @@ Shapes: T events before, t events that are left, U and V users and items before,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.preparation.event_units import IS_TARGET, known_runs
+from recsys_lab.data.preparation.history_filters import HistoryFilters
+from recsys_lab.data.preparation.row_counts import RowCounts
+from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.raw import PART
-from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import first_rows
 from recsys_lab.data.splits.ranges import count_items, range_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.history_filters import HistoryFilters
-    from recsys_lab.data.preparation.row_counts import RowCounts
-    from recsys_lab.data.preparation.row_filters import Filters
-    from recsys_lab.data.splits.base import Segments, Split
 
 
 @dataclass
@@ -68,22 +62,11 @@ def apply_filters(
         UserError: when nothing is left, or the split of what is left lacks a part.
     """
     trim.apply(filters, row_counts)
-    if filters.config.counts == "training":
-        _filter_by_training(trim, columns, filters, split, row_counts, scratch)
-
-
-def _filter_by_training(
-    trim: HistoryFilters,
-    columns: Mapping[str, NDArray[Any]],
-    filters: Filters,
-    split: Split,
-    row_counts: RowCounts,
-    scratch: Path,
-) -> None:
-    """The counts and `max_history`, in turn with the split."""
     config = filters.config
+    if config.counts != "training":
+        return
     found = _Dropped()
-    while True:
+    while True:  # the counts and `max_history`, in turn with the split
         found.passes += 1
         log = _flat_log(trim, columns, scratch)
         if split.config.unit != "event":
@@ -108,16 +91,13 @@ def _filter_by_training(
 
 def _flat_log(trim: HistoryFilters, columns: Mapping[str, NDArray[Any]], scratch: Path) -> FlatLog:
     """What is left; items keep their codes, users are numbered anew."""
-    written = {}
-    for name in ("item", "timestamp", PART, IS_TARGET):
-        if name in columns:
-            file = scratch / f"left_{name}.npy"
-            trim.write_kept(columns[name], file)
-            written[name] = map_npy(file)
-    lengths = trim.user_counts[trim.user_counts > 0]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    written = {
+        name: trim.kept(columns[name], scratch / f"left_{name}.npy")
+        for name in ("item", "timestamp", PART, IS_TARGET)
+        if name in columns
+    }
     return FlatLog(
-        written["item"], offsets, written.get("timestamp"), len(trim.item_counts),
+        written["item"], trim.kept_offsets(), written.get("timestamp"), len(trim.item_counts),
         written.get(PART), written.get(IS_TARGET),
     )  # fmt: skip
 

@@ -6,13 +6,15 @@ Shapes: T events, U users, V items, n rows of a phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys_lab.data.features.encode import (
     write_event_codes,
@@ -21,21 +23,13 @@ from recsys_lab.data.features.encode import (
 )
 from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.formats.paths import safe_name
-from recsys_lab.data.preparation.encode_events import EVENT, KIND, SOURCE_ROW
+from recsys_lab.data.preparation.encode_events import EVENT, KIND, SOURCE_ROW, Coded
 from recsys_lab.data.preparation.event_units import IS_TARGET
+from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.table_items import with_listed
-from recsys_lab.data.raw import PART, RUNS, free_name
+from recsys_lab.data.raw import PART, RUNS, Features, free_name
 from recsys_lab.data.splits.ranges import count_items
 from recsys_lab.files.arrays import save_npy
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.preparation.encode_events import Coded
-    from recsys_lab.data.preparation.history_filters import HistoryFilters
-    from recsys_lab.data.raw import Features
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,7 @@ def write_arrays(
     if listed is not None:
         item_ids, places = with_listed(item_ids, listed)
         dense = places[np.maximum(dense, 0)]
-    lengths = trim.user_counts[trim.user_counts > 0]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = trim.kept_offsets()
     save_npy(folder / "offsets.npy", offsets)
 
     columns = coded.columns
@@ -109,9 +102,7 @@ def write_arrays(
         others = ("user", "item", KIND, IS_TARGET, *RUNS)
         is_source = SOURCE_ROW in columns and name not in others
         if name.startswith(EVENT) or name == PART or is_source:
-            file = scratch / f"{safe_name(name)}.npy"
-            trim.write_kept(columns[name], file)
-            written[name] = map_npy(file)
+            written[name] = trim.kept(columns[name], scratch / f"{safe_name(name)}.npy")
     return Arrays(
         items=map_npy(folder / "items.npy"),
         offsets=offsets,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
-from recsys_lab.data.raw import PART
+from recsys_lab.data.raw import PART, RawData
+from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.staged_table import read_mapped
-from recsys_lab.files.faults import MachineFault, out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from recsys_lab.data.raw import RawData
+from recsys_lab.files.faults import MachineFault, first_line, out_of_space
 
 ROWS_A_BATCH = 50_000
 
@@ -34,7 +31,7 @@ class Hub:
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(ColumnOptions):
         """Options of `Hub`.
 
         Attributes:
@@ -47,31 +44,6 @@ class Hub:
             test_split: likewise.
             revision: commit, tag or branch on the Hub; null: the newest.
             streaming: read without storing a copy in the cache of ``datasets``.
-            missing_values: words that stand for a missing value; null: the common ones, as with
-                data=table.
-            id_normalization: differences in spelling that tell no ids apart, as with data=table.
-            decimal_comma: whether numbers that are text are written 1.234,5, as with data=table.
-            user_column: who; integers or strings.
-            item_column: what; integers or strings.
-            timestamp_column: when: numbers, dates or datetimes; null: the order of the rows.
-            timestamp_unit: of numbers; auto: by their size.
-            timestamp_format: of text and whole numbers, as in strptime; null: numbers or ISO 8601.
-            order_column: the place in the user's history, integers; null for none.
-            event_type_column: what kind of event; null for none.
-            part_column: of a published split, the part of every row, for split=given, as with
-                data=table; null for none.
-            session_column: which visit the event belongs to; null for none. See
-                `recsys_lab.data.preparation.event_units`.
-            basket_column: which order or receipt the event belongs to; null for none. Without one
-                the events of a user at one time are a basket.
-            rating_column: null for none.
-            price_column: null for none.
-            quantity_column: null for none.
-            event_features: columns of the events that models may read, with their type.
-            item_features: columns of the items, likewise; of the log see data=table. Text of type
-                list is split at ``|`` where any value of the column holds one, else at blanks.
-            user_features: columns of the users, likewise.
-            title_column: item title for people to read; null for none.
         """
 
         path: str | None
@@ -81,28 +53,6 @@ class Hub:
         test_split: str | None = field(default=None, kw_only=True)
         revision: str | None
         streaming: bool
-        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
-            default_factory=list, kw_only=True
-        )
-        decimal_comma: bool = field(default=False, kw_only=True)
-        user_column: str
-        item_column: str
-        timestamp_column: str | None
-        timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
-        timestamp_format: str | None
-        order_column: str | None
-        event_type_column: str | None
-        part_column: str | None = field(default=None, kw_only=True)
-        session_column: str | None = field(default=None, kw_only=True)
-        basket_column: str | None = field(default=None, kw_only=True)
-        rating_column: str | None
-        price_column: str | None
-        quantity_column: str | None
-        event_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        item_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        user_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        title_column: str | None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -181,10 +131,9 @@ class Hub:
                     f"data.path={path}: no space left in the cache of datasets. Free some, name "
                     "another place (HF_HOME=FOLDER recsys-lab ...), or set data.streaming=true"
                 ) from error
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"data.path={path}, {split}: cannot be loaded by datasets "
-                f"({type(error).__name__}: {reason}). Allowed are an id on the Hub "
+                f"({type(error).__name__}: {first_line(error)}). Allowed are an id on the Hub "
                 "(owner/name; needs a network), a folder of data files, or one written by "
                 "save_to_disk"
             ) from error

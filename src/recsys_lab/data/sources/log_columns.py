@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -13,10 +13,7 @@ from recsys_lab.data.columns.ids import Spelling, plan_ids, whole_numbers
 from recsys_lab.data.columns.missing import is_missing, missing_values
 from recsys_lab.data.columns.timestamps import LARGEST, plan_times
 from recsys_lab.data.preparation.source_warnings import decimal_hint
-from recsys_lab.data.raw import RUNS, SEPARATOR, Unreadable
-
-if TYPE_CHECKING:
-    from recsys_lab.data.raw import FeatureType
+from recsys_lab.data.raw import RUNS, SEPARATOR, FeatureType, Unreadable
 
 NUMBERS = ("rating", "price", "quantity")
 """Columns of the log that hold numbers."""
@@ -104,12 +101,7 @@ def event_features(config: Any) -> dict[str, FeatureType]:
 
 
 def plan_feature(
-    frame: pl.LazyFrame,
-    column: str,
-    kind: FeatureType,
-    option: str,
-    where: str,
-    spelling: Spelling,
+    frame: pl.LazyFrame, column: str, kind: FeatureType, option: str, where: str, spelling: Spelling
 ) -> ColumnPlan:
     """How a column becomes a feature.
 

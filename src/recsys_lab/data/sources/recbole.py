@@ -8,10 +8,10 @@ See https://recbole.io/docs/user_guide/data/atomic_files.html.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import polars as pl
 
@@ -22,12 +22,9 @@ from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.formats.atomic_file import AtomicFile
 from recsys_lab.data.formats.paths import file_key, readable, require_file, require_option
 from recsys_lab.data.preparation.parts import plan_parts
-from recsys_lab.data.raw import OWN, PART, Features, RawData
+from recsys_lab.data.raw import OWN, PART, Features, FeatureType, RawData
 from recsys_lab.data.sources.log_columns import NUMBERS
-
-if TYPE_CHECKING:
-    from recsys_lab.data.raw import FeatureType
-
+from recsys_lab.data.sources.options import SpellingOptions
 
 SPLIT = {"train": ".train.inter", "validation": ".valid.inter", "test": ".test.inter"}
 """How the names of a published split's files end, by part."""
@@ -41,17 +38,13 @@ class RecBole:
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(SpellingOptions):
         """Options of `RecBole`.
 
         Attributes:
             path: the folder with one ``.inter`` file, or that file; or with the three of a
                 published split, NAME.train.inter, NAME.valid.inter and NAME.test.inter, for
                 split=given.
-            missing_values: words that stand for a missing value; null: the common ones, as with
-                data=table.
-            id_normalization: differences in spelling that tell no ids apart, as with data=table.
-            decimal_comma: whether numbers are written 1.234,5, as with data=table.
             user_field: who.
             item_field: what.
             time_field: when; null: the order of the file.
@@ -62,11 +55,6 @@ class RecBole:
         """
 
         path: str | None
-        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
-            default_factory=list, kw_only=True
-        )
-        decimal_comma: bool = field(default=False, kw_only=True)
         user_field: str
         item_field: str
         time_field: str | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -11,9 +12,6 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.ids import numbers_if_alike
 from recsys_lab.data.formats.paths import file_key, require_file, require_option
 from recsys_lab.data.raw import RawData
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Sequences:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
 from recsys_lab.config.secrets import refused_password
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
+from recsys_lab.data.raw import RawData
+from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.sql_drivers import SCHEMES, batches_of
 from recsys_lab.data.sources.staged_table import read_mapped
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.data.raw import RawData
 
 
 class SQL:
@@ -30,7 +28,7 @@ class SQL:
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(ColumnOptions):
         """Options of `SQL`.
 
         Attributes:
@@ -45,31 +43,6 @@ class SQL:
             items_id_column: the item id in it.
             users_query: a query for users; null for none.
             users_id_column: the user id in it.
-            missing_values: words that stand for a missing value; null: the common ones, as with
-                data=table.
-            id_normalization: differences in spelling that tell no ids apart, as with data=table.
-            decimal_comma: whether numbers that are text are written 1.234,5, as with data=table.
-            user_column: who; integers or strings.
-            item_column: what; integers or strings.
-            timestamp_column: when: numbers, dates or datetimes; null where there is none.
-            timestamp_unit: of numbers; auto: by their size.
-            timestamp_format: of text and whole numbers, as in strptime; null: numbers or ISO 8601.
-            order_column: the place in the user's history, integers; null for none.
-            event_type_column: what kind of event; null for none.
-            part_column: of a published split, the part of every row, for split=given, as with
-                data=table; null for none.
-            session_column: which visit the event belongs to; null for none. See
-                `recsys_lab.data.preparation.event_units`.
-            basket_column: which order or receipt the event belongs to; null for none. Without one
-                the events of a user at one time are a basket.
-            rating_column: null for none.
-            price_column: null for none.
-            quantity_column: null for none.
-            event_features: columns of the events that models may read, with their type.
-            item_features: columns of the items, likewise; of the log see data=table. Text of type
-                list is split at ``|`` where any value of the column holds one, else at blanks.
-            user_features: columns of the users, likewise.
-            title_column: item title for people to read; null for none.
         """
 
         url: str | None
@@ -81,28 +54,6 @@ class SQL:
         items_id_column: str
         users_query: str | None
         users_id_column: str
-        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
-            default_factory=list, kw_only=True
-        )
-        decimal_comma: bool = field(default=False, kw_only=True)
-        user_column: str
-        item_column: str
-        timestamp_column: str | None
-        timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
-        timestamp_format: str | None
-        order_column: str | None
-        event_type_column: str | None
-        part_column: str | None = field(default=None, kw_only=True)
-        session_column: str | None = field(default=None, kw_only=True)
-        basket_column: str | None = field(default=None, kw_only=True)
-        rating_column: str | None
-        price_column: str | None
-        quantity_column: str | None
-        event_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        item_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        user_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        title_column: str | None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -120,7 +71,8 @@ class SQL:
         """Read the rows that `source_key` brought here."""
         files = self._files()
         names = {option: f"data.{option.replace('path', 'query')}" for option in files}
-        return read_mapped(self.config, files, scratch, names)
+        ids = self.config.items_id_column, self.config.users_id_column
+        return read_mapped(self.config, files, scratch, names, ids)
 
     def _files(self) -> dict[str, Path]:
         """The rows of each query as Parquet, in a folder that goes with this reader."""

@@ -5,27 +5,36 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
 from recsys_lab.data.formats.paths import readable, require_file
-from recsys_lab.data.sources.sqlite_files import NOT_ALLOWED, open_sqlite
-from recsys_lab.data.sources.stoppable import stoppable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from recsys_lab.files.faults import first_line
 
 SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
 """The databases that can be read."""
 
 ROWS_A_BATCH = 100_000
+
+NOT_ALLOWED = "not authorized"
+"""What SQLite says of a statement that `open_sqlite` does not allow."""
+
+_SECONDS = 60.0  # to wait for somebody who writes
+_VERSION_AT = 18  # in the header, of what is needed to write; 2: a write-ahead log
+_REFUSED = frozenset([
+    sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH,  # VACUUM INTO attaches a new file, too
+    sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT,
+])  # fmt: skip
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _PG_PASSWORD = "PGPASSWORD"
@@ -33,6 +42,16 @@ _READ_ONLY = {
     "postgresql": "SET TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
 }
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Makes a call."""
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """What the call returns or raises."""
+        ...
 
 
 def batches_of(
@@ -70,7 +89,7 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
         connection = duckdb.connect(str(file), read_only=True)
         _read_only_in(connection, file.absolute().parent)
     except duckdb.Error as error:
-        raise UserError(f"data.url={url}: cannot be opened: {_first_line(error)}") from error
+        raise UserError(f"data.url={url}: cannot be opened: {first_line(error)}") from error
     try:
         _require_select(connection, query, option)
         with stoppable(connection) as run:
@@ -78,7 +97,7 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
             while (batch := run(partial(next, reader, None))) is not None:
                 yield batch
     except duckdb.Error as error:
-        raise UserError(f"{option}: {_first_line(error)}") from error
+        raise UserError(f"{option}: {first_line(error)}") from error
     finally:
         connection.close()
 
@@ -117,9 +136,9 @@ def _sqlite(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
             while rows := run(partial(cursor.fetchmany, ROWS_A_BATCH)):
                 yield _batch(names, rows, option)
     except (sqlite3.Error, sqlite3.Warning) as error:
-        if _first_line(error) == NOT_ALLOWED:
+        if first_line(error) == NOT_ALLOWED:
             raise _no_select(option) from None
-        raise UserError(f"{option}: {_first_line(error)}") from error
+        raise UserError(f"{option}: {first_line(error)}") from error
 
 
 def _sqlalchemy(
@@ -136,7 +155,7 @@ def _sqlalchemy(
             made = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
         except ValueError as error:  # of a port that is no number
             raise UserError(
-                f"data.url={url}: is no address ({_first_line(error)}); write e.g. "
+                f"data.url={url}: is no address ({first_line(error)}); write e.g. "
                 f"{scheme}://host:5432/database"
             ) from error
         if user is not None:
@@ -178,7 +197,7 @@ def _told(where: str, password: str | None) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        said = _first_line(getattr(error, "orig", None) or error)
+        said = first_line(getattr(error, "orig", None) or error)
         if password:
             said = said.replace(password, "***")
         where = where if where.startswith("data.") else f"data.url={where}"
@@ -202,9 +221,63 @@ def _array(name: str, values: Sequence[Any], option: str) -> pa.Array:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise UserError(
-            f"{option}: column '{name}' cannot be read ({_first_line(error)}); CAST it in the query"
+            f"{option}: column '{name}' cannot be read ({first_line(error)}); CAST it in the query"
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+@contextmanager
+def stoppable(connection: Any) -> Iterator[Run]:
+    """Make calls in a thread of their own while this one waits.
+
+    Python handles a signal between two steps of its main thread, and a database inside the process
+    takes no step of Python's for as long as its query lasts.
+
+    Args:
+        connection: has ``interrupt()``, which ends its query from another thread.
+    """
+    with ThreadPoolExecutor(1, "query") as pool:
+
+        def run(call: Callable[[], T]) -> T:
+            future = pool.submit(call)
+            try:
+                return future.result()
+            except BaseException:
+                if not future.done():
+                    connection.interrupt()
+                    wait([future])
+                raise
+
+        yield run
+
+
+def open_sqlite(file: str) -> sqlite3.Connection:
+    """A connection that can read rows and do nothing else, for threads that take turns.
+
+    Args:
+        file: an existing database; ``~`` is expanded.
+    """
+    path = Path(file).expanduser().absolute()
+    address = f"file:{quote(str(path))}?{_mode(path)}"
+    connection = sqlite3.connect(address, uri=True, timeout=_SECONDS, check_same_thread=False)
+    connection.execute("PRAGMA query_only = ON")
+    connection.set_authorizer(_allowed)
+    return connection
+
+
+def _mode(path: Path) -> str:
+    """How to open a file without leaving a trace.
+
+    A reader of a write-ahead log makes two files beside the database. A connection that could
+    write takes them away at its end; where they are there already, they are somebody else's.
+    """
+    with path.open("rb") as stream:
+        has_log = stream.read(_VERSION_AT + 1)[-1:] == b"\x02"
+    if not has_log or path.with_name(f"{path.name}-wal").exists():
+        return "mode=ro"
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    # On a medium that is only read nobody writes, and no file can be made.
+    return "mode=rw" if writable else "immutable=1"
+
+
+def _allowed(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if action in _REFUSED else sqlite3.SQLITE_OK

@@ -3,54 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
+from recsys_lab.data.raw import RawData
+from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.table import Table
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.data.raw import RawData
-
-UNTYPED: dict[str, Any] = {
+NO_FILES: dict[str, Any] = {
     "separator": None,
-    "validation_path": None,
-    "test_path": None,
     "quoted": True,
-    "title_column": None,
     "items_path": None,
-    "items_id_column": "item_id",
     "users_path": None,
-    "users_id_column": "user_id",
 }
-"""Options of `Table` that a source without files may lack."""
 
 
 def read_mapped(
-    config: Any, staged: dict[str, Path], scratch: Path, names: dict[str, str]
+    config: ColumnOptions,
+    staged: dict[str, Path],
+    scratch: Path,
+    names: dict[str, str],
+    ids: tuple[str, str] = ("item_id", "user_id"),
 ) -> RawData:
     """The log in staged Parquet files.
 
     Args:
-        config: has the column options of `Table`; what it lacks is as in `UNTYPED`.
+        config: the columns.
         staged: ``path`` and, where there are, ``items_path`` and ``users_path``.
         scratch: as in `Reader.read_raw`.
         names: what stands for each of the files in errors.
+        ids: columns of the ids in the tables of items and users.
 
     Raises:
         UserError: as `Table` does.
     """
-    values: dict[str, Any] = {
-        field.name: getattr(config, field.name, UNTYPED.get(field.name))
-        for field in fields(Table.Config)
-    }
-    values |= {option: str(file) for option, file in staged.items()}
+    columns = {field.name: getattr(config, field.name) for field in fields(ColumnOptions)}
+    files = {option: str(file) for option, file in staged.items()}
+    own = {"items_id_column": ids[0], "users_id_column": ids[1]}
     try:
-        return Table(Table.Config(**values)).read_raw(scratch)
+        return Table(Table.Config(**{**NO_FILES, **own, **columns, **files})).read_raw(scratch)
     except UserError as error:
         message = str(error)
-        for option, file in staged.items():
-            for said in (f"data.{option}={file}", str(file)):
+        for option, file in files.items():
+            for said in (f"data.{option}={file}", file):
                 message = message.replace(said, names[option])
         raise UserError(message) from error

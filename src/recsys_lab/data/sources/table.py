@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import (
     ColumnPlan,
     apply_plans,
+    as_parquet_log,
     describe_rows,
     missing_value_notes,
     one_row,
@@ -23,20 +25,18 @@ from recsys_lab.data.features.first_values import from_log, presence
 from recsys_lab.data.formats.delimited import SHORT, short_row_notes
 from recsys_lab.data.formats.paths import require_option
 from recsys_lab.data.preparation.parts import plan_parts
-from recsys_lab.data.raw import PART, Features, RawData
+from recsys_lab.data.raw import PART, Features, FromLog, ParquetLog, RawData, Unreadable
 from recsys_lab.data.sources.log_columns import (
     event_features,
     plan_events,
     plan_feature,
     wanted_columns,
 )
-from recsys_lab.data.sources.staged_rows import at_hand, interactions_of
-from recsys_lab.data.sources.table_files import Tables
+from recsys_lab.data.sources.options import ColumnOptions
+from recsys_lab.data.sources.table_files import OpenTables, Tables
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.data.raw import FromLog, Unreadable
+IN_MEMORY = 512 << 20
+"""Bytes of files; a longer log that is no Parquet is streamed to Parquet."""
 
 
 class Table:
@@ -50,7 +50,7 @@ class Table:
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(ColumnOptions):
         """Options of `Table`.
 
         Attributes:
@@ -65,42 +65,6 @@ class Table:
             test_path: likewise; each what ``path`` can be, null for none.
             separator: of delimited text; null: by the suffix.
             quoted: whether a quotation mark quotes in delimited text; else it is a character.
-            missing_values: words that stand for a missing value, in small or capital letters;
-                null: NULL, None, NaN, NA, N/A, <NA>, #N/A, backslash-N and -. What is met is
-                told.
-            id_normalization: differences in spelling that tell no ids apart: blanks, case,
-                unicode (NFKC), decimal (100.0 is 100). Those that are met are told.
-            decimal_comma: whether numbers that are text are written 1.234,5: prices, ratings,
-                features; not times.
-            user_column: who; integers or strings.
-            item_column: what; integers or strings.
-            timestamp_column: when: numbers, dates or datetimes; null where there is none. Values
-                of no such form are dropped and counted, as are years outside 1 to 9999.
-            timestamp_unit: of numbers; auto: by their size.
-            timestamp_format: of text and whole numbers, as in strptime, e.g. %Y%m%d; null: numbers
-                or ISO 8601, what most are.
-            order_column: the place in the user's history, integers; alone it replaces the
-                timestamp, beside one it orders events of the same time. With neither, events are
-                in file order.
-            event_type_column: what happened, such as view or purchase; null where all are alike.
-            part_column: of a published split, for split=given, the part of every row: train(ing),
-                valid(ation), val or dev, test, in small or capital letters; null for none.
-            session_column: which visit the event belongs to; null for none. See
-                `recsys_lab.data.preparation.event_units`.
-            basket_column: which order or receipt the event belongs to; null for none. Without one
-                the events of a user at one time are a basket.
-            rating_column: how much it was liked, a number; null for none.
-            price_column: what one piece cost; null for none.
-            quantity_column: how many pieces; null for none.
-            event_features: further columns of the log and their types, e.g.
-                ``+data.event_features.colour=categorical``.
-            item_features: columns of ``items_path`` or, without one, of the log, and their types.
-                Of the log the value in an item's first training event that has one counts, first
-                in time; an item without one has a missing value. Text of type list is split at
-                ``|`` where any value of the column holds one, else at blanks.
-            user_features: the same of ``users_path``.
-            title_column: item title for people to read: a column of ``items_path`` or, without
-                one, of the log; null for none.
             items_path: a table of items, all of whose columns are kept; null for none.
             items_id_column: the item id in it.
             users_path: a table of users; null for none.
@@ -112,28 +76,6 @@ class Table:
         test_path: str | None = field(default=None, kw_only=True)
         separator: str | None
         quoted: bool
-        missing_values: list[str] | None = field(default_factory=list, kw_only=True)
-        id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
-            default_factory=list, kw_only=True
-        )
-        decimal_comma: bool = field(default=False, kw_only=True)
-        user_column: str
-        item_column: str
-        timestamp_column: str | None
-        timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
-        timestamp_format: str | None
-        order_column: str | None
-        event_type_column: str | None
-        part_column: str | None = field(default=None, kw_only=True)
-        session_column: str | None = field(default=None, kw_only=True)
-        basket_column: str | None = field(default=None, kw_only=True)
-        rating_column: str | None
-        price_column: str | None
-        quantity_column: str | None
-        event_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        item_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        user_features: dict[str, Literal["categorical", "numeric", "text", "list"]]
-        title_column: str | None
         items_path: str | None
         items_id_column: str
         users_path: str | None
@@ -185,7 +127,7 @@ class Table:
         folder.mkdir()
         log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
         with log.explained():
-            frame = at_hand(log, scratch)
+            frame = _at_hand(log, scratch)
             if not one_row(frame, rows=pl.len())["rows"]:
                 raise UserError(f"{log.where}: the file has a header but no rows")
             plans = plan_events(
@@ -200,7 +142,7 @@ class Table:
             )
             if SHORT in frame.collect_schema():
                 flags[SHORT] = ColumnPlan(SHORT, None, same)
-            interactions = interactions_of(log, frame, plans | flags, scratch)
+            interactions = _interactions_of(log, frame, plans | flags, scratch)
             keys = ("user_id", "item_id", "timestamp", "order")
             shown = [plans[name].source for name in keys if name in plans]
         odd |= unreadable(plans)
@@ -300,3 +242,33 @@ class Table:
             said = [*opened.warnings, *missing_value_notes(plans, f"{side}s.")]
             said += short_row_notes(frame, opened.columns, where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
+
+
+def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
+    """The rows where they can be read several times at little cost."""
+    if log.parquet is not None:
+        return log.frame
+    if log.bytes <= IN_MEMORY:
+        return log.frame.collect().lazy()
+    file = scratch / "source.parquet"
+    log.frame.sink_parquet(file, maintain_order=True)
+    return pl.scan_parquet(file, glob=False)
+
+
+def _interactions_of(
+    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, ColumnPlan], scratch: Path
+) -> pl.DataFrame | ParquetLog:
+    """The log as the engine scans it, without a copy where that can be."""
+    if log.parquet is not None:
+        scanned = as_parquet_log(log.parquet, plans)
+        if scanned is not None:
+            return scanned
+    made = apply_plans(frame, plans)
+    if log.bytes <= IN_MEMORY:
+        return made.collect()
+    file = scratch / "log.parquet"
+    made.sink_parquet(file, maintain_order=True)
+    columns = {name: ColumnPlan(name, None, same) for name in plans}
+    stored = as_parquet_log([str(file)], columns)
+    assert stored is not None
+    return stored

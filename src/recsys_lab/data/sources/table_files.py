@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -14,20 +15,13 @@ from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
 from recsys_lab.data.columns.column_plan import FILE
 from recsys_lab.data.formats.json_lines import JSON_LINES
-from recsys_lab.data.formats.listing import list_files, list_parts
+from recsys_lab.data.formats.listing import Listed, list_files, list_parts
 from recsys_lab.data.formats.one_frame import family, of_one_type, selected
 from recsys_lab.data.formats.paths import require_columns
 from recsys_lab.data.formats.remote import copy_url, is_remote
-from recsys_lab.data.formats.table_file import TableFile, form_of
+from recsys_lab.data.formats.table_file import Opened, TableFile, form_of
 from recsys_lab.data.raw import PART
 from recsys_lab.files.faults import out_of_space
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from recsys_lab.data.formats.listing import Listed
-    from recsys_lab.data.formats.table_file import Opened
-
 
 _NAMED = "env:"
 """Begins the name of the environment variable with an address that holds a secret."""

@@ -6,13 +6,11 @@ Shapes: U users, T events laid end to end by user, V items, n rows of one phase.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -61,37 +59,40 @@ class Segments:
     counts: Mapping[str, int] = field(default_factory=dict)
     dropped_targets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
+    def rows(self, phase: str) -> NDArray[np.int64]:
+        """The rows of ``validation`` or ``test``."""
+        return self.validation if phase == "validation" else self.test
 
-def recorded(config: Any) -> dict[str, Any]:
-    """A split's options for the fingerprint.
 
-    Without those that have a default in Python and are at it: they were added later, and their
-    default is what was done before there was a choice, whose fingerprints stay valid.
+class Split:
+    """A rule that gives every event its part.
+
+    A subclass has a ``Config`` with the options of `recsys_lab.data.splits.options`.
+
+    Args:
+        config: its options.
+
+    Attributes:
+        name: of the rule, as recorded and in errors.
+        held_out_phases: phases whose users have no other part.
     """
-    older = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
-    return {
-        name: value
-        for name, value in asdict(config).items()
-        if name not in older or value != older[name]
-    }
 
+    name: str
+    held_out_phases: Collection[str] = ()
 
-class Split(Protocol):
-    """A rule that gives every event its part."""
-
-    @property
-    def config(self) -> Any:
-        """The split's dataclass, with the options of `recsys_lab.data.splits.units`."""
-        ...
-
-    @property
-    def held_out_phases(self) -> Collection[str]:
-        """Phases whose users have no other part."""
-        ...
+    def __init__(self, config: Any) -> None:
+        self.config = config
 
     def settings(self) -> dict[str, Any]:
-        """What is recorded in the manifest and the protocol fingerprint, ready for JSON."""
-        ...
+        """What is recorded in the manifest and the protocol fingerprint, ready for JSON.
+
+        Without options that have a default in Python and are at it: they were added later, and
+        their default is what was done before there was a choice, whose fingerprints stay valid.
+        """
+        older = {entry.name: entry.default for entry in fields(self.config)}
+        chosen = asdict(self.config).items()
+        kept = {name: value for name, value in chosen if value != older[name]}
+        return {"name": self.name, **kept}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -100,4 +101,4 @@ class Split(Protocol):
             UserError: when the log lacks what the rule needs (times), or nothing is left to train
                 on or to find.
         """
-        ...
+        raise NotImplementedError

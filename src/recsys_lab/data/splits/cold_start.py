@@ -6,18 +6,14 @@ Shapes: U users, T events laid end to end by user, V items, n rows of one phase,
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments
+from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.ranges import count_items, flat_index, range_chunks, row_chunks
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
 
 Cold = Literal["keep", "drop", "report"]
 """``keep`` them and say nothing; ``drop`` them and count; keep and ``report`` their count."""

@@ -6,19 +6,16 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, recorded
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
+from recsys_lab.data.splits.options import SplitOptions
 from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
-
 
 NO_PARTS = (
     "split=given: the source does not say which rows are for training, validation and test. Name a "
@@ -28,7 +25,7 @@ NO_PARTS = (
 )
 
 
-class Given:
+class Given(Split):
     """A published split, row by row: no row changes its part.
 
     A user's events stand in order of their part (train, validation, test), then of time. All rows
@@ -38,45 +35,33 @@ class Given:
 
     Where a row of a later part is earlier in time than one of an earlier part, as in random splits,
     the history would hold what comes after the target: `Config.out_of_order` decides.
-
-    Args:
-        config: see `Config`.
     """
 
-    held_out_phases: tuple[str, ...] = ()
+    name = "given"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(SplitOptions):
         """Options of `Given`.
 
         Attributes:
             out_of_order: users with a row that is earlier than one of an earlier part: ``refuse``
                 the split, or ``keep`` it as it is and tell how many they are.
-            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
-                or keep and ``report`` their number.
             target: whether all targets of a user are to be found at once, by the events before the
                 first of them, or (``successive``) each in turn, by all events before it.
-            target_events: types of the events that may be targets; null: all. See
-                `recsys_lab.data.splits.units`.
         """
 
         out_of_order: Literal["refuse", "keep"]
-        cold_items: Literal["keep", "drop", "report"]
         target: Literal["all", "successive"] = field(default="all", kw_only=True)
-        target_events: list[str] | None = field(default=None, kw_only=True)
 
         @property
         def unit(self) -> Literal["event"]:
             """Sessions and baskets stay as the source cut them."""
             return "event"
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
         history = {"validation": "training rows", "test": "training and validation rows"}
-        return {"name": "given", "history": history, **recorded(self.config)}
+        return {"history": history, **super().settings()}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -89,7 +74,7 @@ class Given:
         starts, ends = log.offsets[:-1], log.offsets[1:]
         users = np.arange(len(starts), dtype=np.int64)
         validation, test = (first_from(log.parts, starts, ends, part) for part in (1, 2))
-        units, target = Units(log, self.config), self.config.target
+        units, target = Units(log, self.config.unit, self.config.target_events), self.config.target
         rule = Segments(
             train=np.stack([users, starts, validation], axis=1),
             validation=units.rows(target, users, *units.between(validation, test)),
@@ -99,4 +84,4 @@ class Given:
             "A target is found by what its user has in the parts before: users of validation and "
             "test need rows of an earlier part, under the same id"
         )
-        return finish(log, "given", rule, hint, cold_items=self.config.cold_items)
+        return finish(log, self.name, rule, hint, cold_items=self.config.cold_items)

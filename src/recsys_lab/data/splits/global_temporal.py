@@ -5,31 +5,23 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, recorded
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
-from recsys_lab.data.splits.periods import (
-    format_span,
-    format_time,
-    require_times,
-    seconds_of,
-)
+from recsys_lab.data.splits.options import TimeOptions
+from recsys_lab.data.splits.periods import format_span, format_time, require_times, seconds_of
 from recsys_lab.data.splits.ranges import choose, first_from, rounded_down, time_at_share
 from recsys_lab.data.splits.units import Target, Units
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-    from recsys_lab.data.splits.base import FlatLog
-
-
-class GlobalTemporal:
+class GlobalTemporal(Split):
     """A cut in time that is the same for all users (Meng et al. 2020; Gusak et al. 2025).
 
     An event at or after the test cut is after it. Of a user's events after the cut, `target`
@@ -57,15 +49,14 @@ class GlobalTemporal:
     recommendation models"; Gusak et al. 2025, "Time to split: exploring data splitting
     strategies for offline evaluation of sequential recommenders".
 
-    Args:
-        config: see `Config`.
-
     Raises:
         UserError: when a cut is given twice or not at all, or a date cannot be read.
     """
 
+    name = "global_temporal"
+
     @dataclass(frozen=True)
-    class Config:
+    class Config(TimeOptions):
         """Options of `GlobalTemporal`.
 
         Attributes:
@@ -82,13 +73,6 @@ class GlobalTemporal:
                 rounded down, but at least one; read with ``validation: users``.
             seed: of ``target: random`` and ``validation: users``; the draws are equal on every
                 machine.
-            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
-                or keep and ``report`` their number.
-            cold_users: rows of users without training events, likewise. Users that are held out
-                for validation are not cold.
-            target_events: types of the events that may be targets; null: all. See
-                `recsys_lab.data.splits.units`.
-            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         test_start: str | None
@@ -99,24 +83,16 @@ class GlobalTemporal:
         validation_quantile: Annotated[float, Gt(0), Lt(1)] | None
         validation_users: Annotated[float, Gt(0), Lt(1)]
         seed: Annotated[int, Ge(0)]
-        cold_items: Literal["keep", "drop", "report"]
-        cold_users: Literal["keep", "drop", "report"]
-        target_events: list[str] | None = field(default=None, kw_only=True)
-        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
+        self.held_out_phases = ("validation",) if config.validation == "users" else ()
         self._test = _one_cut("test", config.test_start, config.test_quantile)
         self._validation: int | float | None = None
         if config.validation == "time":
             self._validation = _one_cut(
                 "validation", config.validation_start, config.validation_quantile
             )
-
-    @property
-    def held_out_phases(self) -> tuple[str, ...]:
-        """Phases whose users must not be trained on."""
-        return ("validation",) if self.config.validation == "users" else ()
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint: options that are read."""
@@ -125,8 +101,7 @@ class GlobalTemporal:
         unread = {"validation_users"} if by_time else {"validation_start", "validation_quantile"}
         if by_time and config.target != "random":
             unread.add("seed")
-        kept = {key: value for key, value in recorded(config).items() if key not in unread}
-        return {"name": "global_temporal", **kept}
+        return {key: value for key, value in super().settings().items() if key not in unread}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
@@ -136,12 +111,12 @@ class GlobalTemporal:
                 or a part is empty.
         """
         config = self.config
-        times = require_times(log, "global_temporal")
+        times = require_times(log, self.name)
         starts, ends = log.offsets[:-1], log.offsets[1:]
         test_cut = _time(log, times, self._test)
         cuts = {"test_cut_time": test_cut}
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, config)
+        units = Units(log, config.unit, config.target_events)
         cut = first_from(times, starts, ends, test_cut)
         test = units.rows(
             config.target, users, *units.between(cut, ends), seed=config.seed, stream=0
@@ -163,7 +138,7 @@ class GlobalTemporal:
         said = ", ".join(f"{key[:-9]} cut: {format_time(time)}" for key, time in cuts.items())
         return finish(
             log,
-            "global_temporal",
+            self.name,
             rule,
             f"{format_span(log, times)}; {said}. Move the cuts (split.test_start or "
             "split.test_quantile, split.validation_start or split.validation_quantile)",

@@ -5,54 +5,37 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, recorded
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
-from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.splits.last_n import last_units
+from recsys_lab.data.splits.options import PositionOptions
 
 
-class LeaveOneOut:
+class LeaveOneOut(Split):
     """A user's last event is the test target, the one before the validation target.
 
     The history at test time includes the validation target; at validation it does not. Users
     without two such events and another event before both are trained on wholly and have no
     targets.
 
-    Args:
-        config: see `Config`.
-
     Raises:
         UserError: for targets in turn where there is one.
     """
 
-    held_out_phases: tuple[str, ...] = ()
+    name = "leave_one_out"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(PositionOptions):
         """Options of `LeaveOneOut`.
 
         Attributes:
-            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
-                or keep and ``report`` their number.
             target: with ``unit: session``: whether all events of the session are to be found at
                 once, by the events before it, or (``successive``) each in turn, by all before it.
-            target_events: types of the events that may be targets; null: all. See
-                `recsys_lab.data.splits.units`.
-            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
-
-        cold_items: Literal["keep", "drop", "report"]
-        target: Literal["all", "successive"] = field(default="all", kw_only=True)
-        target_events: list[str] | None = field(default=None, kw_only=True)
-        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
         if config.target != "all" and config.unit != "session":
@@ -60,31 +43,13 @@ class LeaveOneOut:
                 f"split.target={config.target}: one {config.unit} is held out, so that there is "
                 "nothing to find in turn; set split.unit=session, or split.target=all"
             )
-        self.config = config
+        super().__init__(config)
 
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint."""
-        rule = {"name": "leave_one_out", "validation": "second last", "test": "last"}
-        return {**rule, **recorded(self.config)}
+        return {"validation": "second last", "test": "last", **super().settings()}
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when no user has enough events.
-        """
-        starts, ends = log.offsets[:-1], log.offsets[1:]
-        users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, self.config)
-        held = units.offsets[1:] - 2  # the first unit that is held out
-        enough = units.counts >= 2
-        enough[enough] = units.starts(users[enough], held[enough]) > starts[enough]
-        user, first = users[enough], held[enough]
-        trained_to = ends.copy()
-        trained_to[enough] = units.starts(user, first)
-        rule = Segments(
-            train=np.stack([users, starts, trained_to], axis=1),
-            validation=units.rows(self.config.target, user, first, first + 1),
-            test=units.rows(self.config.target, user, first + 1, first + 2),
-        )
-        return finish(log, "leave_one_out", rule, units.needs(2), cold_items=self.config.cold_items)
+        """Split the events; refused when no user has enough events."""
+        rule, units = last_units(log, self.config, 1, 1)
+        return finish(log, self.name, rule, units.needs(2), cold_items=self.config.cold_items)

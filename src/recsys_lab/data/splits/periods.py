@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
+from recsys_lab.data.columns.timestamps import parse_date
+from recsys_lab.data.splits.base import FlatLog
 
 DAY = 86_400
 """Seconds."""
@@ -38,24 +35,8 @@ def require_times(log: FlatLog, split: str) -> NDArray[np.int64]:
 
 
 def seconds_of(option: str, text: str) -> int:
-    """First whole second at or after a date, since the epoch.
-
-    Args:
-        option: the option it came from, for the error.
-        text: ISO 8601; without a zone: UTC.
-
-    Raises:
-        UserError: when it is no date.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            f"{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return math.ceil(moment.timestamp())
+    """First whole second at or after a date, since the epoch: see `parse_date`."""
+    return math.ceil(parse_date(option, text).timestamp())
 
 
 def format_time(seconds: int) -> str:

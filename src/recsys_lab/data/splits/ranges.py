@@ -5,14 +5,13 @@ Shapes: T events laid end to end by user, n rows (of users or of one phase).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
+from recsys_lab.data.shuffle import scattered
 
 CHUNK = 2_000_000
 """Events that are looked at at once: temporary arrays stay below about 100 MB."""
@@ -194,10 +193,7 @@ def draw(seed: int, stream: int, users_n: NDArray[np.int64]) -> NDArray[np.uint6
     """
     state = users_n.astype(np.uint64)
     for key in (seed, stream):
-        state = state + np.uint64(0x9E3779B97F4A7C15 * (key + 1) & _WORD)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state = state ^ (state >> np.uint64(31))
+        state = scattered(state + np.uint64(0x9E3779B97F4A7C15 * (key + 1) & _WORD))
     return state
 
 

@@ -5,15 +5,16 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, recorded
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
+from recsys_lab.data.splits.options import TimeOptions
 from recsys_lab.data.splits.periods import (
     DAY,
     format_span,
@@ -24,9 +25,6 @@ from recsys_lab.data.splits.periods import (
 )
 from recsys_lab.data.splits.ranges import first_from
 from recsys_lab.data.splits.units import Units
-
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
 
 
 class Window(NamedTuple):
@@ -45,7 +43,7 @@ class Window(NamedTuple):
     test_end: int
 
 
-class Rolling:
+class Rolling(Split):
     """One of several consecutive windows, each with its own training: how retraining is judged.
 
     Test windows of `window_days` are laid backwards from the end without gaps; window 0 is the
@@ -61,17 +59,14 @@ class Rolling:
 
     Users without any event before their targets have no input and are left out, counted.
 
-    Args:
-        config: see `Config`.
-
     Raises:
         UserError: when there is no such window, or the end is no date.
     """
 
-    held_out_phases: tuple[str, ...] = ()
+    name = "rolling"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(TimeOptions):
         """Options of `Rolling`.
 
         Attributes:
@@ -84,12 +79,6 @@ class Rolling:
             end: events at or after this date are not used: ISO 8601, UTC where no zone is given;
                 null: the last window ends with the log's last event.
             target: which events of a user in a window are to be found.
-            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
-                or keep and ``report`` their number.
-            cold_users: rows of users without training events, likewise.
-            target_events: types of the events that may be targets; null: all. See
-                `recsys_lab.data.splits.units`.
-            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         num_windows: Annotated[int, Ge(1)]
@@ -99,23 +88,15 @@ class Rolling:
         train_days: Annotated[float, Gt(0), Le(1_000_000)] | None
         end: str | None
         target: Literal["first", "last", "all", "successive"]
-        cold_items: Literal["keep", "drop", "report"]
-        cold_users: Literal["keep", "drop", "report"]
-        target_events: list[str] | None = field(default=None, kw_only=True)
-        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
         if config.window is not None and config.window >= config.num_windows:
             raise UserError(
                 f"split.window={config.window}: there are split.num_windows={config.num_windows} "
                 f"windows; allowed are 0 (the oldest) to {config.num_windows - 1}, or null for all"
             )
         self._end = None if config.end is None else seconds_of("split.end", config.end)
-
-    def settings(self) -> dict[str, Any]:
-        """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "rolling", **recorded(self.config)}
 
     def windows(self, log: FlatLog) -> list[Window]:
         """All windows of the back-test, the oldest first.
@@ -124,7 +105,7 @@ class Rolling:
             UserError: when the log has no times.
         """
         config = self.config
-        times = require_times(log, "rolling")
+        times = require_times(log, self.name)
         end = span(log, times)[1] + 1 if self._end is None else self._end
         length, before = _seconds(config.window_days), _seconds(config.validation_days)
         found = []
@@ -148,7 +129,7 @@ class Rolling:
                 f"split.window to one of 0 (the oldest) to {config.num_windows - 1}, or use a "
                 "command that runs every window"
             )
-        times = require_times(log, "rolling")
+        times = require_times(log, self.name)
         window = self.windows(log)[config.window]
         starts, ends = log.offsets[:-1], log.offsets[1:]
         if window.train_start is not None:
@@ -158,7 +139,7 @@ class Rolling:
             for time in (window.validation_start, window.test_start, window.test_end)
         )
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, config)
+        units = Units(log, config.unit, config.target_events)
         # A training period may begin within a session.
         trained_to = np.maximum(starts, units.whole_until(validation))
         validation_rows, test_rows = (
@@ -182,12 +163,7 @@ class Rolling:
             "(split.num_windows, split.window_days, split.validation_days), or another split.end"
         )
         return finish(
-            log,
-            "rolling",
-            rule,
-            hint,
-            cold_items=config.cold_items,
-            cold_users=config.cold_users,
+            log, self.name, rule, hint, cold_items=config.cold_items, cold_users=config.cold_users
         )
 
 

@@ -19,19 +19,15 @@ Shapes: U users, T events laid end to end by user, N units, S runs, n rows of on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.ranges import draw, flat_index
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from recsys_lab.data.splits.base import FlatLog
 
 Target = Literal["first", "last", "random", "all", "successive"]
 """Which of what is held out must be found: one event (or basket); ``all`` at once, by the events
@@ -39,26 +35,13 @@ before the first of them; or, ``successive``, each in turn, by all events before
 2025), so that a user has as many rows as events (or baskets)."""
 
 
-class Options(Protocol):
-    """The options of all splits."""
-
-    @property
-    def target_events(self) -> Sequence[str] | None:
-        """Types of the events that may be targets; None: all."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """``event``, ``session`` or ``basket``."""
-        ...
-
-
 class Units:
     """The units of a split, numbered through all users.
 
     Args:
         log: the events.
-        options: what the units are.
+        unit: ``event``, ``session`` or ``basket``.
+        target_events: types of the events that may be targets; None: all.
 
     Attributes:
         offsets: user u owns the units ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
@@ -68,24 +51,24 @@ class Units:
         UserError: the log has no such units.
     """
 
-    def __init__(self, log: FlatLog, options: Options) -> None:
+    def __init__(self, log: FlatLog, unit: str, target_events: Sequence[str] | None) -> None:
         self._log = log
         self._first_N: NDArray[np.int64] | None = None  # None: unit and place are one number
         self._end_N: NDArray[np.int64] | None = None
-        self._runs_S = _runs(log, options.unit)
+        self._runs_S = _runs(log, unit)
         self._targets = self  # what is a target in turn
-        self.named = f"{options.unit}s"
-        if options.target_events is not None:
-            kinds = " or ".join(options.target_events)
-            runs = f"{options.unit}s with a {kinds} event"
+        self.named = f"{unit}s"
+        if target_events is not None:
+            kinds = " or ".join(target_events)
+            runs = f"{unit}s with a {kinds} event"
             self.named = f"{kinds} events" if self._runs_S is None else runs
         if self._runs_S is not None:
             self._first_N, self._end_N = self._runs_S[:-1], self._runs_S[1:]
             if log.is_target is not None:
                 holds = np.logical_or.reduceat(log.is_target, self._first_N)
                 self._first_N, self._end_N = self._first_N[holds], self._end_N[holds]
-            if options.unit == "session":
-                self._targets = Units(log, _Events(options.target_events))
+            if unit == "session":
+                self._targets = Units(log, "event", target_events)
         elif log.is_target is not None:
             self._first_N = np.flatnonzero(log.is_target)
             self._end_N = self._first_N + 1
@@ -191,15 +174,6 @@ class Units:
 
     def _end(self, units_n: NDArray[np.int64]) -> NDArray[np.int64]:
         return units_n + 1 if self._end_N is None else self._end_N[units_n]
-
-
-class _Events:
-    """Single events in place of the sessions that they are in."""
-
-    unit = "event"
-
-    def __init__(self, target_events: Sequence[str] | None) -> None:
-        self.target_events = target_events
 
 
 def _runs(log: FlatLog, unit: str) -> NDArray[np.int64] | None:

@@ -5,25 +5,22 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
+from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, recorded
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
+from recsys_lab.data.splits.options import PositionOptions
 from recsys_lab.data.splits.ranges import choose, rounded_down
 from recsys_lab.data.splits.units import Units
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-    from recsys_lab.data.splits.base import FlatLog
-
-
-class UnseenUsers:
+class UnseenUsers(Split):
     """Some users are for validation, some for test; none of their events is trained on.
 
     A held-out user's last `targets` events are to be found by the earlier ones. Every user has
@@ -32,17 +29,15 @@ class UnseenUsers:
     generalization; their targets are drawn at random, ours are the latest). Models that learn
     a vector for each user cannot be judged by it.
 
-    Args:
-        config: see `Config`.
-
     Raises:
         UserError: when the shares leave nobody to train on.
     """
 
-    held_out_phases: tuple[str, ...] = ("validation", "test")
+    name = "unseen_users"
+    held_out_phases = ("validation", "test")
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(PositionOptions):
         """Options of `UnseenUsers`.
 
         Attributes:
@@ -51,26 +46,15 @@ class UnseenUsers:
             test_users: likewise for test.
             targets: last events of a held-out user that are to be found.
             seed: of the choice of users; it is equal on every machine.
-            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
-                or keep and ``report`` their number.
-            target: whether all targets of a user are to be found at once, by the events before the
-                first of them, or (``successive``) each in turn, by all events before it.
-            target_events: types of the events that may be targets; null: all. See
-                `recsys_lab.data.splits.units`.
-            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_users: Annotated[float, Gt(0), Lt(1)]
         test_users: Annotated[float, Gt(0), Lt(1)]
         targets: Annotated[int, Ge(1)]
         seed: Annotated[int, Ge(0)]
-        cold_items: Literal["keep", "drop", "report"]
-        target: Literal["all", "successive"] = field(default="all", kw_only=True)
-        target_events: list[str] | None = field(default=None, kw_only=True)
-        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
         if config.validation_users + config.test_users > 1 - 1e-6:
             raise UserError(
                 f"split.validation_users={config.validation_users:g} and "
@@ -78,19 +62,11 @@ class UnseenUsers:
                 "be below 1"
             )
 
-    def settings(self) -> dict[str, Any]:
-        """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "unseen_users", **recorded(self.config)}
-
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when too few users have enough events.
-        """
+        """Split the events; refused when too few users have enough events."""
         config = self.config
         starts, ends = log.offsets[:-1], log.offsets[1:]
-        units = Units(log, config)
+        units = Units(log, config.unit, config.target_events)
         users = np.flatnonzero(units.counts >= config.targets)
         held = units.offsets[users + 1] - config.targets
         users = users[units.starts(users, held) > starts[users]]
@@ -119,4 +95,4 @@ class UnseenUsers:
             validation=rows(validation),
             test=rows(test),
         )
-        return finish(log, "unseen_users", rule, hint, cold_items=config.cold_items)
+        return finish(log, self.name, rule, hint, cold_items=config.cold_items)

@@ -5,23 +5,21 @@ Shapes: U users, T events laid end to end by user, n rows of one phase.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt, Lt
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.base import Segments, recorded
+from recsys_lab.data.splits.base import FlatLog, Segments, Split
 from recsys_lab.data.splits.cold_start import finish
+from recsys_lab.data.splits.options import PositionOptions
 from recsys_lab.data.splits.ranges import rounded_down
 from recsys_lab.data.splits.units import Units
 
-if TYPE_CHECKING:
-    from recsys_lab.data.splits.base import FlatLog
 
-
-class UserRatio:
+class UserRatio(Split):
     """The last share of a user's events is the test targets, the share before it validation.
 
     Of a user's n events, ``floor(ratio * n)`` but at least one are test targets, likewise
@@ -29,40 +27,26 @@ class UserRatio:
     validation target goes first, then the test target. So 1 event is trained on, 2 are train
     and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.)
 
-    Args:
-        config: see `Config`.
-
     Raises:
         UserError: when the ratios leave nothing to train on.
     """
 
-    held_out_phases: tuple[str, ...] = ()
+    name = "user_ratio"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(PositionOptions):
         """Options of `UserRatio`.
 
         Attributes:
             validation_ratio: share of a user's events that are validation targets.
             test_ratio: share of a user's events that are test targets.
-            cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count),
-                or keep and ``report`` their number.
-            target: whether all targets of a user are to be found at once, by the events before the
-                first of them, or (``successive``) each in turn, by all events before it.
-            target_events: types of the events that may be targets; null: all. See
-                `recsys_lab.data.splits.units`.
-            unit: what is counted and held out: events, whole sessions or whole baskets; likewise.
         """
 
         validation_ratio: Annotated[float, Gt(0), Lt(1)]
         test_ratio: Annotated[float, Gt(0), Lt(1)]
-        cold_items: Literal["keep", "drop", "report"]
-        target: Literal["all", "successive"] = field(default="all", kw_only=True)
-        target_events: list[str] | None = field(default=None, kw_only=True)
-        unit: Literal["event", "session", "basket"] = field(default="event", kw_only=True)
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
         if config.validation_ratio + config.test_ratio > 1 - 1e-6:
             raise UserError(
                 f"split.validation_ratio={config.validation_ratio:g} and "
@@ -70,19 +54,11 @@ class UserRatio:
                 "must be below 1"
             )
 
-    def settings(self) -> dict[str, Any]:
-        """What is recorded in the manifest and the protocol fingerprint."""
-        return {"name": "user_ratio", **recorded(self.config)}
-
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events.
-
-        Raises:
-            UserError: when every user has too few events.
-        """
+        """Split the events; refused when every user has too few events."""
         starts = log.offsets[:-1]
         users = np.arange(len(starts), dtype=np.int64)
-        units = Units(log, self.config)
+        units = Units(log, self.config.unit, self.config.target_events)
         lengths = units.counts
         tests = rounded_down(self.config.test_ratio, lengths)
         validations = rounded_down(self.config.validation_ratio, lengths)
@@ -97,4 +73,4 @@ class UserRatio:
             test=units.rows(self.config.target, users, test, last),
         )
         hint = f"In both phases: {units.needs(2)}"
-        return finish(log, "user_ratio", rule, hint, cold_items=self.config.cold_items)
+        return finish(log, self.name, rule, hint, cold_items=self.config.cold_items)

@@ -16,10 +16,10 @@ from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.values import problem_with
 from recsys_lab.data.formats import chunks as lines
 from recsys_lab.data.sources.published import amazon_2014, amazon_2018, amazon_2023
-from recsys_lab.data.sources.published.amazon import names, price, text
 from recsys_lab.data.sources.published.amazon_2014 import Amazon2014
 from recsys_lab.data.sources.published.amazon_2018 import Amazon2018
 from recsys_lab.data.sources.published.amazon_2023 import Amazon2023
+from recsys_lab.data.sources.published.reviews import names, price, text
 from tests.data.sources.published.amazon_files import CATEGORY, EVENTS, LOG, META, REVIEWS, official
 
 YEARS = {2014: Amazon2014, 2018: Amazon2018, 2023: Amazon2023}

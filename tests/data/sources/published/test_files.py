@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.sources.published import files as official
+from recsys_lab.data.sources.published import base as official
 from recsys_lab.data.sources.published.gowalla import Gowalla
 from recsys_lab.data.sources.published.kuairand import KuaiRand
 from recsys_lab.data.sources.published.lastfm import LastFM

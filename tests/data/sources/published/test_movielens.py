@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.sources.published import movielens_editions
+from recsys_lab.data.sources.published import movielens, movielens_editions
 from recsys_lab.data.sources.published.movielens import GENRES, MovieLens
 
 FLAGS = "|".join("1" if genre in ("Comedy", "Drama") else "0" for genre in GENRES)
@@ -206,10 +206,10 @@ def site(tmp_path, monkeypatch):
         place = write(folder, "100k", "zip")
         edition = dataclasses.replace(
             movielens_editions.EDITIONS["100k"],
-            url=f"http://127.0.0.1:{server.server_port}/ml-100k.zip",
             md5=md5 or hashlib.md5(place.read_bytes()).hexdigest(),
         )
         monkeypatch.setitem(movielens_editions.EDITIONS, "100k", edition)
+        monkeypatch.setattr(movielens, "URL", f"http://127.0.0.1:{server.server_port}")
         return place
 
     Quiet.asked = 0
@@ -239,13 +239,7 @@ def test_download_errors(site, tmp_path, reader, monkeypatch):
     place.unlink()
     with pytest.raises(UserError, match=r"HTTP Error 404.*data.path=<the file"):
         again.read_raw(tmp_path)
-    monkeypatch.setitem(
-        movielens_editions.EDITIONS,
-        "100k",
-        dataclasses.replace(
-            movielens_editions.EDITIONS["100k"], url="http://127.0.0.1:9/ml-100k.zip"
-        ),
-    )
+    monkeypatch.setattr(movielens, "URL", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"could not be downloaded.*refused.*Without a network"):
         reader("100k", download_dir=str(folder)).read_raw(tmp_path)
     assert list(folder.iterdir()) == []

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.data.sources.published import steam
+from recsys_lab.data.sources.published import base as published
 from recsys_lab.data.sources.published.steam import Steam
 
 # The official files are lines of Python 2's repr; b reviews game 7 twice, in two lines.
@@ -124,7 +124,7 @@ def test_download_names_the_official_files(tmp_path, reader, monkeypatch):
         file.write_bytes(gzip.compress((REVIEWS if "reviews" in url else GAMES).encode()))
         return file
 
-    monkeypatch.setattr(steam, "download", fake)
+    monkeypatch.setattr(published, "download", fake)
     reader(download_dir=str(tmp_path), sha256="a", metadata_sha256="b").read_raw(tmp_path)
     base = "https://cseweb.ucsd.edu/~wckang"
     assert asked == [

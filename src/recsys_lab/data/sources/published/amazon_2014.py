@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, DatasetInfo
-from recsys_lab.data.sources.published.amazon import (
-    LICENCE,
-    AmazonReader,
-    Source,
-    names,
-    price,
-    text,
-)
+from recsys_lab.data.sources.published.amazon import LICENCE, AmazonOptions, AmazonReader, Source
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 URL = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
@@ -47,11 +40,7 @@ Category = Literal[
 
 
 class Amazon2014(AmazonReader):
-    """Reads a category of the release of 2014.
-
-    Args:
-        config: the category, the subset and the place.
-    """
+    """Reads a category of the release of 2014."""
 
     named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
@@ -74,59 +63,31 @@ class Amazon2014(AmazonReader):
         needs="nothing: downloaded",
     )
     sources: ClassVar[Mapping[str, Source]] = {
-        "5core": Source(
-            f"{URL}/reviews_{{}}_5.json.gz",
-            {
-                "reviewerID": "user_id",
-                "asin": "item_id",
-                "overall": "rating",
-                "unixReviewTime": "timestamp",
-            },
-            is_json=True,
-        ),
+        "5core": Source(f"{URL}/reviews_{{}}_5.json.gz", is_json=True),
         "raw": Source(
             f"{URL}/ratings_{{}}.csv",
             {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp"},
         ),
     }
-    metadata_url: ClassVar[str] = f"{URL}/meta_{{}}.json.gz"
+    metadata_url = f"{URL}/meta_{{}}.json.gz"
+    keys: ClassVar[Mapping[str, str]] = {"item_id": "asin"}
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(AmazonOptions):
         """Options of `Amazon2014`.
 
         Attributes:
             category: of the products.
             subset: users and items with at least 5 reviews each, or all ratings.
-            path: the official file of reviews, also unpacked, or the folder that holds it; the
-                metadata lies beside it. Null: download.
-            download_dir: where downloaded files are kept, in a folder of the release's name.
-            sha256: of the downloaded reviews, checked where it is given.
-            metadata: whether titles, brands, prices and categories are read.
-            metadata_sha256: of the downloaded metadata, checked where it is given.
-            description: whether the items' descriptions are read too.
         """
 
         category: Category
         subset: Literal["5core", "raw"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
-        metadata: bool
-        metadata_sha256: str | None
-        description: bool
 
-    @staticmethod
-    def item(record: Mapping[str, Any]) -> dict[str, Any]:
+    def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Of a Python literal written by Python 2."""
-        return {
-            "item_id": record.get("asin"),
-            "title": text(_utf8(record.get("title"))),
-            "brand": text(_utf8(record.get("brand"))),
-            "price": price(record.get("price")),
-            "categories": names(record.get("categories")),
-            "description": text(_utf8(record.get("description"))),
-        }
+        texts = {name: _utf8(record.get(name)) for name in ("title", "brand", "description")}
+        return super().item({**record, **texts})
 
 
 def _utf8(value: object) -> object:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, DatasetInfo
-from recsys_lab.data.sources.published.amazon import (
-    LICENCE,
-    AmazonReader,
-    Source,
-    names,
-    price,
-    text,
-)
+from recsys_lab.data.sources.published.amazon import LICENCE, AmazonOptions, AmazonReader, Source
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2"
 
@@ -52,11 +45,7 @@ Category = Literal[
 
 
 class Amazon2018(AmazonReader):
-    """Reads a category of the release of 2018.
-
-    Args:
-        config: the category, the subset and the place.
-    """
+    """Reads a category of the release of 2018."""
 
     named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
@@ -80,56 +69,23 @@ class Amazon2018(AmazonReader):
         needs="nothing: downloaded",
     )
     sources: ClassVar[Mapping[str, Source]] = {
-        "5core": Source(
-            f"{URL}/categoryFilesSmall/{{}}_5.json.gz",
-            {
-                "reviewerID": "user_id",
-                "asin": "item_id",
-                "overall": "rating",
-                "unixReviewTime": "timestamp",
-            },
-            is_json=True,
-        ),
+        "5core": Source(f"{URL}/categoryFilesSmall/{{}}_5.json.gz", is_json=True),
         "raw": Source(
             f"{URL}/categoryFilesSmall/{{}}.csv",
             {"item": "item_id", "user": "user_id", "rating": "rating", "timestamp": "timestamp"},
         ),
     }
-    metadata_url: ClassVar[str] = f"{URL}/metaFiles2/meta_{{}}.json.gz"
+    metadata_url = f"{URL}/metaFiles2/meta_{{}}.json.gz"
+    keys: ClassVar[Mapping[str, str]] = {"item_id": "asin", "categories": "category"}
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(AmazonOptions):
         """Options of `Amazon2018`.
 
         Attributes:
             category: of the products.
             subset: users and items with at least 5 reviews each, or all ratings.
-            path: the official file of reviews, also unpacked, or the folder that holds it; the
-                metadata lies beside it. Null: download.
-            download_dir: where downloaded files are kept, in a folder of the release's name.
-            sha256: of the downloaded reviews, checked where it is given.
-            metadata: whether titles, brands, prices and categories are read.
-            metadata_sha256: of the downloaded metadata, checked where it is given.
-            description: whether the items' descriptions are read too.
         """
 
         category: Category
         subset: Literal["5core", "raw"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
-        metadata: bool
-        metadata_sha256: str | None
-        description: bool
-
-    @staticmethod
-    def item(record: Mapping[str, Any]) -> dict[str, Any]:
-        """A price may be a piece of a style sheet, a description a list or a text."""
-        return {
-            "item_id": record.get("asin"),
-            "title": text(record.get("title")),
-            "brand": text(record.get("brand")),
-            "price": price(record.get("price")),
-            "categories": names(record.get("category")),
-            "description": text(record.get("description")),
-        }

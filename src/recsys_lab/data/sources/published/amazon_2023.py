@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, DatasetInfo
-from recsys_lab.data.sources.published.amazon import (
-    LICENCE,
-    AmazonReader,
-    Source,
-    names,
-    price,
-    text,
-)
+from recsys_lab.data.sources.published.amazon import LICENCE, AmazonOptions, AmazonReader, Source
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
 COLUMNS = {
@@ -64,11 +57,7 @@ Category = Literal[
 
 
 class Amazon2023(AmazonReader):
-    """Reads a category of the release of 2023; variants of a product are one item.
-
-    Args:
-        config: the category, the subset and the place.
-    """
+    """Reads a category of the release of 2023; variants of a product are one item."""
 
     named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
@@ -94,43 +83,19 @@ class Amazon2023(AmazonReader):
         "0core": Source(f"{URL}/benchmark/0core/rating_only/{{}}.csv.gz", COLUMNS, HEADER),
         "raw": Source(f"{URL}/raw/review_categories/{{}}.jsonl.gz", COLUMNS, is_json=True),
     }
-    metadata_url: ClassVar[str] = f"{URL}/raw/meta_categories/meta_{{}}.jsonl.gz"
+    metadata_url = f"{URL}/raw/meta_categories/meta_{{}}.jsonl.gz"
+    keys: ClassVar[Mapping[str, str]] = {"item_id": "parent_asin", "brand": "store"}
     ticks: ClassVar[int] = 1000
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(AmazonOptions):
         """Options of `Amazon2023`.
 
         Attributes:
             category: of the products.
             subset: users and items with at least 5 reviews each; all without repeated reviews of
                 an item by a user; or all, from the much larger file with the texts.
-            path: the official file of reviews, also unpacked, or the folder that holds it; the
-                metadata lies beside it. Null: download.
-            download_dir: where downloaded files are kept, in a folder of the release's name.
-            sha256: of the downloaded reviews, checked where it is given.
-            metadata: whether titles, brands, prices and categories are read.
-            metadata_sha256: of the downloaded metadata, checked where it is given.
-            description: whether the items' descriptions are read too.
         """
 
         category: Category
         subset: Literal["5core", "0core", "raw"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
-        metadata: bool
-        metadata_sha256: str | None
-        description: bool
-
-    @staticmethod
-    def item(record: Mapping[str, Any]) -> dict[str, Any]:
-        """What is called the store is the brand."""
-        return {
-            "item_id": record.get("parent_asin"),
-            "title": text(record.get("title")),
-            "brand": text(record.get("store")),
-            "price": price(record.get("price")),
-            "categories": names(record.get("categories")),
-            "description": text(record.get("description")),
-        }

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
-    content_key,
+    collect_table,
     filled,
-    no_download,
     number,
-    place_of,
     scan_text,
     sink_log,
-    told,
-    unpacked,
     whole,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG, PRODUCTS, CATEGORIES = "train-item-views.csv", "products.csv", "product-categories.csv"
 HOME = "https://competitions.codalab.org/competitions/11161"
@@ -51,14 +45,14 @@ NAMED = DatasetInfo(
 )
 
 
-class Diginetica:
-    """Reads one view of an item as an event; a session is a user.
-
-    Args:
-        config: the place of the files.
-    """
+class Diginetica(PublishedDataset):
+    """Reads one view of an item as an event; a session is a user."""
 
     named = NAMED
+    official = "the zip, its unpacked folder, or train-item-views.csv"
+    obtain = f"get it from {HOME}"
+    files = (LOG,)
+    optional = (PRODUCTS, CATEGORIES)
 
     @dataclass(frozen=True)
     class Config:
@@ -70,16 +64,9 @@ class Diginetica:
 
         path: str | None
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the archive or its files."""
-        return content_key(self._place(), [LOG, PRODUCTS, CATEGORIES])
-
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the views to Parquet."""
-        files = unpacked(self._place(), [LOG], scratch, optional=[PRODUCTS, CATEGORIES])
+        files = self.unpacked(scratch)
         columns = ("sessionId", "itemId", "timeframe", "eventdate")
         day = pl.col("eventdate").str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
         rows = scan_text(files[LOG], columns, ";", header=True).select(
@@ -90,13 +77,7 @@ class Diginetica:
         )
         log = sink_log(rows, files[LOG], scratch / "log.parquet")
         items, kinds = _items(files)
-        return RawData(log, items, features=Features(items=kinds), about=NAMED.about)
-
-    def _place(self) -> Path:
-        what = "the zip, its unpacked folder, or train-item-views.csv"
-        if self.config.path is None:
-            raise no_download("Diginetica", HOME, what)
-        return place_of(self.config.path, what)
+        return RawData(log, items, features=Features(items=kinds), about=self.about)
 
 
 def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]:
@@ -125,6 +106,4 @@ def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]
 def _read(file: Path, columns: tuple[str, ...], **values: pl.Expr) -> pl.DataFrame:
     """A table of products, one row a product: the first."""
     rows = scan_text(file, columns, ";", header=True).select(item_id=whole("itemId"), **values)
-    with told(file):
-        table = rows.drop_nulls("item_id").collect(engine="streaming")
-    return table.unique("item_id", keep="first", maintain_order=True)
+    return collect_table(rows, file, "item_id")

@@ -1,157 +1,25 @@
-"""Files of published datasets: found in archives and folders, turned into Parquet in passing."""
+"""Logs and tables of published datasets, turned into Parquet in passing."""
 
 from __future__ import annotations
 
 import re
-import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.formats.archives import TAR_SUFFIXES, find_members, open_member
-from recsys_lab.data.formats.download import download
-from recsys_lab.data.formats.paths import did_you_mean, file_key, is_there
+from recsys_lab.data.formats.chunks import write_chunks
+from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.raw import ParquetLog
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from recsys_lab.data.sources.published.about import DatasetInfo
+from recsys_lab.files.faults import first_line
 
 ROWS_A_GROUP = 1 << 18
 """Rows held at once where a file is turned around."""
-
-OPTION = "data.path"
-
-
-def fetch(
-    url: str, folder: str, named: DatasetInfo, *, md5: str | None = None, sha256: str | None = None
-) -> Path:
-    """A published file in ``data.download_dir``, downloaded at the first use.
-
-    Args:
-        url: where it is.
-        folder: ``data.download_dir``.
-        named: whose licence is shown before the download.
-        md5: as published with it; None: the first use is trusted.
-        sha256: as the user pins it, or None.
-
-    Raises:
-        UserError: when it cannot be had, or is not what was expected.
-    """
-    notice = f"{named.about.title}: {named.about.licence}"
-    return download(url, md5, Path(folder).expanduser(), notice, sha256=sha256)
-
-
-def place_of(path: str, official: str) -> Path:
-    """Where ``data.path`` says that the official files are: a file, an archive or a folder.
-
-    Args:
-        path: the option's value.
-        official: what to pass, for the message.
-
-    Raises:
-        UserError: when there is nothing, an empty file, or no permission.
-    """
-    place = Path(path).expanduser()
-    if not is_there(path, OPTION):
-        raise UserError(
-            f"data.path={path}: no such file or folder. Pass {official}; the working directory is "
-            f"{Path.cwd()}"
-        )
-    if place.is_file() and place.stat().st_size == 0:
-        raise UserError(f"data.path={path}: the file is empty (0 bytes)")
-    return place
-
-
-def no_download(name: str, where: str, official: str) -> UserError:
-    """The error for a dataset that has no address to download from."""
-    return UserError(
-        f"data.path is not set, and {name} cannot be downloaded by a program: get it from {where}, "
-        f"and pass {official}: data.path=..."
-    )
-
-
-def content_key(place: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Name, size and SHA-256 of every file that `unpacked` reads; of an archive as a whole."""
-    if _is_archive(place):
-        return {names[0]: file_key(place)}
-    found = _inside_all(place, names) if place.is_dir() else _beside(place, names)
-    return {name: file_key(file) for name, file in found.items()}
-
-
-def unpacked(
-    place: Path, names: Sequence[str], scratch: Path, optional: Sequence[str] = ()
-) -> dict[str, Path]:
-    """Plain files by name, from a folder, a zip, a tar, a gzip, or a file itself.
-
-    What is compressed is written to ``scratch``, a part at a time and only what is asked for.
-
-    Args:
-        place: the folder, archive or file.
-        names: official file names, all of which must be there; a plain file or a gzip of one is
-            the first of them, whatever it is called, and the others lie beside it.
-        scratch: an existing folder.
-        optional: names that may be absent.
-
-    Raises:
-        UserError: when a file is absent, or the archive is damaged, unsafe or a zip bomb.
-    """
-    wanted = [*names, *optional]
-    if _is_archive(place):
-        found = {
-            name: _copied(place, name, scratch) for name in find_members(place, wanted, OPTION)
-        }
-    else:
-        plain = _inside_all(place, wanted) if place.is_dir() else _beside(place, wanted)
-        found = {name: _plain(file, name, scratch) for name, file in plain.items()}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise UserError(
-            f"{OPTION}={place}: has no {', '.join(missing)}; the official files are "
-            f"{', '.join(wanted)}"
-        )
-    return found
-
-
-def _is_archive(file: Path) -> bool:
-    return file.is_file() and file.name.lower().endswith((".zip", *TAR_SUFFIXES))
-
-
-def _inside_all(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Files of a folder by name, at any depth, also with .gz."""
-    found = {}
-    for name in names:
-        places = [*sorted(folder.rglob(name)), *sorted(folder.rglob(f"{name}.gz"))]
-        files = [file for file in places if file.is_file()]
-        if files:
-            found[name] = files[0]
-    return found
-
-
-def _beside(file: Path, names: Sequence[str]) -> dict[str, Path]:
-    """A log, and the tables that came with it, in its folder."""
-    others = {name: file.with_name(name) for name in names[1:]}
-    return {names[0]: file} | {
-        name: other for name, other in others.items() if other.is_file() and other != file
-    }
-
-
-def _plain(file: Path, name: str, scratch: Path) -> Path:
-    with file.open("rb") as stream:  # by content: browsers unpack gzip and keep the name
-        zipped = stream.read(2) == b"\x1f\x8b"
-    return _copied(file, name, scratch) if zipped else file
-
-
-def _copied(place: Path, name: str, scratch: Path) -> Path:
-    with open_member(place, name, OPTION) as source, (scratch / name).open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    return scratch / name
 
 
 def scan_text(
@@ -223,10 +91,9 @@ def told(file: Path) -> Iterator[None]:
     except (PolarsError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, e.g. no space left, not of the file's form
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"data.path={file}: cannot be read in its official form: {reason}. It may be damaged, "
-            "cut short, or changed; get it again"
+            f"data.path={file}: cannot be read in its official form: {first_line(error)}. It may "
+            "be damaged, cut short, or changed; get it again"
         ) from error
 
 
@@ -262,6 +129,46 @@ def _turn(file: Path) -> Path:
             writer.write_table(table.take(np.arange(len(table))[::-1]))
     file.unlink()
     return target
+
+
+def collect_table(frame: pl.LazyFrame, file: Path, key: str) -> pl.DataFrame:
+    """The rows of a table that have a key, the first of each, as a scan of ``file``."""
+    with told(file):
+        table = frame.drop_nulls(key).collect(engine="streaming")
+    return table.unique(key, keep="first", maintain_order=True)
+
+
+def write_log(chunks: Iterator[pl.DataFrame], schema: Mapping[str, Any], file: Path) -> ParquetLog:
+    """Write the interactions and say which columns there are.
+
+    Args:
+        chunks: rows in the log's order, with the columns of ``schema``.
+        schema: name -> polars type.
+        file: made.
+    """
+    write_chunks(chunks, schema, file)
+    return ParquetLog((str(file),), {name: nw.col(name) for name in schema})
+
+
+def items_of_log(table: Path, log: ParquetLog) -> pl.DataFrame:
+    """The rows of a table that are about items of the log, the first of each item.
+
+    Args:
+        table: Parquet with a column ``item_id``; catalogues are many times larger than logs.
+        log: has one file.
+    """
+    known = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
+    rows = (
+        pl.scan_parquet(table, glob=False)
+        .with_row_index("_row")
+        .join(known, on="item_id", how="semi")
+    )
+    return (
+        rows.collect(engine="streaming")
+        .sort("_row")
+        .unique("item_id", keep="first", maintain_order=True)
+        .drop("_row")
+    )
 
 
 def whole(column: str) -> pl.Expr:

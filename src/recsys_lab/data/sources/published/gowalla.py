@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
-from recsys_lab.data.sources.published.files import (
-    content_key,
-    fetch,
-    number,
-    place_of,
-    require_form,
-    scan_text,
-    sink_log,
-    unpacked,
-    whole,
-)
+from recsys_lab.data.sources.options import DownloadOptions
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
+from recsys_lab.data.sources.published.files import number, require_form, scan_text, sink_log, whole
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-URL = "https://snap.stanford.edu/data/loc-gowalla_totalCheckins.txt.gz"
 LOG = "loc-gowalla_totalCheckins.txt"
 COLUMNS = ("user", "time", "latitude", "longitude", "location")
 
@@ -50,39 +38,21 @@ NAMED = DatasetInfo(
 )
 
 
-class Gowalla:
-    """Reads one check-in as an event; places have coordinates.
-
-    Args:
-        config: the place of the file.
-    """
+class Gowalla(PublishedDataset):
+    """Reads one check-in as an event; places have coordinates."""
 
     named = NAMED
+    official = f"{LOG}.gz or the unpacked file"
+    url = "https://snap.stanford.edu/data/loc-gowalla_totalCheckins.txt.gz"
+    files = (LOG,)
 
     @dataclass(frozen=True)
-    class Config:
-        """Options of `Gowalla`.
-
-        Attributes:
-            path: the official file, also unpacked, or its folder; null: download.
-            download_dir: where a downloaded file is kept.
-            sha256: of the downloaded file, checked where it is given.
-        """
-
-        path: str | None
-        download_dir: str
-        sha256: str | None
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the file."""
-        return content_key(self._place(), [LOG])
+    class Config(DownloadOptions):
+        """Options of `Gowalla`."""
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the check-ins to Parquet, oldest first."""
-        file = unpacked(self._place(), [LOG], scratch)[LOG]
+        file = self.unpacked(scratch)[LOG]
         form = "'user TAB time TAB latitude TAB longitude TAB location'"
         require_form(file, r"\d+\t[\dTZ:-]+\t[^\t]*\t[^\t]*\t\d+$", form)
         text = scan_text(file, COLUMNS, "\t", header=False, quoted=False)
@@ -99,11 +69,5 @@ class Gowalla:
         # A place's check-ins agree on where it is, up to a few that were moved.
         log, places = plain_from_log(log, kinds, "item")
         return RawData(
-            log, from_log={"item": places}, features=Features(items=kinds), about=NAMED.about
+            log, from_log={"item": places}, features=Features(items=kinds), about=self.about
         )
-
-    def _place(self) -> Path:
-        config = self.config
-        if config.path is None:
-            return fetch(URL, config.download_dir, NAMED, sha256=config.sha256)
-        return place_of(config.path, f"{LOG}.gz or the unpacked file")

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
+from recsys_lab.data.sources.options import DownloadOptions
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
-    content_key,
-    fetch,
+    collect_table,
     filled,
     number,
-    place_of,
     scan_text,
     sink_log,
     told,
-    unpacked,
     whole,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 URL = "https://zenodo.org/records/10439422/files"
 MD5 = {  # as published by Zenodo
@@ -34,16 +30,17 @@ MD5 = {  # as published by Zenodo
     "27k": "3e3c799a24e2d23a4d2c757fbf9adf59",
 }
 ARCHIVES = {"pure": "KuaiRand-Pure", "1k": "KuaiRand-1K", "27k": "KuaiRand-27K"}
-USERS: dict[str, Any] = {
-    "user_active_degree": "categorical",
-    "is_live_streamer": "categorical",
-    "is_video_author": "categorical",
-    "follow_user_num_range": "categorical",
-    "fans_user_num_range": "categorical",
-    "friend_user_num_range": "categorical",
-    "register_days_range": "categorical",
-    **{f"onehot_feat{number}": "categorical" for number in range(18)},
-}
+USERS: dict[str, Any] = dict.fromkeys(
+    (
+        "user_active_degree",
+        "is_live_streamer",
+        "is_video_author",
+        *(f"{of}_user_num_range" for of in ("follow", "fans", "friend")),
+        "register_days_range",
+        *(f"onehot_feat{number}" for number in range(18)),
+    ),
+    "categorical",
+)
 VIDEOS: dict[str, Any] = {
     "author_id": "categorical",
     "video_type": "categorical",
@@ -52,7 +49,9 @@ VIDEOS: dict[str, Any] = {
     "music_id": "categorical",
     "tag": "list",
 }
-SIGNALS = ("is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view")
+Signal = Literal[
+    "is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view"
+]
 
 ABOUT = About(
     title="KuaiRand",
@@ -81,12 +80,8 @@ _SIZES = {
 }  # fmt: skip
 
 
-class KuaiRand:
-    """Reads one exposure, or one with a signal such as a click, as an event.
-
-    Args:
-        config: the variant, the logs, and which exposures count.
-    """
+class KuaiRand(PublishedDataset):
+    """Reads one exposure, or one with a signal such as a click, as an event."""
 
     named: ClassVar[Mapping[str, DatasetInfo]] = {
         name: DatasetInfo(ABOUT, size, f"nothing: downloaded{hint}", has_md5=True)
@@ -94,14 +89,12 @@ class KuaiRand:
     }
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `KuaiRand`.
 
         Attributes:
             variant: the edition.
             path: the official archive or its unpacked folder; null: download.
-            download_dir: where a downloaded archive is kept.
-            sha256: of the downloaded archive, checked beside the published MD5 where it is given.
             logs: exposures of the app's own policies, of the random intervention, or both.
             signals: exposures with none of these signals are dropped and counted; the event's
                 type is the first of them that it has. null: every exposure, of type 'exposure'.
@@ -111,53 +104,34 @@ class KuaiRand:
         """
 
         variant: Literal["pure", "1k", "27k"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
         logs: Literal["standard", "random", "both"]
-        signals: (
-            list[
-                Literal[
-                    "is_click",
-                    "is_like",
-                    "is_follow",
-                    "is_comment",
-                    "is_forward",
-                    "is_hate",
-                    "long_view",
-                ]
-            ]
-            | None
-        )
+        signals: list[Signal] | None
         item_tables: bool
-        rewards: list[
-            Literal[
-                "is_click",
-                "is_like",
-                "is_follow",
-                "is_comment",
-                "is_forward",
-                "is_hate",
-                "long_view",
-            ]
-        ] = field(default_factory=list, kw_only=True)
+        rewards: list[Signal] = field(default_factory=list, kw_only=True)
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the archive or of the files that are read."""
-        return content_key(self._place(), [*self._logs(), *self._tables()])
+        super().__init__(config)
+        name = config.variant
+        archive = f"{ARCHIVES[name]}.tar.gz"
+        self.official = f"{archive} or its unpacked folder"
+        self.url, self.md5 = f"{URL}/{archive}", MD5[name]
+        parts = ("_part1", "_part2") if name == "27k" else ("",)
+        logs = []  # oldest first
+        if config.logs != "random":
+            for days in ("4_08_to_4_21", "4_22_to_5_08"):
+                logs += [f"log_standard_{days}_{name}{part}.csv" for part in parts]
+        if config.logs != "standard":
+            logs.append(f"log_random_4_22_to_5_08_{name}.csv")
+        videos = [f"video_features_basic_{name}.csv"] if config.item_tables else []
+        self.files, self.optional = logs, [f"user_features_{name}.csv", *videos]
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the logs to Parquet, in the order of their dates."""
-        logs = self._logs()
-        place = self._place()
-        files = unpacked(place, logs, scratch, optional=self._tables())
+        files = self.unpacked(scratch)
         signals = list(self.config.signals or [])
         rewards = list(self.config.rewards)
-        parts = [_exposures(files[name], signals, rewards) for name in logs]
-        first = files[logs[0]]
+        parts = [_exposures(files[name], signals, rewards) for name in self.files]
+        first = files[self.files[0]]
         everything = pl.concat(parts)
         kept = everything.filter(pl.col("event_type").is_not_null())
         log = sink_log(kept, first, scratch / "log.parquet")
@@ -169,53 +143,19 @@ class KuaiRand:
                 pl.scan_parquet(log.files[0], glob=False).select(pl.len()).collect().item()
             )
             dropped[f"exposure without {' or '.join(signals)}"] = total - kept_rows
-        tables = {name.split("_")[0]: files[name] for name in self._tables() if name in files}
+        tables = {name.split("_")[0]: files[name] for name in self.optional if name in files}
         users = _table(tables["user"], "user_id", USERS) if "user" in tables else None
         videos = None
         if "video" in tables:
             seen = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
             videos = _table(tables["video"], "video_id", VIDEOS, seen)
-        kinds: dict[str, Any] = {
-            "is_rand": "categorical",
-            "tab": "categorical",
-            "play_time_ms": "numeric",
-            **dict.fromkeys(rewards, "numeric"),
-        }
+        kinds: dict[str, Any] = {"is_rand": "categorical", "tab": "categorical"}
+        kinds |= dict.fromkeys(("play_time_ms", *rewards), "numeric")
         if len(signals) > 1:
             kinds["event_type"] = "categorical"
-        features = Features(
-            items={} if videos is None else VIDEOS,
-            users={} if users is None else USERS,
-            events=kinds,
-        )
-        return RawData(log, videos, users, dropped, features=features, about=ABOUT)
-
-    def _logs(self) -> list[str]:
-        """The log files, oldest first."""
-        name = self.config.variant
-        parts = ("_part1", "_part2") if name == "27k" else ("",)
-        found = []
-        if self.config.logs != "random":
-            for days in ("4_08_to_4_21", "4_22_to_5_08"):
-                found += [f"log_standard_{days}_{name}{part}.csv" for part in parts]
-        if self.config.logs != "standard":
-            found.append(f"log_random_4_22_to_5_08_{name}.csv")
-        return found
-
-    def _tables(self) -> list[str]:
-        name = self.config.variant
-        videos = [f"video_features_basic_{name}.csv"] if self.config.item_tables else []
-        return [f"user_features_{name}.csv", *videos]
-
-    def _place(self) -> Path:
-        config = self.config
-        archive = f"{ARCHIVES[config.variant]}.tar.gz"
-        if config.path is None:
-            about = self.named[config.variant]
-            md5 = MD5[config.variant]
-            url = f"{URL}/{archive}"
-            return fetch(url, config.download_dir, about, md5=md5, sha256=config.sha256)
-        return place_of(config.path, f"{archive} or its unpacked folder")
+        of_items, of_users = ({} if videos is None else VIDEOS), ({} if users is None else USERS)
+        features = Features(of_items, of_users, kinds)
+        return RawData(log, videos, users, dropped, features=features, about=self.about)
 
 
 def _exposures(file: Path, signals: Sequence[str], rewards: Sequence[str]) -> pl.LazyFrame:
@@ -247,9 +187,7 @@ def _table(
     )
     if seen is not None:
         frame = frame.join(seen, on=target, how="semi")
-    with told(file):
-        table = frame.drop_nulls(target).collect(engine="streaming")
-    return table.unique(target, keep="first").sort(target)
+    return collect_table(frame, file, target).sort(target)
 
 
 def _value(name: str, kind: str) -> pl.Expr:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
+from recsys_lab.data.sources.options import DownloadOptions
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
-    content_key,
-    fetch,
+    collect_table,
     filled,
     number,
-    place_of,
     require_form,
     scan_text,
     sink_log,
-    told,
-    unpacked,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-URL = "http://mtg.upf.edu/static/datasets/last.fm/lastfm-dataset-1K.tar.gz"
 LOG = "userid-timestamp-artid-artname-traid-traname.tsv"
 USERS = "userid-profile.tsv"
 COLUMNS = ("user", "time", "artist_id", "artist", "track_id", "track")
@@ -52,42 +46,29 @@ NAMED = DatasetInfo(
 )
 
 
-class LastFM:
-    """Reads one listen as an event, of a track or of its artist.
-
-    Args:
-        config: the place of the files, and what an item is.
-    """
+class LastFM(PublishedDataset):
+    """Reads one listen as an event, of a track or of its artist."""
 
     named = NAMED
+    official = "lastfm-dataset-1K.tar.gz or its unpacked folder"
+    url = "http://mtg.upf.edu/static/datasets/last.fm/lastfm-dataset-1K.tar.gz"
+    files = (LOG,)
+    optional = (USERS,)
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `LastFM`.
 
         Attributes:
-            path: the official archive, its unpacked folder, or the log's file; null: download.
-            download_dir: where a downloaded archive is kept.
-            sha256: of the downloaded archive, checked where it is given.
             item: what is recommended: tracks or artists. The MusicBrainz id, or the name where
                 there is none.
         """
 
-        path: str | None
-        download_dir: str
-        sha256: str | None
         item: Literal["track", "artist"]
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the archive or of its files."""
-        return content_key(self._place(), [LOG, USERS])
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the listens to Parquet, oldest first."""
-        files = unpacked(self._place(), [LOG], scratch, optional=[USERS])
+        files = self.unpacked(scratch)
         file = files[LOG]
         form = "'user TAB time TAB artist id TAB artist TAB track id TAB track'"
         require_form(file, r"[^\t]+\t[\dTZ:-]+\t[^\t]*\t[^\t]*\t[^\t]*\t", form)
@@ -118,14 +99,8 @@ class LastFM:
             users=users,
             from_log={"item": items},
             features=Features(items=kinds, users=people if users is not None else {}),
-            about=NAMED.about,
+            about=self.about,
         )
-
-    def _place(self) -> Path:
-        config = self.config
-        if config.path is None:
-            return fetch(URL, config.download_dir, NAMED, sha256=config.sha256)
-        return place_of(config.path, "lastfm-dataset-1K.tar.gz or its unpacked folder")
 
 
 def _profiles(file: Path) -> pl.DataFrame:
@@ -133,11 +108,11 @@ def _profiles(file: Path) -> pl.DataFrame:
     text = scan_text(
         file, ("#id", "gender", "age", "country", "registered"), "\t", header=True, quoted=False
     )
-    with told(file):
-        return text.select(
-            user_id=filled("#id"),
-            gender=filled("gender"),
-            age=number("age"),
-            country=filled("country"),
-            registered=filled("registered"),
-        ).collect()
+    rows = text.select(
+        user_id=filled("#id"),
+        gender=filled("gender"),
+        age=number("age"),
+        country=filled("country"),
+        registered=filled("registered"),
+    )
+    return collect_table(rows, file, "user_id")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -13,32 +14,17 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
-from recsys_lab.data.formats.download import download
-from recsys_lab.data.formats.parquet_log import write_log
-from recsys_lab.data.formats.paths import is_there
-from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED
+from recsys_lab.data.raw import Features, FeatureType, RawData
+from recsys_lab.data.sources.published.base import OPTION, DatasetInfo, PublishedDataset
+from recsys_lab.data.sources.published.files import write_log
+from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED, URL
+from recsys_lab.files.faults import first_line
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from recsys_lab.data.raw import FeatureType
-    from recsys_lab.data.sources.published.about import DatasetInfo
-
-LOG = {
-    "user_id": pl.Int64,
-    "item_id": pl.Int64,
-    "rating": pl.Float64,
-    "timestamp": pl.Int64,
-}
+LOG = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
 
 
-class MovieLens:
-    """Reads every rating as an event; titles, years, genres and what is told of users are kept.
-
-    Args:
-        config: the edition and the place.
-    """
+class MovieLens(PublishedDataset):
+    """Reads every rating as an event; titles, years, genres and what is told of users are kept."""
 
     named: ClassVar[Mapping[str, DatasetInfo]] = NAMED
 
@@ -57,20 +43,22 @@ class MovieLens:
         download_dir: str
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
         self.edition = EDITIONS[config.variant]
-        self.about = NAMED[config.variant].about
+        self.files = self.edition.files
+        self.archive = f"ml-{config.variant}.zip"
+        self.official = f"the official {self.archive} or its unpacked folder"
 
     def source_key(self) -> dict[str, Any]:
         """Size and SHA-256 of each file in the archive: equal for the zip and the folder."""
-        return member_key(self._place(), self.edition.files, "data.path")
+        return member_key(self.place(), self.files, OPTION)
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the ratings to Parquet; read films and users."""
-        place = self._place()
+        place = self.place()
         users = self._users(place)
         films = self._films(place)
-        with open_member(place, self.edition.log, "data.path") as stream:
+        with open_member(place, self.edition.log, OPTION) as stream:
             log = write_log(self._ratings(stream, place), LOG, scratch / "ratings.parquet")
         items: dict[str, FeatureType] = {"title": "text", "genres": "list", "year": "numeric"}
         people: dict[str, FeatureType] = {
@@ -85,10 +73,9 @@ class MovieLens:
     def _ratings(self, stream: IO[bytes], place: Path) -> Iterator[pl.DataFrame]:
         """Values that are no numbers become null, and such rows are counted as bad."""
         edition = self.edition
-        chunks = delimited_chunks(
-            stream, list(LOG), edition.log_separator, self._where(place, edition.log),
-            header=edition.log_header,
-        )  # fmt: skip
+        where = self._where(place, edition.log)
+        separator = edition.log_separator or edition.separator
+        chunks = delimited_chunks(stream, list(LOG), separator, where, header=edition.log_header)
         for chunk in chunks:
             yield chunk.with_columns(
                 pl.col(name).str.strip_chars().cast(kind, strict=False)
@@ -138,7 +125,7 @@ class MovieLens:
     def _table(self, place: Path, name: str, columns: list[str]) -> pl.DataFrame:
         """A small file as strings."""
         edition = self.edition
-        with open_member(place, name, "data.path") as stream:
+        with open_member(place, name, OPTION) as stream:
             data = stream.read()
         separator = edition.separator
         try:
@@ -155,38 +142,19 @@ class MovieLens:
                 schema=dict.fromkeys(columns, pl.String),
             )
         except (PolarsError, UnicodeDecodeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"{self._where(place, name)} is not in the official form "
-                f"({', '.join(columns[:4])}, ...): {reason}"
+                f"({', '.join(columns[:4])}, ...): {first_line(error)}"
             ) from error
 
     def _where(self, place: Path, name: str) -> str:
         return f"data.path={place}: {name} (MovieLens {self.config.variant})"
 
-    def _place(self) -> Path:
-        place = self._given() or self._fetched()
-        found = find_members(place, self.edition.files, "data.path")
-        missing = [name for name in self.edition.files if name not in found]
-        if missing:
-            raise UserError(
-                f"data.path={place}: has no {', '.join(missing)}; expected are "
-                f"{', '.join(self.edition.files)} of MovieLens {self.config.variant}"
-            )
-        return place
-
-    def _fetched(self) -> Path:
-        folder = Path(self.config.download_dir).expanduser()
-        return download(self.edition.url, self.edition.md5, folder, self.about.licence)
-
-    def _given(self) -> Path | None:
+    def place(self) -> Path:
+        """The zip, or its folder, with all files of the edition."""
         if self.config.path is None:
-            return None
-        place = Path(self.config.path).expanduser()
-        if not is_there(self.config.path, "data.path"):
-            raise UserError(
-                f"data.path={place}: no such file or folder. Pass the official "
-                f"{self.edition.url.rsplit('/', 1)[-1]} or its unpacked folder, or "
-                "data.path=null to download it"
-            )
+            place = self.fetch(f"{URL}/{self.archive}", md5=self.edition.md5)
+        else:
+            place = super().place()
+        self.require(place, find_members(place, self.files, OPTION))
         return place

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from recsys_lab.data.sources.published.about import About, DatasetInfo
+from recsys_lab.data.sources.published.base import About, DatasetInfo
 
 GENRES = (
     "unknown",
@@ -35,25 +35,23 @@ class Edition:
     """Where one edition is and how its files are written.
 
     Attributes:
-        url: of the zip.
-        md5: of the zip, as GroupLens publishes it at ``url.md5``.
+        md5: of the zip, as GroupLens publishes it beside it.
         log: the file of ratings.
         items: the file of films.
-        users: the file of users, or None.
-        log_separator: between the values of a rating.
         separator: between the values of a film or user.
+        users: the file of users, or None.
+        log_separator: between the values of a rating; None: the same.
         user_columns: of ``users``.
         encoding: of films and users.
         log_header: first line of ``log``; films then have a header too.
     """
 
-    url: str
     md5: str
     log: str
     items: str
-    users: str | None
-    log_separator: str
     separator: str
+    users: str | None = None
+    log_separator: str | None = None
     user_columns: tuple[str, ...] = ()
     encoding: str = "utf-8"
     log_header: str | None = None
@@ -64,11 +62,14 @@ class Edition:
         return [self.log, self.items, *([self.users] if self.users else [])]
 
 
+URL = "https://files.grouplens.org/datasets/movielens"
 HEADER = "userId,movieId,rating,timestamp"
+
+DAT = Edition(md5="", log="ratings.dat", items="movies.dat", separator="::")
+CSV = Edition(md5="", log="ratings.csv", items="movies.csv", separator=",", log_header=HEADER)
 
 EDITIONS = {
     "100k": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-100k.zip",
         md5="0e33842e24a9c977be4e0107933c0723",
         log="u.data",
         items="u.item",
@@ -78,46 +79,16 @@ EDITIONS = {
         user_columns=("user_id", "age", "gender", "occupation", "zip_code"),
         encoding="latin-1",
     ),
-    "1m": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+    "1m": replace(
+        DAT,
         md5="c4d9eecfca2ab87c1945afe126590906",
-        log="ratings.dat",
-        items="movies.dat",
         users="users.dat",
-        log_separator="::",
-        separator="::",
         user_columns=("user_id", "gender", "age", "occupation", "zip_code"),
         encoding="latin-1",
     ),
-    "10m": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-10m.zip",
-        md5="ce571fd55effeba0271552578f2648bd",
-        log="ratings.dat",
-        items="movies.dat",
-        users=None,
-        log_separator="::",
-        separator="::",
-    ),
-    "20m": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-20m.zip",
-        md5="cd245b17a1ae2cc31bb14903e1204af3",
-        log="ratings.csv",
-        items="movies.csv",
-        users=None,
-        log_separator=",",
-        separator=",",
-        log_header=HEADER,
-    ),
-    "32m": Edition(
-        url="https://files.grouplens.org/datasets/movielens/ml-32m.zip",
-        md5="d472be332d4daa821edc399621853b57",
-        log="ratings.csv",
-        items="movies.csv",
-        users=None,
-        log_separator=",",
-        separator=",",
-        log_header=HEADER,
-    ),
+    "10m": replace(DAT, md5="ce571fd55effeba0271552578f2648bd"),
+    "20m": replace(CSV, md5="cd245b17a1ae2cc31bb14903e1204af3"),
+    "32m": replace(CSV, md5="d472be332d4daa821edc399621853b57"),
 }
 
 SIZES = {
@@ -127,14 +98,10 @@ SIZES = {
     "20m": "20,000,263 ratings, 138,493 users, 26,744 films; 199 MB",
     "32m": "32,000,204 ratings, 200,948 users, 84,432 films; 239 MB",
 }
-TITLES = {"100k": "100K", "1m": "1M", "10m": "10M", "20m": "20M", "32m": "32M"}
+MAY_USE = "Research use; redistribution and commercial use need GroupLens' permission"
 LICENCES = {
-    "100k": "Research use; redistribution and commercial use need GroupLens' permission",
-    "1m": "Research use; redistribution and commercial use need GroupLens' permission",
-    "10m": "Research use; redistribution and commercial use need GroupLens' permission",
-    "20m": "Research use; redistribution and commercial use need GroupLens' permission",
     "32m": "Research use; redistribution only under the same terms; commercial use needs "
-    "GroupLens' permission",
+    "GroupLens' permission"
 }
 NOTES = (
     "Ratings were entered in sessions: many of a user share one second, and a user's whole "
@@ -148,9 +115,9 @@ NOTES = (
 def _named(variant: str) -> DatasetInfo:
     return DatasetInfo(
         about=About(
-            title=f"MovieLens {TITLES[variant]}",
+            title=f"MovieLens {variant.upper()}",
             homepage=f"https://grouplens.org/datasets/movielens/{variant}/",
-            licence=f"{LICENCES[variant]}; citation is asked for.",
+            licence=f"{LICENCES.get(variant, MAY_USE)}; citation is asked for.",
             citation="Harper and Konstan (2015). The MovieLens Datasets: History and Context. ACM "
             "Transactions on Interactive Intelligent Systems 5(4). "
             "https://doi.org/10.1145/2827872",

@@ -15,13 +15,14 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
-from recsys_lab.data.formats.download import read_members
+from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
-from recsys_lab.data.sources.published.files import fetch
+from recsys_lab.data.sources.options import DownloadOptions
+from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
+from recsys_lab.data.sources.published.files import number
+from recsys_lab.files.faults import first_line
 
-URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 WORKBOOK = "Online Retail.xlsx"
 NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
 OPTIONAL = ("InvoiceNo", "StockCode", "Description", "Country")
@@ -52,49 +53,39 @@ NAMED = DatasetInfo(
 )
 
 
-class OnlineRetail:
-    """Reads one line of an invoice as a purchase.
-
-    Args:
-        config: the file, and what counts as a purchase.
-    """
+class OnlineRetail(PublishedDataset):
+    """Reads one line of an invoice as a purchase."""
 
     named = NAMED
+    official = f"the official zip or workbook, or the same table ({', '.join(SUFFIXES)})"
+    url = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `OnlineRetail`.
 
         Attributes:
             path: the official zip or workbook, or the same table as Parquet or CSV; null:
                 download.
-            download_dir: where a downloaded file is kept.
-            sha256: of the downloaded file, checked where it is given.
             item_column: what an item is; auto: StockCode where the file has it, else Description.
             keep_returns: keep rows with a negative quantity, as events of type 'return'.
             keep_cancelled: keep invoices whose number begins with C, as events of type 'return'.
             keep_unpriced: keep rows whose price is zero, negative or missing.
         """
 
-        path: str | None
-        download_dir: str
-        sha256: str | None
         item_column: Literal["auto", "StockCode", "Description"]
         keep_returns: bool
         keep_cancelled: bool
         keep_unpriced: bool
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of the file."""
-        return {"path": file_key(self._place())}
+        return {"path": file_key(self.place())}
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the table."""
         del scratch
-        file = self._place()
+        file = self.place()
         table = _checked(_table(file), file)
         item = self._item_column(table, file)
         seconds, _ = parse_times(_times(table["InvoiceDate"]), file)
@@ -103,8 +94,8 @@ class OnlineRetail:
             user_id=_customers(table["CustomerID"], file),
             item_id=_text(table, item),
             timestamp=seconds,
-            price=_number("UnitPrice"),
-            quantity=_number("Quantity"),
+            price=number("UnitPrice"),
+            quantity=number("Quantity"),
             title=_text(table, "Description"),
             country=_text(table, "Country"),
             cancelled=invoice.str.to_uppercase().str.starts_with("C").fill_null(False),
@@ -129,7 +120,7 @@ class OnlineRetail:
             from_log={"item": items, "user": users},
             dropped=dropped,
             features=Features({"title": "text"}, people if has_country else {}, kinds),
-            about=NAMED.about,
+            about=self.about,
         )
 
     def _kept(self, frame: pl.DataFrame, item: str) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -154,7 +145,7 @@ class OnlineRetail:
         return frame, dropped
 
     def _item_column(self, table: pl.DataFrame, file: Path) -> str:
-        wanted = self.config.item_column
+        wanted: str = self.config.item_column
         if wanted == "auto":
             wanted = "StockCode" if "StockCode" in table.columns else "Description"
         if wanted not in table.columns:
@@ -164,11 +155,11 @@ class OnlineRetail:
             )
         return wanted
 
-    def _place(self) -> Path:
-        config = self.config
-        if config.path is None:
-            return fetch(URL, config.download_dir, NAMED, sha256=config.sha256)
-        return require_file(config.path, "data.path")
+    def place(self) -> Path:
+        """The one file."""
+        if self.config.path is None:
+            return super().place()
+        return require_file(self.config.path, OPTION)
 
 
 def _table(file: Path) -> pl.DataFrame:
@@ -183,14 +174,14 @@ def _table(file: Path) -> pl.DataFrame:
         if suffix == ".parquet":
             return pl.read_parquet(file, glob=False)
         if suffix == ".zip":
-            return _workbook(read_members(file, [WORKBOOK], "data.path")[WORKBOOK], file)
+            with open_member(file, WORKBOOK, OPTION) as stream:
+                return _workbook(stream.read(), file)
         data = file.read_bytes()
         return _workbook(data, file) if suffix == ".xlsx" else _delimited(data)
     except (PolarsError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"data.path={file}: cannot be read as {suffix}: {reason}. The file may be damaged, or "
-            "of another form than its suffix says"
+            f"data.path={file}: cannot be read as {suffix}: {first_line(error)}. The file may be "
+            "damaged, or of another form than its suffix says"
         ) from error
 
 
@@ -256,10 +247,6 @@ def _customers(column: pl.Series, file: Path) -> pl.Series:
         text = column.str.strip_chars().str.replace(r"\.0$", "")
         column = text.set(text == "", None)
     return clean_ids(column, f"data.path={file}", untyped=True, spelling=Spelling())[0]
-
-
-def _number(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.Float64, strict=False)
 
 
 def _times(column: pl.Series) -> pl.Series:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from recsys_lab.config import UserError
+from recsys_lab.data.columns.timestamps import parse_date
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
-    content_key,
+    collect_table,
     filled,
-    no_download,
-    place_of,
     scan_text,
     sink_log,
     told,
-    unpacked,
     whole,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG = "events.csv"
 PROPERTIES = ("item_properties_part1.csv", "item_properties_part2.csv")
@@ -53,14 +47,14 @@ NAMED = DatasetInfo(
 )
 
 
-class Retailrocket:
-    """Reads one view, addition to the basket, or transaction as an event.
-
-    Args:
-        config: the place of the files, and of when the items' categories are.
-    """
+class Retailrocket(PublishedDataset):
+    """Reads one view, addition to the basket, or transaction as an event."""
 
     named = NAMED
+    official = "the zip, its unpacked folder, or events.csv"
+    obtain = f"get it from {HOME} (a Kaggle account is needed)"
+    files = (LOG,)
+    optional = (*PROPERTIES, TREE)
 
     @dataclass(frozen=True)
     class Config:
@@ -76,16 +70,15 @@ class Retailrocket:
         category_as_of: str | None
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self._as_of = _milliseconds(config.category_as_of)
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the archive or its files."""
-        return content_key(self._place(), [LOG, *PROPERTIES, TREE])
+        super().__init__(config)
+        self._as_of: int | None = None  # in milliseconds
+        if config.category_as_of is not None:
+            moment = parse_date("data.category_as_of", config.category_as_of)
+            self._as_of = int(moment.timestamp() * 1000)
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the events to Parquet; of the properties only categories are kept."""
-        files = unpacked(self._place(), [LOG], scratch, optional=[*PROPERTIES, TREE])
+        files = self.unpacked(scratch)
         columns = ("timestamp", "visitorid", "event", "itemid")
         rows = scan_text(files[LOG], columns, ",", header=True).select(
             user_id=whole("visitorid"),
@@ -98,7 +91,7 @@ class Retailrocket:
         described = [] if items is None else items.columns[1:]
         kinds: dict[str, Any] = dict.fromkeys(described, "categorical")
         features = Features(items=kinds, events={"event_type": "categorical"})
-        return RawData(log, items, features=features, about=NAMED.about)
+        return RawData(log, items, features=features, about=self.about)
 
     def _items(self, files: dict[str, Path]) -> pl.DataFrame | None:
         """item_id, category and, with the tree, parent_category; None without properties."""
@@ -121,30 +114,7 @@ class Retailrocket:
         items = items.unique("item_id", keep=keep, maintain_order=True).drop("time")
         if TREE in files:
             text = scan_text(files[TREE], ("categoryid", "parentid"), ",", header=True)
-            with told(files[TREE]):
-                tree = text.select(
-                    category=filled("categoryid"), parent_category=filled("parentid")
-                ).collect()
-            tree = tree.drop_nulls("category").unique("category", keep="first")
+            text = text.select(category=filled("categoryid"), parent_category=filled("parentid"))
+            tree = collect_table(text, files[TREE], "category")
             items = items.join(tree, on="category", how="left")
         return items.sort("item_id")
-
-    def _place(self) -> Path:
-        what = "the zip, its unpacked folder, or events.csv"
-        if self.config.path is None:
-            raise no_download("Retailrocket", f"{HOME} (a Kaggle account is needed)", what)
-        return place_of(self.config.path, what)
-
-
-def _milliseconds(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            f"data.category_as_of={text}: is no date; write it as 2015-08-31 or null"
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)

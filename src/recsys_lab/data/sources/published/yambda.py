@@ -13,8 +13,9 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, ParquetLog, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
-from recsys_lab.data.sources.published.files import fetch, place_of, told
+from recsys_lab.data.sources.options import DownloadOptions
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
+from recsys_lab.data.sources.published.files import told
 
 URL = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
 MAPPINGS = {"artist": "artist_item_mapping.parquet", "album": "album_item_mapping.parquet"}
@@ -52,39 +53,33 @@ _SIZES = {
 }
 
 
-class Yambda:
-    """Reads one event of a user with a track.
-
-    Args:
-        config: the size, the kind of events, and the place.
-    """
+class Yambda(PublishedDataset):
+    """Reads one event of a user with a track."""
 
     named: ClassVar[Mapping[str, DatasetInfo]] = {
         size: DatasetInfo(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
     }
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(DownloadOptions):
         """Options of `Yambda`.
 
         Attributes:
             variant: the size: 50m, 500m or 5b events.
             path: a Parquet file of the flat form, or a folder with it; null: download.
-            download_dir: where downloaded files are kept.
-            sha256: of the downloaded events, checked where it is given.
             events: which file is read; multi_event holds all types.
             item_tables: also read the tracks' artists and albums (9 million tracks).
         """
 
         variant: Literal["50m", "500m", "5b"]
-        path: str | None
-        download_dir: str
-        sha256: str | None
         events: Literal["listens", "likes", "dislikes", "unlikes", "undislikes", "multi_event"]
         item_tables: bool
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        super().__init__(config)
+        mappings = MAPPINGS.values() if config.item_tables else ()
+        self.files = [f"{config.events}.parquet", *mappings]
+        self.official = f"{self.files[0]}, or a folder with it"
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of the files that are read."""
@@ -97,17 +92,14 @@ class Yambda:
         file = files["events"]
         with told(file):
             present = list(pl.read_parquet_schema(file))
-        missing = [name for name in ("uid", "item_id", "timestamp") if name not in present]
+        sources = {"user_id": "uid", "item_id": "item_id", "timestamp": "timestamp"}
+        missing = [name for name in sources.values() if name not in present]
         if missing:
             raise UserError(
                 f"data.path={file}: is not a file of Yambda's flat form: it has no column "
                 f"{', '.join(missing)}. Its columns are {', '.join(present)}"
             )
-        columns = {
-            "user_id": nw.col("uid").cast(nw.Int64),
-            "item_id": nw.col("item_id").cast(nw.Int64),
-            "timestamp": nw.col("timestamp").cast(nw.Int64),
-        }
+        columns = {name: nw.col(source).cast(nw.Int64) for name, source in sources.items()}
         kinds: dict[str, Any] = {}
         if self.config.events == "multi_event":
             columns["event_type"] = nw.col("event_type").cast(nw.String)
@@ -117,32 +109,28 @@ class Yambda:
         if "is_organic" in present:
             columns["is_organic"] = nw.col("is_organic").cast(nw.Int64)
             kinds["is_organic"] = "categorical"
-        if "played_ratio_pct" in present:
-            played = nw.col("played_ratio_pct").cast(nw.Float64)
-            columns |= {"rating": played, "played_ratio_pct": played}
-            kinds["played_ratio_pct"] = "numeric"
-        if "track_length_seconds" in present:
-            columns["track_length_seconds"] = nw.col("track_length_seconds").cast(nw.Float64)
-            kinds["track_length_seconds"] = "numeric"
+        for name in ("played_ratio_pct", "track_length_seconds"):
+            if name in present:
+                columns[name] = nw.col(name).cast(nw.Float64)
+                kinds[name] = "numeric"
+        if "played_ratio_pct" in columns:
+            columns["rating"] = columns["played_ratio_pct"]
         items, item_kinds = _items(files)
         log = ParquetLog((str(file),), columns)
-        return RawData(log, items, features=Features(item_kinds, events=kinds), about=ABOUT)
+        return RawData(log, items, features=Features(item_kinds, events=kinds), about=self.about)
 
     def _files(self) -> dict[str, Path]:
         """The events' file and, where they are wanted, those of artists and albums."""
-        config = self.config
-        names = [f"{config.events}.parquet", *(MAPPINGS.values() if config.item_tables else ())]
+        config, (log, *mappings) = self.config, self.files
         if config.path is None:
-            folder = Path(config.download_dir) / "yambda"
-            about = self.named[config.variant]
-            sized = f"{URL}/flat/{config.variant}/{names[0]}"
-            found = [fetch(sized, str(folder / config.variant), about, sha256=config.sha256)]
-            found += [fetch(f"{URL}/{name}", str(folder), about) for name in names[1:]]
+            sized = f"{URL}/flat/{config.variant}/{log}"
+            found = [self.fetch(sized, "yambda", config.variant, sha256=config.sha256)]
+            found += [self.fetch(f"{URL}/{name}", "yambda") for name in mappings]
         else:
-            place = place_of(config.path, f"{names[0]}, or a folder with it")
-            log = _in_folder(place, names[0], config.variant) if place.is_dir() else place
-            found = [log, *_tables(place, names[1:])]
-        return dict(zip(["events", *(MAPPINGS if config.item_tables else ())], found, strict=True))
+            place = self.place()
+            file = _in_folder(place, log, config.variant) if place.is_dir() else place
+            found = [file, *_tables(place, mappings)]
+        return dict(zip(["events", *MAPPINGS], found, strict=False))
 
 
 def _in_folder(folder: Path, name: str, variant: str) -> Path:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, DatasetInfo
+from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
     clock,
-    content_key,
     filled,
-    no_download,
     number,
-    place_of,
     require_form,
     scan_text,
     sink_log,
-    unpacked,
     whole,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLICKS, BUYS = "yoochoose-clicks.dat", "yoochoose-buys.dat"
 ARCHIVE = "https://s3-eu-west-1.amazonaws.com/yc-rdata/yoochoose-data.7z"
@@ -61,14 +55,12 @@ NAMED = DatasetInfo(
 )
 
 
-class Yoochoose:
-    """Reads one click or one line of a buy as an event; a session is a user.
-
-    Args:
-        config: the place of the files, and which are read.
-    """
+class Yoochoose(PublishedDataset):
+    """Reads one click or one line of a buy as an event; a session is a user."""
 
     named = NAMED
+    official = "its unpacked folder"
+    obtain = f"get it from {ARCHIVE} (a 7z archive; unpack it: 7z x)"
 
     @dataclass(frozen=True)
     class Config:
@@ -83,15 +75,13 @@ class Yoochoose:
         events: Literal["clicks", "buys", "both"]
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of the files that are read."""
-        return content_key(self._place(), self._names())
+        super().__init__(config)
+        names = {"clicks": [CLICKS], "buys": [BUYS], "both": [CLICKS, BUYS]}
+        self.files = names[config.events]
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the events to Parquet: the clicks, then the buys."""
-        files = unpacked(self._place(), self._names(), scratch)
+        files = self.unpacked(scratch)
         parts = []
         for name, file in files.items():
             require_form(file, LINES[name], f"'{','.join(COLUMNS[name])}'")
@@ -105,18 +95,15 @@ class Yoochoose:
             kinds["event_type"] = "categorical"
         frame = pl.concat(parts, how="diagonal")
         log = sink_log(frame, next(iter(files.values())), scratch / "log.parquet")
-        return RawData(log, features=Features(events=kinds), about=NAMED.about)
+        return RawData(log, features=Features(events=kinds), about=self.about)
 
-    def _names(self) -> list[str]:
-        return {"clicks": [CLICKS], "buys": [BUYS], "both": [CLICKS, BUYS]}[self.config.events]
-
-    def _place(self) -> Path:
-        what = "its unpacked folder"
-        if self.config.path is None:
-            raise no_download("Yoochoose", f"{ARCHIVE} (a 7z archive; unpack it: 7z x)", what)
-        place = place_of(self.config.path, what)
+    def place(self) -> Path:
+        """The unpacked folder, or one of its files."""
+        place = super().place()
         if place.suffix == ".7z":
-            raise UserError(f"data.path={place}: is a 7z archive; unpack it (7z x) and pass {what}")
+            raise UserError(
+                f"data.path={place}: is a 7z archive; unpack it (7z x) and pass {self.official}"
+            )
         return place
 
 

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -18,14 +18,15 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.synthetic.process import DAY, SHOP_OPENS, YEAR_DAYS, ShopProcess
+from recsys_lab.data.sources.synthetic.process import (
+    DAY,
+    SHOP_OPENS,
+    YEAR_DAYS,
+    Floats,
+    Ints,
+    ShopProcess,
+)
 from recsys_lab.data.sources.synthetic.titles import describe_items
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 GENERATOR_VERSION = 1
 """To be raised by every change that makes another log from the same config."""

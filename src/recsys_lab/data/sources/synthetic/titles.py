@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import polars as pl
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 _GOODS = {
     "Kitchen": ("kettle", "saucepan", "chopping board", "mixing bowl", "whisk", "colander"),

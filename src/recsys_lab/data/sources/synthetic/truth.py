@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.data.sources.synthetic.process import ShopProcess
+from recsys_lab.data.sources.synthetic.process import Ints, ShopProcess
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from recsys_lab.contracts import Batch
-
-    Ints = NDArray[np.int64]
 
 
 class ShopTruth:

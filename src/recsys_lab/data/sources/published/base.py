@@ -1,0 +1,192 @@
+"""What the readers of published datasets share: described, found, fetched, checked, unpacked.
+
+A reader declares its files and parses them. `recsys-lab datasets` lists every config of the group
+``data`` by what its reader says in `PublishedDataset.named`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from recsys_lab.config import UserError
+from recsys_lab.data.formats.archives import TAR_SUFFIXES, find_in_folder, find_members, open_member
+from recsys_lab.data.formats.download import download
+from recsys_lab.data.formats.paths import file_key, is_there
+from recsys_lab.data.raw import About
+
+__all__ = ["OPTION", "About", "DatasetInfo", "PublishedDataset", "describe"]
+
+OPTION = "data.path"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A published dataset, for people who choose one.
+
+    Attributes:
+        about: title, homepage, licence, citation, protocol notes.
+        size: rows, users and items of the raw log, and of the download.
+        needs: what must be there or be done first, e.g. an account.
+        has_md5: whether its publisher states a hash, which downloads are compared with.
+    """
+
+    about: About
+    size: str
+    needs: str
+    has_md5: bool = False
+
+
+def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | None:
+    """What a reader class says of the dataset that these options choose.
+
+    Returns:
+        None for generic sources, and for a variant that the class does not describe.
+    """
+    named = getattr(reader, "named", None)
+    if isinstance(named, Mapping):
+        named = named.get(options.get("variant"))
+    return named if isinstance(named, DatasetInfo) else None
+
+
+class PublishedDataset:
+    """Reader of a published dataset.
+
+    A subclass has a ``Config`` with the option ``path`` and, where it can be downloaded,
+    ``download_dir`` and ``sha256``. What depends on the options it sets in ``__init__``.
+
+    Args:
+        config: where the files are, and what is read of them.
+
+    Attributes:
+        named: the dataset, or one for each value of the option ``variant``.
+        official: what to pass as ``data.path``, for messages.
+        url: of the one file that is downloaded; None: see `obtain`.
+        md5: of that file, as published with it; None: the first use is trusted.
+        obtain: how people get the files that no program can download.
+        files: official names that must be there; a plain file, or a gzip of one, is the first of
+            them, whatever it is called, and the others lie beside it.
+        optional: official names that may be absent.
+        about: of the chosen variant.
+    """
+
+    named: ClassVar[DatasetInfo | Mapping[str, DatasetInfo]]
+    official: str
+    url: str | None = None
+    md5: str | None = None
+    obtain = ""
+    files: Sequence[str] = ()
+    optional: Sequence[str] = ()
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        named = describe(type(self), vars(config))
+        assert named is not None
+        self.about = named.about
+
+    def source_key(self) -> dict[str, Any]:
+        """Name, size and SHA-256 of every file that is read; of an archive as a whole."""
+        place = self.place()
+        if _is_archive(place):
+            return {self.files[0]: file_key(place)}
+        return {name: file_key(file) for name, file in self._plain(place).items()}
+
+    def place(self) -> Path:
+        """The file, archive or folder that ``data.path`` names; without one it is downloaded.
+
+        Raises:
+            UserError: when there is nothing, an empty file, or no permission.
+        """
+        path = self.config.path
+        if path is None and self.url is not None:
+            return self.fetch(self.url, md5=self.md5, sha256=self.config.sha256)
+        if path is None:
+            raise UserError(
+                f"{OPTION} is not set, and {type(self).__name__} cannot be downloaded by a "
+                f"program: {self.obtain}, and pass {self.official}: {OPTION}=..."
+            )
+        place = Path(path).expanduser()
+        if not is_there(path, OPTION):
+            null = ", or data.path=null to download it" if not self.obtain else ""
+            raise UserError(
+                f"{OPTION}={path}: no such file or folder. Pass {self.official}{null}; the working "
+                f"directory is {Path.cwd()}"
+            )
+        if place.is_file() and place.stat().st_size == 0:
+            raise UserError(f"{OPTION}={path}: the file is empty (0 bytes)")
+        return place
+
+    def fetch(
+        self, url: str, *folders: str, md5: str | None = None, sha256: str | None = None
+    ) -> Path:
+        """A published file in ``data.download_dir``, downloaded at the first use.
+
+        Args:
+            url: where it is.
+            folders: below ``data.download_dir``.
+            md5: as published with it; None: the first use is trusted.
+            sha256: as the user pins it, or None.
+
+        Raises:
+            UserError: when it cannot be had, or is not what was expected.
+        """
+        folder = Path(self.config.download_dir).expanduser().joinpath(*folders)
+        notice = f"{self.about.title}: {self.about.licence} {self.about.citation}"
+        return download(url, md5, folder, notice, sha256=sha256)
+
+    def unpacked(self, scratch: Path) -> dict[str, Path]:
+        """Plain files by name, from a folder, a zip, a tar, a gzip, or a file itself.
+
+        What is compressed is written to ``scratch``, a part at a time and only what is asked for.
+
+        Raises:
+            UserError: when a file is absent, or the archive is damaged, unsafe or a zip bomb.
+        """
+        place, wanted = self.place(), [*self.files, *self.optional]
+        if _is_archive(place):
+            there = dict.fromkeys(find_members(place, wanted, OPTION), place)
+        else:
+            there = self._plain(place)
+        self.require(place, there)
+        for name, file in there.items():
+            if _is_archive(place) or _is_gzip(file):
+                there[name] = scratch / name
+                with open_member(file, name, OPTION) as source, there[name].open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        return there
+
+    def require(self, place: Path, there: Mapping[str, Any] | Sequence[str]) -> None:
+        """Check that no official file is absent.
+
+        Raises:
+            UserError: naming all that are.
+        """
+        missing = [name for name in self.files if name not in there]
+        if missing:
+            raise UserError(
+                f"{OPTION}={place}: has no {', '.join(missing)}; expected are "
+                f"{', '.join([*self.files, *self.optional])} of {self.about.title}"
+            )
+
+    def _plain(self, place: Path) -> dict[str, Path]:
+        """Files by name: of a folder at any depth, also with .gz; of a log those beside it."""
+        first, *others = names = [*self.files, *self.optional]
+        if place.is_dir():
+            found = {name: find_in_folder(place, name) for name in names}
+            return {name: file for name, file in found.items() if file is not None}
+        beside = {name: place.with_name(name) for name in others}
+        return {first: place} | {
+            name: file for name, file in beside.items() if file.is_file() and file != place
+        }
+
+
+def _is_archive(file: Path) -> bool:
+    return file.is_file() and file.name.lower().endswith((".zip", *TAR_SUFFIXES))
+
+
+def _is_gzip(file: Path) -> bool:
+    with file.open("rb") as stream:  # by content: browsers unpack gzip and keep the name
+        return stream.read(2) == b"\x1f\x8b"
