@@ -205,7 +205,9 @@ class TestTargets:
             build({"_target_": "recsys_lab.models.inputs.hub.Path"})
 
     def test_functions_are_not_components(self):
-        with pytest.raises(UserError, match="has no class 'next_item_targets' with a nested Config"):
+        with pytest.raises(
+            UserError, match="has no class 'next_item_targets' with a nested Config"
+        ):
             build({"_target_": "recsys_lab.models.sequential.layers.next_item_targets"})
 
     def test_sources_are_found_without_importing_parents(self, tmp_path, monkeypatch):
