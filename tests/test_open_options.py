@@ -19,6 +19,7 @@ from recsys_lab.config import (
     check_config,
 )
 from recsys_lab.config.build import _tell_renamed
+from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.schema import schema_of_target, targets_of
 
 KINDS = """
@@ -266,3 +267,11 @@ def test_every_component_of_the_lab_is_read_and_none_imported():
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_secret_in_a_chosen_node_is_refused():
+    node = {"_target_": "open_mine.Mine", "api_key": "s3cr3tvalue99"}
+    for value, path in ((node, "data.paint"), ([node], "data.paint")):
+        [problem] = literal_secrets(OmegaConf.create({"data": {"paint": value}}))
+        assert problem.startswith(f"{path}.api_key: holds a secret. Take it out")
+        assert "s3cr3tvalue99" not in problem

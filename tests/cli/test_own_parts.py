@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("folder")
 def test_metrics_a_loss_and_a_sampler_of_ones_own(capsys):
     [with_metrics, other] = follow("add-a-metric")
-    [with_loss, with_sampler] = follow("add-a-loss")
+    [with_loss, with_sampler, *sweeps] = follow("add-a-loss")
     extra = shlex.split(with_loss)[3:]  # behind the verb and the folder of configs
     small = [*SMALL, "tracking=none", "recipe.max_epochs=3", "evaluation.ks=[5,10]"]
     assert run_command([*shlex.split(with_metrics), *extra, *small, "run_dir=own"]) == 0
@@ -66,7 +66,7 @@ def test_metrics_a_loss_and_a_sampler_of_ones_own(capsys):
     }
     _compared(with_metrics, values, capsys)
     # The other commands of the how-tos are valid configs.
-    for command in (other, with_sampler):
+    for command in (other, with_sampler, *sweeps):
         assert run_command([*shlex.split(command), "--cfg", "job"]) == 0
     capsys.readouterr()
 

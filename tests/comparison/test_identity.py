@@ -190,6 +190,19 @@ def test_a_precision_is_what_it_comes_to(tmp_path):
     assert [system.seeds for system in judged(tmp_path).systems] == [(0, 1, 2, 3), (4,)]
 
 
+def test_a_metric_under_its_former_name_is_the_same_metric(tmp_path):
+    for model, name in (("Popularity", "calibration@10"), ("SASRec", "miscalibration@10")):
+        values = {**VALUES, name: np.linspace(0, 1, 30) + (model == "SASRec")}
+        write_run(tmp_path / model, values, config=config(model))
+    for asked in (None, "calibration@10"):
+        found = judged(tmp_path, metric=asked)
+        metric = found.metrics[1]
+        assert (metric.name, metric.higher_is_better) == ("miscalibration@10", False)
+        [pair] = [pair for pair in found.pairs if pair.metric == metric.name]
+        assert pair.better == "Popularity"
+    assert found.main_metric == "miscalibration@10"
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_metric_of_another_column_is_another_metric(tmp_path, recorded):
     values = {**VALUES, "calibration@10": np.linspace(0, 1, 30), "novelty@10": np.ones(30)}

@@ -32,6 +32,47 @@ def test_hydra_s_syntax(text, every, shown):
     assert str(dimension.distribution) == shown
 
 
+def test_a_class_of_ones_own_is_a_choice():
+    node = "{_target_:my.Sampler,size:2,note:'a b'}"
+    space = read_space({"loss.sampling": f"choice(uniform,{node})"})
+    assert space.dimensions[0].values == ("uniform", node)
+    found = [as_overrides(point, []) for point in space.points()]
+    assert found == [["loss.sampling=uniform"], [f"loss.sampling={node}"]]
+
+
+def test_measures_know_a_metric_of_ones_own():
+    values = {
+        "name": "x",
+        "sampler": "nsga2",
+        "pruner": "none",
+        "constraints": [],
+        "retrain_top_n": 0,
+        "storage": None,
+        "objectives": ["val/mine@10", "val/late@5", "val/calibration@10"],
+    }
+    rest = dict.fromkeys(
+        (
+            "dir",
+            "n_trials",
+            "timeout",
+            "workers",
+            "max_deaths",
+            "storage_patience",
+            "retry_out_of_memory",
+            "retrain_seeds",
+            "seed",
+        )
+    )
+    own = {
+        "mine": {"higher_is_better": False, "beyond": False},
+        "late": {"higher_is_better": True, "beyond": True},
+    }
+    sweep = Sweep(Sweep.Config(**rest, **values), own)
+    assert sweep.directions == ["minimize", "maximize", "minimize"]
+    assert sweep.beyond == ["late@5", "miscalibration@10"]
+    assert sweep.is_accuracy("val/mine@10")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

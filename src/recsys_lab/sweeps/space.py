@@ -17,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
     IntervalSweep,
+    Override,
     QuotedString,
     RangeSweep,
     Sweep,
@@ -279,6 +280,8 @@ def _plain(value: Any) -> Scalar:
         return value.text
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    if isinstance(value, dict) and "_target_" in value:  # of an open option, as it is typed
+        return str(Override._get_value_element_as_str(value))
     raise UserError(f"search.params: got the choice {value!r}; only single values can be searched")
 
 
