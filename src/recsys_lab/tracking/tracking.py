@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt
 
 from recsys_lab.config import UserError
+from recsys_lab.config.targets import import_class
 from recsys_lab.tracking.base import guarded, harmless
 
 if TYPE_CHECKING:
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from recsys_lab.tracking.base import End, Start, Tracker
 
 _log = logging.getLogger(__name__)
-_MLFLOW_CREDENTIALS = (
-    "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME",
-)  # fmt: skip
+TRACKERS = {
+    "csv": "recsys_lab.tracking.csv.CsvTracker",
+    "mlflow": "recsys_lab.tracking.mlflow.MlflowTracker",
+    "tensorboard": "recsys_lab.tracking.tensorboard.TensorboardTracker",
+    "wandb": "recsys_lab.tracking.wandb.WandbTracker",
+}
 
 
 class Tracking:
@@ -79,17 +82,18 @@ class Tracking:
         """
         found: dict[str, str] = {}
         for name in dict.fromkeys(self.config.trackers):
-            if name == "wandb" and os.environ.get("WANDB_MODE") == "disabled":
-                _log.info("W&B is off: WANDB_MODE=disabled")
-                continue
             tracker = self._make(name)
             try:
-                found[name], logger = tracker.start(replace(run, id=ids.get(name)), folder)
+                identifier = tracker.start(replace(run, id=ids.get(name)), folder)
+                if identifier is None:
+                    continue
+                logger = tracker.logger()
             except UserError:
                 raise
             except Exception as error:
                 _log.warning("%s did not start, the run goes on without it: %s", name, error)
                 continue
+            found[name] = identifier
             self._open[name] = tracker
             self._loggers.append(harmless(name, logger))
         return found
@@ -105,48 +109,8 @@ class Tracking:
         self._open, self._loggers = {}, []
 
     def _make(self, name: str) -> Tracker:
-        config = self.config
-        if name == "wandb":
-            from recsys_lab.tracking.wandb import WandbTracker
-
-            return WandbTracker(
-                mode=config.mode, project=config.project, entity=config.entity,
-                timeout=config.init_timeout, artifacts=config.artifacts,
-            )  # fmt: skip
-        if name == "mlflow":
-            from recsys_lab.tracking.mlflow import MlflowTracker
-
-            return MlflowTracker(
-                uri=_mlflow_uri(config.mlflow_uri),
-                experiment=config.project,
-                artifacts=config.artifacts,
-            )
-        from recsys_lab.tracking.local import CsvTracker, TensorboardTracker
-
-        return CsvTracker() if name == "csv" else TensorboardTracker()
-
-
-def _mlflow_uri(written: str | None) -> str:
-    if written is not None:
-        _refuse_credentials(written)
-        return written
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        raise UserError(
-            "tracking.mlflow_uri is null, and there is no environment variable "
-            "MLFLOW_TRACKING_URI; set one of them"
-        )
-    return os.environ["MLFLOW_TRACKING_URI"]
-
-
-def _refuse_credentials(uri: str) -> None:
-    """Refuse a server that a config names, where MLflow would send it what the environment holds.
-
-    Raises:
-        UserError: the environment names another server, or none.
-    """
-    held = [name for name in _MLFLOW_CREDENTIALS if name in os.environ]
-    if held and uri.startswith("http") and os.environ.get("MLFLOW_TRACKING_URI") != uri:
-        raise UserError(
-            f"tracking.mlflow_uri={uri}: this server would be sent {', '.join(held)} of the "
-            f"environment. If it is yours: export MLFLOW_TRACKING_URI={uri}"
-        )
+        """A tracker of the lab; its options are those of this class that have their names."""
+        kind = import_class(TRACKERS[name])
+        options = {f.name: getattr(self.config, f.name) for f in fields(kind.Config)}
+        made: Tracker = kind(kind.Config(**options))
+        return made
