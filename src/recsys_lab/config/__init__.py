@@ -1,11 +1,14 @@
 """Parse and check configs; every error at once, with 'did you mean'."""
 
-from recsys_lab.config.build import build, config_values
+from recsys_lab.config.build import build, build_chosen, class_of_chosen, config_values
 from recsys_lab.config.check import Component, Sources, check_config
+from recsys_lab.config.choice import Choice, Chosen
 from recsys_lab.config.errors import Disagreement, Interrupted, Pruned, UserError
 from recsys_lab.config.places import config_dir
 
 __all__ = [
+    "Choice",
+    "Chosen",
     "Component",
     "Disagreement",
     "Interrupted",
@@ -13,7 +16,9 @@ __all__ = [
     "Sources",
     "UserError",
     "build",
+    "build_chosen",
     "check_config",
+    "class_of_chosen",
     "config_dir",
     "config_values",
 ]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config.choice import Choice, Chosen
 from recsys_lab.config.errors import UserError
 from recsys_lab.config.targets import import_class
+from recsys_lab.moved import WORKS_UNTIL
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     Node = DictConfig | Mapping[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 def config_values(node: Node) -> dict[str, Any]:
@@ -45,13 +52,70 @@ def build(node: Node, **extras: Any) -> Any:
     Raises:
         UserError: the target is not allowed or not found, or the options are not its options.
     """
-    target = node.get("_target_")
-    cls = import_class(target, _group(node))
+    cls = import_class(node.get("_target_"), _group(node))
+    return cls(_config(cls, node), **extras)
+
+
+def class_of_chosen(choice: Choice, chosen: Chosen) -> type[Any]:
+    """The class that the value of an open option names.
+
+    Args:
+        choice: what the option can be.
+        chosen: a name of the lab, or a node with ``_target_``.
+
+    Raises:
+        UserError: the target is not allowed or not found, or is no class of this kind.
+    """
+    if isinstance(chosen, str):
+        if chosen in choice.renamed:
+            _tell_renamed(choice, chosen)
+        return _imported(choice.target(chosen))
+    cls = import_class(chosen.get("_target_"), choice)
+    if choice.base is not None:
+        base = _imported(f"{choice.package}.{choice.base}")
+        if not issubclass(cls, base):
+            raise UserError(
+                f"{chosen['_target_']} is no {choice}: derive it from "
+                f"{base.__module__}.{base.__name__}"
+            )
+    return cls
+
+
+def build_chosen(choice: Choice, chosen: Chosen, **extras: Any) -> Any:
+    """Make what the value of an open option describes.
+
+    Args:
+        choice: what the option can be.
+        chosen: a name of the lab, or a node with ``_target_``.
+        extras: what only the program knows; keyword arguments of the class.
+
+    Returns:
+        ``cls(**extras)`` for a name, ``cls(cls.Config(**options), **extras)`` for a node.
+
+    Raises:
+        UserError: as of `class_of_chosen`, or the options are not its options.
+    """
+    cls = class_of_chosen(choice, chosen)
+    return cls(**extras) if isinstance(chosen, str) else cls(_config(cls, chosen), **extras)
+
+
+def _imported(target: str) -> type[Any]:
+    module, _, name = target.rpartition(".")
+    found: type[Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+@cache
+def _tell_renamed(choice: Choice, old: str) -> None:
+    new = choice.renamed[old]
+    _log.warning("the %s %s is now %s; write that: %s", choice, old, new, WORKS_UNTIL)
+
+
+def _config(cls: type[Any], node: Node) -> Any:
     try:
-        config = cls.Config(**config_values(node))
+        return cls.Config(**config_values(node))
     except TypeError as error:
-        raise UserError(f"{target}: {error}") from error
-    return cls(config, **extras)
+        raise UserError(f"{node.get('_target_')}: {error}") from error
 
 
 def _group(node: Node) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recsys_lab.config.errors import UserError, closest, report
+from recsys_lab.config.choice import Choice, Chosen, chosen_values
+from recsys_lab.config.errors import UserError, closest, did_you_mean, report
 from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
-from recsys_lab.config.values import problem_with
+from recsys_lab.config.values import describe, problem_with
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -153,8 +154,6 @@ class _Checker:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
-        from recsys_lab.config.values import describe
-
         if OmegaConf.is_missing(node, key):
             yield self._say(path, f"missing; give {describe(annotation)}: {path}=...")
             return
@@ -168,7 +167,29 @@ class _Checker:
         problem = problem_with(value, annotation)
         if problem:
             yield self._say(path, problem)
+            return
+        for inner, chosen, choice in chosen_values(value, annotation, path):
+            yield from self._chosen(inner, chosen, choice)
+
+    def _chosen(self, path: str, chosen: Chosen, choice: Choice) -> Iterator[str]:
+        """The problems of one value of an open option: its name, or its node."""
+        from omegaconf import OmegaConf
+
+        if isinstance(chosen, str):
+            if chosen not in {*choice.names, *choice.renamed}:
+                hint = did_you_mean(chosen, choice.names)
+                yield self._say(path, f"expected {choice.in_words()}, got {chosen!r} (str){hint}")
+        elif "_target_" not in chosen:
+            yield self._say(path, f"expected a mapping with _target_, got {dict(chosen)!r}.")
+        else:
+            try:
+                schema = schema_of_target(chosen["_target_"], choice)
+            except (UserError, ImportError) as error:
+                yield self._say(f"{path}._target_", str(error))
+                return
+            yield from self._options(path, OmegaConf.create(dict(chosen)), schema)
 
     def _say(self, path: str, what: str, origin_path: str | None = None) -> str:
-        origin = self.sources.origin(origin_path or path) if self.sources else ""
+        origin_path = (origin_path or path).partition("[")[0]  # lists are given as a whole
+        origin = self.sources.origin(origin_path) if self.sources else ""
         return f"{path}: {what}{' ' + origin if origin else ''}"

@@ -218,6 +218,9 @@ def _rename_targets(node: Any) -> None:
                     node[key] = current(value._value())
             else:
                 _rename_targets(value)
+    elif isinstance(node, ListConfig) and not node._is_none():
+        for index in range(len(node)):
+            _rename_targets(node._get_node(index))
 
 
 @cache

@@ -6,20 +6,27 @@ import ast
 import builtins
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_type_hints
 
+from recsys_lab.config.choice import Choice, chosen_values
 from recsys_lab.config.errors import UserError, did_you_mean
 from recsys_lab.config.targets import (
     find_source,
     import_class,
+    is_allowed,
     refuse_misplaced,
     split_target,
 )
 
-LIGHT_MODULES = ("typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime")
+LIGHT_MODULES = (
+    "typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime",
+    "recsys_lab.config", "recsys_lab.config.choice",
+)  # fmt: skip
+"""Imported for the names that annotations use; of other modules the source is read."""
+_CONSTRUCTORS = ("annotated_types", "recsys_lab.config.choice")
+"""Modules whose classes an annotation may call."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +48,33 @@ class _Unreadable(Exception):
     """The source alone does not say what the options are; the module must be imported."""
 
 
-def schema_of_target(target: object, group: str | None = None) -> Schema:
+def schema_of_target(target: object, group: str | Choice | None = None) -> Schema:
     """The options of the class that `target` names.
 
-    The class's source is parsed, not run. Only where that is not enough (an inherited
-    ``Config``, a computed type) is the module imported.
+    Sources are parsed, not run: that of the class, and of the modules that it takes base classes
+    and annotations from. Only where that is not enough (a computed type, a base class of another
+    package) is the module imported.
 
     Args:
         target: value of ``_target_``.
-        group: of the component, e.g. ``model``; None where any may stand.
+        group: of the component, e.g. ``model``; or of which choice it is; None where any may stand.
 
     Raises:
         UserError: the target is not allowed or there is no such module or class.
     """
     module, name = split_target(target)
-    source = find_source(module)
-    if source is None:
+    if find_source(module) is None:
         raise UserError(f"no module {module!r}{_near_module(module)}")
     refuse_misplaced(module, name, group)
     try:
-        return _schema_from_source(source, module, name)
+        source = _Sources().read(module)
+        if name not in source.classes and not source.binds(name):
+            raise UserError(f"{module} has no class {name!r}{did_you_mean(name, source.classes)}")
+        fields = source.config_of(name)
     except _Unreadable:
         return schema_of_dataclass(import_class(target, group).Config, name)
+    required = frozenset(option for option, (_, is_required) in fields.items() if is_required)
+    return Schema(name, {option: kind for option, (kind, _) in fields.items()}, required)
 
 
 def schema_of_dataclass(config: type[Any], name: str) -> Schema:
@@ -74,6 +86,23 @@ def schema_of_dataclass(config: type[Any], name: str) -> Schema:
     return Schema(name, {f.name: hints[f.name] for f in fields}, frozenset(required))
 
 
+def targets_of(node: Mapping[str, Any], group: str | Choice | None = None) -> Iterator[str]:
+    """Every dotted class that a checked component's config names: its own, and chosen ones.
+
+    Args:
+        node: plain, with ``_target_``.
+        group: as of `schema_of_target`.
+    """
+    yield str(node["_target_"])
+    schema = schema_of_target(node["_target_"], group)
+    for option, kind in schema.types.items():
+        for _, chosen, choice in chosen_values(node.get(option), kind, option):
+            if isinstance(chosen, str):
+                yield choice.target(chosen)
+            else:
+                yield from targets_of(chosen, choice)
+
+
 def _near_module(module: str) -> str:
     parent, _, last = module.rpartition(".")
     folder = find_source(parent) if parent else None
@@ -81,48 +110,37 @@ def _near_module(module: str) -> str:
     return did_you_mean(last, [n for n in names if n != "__init__"])
 
 
-def _schema_from_source(source: Path, module: str, name: str) -> Schema:
-    tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    if name not in classes:
-        if _is_defined_otherwise(tree, name):
-            raise _Unreadable
-        raise UserError(f"{module} has no class {name!r}{did_you_mean(name, classes)}")
-    inner = [n for n in classes[name].body if isinstance(n, ast.ClassDef) and n.name == "Config"]
-    if not inner or inner[0].bases:
-        raise _Unreadable
-    names = _Names(tree)
-    types: dict[str, Any] = {}
-    required = set()
-    for node in inner[0].body:
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-            continue
-        types[node.target.id] = names.evaluate(node.annotation)
-        if node.value is None:
-            required.add(node.target.id)
-    return Schema(name, types, frozenset(required))
+class _Sources:
+    """Parsed modules, each once."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, _Source] = {}
+
+    def read(self, module: str) -> _Source:
+        if module not in self._read:
+            path = find_source(module) if is_allowed(module) else None
+            if path is None:
+                raise _Unreadable
+            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            self._read[module] = _Source(tree, self)
+        return self._read[module]
 
 
-def _is_defined_otherwise(tree: ast.Module, name: str) -> bool:
-    """Whether the name is bound in the module by anything but a top-level class statement."""
-    return any(
-        (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
-        or (isinstance(node, ast.ClassDef) and node.name == name)
-        for node in ast.walk(tree)
-    )
+Fields = dict[str, tuple[Any, bool]]
+"""Of a dataclass: name -> annotation and whether a value must be given."""
 
 
-class _Names(dict[str, Any]):
-    """The module's names, each found when an annotation first asks for it.
+class _Source:
+    """What a module binds at its top level, evaluated when an annotation first asks for it.
 
-    Names come from `LIGHT_MODULES` and from plain module-level assignments such as
-    ``Rate = Annotated[float, Ge(0)]``; anything else is `_Unreadable`.
+    Names come from `LIGHT_MODULES`, from plain assignments such as ``Rate = Annotated[float,
+    Ge(0)]``, here or in another module of the lab or the user; anything else is `_Unreadable`.
     """
 
-    def __init__(self, tree: ast.Module) -> None:
-        super().__init__()
+    def __init__(self, tree: ast.Module, sources: _Sources) -> None:
+        self._tree, self._sources = tree, sources
         self._imports: dict[str, tuple[str, str | None]] = {}
-        self._assigned: dict[str, ast.expr] = {}
+        self._values: dict[str, Any] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
@@ -130,35 +148,114 @@ class _Names(dict[str, Any]):
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     self._imports[alias.asname or alias.name] = (alias.name, None)
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                self._assigned[node.targets[0].id] = node.value
+        self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+        self._assigned = {
+            node.targets[0].id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
 
-    def evaluate(self, expression: ast.expr) -> Any:
+    def binds(self, name: str) -> bool:
+        """Whether the name is bound by anything but a top-level class statement."""
+        return any(
+            (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
+            or (isinstance(node, ast.ClassDef) and node.name == name)
+            for node in ast.walk(self._tree)
+        )
+
+    def config_of(self, name: str) -> Fields:
+        """Fields of the ``Config`` nested in a class, or in the first base that has one."""
+        source, node = self._class(ast.Name(name))
+        inner = [n for n in node.body if isinstance(n, ast.ClassDef) and n.name == "Config"]
+        if inner:
+            return source._fields(inner[0])
+        if not node.bases:
+            raise _Unreadable
+        return source._config_of_base(node.bases[0])
+
+    def _config_of_base(self, base: ast.expr) -> Fields:
+        source, node = self._class(base)
+        return source.config_of(node.name)
+
+    def _fields(self, config: ast.ClassDef) -> Fields:
+        found: Fields = {}
+        for base in reversed(config.bases):
+            if isinstance(base, ast.Attribute) and base.attr == "Config":
+                found |= self._config_of_base(base.value)
+            else:
+                source, node = self._class(base)
+                found |= source._fields(node)
+        for line in config.body:
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                found[line.target.id] = self._annotation(line.annotation), _is_required(line.value)
+        return found
+
+    def _class(self, expression: ast.expr) -> tuple[_Source, ast.ClassDef]:
+        """The class statement that a name means, and the module that it stands in."""
+        if isinstance(expression, ast.Name) and expression.id in self.classes:
+            return self, self.classes[expression.id]
+        if isinstance(expression, ast.Name) and expression.id in self._imports:
+            module, name = self._imports[expression.id]
+            if name is not None:
+                return self._sources.read(module)._class(ast.Name(name))
+        raise _Unreadable
+
+    def _annotation(self, expression: ast.expr) -> Any:
         """The type that an annotation means."""
         if isinstance(expression, ast.Constant) and isinstance(expression.value, str):
             expression = ast.parse(expression.value, mode="eval").body
-        code = compile(ast.Expression(expression), "<annotation>", "eval")
         try:
-            # Allowed targets only get here, and only annotations are evaluated.
-            return eval(code, {"__builtins__": {}}, self)
-        except _Unreadable:
-            raise
-        except Exception as error:
+            return self._value(expression)
+        except (TypeError, ValueError, AttributeError, SyntaxError) as error:
             raise _Unreadable from error
 
-    def __missing__(self, name: str) -> Any:
+    def _value(self, expression: ast.expr) -> Any:
+        """The few kinds of expressions that annotations are made of; others are unreadable."""
+        value = self._value
+        match expression:
+            case ast.Name():
+                return self._named(expression.id)
+            case ast.Attribute():
+                return getattr(value(expression.value), expression.attr)
+            case ast.Subscript():
+                return value(expression.value)[value(expression.slice)]
+            case ast.BinOp(op=ast.BitOr()):
+                return value(expression.left) | value(expression.right)
+            case ast.Tuple():
+                return tuple(map(value, expression.elts))
+            case ast.Call():
+                given = {word.arg: value(word.value) for word in expression.keywords if word.arg}
+                return _constructor(value(expression.func))(*map(value, expression.args), **given)
+        return ast.literal_eval(expression)
+
+    def _named(self, name: str) -> Any:
+        if name not in self._values:
+            self._values[name] = self._find(name)
+        return self._values[name]
+
+    def _find(self, name: str) -> Any:
         if name in self._assigned:
-            value = self.evaluate(self._assigned[name])
-        elif name in self._imports:
+            return self._value(self._assigned[name])
+        if name in self._imports:
             module, attribute = self._imports[name]
-            if module not in LIGHT_MODULES:
-                raise _Unreadable
-            loaded = importlib.import_module(module)
-            value = loaded if attribute is None else getattr(loaded, attribute)
-        elif hasattr(builtins, name):
-            value = getattr(builtins, name)
-        else:
-            raise _Unreadable
-        self[name] = value
+            if module in LIGHT_MODULES:
+                loaded = importlib.import_module(module)
+                return loaded if attribute is None else getattr(loaded, attribute)
+            if attribute is not None:
+                return self._sources.read(module)._named(attribute)
+        elif name not in self.classes and hasattr(builtins, name):
+            return getattr(builtins, name)
+        raise _Unreadable
+
+
+def _constructor(value: Any) -> Callable[..., Any]:
+    if isinstance(value, type) and value.__module__ in _CONSTRUCTORS:
         return value
+    raise _Unreadable
+
+
+def _is_required(value: ast.expr | None) -> bool:
+    """Whether a field of a dataclass has no default."""
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+        return not any(word.arg in ("default", "default_factory") for word in value.keywords)
+    return value is None

@@ -16,6 +16,7 @@ from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceF
 from pathlib import Path
 from typing import Any
 
+from recsys_lab.config.choice import Choice
 from recsys_lab.config.errors import UserError
 from recsys_lab.config.places import component_packages
 
@@ -26,6 +27,11 @@ def allowed_prefixes() -> list[str]:
     """``recsys_lab`` and what the user allows, without trailing dots."""
     extra = os.environ.get(ALLOWED_TARGETS_VARIABLE, "").split(",")
     return ["recsys_lab", *(p for p in (x.strip().rstrip(".") for x in extra) if p)]
+
+
+def is_allowed(module: str) -> bool:
+    """Whether a module is the lab's, or one that the user allows."""
+    return _is_within(module, allowed_prefixes())
 
 
 def split_target(target: object) -> tuple[str, str]:
@@ -39,27 +45,27 @@ def split_target(target: object) -> tuple[str, str]:
     module, _, name = target.rpartition(".")
     if not module:
         raise UserError(f"expected 'package.module.Class', got {target!r}.")
-    allowed = allowed_prefixes()
-    if not _is_within(module, allowed):
+    if not is_allowed(module):
+        allowed = ", ".join(allowed_prefixes())
         raise UserError(
-            f"{target!r} is not under an allowed prefix ({', '.join(allowed)}). If you trust "
+            f"{target!r} is not under an allowed prefix ({allowed}). If you trust "
             f"this code, allow it: export {ALLOWED_TARGETS_VARIABLE}={target.partition('.')[0]}"
         )
     return module, name
 
 
-def refuse_misplaced(module: str, name: str, group: str | None) -> None:
+def refuse_misplaced(module: str, name: str, group: str | Choice | None) -> None:
     """Refuse a class of the lab that is not where its own classes of a group are.
 
     Args:
         module: full dotted name.
         name: of the class.
-        group: of the component, e.g. ``model``; None where any may stand.
+        group: of the component, e.g. ``model``; or of which choice it is; None where any may stand.
 
     Raises:
         UserError: it is elsewhere in the lab.
     """
-    packages = component_packages(group)
+    packages = (group.package,) if isinstance(group, Choice) else component_packages(group)
     if _is_within(module, ["recsys_lab"]) and not _is_within(module, packages):
         kind = f"no {group} of the lab: those" if group else "no component of the lab: those"
         raise UserError(
@@ -104,12 +110,12 @@ def _found_in(folders: Iterable[str], name: str) -> ModuleSpec | None:
     return next((spec for spec in found if spec.loader is not None), found[0] if found else None)
 
 
-def import_class(target: object, group: str | None = None) -> type[Any]:
+def import_class(target: object, group: str | Choice | None = None) -> type[Any]:
     """Import the class that an allowed target names.
 
     Args:
         target: value of ``_target_``.
-        group: of the component, e.g. ``model``; None where any may stand.
+        group: of the component, e.g. ``model``; or of which choice it is; None where any may stand.
 
     Raises:
         UserError: the target is not allowed, cannot be found, or is not a component class

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
 
+from recsys_lab.config.choice import choice_of
 from recsys_lab.config.errors import did_you_mean
 
 WORDS = {int: "an int", float: "a float", bool: "true or false", str: "text", type(None): "null"}
@@ -26,7 +27,8 @@ def problem_with(value: object, annotation: Any) -> str | None:
     Args:
         value: plain value from YAML (int, float, bool, str, None, list or dict).
         annotation: type it must have: plain types, ``X | None``, ``list[X]``, ``dict[K, V]``,
-            ``Literal`` or ``Annotated`` with `annotated_types` bounds.
+            ``Literal`` or ``Annotated`` with `annotated_types` bounds. Of open options
+            (`recsys_lab.config.choice`) only the form is checked.
     """
     # pydantic takes 40 ms to import, and a mere `from recsys_lab.config import UserError` is light.
     from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -44,6 +46,8 @@ def problem_with(value: object, annotation: Any) -> str | None:
 def describe(annotation: Any) -> str:
     """A type in words: ``an int >= 1``, ``a float or null``, ``one of 'a', 'b'``."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if (choice := choice_of(annotation)) is not None:
+        return choice.in_words()
     if origin is Annotated:
         return " ".join([describe(arguments[0]), _bounds(arguments[1:])]).strip()
     if origin is Literal:

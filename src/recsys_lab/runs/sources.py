@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config import UserError
+from recsys_lab.config.schema import targets_of
 from recsys_lab.config.targets import allowed_prefixes, find_source
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def source_digest(entry: str, config: Mapping[str, Any]) -> str:
     Returns:
         16 hex digits.
     """
-    targets = [(config.get(part) or {}).get("_target_", "") for part in PARTS]
-    waiting = [entry, *(str(target).rpartition(".")[0] for target in targets)]
+    targets = [target for part in PARTS for target in _targets(config.get(part) or {}, part)]
+    waiting = [entry, *(target.rpartition(".")[0] for target in targets)]
     files: dict[str, Path | None] = {}
     while waiting:
         module = waiting.pop()
@@ -50,6 +52,15 @@ def source_digest(entry: str, config: Mapping[str, Any]) -> str:
         if path is not None:
             digest.update(f"{module}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _targets(node: Mapping[str, Any], part: str) -> Iterator[str]:
+    """What a part's config names, its chosen metrics and the like included."""
+    if "_target_" in node:
+        try:
+            yield from targets_of(node, part)
+        except UserError:
+            yield str(node["_target_"])  # a record of another version: what can be known
 
 
 def _counts(module: str) -> bool:

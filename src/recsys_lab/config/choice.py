@@ -1,0 +1,84 @@
+"""Open options: a name of the lab, or a class of the user's own with options of its own.
+
+A metric, an optimizer or a sampler is chosen in either form::
+
+    recipe.optimizer=adam
+    recipe.optimizer={_target_: my_optimizers.Lion, beta: 0.9}
+
+A component says so in the annotation of its option, ``Annotated[Chosen, OPTIMIZERS]``, where
+``OPTIMIZERS`` is a `Choice`: the one list of the names. The annotation is read, not run, so the
+table is written out (see `recsys_lab.config.schema`).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Union, get_args, get_origin
+
+Chosen = str | Mapping[str, Any]
+"""The value of an open option: a name, or a node with ``_target_``."""
+
+
+@dataclass(frozen=True, eq=False)  # hashed by identity, as metadata of annotations must be
+class Choice:
+    """What an open option can be.
+
+    Attributes:
+        kind: in words, e.g. ``optimizer``.
+        package: of the lab, with the classes of this kind.
+        names: name -> ``module.Class`` below `package`.
+        base: ``module.Class`` below `package` that every class of this kind derives from, if any.
+        renamed: former name -> today's.
+    """
+
+    kind: str
+    package: str
+    names: Mapping[str, str]
+    base: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def in_words(self) -> str:
+        """What is allowed."""
+        return f"one of {', '.join(map(repr, self.names))} or a mapping with _target_"
+
+    def target(self, chosen: Chosen) -> str:
+        """The dotted class that a checked value names."""
+        if isinstance(chosen, str):
+            return f"{self.package}.{self.names[self.renamed.get(chosen, chosen)]}"
+        return str(chosen["_target_"])
+
+
+def choice_of(annotation: Any) -> Choice | None:
+    """The choice that an annotation is marked with."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    return next((part for part in get_args(annotation)[1:] if isinstance(part, Choice)), None)
+
+
+def chosen_values(value: Any, annotation: Any, path: str) -> Iterator[tuple[str, Chosen, Choice]]:
+    """Every open value in the value of an option, with its path.
+
+    Args:
+        value: plain, of the annotation's form.
+        annotation: of the option.
+        path: of the option, e.g. ``evaluation.metrics``; that of a value may be
+            ``evaluation.metrics[1]``.
+    """
+    choice, origin, arguments = choice_of(annotation), get_origin(annotation), get_args(annotation)
+    if choice is not None:
+        if isinstance(value, str | Mapping):
+            yield path, value, choice
+    elif origin is list and isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from chosen_values(inner, arguments[0], f"{path}[{index}]")
+    elif origin is dict and isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from chosen_values(inner, arguments[1], f"{path}.{key}")
+    elif origin in (Annotated, Union, types.UnionType):
+        for part in arguments[:1] if origin is Annotated else arguments:
+            yield from chosen_values(value, part, path)
