@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ from recsys_lab.config.secrets import note_variables, scrubbed
 from recsys_lab.evaluation.metrics.names import accuracy_names
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.attributes import DATA
-from recsys_lab.sweeps.samplers import make_pruner, make_sampler
+from recsys_lab.sweeps.pruners import make_pruner
+from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
 from recsys_lab.sweeps.study import Study
@@ -77,7 +79,7 @@ class Plan:
         """The sweep's folder."""
         return Path(self.folder)
 
-    @property
+    @cached_property
     def sweep(self) -> Sweep:
         """How to search."""
         return Sweep(Sweep.Config(**self.options))
@@ -106,9 +108,9 @@ class Plan:
                 "objectives": config.objectives, "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
             },
-            sampler=make_sampler(config.sampler, sampler_seed),
-            pruner=make_pruner(config.pruner),
-            exhaustive=config.sampler == "grid",
+            sampler=make_sampler(sweep.sampler, sampler_seed),
+            pruner=make_pruner(sweep.pruner),
+            exhaustive=sweep.sampler.exhaustive,
             most_deaths=config.max_deaths, patience=config.storage_patience, worker=worker,
         )  # fmt: skip
 
