@@ -96,7 +96,7 @@ class Tracker:
 
         Args:
             metrics: name -> value.
-            step: optimizer steps so far.
+            step: number of the last optimizer step, counted from 0.
         """
 
     def logger(self) -> Logger:

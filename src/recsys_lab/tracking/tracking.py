@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt
 
-from recsys_lab.config import UserError
-from recsys_lab.config.targets import import_class
+from recsys_lab.config import Choice, Chosen, UserError, build_chosen, class_of_chosen
+from recsys_lab.config.choice import say
 from recsys_lab.tracking.base import guarded, harmless
 
 if TYPE_CHECKING:
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from recsys_lab.tracking.base import End, Start, Tracker
 
 _log = logging.getLogger(__name__)
-TRACKERS = {
-    "csv": "recsys_lab.tracking.csv.CsvTracker",
-    "mlflow": "recsys_lab.tracking.mlflow.MlflowTracker",
-    "tensorboard": "recsys_lab.tracking.tensorboard.TensorboardTracker",
-    "wandb": "recsys_lab.tracking.wandb.WandbTracker",
-}
+TRACKERS = Choice(
+    "tracker",
+    "recsys_lab.tracking",
+    {
+        "wandb": "wandb.WandbTracker",
+        "mlflow": "mlflow.MlflowTracker",
+        "tensorboard": "tensorboard.TensorboardTracker",
+        "csv": "csv.CsvTracker",
+    },
+    base="base.Tracker",
+)
 
 
 class Tracking:
@@ -41,7 +46,8 @@ class Tracking:
         """Options of `Tracking`.
 
         Attributes:
-            trackers: where copies go.
+            trackers: where copies go; names of the lab, or classes of your own: see
+                `recsys_lab.tracking.base`. The options below are those of the lab's.
             project: W&B's project, MLflow's experiment.
             mode: of W&B: "offline" writes beside the run (``wandb sync`` sends it later);
                 "online" needs a login.
@@ -53,7 +59,7 @@ class Tracking:
             artifacts: W&B and MLflow also keep the best weights and the per-user results.
         """
 
-        trackers: list[Literal["wandb", "mlflow", "tensorboard", "csv"]]
+        trackers: list[Annotated[Chosen, TRACKERS]]
         project: str
         mode: Literal["offline", "online"]
         entity: str | None
@@ -81,9 +87,9 @@ class Tracking:
             UserError: a tracker is not installed.
         """
         found: dict[str, str] = {}
-        for name in dict.fromkeys(self.config.trackers):
-            tracker = self._make(name)
+        for name, chosen in {say(chosen): chosen for chosen in self.config.trackers}.items():
             try:
+                tracker = self._made(chosen)
                 identifier = tracker.start(replace(run, id=ids.get(name)), folder)
                 if identifier is None:
                     continue
@@ -108,9 +114,13 @@ class Tracking:
             guarded(name, tracker.finish)(end)
         self._open, self._loggers = {}, []
 
-    def _make(self, name: str) -> Tracker:
-        """A tracker of the lab; its options are those of this class that have their names."""
-        kind = import_class(TRACKERS[name])
-        options = {f.name: getattr(self.config, f.name) for f in fields(kind.Config)}
-        made: Tracker = kind(kind.Config(**options))
+    def _made(self, chosen: Chosen) -> Tracker:
+        """A tracker; the options of the lab's are those of this class that have their names."""
+        made: Tracker
+        if isinstance(chosen, str):
+            kind = class_of_chosen(TRACKERS, chosen)
+            options = {f.name: getattr(self.config, f.name) for f in fields(kind.Config)}
+            made = kind(kind.Config(**options))
+        else:
+            made = build_chosen(TRACKERS, chosen)
         return made
