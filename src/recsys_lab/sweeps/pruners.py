@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,34 +51,37 @@ class PrunerFactory:
         raise NotImplementedError
 
 
-class Median(PrunerFactory):
+class _OfOptuna(PrunerFactory):
+    """A pruner of Optuna by the name of its class."""
+
+    of: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def make(self) -> BasePruner:
+        """See `PrunerFactory`."""
+        from optuna import pruners
+
+        made: BasePruner = getattr(pruners, self.of)(**self.options)
+        return made
+
+
+class Median(_OfOptuna):
     """Stops what is worse than the median of earlier trials at the same epoch."""
 
-    def make(self) -> BasePruner:
-        """See `PrunerFactory`."""
-        from optuna.pruners import MedianPruner
-
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+    of = "MedianPruner"
+    options: ClassVar = {"n_startup_trials": 5, "n_warmup_steps": 1}
 
 
-class Asha(PrunerFactory):
+class Asha(_OfOptuna):
     """Asynchronous successive halving (Li et al., 2020)."""
 
-    def make(self) -> BasePruner:
-        """See `PrunerFactory`."""
-        from optuna.pruners import SuccessiveHalvingPruner
-
-        return SuccessiveHalvingPruner()
+    of = "SuccessiveHalvingPruner"
 
 
-class Hyperband(PrunerFactory):
+class Hyperband(_OfOptuna):
     """Hyperband (Li et al., 2018)."""
 
-    def make(self) -> BasePruner:
-        """See `PrunerFactory`."""
-        from optuna.pruners import HyperbandPruner
-
-        return HyperbandPruner()
+    of = "HyperbandPruner"
 
 
 class Patient(Median):
@@ -90,16 +94,10 @@ class Patient(Median):
         return PatientPruner(super().make(), patience=3)
 
 
-class NoPruner(PrunerFactory):
+class NoPruner(_OfOptuna):
     """Every trial ends by itself."""
 
-    prunes = False
-
-    def make(self) -> BasePruner:
-        """See `PrunerFactory`."""
-        from optuna.pruners import NopPruner
-
-        return NopPruner()
+    prunes, of = False, "NopPruner"
 
 
 def make_pruner(factory: PrunerFactory) -> BasePruner:

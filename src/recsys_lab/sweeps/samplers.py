@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -74,51 +74,45 @@ class SamplerFactory:
         return zlib.crc32(f"{seed} {worker}".encode())
 
 
-class Tpe(SamplerFactory):
+class _OfOptuna(SamplerFactory):
+    """A sampler of Optuna by the name of its class."""
+
+    of: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def make(self, seed: int) -> BaseSampler:
+        """See `SamplerFactory`."""
+        from optuna import samplers
+
+        made: BaseSampler = getattr(samplers, self.of)(seed=seed, **self.options)
+        return made
+
+
+class Tpe(_OfOptuna):
     """Tree of Parzen estimators (Bergstra et al., 2011)."""
 
-    knows_constraints = True
-
-    def make(self, seed: int) -> BaseSampler:
-        """See `SamplerFactory`."""
-        from optuna.samplers import TPESampler
-
-        # Running trials count as bad ones, or parallel workers would try the same corner.
-        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    knows_constraints, of = True, "TPESampler"
+    # Running trials count as bad ones, or parallel workers would try the same corner.
+    options: ClassVar = {"multivariate": True, "group": True, "constant_liar": True}
 
 
-class GaussianProcess(SamplerFactory):
+class GaussianProcess(_OfOptuna):
     """Gaussian process with expected improvement."""
 
-    knows_constraints = True
-
-    def make(self, seed: int) -> BaseSampler:
-        """See `SamplerFactory`."""
-        from optuna.samplers import GPSampler
-
-        return GPSampler(seed=seed)
+    knows_constraints, of = True, "GPSampler"
 
 
-class CmaEs(SamplerFactory):
+class CmaEs(_OfOptuna):
     """Covariance matrix adaptation (Hansen, 2016)."""
 
-    several_objectives = False
-
-    def make(self, seed: int) -> BaseSampler:
-        """See `SamplerFactory`."""
-        from optuna.samplers import CmaEsSampler
-
-        return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    several_objectives, of = False, "CmaEsSampler"
+    options: ClassVar = {"warn_independent_sampling": False}
 
 
-class Random(SamplerFactory):
+class Random(_OfOptuna):
     """Uniform draws."""
 
-    def make(self, seed: int) -> BaseSampler:
-        """See `SamplerFactory`."""
-        from optuna.samplers import RandomSampler
-
-        return RandomSampler(seed=seed)
+    of = "RandomSampler"
 
 
 class Grid(Random):
@@ -127,19 +121,15 @@ class Grid(Random):
     exhaustive = True
 
 
-class Qmc(SamplerFactory):
+class Qmc(_OfOptuna):
     """Scrambled Sobol points."""
 
-    def make(self, seed: int) -> BaseSampler:
-        """See `SamplerFactory`."""
-        from optuna.samplers import QMCSampler
-
-        return QMCSampler(
-            seed=seed,
-            scramble=True,
-            warn_independent_sampling=False,
-            warn_asynchronous_seeding=False,
-        )
+    of = "QMCSampler"
+    options: ClassVar = {
+        "scramble": True,
+        "warn_independent_sampling": False,
+        "warn_asynchronous_seeding": False,
+    }
 
     def worker_seed(self, seed: int, worker: int) -> int:
         """The sweep's: one sequence, of which each process takes the next point."""
@@ -147,16 +137,10 @@ class Qmc(SamplerFactory):
         return seed
 
 
-class Nsga2(SamplerFactory):
+class Nsga2(_OfOptuna):
     """Evolution towards a Pareto front (Deb et al., 2002)."""
 
-    knows_constraints = True
-
-    def make(self, seed: int) -> BaseSampler:
-        """See `SamplerFactory`."""
-        from optuna.samplers import NSGAIISampler
-
-        return NSGAIISampler(seed=seed)
+    knows_constraints, of = True, "NSGAIISampler"
 
 
 def make_sampler(factory: SamplerFactory, seed: int) -> BaseSampler:

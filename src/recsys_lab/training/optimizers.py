@@ -12,7 +12,6 @@ from recsys_lab.config.errors import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
     from torch import nn
     from torch.optim import Optimizer
 
@@ -77,18 +76,22 @@ class OptimizerFactory:
 class Adam(OptimizerFactory):
     """Kingma and Ba, 2015; fused where that is allowed (one pass over memory, not several)."""
 
+    of = "Adam"
     values_per_weight = 2
 
     def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
         """See `OptimizerFactory`."""
+        from torch import optim
+
         config = recipe.config
-        return self._class()(
+        made: Optimizer = getattr(optim, self.of)(
             parameters,
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
             fused=recipe.allows_fused,
         )
+        return made
 
     def make_sparse(self, tables: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
         """Lazy Adam: only rows with a gradient are moved, their averages included."""
@@ -97,21 +100,11 @@ class Adam(OptimizerFactory):
         config = recipe.config
         return SparseAdam(list(tables), lr=config.learning_rate, betas=(config.beta1, config.beta2))
 
-    @staticmethod
-    def _class() -> type[torch.optim.Adam]:
-        import torch
-
-        return torch.optim.Adam
-
 
 class AdamW(Adam):
     """The same with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-    @staticmethod
-    def _class() -> type[torch.optim.Adam]:
-        import torch
-
-        return torch.optim.AdamW
+    of = "AdamW"
 
 
 class TorchOptimizer(OptimizerFactory):
