@@ -67,8 +67,10 @@ def test_trackers_of_ones_own_receive_everything(tmp_path, kept):
     for mark in "ab":
         received = [event for event in kept if event[0] == mark]
         assert received == [
-            (mark, "start", None), (mark, epoch, 0), (mark, {"best/epoch": 0}, False),
-        ]  # fmt: skip
+            (mark, "start", None),
+            (mark, epoch, 0),
+            (mark, {"best/epoch": 0}, False),
+        ]
     kept.clear()
     again = tracking(own("b"), own("a"))
     assert again.start(RUN, tmp_path, ids) == {k: v for k, v in ids.items() if k != "csv"}

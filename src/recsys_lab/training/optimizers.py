@@ -136,9 +136,10 @@ class TorchOptimizer(OptimizerFactory):
 
         # The others are for gradients of few rows, or compute the loss several times a step.
         kinds = {
-            name: kind for name, kind in vars(optim).items()
+            name: kind
+            for name, kind in vars(optim).items()
             if isinstance(kind, type) and "weight_decay" in inspect.signature(kind).parameters
-        }  # fmt: skip
+        }
         if config.name not in kinds:
             raise UserError(
                 f"recipe.optimizer.name: got {config.name!r}, which is none of torch.optim's "
