@@ -112,7 +112,7 @@ def make_pruner(factory: PrunerFactory) -> BasePruner:
         made: Any = factory.make()
     if not isinstance(made, BasePruner):
         raise UserError(
-            f"sweep.pruner: {type(factory).__name__}.make gave a {type(made).__name__}, which is "
-            "no optuna.pruners.BasePruner"
+            f"sweep.pruner: {type(factory).__name__}.make gave a {type(made).__name__}, not an "
+            "optuna.pruners.BasePruner"
         )
     return made

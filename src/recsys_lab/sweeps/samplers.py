@@ -155,8 +155,8 @@ def make_sampler(factory: SamplerFactory, seed: int) -> BaseSampler:
         made: Any = factory.make(seed)
     if not isinstance(made, BaseSampler):
         raise UserError(
-            f"sweep.sampler: {type(factory).__name__}.make gave a {type(made).__name__}, which is "
-            "no optuna.samplers.BaseSampler"
+            f"sweep.sampler: {type(factory).__name__}.make gave a {type(made).__name__}, not an "
+            "optuna.samplers.BaseSampler"
         )
     return made
 

@@ -142,7 +142,7 @@ class TorchOptimizer(OptimizerFactory):
         }
         if config.name not in kinds:
             raise UserError(
-                f"recipe.optimizer.name: got {config.name!r}, which is none of torch.optim's "
+                f"recipe.optimizer.name: got {config.name!r}, not one of torch.optim's "
                 f"{', '.join(sorted(kinds))}{did_you_mean(config.name, kinds)}"
             )
         self._kind = kinds[config.name]
@@ -150,8 +150,8 @@ class TorchOptimizer(OptimizerFactory):
         wrong = sorted(set(config.options) - (self._takes - {*_OF_RECIPE}))
         if wrong:
             raise UserError(
-                f"recipe.optimizer.options: {config.name} takes no {', '.join(wrong)} here; its "
-                f"options: {', '.join(sorted(self._takes - {*_OF_RECIPE}))} (the recipe gives "
+                f"recipe.optimizer.options: {config.name} does not take {', '.join(wrong)} here; "
+                f"its options: {', '.join(sorted(self._takes - {*_OF_RECIPE}))} (the recipe gives "
                 f"{', '.join(_OF_RECIPE)})"
             )
         self.config = config

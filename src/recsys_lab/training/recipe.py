@@ -139,7 +139,7 @@ class Recipe:
         if not isinstance(made, Optimizer):
             name = type(self.optimizer_factory).__name__
             raise UserError(
-                f"recipe.optimizer: {name}.make gave a {type(made).__name__}, which is no "
+                f"recipe.optimizer: {name}.make gave a {type(made).__name__}, not a "
                 "torch.optim.Optimizer"
             )
         return made
