@@ -4,7 +4,7 @@ from recsys_lab.config.build import build, build_chosen, class_of_chosen, config
 from recsys_lab.config.check import Component, Sources, check_config
 from recsys_lab.config.choice import Choice, Chosen
 from recsys_lab.config.errors import Disagreement, Interrupted, Pruned, UserError
-from recsys_lab.config.places import config_dir
+from recsys_lab.config.locations import config_dir
 
 __all__ = [
     "Choice",

@@ -18,7 +18,7 @@ from typing import Any
 
 from recsys_lab.config.choice import Choice
 from recsys_lab.config.errors import UserError
-from recsys_lab.config.places import component_packages
+from recsys_lab.config.locations import component_packages
 
 ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
 

@@ -10,7 +10,7 @@ from annotated_types import Gt
 
 from recsys_lab.config import Choice, Chosen, UserError, build_chosen, class_of_chosen
 from recsys_lab.config.choice import say
-from recsys_lab.tracking.base import guarded, harmless
+from recsys_lab.tracking.base import guard_logger, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,7 @@ class Tracking:
                 continue
             found[name] = identifier
             self._open[name] = tracker
-            self._loggers.append(harmless(name, logger))
+            self._loggers.append(guard_logger(name, logger))
         return found
 
     def loggers(self) -> list[Logger]:

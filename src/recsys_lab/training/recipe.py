@@ -56,7 +56,7 @@ class Recipe:
             beta1: decay of the first moment.
             beta2: decay of the second moment.
             weight_decay: of the optimizer, on every parameter.
-            sparse_items: a step moves only the item vectors that it looked up (lazy Adam), for
+            sparse_embeddings: a step moves only the item vectors that it looked up (lazy Adam), for
                 catalogues of millions; needs a loss that samples.
             schedule: learning rate after the warm-up: constant, falling to 0 at the end along a
                 line (linear) or a half cosine (cosine), or a class of your own: see
@@ -69,7 +69,7 @@ class Recipe:
             accelerator: "auto", "cpu" or "gpu".
             monitor: validation metric that picks the best epoch and stops early.
             patience: epochs without a better one before stopping; null for never.
-            validate_every: epochs between validations; the last epoch is always validated.
+            validate_every_epochs: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
         """
@@ -85,7 +85,7 @@ class Recipe:
         beta1: Annotated[float, Ge(0), Lt(1)]
         beta2: Annotated[float, Ge(0), Lt(1)]
         weight_decay: Annotated[float, Ge(0)]
-        sparse_items: bool
+        sparse_embeddings: bool
         schedule: Annotated[Chosen, SCHEDULES]
         warmup_steps: Annotated[int, Ge(0)]
         gradient_clip: Annotated[float, Gt(0)] | None
@@ -94,7 +94,7 @@ class Recipe:
         accelerator: Literal["auto", "cpu", "gpu"]
         monitor: str
         patience: Annotated[int, Ge(1)] | None
-        validate_every: Annotated[int, Ge(1)]
+        validate_every_epochs: Annotated[int, Ge(1)]
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
 
     def __init__(self, config: Config) -> None:
@@ -102,10 +102,10 @@ class Recipe:
             ("weight_decay", config.weight_decay, "0"),
             ("gradient_clip", config.gradient_clip, "null"),
         ):
-            if config.sparse_items and value:
+            if config.sparse_embeddings and value:
                 raise UserError(
-                    f"recipe.sparse_items: got true with recipe.{name}={value}, which reads every "
-                    f"item's vector; set recipe.{name}={off}, or recipe.sparse_items=false"
+                    f"recipe.sparse_embeddings: got true with recipe.{name}={value}, which reads every "
+                    f"item's vector; set recipe.{name}={off}, or recipe.sparse_embeddings=false"
                 )
         self.config = config
         self.optimizer_factory: OptimizerFactory = build_chosen(OPTIMIZERS, config.optimizer)
@@ -114,23 +114,23 @@ class Recipe:
     def validates(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is validated."""
         done = epoch + 1
-        return done % self.config.validate_every == 0 or done == self.config.max_epochs
+        return done % self.config.validate_every_epochs == 0 or done == self.config.max_epochs
 
     def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
         """The optimizer of a model's parameters.
 
         Raises:
-            UserError: ``sparse_items`` with a model, a loss or an optimizer that it is not for.
+            UserError: ``sparse_embeddings`` with a model, a loss or an optimizer that it is not for.
         """
-        if not self.config.sparse_items:
+        if not self.config.sparse_embeddings:
             return self._made(model.parameters())
-        from recsys_lab.training.row_sparse import RowSparse, sparse_tables
+        from recsys_lab.training.dense_sparse_optimizer import DenseSparseOptimizer, sparse_tables
 
         tables = sparse_tables(model, loss)
         known = {id(table) for table in tables}
         others = [weight for weight in model.parameters() if id(weight) not in known]
         sparse = self.optimizer_factory.make_sparse(tables, self)
-        return RowSparse(self._made(others), sparse)
+        return DenseSparseOptimizer(self._made(others), sparse)
 
     def _made(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         from torch.optim import Optimizer

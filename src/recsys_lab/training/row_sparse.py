@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import DenseModel, Loss
 
 
-class RowSparse(Optimizer):
+class DenseSparseOptimizer(Optimizer):
     """One optimizer for most parameters, another for tables of which a step touches few rows.
 
     Args:
@@ -90,13 +90,13 @@ def sparse_tables(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
     """
     if not isinstance(model, HasItems) or not isinstance(model.items, nn.Embedding):
         raise UserError(
-            "recipe.sparse_items: got true, and the item vectors of this model are no plain "
-            "table; use inputs=ids, or recipe.sparse_items=false"
+            "recipe.sparse_embeddings: got true, and the item vectors of this model are no plain "
+            "table; use inputs=ids, or recipe.sparse_embeddings=false"
         )
     if not isinstance(loss, ReadsFewItems):
         raise UserError(
-            "recipe.sparse_items: got true, and this loss reads the vectors of all items; use a "
-            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_items=false"
+            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; use a "
+            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_embeddings=false"
         )
     items = model.items
     items.sparse = loss.sparse = True
