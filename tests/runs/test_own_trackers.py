@@ -7,7 +7,7 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.tracking.base import End, Tracker
-from tests.runs.test_tracking import RUN, logged, tracking
+from tests.tracking.test_tracking import RUN, logged, tracking
 
 
 class Own(Tracker):
