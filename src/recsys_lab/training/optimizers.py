@@ -61,15 +61,15 @@ class OptimizerFactory:
         raise NotImplementedError
 
     def make_sparse(self, tables: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
-        """The optimizer of item tables whose gradients are those of few rows (``sparse_embeddings``).
+        """The optimizer of item tables with gradients of few rows (``sparse_embeddings``).
 
         Raises:
             UserError: there is none.
         """
         del tables, recipe
         raise UserError(
-            f"recipe.sparse_embeddings: got true, and {type(self).__name__} has no make_sparse; use "
-            "recipe.optimizer=adam, or recipe.sparse_embeddings=false"
+            f"recipe.sparse_embeddings: got true, and {type(self).__name__} has no make_sparse; "
+            "use recipe.optimizer=adam, or recipe.sparse_embeddings=false"
         )
 
 

@@ -104,8 +104,8 @@ class Recipe:
         ):
             if config.sparse_embeddings and value:
                 raise UserError(
-                    f"recipe.sparse_embeddings: got true with recipe.{name}={value}, which reads every "
-                    f"item's vector; set recipe.{name}={off}, or recipe.sparse_embeddings=false"
+                    f"recipe.sparse_embeddings: got true with recipe.{name}={value}, which reads "
+                    f"every item's vector; set recipe.{name}={off}, or recipe.sparse_embeddings=false"
                 )
         self.config = config
         self.optimizer_factory: OptimizerFactory = build_chosen(OPTIMIZERS, config.optimizer)
@@ -120,11 +120,11 @@ class Recipe:
         """The optimizer of a model's parameters.
 
         Raises:
-            UserError: ``sparse_embeddings`` with a model, a loss or an optimizer that it is not for.
+            UserError: ``sparse_embeddings`` with a model, loss or optimizer that it is not for.
         """
         if not self.config.sparse_embeddings:
             return self._made(model.parameters())
-        from recsys_lab.training.dense_sparse_optimizer import DenseSparseOptimizer, sparse_tables
+        from recsys_lab.training.dense_sparse import DenseSparseOptimizer, sparse_tables
 
         tables = sparse_tables(model, loss)
         known = {id(table) for table in tables}

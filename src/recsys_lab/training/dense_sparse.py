@@ -95,8 +95,8 @@ def sparse_tables(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
         )
     if not isinstance(loss, ReadsFewItems):
         raise UserError(
-            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; use a "
-            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_embeddings=false"
+            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; use "
+            "a sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_embeddings=false"
         )
     items = model.items
     items.sparse = loss.sparse = True
