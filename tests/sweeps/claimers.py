@@ -6,7 +6,9 @@ import signal
 import sys
 import time
 
-from recsys_lab.sweeps.samplers import make_pruner, make_sampler
+from recsys_lab.config import build_chosen
+from recsys_lab.sweeps.pruners import NoPruner
+from recsys_lab.sweeps.samplers import SAMPLERS, make_sampler
 from recsys_lab.sweeps.space import read_space
 from recsys_lab.sweeps.study import Study
 
@@ -19,12 +21,13 @@ PARAMS = {
 
 
 def study(url: str, sampler: str = "tpe", seed: int = 0, params=PARAMS, **changes) -> Study:
+    factory = build_chosen(SAMPLERS, sampler)
     return Study(
         url, "shared",
         **{
             "directions": ["maximize"], "space": read_space(params), "spec": {"params": params},
-            "sampler": make_sampler(sampler, seed),
-            "pruner": make_pruner("none"), "exhaustive": sampler == "grid", **changes,
+            "sampler": make_sampler(factory, seed), "pruner": NoPruner().make(),
+            "exhaustive": factory.exhaustive, **changes,
         },
     )  # fmt: skip
 

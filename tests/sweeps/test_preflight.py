@@ -48,6 +48,13 @@ def test_hand_made_numbers():
     assert (found.parameters, found.gradients, found.optimizer) == tuple(
         4 * weights * times for times in (1, 1, 2)
     )
+    sgd = {
+        "_target_": "recsys_lab.training.optimizers.TorchOptimizer",
+        "name": "SGD",
+        "options": {},
+    }
+    # Of an optimizer that does not state what it keeps nothing is assumed.
+    assert needed(model, 100, events=30, histories=3, optimizer=sgd).optimizer == 0
     assert found.logits == 4 * 30 * 100
     # What the four layers and the two norms read; queries, keys and values.
     assert found.activations == 4 * 30 * (4 + 4 + 4 + 8 + 2 * 4 + 12)

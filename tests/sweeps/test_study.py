@@ -12,7 +12,7 @@ from recsys_lab.config import UserError
 from recsys_lab.sweeps import heartbeat as owners
 from recsys_lab.sweeps import retry as patience
 from recsys_lab.sweeps.heartbeat import is_alive, process_identity
-from recsys_lab.sweeps.samplers import sampler_seed
+from recsys_lab.sweeps.samplers import Qmc, Tpe
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
 from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
@@ -107,7 +107,7 @@ def test_a_sequence_goes_on_over_claims_and_workers(tmp_path, workers):
     url = f"{tmp_path}/s.journal"
     params = {"x": "interval(0,1)", "y": "interval(0,1)"}
     several = [
-        study(url, "qmc", seed=sampler_seed("qmc", 3, number), params=params)
+        study(url, "qmc", seed=Qmc().worker_seed(3, number), params=params)
         for number in range(workers)
     ]
     points = []
@@ -125,8 +125,8 @@ def test_a_sequence_goes_on_over_claims_and_workers(tmp_path, workers):
 def test_workers_have_seeds_by_their_number_in_the_study(tmp_path):
     url = f"{tmp_path}/s.journal"
     assert [study(url).join() for _ in range(3)] == [0, 1, 2]
-    assert len({sampler_seed("tpe", 0, number) for number in range(3)}) == 3
-    assert sampler_seed("tpe", 0, 1) == sampler_seed("tpe", 0, 1) != sampler_seed("tpe", 1, 1)
+    assert len({Tpe().worker_seed(0, number) for number in range(3)}) == 3
+    assert Tpe().worker_seed(0, 1) == Tpe().worker_seed(0, 1) != Tpe().worker_seed(1, 1)
 
 
 def test_a_storage_that_is_away_for_a_moment_costs_nothing(tmp_path, monkeypatch, caplog):

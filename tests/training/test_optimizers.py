@@ -94,3 +94,11 @@ def test_what_it_is_not_for():
     model.items = torch.nn.Identity()
     with pytest.raises(UserError, match=r"are no plain table; use inputs=ids"):
         recipe(sparse_embeddings=True).optimizer(model, part("loss", "bce"))
+    sgd = {
+        "_target_": "recsys_lab.training.optimizers.TorchOptimizer",
+        "name": "SGD",
+        "options": {},
+    }
+    other = recipe(sparse_embeddings=True, optimizer=sgd)
+    with pytest.raises(UserError, match=r"TorchOptimizer has no make_sparse; use recipe\.optim"):
+        other.optimizer(make("sasrec"), part("loss", "bce"))

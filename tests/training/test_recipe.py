@@ -1,11 +1,16 @@
 """Schedules by hand; options that cannot work are refused."""
 
+import math
+from dataclasses import dataclass
+
 import pytest
 import torch
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError, build, config_dir
+from recsys_lab.config import UserError, build, class_of_chosen, config_dir
 from recsys_lab.training.fit import _check
+from recsys_lab.training.optimizers import OPTIMIZERS, OptimizerFactory
+from recsys_lab.training.schedules import SCHEDULES, Schedule
 
 
 def recipe(**changes):
@@ -101,3 +106,68 @@ def test_clipping_under_mixed_precision_gives_up_the_fused_form():
                                    ("bf16-mixed", 1.0, False)):  # fmt: skip
         made = recipe(precision=precision, gradient_clip=clip, accelerator="cpu")
         assert made.optimizer(torch.nn.Linear(1, 1), None).defaults["fused"] is fused
+
+
+TORCH = {"_target_": "recsys_lab.training.optimizers.TorchOptimizer"}
+
+
+def test_any_optimizer_of_torch():
+    node = {**TORCH, "name": "SGD", "options": {"momentum": 0.9}}
+    made = recipe(optimizer=node, learning_rate=0.5, weight_decay=0.1)
+    optimizer = made.optimizer(torch.nn.Linear(1, 1), None)
+    assert type(optimizer) is torch.optim.SGD
+    values = [optimizer.defaults[name] for name in ("lr", "momentum", "weight_decay")]
+    assert values == [0.5, 0.9, 0.1]
+    nadam = recipe(optimizer={**TORCH, "name": "NAdam", "options": {}}, beta1=0.5)
+    assert nadam.optimizer(torch.nn.Linear(1, 1), None).defaults["betas"] == (0.5, 0.98)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("SDG", {}, r"name: got 'SDG', not one of .*SGD.*did you mean 'SGD'"),
+        ("LBFGS", {}, r"name: got 'LBFGS', not one of"),
+        ("Optimizer", {}, r"name: got 'Optimizer', not one of"),
+        ("SGD", {"beta": 1}, r"options: SGD does not take beta here; its options: .*momentum"),
+        ("SGD", {"lr": 1}, r"options: SGD does not take lr here; .*\(the recipe gives lr, betas"),
+        ("SGD", {"momentum": -1.0}, r"recipe\.optimizer: SGD: Invalid momentum value: -1\.0"),
+    ],
+)
+def test_what_torch_has_not_is_refused(name, options, said):
+    with pytest.raises(UserError, match=said):
+        recipe(optimizer={**TORCH, "name": name, "options": options}).optimizer(
+            torch.nn.Linear(1, 1), None
+        )
+
+
+class Odd(OptimizerFactory, Schedule):
+    """Makes no optimizer, and rates that cannot be."""
+
+    @dataclass(frozen=True)
+    class Config:
+        factor: float
+
+    def make(self, parameters, _recipe):
+        return [*parameters]
+
+    def factor(self, _step, _total):
+        return self.config.factor
+
+
+@pytest.mark.parametrize("factor", [math.nan, -0.5, math.inf])
+def test_what_one_of_your_own_may_not_do(monkeypatch, factor):
+    monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", __name__)
+    node = {"_target_": f"{__name__}.Odd", "factor": factor}
+    made = recipe(optimizer=node, schedule=node, warmup_steps=2, accelerator="cpu")
+    with pytest.raises(UserError, match=r"recipe\.optimizer: Odd\.make gave a list, not a torch"):
+        made.optimizer(torch.nn.Linear(1, 1), None)
+    assert made.rate(0, 10) == 0.5
+    with pytest.raises(UserError, match=rf"Odd gives the factor {factor} at step 1 of 8; it must"):
+        made.rate(3, 10)
+
+
+@pytest.mark.parametrize("table", [OPTIMIZERS, SCHEDULES])
+def test_every_name_has_a_class_of_its_kind(table):
+    for name in table.names:
+        kind = class_of_chosen(table, name)
+        assert issubclass(kind, OptimizerFactory if table is OPTIMIZERS else Schedule)

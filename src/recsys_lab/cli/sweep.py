@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from recsys_lab.config import Interrupted, UserError, build, config_values
+from recsys_lab.config.choice import say
 from recsys_lab.evaluation.metrics.registry import own_metrics
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
@@ -77,15 +78,15 @@ def _plan(cfg: DictConfig) -> Plan:
     own = own_metrics(cfg.evaluation)
     sweep = build(cfg.sweep, own_metrics=own)
     space = build(cfg.search).space
-    if sweep.config.sampler == "grid":
-        refuse_endless(space)
+    if sweep.sampler.exhaustive:
+        refuse_endless(space, say(sweep.config.sampler))
     options = config_values(cfg.sweep)
     check_computed(sweep, *measured(cfg.evaluation))
     monitored = [name for name in sweep.config.objectives if sweep.is_accuracy(name)]
-    if sweep.config.pruner != "none" and not monitored:
+    if sweep.pruner.prunes and not monitored:
         raise UserError(
-            f"sweep.pruner: got {sweep.config.pruner}, and {sweep.config.objectives[0]} is known "
-            "at the end only; use sweep.pruner=none"
+            f"sweep.pruner: got {say(sweep.config.pruner)}, and {sweep.config.objectives[0]} is "
+            "known at the end only; use sweep.pruner=none"
         )
     if "num_windows" in cfg.split and cfg.split.window is None:
         raise UserError("split.window: a sweep needs one window; name it, e.g. split.window=0")

@@ -82,3 +82,11 @@ def chosen_values(value: Any, annotation: Any, path: str) -> Iterator[tuple[str,
     elif origin in (Annotated, Union, types.UnionType):
         for part in arguments[:1] if origin is Annotated else arguments:
             yield from chosen_values(value, part, path)
+
+
+def say(chosen: Chosen) -> str:
+    """The value of an open option in words: ``adam``, ``my_optimizers.Lion(beta=0.9)``."""
+    if isinstance(chosen, str):
+        return chosen
+    options = ", ".join(f"{key}={value}" for key, value in chosen.items() if key != "_target_")
+    return f"{chosen['_target_']}({options})"

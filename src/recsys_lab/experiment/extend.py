@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, class_of_chosen
+from recsys_lab.config.choice import say
 from recsys_lab.experiment.resume import LONGER
 from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.record import CONFIG
 from recsys_lab.training.checkpoint_names import LAST
+from recsys_lab.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,10 +57,12 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
             f"{where} recipe.max_epochs={new['max_epochs']} is less than the {old['max_epochs']} "
             "that it was configured with; give more"
         )
-    if new["schedule"] != "constant" and new["max_epochs"] != old["max_epochs"]:
+    longer = new["max_epochs"] != old["max_epochs"]
+    if longer and class_of_chosen(SCHEDULES, new["schedule"]).reads_total:
         raise UserError(
-            f"{where} the learning rate of recipe.schedule={new['schedule']} has fallen to 0 by "
-            f"epoch {old['max_epochs']}, and would have fallen slower; begin a new run"
+            f"{where} the learning rates of recipe.schedule={say(new['schedule'])} depend on the "
+            f"number of epochs, and would have been others up to epoch {old['max_epochs']}; begin "
+            "a new run"
         )
     if record.status == "finished" and not (record.folder / "checkpoints" / LAST).exists():
         raise UserError(f"{where} it has no checkpoints/{LAST}; begin a new run")

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from recsys_lab.evaluation.metrics.registry import accuracy_names, named
 from recsys_lab.files.atomic import write_text
 from recsys_lab.moved import with_current_options
 from recsys_lab.sweeps.attributes import DATA
-from recsys_lab.sweeps.samplers import make_pruner, make_sampler
+from recsys_lab.sweeps.pruners import make_pruner
+from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
 from recsys_lab.sweeps.study import Study
@@ -81,7 +83,7 @@ class Plan:
         """The sweep's folder."""
         return Path(self.folder)
 
-    @property
+    @cached_property
     def sweep(self) -> Sweep:
         """How to search."""
         return Sweep(Sweep.Config(**self.options), self.own_metrics)
@@ -110,9 +112,9 @@ class Plan:
                 "objectives": self.options["objectives"], "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
             },
-            sampler=make_sampler(config.sampler, sampler_seed),
-            pruner=make_pruner(config.pruner),
-            exhaustive=config.sampler == "grid",
+            sampler=make_sampler(sweep.sampler, sampler_seed),
+            pruner=make_pruner(sweep.pruner),
+            exhaustive=sweep.sampler.exhaustive,
             most_deaths=config.max_deaths, patience=config.storage_patience, worker=worker,
         )  # fmt: skip
 

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Chosen, UserError, build_chosen, class_of_chosen
+from recsys_lab.config.choice import say
 from recsys_lab.config.errors import did_you_mean, report
 from recsys_lab.evaluation.metrics.names import BEYOND
 from recsys_lab.moved import current_metric
-from recsys_lab.sweeps.samplers import CONSTRAINED, SINGLE
+from recsys_lab.sweeps.pruners import PRUNERS, PrunerFactory
+from recsys_lab.sweeps.samplers import SAMPLERS, SamplerFactory
 from recsys_lab.sweeps.space import Space, read_space
 from recsys_lab.sweeps.storage import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
 """Of a trial's record, the smaller the better."""
@@ -48,8 +50,8 @@ class Sweep:
                 goes on with them. null for none.
             workers: processes, each with a device of its own; auto: one for each GPU, else one
                 for every two cores.
-            sampler: see `recsys_lab.sweeps.samplers`.
-            pruner: likewise; for one objective only.
+            sampler: see `recsys_lab.sweeps.samplers`; a name of the lab or a class of your own.
+            pruner: see `recsys_lab.sweeps.pruners`, likewise; for one objective only.
             objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes; each is made
                 larger or smaller, as is better for it.
             constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER: trials that break one are worse
@@ -72,8 +74,8 @@ class Sweep:
         n_trials: Annotated[int, Ge(1)]
         timeout: Annotated[float, Gt(0)] | None
         workers: Annotated[int, Ge(1)] | Literal["auto"]
-        sampler: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc", "nsga2"]
-        pruner: Literal["median", "asha", "hyperband", "patient", "none"]
+        sampler: Annotated[Chosen, SAMPLERS]
+        pruner: Annotated[Chosen, PRUNERS]
         objectives: Annotated[list[str], MinLen(1)]
         constraints: list[str]
         max_deaths: Annotated[int, Ge(1)]
@@ -89,10 +91,12 @@ class Sweep:
         config = replace(config, objectives=[current_metric(name) for name in config.objectives])
         self.config = config
         self._own = own_metrics or {}
+        self.sampler: SamplerFactory = build_chosen(SAMPLERS, config.sampler)
+        self.pruner: PrunerFactory = build_chosen(PRUNERS, config.pruner)
         for name in config.objectives:
             check_measure("sweep.objectives", name)
         if len(config.objectives) > 1:
-            _check_several(config)
+            self._check_several()
         if config.retrain_top_n and not any(map(self.is_accuracy, config.objectives)):
             raise UserError(
                 "sweep.retrain_top_n: the best are compared by an accuracy metric of the "
@@ -101,12 +105,26 @@ class Sweep:
             )
         if config.storage is not None:
             kind_of(config.storage)
-        if config.constraints and config.sampler not in CONSTRAINED:
+        if config.constraints and not self.sampler.knows_constraints:
             raise UserError(
-                f"sweep.constraints: the sampler {config.sampler} knows none; use "
-                f"sweep.sampler={', '.join(CONSTRAINED)}"
+                f"sweep.constraints: the sampler {say(config.sampler)} knows none; use "
+                f"sweep.sampler={_samplers_that(lambda kind: kind.knows_constraints)}"
             )
         self.limits = [read_limit(text) for text in config.constraints]
+
+    def _check_several(self) -> None:
+        config = self.config
+        if self.pruner.prunes:
+            raise UserError(
+                f"sweep.pruner: got {say(config.pruner)} with {len(config.objectives)} objectives, "
+                "of which no single one says that a trial is bad; use sweep.pruner=none"
+            )
+        if not self.sampler.several_objectives:
+            raise UserError(
+                f"sweep.sampler: {say(config.sampler)} knows one objective, and sweep.objectives "
+                f"has {len(config.objectives)}; use "
+                f"sweep.sampler={_samplers_that(lambda kind: kind.several_objectives)}"
+            )
 
     @property
     def directions(self) -> list[str]:
@@ -177,17 +195,9 @@ class Search:
         self.space: Space = read_space(config.params)
 
 
-def _check_several(config: Sweep.Config) -> None:
-    if config.pruner != "none":
-        raise UserError(
-            f"sweep.pruner: got {config.pruner} with {len(config.objectives)} objectives, of "
-            "which no single one says that a trial is bad; use sweep.pruner=none"
-        )
-    if config.sampler in SINGLE:
-        raise UserError(
-            f"sweep.sampler: {config.sampler} knows one objective, and sweep.objectives has "
-            f"{len(config.objectives)}; use sweep.sampler=nsga2, tpe or gp"
-        )
+def _samplers_that(has: Callable[[type[SamplerFactory]], bool]) -> str:
+    """The names of the lab's samplers of which something is true."""
+    return ", ".join(n for n in SAMPLERS.names if has(class_of_chosen(SAMPLERS, n)))
 
 
 def check_computed(sweep: Sweep, accuracy: Sequence[str], beyond: Sequence[str]) -> None:

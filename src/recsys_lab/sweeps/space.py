@@ -171,8 +171,12 @@ def read_space(params: Mapping[str, Any]) -> Space:
     return Space(tuple(sorted(found, key=lambda dimension: bool(dimension.when))))
 
 
-def refuse_endless(space: Space) -> None:
-    """Refuse what a grid cannot go through.
+def refuse_endless(space: Space, sampler: str) -> None:
+    """Refuse what a sampler that goes through all points cannot go through.
+
+    Args:
+        space: what is searched.
+        sampler: in words.
 
     Raises:
         UserError: with the keys that have no end of values.
@@ -180,7 +184,7 @@ def refuse_endless(space: Space) -> None:
     endless = [d.key for d in space.dimensions if d.every is None]
     if endless:
         raise UserError(
-            f"sweep.sampler: got grid, and {', '.join(endless)} has no end of values: give "
+            f"sweep.sampler: got {sampler}, and {', '.join(endless)} has no end of values: give "
             "choice(a,b), or range(a,b,step=c), or use another sampler"
         )
 

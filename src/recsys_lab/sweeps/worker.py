@@ -39,7 +39,7 @@ from recsys_lab.sweeps.launchers.base import PARENT
 from recsys_lab.sweeps.plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.sweeps.retrain import wait_for_trials, work_on_top
 from recsys_lab.sweeps.retry import is_away
-from recsys_lab.sweeps.samplers import make_sampler, sampler_seed
+from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import MEASURES, constraint_violation
 from recsys_lab.sweeps.worker_status import INTERRUPTED, WorkerStatus
 from recsys_lab.training.memory_estimate import CannotFit
@@ -71,8 +71,8 @@ class Worker:
     def __init__(self, plan: Plan, name: str, alarm: Deadline, notes: WorkerStatus) -> None:
         self.plan, self.alarm, self.notes = plan, alarm, notes
         self.study: Study = plan.study(0, name)
-        sampler, seed = plan.sweep.config.sampler, plan.options["seed"]
-        self.sampler_seed = sampler_seed(sampler, seed, self.study.join())
+        sampler = plan.sweep.sampler
+        self.sampler_seed = sampler.worker_seed(plan.options["seed"], self.study.join())
         self.study.study.sampler = make_sampler(sampler, self.sampler_seed)
 
     def run(self) -> None:

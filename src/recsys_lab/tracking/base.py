@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """What a tracker must know to open its run.
+    """A run when it begins, as a tracker receives it.
 
     Attributes:
         id: the tracker's own id of the run from an earlier start, or None.
-        name: for people.
-        group: puts runs side by side, or None.
-        tags: words to find it by.
-        job_type: e.g. ``train``.
-        config: of the run, nested.
+        name: of the run; not unique.
+        group: shared by runs that belong together, or None.
+        tags: labels.
+        job_type: ``train``, or ``trial`` for a run of a sweep.
+        config: of the run, nested; it holds no secret.
         notes: free text, or None.
         commit: of the code, or None.
     """
@@ -43,12 +43,12 @@ class Start:
 
 @dataclass(frozen=True)
 class End:
-    """What a tracker is told when the run ends.
+    """A run when it ends, as a tracker receives it.
 
     Attributes:
-        summary: the best epoch's numbers.
+        summary: final values by name: ``val/...`` of the best epoch, ``test/...``, ``compute/...``.
         tables: small tables by name, e.g. ``slices``.
-        files: worth keeping with the run, by name.
+        files: the best weights, the per-user results and the record, by name.
         failed: whether the run ended by an error.
     """
 
@@ -58,16 +58,55 @@ class End:
     failed: bool = False
 
 
-class Tracker(Protocol):
-    """One place that receives copies; may raise anything at any time."""
+class Tracker:
+    """One place that receives copies of a run; derive your own from it.
 
-    def start(self, run: Start, folder: Path) -> tuple[str, Logger]:
-        """Open the run, or continue it: its id, and what Lightning logs to."""
-        ...
+    Every method has a default that does nothing. A method may raise anything: a warning is printed
+    and the run goes on. Only a `UserError` of `__init__` or `start` ends the run, before it trains.
+
+    Args:
+        config: the options.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options; none by default."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def start(self, run: Start, folder: Path) -> str | None:
+        """Open the run, or continue the one with the id ``run.id``.
+
+        Args:
+            run: what the run is.
+            folder: the run directory; files of the tracker's own may be written there.
+
+        Returns:
+            The tracker's id of the run, kept in the run's record and given again when the run is
+            resumed; None where the tracker is turned off, which then is not called again.
+        """
+        del folder
+        return run.id or run.name
+
+    def log(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Take the values of an epoch, e.g. ``val/ndcg@10``, ``train/loss``, ``epoch``.
+
+        An epoch may come in several calls. A model that is fitted in one pass has no epochs.
+
+        Args:
+            metrics: name -> value.
+            step: number of the last optimizer step, counted from 0.
+        """
+
+    def logger(self) -> Logger:
+        """What Lightning logs to, once the run is open; by default it calls `log`."""
+        from recsys_lab.tracking.epoch_logger import EpochLogger
+
+        return EpochLogger(self)
 
     def finish(self, end: End) -> None:
         """Write what is left and close the run."""
-        ...
 
 
 def guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,8 +141,3 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-def without_at(name: str) -> str:
-    """A metric's name for places that refuse ``@``: ``ndcg@10`` is ``ndcg_at_10``."""
-    return name.replace("@", "_at_")

@@ -4,41 +4,53 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pytorch_lightning.loggers import MLFlowLogger
 
 from recsys_lab.config import UserError
 from recsys_lab.pages.csv_text import frame_as_csv
-from recsys_lab.tracking.base import flat, without_at
+from recsys_lab.tracking.base import Tracker, flat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from pytorch_lightning.loggers import Logger
-
     from recsys_lab.tracking.base import End, Start
-    from recsys_lab.tracking.mlflow_logger import NamedMlflowLogger
 
 _LONGEST = 500  # characters of a parameter's value
+_CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME")
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """Params, metrics, tables and, if asked for, files of a run.
 
     Args:
-        uri: of the store: a server's address, or ``sqlite:///mlflow.db``.
-        experiment: MLflow's name for a project.
-        artifacts: store the files too.
+        config: the options.
     """
 
-    def __init__(self, *, uri: str, experiment: str, artifacts: bool) -> None:
-        self.uri = uri
-        self.experiment = experiment
-        self.artifacts = artifacts
-        self._logger: NamedMlflowLogger | None = None
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `MlflowTracker`.
 
-    def start(self, run: Start, folder: Path) -> tuple[str, Logger]:
+        Attributes:
+            project: MLflow's experiment.
+            mlflow_uri: of the store: a server's address, or ``sqlite:///mlflow.db``; null: what the
+                environment variable MLFLOW_TRACKING_URI holds.
+            artifacts: store the files too.
+        """
+
+        project: str
+        mlflow_uri: str | None
+        artifacts: bool
+
+    config: Config
+
+    def start(self, run: Start, folder: Path) -> str:
         """See `Tracker`."""
         del folder
+        uri = _uri(self.config.mlflow_uri)
         # Its own news on every start, and a retry of minutes where a server is gone.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         try:
@@ -47,40 +59,75 @@ class MlflowTracker:
             raise UserError(
                 "tracking=mlflow needs MLflow: pip install 'recsys-lab[mlflow]'"
             ) from None
-        from recsys_lab.tracking.mlflow_logger import NamedMlflowLogger
-
         logging.getLogger("alembic").setLevel(logging.WARNING)
         tags = {f"tag.{tag}": "true" for tag in run.tags} | {"job_type": run.job_type}
-        tags |= {
-            name: value
-            for name, value in (
-                ("group", run.group), ("mlflow.note.content", run.notes), ("commit", run.commit),
-            )
-            if value
-        }  # fmt: skip
+        known = {"group": run.group, "mlflow.note.content": run.notes, "commit": run.commit}
+        tags |= {name: value for name, value in known.items() if value}
         self._logger = NamedMlflowLogger(
-            experiment_name=self.experiment, run_name=run.name, tracking_uri=self.uri,
-            tags=tags, run_id=run.id,
-        )  # fmt: skip
+            experiment_name=self.config.project,
+            run_name=run.name,
+            tracking_uri=uri,
+            tags=tags,
+            run_id=run.id,
+        )
         identifier = self._logger.run_id
         assert identifier is not None
         if run.id is None:
             for name, value in flat(run.config).items():
                 self._logger.experiment.log_param(identifier, name, str(value)[:_LONGEST])
-        return identifier, self._logger
+        return identifier
+
+    def logger(self) -> MLFlowLogger:
+        """See `Tracker`."""
+        return self._logger
 
     def finish(self, end: End) -> None:
         """See `Tracker`."""
-        if self._logger is None:
-            return
         client, identifier = self._logger.experiment, self._logger.run_id
         assert identifier is not None
-        self._logger = None
         for name, value in end.summary.items():
-            client.log_metric(identifier, f"summary/{without_at(name)}", float(value))
+            client.log_metric(identifier, f"summary/{_without_at(name)}", float(value))
         for name, frame in end.tables.items():
             client.log_text(identifier, frame_as_csv(frame), f"{name}.csv")
-        if self.artifacts:
+        if self.config.artifacts:
             for path in end.files.values():
                 client.log_artifact(identifier, str(path))
         client.set_terminated(identifier, "FAILED" if end.failed else "FINISHED")
+
+
+class NamedMlflowLogger(MLFlowLogger):
+    """Logs ``val/ndcg@10`` as ``val/ndcg_at_10``; else Lightning drops the sign, with a warning."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """See `MLFlowLogger`."""
+        super().log_metrics({_without_at(name): value for name, value in metrics.items()}, step)
+
+
+def _without_at(name: str) -> str:
+    return name.replace("@", "_at_")
+
+
+def _uri(written: str | None) -> str:
+    if written is not None:
+        _refuse_credentials(written)
+        return written
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        raise UserError(
+            "tracking.mlflow_uri is null, and there is no environment variable "
+            "MLFLOW_TRACKING_URI; set one of them"
+        )
+    return os.environ["MLFLOW_TRACKING_URI"]
+
+
+def _refuse_credentials(uri: str) -> None:
+    """Refuse a server that a config names, where MLflow would send it what the environment holds.
+
+    Raises:
+        UserError: the environment names another server, or none.
+    """
+    held = [name for name in _CREDENTIALS if name in os.environ]
+    if held and uri.startswith("http") and os.environ.get("MLFLOW_TRACKING_URI") != uri:
+        raise UserError(
+            f"tracking.mlflow_uri={uri}: this server would be sent {', '.join(held)} of the "
+            f"environment. If it is yours: export MLFLOW_TRACKING_URI={uri}"
+        )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Choice, Chosen, UserError, build_chosen, class_of_chosen
+from recsys_lab.config.choice import say
 from recsys_lab.tracking.base import guard_logger, guarded
 
 if TYPE_CHECKING:
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     from recsys_lab.tracking.base import End, Start, Tracker
 
 _log = logging.getLogger(__name__)
-_MLFLOW_CREDENTIALS = (
-    "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME",
-)  # fmt: skip
+TRACKERS = Choice(
+    "tracker",
+    "recsys_lab.tracking",
+    {
+        "wandb": "wandb.WandbTracker",
+        "mlflow": "mlflow.MlflowTracker",
+        "tensorboard": "tensorboard.TensorboardTracker",
+        "csv": "csv.CsvTracker",
+    },
+    base="base.Tracker",
+)
 
 
 class Tracking:
@@ -38,7 +46,8 @@ class Tracking:
         """Options of `Tracking`.
 
         Attributes:
-            trackers: where copies go.
+            trackers: where copies go; names of the lab, or classes of your own: see
+                `recsys_lab.tracking.base`. The options below are those of the lab's.
             project: W&B's project, MLflow's experiment.
             mode: of W&B: "offline" writes beside the run (``wandb sync`` sends it later);
                 "online" needs a login.
@@ -50,7 +59,7 @@ class Tracking:
             artifacts: W&B and MLflow also keep the best weights and the per-user results.
         """
 
-        trackers: list[Literal["wandb", "mlflow", "tensorboard", "csv"]]
+        trackers: list[Annotated[Chosen, TRACKERS]]
         project: str
         mode: Literal["offline", "online"]
         entity: str | None
@@ -78,18 +87,19 @@ class Tracking:
             UserError: a tracker is not installed.
         """
         found: dict[str, str] = {}
-        for name in dict.fromkeys(self.config.trackers):
-            if name == "wandb" and os.environ.get("WANDB_MODE") == "disabled":
-                _log.info("W&B is off: WANDB_MODE=disabled")
-                continue
-            tracker = self._make(name)
+        for name, chosen in {say(chosen): chosen for chosen in self.config.trackers}.items():
             try:
-                found[name], logger = tracker.start(replace(run, id=ids.get(name)), folder)
+                tracker = self._made(chosen)
+                identifier = tracker.start(replace(run, id=ids.get(name)), folder)
+                if identifier is None:
+                    continue
+                logger = tracker.logger()
             except UserError:
                 raise
             except Exception as error:
                 _log.warning("%s did not start, the run goes on without it: %s", name, error)
                 continue
+            found[name] = identifier
             self._open[name] = tracker
             self._loggers.append(guard_logger(name, logger))
         return found
@@ -104,49 +114,13 @@ class Tracking:
             guarded(name, tracker.finish)(end)
         self._open, self._loggers = {}, []
 
-    def _make(self, name: str) -> Tracker:
-        config = self.config
-        if name == "wandb":
-            from recsys_lab.tracking.wandb import WandbTracker
-
-            return WandbTracker(
-                mode=config.mode, project=config.project, entity=config.entity,
-                timeout=config.init_timeout, artifacts=config.artifacts,
-            )  # fmt: skip
-        if name == "mlflow":
-            from recsys_lab.tracking.mlflow import MlflowTracker
-
-            return MlflowTracker(
-                uri=_mlflow_uri(config.mlflow_uri),
-                experiment=config.project,
-                artifacts=config.artifacts,
-            )
-        from recsys_lab.tracking.local import CsvTracker, TensorboardTracker
-
-        return CsvTracker() if name == "csv" else TensorboardTracker()
-
-
-def _mlflow_uri(written: str | None) -> str:
-    if written is not None:
-        _refuse_credentials(written)
-        return written
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        raise UserError(
-            "tracking.mlflow_uri is null, and there is no environment variable "
-            "MLFLOW_TRACKING_URI; set one of them"
-        )
-    return os.environ["MLFLOW_TRACKING_URI"]
-
-
-def _refuse_credentials(uri: str) -> None:
-    """Refuse a server that a config names, where MLflow would send it what the environment holds.
-
-    Raises:
-        UserError: the environment names another server, or none.
-    """
-    held = [name for name in _MLFLOW_CREDENTIALS if name in os.environ]
-    if held and uri.startswith("http") and os.environ.get("MLFLOW_TRACKING_URI") != uri:
-        raise UserError(
-            f"tracking.mlflow_uri={uri}: this server would be sent {', '.join(held)} of the "
-            f"environment. If it is yours: export MLFLOW_TRACKING_URI={uri}"
-        )
+    def _made(self, chosen: Chosen) -> Tracker:
+        """A tracker; the options of the lab's are those of this class that have their names."""
+        made: Tracker
+        if isinstance(chosen, str):
+            kind = class_of_chosen(TRACKERS, chosen)
+            options = {f.name: getattr(self.config, f.name) for f in fields(kind.Config)}
+            made = kind(kind.Config(**options))
+        else:
+            made = build_chosen(TRACKERS, chosen)
+        return made

@@ -5,47 +5,65 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Gt
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from recsys_lab.tracking.base import Tracker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import polars as pl
-    from pytorch_lightning.loggers import Logger, WandbLogger
+    from wandb import Run
 
     from recsys_lab.tracking.base import End, Start
 
 _log = logging.getLogger(__name__)
+_STEP = "trainer/global_step"
 
 
-class WandbTracker:
+class WandbTracker(Tracker):
     """Online where that is asked for and the network answers, else offline.
 
-    The environment variable ``WANDB_MODE=offline`` is heeded.
+    The environment variable ``WANDB_MODE`` is heeded where it is ``offline`` or ``disabled``.
 
     Args:
-        mode: ``offline`` writes beside the run (``wandb sync`` sends it later); ``online`` needs
-            a login.
-        project: W&B project.
-        entity: W&B team or user; None for the login's own.
-        timeout: seconds to wait for login and network before going on offline, and for the last
-            upload at the end.
-        artifacts: upload the files too, as an artifact of the run.
+        config: the options.
     """
 
-    def __init__(
-        self, *, mode: str, project: str, entity: str | None, timeout: float, artifacts: bool
-    ) -> None:
-        self.mode = mode
-        self.project = project
-        self.entity = entity
-        self.timeout = timeout
-        self.artifacts = artifacts
-        self._logger: WandbLogger | None = None
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `WandbTracker`.
 
-    def start(self, run: Start, folder: Path) -> tuple[str, Logger]:
+        Attributes:
+            project: W&B project.
+            mode: "offline" writes beside the run (``wandb sync`` sends it later); "online" needs a
+                login.
+            entity: W&B team or user; null for the login's own.
+            init_timeout: seconds to wait for login and network before going on offline, and for
+                the last upload at the end.
+            artifacts: upload the files too, as an artifact of the run.
+        """
+
+        project: str
+        mode: Literal["offline", "online"]
+        entity: str | None
+        init_timeout: Annotated[float, Gt(0)]
+        artifacts: bool
+
+    config: Config
+
+    def start(self, run: Start, folder: Path) -> str | None:
         """See `Tracker`."""
-        if self.mode == "online" and os.environ.get("WANDB_MODE") != "offline":
+        if os.environ.get("WANDB_MODE") == "disabled":
+            _log.info("W&B is off: WANDB_MODE=disabled")
+            return None
+        if self.config.mode == "online" and os.environ.get("WANDB_MODE") != "offline":
             try:
                 return self._start(run, folder, "online")
             except Exception as error:
@@ -53,14 +71,12 @@ class WandbTracker:
                 _log.warning("going on offline; send it later with: wandb sync %s", folder)
         return self._start(run, folder, "offline")
 
-    def _start(self, run: Start, folder: Path, mode: str) -> tuple[str, Logger]:
+    def _start(self, run: Start, folder: Path, mode: str) -> str:
         import wandb
 
-        from recsys_lab.tracking.wandb_logger import SteppedWandbLogger
-
         experiment = wandb.init(
-            project=self.project,
-            entity=self.entity,
+            project=self.config.project,
+            entity=self.config.entity,
             id=run.id or uuid.uuid4().hex[:8],
             resume="allow" if run.id and mode == "online" else None,
             name=run.name,
@@ -72,9 +88,9 @@ class WandbTracker:
             dir=str(folder),
             settings=wandb.Settings(
                 mode=mode,  # type: ignore[arg-type]
-                init_timeout=self.timeout,
-                login_timeout=self.timeout,
-                finish_timeout=self.timeout,
+                init_timeout=self.config.init_timeout,
+                login_timeout=self.config.init_timeout,
+                finish_timeout=self.config.init_timeout,
                 silent=True,
                 disable_git=True,
                 x_disable_meta=True,
@@ -82,7 +98,11 @@ class WandbTracker:
             reinit="finish_previous",
         )
         self._logger = SteppedWandbLogger(experiment)
-        return str(experiment.id), self._logger
+        return str(experiment.id)
+
+    def logger(self) -> WandbLogger:
+        """See `Tracker`."""
+        return self._logger
 
     def finish(self, end: End) -> None:
         """Put the best epoch's numbers into the summary, log the tables, close the run.
@@ -90,13 +110,11 @@ class WandbTracker:
         W&B fills the summary with the last logged values, which are the last epoch's, whenever it
         ends a row; the last one, still open, is ended first, or it would come after the summary.
         """
-        if self._logger is None:
-            return
-        experiment, self._logger = self._logger.experiment, None
+        experiment: Any = self._logger.experiment
         try:
             tables = {name: _table(frame) for name, frame in end.tables.items()}
             experiment.log(tables, commit=True)
-            if self.artifacts and end.files:
+            if self.config.artifacts and end.files:
                 self._upload(experiment, end)
             experiment.summary.update(dict(end.summary))
         finally:
@@ -110,6 +128,31 @@ class WandbTracker:
         for name, path in end.files.items():
             artifact.add_file(str(path), name=name)
         experiment.log_artifact(artifact)
+
+
+class SteppedWandbLogger(WandbLogger):
+    """Numbers W&B's rows by the optimizer's steps.
+
+    W&B counts the rows of each process from 0 when it is offline, so those of a resumed run would
+    lie on the first ones. Lightning makes the step the x axis only of runs that it opens itself.
+
+    Args:
+        experiment: the open run.
+    """
+
+    def __init__(self, experiment: Run) -> None:
+        super().__init__(experiment=experiment)
+        experiment.define_metric(_STEP)
+        experiment.define_metric("epoch")
+        experiment.define_metric("*", step_metric=_STEP, step_sync=True)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """See `WandbLogger`."""
+        if step is None:
+            self.experiment.log(dict(metrics))
+        else:
+            self.experiment.log({**metrics, _STEP: step}, step=step)
 
 
 def _table(frame: pl.DataFrame) -> Any:

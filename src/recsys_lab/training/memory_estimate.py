@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from recsys_lab.training.recipe import Recipe
 
 _FULL, _HALF = 4, 2
-_MOMENTS = 2  # of Adam
 _GIBIBYTE = 1 << 30
 
 
@@ -50,7 +49,7 @@ class MemoryEstimate:
     Attributes:
         parameters: weights.
         gradients: of the weights that are trained.
-        optimizer: its running averages.
+        optimizer: what it keeps for the weights, e.g. Adam's running averages.
         logits: scores of items that are in memory together.
         activations: what backward reads of the layers.
     """
@@ -95,7 +94,7 @@ def estimate_memory(
     Args:
         model: has ``blocks`` with its layers, where activations are to be counted.
         loss: its ``config``, if it has one, says which scores it forms.
-        recipe: precision, optimizer, device.
+        recipe: precision, device, and the optimizer, which says what it keeps for each weight.
         num_items: V.
         events: T of a batch.
         histories: of a batch.
@@ -115,7 +114,10 @@ def estimate_memory(
     return MemoryEstimate(
         parameters=sum(w.numel() * w.element_size() for w in weights),
         gradients=sum(w.numel() * w.element_size() for w in dense),
-        optimizer=_MOMENTS * sum(w.numel() * w.element_size() for w in trained),
+        optimizer=int(
+            recipe.optimizer_factory.values_per_weight
+            * sum(w.numel() * w.element_size() for w in trained)
+        ),
         logits=_FULL * logits_in_memory(config, positions, num_items, on_gpu=on_gpu),
         activations=int(events * item_bytes * kept_per_event(model)),
     )

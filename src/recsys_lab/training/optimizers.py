@@ -1,106 +1,168 @@
-"""Optimizers that torch has no single class for."""
+"""Optimizers: those of the lab, any of torch's, and what one of your own has to be."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import nn
-from torch.optim import Optimizer
-
-from recsys_lab.config import UserError
+from recsys_lab.config import Choice, UserError
+from recsys_lab.config.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from recsys_lab.contracts import DenseModel, Loss
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from recsys_lab.training.recipe import Recipe
+
+OPTIMIZERS = Choice(
+    "optimizer",
+    "recsys_lab.training",
+    {"adam": "optimizers.Adam", "adamw": "optimizers.AdamW"},
+    base="optimizers.OptimizerFactory",
+)
+_OF_RECIPE = ("lr", "betas", "weight_decay")
 
 
-class DenseSparseOptimizer(Optimizer):
-    """One optimizer for most parameters, another for tables of which a step touches few rows.
+class OptimizerFactory:
+    """Makes the optimizer of a run; derive your own from it.
+
+    A run is resumed exactly if the optimizer's ``state_dict`` holds everything that its next step
+    depends on, as tensors, numbers and texts; `torch.optim.Optimizer` sees to that for whatever is
+    kept in ``self.state`` and ``param_groups``.
 
     Args:
-        dense: of all other parameters.
-        sparse: of the parameters with sparse gradients.
+        config: the options.
+
+    Attributes:
+        values_per_weight: numbers that it keeps for each trained weight, at least; the memory
+            estimate counts them.
     """
 
-    def __init__(self, dense: Optimizer, sparse: Optimizer) -> None:
-        # Not the base class's: the parameters belong to the two.
-        self.dense, self.sparse = dense, sparse
-        self.defaults = dense.defaults
-        self.param_groups = [*dense.param_groups, *sparse.param_groups]
+    @dataclass(frozen=True)
+    class Config:
+        """Options; none by default."""
 
-    @property
-    def state(self) -> dict[Any, Any]:  # type: ignore[override]
-        """What is kept of every parameter."""
-        return {**self.dense.state, **self.sparse.state}
+    values_per_weight: ClassVar[float] = 0
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move all parameters."""
-        loss = closure() if closure is not None else None
-        self.dense.step()
-        self.sparse.step()
-        return loss
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-        self.dense.zero_grad(set_to_none)
-        self.sparse.zero_grad(set_to_none)
+    def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+        """The optimizer.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Of both."""
-        return {"dense": self.dense.state_dict(), "sparse": self.sparse.state_dict()}
+        Args:
+            parameters: all that are trained.
+            recipe: ``recipe.config`` has ``learning_rate``, the peak, and ``beta1``, ``beta2`` and
+                ``weight_decay``; what is not read has no effect.
+        """
+        raise NotImplementedError
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The reverse of `state_dict`."""
-        self.dense.load_state_dict(state_dict["dense"])
-        self.sparse.load_state_dict(state_dict["sparse"])
-        self.param_groups = [*self.dense.param_groups, *self.sparse.param_groups]
+    def make_sparse(self, tables: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+        """The optimizer of item tables with gradients of few rows (``sparse_embeddings``).
+
+        Raises:
+            UserError: there is none.
+        """
+        del tables, recipe
+        raise UserError(
+            f"recipe.sparse_embeddings: got true, and {type(self).__name__} has no make_sparse; "
+            "use recipe.optimizer=adam, or recipe.sparse_embeddings=false"
+        )
 
 
-def make_sparse(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
-    """Let the item tables have gradients of the looked up rows alone.
+class Adam(OptimizerFactory):
+    """Kingma and Ba, 2015; fused where that is allowed (one pass over memory, not several)."""
 
-    Returns:
-        The tables.
+    of = "Adam"
+    values_per_weight = 2
+
+    def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+        """See `OptimizerFactory`."""
+        from torch import optim
+
+        config = recipe.config
+        made: Optimizer = getattr(optim, self.of)(
+            parameters,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=recipe.allows_fused,
+        )
+        return made
+
+    def make_sparse(self, tables: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+        """Lazy Adam: only rows with a gradient are moved, their averages included."""
+        from torch.optim import SparseAdam
+
+        config = recipe.config
+        return SparseAdam(list(tables), lr=config.learning_rate, betas=(config.beta1, config.beta2))
+
+
+class AdamW(Adam):
+    """The same with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    of = "AdamW"
+
+
+class TorchOptimizer(OptimizerFactory):
+    """Another optimizer of `torch.optim`, by the name of its class.
+
+    The recipe's learning rate, weight decay and, where it takes them, betas are passed to it.
+
+    Args:
+        config: the options.
 
     Raises:
-        UserError: the loss reads the whole table, or the item vectors are no plain table.
+        UserError: torch has no such optimizer, or that has no such option.
     """
-    items = getattr(model, "items", None)
-    if not isinstance(items, nn.Embedding):
-        raise UserError(
-            "recipe.sparse_embeddings: got true, and the item vectors of this model are no plain "
-            "table; use inputs=ids, or recipe.sparse_embeddings=false"
-        )
-    if not hasattr(loss, "sparse"):
-        raise UserError(
-            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; "
-            "use a sampled one (loss=sampled_softmax, bce, gbce, bpr), or "
-            "recipe.sparse_embeddings=false"
-        )
-    items.sparse = loss.sparse = True
-    table = model.item_table()
-    tables: list[nn.Parameter] = [items.weight]  # type: ignore[list-item]
-    if isinstance(table, nn.Parameter) and table is not items.weight:
-        tables.append(table)
-    return tables
 
+    @dataclass(frozen=True)
+    class Config:
+        """Options of `TorchOptimizer`.
 
-def dense_sparse_optimizer(
-    dense: Callable[[list[nn.Parameter]], Optimizer], model: DenseModel,
-    tables: list[nn.Parameter], *, learning_rate: float, betas: tuple[float, float],
-) -> DenseSparseOptimizer:  # fmt: skip
-    """Lazy Adam for the tables: only rows with a gradient are moved, their averages included.
+        Attributes:
+            name: of the class, e.g. ``SGD``.
+            options: its other options, e.g. ``{momentum: 0.9}``.
+        """
 
-    Args:
-        dense: makes the optimizer of all other parameters.
-        model: has the parameters.
-        tables: those with sparse gradients.
-        learning_rate: of the tables.
-        betas: of the tables.
-    """
-    known = {id(table) for table in tables}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    sparse = torch.optim.SparseAdam(tables, lr=learning_rate, betas=betas)
-    return DenseSparseOptimizer(dense(others), sparse)
+        name: str
+        options: dict[str, Any]
+
+    def __init__(self, config: Config) -> None:
+        from torch import optim
+
+        # The others are for gradients of few rows, or compute the loss several times a step.
+        kinds = {
+            name: kind
+            for name, kind in vars(optim).items()
+            if isinstance(kind, type) and "weight_decay" in inspect.signature(kind).parameters
+        }
+        if config.name not in kinds:
+            raise UserError(
+                f"recipe.optimizer.name: got {config.name!r}, not one of torch.optim's "
+                f"{', '.join(sorted(kinds))}{did_you_mean(config.name, kinds)}"
+            )
+        self._kind = kinds[config.name]
+        self._takes = set(inspect.signature(self._kind).parameters) - {"params"}
+        wrong = sorted(set(config.options) - (self._takes - {*_OF_RECIPE}))
+        if wrong:
+            raise UserError(
+                f"recipe.optimizer.options: {config.name} does not take {', '.join(wrong)} here; "
+                f"its options: {', '.join(sorted(self._takes - {*_OF_RECIPE}))} (the recipe gives "
+                f"{', '.join(_OF_RECIPE)})"
+            )
+        self.config = config
+
+    def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+        """See `OptimizerFactory`."""
+        config = recipe.config
+        values = (config.learning_rate, (config.beta1, config.beta2), config.weight_decay)
+        given = {k: v for k, v in zip(_OF_RECIPE, values, strict=True) if k in self._takes}
+        try:
+            made: Optimizer = self._kind(parameters, **given, **self.config.options)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"recipe.optimizer: {self.config.name}: {error}") from error
+        return made

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Chosen, UserError, build_chosen
+from recsys_lab.training.optimizers import OPTIMIZERS
+from recsys_lab.training.schedules import SCHEDULES, Constant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from recsys_lab.contracts import DenseModel, Loss
+    from recsys_lab.training.optimizers import OptimizerFactory
+    from recsys_lab.training.schedules import Schedule
 
 
 class Recipe:
@@ -45,15 +50,17 @@ class Recipe:
                 types are the split's ``target_events``; histories are of all types in any case.
             accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
                 all their supervised positions, as if they were one batch.
-            optimizer: "adam" or "adamw" (decoupled weight decay).
+            optimizer: "adam", "adamw" (decoupled weight decay), or a class of your own: see
+                `recsys_lab.training.optimizers`.
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
             beta2: decay of the second moment.
             weight_decay: of the optimizer, on every parameter.
             sparse_embeddings: a step moves only the item vectors that it looked up (lazy Adam), for
                 catalogues of millions; needs a loss that samples.
-            schedule: learning rate after the warm-up: constant, or falling to 0 at the end
-                along a line or a half cosine.
+            schedule: learning rate after the warm-up: constant, falling to 0 at the end along a
+                line (linear) or a half cosine (cosine), or a class of your own: see
+                `recsys_lab.training.schedules`.
             warmup_steps: steps of linear rise from 0.
             gradient_clip: largest gradient norm; null for none.
             precision: "auto" is bf16-mixed on a GPU that has it, else 32 (the run's record says
@@ -73,13 +80,13 @@ class Recipe:
         refit: bool = field(default=False, kw_only=True)
         supervise: Literal["all", "target_events"] = field(default="all", kw_only=True)
         accumulate_grad_batches: Annotated[int, Ge(1)]
-        optimizer: Literal["adam", "adamw"]
+        optimizer: Annotated[Chosen, OPTIMIZERS]
         learning_rate: Annotated[float, Gt(0)]
         beta1: Annotated[float, Ge(0), Lt(1)]
         beta2: Annotated[float, Ge(0), Lt(1)]
         weight_decay: Annotated[float, Ge(0)]
         sparse_embeddings: bool
-        schedule: Literal["constant", "linear", "cosine"]
+        schedule: Annotated[Chosen, SCHEDULES]
         warmup_steps: Annotated[int, Ge(0)]
         gradient_clip: Annotated[float, Gt(0)] | None
         precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
@@ -91,15 +98,19 @@ class Recipe:
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
 
     def __init__(self, config: Config) -> None:
-        for name in ("weight_decay", "gradient_clip"):
-            if config.sparse_embeddings and getattr(config, name):
+        for name, value, off in (
+            ("weight_decay", config.weight_decay, "0"),
+            ("gradient_clip", config.gradient_clip, "null"),
+        ):
+            if config.sparse_embeddings and value:
                 raise UserError(
-                    f"recipe.sparse_embeddings: got true with recipe.{name}="
-                    f"{getattr(config, name)}, which reads every item's vector; set recipe.{name}="
-                    f"{'0' if name == 'weight_decay' else 'null'}, or "
+                    f"recipe.sparse_embeddings: got true with recipe.{name}={value}, which reads "
+                    f"every item's vector; set recipe.{name}={off}, or "
                     "recipe.sparse_embeddings=false"
                 )
         self.config = config
+        self.optimizer_factory: OptimizerFactory = build_chosen(OPTIMIZERS, config.optimizer)
+        self.schedule: Schedule = build_chosen(SCHEDULES, config.schedule)
 
     def validates(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is validated."""
@@ -110,53 +121,60 @@ class Recipe:
         """The optimizer of a model's parameters.
 
         Raises:
-            UserError: ``sparse_embeddings`` with a model or a loss that it is not for.
+            UserError: ``sparse_embeddings`` with a model, loss or optimizer that it is not for.
         """
         if not self.config.sparse_embeddings:
-            return self._dense(model.parameters())
-        from recsys_lab.training.optimizers import dense_sparse_optimizer, make_sparse
+            return self._made(model.parameters())
+        from recsys_lab.training.dense_sparse import DenseSparseOptimizer, sparse_tables
 
-        return dense_sparse_optimizer(
-            self._dense, model, make_sparse(model, loss),
-            learning_rate=self.config.learning_rate, betas=(self.config.beta1, self.config.beta2),
-        )  # fmt: skip
+        tables = sparse_tables(model, loss)
+        known = {id(table) for table in tables}
+        others = [weight for weight in model.parameters() if id(weight) not in known]
+        sparse = self.optimizer_factory.make_sparse(tables, self)
+        return DenseSparseOptimizer(self._made(others), sparse)
 
-    def _dense(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Fused where that is allowed (one pass over memory, not several)."""
-        import torch
+    def _made(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        from torch.optim import Optimizer
 
-        kinds: dict[str, type[torch.optim.Adam]]
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        return kinds[self.config.optimizer](
-            parameters,
-            lr=self.config.learning_rate,
-            betas=(self.config.beta1, self.config.beta2),
-            weight_decay=self.config.weight_decay,
-            # Lightning refuses to clip under mixed precision when the optimizer unscales itself.
-            fused=self.config.gradient_clip is None or self.trainer_precision() == "32",
-        )
+        made: Any = self.optimizer_factory.make(list(parameters), self)
+        if not isinstance(made, Optimizer):
+            name = type(self.optimizer_factory).__name__
+            raise UserError(
+                f"recipe.optimizer: {name}.make gave a {type(made).__name__}, not a "
+                "torch.optim.Optimizer"
+            )
+        return made
+
+    @property
+    def allows_fused(self) -> bool:
+        """Whether an optimizer may be fused: Lightning clips none under mixed precision."""
+        return self.config.gradient_clip is None or self.trainer_precision() == "32"
 
     def scheduler(self, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
         """The per-step schedule, or None for a constant rate without warm-up."""
         from torch.optim.lr_scheduler import LambdaLR
 
-        if self.config.schedule == "constant" and not self.config.warmup_steps:
+        if isinstance(self.schedule, Constant) and not self.config.warmup_steps:
             return None
         return LambdaLR(optimizer, lambda step: self.rate(step, total_steps))
 
     def rate(self, step: int, total_steps: int) -> float:
-        """Multiplier of the peak learning rate at a step, in [0, 1]."""
-        import math
+        """Factor of the peak learning rate at a step.
 
+        Raises:
+            UserError: the schedule gives none that can be.
+        """
         warmup = self.config.warmup_steps
         if step < warmup:
             return (step + 1) / warmup
-        done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
-        if self.config.schedule == "linear":
-            return 1 - done
-        if self.config.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
-        return 1.0
+        total = max(1, total_steps - warmup)
+        factor = self.schedule.factor(min(step - warmup, total), total)
+        if not 0 <= factor < math.inf:
+            raise UserError(
+                f"recipe.schedule: {type(self.schedule).__name__} gives the factor {factor} at "
+                f"step {step - warmup} of {total}; it must be 0 or more, and finite"
+            )
+        return factor
 
     def trainer_precision(self) -> Any:
         """Lightning's name of the precision.

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config.choice import say
 from recsys_lab.sweeps.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
 from recsys_lab.sweeps.winner import keeps_constraints
 
@@ -109,8 +110,8 @@ def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
         ("Budget", f"{options['n_trials']} trials, {ended} of them ended"),
         ("Trials", ", ".join(states) or "none"),
         ("Pruned", _share(counts["pruned"], ended)),
-        ("Sampler", str(options["sampler"])),
-        ("Pruner", str(options["pruner"])),
+        ("Sampler", say(options["sampler"])),
+        ("Pruner", say(options["pruner"])),
         ("Gone on with after their process died", str(resumed)),
         ("Tried again with half the batch", str(halved)),
         *cost_facts(story),

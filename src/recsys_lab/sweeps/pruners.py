@@ -1,0 +1,118 @@
+"""Pruners, which stop trials that do badly, and what one of your own has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from recsys_lab.config import Choice, UserError
+from recsys_lab.sweeps.samplers import experimental
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+
+PRUNERS = Choice(
+    "pruner",
+    "recsys_lab.sweeps",
+    {
+        "median": "pruners.Median",
+        "asha": "pruners.Asha",
+        "hyperband": "pruners.Hyperband",
+        "patient": "pruners.Patient",
+        "none": "pruners.NoPruner",
+    },
+    base="pruners.PrunerFactory",
+)
+
+
+class PrunerFactory:
+    """Makes the Optuna pruner of each process of a sweep; derive your own from it.
+
+    Args:
+        config: the options.
+
+    Attributes:
+        prunes: whether it ever stops a trial, which needs one objective that is known after every
+            validation.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options; none by default."""
+
+    prunes: ClassVar[bool] = True
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+
+    def make(self) -> BasePruner:
+        """The pruner."""
+        raise NotImplementedError
+
+
+class _OfOptuna(PrunerFactory):
+    """A pruner of Optuna by the name of its class."""
+
+    of: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def make(self) -> BasePruner:
+        """See `PrunerFactory`."""
+        from optuna import pruners
+
+        made: BasePruner = getattr(pruners, self.of)(**self.options)
+        return made
+
+
+class Median(_OfOptuna):
+    """Stops what is worse than the median of earlier trials at the same epoch."""
+
+    of = "MedianPruner"
+    options: ClassVar = {"n_startup_trials": 5, "n_warmup_steps": 1}
+
+
+class Asha(_OfOptuna):
+    """Asynchronous successive halving (Li et al., 2020)."""
+
+    of = "SuccessiveHalvingPruner"
+
+
+class Hyperband(_OfOptuna):
+    """Hyperband (Li et al., 2018)."""
+
+    of = "HyperbandPruner"
+
+
+class Patient(Median):
+    """The median, after three epochs without progress."""
+
+    def make(self) -> BasePruner:
+        """See `PrunerFactory`."""
+        from optuna.pruners import PatientPruner
+
+        return PatientPruner(super().make(), patience=3)
+
+
+class NoPruner(_OfOptuna):
+    """Every trial ends by itself."""
+
+    prunes, of = False, "NopPruner"
+
+
+def make_pruner(factory: PrunerFactory) -> BasePruner:
+    """The pruner of a process.
+
+    Raises:
+        UserError: the factory makes something else.
+    """
+    from optuna.pruners import BasePruner
+
+    with experimental():
+        made: Any = factory.make()
+    if not isinstance(made, BasePruner):
+        raise UserError(
+            f"sweep.pruner: {type(factory).__name__}.make gave a {type(made).__name__}, not an "
+            "optuna.pruners.BasePruner"
+        )
+    return made
