@@ -18,13 +18,16 @@ from recsys_lab.contracts.roles import (
     DrawsTargets,
     FeatureColumns,
     FittedModel,
+    HoldsScores,
     Loss,
     ReadsCounts,
     ReadsTargets,
     Recommender,
+    ScoresByProduct,
     TrainingData,
     Truth,
 )
+from recsys_lab.contracts.traits import Traits, check_model, traits
 
 __all__ = [
     "FIRST_KNOWN",
@@ -40,12 +43,17 @@ __all__ = [
     "Exclude",
     "FeatureColumns",
     "FittedModel",
+    "HoldsScores",
     "ListFeature",
     "Loss",
     "RankedLists",
     "ReadsCounts",
     "ReadsTargets",
     "Recommender",
+    "ScoresByProduct",
     "TrainingData",
+    "Traits",
     "Truth",
+    "check_model",
+    "traits",
 ]

@@ -110,6 +110,11 @@ class SampledLoss:
         """Take over how often each item is expected to be a target in an epoch, (V,)."""
         self._sampler.read_targets(counts_V)
 
+    def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
+        """Of the targets and their negatives; see `recsys_lab.contracts.HoldsScores`."""
+        del num_items, device
+        return positions * (1 + self._options.num_negatives)
+
     def _scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
         """Scores of the targets and of fresh negatives, in full precision."""
         negatives = self._sampler.draw(targets_N, table_VD.shape[0])
