@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.evaluation.protocols.options import Options
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
     Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ _OPTIONS = (
 _log = logging.getLogger(__name__)
 
 
-def check_off_policy(parts: Parts) -> None:
+def check_off_policy(parts: Components) -> None:
     """Refuse what will give no estimates, before anything is trained.
 
     Raises:
@@ -52,7 +52,7 @@ def check_off_policy(parts: Parts) -> None:
     check_propensities(_Events(config, data).propensities_N)
 
 
-def off_policy(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]] | None:
+def off_policy(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]] | None:
     """The estimates for each k of ``evaluation.ks``; None where they are not asked for.
 
     Args:
