@@ -81,7 +81,7 @@ def test_a_trained_model_that_lacks_something_is_refused_with_the_table():
     with pytest.raises(UserError) as caught:
         check_model(without(Plain, "recommend", "window"))
     first, *table = str(caught.value).splitlines()
-    assert first.endswith("Plain lacks window, recommend(batch, k, exclude). Needed of")
+    assert first.endswith("Plain lacks window, recommend(batch, k, exclude). What is needed:")
     marked = [line.split()[1] for line in table if "->" in line]
     assert marked == ["window", "recommend(batch,"]
     shown = "\n".join(table)

@@ -16,7 +16,7 @@ from recsys_lab.config import UserError
 from recsys_lab.contracts.roles import FittedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,25 @@ def traits(model: object) -> Traits:
     return Traits(**stated)
 
 
-_ALWAYS = {
-    "window": "how many recent events it reads; None for all, where it is fitted",
-    "recommend(batch, k, exclude)": "the k best items of each user (recsys_lab.models.ranking)",
-}
-_TRAINED = {
-    "training_states(batch)": "states to be trained, (N, D), and their targets, (N,)",
-    "item_table()": "vectors of all items, (V, D)",
-}
-_FITTED = {
-    "fit(data)": "learn from the training part",
-    "arrays()": "what was learned, as NumPy arrays by name",
-    "load_arrays(arrays, data)": "the reverse",
+_ANY, _TRAINED, _FITTED = (
+    "any model",
+    "one that is trained, a torch.nn.Module",
+    "one that is fitted",
+)
+_NEEDED = {
+    _ANY: {
+        "window": "most recent events that it reads; None for all, if it is fitted",
+        "recommend(batch, k, exclude)": "the k best items of each user",
+    },
+    _TRAINED: {
+        "training_states(batch)": "states to be trained, (N, D), and their targets, (N,)",
+        "item_table()": "vectors of all items, (V, D)",
+    },
+    _FITTED: {
+        "fit(data)": "learn from the training part",
+        "arrays()": "what was learned, as NumPy arrays by name",
+        "load_arrays(arrays, data)": "the reverse of arrays",
+    },
 }
 
 
@@ -80,25 +87,18 @@ def check_model(model: Any) -> None:
     Raises:
         UserError: with the table of what is needed.
     """
-    trained = isinstance(model, nn.Module) and not isinstance(model, FittedModel)
-    needed = {**_ALWAYS, **(_TRAINED if trained else _FITTED)}
+    is_trained = isinstance(model, nn.Module) and not isinstance(model, FittedModel)
+    needed = [*_NEEDED[_ANY], *_NEEDED[_TRAINED if is_trained else _FITTED]]
     lacking = [what for what in needed if not hasattr(model, what.partition("(")[0])]
-    kind = type(model)
-    if not lacking and trained and model.window is None:
-        raise UserError(
-            f"model: {kind.__module__}.{kind.__qualname__}: window is None, and a trained model "
-            "reads a number of events; give a whole number"
-        )
+    name = f"{type(model).__module__}.{type(model).__qualname__}"
     if lacking:
-        raise UserError("\n".join([
-            f"model: {kind.__module__}.{kind.__qualname__} lacks {', '.join(lacking)}. Needed of",
-            *_table("any model", _ALWAYS, lacking),
-            *_table("a trained one (torch.nn.Module)", _TRAINED, lacking),
-            *_table("one that is fitted in one pass", _FITTED, lacking),
-        ]))  # fmt: skip
-
-
-def _table(heading: str, needed: dict[str, str], lacking: list[str]) -> Iterator[str]:
-    yield f"  {heading}:"
-    for what, meaning in needed.items():
-        yield f"  {'->' if what in lacking else '  '} {what:<30}{meaning}"
+        lines = [f"model: {name} lacks {', '.join(lacking)}. What is needed:"]
+        for kind, rows in _NEEDED.items():
+            lines.append(f"  {kind}:")
+            lines += [f"  {'->' if w in lacking else '  '} {w:<30}{m}" for w, m in rows.items()]
+        raise UserError("\n".join(lines))
+    if is_trained and model.window is None:
+        raise UserError(
+            f"model: {name}: window is None, and a trained model reads a number of events; give a "
+            "whole number"
+        )

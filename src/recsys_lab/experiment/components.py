@@ -57,6 +57,7 @@ class Components:
         inputs: what the model knows of items and events.
         recipe: how it is trained (a fitted model reads nothing of it).
         protocol: how it is judged.
+        init_from: the run whose weights it begins with, or None.
         origin: of a run that begins with another's weights: see `recsys_lab.experiment.init_from`.
         data: the prepared dataset.
         model: the recommender, untrained.
@@ -74,6 +75,7 @@ class Components:
         self.inputs, self.recipe = build(cfg.inputs), build(cfg.recipe)
         self.protocol: RankingProtocol = build(cfg.evaluation)
         self.seed: int = cfg.seed
+        self.init_from: str | None = cfg.get("init_from")
         self.origin: Mapping[str, Any] | None = None
 
     @cached_property
@@ -86,12 +88,6 @@ class Components:
         """Who is told of the run."""
         tracking: Tracking = build(self._cfg.tracking)
         return tracking
-
-    @property
-    def init_from(self) -> str | None:
-        """The run whose weights it begins with."""
-        run: str | None = self._cfg.get("init_from")
-        return run
 
     def prepare(self) -> PreparedDataset:
         """The dataset, read from its source where it is not prepared yet."""

@@ -11,7 +11,7 @@ import torch
 from recsys_lab.config import UserError
 from recsys_lab.contracts import traits
 from recsys_lab.training.free_memory import free_memory
-from recsys_lab.training.memory_estimate import Footprint, events_per_batch, footprint
+from recsys_lab.training.memory_estimate import events_per_batch, footprint
 
 if TYPE_CHECKING:
     from recsys_lab.data.prepared import PreparedDataset
@@ -30,25 +30,22 @@ def refuse_too_large(parts: Components, data: PreparedDataset) -> None:
     Raises:
         CannotFit: it is more.
     """
-    needed = needs(parts, data)
-    if needed is not None:
-        needed.refuse(free_memory(parts.recipe.device()))
-
-
-def needs(parts: Components, data: PreparedDataset) -> Footprint | None:
-    """What a step of the run needs at least; None for a model that is fitted, or not known."""
     model = _without_memory(parts, data.num_items)
-    if not isinstance(model, torch.nn.Module):
-        return None
+    if not isinstance(model, torch.nn.Module):  # it is fitted, or nothing is known
+        return
     recipe, stated = parts.recipe, traits(model)
     segments = np.asarray(data.segments("train"))
     events, histories = events_per_batch(
-        segments[:, 2] - segments[:, 1], window=stated.window or 1,
-        batch_size=recipe.config.batch_size, crop=recipe.config.crop, prefixes=stated.one_target,
-    )  # fmt: skip
-    return footprint(
+        segments[:, 2] - segments[:, 1],
+        window=stated.window or 1,
+        batch_size=recipe.config.batch_size,
+        crop=recipe.config.crop,
+        prefixes=stated.one_target,
+    )
+    needed = footprint(
         model, parts.loss, recipe, num_items=data.num_items, events=events, histories=histories
     )
+    needed.refuse(free_memory(recipe.device()))
 
 
 def _without_memory(parts: Components, num_items: int) -> Any:
