@@ -12,13 +12,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import (
-    ChecksData,
-    FittedModel,
-    Traits,
-    check_model,
-    traits,
-)
+from recsys_lab.contracts import ChecksData, FittedModel, Traits, check_model, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definition, make_beyond

@@ -51,22 +51,12 @@ def train(
     callbacks: Sequence[Callback] = (),
     epochs: int | None = None,
 ) -> tuple[Keeper, dict[str, Any]]:
-    """Train the model, with a loss that `ready_loss` has seen; it is left on the run's device.
+    """Train the model with a loss that `ready_loss` has seen, and leave it on the run's device.
 
-    Args:
-        parts: of the run.
-        folder: of the checkpoints.
-        console: for people.
-        on_epoch: gets the history after each epoch.
-        loggers: of the trackers.
-        callbacks: that watch the training.
-        epochs: train exactly so many, without validation.
+    See `recsys_lab.training.fit.fit` for the arguments and errors.
 
     Returns:
         The keeper of the checkpoints, and what the training cost.
-
-    Raises:
-        UserError: there is nothing to train on, or options do not go together.
     """
     from recsys_lab.training.cost import Meter
     from recsys_lab.training.fit import fit

@@ -45,10 +45,6 @@ def refit(parts: Components, record: RunRecord, console: Console) -> None:
     parts.model = again.model
 
 
-def _nothing(history: list[dict[str, float]]) -> None:
-    """The epochs of the record are those that the model was chosen by."""
-
-
 def _train(parts: Components, record: RunRecord, console: Console, noted: dict[str, Any]) -> None:
     epochs = record.values["best"]["epoch"] + 1
     begin = "from scratch"
@@ -62,8 +58,8 @@ def _train(parts: Components, record: RunRecord, console: Console, noted: dict[s
     )  # fmt: skip
     ready_loss(parts)
     folder = (record.folder / REFIT_WEIGHTS).parent
-    # No loggers: their steps are those of the training that chose.
-    keeper, cost = train(parts, folder, console, on_epoch=_nothing, epochs=epochs)
+    # Nothing of its epochs is logged or recorded: those that chose are.
+    keeper, cost = train(parts, folder, console, on_epoch=lambda _: None, epochs=epochs)
     losses = [row["train/loss"] for row in keeper.history]
     record.update(
         refit={**noted, "epochs": epochs, "train_loss": losses, "compute": cost},

@@ -26,13 +26,7 @@ from recsys_lab.experiment.refit import refit
 from recsys_lab.experiment.test_results import gather, judge
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
-from recsys_lab.runs.record import (
-    PER_USER,
-    SLICES,
-    WEIGHTS,
-    RunRecord,
-    finish_time,
-)
+from recsys_lab.runs.record import PER_USER, SLICES, WEIGHTS, RunRecord, finish_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

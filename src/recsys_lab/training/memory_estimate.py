@@ -88,13 +88,7 @@ class Footprint:
 
 
 def footprint(
-    model: Any,
-    loss: Loss,
-    recipe: Recipe,
-    *,
-    num_items: int,
-    events: float,
-    histories: float,
+    model: Any, loss: Loss, recipe: Recipe, *, num_items: int, events: float, histories: float
 ) -> Footprint:
     """The lower bound for a model, which may be on torch's meta device.
 
