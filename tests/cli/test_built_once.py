@@ -12,6 +12,7 @@ from recsys_lab.config.targets import import_class
 from recsys_lab.experiment import memory_check
 from recsys_lab.experiment.recorded import recorded
 from recsys_lab.experiment.run import TrialRun
+from recsys_lab.models.sequential.dot_product import DotProductModel
 from recsys_lab.training.memory_estimate import CannotFit
 from tests.cli.flow import SMALL, in_shop, record, train
 
@@ -88,3 +89,12 @@ def test_a_fitted_model_has_no_loss(made):
     assert train("model=popularity", "run_dir=fitted", base=SMALL[:2]) == 0
     once = dict.fromkeys((*OF_DATA, *OF_THE_RUN), 1)
     assert made == {name: count for name, count in once.items() if name != "loss"}
+
+
+def test_a_model_without_what_every_model_has_is_refused_when_it_is_built(monkeypatch, capsys):
+    monkeypatch.delattr(DotProductModel, "recommend")
+    assert train(*SHORT, "run_dir=lacking") == 2
+    told = capsys.readouterr().err
+    assert "SASRec lacks recommend(batch, k, exclude). What is needed:" in told
+    assert "load_arrays(arrays, data)" in told
+    assert not Path("lacking/checkpoints").exists()
