@@ -10,7 +10,7 @@ from rich.console import Console
 
 from recsys_lab.config.targets import import_class
 from recsys_lab.experiment import memory_check
-from recsys_lab.experiment.recorded import recorded
+from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.models.sequential.dot_product import DotProductModel
 from recsys_lab.training.memory_estimate import CannotFit

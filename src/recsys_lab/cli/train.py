@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from recsys_lab.experiment.recorded import recorded
+from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run_folder import run_folder
 from recsys_lab.pages.terminal import Terminal
 

@@ -2,7 +2,7 @@
 
 Attributes are stated here, with their defaults, and read through `traits`; so a model writes only
 those that differ, in its class or on the object, and needs no base class. Methods that are optional
-have protocols of their own in `recsys_lab.contracts.roles`.
+have protocols of their own in `recsys_lab.contracts.protocols`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts.roles import FittedModel
+from recsys_lab.contracts.protocols import FittedModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import ChecksData, FittedModel, Traits, check_model, traits
+from recsys_lab.contracts import FittedModel, Traits, ValidatesData, check_model, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definition, make_beyond
@@ -134,7 +134,7 @@ class Components:
         """The model before it learns, the same whenever it is made."""
         seed_everything(self.seed)
         self.model = self.new_model(data.num_items)
-        if isinstance(self.model, ChecksData):
+        if isinstance(self.model, ValidatesData):
             self.model.check_data(data)
         self.inputs.attach(self.model, data, run)
         if self._cfg.loss.get("cosine") and not self.is_fitted:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import ChecksDevice, ReadsCounts, ReadsTargets
+from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevice
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recsys_lab.experiment.components import Components
-    from recsys_lab.training.checkpoint import Keeper
+    from recsys_lab.training.checkpoint import CheckpointCallback
 
 
 def ready_loss(parts: Components) -> None:
@@ -35,9 +35,9 @@ def ready_loss(parts: Components) -> None:
     Raises:
         UserError: it does not work on the run's device.
     """
-    if isinstance(parts.loss, ChecksDevice):
+    if isinstance(parts.loss, ValidatesDevice):
         parts.loss.check_device(parts.device)
-    if isinstance(parts.loss, ReadsCounts):
+    if isinstance(parts.loss, UsesItemCounts):
         parts.loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
 
 
@@ -50,7 +50,7 @@ def train(
     loggers: Sequence[Logger] = (),
     callbacks: Sequence[Callback] = (),
     epochs: int | None = None,
-) -> tuple[Keeper, dict[str, Any]]:
+) -> tuple[CheckpointCallback, dict[str, Any]]:
     """Train the model with a loss that `ready_loss` has seen, and leave it on the run's device.
 
     See `recsys_lab.training.fit.fit` for the arguments and errors.
@@ -58,15 +58,15 @@ def train(
     Returns:
         The keeper of the checkpoints, and what the training cost.
     """
-    from recsys_lab.training.cost import Meter
+    from recsys_lab.training.cost import CostMonitor
     from recsys_lab.training.fit import fit
     from recsys_lab.training.targets import expected_targets
 
     training = training_batches(parts)
-    if isinstance(parts.loss, ReadsTargets) and parts.loss.reads_targets:
+    if isinstance(parts.loss, UsesTargetCounts) and parts.loss.reads_targets:
         epoch = training.first_epoch()
         parts.loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
-    meter = Meter()
+    meter = CostMonitor()
     keeper = fit(
         parts.model, parts.loss, parts.recipe, parts.protocol, training,
         parts.batches("validation"), folder, loggers=loggers, console=console, on_epoch=on_epoch,

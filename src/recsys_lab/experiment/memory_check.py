@@ -11,7 +11,7 @@ import torch
 from recsys_lab.config import UserError
 from recsys_lab.contracts import traits
 from recsys_lab.training.free_memory import free_memory
-from recsys_lab.training.memory_estimate import events_per_batch, footprint
+from recsys_lab.training.memory_estimate import estimate_memory, events_per_batch
 
 if TYPE_CHECKING:
     from recsys_lab.data.prepared import PreparedDataset
@@ -42,7 +42,7 @@ def refuse_too_large(parts: Components, data: PreparedDataset) -> None:
         crop=recipe.config.crop,
         prefixes=stated.one_target,
     )
-    needed = footprint(
+    needed = estimate_memory(
         model, parts.loss, recipe, num_items=data.num_items, events=events, histories=histories
     )
     needed.refuse(free_memory(recipe.device()))

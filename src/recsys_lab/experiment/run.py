@@ -23,7 +23,7 @@ from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
 from recsys_lab.experiment.refit import refit
-from recsys_lab.experiment.test_results import gather, judge
+from recsys_lab.experiment.test_results import compute_test_results, rank_test_users
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import PER_USER, SLICES, WEIGHTS, RunRecord, finish_time
@@ -208,7 +208,7 @@ def _fit(parts: Components, record: RunRecord) -> None:
 
 def _test(parts: Components, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
-    found = judge(parts, gather(parts))
+    found = compute_test_results(parts, rank_test_users(parts))
     found.write(record.folder)
     record.note_files(
         PER_USER, SLICES,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TestResults:
     """What the test says of a model.
 
     Attributes:
@@ -67,13 +67,13 @@ class Gathered:
     rows: pl.DataFrame
 
 
-def gather(parts: Components) -> Gathered:
+def rank_test_users(parts: Components) -> Gathered:
     """Open the test split; all processes that have joined must call it."""
     results = parts.evaluate("test")
     return Gathered(results, results.compute(), results.per_user())
 
 
-def judge(parts: Components, gathered: Gathered) -> Judgement:
+def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
     """What the lists say; one process is enough."""
     results, rows = gathered.results, gathered.rows
     period = parts.protocol.config.target_period
@@ -91,7 +91,7 @@ def judge(parts: Components, gathered: Gathered) -> Judgement:
     bounds = intervals(rows, [*results.metrics, *of_users], over_lists=over_lists)
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     logged = off_policy(parts, rows)
-    return Judgement(gathered.means, bounds, users, slices, fairness, logged)
+    return TestResults(gathered.means, bounds, users, slices, fairness, logged)
 
 
 def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:

@@ -44,7 +44,7 @@ class CannotFit(UserError):
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes of a training step, at least.
 
     Attributes:
@@ -87,9 +87,9 @@ class Footprint:
         )
 
 
-def footprint(
+def estimate_memory(
     model: Any, loss: Loss, recipe: Recipe, *, num_items: int, events: float, histories: float
-) -> Footprint:
+) -> MemoryEstimate:
     """The lower bound for a model, which may be on torch's meta device.
 
     Args:
@@ -103,7 +103,7 @@ def footprint(
     stated, weights = traits(model), list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     dense = trained
-    if recipe.config.sparse_items:  # a step has gradients of the looked up rows alone
+    if recipe.config.sparse_embeddings:  # a step has gradients of the looked up rows alone
         items = stated.items
         tables = [items.weight, model.item_table()] if isinstance(items, nn.Embedding) else []
         dense = [weight for weight in trained if not any(weight is table for table in tables)]
@@ -113,7 +113,7 @@ def footprint(
     if isinstance(loss, HoldsScores):
         scores = loss.scores_in_memory(positions, num_items, recipe.device())
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
-    return Footprint(
+    return MemoryEstimate(
         parameters=sum(w.numel() * w.element_size() for w in weights),
         gradients=sum(w.numel() * w.element_size() for w in dense),
         optimizer=_MOMENTS * sum(w.numel() * w.element_size() for w in trained),
