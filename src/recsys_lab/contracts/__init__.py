@@ -28,6 +28,7 @@ from recsys_lab.contracts.protocols import (
     ValidatesDevice,
 )
 from recsys_lab.contracts.traits import Traits, check_model, traits
+from recsys_lab.moved import names_before
 
 __all__ = [
     "FIRST_KNOWN",
@@ -57,3 +58,5 @@ __all__ = [
     "check_model",
     "traits",
 ]
+
+__getattr__ = names_before(__name__)
