@@ -29,9 +29,9 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.config import build, config_dir
+from recsys_lab.config import config_dir
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.experiment.components import Components, assemble
+from recsys_lab.experiment.components import Components
 from recsys_lab.training.fit import fit
 
 DIM, LAYERS, HEADS, LENGTH, BATCH, DROPOUT = 64, 2, 2, 50, 128, 0.1
@@ -153,12 +153,12 @@ class EpochClock(pl.Callback):
         self._out += time.perf_counter() - self._validating
 
 
-def lab_epochs(cfg: DictConfig, parts: Components, folder: Path, console: Console) -> list[float]:
+def lab_epochs(parts: Components, folder: Path, console: Console) -> list[float]:
     """Seconds of each epoch of a real training run."""
     clock = EpochClock()
     batches = TrainingBatches(parts.data, batch_size=BATCH, window=LENGTH + 1, seed=0)
     fit(
-        parts.model, build(cfg.loss), parts.recipe, parts.protocol, batches,
+        parts.model, parts.loss, parts.recipe, parts.protocol, batches,
         parts.batches("validation"), folder / "checkpoints",
         loggers=[], console=console, on_epoch=lambda _: None, callbacks=[clock],
     )  # fmt: skip
@@ -202,11 +202,12 @@ def main() -> None:
     seconds: dict[str, list[float]] = {k: [] for k in ("lab", "plain", "lab rank", "plain rank")}
     with tempfile.TemporaryDirectory() as scratch:
         cfg = config_of(options.data, options.epochs, f"{scratch}/prepared")
-        parts = assemble(cfg)
+        parts = Components(cfg)
+        parts.attach(parts.prepare())
         plain = Plain(parts)
         for number in range(options.rounds):
             seconds["plain"] += timed(plain.epoch, options.epochs)[1:]
-            seconds["lab"] += lab_epochs(cfg, parts, Path(scratch) / str(number), console)[1:]
+            seconds["lab"] += lab_epochs(parts, Path(scratch) / str(number), console)[1:]
             seconds["plain rank"] += timed(plain.evaluate, 4)[1:]
             seconds["lab rank"] += timed(lambda: parts.evaluate("test").compute(), 4)[1:]
     median = {name: statistics.median(values) for name, values in seconds.items()}

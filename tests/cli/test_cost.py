@@ -9,8 +9,8 @@ import torch
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.comparison.results import Run
+from recsys_lab.experiment import components
 from recsys_lab.experiment import identity as beginning
-from recsys_lab.experiment import run as execute
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, in_shop, record, train
 
@@ -23,7 +23,7 @@ def shop(tmp_path, monkeypatch):
 
 def test_a_run_s_cost_is_its_own(monkeypatch):
     """Two runs in one process: the first prepares the data and takes much memory."""
-    load = execute.prepare_from
+    load = components.prepare_from
 
     def slow(cfg):
         ballast = np.ones(400 << 17)  # 400 MiB
@@ -32,7 +32,7 @@ def test_a_run_s_cost_is_its_own(monkeypatch):
         return load(cfg)
 
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "prepare_from", slow)
+        patch.setattr(components, "prepare_from", slow)
         assert train("run_dir=large", base=COUNTS) == 0
     assert train("run_dir=small", base=COUNTS) == 0
     large, small = (record(name)["compute"] for name in ("large", "small"))
@@ -45,11 +45,11 @@ def test_a_run_s_cost_is_its_own(monkeypatch):
 
 
 def test_a_run_that_is_killed_after_preparing_counts_it_in_the_whole(monkeypatch):
-    def killed(_):
+    def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "assemble", lambda cfg, prepared: killed(prepared(cfg)))
+        patch.setattr(components.Components, "attach", killed)
         assert train("run_dir=run", base=COUNTS) == 130
     first = record("run")["compute"]
     assert 0 < first["prepare_seconds"] <= first["seconds"]

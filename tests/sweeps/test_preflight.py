@@ -1,7 +1,6 @@
 """What a training step needs at least: against hand-made numbers and against what was measured."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from recsys_lab.training.memory_estimate import (
     MemoryEstimate,
     estimate_memory,
     events_per_batch,
-    logits_in_memory,
 )
 
 GIBIBYTE = 1 << 30
@@ -64,12 +62,19 @@ def test_hand_made_numbers():
 
 
 def test_scores_in_memory():
-    chunked = SimpleNamespace(memory_mib=1, kernel="blocks")
-    assert logits_in_memory(chunked, 5000, 100_000, on_gpu=True) == 2 * 100_000  # 1 MiB holds 2.6
-    assert logits_in_memory(chunked, 5, 100, on_gpu=True) == 5 * 100
-    buckets = SimpleNamespace(num_buckets=3, bucket_states=5, bucket_items=7)
-    assert logits_in_memory(buckets, 9, 9, on_gpu=False) == 105
-    assert logits_in_memory(SimpleNamespace(), 9, 9, on_gpu=False) == 0  # somebody's own loss
+    chunked = part("loss", "softmax", memory_mib=1, kernel="blocks")
+    assert chunked.scores_in_memory(5000, 100_000, "cuda") == 2 * 100_000  # 1 MiB holds 2.6
+    assert chunked.scores_in_memory(5, 100, "cuda") == 5 * 100
+    buckets = part("loss", "sce", num_buckets=3, bucket_states=5, bucket_items=7)
+    assert buckets.scores_in_memory(9, 9, "cpu") == 105
+    sampled = part("loss", "bce", num_negatives=4)
+    assert sampled.scores_in_memory(9, 9, "cpu") == 9 * 5
+
+    def own(states_ND, targets_N, table_VD):  # somebody's loss, which says nothing of memory
+        return (states_ND - table_VD[targets_N]).square().mean()
+
+    model, recipe = sasrec(9), part("recipe", "default", accelerator="cpu")
+    assert estimate_memory(model, own, recipe, num_items=9, events=9, histories=3).logits == 0
 
 
 def test_events_of_a_batch():

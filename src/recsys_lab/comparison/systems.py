@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.comparison.identity import identity
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
+from recsys_lab.contracts import traits
 from recsys_lab.runs.find import LeftOut, flatten
 
 if TYPE_CHECKING:
@@ -71,14 +72,14 @@ def group_runs(records: Sequence[RunRecord], by: str) -> list[list[int]]:
 
 
 def is_deterministic(record: RunRecord) -> bool:
-    """Whether the seed is known to change nothing: the model's class says so, see `FittedModel`."""
+    """Whether the seed is known to change nothing: the model's class says so, see `Traits`."""
     if record.values.get("epochs"):
         return False
     try:
         model = import_class(record.values["config"]["model"]["_target_"], "model")
     except (UserError, ImportError):  # foreign code, or of another version: nothing is known
         return False
-    return bool(getattr(model, "ignores_seed", False))
+    return bool(traits(model).ignores_seed)
 
 
 def newest_of_each_seed(

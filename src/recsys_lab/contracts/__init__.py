@@ -16,15 +16,18 @@ from recsys_lab.contracts.protocols import (
     FeatureColumns,
     FittedModel,
     GroundTruth,
+    HoldsScores,
     Loss,
     Recommender,
     SamplesTargets,
+    ScoresByProduct,
     TrainingData,
     UsesItemCounts,
     UsesTargetCounts,
     ValidatesData,
     ValidatesDevice,
 )
+from recsys_lab.contracts.traits import Traits, check_model, traits
 from recsys_lab.moved import names_before
 
 __all__ = [
@@ -39,16 +42,21 @@ __all__ = [
     "FeatureColumns",
     "FittedModel",
     "GroundTruth",
+    "HoldsScores",
     "ListFeature",
     "Loss",
     "RankedLists",
     "Recommender",
     "SamplesTargets",
+    "ScoresByProduct",
     "TrainingData",
+    "Traits",
     "UsesItemCounts",
     "UsesTargetCounts",
     "ValidatesData",
     "ValidatesDevice",
+    "check_model",
+    "traits",
 ]
 
 __getattr__ = names_before(__name__)

@@ -26,24 +26,9 @@ class Recommender(Protocol):
         ...
 
 
-class DenseModel(Recommender, Protocol):
-    """A trained recommender whose score is a product of a state and an item's vector.
-
-    A class attribute ``one_target = True`` asks for training histories that have one target each,
-    their last event: every beginning of the window that is trained on then is one of its own. For
-    models in which an event sees later ones. An attribute ``features`` names the columns to be
-    read. An attribute ``reads_next_time = True`` asks for `Batch.next_times_B`, which leaks: the
-    run is marked.
-
-    Attributes:
-        window: most recent events that it reads.
-    """
-
-    window: int
-
-    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """States of the N supervised positions, (N, D), and their targets, int64 (N,)."""
-        ...
+@runtime_checkable
+class ScoresByProduct(Protocol):
+    """A model whose score is a product of a state and an item's vector."""
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state that the next item is ranked by, (B, D).
@@ -55,6 +40,20 @@ class DenseModel(Recommender, Protocol):
 
     def item_table(self) -> Tensor:
         """Vectors of all items, (V, D)."""
+        ...
+
+
+class DenseModel(Recommender, ScoresByProduct, Protocol):
+    """A trained recommender; what else it may state is in `recsys_lab.contracts.traits.Traits`.
+
+    Attributes:
+        window: most recent events that it reads.
+    """
+
+    window: int
+
+    def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States of the N supervised positions, (N, D), and their targets, int64 (N,)."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -151,11 +150,7 @@ class TrainingData(Protocol):
 
 @runtime_checkable
 class FittedModel(Recommender, Protocol):
-    """A classical recommender: fitted in one pass, stored as plain arrays.
-
-    A class attribute ``ignores_seed = True`` says that nothing in it is drawn at random, so that
-    one run stands for all seeds.
-    """
+    """A classical recommender: fitted in one pass, stored as plain arrays."""
 
     def fit(self, data: TrainingData) -> None:
         """Learn from the training part."""
@@ -232,8 +227,23 @@ class ValidatesDevice(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldsScores(Protocol):
+    """A loss that forms scores of items, in memory of its own; without it none are counted."""
+
+    def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
+        """Scores that it surely holds at once in a step: a lower bound.
+
+        Args:
+            positions: N.
+            num_items: V.
+            device: ``cpu`` or ``cuda``.
+        """
+        ...
+
+
 class Loss(Protocol):
-    """Tensors in, scalar out."""
+    """Tensors in, scalar out; what else it may have are the other protocols of losses."""
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss over the N supervised positions."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import NO_ITEM, Batch
+from recsys_lab.contracts import NO_ITEM, Batch, ScoresByProduct, traits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: in
     length = history.lengths[0]
     if length < 2:
         name = type(model).__name__
-        if getattr(model, "window", None) == 1:
+        if traits(model).window == 1:
             found = f"{name} reads the last event of a history at most; choose another model"
         else:
             found = f"{name} finds a single one in this history; choose a user with more"
@@ -102,25 +102,25 @@ def integrated_gradients(model: Any, history: Batch, items_K: Tensor) -> Tensor:
             "method: integrated_gradients needs captum; pip install 'recsys-lab[explain]', or use "
             "method=occlusion"
         ) from None
-    if not all(hasattr(model, name) for name in ("items", "query_states", "item_table")):
+    stated = traits(model)
+    if stated.items is None or not isinstance(model, ScoresByProduct):
         raise UserError(
             f"method: {type(model).__name__} has no gradients by the vectors of its events; use "
             "method=occlusion"
         )
     table_KD = model.item_table()[items_K].detach()
-    cosine = getattr(model, "cosine", False)
 
     def scores(x_STD: Tensor) -> Tensor:
         batch = joined([history] * len(x_STD))
         states_SD = _query(model, batch, x_STD.flatten(0, 1))
-        if cosine:
+        if stated.cosine:
             normal = torch.nn.functional.normalize
             states_SD, unit_KD = normal(states_SD, dim=-1), normal(table_KD, dim=-1)
             return states_SD @ unit_KD.T
         found: Tensor = states_SD @ table_KD.T
         return found
 
-    x_1TD = model.items(history.items_T).detach().unsqueeze(0)
+    x_1TD = stated.items(history.items_T).detach().unsqueeze(0)
     method = IntegratedGradients(scores)
     # cuDNN's recurrent layers have no gradients in a model that is not training.
     with torch.backends.cudnn.flags(enabled=False):

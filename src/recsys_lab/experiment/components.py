@@ -1,19 +1,18 @@
-"""Config -> the parts of a run; shared by the verbs that need a model."""
+"""The components of a run, built from its config in one place and passed on."""
 
 from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass
+from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 
-from recsys_lab.comparison.systems import REFIT
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import FittedModel, UsesItemCounts, ValidatesData, ValidatesDevice
+from recsys_lab.contracts import FittedModel, Traits, ValidatesData, check_model, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
@@ -23,7 +22,7 @@ from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from omegaconf import DictConfig
@@ -32,40 +31,139 @@ if TYPE_CHECKING:
     from recsys_lab.evaluation.catalogue import Catalogue
     from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
     from recsys_lab.evaluation.results import Results
-    from recsys_lab.training.recipe import Recipe
+    from recsys_lab.tracking.tracking import Tracking
 
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass
 class Components:
-    """What a run is made of.
+    """What a run is made of: the only reader of its config, which builds each component once.
+
+    What needs no data is built at once; data and model come with `attach`; a loss and trackers are
+    built when they are first asked for, since not every run has them.
+
+    Args:
+        cfg: the whole config.
 
     Attributes:
+        seed: of the weights, and of all that is drawn in training.
+        inputs: what the model knows of items and events.
+        recipe: how it is trained (a fitted model reads nothing of it).
+        protocol: how it is judged.
+        init_from: the run whose weights it begins with, or None.
+        origin: of a run that begins with another's weights: see `recsys_lab.experiment.init_from`.
         data: the prepared dataset.
         model: the recommender, untrained.
-        inputs: what the model knows of items and events.
-        protocol: how it is judged.
-        recipe: how it is trained (a fitted model reads nothing of it).
-        device: where ranking happens.
         catalogue: the items, for the metrics beyond accuracy.
-        origin: of a run that begins with another's weights: see `recsys_lab.experiment.init_from`.
+        device: where ranking happens.
     """
 
     data: PreparedDataset
     model: Any
-    inputs: Any
-    protocol: RankingProtocol
-    recipe: Recipe
-    device: str
     catalogue: Catalogue
-    origin: Mapping[str, Any] | None = None
+    device: str
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self._cfg = cfg
+        self.inputs, self.recipe = build(cfg.inputs), build(cfg.recipe)
+        self.protocol: RankingProtocol = build(cfg.evaluation)
+        self.seed: int = cfg.seed
+        self.init_from: str | None = cfg.get("init_from")
+        self.origin: Mapping[str, Any] | None = None
+
+    @cached_property
+    def loss(self) -> Any:
+        """What it is trained with; a fitted model has none."""
+        return build(self._cfg.loss)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Who is told of the run."""
+        tracking: Tracking = build(self._cfg.tracking)
+        return tracking
+
+    def prepare(self) -> PreparedDataset:
+        """The dataset, read from its source where it is not prepared yet."""
+        return prepare_from(self._cfg)
+
+    def new_model(self, num_items: int) -> Any:
+        """The model, with weights drawn as torch's generator stands.
+
+        Raises:
+            UserError: it lacks what every model has.
+        """
+        model = build(self._cfg.model, num_items=num_items)
+        check_model(model)
+        return model
+
+    def attach(
+        self, data: PreparedDataset, run: Path | None = None, *, refit: bool = False
+    ) -> None:
+        """Take over the data, seed everything, build the model.
+
+        Args:
+            data: the prepared dataset.
+            run: the folder of the finished run that is restored.
+            refit: whether its model has learned from validation, too.
+        """
+        self.data = data
+        self.protocol.attach(data)
+        options = self.protocol.config
+        self.catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
+        self._make_model(data.with_validation() if refit else data, run)
+        self.device = self.recipe.device() if isinstance(self.model, torch.nn.Module) else "cpu"
+        self.beyond()  # what they lack is told before anything is trained
+        if self.traits.reads_next_time:
+            _log.warning(
+                "LEAK: %s reads when the event to be predicted comes, in training and in ranking. "
+                "No deployed model can, so its numbers are no evidence against other models'; its "
+                "protocol is marked, and compare sets it beside others only with --force",
+                self.model_name,
+            )
+
+    def again(self, data: PreparedDataset) -> Components:
+        """The same with a model and a loss as they were at first, to learn from other data."""
+        again = copy(self)
+        again.__dict__.pop("loss", None)
+        again.data = data
+        again._make_model(data)
+        return again
+
+    def _make_model(self, data: PreparedDataset, run: Path | None = None) -> None:
+        """The model before it learns, the same whenever it is made."""
+        seed_everything(self.seed)
+        self.model = self.new_model(data.num_items)
+        if isinstance(self.model, ValidatesData):
+            self.model.check_data(data)
+        self.inputs.attach(self.model, data, run)
+        if self._cfg.loss.get("cosine") and not self.is_fitted:
+            self._rank_by_cosine()
+
+    def _rank_by_cosine(self) -> None:
+        """Lists come from the scores that were trained."""
+        if self.traits.cosine is None:
+            raise UserError(
+                f"loss.cosine: got true, and {self._cfg.model._target_} ranks by the product "
+                "alone: give the model an attribute cosine that its recommend heeds (as "
+                "DotProductModel has), or use loss.cosine=false"
+            )
+        self.model.cosine = True
 
     @property
     def is_fitted(self) -> bool:
         """Whether the model is fitted in one pass instead of trained."""
         return isinstance(self.model, FittedModel)
+
+    @property
+    def traits(self) -> Traits:
+        """What the model states of itself."""
+        return traits(self.model)
+
+    @property
+    def model_name(self) -> str:
+        """The model's class."""
+        return type(self.model).__name__
 
     def batches(self, phase: str, *, beyond: bool = False) -> EvaluationBatches:
         """The users of a phase, as the protocol asks; of several processes, this one's share.
@@ -74,29 +172,24 @@ class Components:
             phase: ``validation`` or ``test``.
             beyond: whether metrics beyond accuracy are to be computed.
         """
-        seen = self.protocol.config.exclude_seen
+        seen, stated = self.protocol.config.exclude_seen, self.traits
         return EvaluationBatches(
             self.data,
             phase,
             batch_size=self.protocol.batch_size(self.data.num_items),
-            window=self.model.window,
+            window=stated.window,
             exclude_seen=seen or (beyond and self.protocol.reads_history),
             shard=shard(),
-            features=getattr(self.model, "features", ()),
-            next_times=self.reads_next_time,
+            features=stated.features,
+            next_times=stated.reads_next_time,
             target_times=self.protocol.reads_times,
             target_values=self.protocol.values,
         )
 
     @property
-    def reads_next_time(self) -> bool:
-        """Whether the model is told when the event to be predicted comes: a leak."""
-        return getattr(self.model, "reads_next_time", False)
-
-    @property
     def knows_ids_alone(self) -> bool:
         """Whether the model reads nothing of an item but its index."""
-        return bool(self.inputs.plain) and not getattr(self.model, "features", ())
+        return bool(self.inputs.plain) and not self.traits.features
 
     def evaluate(self, phase: str, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
         """Rank for every user of a phase; metrics beyond accuracy: those given, or all for test."""
@@ -116,105 +209,13 @@ class Components:
 
     def protocol_fields(self) -> dict[str, Any]:
         """Everything that must be equal for two runs to be compared."""
-        leak = {"model_reads": "time of the target"} if self.reads_next_time else {}
+        leak = {"model_reads": "time of the target"} if self.traits.reads_next_time else {}
         return {**self.data.protocol_fields(), **self.protocol.fields(TIE_RULE), **leak}
 
     def protocol_record(self) -> dict[str, Any]:
         """The fields with their fingerprint, for the run record."""
         fields = self.protocol_fields()
         return {"fingerprint": fingerprint(fields), "fields": fields}
-
-
-def assemble(
-    cfg: DictConfig,
-    prepared: Callable[[DictConfig], PreparedDataset] = prepare_from,
-    run: Path | None = None,
-    *,
-    refit: bool = False,
-) -> Components:
-    """Build what needs no data, get them, seed everything, build the model.
-
-    Args:
-        cfg: the whole config.
-        prepared: gives the data.
-        run: the folder of the finished run that is restored.
-        refit: whether its model has learned from validation, too.
-    """
-    inputs, recipe, protocol = build(cfg.inputs), build(cfg.recipe), build(cfg.evaluation)
-    data = prepared(cfg)
-    protocol.attach(data)
-    options = protocol.config
-    catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
-    model = make_model(cfg, data.with_validation() if refit else data, inputs, run)
-    device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
-    parts = Components(data, model, inputs, protocol, recipe, device, catalogue)
-    parts.beyond()  # what they lack is told before anything is trained
-    if parts.reads_next_time:
-        _log.warning(
-            "LEAK: %s reads when the event to be predicted comes, in training and in ranking. No "
-            "deployed model can, so its numbers are no evidence against other models'; its "
-            "protocol is marked, and compare sets it beside others only with --force",
-            cfg.model._target_.rpartition(".")[2],
-        )
-    return parts
-
-
-def make_model(cfg: DictConfig, data: PreparedDataset, inputs: Any, run: Path | None = None) -> Any:
-    """The model before it learns, the same whenever it is made.
-
-    Args:
-        cfg: the whole config.
-        data: what it is to learn from.
-        inputs: what it knows of items and events.
-        run: the folder of the finished run that is restored.
-    """
-    seed_everything(cfg.seed)
-    model = build(cfg.model, num_items=data.num_items)
-    if isinstance(model, ValidatesData):
-        model.check_data(data)
-    inputs.attach(model, data, run)
-    if cfg.loss.get("cosine") and not isinstance(model, FittedModel):
-        _rank_by_cosine(model, cfg)
-    return model
-
-
-def make_loss(cfg: DictConfig, parts: Components) -> Any:
-    """The loss, with what it must know of the data.
-
-    Raises:
-        UserError: it does not work on the run's device.
-    """
-    loss = build(cfg.loss)
-    if isinstance(loss, ValidatesDevice):
-        loss.check_device(parts.device)
-    if isinstance(loss, UsesItemCounts):
-        loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
-    return loss
-
-
-def warn_unread_options(cfg: DictConfig) -> None:
-    """Say which options of the command line a model that is fitted in one pass does not read."""
-    if not HydraConfig.initialized():
-        return
-    keys = [given.partition("=")[0].lstrip("+~") for given in HydraConfig.get().overrides.task]
-    unread = [k for k in keys if k.partition(".")[0] in ("recipe", "loss") and k != REFIT]
-    if unread:
-        _log.warning(
-            "%s: not read: %s is fitted in one pass, without a loss and a recipe",
-            ", ".join(unread), cfg.model._target_.rpartition(".")[2],
-        )  # fmt: skip
-
-
-def _rank_by_cosine(model: Any, cfg: DictConfig) -> None:
-    """Lists come from the scores that were trained."""
-    if not hasattr(model, "cosine"):
-        msg = (
-            f"loss.cosine: got true, and {cfg.model._target_} ranks by the product alone: give the "
-            "model an attribute cosine that its recommend heeds (as DotProductModel has), or use "
-            "loss.cosine=false"
-        )
-        raise UserError(msg)
-    model.cosine = True
 
 
 def seed_everything(seed: int) -> None:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from omegaconf import DictConfig
     from rich.console import Console
     from torch import Tensor
 
@@ -46,15 +45,12 @@ FIRST = "first.safetensors"
 _CURE = "; bring the file back, or begin from another run"
 
 
-def begin_from(
-    cfg: DictConfig, parts: Components, record: RunRecord, console: Console, *, refits: bool
-) -> None:
+def begin_from(parts: Components, record: RunRecord, console: Console, *, refits: bool) -> None:
     """Put the weights of the run that ``init_from`` names into the model, and note what was taken.
 
     A run that has checkpoints goes on from those: the other run is not read again.
 
     Args:
-        cfg: of the run.
         parts: of the run; the model is changed, and ``parts.origin`` set.
         record: of the run.
         console: for people.
@@ -63,17 +59,19 @@ def begin_from(
     Raises:
         UserError: the other run has no weights, or they do not fit this model.
     """
-    if cfg.get("init_from") is None:
+    if parts.init_from is None:
         return
     noted = record.values.get("init_from")
     is_kept = not refits or (record.folder / FIRST).exists()
     if noted and is_kept and (record.folder / "checkpoints" / LAST).exists():
         parts.origin = noted
         return
-    where = f"init_from={cfg.init_from}"
+    where = f"init_from={parts.init_from}"
     if parts.is_fitted:
-        raise UserError(f"{where}: {_name(parts)} is fitted in one pass, so it begins with nothing")
-    source = whole_record(Path(str(cfg.init_from)))
+        raise UserError(
+            f"{where}: {parts.model_name} is fitted in one pass, so it begins with nothing"
+        )
+    source = whole_record(Path(parts.init_from))
     _refuse(where, source, record, parts)
     with source.reading(source.weights, _CURE) as path:
         weights = load_file(path)
@@ -207,8 +205,8 @@ def _map_items(
     model = parts.model
     if not isinstance(model, DotProductModel):
         raise UserError(
-            f"{where}: was trained on other data, and which weights of {_name(parts)} belong to "
-            "items is not known; use the same data, or a model that derives from "
+            f"{where}: was trained on other data, and which weights of {parts.model_name} belong "
+            "to items is not known; use the same data, or a model that derives from "
             "recsys_lab.models.sequential.dot_product.DotProductModel"
         )
     ids, theirs = parts.data.item_ids(), prepared_of(source).item_ids()
@@ -244,7 +242,3 @@ def _load(where: str, model: Any, weights: dict[str, Tensor]) -> None:
         shown = ", ".join(f"{n} ({other.get(n)} there, {own.get(n)} here)" for n in wrong[:3])
         raise UserError(f"{where}: its weights do not fit this model: {shown}")
     model.load_state_dict(weights)
-
-
-def _name(parts: Components) -> str:
-    return type(parts.model).__name__

@@ -1,43 +1,98 @@
-"""What a model learns from, and where what it has learned is kept."""
+"""What a model learns from, its training, and where what it has learned is kept.
+
+Lightning is imported late: a fitted model needs none of it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import UsesTargetCounts
+from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevice
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.experiment.components import make_loss
 from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.record import FITTED, RunRecord
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from recsys_lab.contracts import Loss
+    from pytorch_lightning import Callback
+    from pytorch_lightning.loggers import Logger
+    from rich.console import Console
+
     from recsys_lab.experiment.components import Components
+    from recsys_lab.training.checkpoint import CheckpointCallback
 
 
-def training_batches(cfg: DictConfig, parts: Components) -> TrainingBatches:
+def ready_loss(parts: Components) -> None:
+    """Tell the loss what it must know of the data.
+
+    Raises:
+        UserError: it does not work on the run's device.
+    """
+    if isinstance(parts.loss, ValidatesDevice):
+        parts.loss.check_device(parts.device)
+    if isinstance(parts.loss, UsesItemCounts):
+        parts.loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
+
+
+def train(
+    parts: Components,
+    folder: Path,
+    console: Console,
+    *,
+    on_epoch: Callable[[list[dict[str, float]]], None],
+    loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
+    epochs: int | None = None,
+) -> tuple[CheckpointCallback, dict[str, Any]]:
+    """Train the model with a loss that `ready_loss` has seen, and leave it on the run's device.
+
+    See `recsys_lab.training.fit.fit` for the arguments and errors.
+
+    Returns:
+        The keeper of the checkpoints, and what the training cost.
+    """
+    from recsys_lab.training.cost import CostMonitor
+    from recsys_lab.training.fit import fit
+    from recsys_lab.training.targets import expected_targets
+
+    training = training_batches(parts)
+    if isinstance(parts.loss, UsesTargetCounts) and parts.loss.reads_targets:
+        epoch = training.first_epoch()
+        parts.loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
+    meter = CostMonitor()
+    keeper = fit(
+        parts.model, parts.loss, parts.recipe, parts.protocol, training,
+        parts.batches("validation"), folder, loggers=loggers, console=console, on_epoch=on_epoch,
+        callbacks=[meter, *callbacks], epochs=epochs,
+    )  # fmt: skip
+    parts.model.to(parts.device)
+    return keeper, meter.values()
+
+
+def training_batches(parts: Components) -> TrainingBatches:
     """The histories of the training part of ``parts.data``.
 
     Raises:
         UserError: there are none, or the model cannot be trained on some of the events alone.
     """
-    # Lightning: not for a fitted model
     from recsys_lab.training.targets import supervised_events, supervised_positions
 
+    stated = parts.traits
     training = TrainingBatches(
         parts.data,
         batch_size=parts.recipe.config.batch_size,
         window=parts.model.window + 1,  # one more than is read: the first target
-        seed=cfg.seed,
+        seed=parts.seed,
         crop=parts.recipe.config.crop,
-        prefixes=getattr(parts.model, "one_target", False),
-        features=getattr(parts.model, "features", ()),
+        prefixes=stated.one_target,
+        features=stated.features,
         supervised=supervised_events(parts.data, parts.recipe),
     )
     if not len(training):
@@ -46,19 +101,6 @@ def training_batches(cfg: DictConfig, parts: Components) -> TrainingBatches:
     if parts.recipe.config.supervise != "all":
         supervised_positions(parts.model, next(training.first_epoch()))  # refused now, if at all
     return training
-
-
-def loss_for(
-    cfg: DictConfig, parts: Components, training: TrainingBatches, loss: Loss | None = None
-) -> Loss:
-    """A loss that knows how often each item is a target in these batches; made, or ``loss``."""
-    from recsys_lab.training.targets import expected_targets  # Lightning: not for a fitted model
-
-    loss = make_loss(cfg, parts) if loss is None else loss
-    if isinstance(loss, UsesTargetCounts) and loss.reads_targets:
-        epoch = training.first_epoch()
-        loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
-    return loss
 
 
 def keep_arrays(model: Any, record: RunRecord, **changes: Any) -> None:

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.experiment.components import Components, assemble
-from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.resume import refuse_changed
 from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.moved import with_current_names
@@ -52,11 +51,12 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     stored.verify = verify
     if (record.folder / KEPT).exists():
         record.check(KEPT, _CURE)  # the model reads of it
+    refit = bool(record.values.get("refit"))
     try:
-        parts = assemble(
-            stored, lambda cfg: _data(record, cfg, prepare), record.folder,
-            refit=bool(record.values.get("refit")),
-        )  # fmt: skip
+        parts = Components(stored)
+        data = parts.prepare() if prepare else _prepared(record, stored)
+        _refuse_other(record, data)
+        parts.attach(data, record.folder, refit=refit)
     except OmegaConfBaseException as error:
         commit = (record.values.get("code") or {}).get("commit") or "not recorded"
         raise UserError(
@@ -65,9 +65,7 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
         ) from error
     if parts.is_fitted:
         with record.reading(FITTED, _CURE) as path, np.load(path, allow_pickle=False) as arrays:
-            refit = bool(record.values.get("refit"))
-            data = parts.data.with_validation() if refit else parts.data
-            parts.model.load_arrays(dict(arrays), data)
+            parts.model.load_arrays(dict(arrays), data.with_validation() if refit else data)
     else:
         with record.reading(record.weights, _CURE) as path:
             parts.model.load_state_dict(load_file(path))
@@ -84,10 +82,9 @@ def _config(record: RunRecord) -> DictConfig:
     return config
 
 
-def _data(record: RunRecord, stored: DictConfig, prepare: bool) -> PreparedDataset:
-    """The dataset that the run saw."""
+def _refuse_other(record: RunRecord, data: PreparedDataset) -> None:
+    """The dataset is the one that the run saw."""
     noted = record.values["data"]
-    data = prepare_from(stored) if prepare else _prepared(record, stored)
     if data.fingerprint != noted["fingerprint"]:
         msg = (
             f"{record.folder}: the run saw data with fingerprint {noted['fingerprint']}, but "
@@ -101,7 +98,6 @@ def _data(record: RunRecord, stored: DictConfig, prepare: bool) -> PreparedDatas
             f"{columns}, but {data.path} has {data.features_fingerprint}; bring back the original "
             "data"
         )
-    return data
 
 
 def prepared_of(record: RunRecord, verify: Verify = "full") -> PreparedDataset:

@@ -10,27 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.config import Interrupted, Pruned, build
+from hydra.core.hydra_config import HydraConfig
+
+from recsys_lab.comparison.systems import REFIT
+from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.experiment.components import Components, assemble, make_loss, warn_unread_options
+from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.data_notes import notes_on_data
 from recsys_lab.experiment.identity import begin
 from recsys_lab.experiment.init_from import begin_from
-from recsys_lab.experiment.learning import keep_arrays, loss_for, training_batches
+from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
-from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.refit import refit
 from recsys_lab.experiment.test_results import compute_test_results, rank_test_users
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
-from recsys_lab.runs.record import (
-    PER_USER,
-    SLICES,
-    WEIGHTS,
-    RunRecord,
-    finish_time,
-)
+from recsys_lab.runs.record import PER_USER, SLICES, WEIGHTS, RunRecord, finish_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,10 +34,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
     from pytorch_lightning import Callback
-    from pytorch_lightning.loggers import Logger
     from rich.console import Console
-
-    from recsys_lab.contracts import Loss
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +54,12 @@ class TrialRun:
 
 
 def execute(
-    cfg: DictConfig, record: RunRecord, console: Console, trial: TrialRun | None = None,
+    cfg: DictConfig,
+    record: RunRecord,
+    console: Console,
+    trial: TrialRun | None = None,
     prepared_in: Path | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Do everything that is still to do of a run.
 
     Args:
@@ -79,38 +75,35 @@ def execute(
     """
     forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
-
-    def prepared(cfg: DictConfig) -> PreparedDataset:
-        data = _prepare(cfg, record, spent, prepared_in)
-        if trial is not None:
-            refuse_too_large(cfg, data)
-        return data
-
-    parts = assemble(cfg, prepared)
+    parts = Components(cfg)
+    data = _prepare(parts, record, spent, prepared_in)
+    if trial is not None:
+        refuse_too_large(parts, data)
+    parts.attach(data)
     refits = trial is None and parts.recipe.config.refit
-    begin_from(cfg, parts, record, console, refits=refits)
-    loss = None if parts.is_fitted else make_loss(cfg, parts)
-    if loss is None:
-        warn_unread_options(cfg)
+    begin_from(parts, record, console, refits=refits)
+    if parts.is_fitted:
+        _tell_unread(parts)
+    else:
+        ready_loss(parts)
     check_off_policy(parts)
     begin(parts, record, __name__)
     for note in notes_on_data(parts):
         console.print(f"note: {note}", highlight=False)
-    tracking = build(cfg.tracking)
     earlier_ids = record.values.get("trackers") or {}
     start = start_of(record, job_type="train" if trial is None else "trial")
-    ids = tracking.start(start, record.folder, earlier_ids)
+    ids = parts.tracking.start(start, record.folder, earlier_ids)
     record.update(trackers={**earlier_ids, **ids})
     failed = True
     try:
         with _on_whole_data(parts, record):
-            if loss is None:
+            if parts.is_fitted:
                 _fit(parts, record)
             else:
-                _train(cfg, parts, loss, record, tracking.loggers(), console, spent, trial)
+                _train(parts, record, console, spent, trial)
             if trial is None:
                 if refits:
-                    parts = refit(cfg, parts, record, console)
+                    refit(parts, record, console)
                 record.note_files(*parts.inputs.keep(record.folder))
                 _test(parts, record)
             elif trial.beyond:
@@ -121,8 +114,22 @@ def execute(
         failed = False
         raise
     finally:
-        tracking.finish(end_of(parts, record, failed=failed))
+        parts.tracking.finish(end_of(parts, record, failed=failed))
     record.update(status="finished", **finish_time())
+
+
+def _tell_unread(parts: Components) -> None:
+    """Say which options of the command line a model that is fitted in one pass does not read."""
+    if not HydraConfig.initialized():
+        return
+    keys = [given.partition("=")[0].lstrip("+~") for given in HydraConfig.get().overrides.task]
+    unread = [k for k in keys if k.partition(".")[0] in ("recipe", "loss") and k != REFIT]
+    if unread:
+        _log.warning(
+            "%s: not read: %s is fitted in one pass, without a loss and a recipe",
+            ", ".join(unread),
+            parts.model_name,
+        )
 
 
 @contextmanager
@@ -147,12 +154,12 @@ def _on_whole_data(parts: Components, record: RunRecord) -> Iterator[None]:
 
 
 def _prepare(
-    cfg: DictConfig, record: RunRecord, spent: Callable[[], float], folder: Path | None
+    parts: Components, record: RunRecord, spent: Callable[[], float], folder: Path | None
 ) -> PreparedDataset:
     """The data, and the seconds that this took: who comes first pays for all runs on them."""
     began = spent()
     # Who prepared it for many runs has checked every byte: once for all of them.
-    data = PreparedDataset(folder, "sizes") if folder else prepare_from(cfg)
+    data = PreparedDataset(folder, "sizes") if folder else parts.prepare()
     compute = record.values["compute"]
     seconds = compute.get("prepare_seconds", 0.0) + spent() - began
     compute["prepare_seconds"] = round(seconds, 3)
@@ -167,30 +174,27 @@ def _stopwatch(before: float) -> Callable[[], float]:
 
 
 def _train(
-    cfg: DictConfig, parts: Components, loss: Loss, record: RunRecord, loggers: list[Logger],
-    console: Console, spent: Callable[[], float], trial: TrialRun | None,
-) -> None:  # fmt: skip
-    # Lightning: not needed for a fitted model
-    from recsys_lab.training.cost import CostMonitor
-    from recsys_lab.training.fit import fit
-
-    training = training_batches(cfg, parts)
-    meter = CostMonitor()
-    keeper = fit(
-        parts.model, loss_for(cfg, parts, training, loss), parts.recipe, parts.protocol, training,
-        parts.batches("validation"), record.folder / "checkpoints",
-        loggers=loggers, console=console,
+    parts: Components,
+    record: RunRecord,
+    console: Console,
+    spent: Callable[[], float],
+    trial: TrialRun | None,
+) -> None:
+    keeper, cost = train(
+        parts,
+        record.folder / "checkpoints",
+        console,
         on_epoch=lambda history: record.note_epochs(history, spent()),
-        callbacks=[meter, *(trial.callbacks() if trial else ())],
-    )  # fmt: skip
-    parts.model.to(parts.device)
+        loggers=parts.tracking.loggers(),
+        callbacks=trial.callbacks() if trial else (),
+    )
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
     record.end_epochs(
         keeper.history,
         best={"epoch": keeper.best_epoch, "still_improving": keeper.still_improving},
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),
-        compute={**record.values["compute"], **meter.values()},
+        compute={**record.values["compute"], **cost},
         files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
     if keeper.still_improving:

@@ -106,6 +106,11 @@ class SampledLoss:
         """Take over how often each item is expected to be a target in an epoch, (V,)."""
         self._sampler.read_targets(counts_V)
 
+    def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
+        """Of the targets and their negatives; see `recsys_lab.contracts.HoldsScores`."""
+        del num_items, device
+        return positions * (1 + self.config.num_negatives)
+
     def scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
         """Scores of the targets and of fresh negatives, in full precision.
 

@@ -58,6 +58,11 @@ class SCELoss:
         with full_precision(states_ND, table_VD) as (states_ND, table_VD):
             return self._loss(states_ND, targets_N, table_VD)
 
+    def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
+        """Of the buckets; see `recsys_lab.contracts.HoldsScores`."""
+        del positions, num_items, device
+        return self.config.num_buckets * self.config.bucket_states * self.config.bucket_items
+
     def _loss(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         config = self.config
         if config.cosine:

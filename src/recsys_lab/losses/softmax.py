@@ -95,6 +95,13 @@ class SoftmaxLoss:
         """
         uses_liger(self.config.kernel, device)
 
+    def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
+        """Of a block; see `recsys_lab.contracts.HoldsScores`."""
+        if uses_liger(self.config.kernel, device):
+            return 0  # its blocks are its own affair
+        budget, on_cpu = self.config.memory_mib << 20, device == "cpu"
+        return min(Blocking.choose(num_items, budget, on_cpu).rows, positions) * num_items
+
     def _reused(self, size: int, like: Tensor) -> Tensor:
         """One buffer for all steps: allocating it anew costs a page fault per 4 KiB."""
         held = self._buffer

@@ -17,12 +17,12 @@ import numpy as np
 from torch import nn
 
 from recsys_lab.config import UserError
-from recsys_lab.losses.fused_softmax import Blocking
-from recsys_lab.losses.softmax import uses_liger
+from recsys_lab.contracts import HoldsScores, traits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recsys_lab.contracts import Loss
     from recsys_lab.training.recipe import Recipe
 
 _FULL, _HALF = 4, 2
@@ -87,29 +87,30 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: nn.Module, loss: Any, recipe: Recipe, *, num_items: int, events: float, histories: float
+    model: Any, loss: Loss, recipe: Recipe, *, num_items: int, events: float, histories: float
 ) -> MemoryEstimate:
     """The lower bound for a model, which may be on torch's meta device.
 
     Args:
-        model: has ``blocks`` with its layers, where activations are to be counted.
-        loss: its ``config``, if it has one, says which scores it forms.
+        model: states its ``blocks``, where activations are to be counted: see `Traits`.
+        loss: says which scores it holds: see `HoldsScores`; others are taken to hold none.
         recipe: precision, device, and the optimizer, which says what it keeps for each weight.
         num_items: V.
         events: T of a batch.
         histories: of a batch.
     """
-    weights = list(model.parameters())
+    stated, weights = traits(model), list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     dense = trained
     if recipe.config.sparse_embeddings:  # a step has gradients of the looked up rows alone
-        tables = {id(item) for item in _tables(model)}
-        dense = [weight for weight in trained if id(weight) not in tables]
-    one_target = getattr(model, "one_target", False)
-    masked = getattr(model, "mask_probability", 1.0)
-    positions = int(histories if one_target else max(histories, events * masked))
-    on_gpu = recipe.device() == "cuda"
-    config = getattr(loss, "config", None)  # a user's own loss may have none
+        items = stated.items
+        tables = [items.weight, model.item_table()] if isinstance(items, nn.Embedding) else []
+        dense = [weight for weight in trained if not any(weight is table for table in tables)]
+    predicted = 0 if stated.one_target else events * stated.mask_probability
+    positions = int(max(histories, predicted))
+    scores = 0
+    if isinstance(loss, HoldsScores):
+        scores = loss.scores_in_memory(positions, num_items, recipe.device())
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
     return MemoryEstimate(
         parameters=sum(w.numel() * w.element_size() for w in weights),
@@ -118,7 +119,7 @@ def estimate_memory(
             recipe.optimizer_factory.values_per_weight
             * sum(w.numel() * w.element_size() for w in trained)
         ),
-        logits=_FULL * logits_in_memory(config, positions, num_items, on_gpu=on_gpu),
+        logits=_FULL * scores,
         activations=int(events * item_bytes * kept_per_event(model)),
     )
 
@@ -127,7 +128,7 @@ def kept_per_event(model: nn.Module) -> int:
     """Numbers that backward reads for every event: inputs of the layers with weights to train."""
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
     kept = sum(cells.input_size + cells.num_layers * cells.hidden_size for cells in recurrent)
-    for name, module in getattr(model, "blocks", nn.ModuleList()).named_modules():
+    for name, module in (traits(model).blocks or nn.ModuleList()).named_modules():
         if not any(weight.requires_grad for weight in module.parameters(recurse=False)):
             continue
         if isinstance(module, nn.Linear):
@@ -136,21 +137,6 @@ def kept_per_event(model: nn.Module) -> int:
         elif isinstance(module, nn.LayerNorm):
             kept += math.prod(module.normalized_shape)
     return kept
-
-
-def logits_in_memory(config: Any, positions: int, num_items: int, *, on_gpu: bool) -> int:
-    """Scores of items that a loss holds at once; 0 for losses that are not the lab's."""
-    negatives = getattr(config, "num_negatives", None)
-    if negatives is not None:
-        return positions * (1 + int(negatives))
-    if hasattr(config, "bucket_items"):
-        return int(config.num_buckets * config.bucket_states * config.bucket_items)
-    if not hasattr(config, "memory_mib"):
-        return 0
-    if uses_liger(config.kernel, "cuda" if on_gpu else "cpu"):
-        return 0  # its blocks are its own affair
-    blocking = Blocking.choose(num_items, config.memory_mib << 20, on_cpu=not on_gpu)
-    return min(blocking.rows, positions) * num_items
 
 
 def events_per_batch(
@@ -178,10 +164,6 @@ def events_per_batch(
         histories = int((short + beyond).sum())
     batches = -(-histories // batch_size)
     return events / batches, histories / batches
-
-
-def _tables(model: Any) -> list[Any]:
-    return [getattr(model.items, "weight", None), model.item_table()]
 
 
 def _said(count: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import SamplesTargets
+from recsys_lab.contracts import SamplesTargets, traits
 from recsys_lab.models.sequential.layers import next_item_weights
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def supervised_positions(model: DenseModel, batch: Batch) -> Tensor:
 
 def _chances(model: DenseModel, batch: Batch) -> Tensor:
     """Chance of each event to be a target, float32 (T,); models predict in the events' order."""
-    if getattr(model, "one_target", False):
+    if traits(model).one_target:
         chances_T = torch.zeros(len(batch.items_T), device=batch.items_T.device)
         chances_T[batch.last_B] = 1
         return chances_T

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class DotProductModel(nn.Module):
     """Ranks items by the product of their vectors with a user's state.
 
+    What a model may state besides these is in `recsys_lab.contracts.Traits`.
+
     Attributes:
         items: item vectors by index; called with indices, read as ``items.weight``.
         output: those that score, where they are others; read as ``output.weight``; or None.

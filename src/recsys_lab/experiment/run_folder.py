@@ -1,0 +1,90 @@
+"""The folder of a run: opened new, or that of the same run which goes on."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from recsys_lab.config import UserError
+from recsys_lab.config.secrets import scrubbed
+from recsys_lab.experiment.extend import train_longer
+from recsys_lab.files.atomic import write_text
+from recsys_lab.runs.find import whole_record
+from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run_folder(cfg: DictConfig, output_dir: Path) -> Path:
+    """The run directory; ``resume=auto`` finds the latest unfinished run of this config."""
+    chosen = any(o.startswith("run_dir=") for o in HydraConfig.get().overrides.task)
+    if cfg.resume != "auto" or chosen or (output_dir / RECORD).exists():
+        return output_dir
+    wanted = _identity(scrubbed(OmegaConf.to_container(cfg, resolve=True)))
+    candidates = []
+    for path in output_dir.parents[1].glob(f"*/*/{RECORD}"):  # runs/DAY/RUN/run.json
+        try:
+            record = whole_record(path.parent)
+        except UserError:  # another run's damaged record is no reason to stop
+            continue
+        if not record.done and _identity(record.values["config"]) == wanted:
+            candidates.append((record.values["created"], path.parent))
+    if not candidates:
+        return output_dir
+    with suppress(OSError):
+        output_dir.rmdir()  # Hydra made it, empty, before anybody knew
+    return max(candidates)[1]
+
+
+def _identity(config: Any) -> dict[str, Any]:
+    """The config without what may differ between a run and its continuation."""
+    own = {k: v for k, v in config.items() if k not in ("run_dir", "resume", "verify")}
+    if own.get("init_from") is None:  # runs of older versions have no such key
+        own.pop("init_from", None)
+    else:  # they have it as it was given
+        own["init_from"] = str(Path(own["init_from"]).absolute())
+    return own
+
+
+def open_record(cfg: DictConfig, folder: Path) -> RunRecord:
+    """The record of a run in its folder, which is begun where there is none.
+
+    Raises:
+        UserError: the folder holds a run with another config.
+    """
+    config = scrubbed(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(config, dict)
+    if config.get("init_from") is not None:
+        config["init_from"] = str(Path(config["init_from"]).absolute())
+    if not (folder / RECORD).exists() or RunRecord.load(folder).failed_before_training:
+        # The record last: a folder with a record can be resumed, so it must hold the config.
+        write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
+        return RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]
+    record = RunRecord.load(folder)
+    stored = _identity(record.values["config"])
+    differing = [k for k, v in _identity(config).items() if stored.get(k) != v]
+    if differing == ["recipe"] and cfg.resume not in (None, "auto"):
+        train_longer(record, config)
+    elif differing:
+        msg = (
+            f"{folder}: holds a run with another config (differs in {', '.join(differing)}); "
+            f"continue that one with resume={folder} alone, or choose another run_dir"
+        )
+        raise UserError(msg)
+    return record
+
+
+def _default_name(cfg: DictConfig) -> str:
+    """The model's class, or the config that was chosen where it has another name.
+
+    So a variant (``model=ease_decayed``) is not recorded under the published model's name.
+    """
+    name = str(cfg.model._target_.rpartition(".")[2])
+    chosen = HydraConfig.get().runtime.choices.get("model") if HydraConfig.initialized() else None
+    is_variant = chosen and chosen.replace("_", "").lower() != name.lower()
+    return str(chosen) if is_variant else name
