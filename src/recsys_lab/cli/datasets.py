@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 from hydra.core.hydra_config import HydraConfig
-from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.sources.published.about import describe
+from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -189,22 +189,16 @@ def _command(name: str, options: Mapping[str, Any]) -> str:
 
 def _list(entries: Sequence[Entry]) -> None:
     console = Terminal()
-    table = Table(title="published datasets", title_justify="left", show_lines=True)
-    table.add_column("data=", no_wrap=True)
-    for heading in ("size", "licence", "needs", "checked against"):
-        table.add_column(heading)
-    for entry in entries:
-        if entry.kind == "dataset":
-            cells = (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
-            table.add_row(*cells)
-    console.print(table)
-    others = Table(title="other sources", title_justify="left")
-    others.add_column("data=", no_wrap=True)
-    others.add_column("reads")
-    for entry in entries:
-        if entry.kind != "dataset":
-            others.add_row(entry.name, entry.title)
-    console.print(others)
+    published = [
+        (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
+        for entry in entries
+        if entry.kind == "dataset"
+    ]
+    heads = ("data=", "size", "licence", "needs", "checked against")
+    table = Table("published datasets", heads, published, whole=(0,))
+    console.print(table.rich(show_lines=True))
+    others = [(entry.name, entry.title) for entry in entries if entry.kind != "dataset"]
+    console.print(Table("other sources", ("data=", "reads"), others, whole=(0,)))
     console.print("recsys-lab datasets NAME: homepage, citation, traps, command.")
 
 

@@ -21,7 +21,6 @@ from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import LogFormatter
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
-from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import (
     CONFIG,
     RECORD,
@@ -29,7 +28,7 @@ from recsys_lab.runs.record import (
     finish_time,
     only_process,
 )
-from recsys_lab.runs.summary_tables import result_table, slices_table
+from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -46,6 +46,5 @@ def markdown(story: Story) -> str:
     if shares:
         parts.append(table(("Key", "Share"), [(k, f"{v:.1%}") for k, v in shares.items()]))
     if story.failures:
-        rows = [(str(number), cause) for number, cause in story.failures]
-        parts += ["## Failures", table(("Trial", "Cause"), rows)]
+        parts += ["## Failures", table(("Trial", "Cause"), story.failures)]
     return "\n\n".join(part for part in parts if part) + "\n"
