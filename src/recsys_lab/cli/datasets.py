@@ -16,9 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from rich.text import Text
 
 from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.sources.published.about import describe
+from recsys_lab.pages.number_format import say_value
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 
@@ -118,8 +119,7 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
         options = _options(file, folders, set())
         reader = import_class(options.pop("_target_", None), "data")
     except (UserError, ImportError, OSError, ValueError, yaml.YAMLError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return _plain(name, "unreadable", f"{file}: {reason}", {})
+        return _plain(name, "unreadable", f"{file}: {first_line(error)}", {})
     named = describe(reader, options)
     if named is None:
         return _plain(name, "source", _first_sentence(reader), options)
@@ -215,12 +215,7 @@ def _show(entry: Entry) -> None:
     for note in entry.notes:
         console.print(f"- {note}", soft_wrap=True)
     if entry.options:
-        values = ", ".join(f"data.{key}={_shown(value)}" for key, value in entry.options.items())
+        values = ", ".join(f"data.{key}={say_value(value)}" for key, value in entry.options.items())
         console.print(f"options: {values}", soft_wrap=True)
     if entry.command:
         console.print(f"command: {entry.command}", soft_wrap=True)
-
-
-def _shown(value: Any) -> str:
-    """As it is typed on the command line."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)

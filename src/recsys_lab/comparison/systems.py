@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.comparison.identity import identity
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
+from recsys_lab.pages.number_format import say_value
 from recsys_lab.runs.find import LeftOut, flatten
 
 if TYPE_CHECKING:
@@ -153,10 +154,6 @@ def _written(rows: Mapping[str, tuple[Any, ...]], keys: Sequence[str]) -> list[s
     labels = [s if short.count(s) == 1 else key for s, key in zip(short, keys, strict=True)]
     columns = zip(*(rows[key] for key in keys), strict=True)
     return [
-        "".join(f" {label}={_value(v)}" for label, v in zip(labels, values, strict=True))
+        "".join(f" {label}={say_value(v)}" for label, v in zip(labels, values, strict=True))
         for values in columns
     ]
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

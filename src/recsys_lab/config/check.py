@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recsys_lab.config.errors import UserError, closest, report
+from recsys_lab.config.errors import UserError, closest, first_line, report
 from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
 from recsys_lab.config.values import problem_with
 
@@ -163,7 +163,7 @@ class _Checker:
             if OmegaConf.is_config(value):
                 value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
-            yield self._say(path, f"cannot be resolved: {str(error).splitlines()[0]}")
+            yield self._say(path, f"cannot be resolved: {first_line(error)}")
             return
         problem = problem_with(value, annotation)
         if problem:

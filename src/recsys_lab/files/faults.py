@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Iterator
 
+from recsys_lab.config.errors import first_line
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -55,8 +57,7 @@ def out_of_space(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """What the system says, else the first line of the message."""
-    said = getattr(error, "strerror", None) or str(error).strip()
-    return str(said or type(error).__name__).splitlines()[0]
+    return str(getattr(error, "strerror", None) or first_line(error))
 
 
 def machine_fault(

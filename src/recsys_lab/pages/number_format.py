@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 def say_value(value: Any) -> str:
     """As it stands in a config file."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def decimal(value: float) -> str:

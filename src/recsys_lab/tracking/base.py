@@ -93,17 +93,6 @@ def harmless(name: str, logger: Logger) -> Logger:
     return logger
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def without_at(name: str) -> str:
     """A metric's name for places that refuse ``@``: ``ndcg@10`` is ``ndcg_at_10``."""
     return name.replace("@", "_at_")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.pages.csv_text import frame_as_csv
-from recsys_lab.tracking.base import flat, without_at
+from recsys_lab.runs.find import flatten
+from recsys_lab.tracking.base import without_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ class MlflowTracker:
         identifier = self._logger.run_id
         assert identifier is not None
         if run.id is None:
-            for name, value in flat(run.config).items():
+            for name, value in flatten(run.config).items():
                 self._logger.experiment.log_param(identifier, name, str(value)[:_LONGEST])
         return identifier, self._logger
 

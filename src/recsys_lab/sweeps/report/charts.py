@@ -6,6 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.evaluation.student import quantile
 from recsys_lab.pages.charts.parallel import Line, Upright, parallel_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 from recsys_lab.sweeps.report.summary import brief, said_point
@@ -202,12 +203,7 @@ def seeds_chart(story: Story, phase: str) -> Markup:
 
 def interval_half(values: Sequence[float]) -> float:
     """Half the 95% interval of the mean of normal values, by Student's t."""
-    degrees = len(values) - 1
-    return _T[min(degrees, len(_T)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
-
-
-# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; the last one for more, too.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+    return quantile(0.05, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _better(story: Story, place: int) -> Any:
