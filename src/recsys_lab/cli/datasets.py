@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
-from hydra.core.hydra_config import HydraConfig
 from rich.text import Text
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.sources.published.about import describe
@@ -68,11 +67,11 @@ class Entry:
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the list, or one of its entries."""
     del output_dir
-    folders = [
-        Path(source.path) / "data"
-        for source in HydraConfig.get().runtime.config_sources
-        if source.schema == "file"
-    ]
+    folders = [config_dir() / "data"]
+    if cfg.config_dir is not None:
+        if not Path(cfg.config_dir).is_dir():
+            raise UserError(f"--config-dir: no folder {Path(cfg.config_dir).absolute()}.")
+        folders.append(Path(cfg.config_dir) / "data")
     entries = find_entries(folders)
     if cfg.name is not None:
         entries = [entry for entry in entries if entry.name == cfg.name]
