@@ -53,9 +53,10 @@ def whole_record(folder: Path) -> RunRecord:
     wanted = [*_ALWAYS, *(_OF_RESULTS if has_results else ())]
     known = flatten(record.values)
     missing = [
-        name for name in wanted
+        name
+        for name in wanted
         if name not in known and not any(key.startswith(f"{name}.") for key in known)
-    ]  # fmt: skip
+    ]
     if missing:
         msg = f"{folder / RECORD}: lacks {', '.join(missing)}; the file was changed by hand? Bring"
         raise UserError(f"{msg} it back, train again, or leave the run out.")

@@ -96,8 +96,9 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         console.print(
             f"the space has {len(trials)} points, and all of them were tried: no more than that of "
             f"sweep.n_trials={plan.options['n_trials']}",
-            soft_wrap=True, highlight=False,
-        )  # fmt: skip
+            soft_wrap=True,
+            highlight=False,
+        )
     for sentence in summary.get("said", []):
         console.print(sentence, soft_wrap=True, highlight=False)
     again = best_command(plan)

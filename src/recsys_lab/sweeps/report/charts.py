@@ -41,8 +41,9 @@ def history_chart(story: Story, place: int) -> Markup:
     return xy_chart(
         [
             Series(stopped, style="muted"),
-            Series([*reached, (float(last_number), reached[-1][1], "")], "steps", "good",
-                   "best so far"),
+            Series(
+                [*reached, (float(last_number), reached[-1][1], "")], "steps", "good", "best so far"
+            ),
             Series(values),
         ],
         Axis("trial", -0.5, last_number + 0.5, whole=True),
@@ -54,7 +55,7 @@ def history_chart(story: Story, place: int) -> Markup:
             f"last value, and a line of the best so far, which ends at {reached[-1][1]:.4g}."
         ),
         width=WIDE,
-    )  # fmt: skip
+    )
 
 
 def slice_chart(story: Story, dimension: Dimension, place: int) -> Markup | None:
@@ -150,8 +151,9 @@ def curves_chart(story: Story) -> Markup | None:
         style: Any = "muted" if state == "PRUNED" else "faint"
         style = "good" if trial.number in story.best else style
         said = f"trial {trial.number} ({state.lower()})"
-        points = [(float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}")
-                  for epoch, value in told]  # fmt: skip
+        points = [
+            (float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}") for epoch, value in told
+        ]
         series.append(Series(points, "line" if len(points) > 1 else "dots", style, said))
     if not series:
         return None
@@ -180,8 +182,9 @@ def seeds_chart(story: Story, phase: str) -> Markup:
                   f"{run[phase]:.4f}") for run in config["runs"]]  # fmt: skip
         mean = statistics.fmean(values)
         said = f"trial {config['trial']}: mean {mean:.4f}"
-        lines.append(Series([(place - 0.16, mean, ""), (place + 0.16, mean, "")], "line", "strong",
-                            said))  # fmt: skip
+        lines.append(
+            Series([(place - 0.16, mean, ""), (place + 0.16, mean, "")], "line", "strong", said)
+        )
         if len(values) > 1:
             half = interval_half(values)
             ends = [(place + 0.0, mean - half, ""), (place + 0.0, mean + half, "")]
