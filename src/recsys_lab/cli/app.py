@@ -172,7 +172,7 @@ def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[Dic
         try:
             with failed(output_dir if verb.has_run_dir else None):
                 importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
-        except (UserError, RunFailed) as error:
+        except (UserError, RunFailed, BrokenPipeError) as error:
             if job:
                 tell(f"{job} failed: {one_line(error.__cause__ or error)}")
             failures.append(error)

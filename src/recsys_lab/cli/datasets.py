@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,21 +79,13 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
                 f"no dataset {cfg.name!r}{did_you_mean(cfg.name, names)} There are: "
                 f"{', '.join(names)}."
             )
-    try:
-        _print(entries, one=cfg.name is not None, as_json=cfg.format == "json")
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _print(entries: Sequence[Entry], *, one: bool, as_json: bool) -> None:
-    if as_json:
+    if cfg.format == "json":
         found = [asdict(entry) for entry in entries]
-        print(json.dumps(found[0] if one else found, indent=1, default=str))
-    elif one:
+        print(json.dumps(found[0] if cfg.name is not None else found, indent=1, default=str))
+    elif cfg.name is not None:
         _show(entries[0])
     else:
         _list(entries)
-    sys.stdout.flush()
 
 
 def find_entries(folders: Sequence[Path]) -> list[Entry]:

@@ -11,6 +11,7 @@ import argparse
 import glob
 import importlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -48,6 +49,7 @@ def run_plain(name: str, arguments: Sequence[str]) -> None:
         return
     with failed(None):
         importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
+        sys.stdout.flush()
 
 
 def completions(verb: Verb, begun: str) -> list[str]:

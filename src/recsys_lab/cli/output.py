@@ -28,12 +28,12 @@ def failed(output_dir: Path | None) -> Iterator[None]:
     """Around a verb's work, whose failures are no mistakes in the config.
 
     Raises:
-        UserError: as it is.
+        UserError, BrokenPipeError: as they are.
         RunFailed: anything else that failed, but no interruption.
     """
     try:
         yield
-    except UserError:
+    except (UserError, BrokenPipeError):  # the latter: the reader of our output (head, less) went
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from recsys_lab.config import Interrupted, UserError, build, config_values
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.sweeps.agreement import refuse_another_study
 from recsys_lab.sweeps.faults import GO_ON, faults_told
 from recsys_lab.sweeps.first_weights import refuse_other_architectures
-from recsys_lab.sweeps.folder import refuse_another_study
 from recsys_lab.sweeps.plan import (
     DATA_KEYS,
     Plan,

@@ -47,15 +47,26 @@ def html(story: Story) -> str:
         none_keeps=NONE_KEEPS,
         head_facts=head_facts(story),
         cost_facts=cost_facts(story),
-        searched=Table("Every searched key.", ("key", "values", "when"), space_rows(story)),
-        best=_best(story),
-        top=_top(story),
+        searched=searched_table(story),
+        best=best_table(story),
+        top=top_table(story),
         importance=_importance(story),
-        failures=Table("Trials that failed.", ("trial", "cause"), story.failures),
+        failures=failure_table(story),
     )
 
 
-def _best(story: Story) -> Table:
+def searched_table(story: Story) -> Table:
+    """Every searched key."""
+    return Table("Every searched key.", ("key", "values", "when"), space_rows(story))
+
+
+def failure_table(story: Story) -> Table:
+    """Trials that failed."""
+    return Table("Trials that failed.", ("trial", "cause"), story.failures)
+
+
+def best_table(story: Story) -> Table:
+    """The best trials."""
     what = "of the Pareto front" if len(story.directions) > 1 else "the best"
     return Table(
         f"Starred: {what}. Values are the validation split's; no trial opens the test split.",
@@ -65,7 +76,8 @@ def _best(story: Story) -> Table:
     )
 
 
-def _top(story: Story) -> Table:
+def top_table(story: Story) -> Table:
+    """The best configs that were trained again."""
     caption = (
         f"{story.metric}, mean ± standard deviation over seeds that the search did not use, beside "
         "the value of the search. The winner is chosen by validation; test has no say."
