@@ -16,7 +16,7 @@ from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.sources.published.about import describe
-from recsys_lab.pages.number_format import say_value
+from recsys_lab.pages.number_format import format_value
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 
@@ -204,7 +204,9 @@ def _show(entry: Entry) -> None:
     for note in entry.notes:
         console.print(f"- {note}", soft_wrap=True)
     if entry.options:
-        values = ", ".join(f"data.{key}={say_value(value)}" for key, value in entry.options.items())
+        values = ", ".join(
+            f"data.{key}={format_value(value)}" for key, value in entry.options.items()
+        )
         console.print(f"options: {values}", soft_wrap=True)
     if entry.command:
         console.print(f"command: {entry.command}", soft_wrap=True)

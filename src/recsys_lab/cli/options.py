@@ -24,7 +24,7 @@ from recsys_lab.config.check import find_problems
 from recsys_lab.config.commands import VERBS, Verb
 from recsys_lab.config.errors import first_line, report
 from recsys_lab.config.values import describe
-from recsys_lab.pages.number_format import say_value
+from recsys_lab.pages.number_format import format_value
 
 
 def run_plain(name: str, arguments: Sequence[str]) -> None:
@@ -136,7 +136,7 @@ def _parser(name: str, verb: Verb, file: Path) -> argparse.ArgumentParser:
     bare = f"{verb.positional}: {words.get(verb.positional or '', '')}; others are key=value"
     parser.add_argument("arguments", nargs="*", metavar=what, help=bare.replace("%", "%%"))
     for key, kind in get_type_hints(verb.schema, include_extras=True).items():
-        default = "required" if values[key] == "???" else f"default {say_value(values[key])}"
+        default = "required" if values[key] == "???" else f"default {format_value(values[key])}"
         said = f"{words.get(key, '')} ({describe(kind)}; {default})".replace("%", "%%")
         how: dict[str, Any] = {"metavar": "VALUE"}
         if kind is bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recsys_lab.pages.number_format import decimal, decimal_places, say_value
+from recsys_lab.pages.number_format import decimal, decimal_places, format_value
 from recsys_lab.pages.table import Span, Style, Table
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def score_table(
 
 def setting(value: Any) -> str:
     """A setting as in YAML; nothing where a system has none."""
-    return "" if value is None else say_value(value)
+    return "" if value is None else format_value(value)
 
 
 def spread(score: Score) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.comparison.identity import identity
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
-from recsys_lab.pages.number_format import say_value
+from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import LeftOut, flatten
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ NEUTRAL = frozenset({
     "seed", "run_dir", "resume", "init_from", "name", "group", "tags", "notes", "prepared_dir",
     "fail_on_leaks", "verify",
     "recipe.accelerator", "recipe.precision", "recipe.compile", "recipe.checkpoint_every_steps",
-    "loss.memory_mebibytes", "loss.kernel",
+    "loss.memory_mib", "loss.kernel",
 })  # fmt: skip
 """Settings that do not make another system: labels, places, speed and memory; the precision, the
 device and the first weights that they come to are of the run's identity."""
@@ -154,6 +154,6 @@ def _written(rows: Mapping[str, tuple[Any, ...]], keys: Sequence[str]) -> list[s
     labels = [s if short.count(s) == 1 else key for s, key in zip(short, keys, strict=True)]
     columns = zip(*(rows[key] for key in keys), strict=True)
     return [
-        "".join(f" {label}={say_value(v)}" for label, v in zip(labels, values, strict=True))
+        "".join(f" {label}={format_value(v)}" for label, v in zip(labels, values, strict=True))
         for values in columns
     ]

@@ -14,7 +14,7 @@ from rich import box
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
-from recsys_lab.pages.number_format import decimal, say_value
+from recsys_lab.pages.number_format import decimal, format_value
 from recsys_lab.pages.table import Table
 from recsys_lab.runs.find import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RunRecord
@@ -218,7 +218,7 @@ def _matches(value: Any, wanted: str) -> bool:
             return math.isclose(value, float(wanted))
         except ValueError:
             return False
-    return say_value(value).casefold() == wanted.casefold()
+    return format_value(value).casefold() == wanted.casefold()
 
 
 def _is_number(value: Any) -> bool:
@@ -241,4 +241,4 @@ def _written(column: str, value: Any) -> str:
         if column.startswith(("test/", "validation/")):
             return decimal(value)
         return f"{value:,.1f}" if column.endswith("seconds") else f"{value:.4g}"
-    return say_value(value)
+    return format_value(value)

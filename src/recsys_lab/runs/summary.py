@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.pages.number_format import say_value
+from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
@@ -76,11 +76,11 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
         if isinstance(config.get(group), dict):
             settings = dict(config[group])
             name = str(settings.pop("_target_", "")).rpartition(".")[2]
-            shown = ", ".join(f"{k}={say_value(v)}" for k, v in settings.items())
+            shown = ", ".join(f"{k}={format_value(v)}" for k, v in settings.items())
             yield group, f"{name}: {shown}" if shown else name
     for key in ("group", "tags", "notes"):
         if config.get(key):
-            yield key, say_value(config[key])
+            yield key, format_value(config[key])
     code = values.get("code") or {}
     if code.get("commit"):
         yield "code", code["commit"] + (" with changes" if code.get("dirty") else "")
@@ -121,7 +121,7 @@ def _files(record: RunRecord) -> Iterator[tuple[str, str]]:
 def _shown(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in flatten(values).items():
         is_size = isinstance(value, int) and not isinstance(value, bool)
-        yield key, f"{value:,}" if is_size else say_value(value)
+        yield key, f"{value:,}" if is_size else format_value(value)
 
 
 def _panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:

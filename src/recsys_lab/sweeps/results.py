@@ -13,7 +13,7 @@ from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table
 from recsys_lab.sweeps.attributes import CAUSE, CHANGES
 from recsys_lab.sweeps.best_config import best_command, write_best
-from recsys_lab.sweeps.report.summary import SHOWN, STATES, said_point
+from recsys_lab.sweeps.report.summary import SHOWN, STATES, format_point
 from recsys_lab.sweeps.report.write import write_report
 from recsys_lab.sweeps.retrain import top_results
 from recsys_lab.sweeps.settings import is_accuracy
@@ -114,7 +114,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
 
 def _top(plan: Plan, study: Study) -> dict[str, Any]:
     """The best configs trained again, where that is wanted."""
-    if not plan.options["top_n"]:
+    if not plan.options["retrain_top_n"]:
         return {}
     metric = watched_metric(plan)
     again, missing = top_results(plan, study, metric)
@@ -175,7 +175,7 @@ def _best_table(
     for trial in complete[:SHOWN]:
         mark = "*" if trial.number in front else ""
         values = (f"{value:.4f}" for value in trial.values)
-        rows.append((f"{mark}{trial.number}", *values, said_point(trial.params)))
+        rows.append((f"{mark}{trial.number}", *values, format_point(trial.params)))
     heads = ("trial", *objectives, "parameters")
     return Table("best trials", heads, rows, right=range(len(heads) - 1))
 

@@ -19,7 +19,7 @@ FAINT = 0.12
 
 
 @dataclass(frozen=True)
-class Upright:
+class ParallelAxis:
     """One axis.
 
     Attributes:
@@ -47,7 +47,7 @@ class Line:
 
 
 def parallel_chart(
-    axes: Sequence[Upright], lines: Sequence[Line], *, key: str, title: str, description: str
+    axes: Sequence[ParallelAxis], lines: Sequence[Line], *, key: str, title: str, description: str
 ) -> Markup:
     """Lines over upright axes; strong ones lie above faint ones.
 
@@ -62,7 +62,7 @@ def parallel_chart(
     width = 2 * SIDE + step * (len(axes) - 1)
     lacking = any(place is None for line in lines for place in line.places)
     drawn = [_line(line, step) for line in sorted(lines, key=lambda line: line.strength)]
-    drawn += [_upright(SIDE + i * step, axis, 15 * (i % 2)) for i, axis in enumerate(axes)]
+    drawn += [_parallel_axis(SIDE + i * step, axis, 15 * (i % 2)) for i, axis in enumerate(axes)]
     drawn += [tag("text", "not set", x=2, y=HEIGHT - 4)] if lacking else []
     return svg(key, title, description, width, HEIGHT, *drawn)
 
@@ -76,7 +76,7 @@ def _line(line: Line, step: float) -> Markup:
     return tag("polyline", tag("title", line.tip), class_="curve", points=points, style=style)
 
 
-def _upright(x: float, axis: Upright, lower: int) -> Markup:
+def _parallel_axis(x: float, axis: ParallelAxis, lower: int) -> Markup:
     parts = [
         tag("line", class_="axis", x1=x, y1=_y(1), x2=x, y2=_y(0)),
         # Names of neighbours stand at two heights: they may be longer than the axes are apart.

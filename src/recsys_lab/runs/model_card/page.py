@@ -56,7 +56,7 @@ def as_markdown(values: Values, slices: Sequence[Values]) -> str:
     """
     parts = [
         f"# Model card: {markdown.plain(_name(values))}",
-        markdown.plain(facts.said_of(values)),
+        markdown.plain(facts.model_sentence(values)),
     ]
     for heading, blocks in _parts(values, slices):
         parts.append(f"## {heading}")
@@ -76,7 +76,7 @@ def as_page(values: Values, slices: Sequence[Values]) -> str:
     return render(
         "runs/model_card/page.html",
         name=_name(values),
-        lead=facts.said_of(values),
+        lead=facts.model_sentence(values),
         tiles=facts.key_figures(values),
         parts=list(_parts(values, slices)),
         curves=list(_curves(values)),

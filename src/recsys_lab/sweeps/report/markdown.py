@@ -10,10 +10,10 @@ from recsys_lab.sweeps.report.page import best_table, failure_table, searched_ta
 from recsys_lab.sweeps.report.summary import NONE_ENDED, NONE_KEEPS, front_rows, head_facts
 
 if TYPE_CHECKING:
-    from recsys_lab.sweeps.report.summary import Story
+    from recsys_lab.sweeps.report.summary import SweepSummary
 
 
-def markdown(story: Story) -> str:
+def markdown(story: SweepSummary) -> str:
     """The whole report; its charts are in the page beside it."""
     shares, method = story.importance
     best = best_table(story)

@@ -13,17 +13,17 @@ from recsys_lab.sweeps.report.summary import (
     TOP_HEADS,
     best_rows,
     cost_facts,
+    format_point,
     head_facts,
-    said_point,
     space_rows,
     top_rows,
 )
 
 if TYPE_CHECKING:
-    from recsys_lab.sweeps.report.summary import Story
+    from recsys_lab.sweeps.report.summary import SweepSummary
 
 
-def html(story: Story) -> str:
+def html(story: SweepSummary) -> str:
     """The page's text."""
     counts = story.counts
     tiles = [
@@ -35,7 +35,7 @@ def html(story: Story) -> str:
     if story.best:
         best = story.ranked[0]
         tiles.insert(0, (f"best {story.objectives[0]}", f"{best.values[0]:.4g}"))
-        lead = f"Best of the search: trial {best.number} with {said_point(best.params)}."
+        lead = f"Best of the search: trial {best.number} with {format_point(best.params)}."
         if len(story.directions) > 1:
             lead = f"{len(story.best)} trials form the Pareto front of {len(story.complete)}."
     return render(
@@ -55,17 +55,17 @@ def html(story: Story) -> str:
     )
 
 
-def searched_table(story: Story) -> Table:
+def searched_table(story: SweepSummary) -> Table:
     """Every searched key."""
     return Table("Every searched key.", ("key", "values", "when"), space_rows(story))
 
 
-def failure_table(story: Story) -> Table:
+def failure_table(story: SweepSummary) -> Table:
     """Trials that failed."""
     return Table("Trials that failed.", ("trial", "cause"), story.failures)
 
 
-def best_table(story: Story) -> Table:
+def best_table(story: SweepSummary) -> Table:
     """The best trials."""
     what = "of the Pareto front" if len(story.directions) > 1 else "the best"
     return Table(
@@ -76,7 +76,7 @@ def best_table(story: Story) -> Table:
     )
 
 
-def top_table(story: Story) -> Table:
+def top_table(story: SweepSummary) -> Table:
     """The best configs that were trained again."""
     caption = (
         f"{story.metric}, mean ± standard deviation over seeds that the search did not use, beside "
@@ -85,7 +85,7 @@ def top_table(story: Story) -> Table:
     return Table(caption, TOP_HEADS, top_rows(story), right=range(1, 5))
 
 
-def _importance(story: Story) -> Table:
+def _importance(story: SweepSummary) -> Table:
     shares, method = story.importance
     largest = max(shares.values(), default=0.0) or 1.0
     rows = [[key, join(f"{s:.1%}", track(s / largest))] for key, s in shares.items()]

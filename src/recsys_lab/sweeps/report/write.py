@@ -12,7 +12,7 @@ from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.report.markdown import markdown
 from recsys_lab.sweeps.report.page import html
-from recsys_lab.sweeps.report.summary import Story
+from recsys_lab.sweeps.report.summary import SweepSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
         summary: what ``sweep.json`` says.
         command: runs the best again.
     """
-    story = Story(
+    story = SweepSummary(
         name=str(plan.options["name"]),
         options=plan.options,
         base=scrubbed(plan.base),
