@@ -156,7 +156,11 @@ def test_a_primary_config(folder, capsys, monkeypatch, body, named, place):
     write("lib/evil_package/__init__.py", "open('PWNED', 'w')")
     write("own/own.yaml", body + "\n")
     Path("conf/hydra").rename("own/hydra")
-    assert named in refusal(capsys, "evaluate", *place, "--config-name", "own", "run=x")
+    assert named in refusal(capsys, "train", *place, "--config-name", "own", "seed=0")
+    with pytest.raises(SystemExit) as ended:  # a plain command takes no config of the user's at all
+        run_command(["evaluate", *place, "--config-name", "own", "run=x"])
+    assert ended.value.code == 2
+    assert not Path("PWNED").exists()
 
 
 WHOLE = {

@@ -32,6 +32,15 @@ def test_students_t_is_scipys(degrees):
     assert two_sided_p(np.inf, degrees) == 0
 
 
+@pytest.mark.parametrize("t", [0.01, 0.7, 3.0, 40.0])
+def test_students_t_of_one_and_two_degrees_by_hand(t):
+    cauchy, of_two = 1 - 2 * np.arctan(t) / np.pi, 1 - t / np.sqrt(2 + t * t)
+    for p, degrees in ((cauchy, 1), (of_two, 2)):
+        assert two_sided_p(t, degrees) == pytest.approx(p, rel=1e-11)
+        assert two_sided_p(-t, degrees) == two_sided_p(t, degrees)
+        assert quantile(p, degrees) == pytest.approx(t, rel=1e-11)
+
+
 def test_holm_by_hand():
     """0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 raised to the one before."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

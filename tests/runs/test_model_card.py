@@ -296,7 +296,7 @@ def test_names_from_elsewhere_stay_text(tmp_path):
     page, text = as_page(record.values, rows), as_markdown(record.values, rows)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
-    assert "default-src &#x27;none&#x27;" in page
+    assert "default-src 'none'" in page
     assert not re.search(r"(?<!\\)<script", text)
     assert "](https" not in text.replace("\\](", "")
     assert "\n# d" not in text

@@ -1,11 +1,9 @@
-"""A verb as a Hydra application: its arguments, the check, and the run itself."""
+"""A verb that composes its config, as a Hydra application: arguments, check, and the run itself."""
 
 from __future__ import annotations
 
 import argparse
-import glob
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.commands import VERBS, Verb
 from recsys_lab.config.compose import (
@@ -34,20 +33,7 @@ from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
 from recsys_lab.experiment.distributed import refuse_several
 from recsys_lab.experiment.resume import refuse_occupied, resumed
-from recsys_lab.files.faults import is_panic
 from recsys_lab.pages.terminal import tell
-
-
-class RunFailed(Exception):
-    """The work itself failed (cause: its exception), after the config had been accepted.
-
-    Args:
-        output_dir: the run directory, or None for a verb without one.
-    """
-
-    def __init__(self, output_dir: Path | None) -> None:
-        super().__init__(str(output_dir))
-        self.output_dir = output_dir
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> None:
@@ -67,24 +53,13 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         refuse_several(name)
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
-    for flag in verb.flags:
-        parser.add_argument(f"--{flag}", action="store_true", help=f"the same as {flag}=true")
-    for key in verb.named:
-        parser.add_argument(f"--{key}", metavar="VALUE", help=f"the same as {key}=VALUE")
     args = parser.parse_intermixed_args(list(arguments))
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
     if name == "sweep" and args.multirun:
         raise UserError("--multirun: a sweep runs all its trials without it; leave it out.")
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
-    flags = [f"{flag}=true" for flag in verb.flags if getattr(args, flag)]
-    named = [f"{key}={value}" for key in verb.named if (value := getattr(args, key)) is not None]
-    typed = [
-        text if verb.positional and _is_path(text) else literal(text, verb, several=args.multirun)
-        for text in args.overrides
-    ]
-    texts = [*typed, *(literal(text, verb, several=args.multirun) for text in named)]
-    args.overrides = [*_overrides(texts, name, verb), *flags]
+    args.overrides = [literal(text, verb, several=args.multirun) for text in args.overrides]
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
         request = resumed(request)
@@ -97,24 +72,6 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
     _hydra(_task(name, verb, failures), args, parser, request)
     if failures:
         raise failures[0]
-
-
-def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
-    """The overrides, with the bare arguments as the override that they stand for."""
-    if verb.positional is None:
-        return list(texts)
-    bare = [t for t in texts if ("=" not in t and not t.startswith("~")) or _is_path(t)]
-    if verb.takes_many:
-        listed = f"{verb.positional}=[{','.join(map(quoted, bare))}]"
-        return [*([listed] if bare else []), *(t for t in texts if t not in bare)]
-    if len(bare) > 1:
-        what = verb.positional.upper()
-        raise UserError(f"{name} takes one {what}, got {len(bare)}: {', '.join(bare)}.")
-    return [f"{verb.positional}={quoted(t)}" if t in bare else t for t in texts]
-
-
-def _is_path(text: str) -> bool:
-    return os.path.exists(text) or (glob.has_magic(text) and bool(glob.glob(text)))
 
 
 def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:
@@ -213,20 +170,11 @@ def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[Dic
             with open_dict(cfg):
                 cfg.run_dir = str(output_dir)
         try:
-            importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
-        except BaseException as error:
-            if not isinstance(error, Exception) and not is_panic(error):
-                raise
+            with failed(output_dir if verb.has_run_dir else None):
+                importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
+        except (UserError, RunFailed, BrokenPipeError) as error:
             if job:
-                tell(f"{job} failed: {one_line(error)}")
-            failures.append(_ending(error, output_dir if verb.has_run_dir else None))
+                tell(f"{job} failed: {one_line(error.__cause__ or error)}")
+            failures.append(error)
 
     return task
-
-
-def _ending(error: BaseException, output_dir: Path | None) -> BaseException:
-    if isinstance(error, UserError):
-        return error
-    failed = RunFailed(output_dir)
-    failed.__cause__ = error
-    return failed

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
-from hydra.core.hydra_config import HydraConfig
-from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.sources.published.base import describe
+from recsys_lab.pages.number_format import format_value
+from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -67,11 +65,11 @@ class Entry:
 def run(cfg: DictConfig, output_dir: Path) -> None:
     """Print the list, or one of its entries."""
     del output_dir
-    folders = [
-        Path(source.path) / "data"
-        for source in HydraConfig.get().runtime.config_sources
-        if source.schema == "file"
-    ]
+    folders = [config_dir() / "data"]
+    if cfg.config_dir is not None:
+        if not Path(cfg.config_dir).is_dir():
+            raise UserError(f"--config-dir: no folder {Path(cfg.config_dir).absolute()}.")
+        folders.append(Path(cfg.config_dir) / "data")
     entries = find_entries(folders)
     if cfg.name is not None:
         entries = [entry for entry in entries if entry.name == cfg.name]
@@ -81,21 +79,13 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
                 f"no dataset {cfg.name!r}{did_you_mean(cfg.name, names)} There are: "
                 f"{', '.join(names)}."
             )
-    try:
-        _print(entries, one=cfg.name is not None, as_json=cfg.format == "json")
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _print(entries: Sequence[Entry], *, one: bool, as_json: bool) -> None:
-    if as_json:
+    if cfg.format == "json":
         found = [asdict(entry) for entry in entries]
-        print(json.dumps(found[0] if one else found, indent=1, default=str))
-    elif one:
+        print(json.dumps(found[0] if cfg.name is not None else found, indent=1, default=str))
+    elif cfg.name is not None:
         _show(entries[0])
     else:
         _list(entries)
-    sys.stdout.flush()
 
 
 def find_entries(folders: Sequence[Path]) -> list[Entry]:
@@ -118,8 +108,7 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
         options = _options(file, folders, set())
         reader = import_class(options.pop("_target_", None), "data")
     except (UserError, ImportError, OSError, ValueError, yaml.YAMLError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return _plain(name, "unreadable", f"{file}: {reason}", {})
+        return _plain(name, "unreadable", f"{file}: {first_line(error)}", {})
     named = describe(reader, options)
     if named is None:
         return _plain(name, "source", _first_sentence(reader), options)
@@ -189,22 +178,16 @@ def _command(name: str, options: Mapping[str, Any]) -> str:
 
 def _list(entries: Sequence[Entry]) -> None:
     console = Terminal()
-    table = Table(title="published datasets", title_justify="left", show_lines=True)
-    table.add_column("data=", no_wrap=True)
-    for heading in ("size", "licence", "needs", "checked against"):
-        table.add_column(heading)
-    for entry in entries:
-        if entry.kind == "dataset":
-            cells = (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
-            table.add_row(*cells)
-    console.print(table)
-    others = Table(title="other sources", title_justify="left")
-    others.add_column("data=", no_wrap=True)
-    others.add_column("reads")
-    for entry in entries:
-        if entry.kind != "dataset":
-            others.add_row(entry.name, entry.title)
-    console.print(others)
+    published = [
+        (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
+        for entry in entries
+        if entry.kind == "dataset"
+    ]
+    heads = ("data=", "size", "licence", "needs", "checked against")
+    table = Table("published datasets", heads, published, whole=(0,))
+    console.print(table.rich(show_lines=True))
+    others = [(entry.name, entry.title) for entry in entries if entry.kind != "dataset"]
+    console.print(Table("other sources", ("data=", "reads"), others, whole=(0,)))
     console.print("recsys-lab datasets NAME: homepage, citation, traps, command.")
 
 
@@ -221,12 +204,9 @@ def _show(entry: Entry) -> None:
     for note in entry.notes:
         console.print(f"- {note}", soft_wrap=True)
     if entry.options:
-        values = ", ".join(f"data.{key}={_shown(value)}" for key, value in entry.options.items())
+        values = ", ".join(
+            f"data.{key}={format_value(value)}" for key, value in entry.options.items()
+        )
         console.print(f"options: {values}", soft_wrap=True)
     if entry.command:
         console.print(f"command: {entry.command}", soft_wrap=True)
-
-
-def _shown(value: Any) -> str:
-    """As it is typed on the command line."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)

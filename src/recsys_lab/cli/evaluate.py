@@ -19,9 +19,8 @@ from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.test_results import TestResults, compute_test_results, rank_test_users
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.summary_tables import result_table, slices_table
+from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
 
 if TYPE_CHECKING:
     pass

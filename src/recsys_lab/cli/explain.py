@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.cli.output import output_folder
@@ -15,6 +14,7 @@ from recsys_lab.experiment.explain import Explanation, explain
 from recsys_lab.experiment.explanation_page import explanation_page
 from recsys_lab.experiment.restore import restore
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.find import whole_record
 
@@ -56,23 +56,16 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 def _table(explanation: Explanation) -> Table:
     which = f", {explanation.of_lists}" if explanation.of_lists else ""
-    title = (
+    caption = (
         f"{explanation.model}, user {explanation.user}{which}: what moved each recommendation "
         f"({explanation.method}, {explanation.phase} split); {len(explanation.history)} events, "
         f"wanted: {'; '.join(explanation.wanted)}"
     )
-    table = Table(title=Text(title), title_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("recommended")
-    table.add_column("score", justify="right")
-    table.add_column("moved most by")
-    rows: Any = zip(
-        explanation.items, explanation.hits, explanation.scores, explanation.attributions,
-        strict=True,
-    )  # fmt: skip
-    for place, (title, hit, score, causes) in enumerate(rows, start=1):
+    rows = []
+    for index, item in enumerate(explanation.items):
+        causes = explanation.attributions[index]
         strongest = sorted(range(len(causes)), key=lambda t: -abs(causes[t]))[:_MOVERS]
         said = "\n".join(f"{causes[t]:+.3f} {explanation.history[t]}" for t in strongest)
-        style = "bold green" if hit else ""
-        table.add_row(str(place), Text(title, style=style), f"{score:.3f}", Text(said))
-    return table
+        title = Text(item, style="bold green" if explanation.hits[index] else "")
+        rows.append((str(index + 1), title, f"{explanation.scores[index]:.3f}", said))
+    return Table(caption, ("", "recommended", "score", "moved most by"), rows, right=(0, 2))

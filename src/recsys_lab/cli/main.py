@@ -79,12 +79,16 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _run(verb: str, arguments: list[str]) -> None:
-    from recsys_lab.cli.app import run_verb  # Hydra: not needed to explain the verbs
     from recsys_lab.config.environment import guarded
+
+    if VERBS[verb].composes:
+        from recsys_lab.cli.app import run_verb as run  # Hydra: not needed by the others
+    else:
+        from recsys_lab.cli.options import run_plain as run
 
     find_allowed_modules_in(os.getcwd())
     with guarded(arguments):
-        run_verb(verb, arguments)
+        run(verb, arguments)
 
 
 def _told(error: BaseException) -> int:
@@ -92,7 +96,7 @@ def _told(error: BaseException) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from recsys_lab.cli.app import RunFailed
+    from recsys_lab.cli.output import RunFailed
     from recsys_lab.config.compose import one_line
 
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -125,6 +129,11 @@ def _complete(arguments: list[str]) -> None:
         _run("train", arguments)  # install and uninstall are the same for every verb
     elif len(words) > 1 and words[1] in VERBS and (len(words) > 2 or line.endswith(" ")):
         program, verb = words[0], words[1]
+        if not VERBS[verb].composes:
+            from recsys_lab.cli.options import completions
+
+            print(" ".join(completions(VERBS[verb], "" if line.endswith(" ") else words[-1])))
+            return
         rest = line[line.index(verb, line.index(program) + len(program)) + len(verb) :]
         os.environ["COMP_LINE"] = f"{program} {rest.lstrip()}"
         os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
@@ -150,9 +159,9 @@ def _help() -> str:
             *(f"  {verb.example}" for verb in VERBS.values()),
             "",
             "More:",
-            "  recsys-lab VERB --help         its choices and its config",
+            "  recsys-lab VERB --help         its options, choices and config",
             "  recsys-lab VERB --cfg job      the config as composed; nothing is run",
-            "  recsys-lab VERB --hydra-help   Hydra's flags (--multirun, --config-dir, ...)",
+            "  recsys-lab train --hydra-help  Hydra's flags (--multirun, --config-dir, ...)",
             '  eval "$(recsys-lab -sc install=bash)"   completion in this shell (bash, zsh, fish)',
             "",
             f"recsys-lab {__version__}",

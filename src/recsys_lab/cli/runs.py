@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,16 +29,12 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     chosen = select(rows, where=where, sort=cfg.sort, limit=cfg.limit)
     columns = list(cfg.columns) if cfg.columns is not None else usual_columns(chosen)
     require_columns(columns, rows)
-    try:
-        if cfg.format == "table":
-            title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
-            if cfg.columns is None:
-                columns, said = split_constant(chosen, columns)
-                title += f"; {said}" if said else ""
-            Terminal().print(as_table(chosen, columns, title))
-        else:
-            writer = as_json if cfg.format == "json" else as_csv
-            print(printable(writer(chosen, columns).rstrip("\n")))
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if cfg.format == "table":
+        title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
+        if cfg.columns is None:
+            columns, said = split_constant(chosen, columns)
+            title += f"; {said}" if said else ""
+        Terminal().print(as_table(chosen, columns, title))
+    else:
+        writer = as_json if cfg.format == "json" else as_csv
+        print(printable(writer(chosen, columns).rstrip("\n")))

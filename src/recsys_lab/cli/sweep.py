@@ -15,9 +15,9 @@ from recsys_lab.config.choice import say
 from recsys_lab.evaluation.metrics.registry import own_metrics
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.sweeps.agreement import refuse_another_study
 from recsys_lab.sweeps.faults import GO_ON, explain_faults
 from recsys_lab.sweeps.first_weights import refuse_other_architectures
-from recsys_lab.sweeps.folder import refuse_another_study
 from recsys_lab.sweeps.plan import (
     DATA_KEYS,
     Plan,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recsys_lab.pages.number_format import decimal, decimal_places
+from recsys_lab.pages.number_format import decimal, decimal_places, format_value
+from recsys_lab.pages.table import Span, Style, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recsys_lab.comparison.results import Comparison, Metric, Pair, Score, System
+    from recsys_lab.pages.table import Cell
 
 WARNING = "NOT COMPARABLE"
 PAIR_HEADS = (
@@ -27,7 +29,7 @@ PAIR_LEGEND = (
     "d_z: mean over standard deviation of the "
     "users' differences."
 )
-_MARKED = 2  # the best and the second
+_RANKS: dict[int | None, Style] = {1: "bold", 2: "underline", None: ""}
 
 
 class PairCells(NamedTuple):
@@ -123,11 +125,41 @@ def baseline_mark(comparison: Comparison, metric: Metric, system: System) -> str
     return mark(comparison.pair(metric.name, system.name, comparison.baseline))
 
 
+def score_cell(comparison: Comparison, metric: Metric, index: int, width: int = 0) -> list[Span]:
+    """What a system reaches; the best is bold, the second underlined, the interval below.
+
+    Args:
+        comparison: has the systems.
+        metric: of the row.
+        index: of the system.
+        width: of the mark, where cells are set right and the numbers must align.
+    """
+    system = comparison.systems[index]
+    score, rank = system.scores[metric.name], shown_ranks(comparison, metric)[index]
+    sd = "" if score.sd is None else f" ± {spread(score)}"
+    mark = baseline_mark(comparison, metric, system).ljust(width)
+    cell = [Span(decimal(score.mean), _RANKS[rank]), Span(f"{sd}{mark}")]
+    if score.interval is not None:
+        low, high = decimal(score.interval.low), decimal(score.interval.high)
+        cell.append(Span(f"{low} - {high}{' ' * width}", "below"))
+    return cell
+
+
+def score_table(
+    comparison: Comparison, heads: Sequence[str], caption: str = "", width: int = 0
+) -> Table:
+    """Every metric by system, under their heads; `width` as for `score_cell`."""
+    systems = range(len(comparison.systems))
+    rows: list[list[Cell]] = [
+        [metric_label(metric), *(score_cell(comparison, metric, index, width) for index in systems)]
+        for metric in comparison.metrics
+    ]
+    return Table(caption, ["metric", *heads], rows, right=range(1, len(heads) + 1))
+
+
 def setting(value: Any) -> str:
     """A setting as in YAML; nothing where a system has none."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    return "" if value is None else format_value(value)
 
 
 def spread(score: Score) -> str:
@@ -138,7 +170,7 @@ def spread(score: Score) -> str:
 def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
     """1 for the best and 2 for the second, which tables mark; None for all where all are equal."""
     ranks = comparison.ranks(metric)
-    return [rank if rank <= _MARKED and max(ranks) > 1 else None for rank in ranks]
+    return [rank if rank in _RANKS and max(ranks) > 1 else None for rank in ranks]
 
 
 def signed(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recsys_lab.pages.charts.bars import compact
 from recsys_lab.pages.charts.interval_bars import Interval, interval_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
-from recsys_lab.pages.markup import Markup, tag
+from recsys_lab.pages.markup import Markup
 from recsys_lab.pages.number_format import decimal
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ class Drawn:
     said: str
     lines: tuple[str, ...]
     systems: tuple[int, ...]
-
-    def text(self) -> list[Markup]:
-        """What stands beside or below the chart."""
-        listed = [tag("li", line) for line in self.lines]
-        return [tag("p", self.said, class_="lead"), *([tag("ul", *listed)] if listed else [])]
 
 
 def shown_metrics(comparison: Comparison) -> list[Metric]:

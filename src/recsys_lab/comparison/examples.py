@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.charts.xy import badge
-from recsys_lab.pages.markup import Markup, tag
-from recsys_lab.pages.page import fact_list, section
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from recsys_lab.comparison.results import Comparison
 
 SHOWN = 10
 """Places of a list; those after them only tell where a target stands."""
@@ -35,6 +29,11 @@ class Example:
     targets: Sequence[str]
     lists: Sequence[Sequence[tuple[str, bool]]]
 
+    def facts(self) -> list[tuple[str, str]]:
+        """(name, value) of what is known of the user."""
+        history = "; ".join(map(short, self.history))
+        return [("latest events", history), ("wanted", "; ".join(self.targets))]
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -49,34 +48,7 @@ class Examples:
     users: Sequence[Example]
 
 
-def example_section(comparison: Comparison, examples: Examples) -> Markup:
-    """The part of the page."""
-    users = (_user(comparison, example) for example in examples.users)
-    return section("Example users", tag("p", examples.said), *users)
-
-
-def _user(comparison: Comparison, example: Example) -> Markup:
-    lists = []
-    for place, (system, listed) in enumerate(zip(comparison.systems, example.lists, strict=True)):
-        items = [
-            tag("li", _short(title), class_="hit") if hit else tag("li", _short(title))
-            for title, hit in listed[:SHOWN]
-        ]
-        head = tag("h3", badge(place), f" {system.name}: {_verdict(listed)}")
-        lists.append(tag("div", head, tag("ol", *items)))
-    facts = [
-        ("latest events", "; ".join(map(_short, example.history))),
-        ("wanted", "; ".join(example.targets)),
-    ]
-    return tag(
-        "article",
-        tag("h3", f"User {example.user}"),
-        fact_list(facts),
-        tag("div", *lists, class_="lists"),
-    )
-
-
-def _verdict(listed: Sequence[tuple[str, bool]]) -> str:
+def verdict_of(listed: Sequence[tuple[str, bool]]) -> str:
     """Where the first target stands, and whether that is a hit."""
     place = next((number for number, (_, hit) in enumerate(listed, 1) if hit), None)
     if place is None:
@@ -84,5 +56,6 @@ def _verdict(listed: Sequence[tuple[str, bool]]) -> str:
     return f"place {place}, {'hit' if place <= SHOWN else 'miss'}"
 
 
-def _short(title: str) -> str:
+def short(title: str) -> str:
+    """A title as far as it fits a list."""
     return title if len(title) <= _LONG else f"{title[: _LONG - 1]}…"

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.comparison import cells as tables
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.csv_text import rows_as_csv
+from recsys_lab.pages.latex import Tex
 from recsys_lab.pages.markdown import Marked, bullets, line, plain, table
 from recsys_lab.pages.number_format import decimal
+from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from recsys_lab.comparison.paired_test import Estimate
     from recsys_lab.comparison.results import Comparison, Metric, System
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "†": r"$\dagger$",
-    "↓": r"$\downarrow$",
-}  # fmt: skip
 _TESTED = (
     "baseline", "difference", "difference_low", "difference_high", "bootstrap_low",
     "bootstrap_high", "p", "p_permuted", "p_holm", "covers_seeds", "effect_size", "wins", "ties",
@@ -53,82 +48,57 @@ def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
 
 def markdown(comparison: Comparison) -> str:
     """All tables, with every setting that differs."""
-    parts = [f"# {plain(tables.marked(comparison, tables.heading(comparison)))}"]
-    heads = [
-        "metric",
-        *(Marked(f"{plain(s.name)}<br>{plain(tables.runs_of(s))}") for s in comparison.systems),
+
+    def heading(text: str) -> str:
+        return f"## {plain(tables.marked(comparison, text))}"
+
+    systems = comparison.systems
+    heads = [Marked(f"{plain(s.name)}<br>{plain(tables.runs_of(s))}") for s in systems]
+    parts = [
+        heading(tables.heading(comparison))[1:],
+        replace(tables.score_table(comparison, heads), right=()).markdown(),
+        line(tables.legend(comparison)),
     ]
-    parts.append(table(heads, _score_rows(comparison)))
-    parts.append(line(tables.legend(comparison)))
     if comparison.pairs:
-        parts.append(f"## {plain(tables.marked(comparison, 'differences, user by user'))}")
         rows = [
             [p.metric, f"{p.first} - {p.second}", *tables.pair_cells(p)] for p in comparison.pairs
         ]
-        parts.append(table(["metric", "pair", *tables.PAIR_HEADS], rows))
-        parts.append(line(tables.PAIR_LEGEND))
+        listed = table(["metric", "pair", *tables.PAIR_HEADS], rows)
+        parts += [heading("differences, user by user"), listed, line(tables.PAIR_LEGEND)]
     if comparison.slices:
-        title = f"{comparison.main_metric} by slice"
-        parts.append(f"## {plain(tables.marked(comparison, title))}")
-        parts.append(_slices(comparison))
+        parts += [heading(f"{comparison.main_metric} by slice"), _slices(comparison)]
     if comparison.differing:
-        parts.append(f"## {plain(tables.marked(comparison, 'what differs'))}")
-        heads = ["setting", *(system.name for system in comparison.systems)]
         rows = [
             [key, *(tables.setting(value) for value in values)]
             for key, values in comparison.differing.items()
         ]
-        parts.append(table(heads, rows))
-    parts.append(bullets(comparison.notes))
-    parts.append("## runs")
+        parts += [heading("what differs"), table(["setting", *(s.name for s in systems)], rows)]
     rows = [[r.system, str(r.seed), r.folder] for r in comparison.runs]
-    parts.append(table(["system", "seed", "folder"], rows))
+    parts += [bullets(comparison.notes), "## runs", table(["system", "seed", "folder"], rows)]
     parts.append(bullets(f"left out: {i.folder}: {i.reason}" for i in comparison.left_out))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def latex(comparison: Comparison) -> str:
     """A table of metrics by system; a document that reads it needs the package booktabs."""
-    columns = "l" + "r" * len(comparison.systems)
-    caption = tables.marked(
-        comparison, f"{tables.heading(comparison)}. {tables.legend(comparison)}"
-    )
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{_tex(caption)}}}",
-        f"  \\begin{{tabular}}{{{columns}}}",
-        "    \\toprule",
-        "    " + _tex_row(["", *(_tex(system.name) for system in comparison.systems)]),
-        "    \\midrule",
-    ]
-    for metric in comparison.metrics:
-        ranks = tables.shown_ranks(comparison, metric)
-        cells = [
-            _tex_cell(comparison, metric, system, rank)
-            for system, rank in zip(comparison.systems, ranks, strict=True)
+    systems = comparison.systems
+    rows = [
+        [
+            tables.metric_label(metric),
+            *(_tex_cell(comparison, metric, i) for i in range(len(systems))),
         ]
-        lines.append("    " + _tex_row([_tex(tables.metric_label(metric)), *cells]))
-    lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}"]
-    return "\n".join(lines) + "\n"
+        for metric in comparison.metrics
+    ]
+    caption = f"{tables.heading(comparison)}. {tables.legend(comparison)}"
+    heads = ["", *(system.name for system in systems)]
+    right = range(1, len(heads))
+    return Table(tables.marked(comparison, caption), heads, rows, right).latex()
 
 
 def csv_text(comparison: Comparison) -> str:
     """One row for each system and metric, with its test against the baseline where there is one."""
-    heads = [
-        "comparable",
-        "system",
-        "seeds",
-        "metric",
-        "mean",
-        "sd",
-        "low",
-        "high",
-        "rank",
-        *_TESTED,
-    ]
-    rows: list[list[Any]] = [heads]
+    scored = ("comparable", "system", "seeds", "metric", "mean", "sd", "low", "high", "rank")
+    rows: list[list[Any]] = [[*scored, *_TESTED]]
     for metric in comparison.metrics:
         for system, rank in zip(comparison.systems, comparison.ranks(metric), strict=True):
             score = system.scores[metric.name]
@@ -144,24 +114,6 @@ def json_text(comparison: Comparison) -> str:
     found = asdict(comparison)
     found["is_comparable"] = comparison.is_comparable
     return json.dumps(_plain(found), indent=1, allow_nan=False) + "\n"
-
-
-def _score_rows(comparison: Comparison) -> list[list[str]]:
-    rows = []
-    for metric in comparison.metrics:
-        cells: list[str] = [tables.metric_label(metric)]
-        ranks = tables.shown_ranks(comparison, metric)
-        for system, rank in zip(comparison.systems, ranks, strict=True):
-            score = system.scores[metric.name]
-            mean = decimal(score.mean)
-            mean = {1: f"**{mean}**", 2: f"<u>{mean}</u>", None: mean}[rank]
-            sd = "" if score.sd is None else f" ± {tables.spread(score)}"
-            star = plain(tables.baseline_mark(comparison, metric, system))
-            bounds = score.interval
-            shown = "" if bounds is None else f"<br>{decimal(bounds.low)} - {decimal(bounds.high)}"
-            cells.append(Marked(f"{mean}{sd}{star}{shown}"))
-        rows.append(cells)
-    return rows
 
 
 def _slices(comparison: Comparison) -> str:
@@ -182,13 +134,14 @@ def _estimate(mean: Estimate) -> Marked:
     return Marked(f"{value}<br>{low} - {high}")
 
 
-def _tex_cell(comparison: Comparison, metric: Metric, system: System, rank: int | None) -> str:
+def _tex_cell(comparison: Comparison, metric: Metric, index: int) -> Tex:
+    system = comparison.systems[index]
     score = system.scores[metric.name]
-    mean = decimal(score.mean)
-    mean = {1: f"\\textbf{{{mean}}}", 2: f"\\underline{{{mean}}}", None: mean}[rank]
-    sd = "" if score.sd is None else f" {{\\scriptsize$\\pm${tables.spread(score)}}}"
-    star = tables.baseline_mark(comparison, metric, system)
-    return mean + (f"$^{{{star.replace('†', chr(92) + 'dagger')}}}$" if star else "") + sd
+    rank = tables.shown_ranks(comparison, metric)[index]
+    mean = {1: r"\textbf{%s}", 2: r"\underline{%s}", None: "%s"}[rank] % decimal(score.mean)
+    sd = "" if score.sd is None else rf" {{\scriptsize$\pm${tables.spread(score)}}}"
+    star = tables.baseline_mark(comparison, metric, system).replace("†", r"\dagger")
+    return Tex(mean + (f"$^{{{star}}}$" if star else "") + sd)
 
 
 def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]:
@@ -202,14 +155,6 @@ def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]
         test.permutation_p, pair.p_holm, difference.covers_seeds, test.effect_size, pair.wins,
         pair.ties, pair.losses,
     ]  # fmt: skip
-
-
-def _tex_row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _tex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
 def _plain(value: Any) -> Any:

@@ -58,16 +58,18 @@ def code_names(records: Sequence[RunRecord]) -> dict[str, str]:
             known.setdefault(code, record)
     classes = {code: json.dumps(_classes(record)) for code, record in known.items()}
     names = {code: _commit_of(record) for code, record in known.items()}
-    shared = {(record.values.get("code") or {}).get("shared", code)
-              for code, record in known.items()}  # fmt: skip
+    shared = {
+        (record.values.get("code") or {}).get("shared", code) for code, record in known.items()
+    }
     if len(shared) < 2 and len(set(classes.values())) == len(known):
         return dict.fromkeys(names, next(iter(names.values()), ""))
     of_class = [(classes[code], name) for code, name in names.items()]
     return {
-        code: name if of_class.count((classes[code], name)) == 1
+        code: name
+        if of_class.count((classes[code], name)) == 1
         else f"{name}+{hashlib.sha256(code.encode()).hexdigest()[:4]}"
         for code, name in names.items()
-    }  # fmt: skip
+    }
 
 
 def _classes(record: RunRecord) -> dict[str, Any]:

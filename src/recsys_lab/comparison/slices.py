@@ -10,7 +10,6 @@ from recsys_lab.pages.charts.heat_map import HeatRow, heat_table
 from recsys_lab.pages.charts.xy import badge
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.number_format import decimal
-from recsys_lab.pages.page import section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,26 +17,30 @@ if TYPE_CHECKING:
     from recsys_lab.comparison.results import Comparison, Pair, Slice
 
 
-def slice_section(comparison: Comparison) -> Markup | None:
-    """Means with intervals, then differences with wins; None where there are no slices."""
+def mean_map(comparison: Comparison) -> Markup | None:
+    """Means with intervals; None where there are no slices."""
     if not comparison.slices:
         return None
-    name = comparison.main_metric
-    means = heat_table(
-        f"{name} with 95% intervals. The best of a row is bold; colour is the ratio to it.",
+    return heat_table(
+        f"{comparison.main_metric} with 95% intervals. The best of a row is bold; colour is the "
+        "ratio to it.",
         ["slice", "users", *system_heads(comparison)],
         _grouped(comparison, _mean_row),
         higher_is_better=comparison.metric.higher_is_better,
     )
-    if not comparison.slices[0].pairs:
-        return section("Slices", means)
-    gains = heat_table(
-        f"Differences of {name}: users for whom the first of the pair wins, ties and loses; below, "
-        "the difference of the means and its 95% interval, not adjusted for the number of slices.",
+
+
+def gain_map(comparison: Comparison) -> Markup | None:
+    """Differences with wins; None where nothing is tested."""
+    if not comparison.slices or not comparison.slices[0].pairs:
+        return None
+    return heat_table(
+        f"Differences of {comparison.main_metric}: users for whom the first of the pair wins, ties "
+        "and loses; below, the difference of the means and its 95% interval, not adjusted for the "
+        "number of slices.",
         ["slice", "users", *(_pair_head(comparison, pair) for pair in comparison.slices[0].pairs)],
         _grouped(comparison, _pair_row),
     )
-    return section("Slices", means, tag("h3", "Win, tie and loss by slice"), gains)
 
 
 def system_heads(comparison: Comparison, *, with_runs: bool = False) -> list[Markup]:

@@ -9,6 +9,7 @@ from recsys_lab.comparison.identity import identity
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
 from recsys_lab.contracts import traits
+from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import LeftOut, flatten
 
 if TYPE_CHECKING:
@@ -154,10 +155,6 @@ def _written(rows: Mapping[str, tuple[Any, ...]], keys: Sequence[str]) -> list[s
     labels = [s if short.count(s) == 1 else key for s, key in zip(short, keys, strict=True)]
     columns = zip(*(rows[key] for key in keys), strict=True)
     return [
-        "".join(f" {label}={_value(v)}" for label, v in zip(labels, values, strict=True))
+        "".join(f" {label}={format_value(v)}" for label, v in zip(labels, values, strict=True))
         for values in columns
     ]
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.comparison.cells import (
-    baseline_mark,
     heading,
     legend,
     marked,
@@ -16,20 +14,22 @@ from recsys_lab.comparison.cells import (
     only_absent,
     pair_cells,
     runs_of,
+    score_table,
     setting,
-    shown_ranks,
     signed,
     slice_pair_cells,
-    spread,
 )
 from recsys_lab.pages.number_format import decimal
+from recsys_lab.pages.table import Span, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import rich.table
     from rich.console import Console
 
-    from recsys_lab.comparison.results import Comparison, Metric, Pair
+    from recsys_lab.comparison.results import Comparison, Pair
+    from recsys_lab.pages.table import Cell
 
 _CELL = 20  # columns of a console that one system takes
 
@@ -52,40 +52,34 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(Text(f"left out: {item.folder}: {item.reason}"), soft_wrap=True)
 
 
-def score_tables(comparison: Comparison, width: int) -> Iterator[Table]:
+def score_tables(comparison: Comparison, width: int) -> Iterator[rich.table.Table]:
     """Metrics by system; as many systems beside each other as the width takes."""
+    systems = [f"{system.name}\n{runs_of(system)}" for system in comparison.systems]
+    scores = score_table(comparison, systems, width=1)
     first = 4 + max(len(metric_label(metric)) for metric in comparison.metrics)
-    for places in _blocks(len(comparison.systems), (width - first) // _CELL):
-        table = _table(comparison, heading(comparison), "metric")
-        for place in places:
-            system = comparison.systems[place]
-            table.add_column(Text(f"{system.name}\n{runs_of(system)}"), justify="right")
-        for metric in comparison.metrics:
-            ranks = shown_ranks(comparison, metric)
-            cells = [_cell(comparison, metric, place, ranks[place]) for place in places]
-            table.add_row(metric_label(metric), *cells)
-        yield table
+    for part in _blocks(len(comparison.systems), (width - first) // _CELL):
+        shown = [0, *(index + 1 for index in part)]
+        heads = [scores.heads[index] for index in shown]
+        rows = [[row[index] for index in shown] for row in scores.rows]
+        yield _table(comparison, heading(comparison), heads, rows, right=range(1, len(heads)))
 
 
-def pair_table(comparison: Comparison) -> Table:
+def pair_table(comparison: Comparison) -> rich.table.Table:
     """The tests on the main metric."""
-    table = _table(comparison, f"differences in {comparison.main_metric}, user by user", "pair")
-    for name in ("difference\n95% interval", "p\nHolm", "d_z", "win/tie/loss"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows: list[Sequence[Cell]] = []
     for pair in comparison.pairs:
         if pair.metric == comparison.main_metric:
-            style = "bold" if pair.significant else ""
-            label = Text(f"{pair.first}\n- {pair.second}", style=style)
+            label = Span(f"{pair.first}\n- {pair.second}", "bold" if pair.significant else "")
             cells = pair_cells(pair)
             value = cells.difference + (f" ({cells.relative})" if cells.relative else "")
-            table.add_row(
-                label, f"{value}\n{cells.interval}", f"{cells.p}\n{cells.p_holm}", cells.effect,
-                cells.users,
-            )  # fmt: skip
-    return table
+            tested = (f"{value}\n{cells.interval}", f"{cells.p}\n{cells.p_holm}")
+            rows.append(([label], *tested, cells.effect, cells.users))
+    title = f"differences in {comparison.main_metric}, user by user"
+    heads = ("pair", "difference\n95% interval", "p\nHolm", "d_z", "win/tie/loss")
+    return _table(comparison, title, heads, rows, right=range(1, 5), whole=range(1, 5))
 
 
-def slice_tables(comparison: Comparison, width: int) -> Iterator[Table]:
+def slice_tables(comparison: Comparison, width: int) -> Iterator[rich.table.Table]:
     """The main metric by slice; then the differences, beside it where there is a single one."""
     pairs = comparison.slices[0].pairs
     title = f"{comparison.main_metric} by slice"
@@ -112,51 +106,34 @@ def _gain(pair: Pair) -> str:
 
 def _by_slice(
     comparison: Comparison, title: str, names: Sequence[str], rows: Sequence[Sequence[str]]
-) -> Table:
+) -> rich.table.Table:
     """Slices, one a row, under the names of their cuts."""
-    table = _table(comparison, title, "slice")
-    table.columns[0].no_wrap = True
-    table.add_column("users", justify="right", no_wrap=True)
-    for name in names:
-        table.add_column(Text(name), justify="right", overflow="fold", min_width=7)
+    listed: list[Sequence[Cell]] = []
     before = None
     for part, cells in zip(comparison.slices, rows, strict=True):
         if part.name != before:
-            table.add_section()
-            table.add_row(Text(part.name, style="bold"))
-        table.add_row(Text(part.value), f"{part.users:,}", *cells)
+            listed += [(), ([Span(part.name, "bold")], *[""] * (len(names) + 1))]
+        listed.append((part.value, f"{part.users:,}", *cells))
         before = part.name
+    heads = ("slice", "users", *names)
+    right = range(1, len(heads))
+    table = _table(comparison, title, heads, listed, right=right, whole=(0, 1))
+    for column in table.columns[2:]:
+        column.min_width = 7
     return table
 
 
-def differing_table(comparison: Comparison) -> Table:
+def differing_table(comparison: Comparison) -> rich.table.Table:
     """Settings that at least two systems have and do not share."""
-    table = _table(comparison, "what differs", "setting")
-    for system in comparison.systems:
-        table.add_column(Text(system.name), overflow="fold")
-    hidden = 0
-    for key, values in comparison.differing.items():
-        if only_absent(values):
-            hidden += 1
-            continue
-        table.add_row(Text(key), *(Text(setting(value)) for value in values))
+    shared = {k: v for k, v in comparison.differing.items() if not only_absent(v)}
+    rows = [[key, *map(setting, values)] for key, values in shared.items()]
+    heads = ("setting", *(system.name for system in comparison.systems))
+    table = _table(comparison, "what differs", heads, rows)
+    hidden = len(comparison.differing) - len(shared)
     if hidden:
         table.caption = f"and {hidden} settings that only some systems have (all with output=DIR)"
         table.caption_justify = "left"
     return table
-
-
-def _cell(comparison: Comparison, metric: Metric, place: int, rank: int | None) -> Text:
-    system = comparison.systems[place]
-    score = system.scores[metric.name]
-    style = "" if rank is None else ("bold", "underline")[rank - 1]
-    text = Text().append(decimal(score.mean), style=style)
-    text.append("" if score.sd is None else f" ± {spread(score)}")
-    text.append(f"{baseline_mark(comparison, metric, system):<1}")
-    if score.interval is not None:
-        low, high = decimal(score.interval.low), decimal(score.interval.high)
-        text.append(f"\n{low} - {high} ", style="dim")
-    return text
 
 
 def _blocks(count: int, at_once: int) -> Iterator[range]:
@@ -165,8 +142,12 @@ def _blocks(count: int, at_once: int) -> Iterator[range]:
         yield range(first, min(first + step, count))
 
 
-def _table(comparison: Comparison, title: str, first: str) -> Table:
-    style = "" if comparison.is_comparable else "bold red"
-    table = Table(title=Text(marked(comparison, title), style=style), title_justify="left")
-    table.add_column(first, overflow="fold")
-    return table
+def _table(
+    comparison: Comparison,
+    title: str,
+    heads: Sequence[Cell],
+    rows: Sequence[Sequence[Cell]],
+    **columns: Any,
+) -> rich.table.Table:
+    style = "italic" if comparison.is_comparable else "bold red"
+    return Table(marked(comparison, title), heads, rows, **columns).rich(title_style=style)

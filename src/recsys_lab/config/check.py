@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_lab.config.choice import Choice, Chosen, chosen_values
-from recsys_lab.config.errors import UserError, closest, did_you_mean, report
+from recsys_lab.config.errors import UserError, closest, did_you_mean, first_line, report
 from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
 from recsys_lab.config.values import describe, problem_with
 
@@ -162,7 +162,7 @@ class _Checker:
             if OmegaConf.is_config(value):
                 value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
-            yield self._say(path, f"cannot be resolved: {str(error).splitlines()[0]}")
+            yield self._say(path, f"cannot be resolved: {first_line(error)}")
             return
         problem = problem_with(value, annotation)
         if problem:

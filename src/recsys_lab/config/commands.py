@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
@@ -87,6 +87,7 @@ class DatasetsConfig:
 
     name: str | None
     format: Literal["table", "json"]
+    config_dir: str | None
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,6 @@ class Verb:
         schema: dataclass of its top-level keys.
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
         takes_many: whether several bare arguments may be given; the key then is their list.
-        flags: keys that ``--KEY`` sets to true.
-        named: keys that ``--KEY VALUE`` sets, for those that are always given.
         literal: keys of components whose value is a text as typed, not a value of Hydra's grammar,
             unless it is in quotes; one that ends in a dot stands for all keys below it, new ones
             too.
@@ -151,11 +150,14 @@ class Verb:
     schema: type[Any]
     positional: str | None = None
     takes_many: bool = False
-    flags: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
     literal: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     has_run_dir: bool = False
+
+    @property
+    def composes(self) -> bool:
+        """Whether it has components, whose configs Hydra composes; else it is a plain command."""
+        return Component in get_type_hints(self.schema).values()
 
 
 SOURCE_TEXTS = (
@@ -203,7 +205,6 @@ VERBS: Mapping[str, Verb] = {
         CompareConfig,
         positional="runs",
         takes_many=True,
-        flags=("force",),
     ),
     "runs": Verb(
         "list the runs in a folder, filtered and sorted",
@@ -216,14 +217,12 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab show RUN_DIR",
         ShowConfig,
         positional="run",
-        flags=("card",),
     ),
     "explain": Verb(
         "which history items moved each recommendation of a user",
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
         positional="run",
-        named=("user",),
     ),
     "datasets": Verb(
         "list the datasets that data= takes: size, licence, traps",

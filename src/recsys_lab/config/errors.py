@@ -36,6 +36,11 @@ class Pruned(Exception):
     """A search stopped this run: others do better."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def closest(name: str, options: Iterable[str]) -> str | None:
     """The option most like `name`, or None if none is near."""
     by_folded = {option.lower().replace("-", "_"): option for option in options}

@@ -7,10 +7,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from rich.table import Table
-from rich.text import Text
 
 from recsys_lab.comparison.backtests import mean_of_windows_interval
+from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,32 +62,25 @@ def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
 def window_table(values: Mapping[str, Any]) -> Table:
     """One row per metric, one column per window, and the mean; a dash where there is no value."""
     windows = values["windows"]
-    table = Table(title=f"{values['name']}: test metrics by window", title_justify="left")
-    table.add_column("")
-    for number in range(len(windows)):
-        table.add_column(f"window {number}", justify="right")
-    table.add_column("mean\n95% interval", justify="right", no_wrap=True)
-    rows = {"test from": "test_start_time", "test to": "test_end_time"}
-    for label, key in rows.items():
-        days = [datetime.fromtimestamp(w["split"][key], UTC).date() for w in windows]
-        table.add_row(label, *map(str, days))
-    users = [f"{w['split']['test_rows']:,}" for w in windows]
-    table.add_row("users", *users, end_section=True)
+    rows: list[Sequence[str]] = []
+    for label, key in {"test from": "test_start_time", "test to": "test_end_time"}.items():
+        days = (datetime.fromtimestamp(w["split"][key], UTC).date() for w in windows)
+        rows.append((label, *map(str, days), ""))
+    rows += [("users", *(f"{w['split']['test_rows']:,}" for w in windows), ""), ()]
     tests = [*(window["test"] for window in windows), values["test"]]
     for name in dict.fromkeys(name for test in tests for name in test):
         numbers = [f"{test[name]:.4f}" if name in test else "-" for test in tests]
         bounds = (values.get("intervals") or {}).get(name)
         below = f"\n{bounds[0]:.4f} - {bounds[1]:.4f}" if bounds else ""
-        table.add_row(name, *numbers[:-1], numbers[-1] + below)
-    return table
+        rows.append((name, *numbers[:-1], numbers[-1] + below))
+    heads = ("", *(f"window {number}" for number in range(len(windows))), "mean\n95% interval")
+    caption = f"{values['name']}: test metrics by window"
+    return Table(caption, heads, rows, right=range(1, len(heads)), whole=(len(windows) + 1,))
 
 
 def backtest_tables(found: BackTests) -> Iterator[Table]:
     """Means over windows with intervals; then the main metric window by window."""
-    means = Table(title="back-tests: means over windows", title_justify="left")
-    means.add_column("metric")
-    for system in found.systems:
-        means.add_column(Text(system), justify="right")
+    rows: list[Sequence[str]] = []
     for name, values_SW in found.values.items():
         cells = []
         marks = ["", *("*" if d.significant else "" for d in found.differences[name])]
@@ -96,23 +88,24 @@ def backtest_tables(found: BackTests) -> Iterator[Table]:
             bounds = mean_of_windows_interval(name, values_W)
             shown = f"\n{bounds[0]:.4f} - {bounds[1]:.4f}" if bounds else ""
             cells.append(f"{values_W.mean():.4f}{mark}{shown}")
-        means.add_row(name, *cells)
-    yield means
+        rows.append((name, *cells))
+    heads = ("metric", *found.systems)
+    yield Table("back-tests: means over windows", heads, rows, right=range(1, len(heads)))
     name = found.main_metric
-    pairs = Table(title=f"{name}: differences from {found.systems[0]}", title_justify="left")
-    pairs.add_column("test window from")
-    for difference in found.differences[name]:
-        pairs.add_column(Text(difference.system), justify="right")
-    by_window = zip(*(difference.by_window for difference in found.differences[name]), strict=True)
-    for start, gaps in zip(found.starts, by_window, strict=True):
-        pairs.add_row(str(datetime.fromtimestamp(start, UTC)), *(f"{gap:+.4f}" for gap in gaps))
-    pairs.add_section()
-    pairs.add_row("mean", *(f"{fmean(d.by_window):+.4f}" for d in found.differences[name]))
-    spans = [f"{d.interval[0]:+.4f} to {d.interval[1]:+.4f}" if d.interval else "-"
-             for d in found.differences[name]]  # fmt: skip
-    pairs.add_row("95% interval", *spans)
-    p_values = ["-" if d.p is None else f"{d.p:.4f}" for d in found.differences[name]]
-    pairs.add_row("p (Holm)", *p_values)
-    won = [sum(found.is_better(name, gap) for gap in d.by_window) for d in found.differences[name]]
-    pairs.add_row("windows won", *(f"{count} of {len(found.starts)}" for count in won))
-    yield pairs
+    tested = found.differences[name]
+    rows = [
+        (str(datetime.fromtimestamp(start, UTC)), *(f"{d.by_window[i]:+.4f}" for d in tested))
+        for i, start in enumerate(found.starts)
+    ]
+    spans = (f"{d.interval[0]:+.4f} to {d.interval[1]:+.4f}" if d.interval else "-" for d in tested)
+    won = (sum(found.is_better(name, gap) for gap in d.by_window) for d in tested)
+    rows += [
+        (),
+        ("mean", *(f"{fmean(d.by_window):+.4f}" for d in tested)),
+        ("95% interval", *spans),
+        ("p (Holm)", *("-" if d.p is None else f"{d.p:.4f}" for d in tested)),
+        ("windows won", *(f"{count} of {len(found.starts)}" for count in won)),
+    ]
+    caption = f"{name}: differences from {found.systems[0]}"
+    heads = ("test window from", *(difference.system for difference in tested))
+    yield Table(caption, heads, rows, right=range(1, len(heads)))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.markup import Markup, tag
-from recsys_lab.pages.page import fact_list, page, section
+from recsys_lab.pages.markup import render
 
 if TYPE_CHECKING:
     from recsys_lab.experiment.explain import Explanation
@@ -23,44 +22,11 @@ def explanation_page(explanation: Explanation) -> str:
     heading = f"What moved the list of user {explanation.user}"
     if explanation.of_lists:
         heading += f": {explanation.of_lists}"
-    head = tag(
-        "header",
-        tag("p", explanation.model, class_="kicker"),
-        tag("h1", heading),
-        tag("p", _HOW[explanation.method], class_="lead"),
+    return render(
+        "experiment/explanation_page.html",
+        e=explanation,
+        recommended=explanation.items,
+        heading=heading,
+        how=_HOW[explanation.method],
+        largest=max((abs(c) for row in explanation.attributions for c in row), default=0.0) or 1.0,
     )
-    facts = fact_list([
-        ("split", explanation.phase),
-        ("wanted", "; ".join(explanation.wanted)),
-        ("events read", str(len(explanation.history))),
-    ])  # fmt: skip
-    causes = section(
-        "Recommendations and the events that moved them",
-        tag("div", _heat(explanation), class_="scroll"),
-    )
-    return page(heading, head, facts, causes)
-
-
-def _heat(explanation: Explanation) -> Markup:
-    """A row an event, newest first; a column a recommendation."""
-    largest = max((abs(c) for row in explanation.attributions for c in row), default=0.0) or 1.0
-    heads = [tag("th", "event, newest first", scope="col")]
-    for place, (title, score, hit) in enumerate(
-        zip(explanation.items, explanation.scores, explanation.hits, strict=True), start=1
-    ):
-        mark = "n hit" if hit else "n"
-        heads.append(tag("th", f"{place}. {title} ({score:.2f})", scope="col", class_=mark))
-    rows = []
-    for event in reversed(range(len(explanation.history))):
-        cells = []
-        for causes in explanation.attributions:
-            share = 45 * abs(causes[event]) / largest
-            colour = "accent" if causes[event] >= 0 else "leak"
-            style = f"background:color-mix(in srgb, var(--{colour}) {share:.0f}%, transparent)"
-            cells.append(tag("td", f"{causes[event]:+.3f}", class_="n", style=style))
-        rows.append(tag("tr", tag("th", explanation.history[event], scope="row"), *cells))
-    caption = "Blue raised the score, red lowered it; the stronger, the more. Hits are green."
-    return tag(
-        "table", tag("caption", caption), tag("thead", tag("tr", *heads)), tag("tbody", *rows),
-        class_="heat causes",
-    )  # fmt: skip

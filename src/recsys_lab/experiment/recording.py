@@ -17,9 +17,8 @@ from recsys_lab.experiment.run_folder import open_record
 from recsys_lab.experiment.run_log import logged_to
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
-from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import RunRecord, finish_time, only_process
-from recsys_lab.runs.summary_tables import result_table, slices_table
+from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Iterator
 
+from recsys_lab.config.errors import first_line
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -56,11 +58,6 @@ def out_of_space(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """What the system says, else the first line of the message."""
     return str(getattr(error, "strerror", None) or first_line(error))
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where the message is empty."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def machine_fault(

@@ -47,9 +47,7 @@ def code(text: str) -> Marked:
     return Marked(f"{fence}{space}{shown}{space}{fence}")
 
 
-def table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()
-) -> str:  # fmt: skip
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
     """A table; the columns `right` hold numbers."""
     numbers = set(right)
     rule = ["---:" if place in numbers else "---" for place in range(len(heads))]

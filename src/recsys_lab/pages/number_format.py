@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 _YEAR, DAY = 365.25 * 86_400, 86_400
 
@@ -44,7 +40,7 @@ def duration(seconds: float) -> str:
 
 def format_value(value: Any) -> str:
     """As it stands in a config file."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def decimal(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from recsys_lab.files.faults import reason
 from recsys_lab.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 _ALWAYS = (
@@ -52,9 +53,10 @@ def whole_record(folder: Path) -> RunRecord:
     wanted = [*_ALWAYS, *(_OF_RESULTS if has_results else ())]
     known = flatten(record.values)
     missing = [
-        name for name in wanted
+        name
+        for name in wanted
         if name not in known and not any(key.startswith(f"{name}.") for key in known)
-    ]  # fmt: skip
+    ]
     if missing:
         msg = f"{folder / RECORD}: lacks {', '.join(missing)}; the file was changed by hand? Bring"
         raise UserError(f"{msg} it back, train again, or leave the run out.")
@@ -94,7 +96,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists and empty mappings are values."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

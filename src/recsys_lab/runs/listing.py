@@ -7,22 +7,23 @@ import logging
 import math
 import operator
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
-from recsys_lab.pages.number_format import decimal
+from recsys_lab.pages.number_format import decimal, format_value
+from recsys_lab.pages.table import Table
 from recsys_lab.runs.find import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    import rich.table
 
 FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
 _LEFT_OUT = ("epochs", "windows", "command", "packages", "files", "digest")  # no columns of a table
@@ -116,17 +117,17 @@ def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
         _require(column, rows, "columns")
 
 
-def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> Table:
+def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> rich.table.Table:
     """For people."""
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        is_number = any(isinstance(row.get(column), int | float) for row in rows)
-        justify: Literal["left", "right"] = "right" if is_number else "left"
-        short = column in ("status", "created", "seed", "seconds")
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=short)
-    for row in rows:
-        table.add_row(*(Text(_written(column, row.get(column))) for column in columns))
-    return table
+    numbers, short = set(), set()
+    for index, column in enumerate(columns):
+        if any(isinstance(row.get(column), int | float) for row in rows):
+            numbers.add(index)
+        if column in ("status", "created", "seed", "seconds"):
+            short.add(index)
+    cells = [[_written(column, row.get(column)) for column in columns] for row in rows]
+    table = Table(title, columns, cells, numbers, short)
+    return table.rich(box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def as_json(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -217,8 +218,7 @@ def _matches(value: Any, wanted: str) -> bool:
             return math.isclose(value, float(wanted))
         except ValueError:
             return False
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.casefold() == wanted.casefold()
+    return format_value(value).casefold() == wanted.casefold()
 
 
 def _is_number(value: Any) -> bool:
@@ -241,4 +241,4 @@ def _written(column: str, value: Any) -> str:
         if column.startswith(("test/", "validation/")):
             return decimal(value)
         return f"{value:,.1f}" if column.endswith("seconds") else f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    return format_value(value)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.pages.number_format import decimal, interval_text
+from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import flatten
-from recsys_lab.runs.off_policy import off_policy_table
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
+from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,56 +33,19 @@ def print_run(console: Console, record: RunRecord) -> None:
         fields = {"fingerprint": values["protocol"]["fingerprint"], **values["protocol"]["fields"]}
         console.print(_panel("protocol", _shown(fields)))
     if values.get("test") or values.get("validation"):
-        console.print(results_table(values))
+        test = "test, refit" if values.get("refit") else "test"
+        found = {"validation": values.get("validation") or {}, test: values.get("test") or {}}
+        console.print(result_table(found, "results", values.get("intervals")))
     if values.get("off_policy"):
         console.print(off_policy_table(values["off_policy"]))
-    table = slices_table(record)
-    if table is not None:
+    slices = record.slices()
+    if slices is not None and (table := slices_table(slices, record.main_metric)).rows:
         console.print(table)
     console.print(_panel("compute", _compute(values)))
     for warning in warnings(record):
         console.print(Text(f"warning: {warning}", style="yellow"))
     console.print(_panel("files", _files(record)))
     console.print(Text(f"run: {record.folder}"), soft_wrap=True)
-
-
-def results_table(values: Mapping[str, Any]) -> Table:
-    """Validation and test beside each other, with the test's intervals where they were kept."""
-    table = Table(title="results", title_justify="left")
-    table.add_column("metric")
-    test = "test, refit" if values.get("refit") else "test"
-    for heading in ("validation", test, "95% interval"):
-        table.add_column(heading, justify="right")
-    phases = [values.get(phase) or {} for phase in ("validation", "test")]
-    intervals = values.get("intervals") or {}
-    for name in dict.fromkeys(name for phase in phases for name in phase):
-        cells = [_number(phase.get(name)) for phase in phases]
-        bounds = intervals.get(name)
-        table.add_row(name, *cells, " - ".join(map(_number, bounds)) if bounds else "")
-    return table
-
-
-def slices_table(record: RunRecord) -> Table | None:
-    """The metric that the run was chosen by, by slice; None where the run has no slices."""
-    slices = record.slices()
-    if slices is None:
-        return None
-    rows = slices.filter(slices["metric"] == record.main_metric)
-    table = Table(title=Text(f"test {record.main_metric} by slice"), title_justify="left")
-    table.add_column("slice")
-    table.add_column("value")
-    for heading in ("users", "mean", "95% interval"):
-        table.add_column(heading, justify="right")
-    before = None
-    for row in rows.iter_rows(named=True):
-        if before not in (None, row["slice"]):
-            table.add_section()
-        name = row["slice"] if row["slice"] != before else ""
-        bounds = interval_text(row["low"], row["high"])
-        cells = (f"{row['users']:,}", decimal(row["mean"]), bounds)
-        table.add_row(Text(name), Text(row["value"]), *cells)
-        before = row["slice"]
-    return table if table.row_count else None
 
 
 def warnings(record: RunRecord) -> Iterator[str]:
@@ -114,11 +76,11 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
         if isinstance(config.get(group), dict):
             settings = dict(config[group])
             name = str(settings.pop("_target_", "")).rpartition(".")[2]
-            shown = ", ".join(f"{k}={_text(v)}" for k, v in settings.items())
+            shown = ", ".join(f"{k}={format_value(v)}" for k, v in settings.items())
             yield group, f"{name}: {shown}" if shown else name
     for key in ("group", "tags", "notes"):
         if config.get(key):
-            yield key, _text(config[key])
+            yield key, format_value(config[key])
     code = values.get("code") or {}
     if code.get("commit"):
         yield "code", code["commit"] + (" with changes" if code.get("dirty") else "")
@@ -159,7 +121,7 @@ def _files(record: RunRecord) -> Iterator[tuple[str, str]]:
 def _shown(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in flatten(values).items():
         is_size = isinstance(value, int) and not isinstance(value, bool)
-        yield key, f"{value:,}" if is_size else _text(value)
+        yield key, f"{value:,}" if is_size else format_value(value)
 
 
 def _panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:
@@ -169,11 +131,3 @@ def _panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:
     for key, value in rows:
         table.add_row(Text(key), Text(value))
     return Panel(table, title=title, title_align="left")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else decimal(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,51 +1,58 @@
-"""Results of one run as tables in the terminal."""
+"""Results of one run as tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-from rich.table import Table
-
-from recsys_lab.pages.number_format import interval_text
+from recsys_lab.pages.number_format import decimal, interval_text
+from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
 
 
 def result_table(
-    columns: Mapping[str, Mapping[str, float]], title: str,
-    intervals: Mapping[str, tuple[float, float]] | None = None,
-) -> Table:  # fmt: skip
+    columns: Mapping[str, Mapping[str, float | None]],
+    caption: str,
+    intervals: Mapping[str, Sequence[float]] | None = None,
+) -> Table:
     """One row per metric, one column per system; the last one's intervals beside it."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric", no_wrap=True)
-    for system in columns:
-        table.add_column(system, justify="right")
-    if intervals:
-        table.add_column("95% interval", justify="right")
-    for name in dict.fromkeys(name for values in columns.values() for name in values):
-        cells = [f"{values[name]:.4f}" if name in values else "" for values in columns.values()]
-        if intervals and name in intervals:
-            low, high = intervals[name]
-            cells.append(f"{low:.4f} - {high:.4f}")
-        table.add_row(name, *cells)
-    return table
+    rows = []
+    for metric in dict.fromkeys(name for values in columns.values() for name in values):
+        found = [values.get(metric) for values in columns.values()]
+        bounds = " - ".join(map(decimal, (intervals or {}).get(metric, ())))
+        numbers = ("-" if value is None else decimal(value) for value in found)
+        rows.append([metric, *numbers, *([bounds] if intervals else [])])
+    heads = ["metric", *columns, *(["95% interval"] if intervals else [])]
+    return Table(caption, heads, rows, right=range(1, len(heads)), whole=(0,))
 
 
 def slices_table(slices: pl.DataFrame, metric: str) -> Table:
     """One metric by slice, with the number of users and the interval."""
-    table = Table(title=f"test {metric} by slice", title_justify="left")
-    table.add_column("slice")
-    table.add_column("value")
-    for name in ("users", metric, "95% interval"):
-        table.add_column(name, justify="right")
+    rows: list[Sequence[str]] = []
     before = None
-    for row in slices.filter(pl.col("metric") == metric).iter_rows(named=True):
+    for row in slices.filter(slices["metric"] == metric).iter_rows(named=True):
         name = row["slice"] if row["slice"] != before else ""
-        if name and before is not None:
-            table.add_section()
+        if name and rows:
+            rows.append(())
         before = row["slice"]
         bounds = interval_text(row["low"], row["high"])
-        table.add_row(name, row["value"], f"{row['users']:,}", f"{row['mean']:.4f}", bounds)
-    return table
+        rows.append((name, row["value"], f"{row['users']:,}", decimal(row["mean"]), bounds))
+    heads = ("slice", "value", "users", "mean", "95% interval")
+    return Table(f"test {metric} by slice", heads, rows, right=(2, 3, 4))
+
+
+def off_policy_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Off-policy estimates with intervals, and what says how far to trust them."""
+    rows = []
+    for row in found:
+        value = "-" if row["value"] is None else decimal(row["value"])
+        matched = f"{row['matched']:,} of {row['events']:,}"
+        bounds = interval_text(row["low"], row["high"])
+        weight = f"{row['mean_weight']:.2f}"
+        rows.append((str(row["k"]), row["estimator"], value, bounds, matched, weight))
+    caption = f"off-policy: mean {found[0]['off_policy_reward']} of an exposure"
+    heads = ("k", "estimate", "value", "95% interval", "matched", "mean weight")
+    return Table(caption, heads, rows, right=(0, 2, 3, 4, 5), whole=(2, 3, 4, 5))

@@ -55,7 +55,7 @@ def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
         .with_columns(rank=pl.int_ranges(1, pl.col("length") + 1))
         .filter(pl.col("length") > 0)
         .explode("item_id", "rank")
-    )  # fmt: skip
+    )
     files = {
         RUN: lists.select(
             "topic", q0=pl.lit("Q0"), item=pl.col("item_id").replace_strict(written), rank="rank",

@@ -157,9 +157,9 @@ class _Salvage:
     _room: int = 0  # trials that may have been created by what was left out
 
     def __post_init__(self) -> None:
-        from optuna.storages.journal._storage import JournalStorageReplayResult
+        from recsys_lab.sweeps.optuna_internals import Replay
 
-        self._replay = JournalStorageReplayResult("salvage")
+        self._replay = Replay()
 
     def read(self, line: bytes) -> None:
         """Take a line, or leave it out."""
@@ -173,7 +173,7 @@ class _Salvage:
 
     def has_header(self) -> bool:
         """Whether every study is known with what belongs to it."""
-        studies = self._replay.get_all_studies()
+        studies = self._replay.studies()
         return bool(studies) and all({ID, SPEC} <= study.user_attrs.keys() for study in studies)
 
     def concerned(self) -> str:
@@ -187,10 +187,10 @@ class _Salvage:
 
     def _fits(self, log: dict[str, Any]) -> bool:
         """Whether it is clear which study or trial a line is of; makes up for lost trials."""
-        from optuna.storages.journal._storage import JournalOperation
+        from recsys_lab.sweeps.optuna_internals import CREATE_TRIAL
 
-        studies = self._replay._study_id_to_trial_ids
-        if log["op_code"] == JournalOperation.CREATE_TRIAL:
+        studies = self._replay.trials()
+        if log["op_code"] == CREATE_TRIAL:
             trials = studies.get(log.get("study_id", -1))
             number = (log.get("user_attrs") or {}).get(NUMBER)
             if not self.lost:
@@ -200,7 +200,7 @@ class _Salvage:
                 return False
             self._replace(log["study_id"], number - len(trials))
             return True
-        missing = log.get("trial_id", -1) + 1 - len(self._replay._trials)
+        missing = log.get("trial_id", -1) + 1 - self._replay.count()
         if missing > 0:
             if len(studies) != 1 or missing > self._room:
                 return False
@@ -209,28 +209,29 @@ class _Salvage:
 
     def _replace(self, study: int, count: int) -> None:
         """Put failed trials in the place of lost ones."""
-        from optuna.storages.journal._storage import JournalOperation
         from optuna.trial import TrialState
+
+        from recsys_lab.sweeps.optuna_internals import CREATE_TRIAL
 
         self._room -= count
         for _ in range(count):
-            number = len(self._replay._study_id_to_trial_ids[study])
+            number = len(self._replay.trials()[study])
             now = datetime.now(tz=UTC).isoformat(timespec="microseconds")
             log = {
-                "op_code": JournalOperation.CREATE_TRIAL, "worker_id": "salvage",
+                "op_code": CREATE_TRIAL, "worker_id": "salvage",
                 "study_id": study, "datetime_start": now, "datetime_complete": now,
                 "state": TrialState.FAIL, "value": None, "values": None, "distributions": {},
                 "params": {}, "user_attrs": {CAUSE: _LOST, NUMBER: number}, "system_attrs": {},
                 "intermediate_values": {},
             }  # fmt: skip
-            self._replay.apply_logs([log])
+            self._replay.apply(log)
             self.kept.append(json.dumps(log, separators=(",", ":")).encode() + b"\n")
             self.numbers.append(number)
 
     def _applies(self, log: dict[str, Any]) -> bool:
         """Whether Optuna can replay a line."""
         try:
-            self._replay.apply_logs([log])
+            self._replay.apply(log)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return False
         return True

@@ -47,23 +47,25 @@ def new_point(
     """
     from optuna.samplers import RandomSampler
 
+    from recsys_lab.sweeps.optuna_internals import keep_samplers_notes, samplers_notes
+
     taken = {identity(_point_of(trial)) for trial in trials}
     points = space.points()
     if not exhaustive:
         # Proposed in a copy: a point that is there already would else be a trial of its own.
         copy = copy_of(study, directions, trials)
-        known = _system_attributes(study)
-        for key, value in known.items():
-            copy._storage.set_study_system_attr(copy._study_id, key, value)
+        known = samplers_notes(study)
+        keep_samplers_notes(copy, known)
         trial = _draw(copy, space, taken, _DRAWS)
         if trial is None and points is None:
             # The sampler stays in a finite branch of a space that is endless elsewhere.
             copy.sampler = RandomSampler(seed=len(taken))
             trial = _draw(copy, space, taken, _DRAWS_BY_CHANCE)
         if trial is not None:
-            _remember(study, known, _system_attributes(copy))
-            attributes = copy._storage.get_trial(trial._trial_id).system_attrs
-            return trial.params, dict(attributes)
+            # Of QMC, how far its sequence has come.
+            now = samplers_notes(copy).items()
+            keep_samplers_notes(study, {k: v for k, v in now if k not in known or known[k] != v})
+            return trial.params, samplers_notes(copy, trial)
     if points is None:
         raise RuntimeError("no new point was found in an endless space")
     left = [point for point in points if identity(point) not in taken]
@@ -82,17 +84,6 @@ def _draw(
             return trial
         copy.tell(trial, state=TrialState.FAIL)
     return None
-
-
-def _remember(study: optuna.Study, known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Keep what the sampler noted of the study: of QMC how far its sequence has come."""
-    for key, value in now.items():
-        if key not in known or known[key] != value:
-            study._storage.set_study_system_attr(study._study_id, key, value)
-
-
-def _system_attributes(study: optuna.Study) -> dict[str, Any]:
-    return dict(study._storage.get_study_system_attrs(study._study_id))
 
 
 def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:

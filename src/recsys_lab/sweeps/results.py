@@ -7,14 +7,13 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.table import Table
 from recsys_lab.sweeps.attributes import CAUSE, CHANGES
 from recsys_lab.sweeps.best_config import best_command, write_best
-from recsys_lab.sweeps.report.summary import SHOWN, STATES, brief
+from recsys_lab.sweeps.report.summary import SHOWN, STATES, format_point
 from recsys_lab.sweeps.report.write import write_report
 from recsys_lab.sweeps.retrain import top_results
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
@@ -51,15 +50,13 @@ def status_table(
     study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
 ) -> Table:
     """The same with what every worker does."""
-    table = Table(title=status_line(study, states, n_trials, spent), title_justify="left")
-    for name in ("worker", "device", "doing", "trials", "idle"):
-        table.add_column(name)
-    for number, state in enumerate(states):
-        doing = str(state["doing"])
-        table.add_row(
-            str(number), str(state["device"]), doing, str(state["trials"]), f"{idle(state):.1%}"
-        )
-    return table
+    keys = ("device", "doing", "trials")
+    rows = [
+        (str(number), *(str(state[key]) for key in keys), f"{idle(state):.1%}")
+        for number, state in enumerate(states)
+    ]
+    caption = status_line(study, states, n_trials, spent)
+    return Table(caption, ("worker", *keys, "idle"), rows)
 
 
 def idle(state: Mapping[str, Any]) -> float:
@@ -98,8 +95,9 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         console.print(
             f"the space has {len(trials)} points, and all of them were tried: no more than that of "
             f"sweep.n_trials={plan.options['n_trials']}",
-            soft_wrap=True, highlight=False,
-        )  # fmt: skip
+            soft_wrap=True,
+            highlight=False,
+        )
     for sentence in summary.get("said", []):
         console.print(sentence, soft_wrap=True, highlight=False)
     again = best_command(plan)
@@ -167,22 +165,19 @@ def _best_table(
     study: Study, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial],
     objectives: Sequence[str],
 ) -> Table:  # fmt: skip
-    table = Table(title="best trials", title_justify="left")
-    table.add_column("trial", justify="right")
-    for name in objectives:
-        table.add_column(name, justify="right")
-    table.add_column("parameters")
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     sign = -1 if study.directions[0] == "maximize" else 1
     front = {trial.number for trial in best}
     complete.sort(
         key=lambda t: (t.number not in front, not keeps_constraints(t), sign * t.values[0])
     )
+    rows = []
     for trial in complete[:SHOWN]:
-        said = ", ".join(f"{key}={brief(value)}" for key, value in trial.params.items())
         mark = "*" if trial.number in front else ""
-        table.add_row(f"{mark}{trial.number}", *(f"{v:.4f}" for v in trial.values), said)
-    return table
+        values = (f"{value:.4f}" for value in trial.values)
+        rows.append((f"{mark}{trial.number}", *values, format_point(trial.params)))
+    heads = ("trial", *objectives, "parameters")
+    return Table("best trials", heads, rows, right=range(len(heads) - 1))
 
 
 def _left(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.files.locks import hold
 from recsys_lab.sweeps.journal import open_journal
 
@@ -89,10 +90,9 @@ def kind_of(url: str) -> str:
 
 
 def _away(url: str, error: Exception) -> StorageAway:
-    reason = str(error).strip().partition("\n")[0]
     return StorageAway(
-        f"sweep.storage={url}: cannot be opened: {reason}. Is the address right, and does "
-        "the server run?"
+        f"sweep.storage={url}: cannot be opened: {first_line(error)}. Is the address right, and "
+        "does the server run?"
     )
 
 

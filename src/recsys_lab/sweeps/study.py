@@ -122,10 +122,9 @@ class Study:
 
     def close(self) -> None:
         """Leave the database."""
-        engine = getattr(self._storage, "engine", None)
-        if engine is not None:
-            self._storage.remove_session()
-            engine.dispose()
+        from recsys_lab.sweeps.optuna_internals import leave
+
+        leave(self._storage)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number."""
@@ -160,13 +159,15 @@ class Study:
         return self.patiently(lambda: self._claim(n_trials))
 
     def _claim(self, n_trials: int) -> Claim | None:
-        from optuna.trial import Trial, TrialState
+        from optuna.trial import TrialState
+
+        from recsys_lab.sweeps.optuna_internals import keep_samplers_notes, running
 
         with study_lock(self.url, self.name) as assure:
             trials = self._trials()
             for found in trials:
                 if found.state == TrialState.RUNNING and not is_alive(found.user_attrs):
-                    claim = self._sign(Trial(self.study, found._trial_id), assure)
+                    claim = self._sign(running(self.study, found), assure)
                     if claim is not None:
                         return claim
             if all(t.state != TrialState.WAITING for t in trials):
@@ -184,8 +185,7 @@ class Study:
             else:  # somebody died between proposing a point and taking it
                 attributes = {}
             trial = self.study.ask()
-            for key, value in attributes.items():
-                self.study._storage.set_trial_system_attr(trial._trial_id, key, value)
+            keep_samplers_notes(self.study, attributes, trial)
             return self._sign(trial, assure)
 
     def bury(self, worker: str, cause: str, *, death: bool = True) -> int | None:
@@ -276,8 +276,10 @@ class Study:
         """Keep something with a trial, which may have ended: others may have taken it over."""
         from optuna.exceptions import UpdateFinishedTrialError
 
+        from recsys_lab.sweeps.optuna_internals import set_user_attribute
+
         with suppress(UpdateFinishedTrialError):
-            self.study._storage.set_trial_user_attr(trial._trial_id, key, value)
+            set_user_attribute(self.study, trial, key, value)
 
     def _sign(self, trial: Trial, assure: Callable[[], None]) -> Claim | None:
         """Take a trial; None, and the trial failed, where it killed too many processes."""

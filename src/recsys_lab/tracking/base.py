@@ -130,14 +130,3 @@ def guard_logger(name: str, logger: Logger) -> Logger:
     for method in ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize"):
         setattr(logger, method, guarded(name, getattr(logger, method)))
     return logger
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found

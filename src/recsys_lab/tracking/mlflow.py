@@ -11,7 +11,8 @@ from pytorch_lightning.loggers import MLFlowLogger
 
 from recsys_lab.config import UserError
 from recsys_lab.pages.csv_text import frame_as_csv
-from recsys_lab.tracking.base import Tracker, flat
+from recsys_lab.runs.find import flatten
+from recsys_lab.tracking.base import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,7 @@ class MlflowTracker(Tracker):
         identifier = self._logger.run_id
         assert identifier is not None
         if run.id is None:
-            for name, value in flat(run.config).items():
+            for name, value in flatten(run.config).items():
                 self._logger.experiment.log_param(identifier, name, str(value)[:_LONGEST])
         return identifier
 

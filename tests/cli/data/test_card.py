@@ -96,7 +96,7 @@ def test_it_can_be_printed_in_any_encoding(tmp_path, encoding):
 
 def test_counts_not_taken_are_left_empty():
     table = counts_table(manifest())
-    assert [column.header for column in table.columns] == [
+    assert [str(column.header) for column in table.columns] == [
         "step", "rows", "users", "items", "dropped", "reason",
     ]  # fmt: skip
     users = [str(cell) for cell in table.columns[2].cells]

@@ -116,6 +116,9 @@ def settings_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(key, format_value(value)) for key, value in settings.items()]
 
 
+FEATURE_HEADS = ("of", "column", "type", "known of it")
+
+
 def feature_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Table, column, type and whatever else is known of every feature."""
     rows = []

@@ -13,6 +13,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, first_row, one_row, same
 from recsys_lab.data.columns.ids import whole_numbers
 from recsys_lab.data.columns.time_checks import (
@@ -21,7 +22,6 @@ from recsys_lab.data.columns.time_checks import (
     refuse_float32,
     refuse_mixed_units,
 )
-from recsys_lab.files.faults import first_line
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second."""

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.raw import ParquetLog
-from recsys_lab.files.faults import first_line
 
 Frame = nw.LazyFrame[Any]
 

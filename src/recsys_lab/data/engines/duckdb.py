@@ -16,6 +16,7 @@ import pyarrow as pa
 from annotated_types import Ge
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.engines.base import (
     FILE,
     NUMBER,
@@ -27,7 +28,6 @@ from recsys_lab.data.engines.base import (
     unreadable,
 )
 from recsys_lab.data.raw import ParquetLog
-from recsys_lab.files.faults import first_line
 
 ROWS_A_BATCH = 1 << 20
 

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, Frame, stage
 from recsys_lab.data.raw import ParquetLog
-from recsys_lab.files.faults import first_line
 
 _ALLOWED = re.compile(
     r"spark\.((driver|executor)\.(memory|memoryOverhead|cores|instances|maxResultSize)"

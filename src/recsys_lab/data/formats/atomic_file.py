@@ -11,6 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.columns.column_plan import FILE, apply_plans, unreadable
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.missing import missing_value_note, missing_values
@@ -20,7 +21,6 @@ from recsys_lab.data.formats.text_check import TextCheck, plain_text
 from recsys_lab.data.preparation.source_warnings import number_warnings
 from recsys_lab.data.raw import PART, FeatureType, free_name
 from recsys_lab.data.sources.log_columns import plan_numbers
-from recsys_lab.files.faults import first_line
 
 logger = logging.getLogger(__name__)
 

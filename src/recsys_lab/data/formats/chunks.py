@@ -14,7 +14,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.files.faults import first_line
+from recsys_lab.config.errors import first_line
 
 CHUNK = 16 << 20
 """Bytes of text turned into rows at once."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.files.faults import first_line, out_of_space
+from recsys_lab.config.errors import first_line
+from recsys_lab.files.faults import out_of_space
 
 CHUNK = 1 << 20
 

@@ -16,11 +16,12 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.formats.delimited import scan_delimited
 from recsys_lab.data.formats.json_lines import JSON_LINES, read_json_lines
 from recsys_lab.data.formats.paths import readable
 from recsys_lab.data.formats.text_check import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
-from recsys_lab.files.faults import first_line, is_panic, out_of_space
+from recsys_lab.files.faults import is_panic, out_of_space
 
 RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
 """RecBole's atomic files: quotation marks in them are plain characters."""

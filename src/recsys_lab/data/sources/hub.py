@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
 from recsys_lab.data.raw import PART, RawData
 from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.staged_table import read_mapped
-from recsys_lab.files.faults import MachineFault, first_line, out_of_space
+from recsys_lab.files.faults import MachineFault, out_of_space
 
 ROWS_A_BATCH = 50_000
 

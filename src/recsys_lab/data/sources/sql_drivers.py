@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.formats.paths import readable, require_file
-from recsys_lab.files.faults import first_line
 
 SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
 """The databases that can be read."""

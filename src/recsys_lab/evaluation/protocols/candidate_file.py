@@ -17,6 +17,7 @@ import polars as pl
 import torch
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.evaluation.protocols.admissible import log_reachable
 from recsys_lab.evaluation.protocols.base import RankingProtocol
 from recsys_lab.evaluation.protocols.options import Options
@@ -138,7 +139,7 @@ def _read(path: str | None) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(
             f"evaluation.path={path}: cannot be read as a table with columns user_id and item_id "
-            f"({type(error).__name__}: {str(error).splitlines()[0]})"
+            f"({type(error).__name__}: {first_line(error)})"
         ) from None
 
 

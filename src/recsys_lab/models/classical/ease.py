@@ -12,7 +12,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
-from recsys_lab.models.classical.base import history_matrix, recommend_by, require, training_matrix
+from recsys_lab.models.classical.base import history_matrix, recommend_by, training_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,6 @@ class EASE:
         memory_gibibytes: Annotated[float, Gt(0)]
 
     def __init__(self, config: Config, *, num_items: int) -> None:
-        require("scipy.linalg", "ease")
         # One matrix is inverted in place; beside it stands the float32 result.
         need = num_items**2 * (np.dtype(config.precision).itemsize + 4) / 2**30
         if need > config.memory_gibibytes:

@@ -16,7 +16,6 @@ from recsys_lab.models.classical.base import (
     from_rows,
     history_matrix,
     recommend_by,
-    require,
     rows_of,
     training_matrix,
 )
@@ -69,7 +68,6 @@ class ItemKNN:
         max_length: Annotated[int, Ge(1)] | None
 
     def __init__(self, config: Config, *, num_items: int) -> None:
-        require("scipy.sparse", "item_knn")
         self.config = config
         self.window = config.max_length
         self._num_items = num_items

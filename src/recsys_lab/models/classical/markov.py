@@ -17,7 +17,6 @@ from recsys_lab.models.classical.base import (
     from_rows,
     history_matrix,
     recommend_by,
-    require,
     rows_of,
     training_events,
 )
@@ -71,7 +70,6 @@ class Markov:
         max_length: Annotated[int, Ge(1)]
 
     def __init__(self, config: Config, *, num_items: int) -> None:
-        require("scipy.sparse", "markov")
         for option, span in (("decay", "window"), ("history_decay", "max_length")):
             if getattr(config, option) != 1 and getattr(config, span) == 1:
                 raise UserError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.files.digests import sha256_of_first
@@ -154,9 +155,8 @@ def _load(encoder: str, commit: str | None, device: str) -> Any:
 
 
 def _cannot_load(encoder: str, error: Exception) -> UserError:
-    reason = str(error).strip().partition("\n")[0]
     return UserError(
-        f"inputs.encoder: cannot load '{encoder}' ({reason}); give a folder with a "
+        f"inputs.encoder: cannot load '{encoder}' ({first_line(error)}); give a folder with a "
         "sentence-transformers or transformers model in safetensors, or its name on the "
         "Hugging Face Hub"
     )

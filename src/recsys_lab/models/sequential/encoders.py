@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.models.inputs.hub import need_folder, quiet
 from recsys_lab.models.sequential.architectures import ARCHITECTURES, Sizes, architecture_of
 
@@ -110,10 +111,9 @@ def _read(source: str, read: Callable[[], Any]) -> Any:
         need_folder(source)
         return read()
     except Exception as error:  # whatever a folder, the Hub or the network may fail with
-        reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"model.pretrained: cannot load '{source}' ({reason}); give a folder with config.json "
-            "and model.safetensors, or a name on the Hugging Face Hub"
+            f"model.pretrained: cannot load '{source}' ({first_line(error)}); give a folder with "
+            "config.json and model.safetensors, or a name on the Hugging Face Hub"
         ) from error
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.markup import Markup, join, svg, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,17 +78,9 @@ def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460, end: str = 
     drawn = []
     for place, bar in enumerate(bars):
         tall = height * bar.value / ticks[-1]
-        drawn.append(
-            tag(
-                "rect",
-                tag("title", bar.tip),
-                class_="bar",
-                x=LEFT + place * step + gap / 2,
-                y=TOP + height - tall,
-                width=step - gap,
-                height=tall,
-            )
-        )
+        x, y = LEFT + place * step + gap / 2, TOP + height - tall
+        tip = tag("title", bar.tip)
+        drawn.append(tag("rect", tip, class_="bar", x=x, y=y, width=step - gap, height=tall))
     edges = enumerate([*(bar.tick for bar in bars), end])
     below = _thinned([(LEFT + place * step, text) for place, text in edges if text], width)
     beside = [(tick / ticks[-1], compact(tick)) for tick in ticks]
@@ -161,18 +153,9 @@ def _chart(
     middle = (LEFT + width - RIGHT) / 2
     texts.append(tag("text", labels.y, class_="unit", x=LEFT - 38, y=13))
     texts.append(tag("text", labels.x, class_="unit", x=middle, y=HEIGHT - 6, text_anchor="middle"))
-    return tag(
-        "svg",
-        tag("title", labels.title, id=f"{labels.key}-title"),
-        tag("desc", labels.description, id=f"{labels.key}-desc"),
-        *lines,
-        drawn,
-        tag("line", class_="axis", x1=LEFT, y1=base, x2=width - RIGHT, y2=base),
-        *texts,
-        viewBox=f"0 0 {width} {HEIGHT}",
-        role="img",
-        aria_labelledby=f"{labels.key}-title {labels.key}-desc",
-    )
+    axis = tag("line", class_="axis", x1=LEFT, y1=base, x2=width - RIGHT, y2=base)
+    named = (labels.key, labels.title, labels.description)
+    return svg(*named, width, HEIGHT, *lines, drawn, axis, *texts)
 
 
 def nice_ticks(highest: float) -> list[int]:

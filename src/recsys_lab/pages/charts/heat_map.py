@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.markup import Markup, render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,38 +50,21 @@ def heat_table(
         groups: rows under a common name.
         higher_is_better: else lower is, and the colour is the best value's ratio to this one.
     """
-    head = [
-        tag("th", text, scope="col", class_="n" if place else "")
-        for place, text in enumerate(heads)
-    ]
-    body = []
-    for name, rows in groups:
-        title = tag("th", name, scope="rowgroup", colspan=len(heads))
-        lines = [_row(row, higher_is_better=higher_is_better) for row in rows]
-        body.append(tag("tbody", tag("tr", title, class_="group"), *lines))
-    table = tag(
-        "table", tag("caption", caption), tag("thead", tag("tr", *head)), *body, class_="heat"
+    return render(
+        "pages/heat_map.html",
+        caption=caption,
+        heads=heads,
+        groups=groups,
+        strongest=_STRONGEST,
+        shares_of=lambda row: _shares(row, higher_is_better=higher_is_better),
     )
-    return tag("div", table, class_="scroll")
 
 
-def _row(row: HeatRow, *, higher_is_better: bool) -> Markup:
-    shares = [0.0] * len(row.said)
-    if row.values is not None:
-        shares = _shares(row.values, higher_is_better=higher_is_better)
-    cells = []
-    for share, said, below in zip(shares, row.said, row.below, strict=True):
-        text = tag("b", said) if share == 1 and min(shares) < 1 else said
-        ground = f"background:color-mix(in srgb, var(--accent) {_STRONGEST * share:.0f}%, "
-        style = {"style": f"{ground}transparent)"} if share else {}
-        small = [tag("small", below)] if below else []
-        cells.append(tag("td", join(text, *small), class_="n", **style))
-    head = (tag("th", row.name, scope="row"), tag("td", f"{row.count:,}", class_="n"))
-    return tag("tr", *head, *cells)
-
-
-def _shares(values: Sequence[float], *, higher_is_better: bool) -> list[float]:
+def _shares(row: HeatRow, *, higher_is_better: bool) -> list[float]:
     """Ratio to the best, 1 for the best itself; 0 where it is not defined."""
+    values = row.values
+    if values is None:
+        return [0.0] * len(row.said)
     best = max(values) if higher_is_better else min(values)
     if higher_is_better:
         return [value / best if best > 0 else 0.0 for value in values]

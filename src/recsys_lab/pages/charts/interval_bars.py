@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_lab.pages.charts.xy import colour_of, even_ticks
-from recsys_lab.pages.markup import Markup, tag
+from recsys_lab.pages.markup import Markup, svg, tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,15 +59,7 @@ def interval_chart(bars: Sequence[Interval], *, key: str, title: str) -> Markup:
     for place, bar in enumerate(bars):
         drawn += _drawn(bar, place, across)
     description = "; ".join(f"{b.name} {b.said} ({b.low:.4f} to {b.high:.4f})" for b in bars)
-    return tag(
-        "svg",
-        tag("title", title, id=f"{key}-title"),
-        tag("desc", description, id=f"{key}-desc"),
-        *drawn,
-        viewBox=f"0 0 {_WIDTH} {base + _BOTTOM}",
-        role="img",
-        aria_labelledby=f"{key}-title {key}-desc",
-    )
+    return svg(key, title, description, _WIDTH, base + _BOTTOM, *drawn)
 
 
 def _drawn(bar: Interval, place: int, across: Callable[[float], float]) -> list[Markup]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.markup import Markup, join, svg, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,20 +62,9 @@ def parallel_chart(
     width = 2 * SIDE + step * (len(axes) - 1)
     lacking = any(place is None for line in lines for place in line.places)
     drawn = [_line(line, step) for line in sorted(lines, key=lambda line: line.strength)]
-    return tag(
-        "svg",
-        tag("title", title, id=f"{key}-title"),
-        tag("desc", description, id=f"{key}-desc"),
-        *drawn,
-        *(
-            _parallel_axis(SIDE + number * step, axis, 15 * (number % 2))
-            for number, axis in enumerate(axes)
-        ),
-        *([tag("text", "not set", x=2, y=HEIGHT - 4)] if lacking else []),
-        viewBox=f"0 0 {width} {HEIGHT}",
-        role="img",
-        aria_labelledby=f"{key}-title {key}-desc",
-    )
+    drawn += [_parallel_axis(SIDE + i * step, axis, 15 * (i % 2)) for i, axis in enumerate(axes)]
+    drawn += [tag("text", "not set", x=2, y=HEIGHT - 4)] if lacking else []
+    return svg(key, title, description, width, HEIGHT, *drawn)
 
 
 def _line(line: Line, step: float) -> Markup:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from recsys_lab.pages.charts.bars import BOTTOM, HEIGHT, RIGHT, TOP, compact
-from recsys_lab.pages.markup import Markup, join, tag
+from recsys_lab.pages.markup import Markup, join, svg, tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,10 +142,12 @@ def xy_chart(
     placed = [(one, [place(point) for point in one.points]) for one in series]
     drawn = [mark for one, places in placed for mark in _drawn(one, places)]
     middle = LEFT + inner / 2
-    return tag(
-        "svg",
-        tag("title", title, id=f"{key}-title"),
-        tag("desc", description, id=f"{key}-desc"),
+    return svg(
+        key,
+        title,
+        description,
+        width,
+        HEIGHT,
         *_beside(y, base, width),
         *_below(x, base, inner),
         tag("line", class_="axis", x1=LEFT, y1=base, x2=width - RIGHT, y2=base),
@@ -153,9 +155,6 @@ def xy_chart(
         *_marks(placed, width),
         tag("text", y.name, class_="unit", x=4, y=13),
         tag("text", x.name, class_="unit", x=middle, y=HEIGHT - 6, text_anchor="middle"),
-        viewBox=f"0 0 {width} {HEIGHT}",
-        role="img",
-        aria_labelledby=f"{key}-title {key}-desc",
     )
 
 

@@ -119,8 +119,9 @@ def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) 
     split = values.get("split") or {}
     cold, targets = split.get("cold_test_targets"), split.get("test_targets")
     if cold and targets:
-        at = next((r for r in slices if (r["slice"], r["value"]) == ("target_popularity", "cold")),
-                  None)  # fmt: skip
+        at = next(
+            (r for r in slices if (r["slice"], r["value"]) == ("target_popularity", "cold")), None
+        )
         reached = "" if at is None else f"; on them {at['metric']} is {at['mean']:.4f}"
         yield f"{_part(cold, targets)} are items without a training event{reached}."
     unknown = split.get("items_without_events")

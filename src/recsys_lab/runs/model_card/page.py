@@ -10,12 +10,11 @@ from recsys_lab.config import UserError
 from recsys_lab.files.atomic import remove_dead_temporaries, write_text
 from recsys_lab.pages import markdown
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
-from recsys_lab.pages.markup import Markup, tag
-from recsys_lab.pages.page import fact_list, figure, page, section, table
+from recsys_lab.pages.markup import Markup, render
+from recsys_lab.pages.table import Table
 from recsys_lab.runs.model_card import facts, tables
 from recsys_lab.runs.model_card.facts import Facts
 from recsys_lab.runs.model_card.limits import limits
-from recsys_lab.runs.model_card.tables import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from recsys_lab.runs.record import RunRecord
 
     Values = Mapping[str, Any]
-    Part = tuple[str, Sequence[Grid | Facts]]
+    Part = tuple[str, Sequence[Table | Facts]]
 
 CARD, PAGE = "card.md", "card.html"
 _log = logging.getLogger(__name__)
@@ -62,9 +61,8 @@ def as_markdown(values: Values, slices: Sequence[Values]) -> str:
     for heading, blocks in _parts(values, slices):
         parts.append(f"## {heading}")
         for block in blocks:
-            if isinstance(block, Grid):
-                parts += [markdown.plain(block.caption),
-                          markdown.table(block.heads, block.rows, block.right)]  # fmt: skip
+            if isinstance(block, Table):
+                parts += [markdown.plain(block.caption), block.markdown()]
             else:
                 parts += [f"### {markdown.plain(block.heading)}"] if block.heading else []
                 parts.append(markdown.table(("", ""), block.rows) if block.rows else "None.")
@@ -75,15 +73,15 @@ def as_markdown(values: Values, slices: Sequence[Values]) -> str:
 
 def as_page(values: Values, slices: Sequence[Values]) -> str:
     """The card for a browser; arguments as for `as_markdown`."""
-    body = [_head(values)]
-    for heading, blocks in _parts(values, slices):
-        shown = [_block(block) for block in blocks]
-        if heading == "Training":
-            shown.insert(0, _curves(values))
-        body.append(section(heading, *shown))
-        if heading == "Results":
-            body.append(_limits(values, slices))
-    return page(f"{_name(values)}: model card", *body)
+    return render(
+        "runs/model_card/page.html",
+        name=_name(values),
+        lead=facts.model_sentence(values),
+        tiles=facts.key_figures(values),
+        parts=list(_parts(values, slices)),
+        curves=list(_curves(values)),
+        limits=list(limits(values, slices)),
+    )
 
 
 def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
@@ -105,41 +103,13 @@ def _facts(rows: Sequence[tuple[str, str]]) -> list[Facts]:
     return [Facts("", rows)] if rows else []
 
 
-def _head(values: Values) -> Markup:
-    tiles = []
-    for label, value in facts.key_figures(values):
-        wide = {"class_": "words"} if " " in value else {}
-        tiles.append(tag("div", tag("dt", label), tag("dd", value), **wide))
-    return tag(
-        "header",
-        tag("p", "Model card", class_="kicker"),
-        tag("h1", _name(values)),
-        tag("p", facts.model_sentence(values), class_="lead"),
-        tag("dl", *tiles, class_="figures"),
-    )
-
-
-def _limits(values: Values, slices: Sequence[Values]) -> Markup:
-    items = [tag("li", tag("p", limit)) for limit in limits(values, slices)]
-    return section("Limits", tag("ul", *items, class_="findings"))
-
-
-def _block(block: Grid | Facts) -> Markup:
-    if isinstance(block, Grid):
-        return table(block.caption, block.heads, block.rows, block.right)
-    heading = [tag("h3", block.heading)] if block.heading else []
-    listed = fact_list(block.rows, code=bool(block.heading))
-    return tag("div", *heading, listed)
-
-
-def _curves(values: Values) -> Markup:
+def _curves(values: Values) -> Iterator[tuple[str, Markup]]:
     """The metric that chose the model and the loss, by epoch, the best epoch marked."""
     best = (values.get("best") or {}).get("epoch")
-    drawn = []
     for key, name in ((f"val/{tables.main_metric(values)}", "metric"), ("train/loss", "loss")):
         points = [
             (float(row["epoch"]), float(row[key]), f"epoch {row['epoch']}: {row[key]:.4f}")
-            for row in values["epochs"]
+            for row in values.get("epochs") or []
             if row.get(key) is not None and isfinite(row[key])
         ]
         if not points:
@@ -147,14 +117,15 @@ def _curves(values: Values) -> Markup:
         lines = [Series(points, "line", label=key)] if len(points) > 1 else []
         dots = Series([point for point in points if point[0] == best or len(points) == 1])
         chart = xy_chart(
-            [*lines, dots], Axis("epoch", 0.0, max(points[-1][0], 1.0), whole=True),
-            padded(key, [value for _, value, _ in points]), key=f"curve-{name}",
+            [*lines, dots],
+            Axis("epoch", 0.0, max(points[-1][0], 1.0), whole=True),
+            padded(key, [value for _, value, _ in points]),
+            key=f"curve-{name}",
             title=f"{key} by epoch",
             description=f"{len(points)} epochs, {key} from {points[0][1]:.4f} to "
             f"{points[-1][1]:.4f}; the dot is the best epoch.",
-        )  # fmt: skip
-        drawn.append(figure(f"{key}; the dot is the best epoch", chart))
-    return tag("div", *drawn, class_="pair")
+        )
+        yield key, chart
 
 
 def _name(values: Values) -> str:

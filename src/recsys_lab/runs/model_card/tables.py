@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.pages.number_format import decimal, interval_text, percent
+from recsys_lab.pages.table import Table
+from recsys_lab.runs.summary_tables import result_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    Rows = Sequence[Sequence[str]]
     Values = Mapping[str, Any]
 
 CURVE_ROWS = 12
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table.
-
-    Attributes:
-        caption: one sentence.
-        heads: of the columns.
-        rows: cells.
-        numbers: how many of the last columns hold numbers.
-    """
-
-    caption: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numbers: int
-
-    @property
-    def right(self) -> range:
-        """Places of the columns of numbers."""
-        return range(len(self.heads) - self.numbers, len(self.heads))
 
 
 def main_metric(values: Values) -> str:
@@ -47,31 +27,23 @@ def main_metric(values: Values) -> str:
     return chosen or next(iter(known), "")
 
 
-def results(values: Values) -> Iterator[Grid]:
+def results(values: Values) -> Iterator[Table]:
     """Every metric, with its interval; of a back-test, by window."""
     windows = values.get("windows") or []
     if windows:
         yield _by_window(values, windows)
         return
     phases = {name: values[name] for name in ("validation", "test") if values.get(name)}
-    names = list(dict.fromkeys(metric for found in phases.values() for metric in found))
-    if not names:
+    if not phases:
         return
-    intervals = values.get("intervals") or {}
-    heads = ["metric", *phases, *(["95% interval"] if intervals else [])]
-    rows = []
-    for metric in names:
-        cells = [_number(found.get(metric)) for found in phases.values()]
-        if intervals:
-            cells.append(" - ".join(map(decimal, intervals.get(metric, ()))))
-        rows.append([metric, *cells])
+    intervals = values.get("intervals")
     caption = "Means over users" + ("; intervals over test users." if intervals else ".")
     if values.get("refit"):
         caption += " Validation is of the model that was chosen, test of the refit one."
-    yield Grid(caption, heads, rows, len(heads) - 1)
+    yield result_table(phases, caption, intervals)
 
 
-def slice_grids(slices: Sequence[Values]) -> Iterator[Grid]:
+def slice_grids(slices: Sequence[Values]) -> Iterator[Table]:
     """One metric by slice."""
     if slices:
         rows = [
@@ -81,10 +53,10 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Grid]:
         ]  # fmt: skip
         heads = ("slice", "users", "mean", "95% interval")
         caption = f"Test {slices[0]['metric']} of some of the users, or of some of their targets."
-        yield Grid(caption, heads, rows, 3)
+        yield _table(caption, heads, rows, 3)
 
 
-def off_policy_grids(values: Values) -> Iterator[Grid]:
+def off_policy_grids(values: Values) -> Iterator[Table]:
     """What a policy that shows one of the first k items would have earned."""
     found: list[dict[str, Any]] = values.get("off_policy") or []
     if not found:
@@ -104,12 +76,11 @@ def off_policy_grids(values: Values) -> Iterator[Grid]:
         f"{'weights not clipped' if clip is None else f'weights at most {clip:g}'}. A mean weight "
         "far from 1 says that the propensities are wrong or do not cover the lists."
     )
-    heads = ("estimator", "k", "value", "95% interval", "events", "matched", "mean weight",
-             "largest")  # fmt: skip
-    yield Grid(caption, heads, rows, 7)
+    heads = ("estimator", "k", "value", "95% interval", "events", "matched", "mean weight")
+    yield _table(caption, (*heads, "largest"), rows, 7)
 
 
-def fairness_grids(values: Values) -> Iterator[Grid]:
+def fairness_grids(values: Values) -> Iterator[Table]:
     """Gaps between groups of users; how much groups of items are shown."""
     fairness = values.get("fairness") or {}
     if fairness.get("gaps"):
@@ -118,7 +89,7 @@ def fairness_grids(values: Values) -> Iterator[Grid]:
         yield _exposure(fairness["exposure"])
 
 
-def curve_grids(values: Values) -> Iterator[Grid]:
+def curve_grids(values: Values) -> Iterator[Table]:
     """At most `CURVE_ROWS` epochs, the best among them."""
     epochs: list[dict[str, Any]] = values.get("epochs") or []
     keys = [f"val/{main_metric(values)}", "train/loss"]
@@ -133,10 +104,10 @@ def curve_grids(values: Values) -> Iterator[Grid]:
         for place, epoch in enumerate(epochs)
         if place in places or epoch["epoch"] == best
     ]  # fmt: skip
-    yield Grid("Some of the epochs.", ("epoch", *keys), rows, len(keys))
+    yield _table("Some of the epochs.", ("epoch", *keys), rows, len(keys))
 
 
-def _gaps(gaps: Sequence[Values]) -> Grid:
+def _gaps(gaps: Sequence[Values]) -> Table:
     def end(row: Values, name: str) -> str:
         return f"{row[name]}: {decimal(row[f'{name}_mean'])} ({row[f'{name}_users']:,} users)"
 
@@ -153,10 +124,10 @@ def _gaps(gaps: Sequence[Values]) -> Grid:
         "Largest difference of a metric between groups of users; among many groups there is one "
         "by chance."
     )
-    return Grid(caption, heads, rows, 4)
+    return _table(caption, heads, rows, 4)
 
 
-def _exposure(exposure: Sequence[Values]) -> Grid:
+def _exposure(exposure: Sequence[Values]) -> Table:
     rows = [
         [
             f"{row['groups']}: {row['value']}", str(row["k"]), f"{row['items']:,}",
@@ -170,10 +141,10 @@ def _exposure(exposure: Sequence[Values]) -> Grid:
         "lists / events",
     )  # fmt: skip
     caption = "Share of the first k places that groups of items take, beside what they could claim."
-    return Grid(caption, heads, rows, 6)
+    return _table(caption, heads, rows, 6)
 
 
-def _by_window(values: Values, windows: Sequence[Values]) -> Grid:
+def _by_window(values: Values, windows: Sequence[Values]) -> Table:
     names = list(dict.fromkeys(metric for window in windows for metric in window["test"]))
     rows = [
         [metric, *(_number(w["test"].get(metric)) for w in windows),
@@ -183,7 +154,7 @@ def _by_window(values: Values, windows: Sequence[Values]) -> Grid:
     days = [_day(window.get("split") or {}) for window in windows]
     heads = ["metric", *(f"window {n}{day}" for n, day in enumerate(days)), "mean"]
     caption = "Test metrics by window; each window has a card of its own in its folder."
-    return Grid(caption, heads, rows, len(heads) - 1)
+    return _table(caption, heads, rows, len(heads) - 1)
 
 
 def _day(split: Values) -> str:
@@ -193,6 +164,11 @@ def _day(split: Values) -> str:
 
 def _percent(share: float) -> str:
     return percent(share) if isfinite(share) else "-"  # nothing was shown at all
+
+
+def _table(caption: str, heads: Sequence[str], rows: Rows, numbers: int) -> Table:
+    """A table whose last columns, so many, hold numbers."""
+    return Table(caption, heads, rows, range(len(heads) - numbers, len(heads)))
 
 
 def _number(value: float | None) -> str:

@@ -6,6 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.evaluation.student import quantile
 from recsys_lab.pages.charts.parallel import Line, ParallelAxis, parallel_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 from recsys_lab.sweeps.report.summary import brief, format_point
@@ -40,8 +41,9 @@ def history_chart(story: SweepSummary, place: int) -> Markup:
     return xy_chart(
         [
             Series(stopped, style="muted"),
-            Series([*reached, (float(last_number), reached[-1][1], "")], "steps", "good",
-                   "best so far"),
+            Series(
+                [*reached, (float(last_number), reached[-1][1], "")], "steps", "good", "best so far"
+            ),
             Series(values),
         ],
         Axis("trial", -0.5, last_number + 0.5, whole=True),
@@ -53,7 +55,7 @@ def history_chart(story: SweepSummary, place: int) -> Markup:
             f"last value, and a line of the best so far, which ends at {reached[-1][1]:.4g}."
         ),
         width=WIDE,
-    )  # fmt: skip
+    )
 
 
 def slice_chart(story: SweepSummary, dimension: Dimension, place: int) -> Markup | None:
@@ -149,8 +151,10 @@ def curves_chart(story: SweepSummary) -> Markup | None:
         style: Any = "muted" if state == "PRUNED" else "faint"
         style = "good" if trial.number in story.best else style
         said = f"trial {trial.number} ({state.lower()})"
-        points = [(float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}")
-                  for epoch, value in error_tail]  # fmt: skip
+        points = [
+            (float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}")
+            for epoch, value in error_tail
+        ]
         series.append(Series(points, "line" if len(points) > 1 else "dots", style, said))
     if not series:
         return None
@@ -179,8 +183,9 @@ def seeds_chart(story: SweepSummary, phase: str) -> Markup:
                   f"{run[phase]:.4f}") for run in config["runs"]]  # fmt: skip
         mean = statistics.fmean(values)
         said = f"trial {config['trial']}: mean {mean:.4f}"
-        lines.append(Series([(place - 0.16, mean, ""), (place + 0.16, mean, "")], "line", "strong",
-                            said))  # fmt: skip
+        lines.append(
+            Series([(place - 0.16, mean, ""), (place + 0.16, mean, "")], "line", "strong", said)
+        )
         if len(values) > 1:
             half = interval_half(values)
             ends = [(place + 0.0, mean - half, ""), (place + 0.0, mean + half, "")]
@@ -202,12 +207,7 @@ def seeds_chart(story: SweepSummary, phase: str) -> Markup:
 
 def interval_half(values: Sequence[float]) -> float:
     """Half the 95% interval of the mean of normal values, by Student's t."""
-    degrees = len(values) - 1
-    return _T[min(degrees, len(_T)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
-
-
-# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; the last one for more, too.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+    return quantile(0.05, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _better(story: SweepSummary, place: int) -> Any:

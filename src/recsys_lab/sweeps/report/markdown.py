@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsys_lab.pages.markdown import code, line, plain, table
-from recsys_lab.sweeps.report.summary import (
-    NONE_ENDED,
-    NONE_KEEPS,
-    TOP_HEADS,
-    best_rows,
-    front_rows,
-    head_facts,
-    space_rows,
-    top_rows,
-)
+from recsys_lab.pages.markdown import code, line, plain
+from recsys_lab.pages.table import Table
+from recsys_lab.sweeps.report.page import best_table, failure_table, searched_table, top_table
+from recsys_lab.sweeps.report.summary import NONE_ENDED, NONE_KEEPS, front_rows, head_facts
 
 if TYPE_CHECKING:
     from recsys_lab.sweeps.report.summary import SweepSummary
@@ -23,29 +16,28 @@ if TYPE_CHECKING:
 def markdown(story: SweepSummary) -> str:
     """The whole report; its charts are in the page beside it."""
     shares, method = story.importance
+    best = best_table(story)
     parts = [
         f"# Sweep {plain(story.name)}",
         *map(line, story.said),
-        table(("", ""), head_facts(story)),
+        Table("", (), head_facts(story)).markdown(),
         "## Searched",
-        table(("Key", "Values", "When"), space_rows(story)),
+        searched_table(story).markdown(),
         f"Every trial: {code(' '.join(story.base))}" if story.base else "",
         "## Best trials",
-        table(("Trial", *story.objectives, "Parameters"), best_rows(story))
-        if story.complete
-        else f"{NONE_ENDED}.",
+        best.markdown() if story.complete else f"{NONE_ENDED}.",
     ]
     if story.complete:
         parts.append(code(story.command) if story.best else f"{NONE_KEEPS}.")
     if story.best and len(story.directions) > 1:
-        heads = ("Trial", *story.objectives, "Parameters")
-        parts += ["## Pareto front", table(heads, front_rows(story))]
+        front = Table("", best.heads, front_rows(story), best.right)
+        parts += ["## Pareto front", front.markdown()]
     if story.top:
-        parts += ["## The best with several seeds", table(TOP_HEADS, top_rows(story))]
+        parts += ["## The best with several seeds", top_table(story).markdown()]
     parts += ["## Importance", f"By {plain(method)}." if shares else f"Not known: {plain(method)}."]
     if shares:
-        parts.append(table(("Key", "Share"), [(k, f"{v:.1%}") for k, v in shares.items()]))
+        rows = [(key, f"{share:.1%}") for key, share in shares.items()]
+        parts.append(Table("", ("key", "share"), rows, right=(1,)).markdown())
     if story.failures:
-        rows = [(str(number), cause) for number, cause in story.failures]
-        parts += ["## Failures", table(("Trial", "Cause"), rows)]
+        parts += ["## Failures", failure_table(story).markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -73,10 +73,12 @@ class SweepSummary:
         return Counter(STATES[trial.state.name] for trial in self.trials)
 
     @property
-    def failures(self) -> list[tuple[int, str]]:
+    def failures(self) -> list[tuple[str, str]]:
         """Number and cause."""
         failed = [trial for trial in self.trials if trial.state.name == "FAIL"]
-        return [(trial.number, str(trial.user_attrs.get(CAUSE, "not known"))) for trial in failed]
+        return [
+            (str(trial.number), str(trial.user_attrs.get(CAUSE, "not known"))) for trial in failed
+        ]
 
     @property
     def ranked(self) -> list[FrozenTrial]:

@@ -13,10 +13,10 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.formats.chunks import write_chunks
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.raw import ParquetLog
-from recsys_lab.files.faults import first_line
 
 ROWS_A_GROUP = 1 << 18
 """Rows held at once where a file is turned around."""

@@ -12,13 +12,13 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
 from recsys_lab.data.raw import Features, FeatureType, RawData
 from recsys_lab.data.sources.published.base import OPTION, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import write_log
 from recsys_lab.data.sources.published.movielens_editions import EDITIONS, GENRES, NAMED, URL
-from recsys_lab.files.faults import first_line
 
 LOG = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
 

@@ -12,6 +12,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import first_line
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
@@ -21,7 +22,6 @@ from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import number
-from recsys_lab.files.faults import first_line
 
 WORKBOOK = "Online Retail.xlsx"
 NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")

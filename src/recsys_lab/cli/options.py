@@ -1,0 +1,161 @@
+"""Verbs that compose no config groups: a plain command line, checked as the others are.
+
+A verb's dataclass says which options there are and of which type; ``configs/VERB.yaml`` gives their
+values and, in its comments, the words of ``--help``. An option is typed as ``key=value``, the value
+in Hydra's grammar, or as ``--key value``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from recsys_lab.cli.output import failed
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.check import find_problems
+from recsys_lab.config.commands import VERBS, Verb
+from recsys_lab.config.errors import first_line, report
+from recsys_lab.config.values import describe
+from recsys_lab.pages.number_format import format_value
+
+
+def run_plain(name: str, arguments: Sequence[str]) -> None:
+    """Run one verb with the arguments that follow it on the command line.
+
+    Args:
+        name: a key of `VERBS` whose verb is plain.
+        arguments: bare arguments, ``key=value`` and flags, in any order.
+
+    Raises:
+        UserError: the arguments are wrong.
+        RunFailed: the verb's own work failed.
+    """
+    verb, file = VERBS[name], config_dir() / f"{name}.yaml"
+    args = vars(_parser(name, verb, file).parse_intermixed_args(list(arguments)))
+    shows = args.pop("cfg")
+    typed = args.pop("arguments")
+    typed += [f"{key}={value}" for key, value in args.items() if value is not None]
+    cfg = _checked(OmegaConf.load(file), typed, name, verb)
+    if shows:
+        print(OmegaConf.to_yaml(cfg), end="")
+        return
+    with failed(None):
+        importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
+        sys.stdout.flush()
+
+
+def completions(verb: Verb, begun: str) -> list[str]:
+    """What an argument may be that begins so: keys, and the values of those that have a choice."""
+    hints = get_type_hints(verb.schema)
+    key, equals, _ = begun.partition("=")
+    choices = get_args(hints.get(key)) if get_origin(hints.get(key)) is Literal else ()
+    words = [f"{key}={choice}" for choice in choices] if equals else [f"{key}=" for key in hints]
+    return [word for word in words if word.startswith(begun)]
+
+
+class _Typed:
+    """Where values came from, for messages: see `recsys_lab.config.check.Sources`."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def origin(self, path: str) -> str:
+        text = self._texts.get(path)
+        return f"(from the override {text})" if text is not None else ""
+
+    def elsewhere(self, group: str, option: str) -> str:  # noqa: ARG002
+        return ""
+
+    def groups(self) -> list[str]:
+        return []
+
+
+def _checked(cfg: Any, typed: Sequence[str], name: str, verb: Verb) -> DictConfig:
+    """The config with what was typed.
+
+    Raises:
+        UserError: one message with every problem.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.utils import setup_globals
+    from hydra.errors import HydraException
+
+    from recsys_lab.config.quoting import literal
+
+    setup_globals()  # ${now:...}
+    bare = [text for text in typed if _is_bare(text)]
+    if bare and not verb.takes_many and len(bare) > 1:
+        what = (verb.positional or "").upper()
+        raise UserError(f"{name} takes one {what}, got {len(bare)}: {', '.join(bare)}.")
+    if bare:
+        cfg[verb.positional] = bare if verb.takes_many else bare[0]
+    problems, texts = [], {}
+    for text in typed:
+        if text in bare:
+            continue
+        try:
+            override = OverridesParser.create().parse_override(literal(text, verb, several=False))
+            if override.is_sweep_override() or override.is_delete():
+                raise UserError(f"{name} takes one value a key")
+            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
+            texts[override.key_or_group] = text
+        except (HydraException, UserError) as error:
+            problems.append(f"{text}: {first_line(error)}")
+    problems += find_problems(cfg, verb.schema, _Typed(texts))
+    if problems:
+        raise UserError(report(problems))
+    return cfg  # type: ignore[no-any-return]
+
+
+def _is_bare(text: str) -> bool:
+    if "=" not in text and not text.startswith("~"):
+        return True
+    return os.path.exists(text) or (glob.has_magic(text) and bool(glob.glob(text)))
+
+
+def _parser(name: str, verb: Verb, file: Path) -> argparse.ArgumentParser:
+    about, words = _comments(file)
+    what = f"{verb.positional or ''}{' ...' if verb.takes_many else ''}".upper()
+    parser = argparse.ArgumentParser(
+        prog=f"recsys-lab {name}",
+        usage=f"recsys-lab {name} [{what}] [key=value ...] [--key value ...]",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    values = OmegaConf.to_container(OmegaConf.load(file))
+    assert isinstance(values, dict)
+    bare = f"{verb.positional}: {words.get(verb.positional or '', '')}; others are key=value"
+    parser.add_argument("arguments", nargs="*", metavar=what, help=bare.replace("%", "%%"))
+    for key, kind in get_type_hints(verb.schema, include_extras=True).items():
+        default = "required" if values[key] == "???" else f"default {format_value(values[key])}"
+        said = f"{words.get(key, '')} ({describe(kind)}; {default})".replace("%", "%%")
+        how: dict[str, Any] = {"metavar": "VALUE"}
+        if kind is bool:
+            how = {"action": "store_const", "const": "true"}
+        parser.add_argument(f"--{key.replace('_', '-')}", dest=key, help=said, **how)
+    parser.add_argument("--cfg", choices=["job"], help="print the options; nothing is done")
+    return parser
+
+
+def _comments(file: Path) -> tuple[str, dict[str, str]]:
+    """The comment that begins a config, and those of its keys, on their line and below."""
+    lines = [line.partition("#") for line in file.read_text(encoding="utf-8").splitlines()]
+    about: list[str] = []
+    words: dict[str, str] = {}
+    key = ""
+    for text, _, comment in lines:
+        key = text.partition(":")[0].strip() or key
+        if key:
+            words[key] = f"{words.get(key, '')} {comment.strip()}".strip()
+        else:
+            about.append(comment.removeprefix(" "))
+    return "\n".join(about).strip(), words

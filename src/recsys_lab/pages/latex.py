@@ -1,0 +1,49 @@
+"""LaTeX (booktabs): text from elsewhere stays text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+_SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+    | {"±": r"$\pm$", "†": r"$\dagger$", "↓": r"$\downarrow$"}
+)
+
+
+class Tex(str):
+    """Text that is LaTeX already; any other text is escaped."""
+
+    __slots__ = ()
+
+
+def plain(text: str) -> Tex:
+    """One line that is shown as it stands."""
+    return text if isinstance(text, Tex) else Tex(" ".join(text.split()).translate(_SPECIAL))
+
+
+def table(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]
+) -> str:
+    """A floating table of texts that are LaTeX; the columns `right` hold numbers."""
+    first, *others = (f"    {' & '.join(row)} \\\\" for row in (heads, *rows))
+    columns = "".join("r" if index in right else "l" for index in range(len(heads)))
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{plain(caption)}}}",
+        f"  \\begin{{tabular}}{{{columns}}}",
+        "    \\toprule",
+        first,
+        "    \\midrule",
+        *others,
+        "    \\bottomrule",
+        "  \\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
