@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -50,12 +51,15 @@ class RunFailed(Exception):
         self.output_dir = output_dir
 
 
-def run_verb(name: str, arguments: Sequence[str]) -> None:
+def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     """Run one verb with the arguments that follow it on the command line.
 
     Args:
         name: a key of `VERBS`.
         arguments: overrides and Hydra's flags, in any order.
+
+    Returns:
+        What each job returned: of ``train`` its run directory.
 
     Raises:
         UserError: the arguments or the config are wrong.
@@ -94,9 +98,11 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
     failures: list[BaseException] = []
-    _hydra(_task(name, verb, failures), args, parser, request)
+    results: list[Any] = []
+    _hydra(_task(name, verb, results, failures), args, parser, request)
     if failures:
         raise failures[0]
+    return results
 
 
 def _overrides(texts: Sequence[str], name: str, verb: Verb) -> list[str]:
@@ -196,7 +202,9 @@ def _act(
         hydra.run(name, task, [*overrides, "hydra.mode=RUN"])
 
 
-def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[DictConfig], None]:
+def _task(
+    name: str, verb: Verb, results: list[Any], failures: list[BaseException]
+) -> Callable[[DictConfig], None]:
     """The job that Hydra runs.
 
     Failures are kept instead of raised: Hydra would print a message of its own, and a multirun
@@ -213,7 +221,7 @@ def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[Dic
             with open_dict(cfg):
                 cfg.run_dir = str(output_dir)
         try:
-            importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
+            results.append(importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir))
         except BaseException as error:
             if not isinstance(error, Exception) and not is_panic(error):
                 raise

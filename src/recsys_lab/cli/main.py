@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from recsys_lab import __version__
 from recsys_lab.cli.signals import stopped_by_signals
 from recsys_lab.config import Disagreement, Interrupted, UserError
 from recsys_lab.config.commands import VERBS
@@ -20,6 +19,7 @@ from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
+from recsys_lab.version import __version__
 
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
 

@@ -207,6 +207,20 @@ class DrawsTargets(Protocol):
 
 
 @runtime_checkable
+class ReadsTimes(Protocol):
+    """A model that may read when the events of a history happened.
+
+    Attributes:
+        reads_times: whether it cannot rank without `Batch.timestamps_T`.
+    """
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether histories must come with times."""
+        ...
+
+
+@runtime_checkable
 class ChecksData(Protocol):
     """A model that must have something of the data that not all have."""
 

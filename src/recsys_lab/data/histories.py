@@ -17,16 +17,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recsys_lab.data.features.store import FeatureStore
-
     TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+
+
+class EncodedColumns(Protocol):
+    """Encoded columns of items, users and events."""
+
+    def column(self, name: str) -> NDArray[Any] | Lists:
+        """The column ``side.column``."""
+        ...
 
 
 class FlatData(Protocol):
     """The part of a prepared dataset that batches are made from."""
 
-    items: NDArray[np.int32]
-    timestamps: NDArray[np.int64] | None
+    @property
+    def items(self) -> NDArray[np.int32]:
+        """Item of every event, (T,)."""
+        ...
+
+    @property
+    def timestamps(self) -> NDArray[np.int64] | None:
+        """Seconds since the epoch of every event, (T,), or None."""
+        ...
 
     @property
     def dropped_targets(self) -> NDArray[np.int64]:
@@ -34,7 +47,7 @@ class FlatData(Protocol):
         ...
 
     @property
-    def features(self) -> FeatureStore:
+    def features(self) -> EncodedColumns:
         """Encoded columns of items, users and events."""
         ...
 

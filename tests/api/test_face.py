@@ -1,0 +1,118 @@
+"""What `import recsys_lab` offers, what it costs, and the frames of runs and data."""
+
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+import recsys_lab
+from tests.runs.made_runs import config, two_systems, write_run
+
+HEAVY = ("torch", "polars", "hydra", "numpy", "pyarrow", "omegaconf", "pydantic", "rich")
+
+
+def test_the_import_loads_nothing_heavy():
+    code = "import recsys_lab, sys; print(sum(m.startswith('recsys_lab.') for m in sys.modules));"
+    code += f"print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own, heavy = done.stdout.splitlines()
+    assert heavy == "[]"
+    assert int(own) <= 2
+
+
+def test_every_name_is_there_and_no_other():
+    for name in recsys_lab.__all__:
+        assert getattr(recsys_lab, name) is not None
+        assert name in dir(recsys_lab)
+    with pytest.raises(AttributeError, match="has no attribute 'laod'"):
+        recsys_lab.laod  # noqa: B018
+
+
+class TestFindRuns:
+    def test_a_row_each_with_what_differs(self, tmp_path):
+        two_systems(tmp_path, users=40, seeds=2)
+        write_run(tmp_path / "wide", {"ndcg@10": np.ones(4)}, config=config(model__hidden_dim=128))
+        (tmp_path / "bad").mkdir()
+        (tmp_path / "bad/run.json").write_text("{")
+        found = recsys_lab.find_runs(tmp_path)
+        assert found["path"].str.replace(f"{tmp_path}/", "").to_list() == [
+            "bad", "pop/0", "pop/1", "sas/0", "sas/1", "wide"
+        ]  # fmt: skip
+        rows = {row["path"].removeprefix(f"{tmp_path}/"): row for row in found.to_dicts()}
+        assert rows["bad"]["status"] == "unreadable"
+        assert rows["wide"]["model.hidden_dim"] == 128
+        assert rows["sas/0"]["model.hidden_dim"] == 64
+        assert rows["pop/0"]["model.hidden_dim"] is None
+        assert rows["wide"]["test/ndcg@10"] == 1.0
+        assert "recipe.monitor" not in found.columns  # the same in all
+        assert {"model", "seed"} < set(found.columns)
+
+    def test_no_runs(self, tmp_path):
+        assert recsys_lab.find_runs(tmp_path).is_empty()
+        with pytest.raises(recsys_lab.UserError, match="no such folder"):
+            recsys_lab.find_runs(tmp_path / "nothing")
+
+
+class TestCompare:
+    def test_scores_tests_and_cautions(self, tmp_path):
+        two_systems(tmp_path)
+        found = recsys_lab.compare([tmp_path / "pop", tmp_path / "sas"], permutations=200)
+        row = found.scores.filter(metric="ndcg@10", system="SASRec").to_dicts()[0]
+        runs = recsys_lab.find_runs(tmp_path)
+        means = runs.group_by("model").agg(pl.col("test/ndcg@10").mean())
+        mean = dict(means.iter_rows())
+        assert row["mean"] == pytest.approx(mean["SASRec"])
+        assert row["difference"] == pytest.approx(mean["SASRec"] - mean["Popularity"])
+        assert row["p"] < 0.05
+        assert all(isinstance(text, str) for text in found.cautions)
+
+    def test_other_protocols_only_by_force(self, tmp_path):
+        values = {"ndcg@10": np.linspace(0, 1, 40)}
+        write_run(tmp_path / "a", values)
+        write_run(tmp_path / "b", values, fields={"exclude_seen": False})
+        with pytest.raises(recsys_lab.UserError, match="different protocols"):
+            recsys_lab.compare(tmp_path)
+        assert not recsys_lab.compare(tmp_path, force=True).scores["comparable"].any()
+        with pytest.raises(recsys_lab.UserError, match="got no runs"):
+            recsys_lab.compare([])
+
+
+class TestDataset:
+    def test_events_of_the_parts_are_the_log(self, shop):
+        log = pl.read_csv(shop / "log.csv").sort("user_id", "timestamp")
+        data = recsys_lab.load(shop / "sasrec").dataset
+        events = data.events()
+        assert events.drop("part").sort("user_id", "timestamp").equals(log)
+        last = log.group_by("user_id", maintain_order=True)
+        assert data.events("test").sort("user_id").equals(last.last().select(log.columns))
+        assert (
+            data.histories("test")
+            .sort("user_id", "timestamp")
+            .equals(log.filter(pl.col("timestamp") < pl.col("timestamp").max().over("user_id")))
+        )
+        counts = dict(events["part"].value_counts().iter_rows())
+        assert counts == {"train": 60 * 6, "validation": 60, "test": 60}
+        assert data.users.columns == ["user_id"]
+        assert set(data.items["item_id"]) == set(log["item_id"])
+
+    def test_it_is_opened_by_its_folder(self, shop):
+        run = recsys_lab.load(shop / "sasrec")
+        data = recsys_lab.dataset(run.dataset.path)
+        assert repr(data) == "<Dataset table_log: 60 users, 25 items, 480 events>"
+        assert data.events("train").equals(run.dataset.events("train"))
+        with pytest.raises(recsys_lab.UserError, match="not a usable prepared dataset"):
+            recsys_lab.dataset(shop)
+
+
+def test_what_a_run_says(shop):
+    run = recsys_lab.load(shop / "sasrec")
+    assert repr(run) == f"<Run SASRec, finished, {shop / 'sasrec'}>"
+    assert run.metrics["test/ndcg@10"] == run.record["test"]["ndcg@10"]
+    assert run.main_metric == "ndcg@10"
+    assert run.epochs["epoch"].to_list() == [0]
+    assert run.per_user()["ndcg@10"].mean() == pytest.approx(run.metrics["test/ndcg@10"])
+    assert run.slices()["metric"].is_in(["ndcg@10"]).any()
+    assert run.items.columns == ["item_id"]
+    assert recsys_lab.load(shop / "knn").epochs.is_empty()
