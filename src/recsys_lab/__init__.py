@@ -49,10 +49,12 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'recsys_lab' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"recsys_lab.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # a name that is not there is an error for type checkers, too
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'recsys_lab' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"recsys_lab.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -23,6 +23,7 @@ def test_the_import_loads_nothing_heavy():
 
 
 def test_every_name_is_there_and_no_other():
+    assert {*recsys_lab._MODULES, "__version__"} == set(recsys_lab.__all__)
     for name in recsys_lab.__all__:
         assert getattr(recsys_lab, name) is not None
         assert name in dir(recsys_lab)

@@ -176,10 +176,10 @@ class HistoryRanker:
 
         Other protocols choose by the target, which nobody knows here: the catalogue is ranked.
         """
-        if self._parts.protocol.candidates() != {"candidates": "known items"}:
-            return torch.empty(0, dtype=torch.int64)
-        counts_V = self._parts.data.training_item_counts()
-        return torch.from_numpy(np.flatnonzero(counts_V == 0)).to(self._parts.device)
+        left_out = np.empty(0, dtype=np.int64)
+        if self._parts.protocol.candidates() == {"candidates": "known items"}:
+            left_out = np.flatnonzero(self._parts.data.training_item_counts() == 0)
+        return torch.from_numpy(left_out).to(self._parts.device)
 
     def _exclude(self, batch: EvaluationBatch) -> Exclude:
         size, left_out = batch.history.size, self._not_candidates
