@@ -12,7 +12,13 @@ MODELS = {
         "loss.temperature=0.1",
     ],
 }  # fmt: skip
-FITTED = {"popularity": "popularity", "knn": "item_knn"}
+FITTED = {
+    "popularity": ["model=popularity"],
+    "knn": [  # several lists a user
+        "model=item_knn", "split=last_n", "split.target=successive", "split.validation_events=2",
+        "split.test_events=2",
+    ],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +30,7 @@ def shop(tmp_path_factory):
             given = [text for text in overrides if not text.startswith("~")]
             base = [t for t in SMALL if "~" + t.partition("=")[0] not in overrides]
             assert train(*given, f"run_dir={name}", "recipe.max_epochs=1", base=base) == 0
-        for name, model in FITTED.items():
+        for name, overrides in FITTED.items():
             base = ["data=table", "data.path=log.csv"]
-            assert train(f"model={model}", f"run_dir={name}", base=base) == 0
+            assert train(*overrides, f"run_dir={name}", base=base) == 0
     return folder

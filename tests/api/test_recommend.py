@@ -28,11 +28,15 @@ def lists_of(frame: pl.DataFrame, key: str = "history") -> list[list[str]]:
 @pytest.mark.parametrize("name", ["sasrec", "timed", "known", "popularity", "knn"])
 def test_the_lists_are_those_of_the_runs_test(shop, name):
     run = recsys_lab.load(shop / name)
-    wanted = run.per_user().unique("user_id", keep="first", maintain_order=True)
+    rows = run.per_user()
+    keys = ["user_id", *({"list"} & {*rows.columns})]
+    wanted = rows.unique(keys, keep="first", maintain_order=True)
     length = run.config["evaluation"]["list_length"]
     found = run.recommend(run.dataset.histories("test"), k=length)
-    assert lists_of(found, "user_id") == wanted["item_ids"].to_list()
-    assert found["user_id"].unique(maintain_order=True).to_list() == wanted["user_id"].to_list()
+    lists = found.group_by(keys, maintain_order=True).agg("item_id")
+    assert lists["item_id"].to_list() == wanted["item_ids"].to_list()
+    assert lists.select(keys).rows() == wanted.select(keys).rows()
+    assert (name == "knn") == ("list" in keys)
 
 
 def test_a_frame_of_events_in_any_order_is_sorted_by_time(sasrec):

@@ -82,8 +82,8 @@ class Dataset:
     def histories(self, part: Literal["validation", "test"]) -> pl.DataFrame:
         """The events that the targets of a part are predicted from, as `Run.recommend` takes them.
 
-        Where a user has several lists of targets (a rolling split), a column ``list`` numbers
-        their histories.
+        Where a user has several lists of targets (``split.target=successive``), a column ``list``
+        numbers their histories from 0.
         """
         users, starts, ends, _ = np.asarray(self.prepared.segments(part)).T
         frame = self._frame(flat_index(starts, ends))
