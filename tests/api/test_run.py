@@ -1,4 +1,7 @@
-"""A loaded run recommends what its own test ranked, and refuses what it cannot know."""
+"""A loaded run: it recommends what its own test ranked, refuses what it cannot know, and has data.
+
+One file, so that the runs of `shop` are trained once.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -172,3 +175,42 @@ class TestRefused:
     def test_no_run(self, tmp_path):
         with pytest.raises(recsys_lab.UserError, match="no run there"):
             recsys_lab.load(tmp_path)
+
+
+class TestDataset:
+    def test_events_of_the_parts_are_the_log(self, shop):
+        log = pl.read_csv(shop / "log.csv").sort("user_id", "timestamp")
+        data = recsys_lab.load(shop / "sasrec").dataset
+        events = data.events()
+        assert events.drop("part").sort("user_id", "timestamp").equals(log)
+        last = log.group_by("user_id", maintain_order=True)
+        assert data.events("test").sort("user_id").equals(last.last().select(log.columns))
+        assert (
+            data.histories("test")
+            .sort("user_id", "timestamp")
+            .equals(log.filter(pl.col("timestamp") < pl.col("timestamp").max().over("user_id")))
+        )
+        counts = dict(events["part"].value_counts().iter_rows())
+        assert counts == {"train": 60 * 6, "validation": 60, "test": 60}
+        assert data.users.columns == ["user_id"]
+        assert set(data.items["item_id"]) == set(log["item_id"])
+
+    def test_it_is_opened_by_its_folder(self, shop):
+        run = recsys_lab.load(shop / "sasrec")
+        data = recsys_lab.dataset(run.dataset.path)
+        assert repr(data) == "<Dataset table_log: 60 users, 25 items, 480 events>"
+        assert data.events("train").equals(run.dataset.events("train"))
+        with pytest.raises(recsys_lab.UserError, match="not a usable prepared dataset"):
+            recsys_lab.dataset(shop)
+
+
+def test_what_a_run_says(shop):
+    run = recsys_lab.load(shop / "sasrec")
+    assert repr(run) == f"<Run SASRec, finished, {shop / 'sasrec'}>"
+    assert run.metrics["test/ndcg@10"] == run.record["test"]["ndcg@10"]
+    assert run.main_metric == "ndcg@10"
+    assert run.epochs["epoch"].to_list() == [0]
+    assert run.per_user()["ndcg@10"].mean() == pytest.approx(run.metrics["test/ndcg@10"])
+    assert run.slices()["metric"].is_in(["ndcg@10"]).any()
+    assert run.items.columns == ["item_id"]
+    assert recsys_lab.load(shop / "knn").epochs.is_empty()
