@@ -32,7 +32,6 @@ from benchmark_preparation import write_log
 from recsys_lab.config import Interrupted, config_dir
 from recsys_lab.config.commands import Verify
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.experiment import recorded
 from recsys_lab.experiment import run as execute
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.files.digests import damage

@@ -34,7 +34,7 @@ def test_the_lists_are_those_of_the_runs_test(shop, name):
     rows = run.per_user()
     keys = ["user_id", *({"list"} & {*rows.columns})]
     wanted = rows.unique(keys, keep="first", maintain_order=True)
-    length = run.config["evaluation"]["list_length"]
+    length = run.config["evaluation"]["max_k"]
     found = run.recommend(run.dataset.histories("test"), k=length)
     lists = found.group_by(keys, maintain_order=True).agg("item_id")
     assert lists["item_id"].to_list() == wanted["item_ids"].to_list()

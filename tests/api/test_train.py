@@ -122,7 +122,7 @@ def test_a_model_of_ones_own_is_restored(shop, monkeypatch):
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "face_models")
     run = recsys_lab.train([*COUNTS[:2], "tracking=none", "model=newest"], config_dir="conf")
     assert run.record["name"] == "Newest"
-    length = run.config["evaluation"]["list_length"]
+    length = run.config["evaluation"]["max_k"]
     found = run.recommend(run.dataset.histories("test"), k=length)
     lists = found.group_by("user_id", maintain_order=True).agg("item_id")["item_id"]
     assert lists.to_list() == run.per_user()["item_ids"].to_list()

@@ -28,8 +28,8 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
     said = " ".join(notes_on_data(parts))
     assert ("25.0% of the test targets stand in" in said) == exclude_seen
     assert ("too new. evaluation.candidates=released" in said) == (candidates == "all items")
-    for harmless in ({"severity": "note"}, {"phase": "validation"}):
-        manifest["leaks"] = [{**late, **harmless}]
+    for guard_logger in ({"severity": "note"}, {"phase": "validation"}):
+        manifest["leaks"] = [{**late, **guard_logger}]
         assert not list(notes_on_data(parts))
     manifest["split"] = {"items_without_events": 5}
     said = " ".join(notes_on_data(parts))

@@ -16,7 +16,7 @@ from recsys_lab.sweeps import worker as sweep_worker
 from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.results import finish
-from recsys_lab.sweeps.worker_status import Notes
+from recsys_lab.sweeps.worker_status import WorkerStatus
 
 from .flow import SMALL, in_shop, record, train
 
@@ -52,14 +52,14 @@ def work(shop, name: str, **options) -> Plan:
     )
     plan.store()
     (plan.path / "workers").mkdir()
-    notes = Notes(plan.path / "workers/0.json", time.time())
+    notes = WorkerStatus(plan.path / "workers/0.json", time.time())
     sweep_worker.Worker(plan, "0", Deadline(None), notes).run()
     return plan
 
 
 def test_the_best_again_with_other_seeds_and_only_then_tested(shop, capfd):
-    more = ["sweep.n_trials=3", "sweep.workers=1", "sweep.sampler=grid", "sweep.top_n=2",
-            "sweep.top_seeds=2"]  # fmt: skip
+    more = ["sweep.n_trials=3", "sweep.workers=1", "sweep.sampler=grid", "sweep.retrain_top_n=2",
+            "sweep.retrain_seeds=2"]  # fmt: skip
     assert sweep(WIDTH, *more) == 0
     said = capfd.readouterr().out
     found = summary(shop)

@@ -21,7 +21,7 @@ from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.retrain import note_death, work_on_top
 from recsys_lab.sweeps.storage import open_storage
-from recsys_lab.sweeps.worker_status import Notes
+from recsys_lab.sweeps.worker_status import WorkerStatus
 
 from .flow import COUNTS, in_shop
 from .test_sweep_elsewhere import Waiting
@@ -224,7 +224,7 @@ def test_a_worker_s_fault_stops_the_others_and_ends_the_command(monkeypatch, cap
     def start(_, number, task):
         jobs.append(Stopped(None if number else 75))
         if not number and noted:  # a full disk may not even take that
-            notes = Notes(Path(f"sweeps/mine/workers/{task.arguments[3]}.json"), time.time())
+            notes = WorkerStatus(Path(f"sweeps/mine/workers/{task.arguments[3]}.json"), time.time())
             notes.tell("stopped", "the moon is full; wait for it")
         if not number and not noted:
             Path(task.log).write_text("stopped: the moon is full; wait for it\n")
@@ -270,12 +270,12 @@ def test_a_source_that_every_trial_reads_must_be_there(shop, capsys):
 
 
 def test_a_run_of_the_best_that_kills_its_process_is_left_out(shop, monkeypatch):
-    plan = planned(shop / "top", n_trials=1, top_n=1, top_seeds=1, max_deaths=2)
+    plan = planned(shop / "top", n_trials=1, retrain_top_n=1, retrain_seeds=1, max_deaths=2)
     begun = []
     monkeypatch.setattr(sweep_worker, "work_on_top", lambda *_: None)
     worker(plan).run()
     monkeypatch.setattr("recsys_lab.sweeps.retrain.recorded", lambda *_, **__: begun.append(1))
-    notes = Notes(plan.path / "workers/0.json", time.time())
+    notes = WorkerStatus(plan.path / "workers/0.json", time.time())
     for times in (1, 2):
         work_on_top(plan, plan.study(0), Quiet(), notes)
         assert len(begun) == times

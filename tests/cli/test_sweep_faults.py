@@ -25,7 +25,7 @@ from recsys_lab.sweeps.launchers.base import Task, begin
 from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.results import idle
-from recsys_lab.sweeps.worker_status import Notes
+from recsys_lab.sweeps.worker_status import WorkerStatus
 from tests.postgres import free_port
 
 from .flow import COUNTS, SMALL, in_shop, record
@@ -61,7 +61,7 @@ def planned(folder: Path, base=COUNTS, params=None, **options) -> Plan:
 
 def worker(plan: Plan, seconds: float | None = None) -> sweep_worker.Worker:
     """One in this process."""
-    notes = Notes(plan.path / "workers/0.json", time.time())
+    notes = WorkerStatus(plan.path / "workers/0.json", time.time())
     return sweep_worker.Worker(plan, "0", Deadline(seconds), notes)
 
 
@@ -75,7 +75,7 @@ def test_data_are_prepared_once_and_never_changed(shop, capsys):
     # A worker does not look at the source, not even for the runs of the best.
     log = Path("log.csv")
     log.rename("gone.csv")
-    worker(replace(plan, options={**plan.options, "n_trials": 2, "top_n": 1})).run()
+    worker(replace(plan, options={**plan.options, "n_trials": 2, "retrain_top_n": 1})).run()
     tops = [path.name for path in (shop / "sweeps/mine/top").iterdir()]
     assert len(tops) == 3
     for name in ("trials/0001", *(f"top/{top}" for top in tops)):
@@ -183,7 +183,7 @@ class Ended:
 
 
 def test_the_runs_of_the_best_have_all_workers(shop, monkeypatch):
-    plan = planned(shop / "top", n_trials=2, top_n=2, top_seeds=2)
+    plan = planned(shop / "top", n_trials=2, retrain_top_n=2, retrain_seeds=2)
     monkeypatch.setattr(sweep_worker, "work_on_top", lambda *_: None)
     worker(plan).run()
     study = plan.study(0)
@@ -208,13 +208,13 @@ def test_deaths_before_a_finished_trial_do_not_count(shop, monkeypatch):
     note = shop / "deaths/workers/w.json"
     state = {"trials": 1, "now": 100.0, "ready": 0.0, "doing": "trial 3"}
     note.write_text(json.dumps(state))
-    assert parent._looked_after(dying) == 1
+    assert parent._check_worker(dying) == 1
     assert json.loads(note.read_text()) == {**state, "doing": "died"}
 
 
 def test_a_note_is_never_old(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_notes, "EVERY", 0.02)
-    notes = Notes(tmp_path / "w.json", time.time())
+    notes = WorkerStatus(tmp_path / "w.json", time.time())
     with notes.written(), notes.busy_with("trial 0"):
         time.sleep(1.0)
         state = json.loads((tmp_path / "w.json").read_text())

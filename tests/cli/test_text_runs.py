@@ -36,7 +36,7 @@ def test_a_finished_run_needs_no_encoder(use, tmp_path, monkeypatch, capsys):
     assert run_command([
         "train", "data.num_users=60", "data.num_items=30", "recipe.max_epochs=1", "tracking=none",
         "model.hidden_dim=8", "model.num_layers=1", "model.max_length=6", "inputs=text",
-        f"inputs.encoder={encoder}", f"inputs.text_use={use}", *fixed,
+        f"inputs.encoder={encoder}", f"inputs.text_mode={use}", *fixed,
         "prepared_dir=elsewhere", "run_dir=run",
     ]) == 0  # fmt: skip
     assert len(list(Path("elsewhere/text_vectors").glob("*.npy"))) == 1

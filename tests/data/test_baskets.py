@@ -44,7 +44,7 @@ def log():
 def judged(data, make, **options):
     protocol = make(
         FullRanking, "evaluation", "full_ranking", metrics=["recall", "hr", "ndcg", "precision"],
-        ks=list(KS), list_length=6, beyond_accuracy=[], **options,
+        ks=list(KS), max_k=6, beyond_accuracy=[], **options,
     )  # fmt: skip
     protocol.attach(data)
     seen = options["exclude_seen"]

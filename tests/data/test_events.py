@@ -19,8 +19,8 @@ from recsys_lab.data.preparation.encode_events import (
     _ordered,
     order_events,
 )
-from recsys_lab.data.preparation.history_filters import Trim
-from recsys_lab.data.preparation.row_counts import Tally
+from recsys_lab.data.preparation.history_filters import HistoryFilters
+from recsys_lab.data.preparation.row_counts import RowCounts
 from recsys_lab.data.preparation.row_filters import Filters
 from recsys_lab.data.preparation.write import write_arrays
 from recsys_lab.data.raw import RawData
@@ -138,14 +138,16 @@ def test_every_row_is_kept_or_counted_once(log, min_user, min_item, drop):
     good = [r for r in log if r[0] and r[0].strip() and r[1] is not None and r[2] is not None]
     unique = list(dict.fromkeys(good)) if drop else good
     raw = RawData(frame, dropped={"too old": 7})
-    tally = Tally()
+    row_counts = RowCounts()
     filters = build(Filters, "filter", "default", max_bad_rows=1.0, **options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            coded = order_events(PolarsSession(), raw, filters, tally, folder)
-            trim = Trim(coded.columns, *(len(coded.values[k]) for k in ("user", "item")), part=5)
-            trim.apply(filters, tally)
+            coded = order_events(PolarsSession(), raw, filters, row_counts, folder)
+            trim = HistoryFilters(
+                coded.columns, *(len(coded.values[k]) for k in ("user", "item")), part=5
+            )
+            trim.apply(filters, row_counts)
         except UserError as error:
             said = str(error)
         else:
@@ -166,7 +168,7 @@ def test_every_row_is_kept_or_counted_once(log, min_user, min_item, drop):
                 strict=True,
             )
         ]
-    counts = tally.counts
+    counts = row_counts.counts
     assert counts[0]["rows"] == len(log) + 7
     for before, after in pairwise(counts):
         assert before["rows"] - after["dropped"] == after["rows"]

@@ -59,8 +59,8 @@ def test_the_cure_is_said():
 
 def test_severities_rise_and_the_strictest_level_leaves_two_out():
     assert SEVERITIES == ("note", "property", "warning", "leak")
-    harmless = [leak for leak in EACH["leaks"] if leak["severity"] in ("note", "property")]
-    fatal(manifest(*harmless), words_of(True))
+    guard_logger = [leak for leak in EACH["leaks"] if leak["severity"] in ("note", "property")]
+    fatal(manifest(*guard_logger), words_of(True))
 
 
 def test_a_word_that_is_none():

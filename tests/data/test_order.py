@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys_lab.data import shuffle as order
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.data.shuffle import Computed, order_of
+from recsys_lab.data.shuffle import Computed, shuffle_of
 
 
 @settings(deadline=None)
@@ -57,7 +57,7 @@ def test_which_comes_first_is_drawn_evenly():
 def test_short_epochs_keep_the_order_that_they_had():
     """Recorded studies can be made again."""
     want = np.random.default_rng([7, 2]).permutation(1000)
-    assert order_of(1000, [7, 2])[10:20].tolist() == want[10:20].tolist()
+    assert shuffle_of(1000, [7, 2])[10:20].tolist() == want[10:20].tolist()
 
 
 class Endless:

@@ -9,7 +9,7 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.missing import COMMON
-from recsys_lab.data.preparation.source_warnings import doubt_numbers, doubt_times
+from recsys_lab.data.preparation.source_warnings import number_warnings, time_warnings
 from recsys_lab.data.sources.recbole import RecBole
 
 from .bad_inputs import NOW, events, files, zoned
@@ -150,13 +150,13 @@ def test_dates_and_moments_of_two_files_are_one_kind(table, tmp_path):
     ],
 )
 def test_times_that_are_hardly_meant_are_told(times, said):
-    found = doubt_times(pl.Series(times).to_numpy())
+    found = time_warnings(pl.Series(times).to_numpy())
     assert any(said in one for one in found)
 
 
 def test_plausible_times_are_not_doubted():
-    assert doubt_times(pl.Series([NOW[0], NOW[0] - 86_400 * 300]).to_numpy()) == []
-    assert doubt_times(None) == []
+    assert time_warnings(pl.Series([NOW[0], NOW[0] - 86_400 * 300]).to_numpy()) == []
+    assert time_warnings(None) == []
 
 
 def test_decimal_commas_are_an_option(table):
@@ -175,7 +175,7 @@ def test_decimal_commas_are_an_option(table):
     plain = read(table(log, **options))
     assert plain.interactions["price"].to_list()[:2] == [None, None]
     assert plain.unreadable["price"][:2] == (7, "3,5")
-    [said, _] = doubt_numbers(plain.unreadable)
+    [said, _] = number_warnings(plain.unreadable)
     assert said.endswith("If that is a decimal comma, set data.decimal_comma=true")
     with pytest.raises(UserError, match=r"first value is '3,5'\. If .*decimal_comma=true"):
         read(table("\n".join(log.splitlines()[:2]) + "\n", **options))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.data.preparation.history_filters import Trim
-from recsys_lab.data.preparation.row_counts import Tally
+from recsys_lab.data.preparation.history_filters import HistoryFilters
+from recsys_lab.data.preparation.row_counts import RowCounts
 from recsys_lab.data.preparation.row_filters import Filters
 
 from .conftest import build
@@ -33,15 +33,15 @@ def trimmed(log, part, kinds=None, **options):
         columns["kind"] = np.array(kinds)
     defaults = {"drop_duplicates": False}
     filters = build(Filters, "filter", "default", **{**defaults, **options})
-    tally = Tally()
-    tally.read(len(log))
-    trim = Trim(columns, 6, 6, part=part)
+    row_counts = RowCounts()
+    row_counts.read(len(log))
+    trim = HistoryFilters(columns, 6, 6, part=part)
     try:
-        trim.apply(filters, tally)
+        trim.apply(filters, row_counts)
     except UserError:
         return []
     kept = [event for event, keep in zip(log, trim.keep_T, strict=True) if keep]
-    assert tally.rows == len(kept)
+    assert row_counts.rows == len(kept)
     assert trim.user_counts.tolist() == [sum(e[0] == u for e in kept) for u in range(6)]
     assert trim.item_counts.tolist() == [sum(e[1] == i for e in kept) for i in range(6)]
     return kept
@@ -50,7 +50,7 @@ def trimmed(log, part, kinds=None, **options):
 @given(logs, st.integers(1, 60))
 def test_parts_hold_whole_users(log, part):
     users = np.array([user for user, _, _ in log], dtype=np.int32)
-    trim = Trim({"user": users, "item": users}, 6, 6, part=part)
+    trim = HistoryFilters({"user": users, "item": users}, 6, 6, part=part)
     parts = list(trim.parts())
     assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
     assert parts[-1][1] == len(log)

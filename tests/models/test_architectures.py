@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recsys_lab.models.sequential.architectures import ARCHITECTURES
-from recsys_lab.models.sequential.layers import Rectangle
+from recsys_lab.models.sequential.layers import PaddedLayout
 from tests.models.formulas import shake
 from tests.models.test_contracts import V, graphs_of
 from tests.models.test_transformer import CLOZE, short, small
@@ -46,7 +46,7 @@ def test_states_are_those_of_the_library_s_own_model(name):
     mask_BL = torch.zeros(3, 9, dtype=torch.long)
     for row, part in enumerate(x_TD.split(lengths)):
         x_BLD[row, : len(part)], mask_BL[row, : len(part)] = part, 1
-    got = model._states(x_TD, Rectangle.of(lengths, x_TD.device))
+    got = model._states(x_TD, PaddedLayout.of(lengths, x_TD.device))
 
     def expected():
         found = own(inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state

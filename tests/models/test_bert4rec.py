@@ -5,14 +5,14 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.models.sequential.layers import draw_hidden
+from recsys_lab.models.sequential.layers import sample_cloze_mask
 
 from .formulas import shake
 from .test_contracts import LENGTHS, V, batch_of, histories, make
 
 
 def drawn(model, batch):
-    return draw_hidden(batch, model.config.mask_probability, model.config.last_probability)
+    return sample_cloze_mask(batch, model.config.mask_probability, model.config.last_probability)
 
 
 def test_hidden_events_are_as_many_as_asked_for():
@@ -47,12 +47,12 @@ def test_targets_are_the_hidden_events():
 
 
 def states(model, given, hidden):
-    from recsys_lab.models.sequential.layers import Rectangle
+    from recsys_lab.models.sequential.layers import PaddedLayout
 
     batch = batch_of(given)
-    rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+    layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
     x_TD = torch.where(torch.tensor(hidden)[:, None], model.hidden_event, model.embed(batch))
-    return model._states(x_TD, rectangle)
+    return model._states(x_TD, layout)
 
 
 def test_a_hidden_event_is_not_seen_and_both_sides_are():

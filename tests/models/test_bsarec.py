@@ -87,13 +87,13 @@ def test_attention_alone_and_filter_alone():
     """Without a share for the filter no event sees later ones; with all of it they do."""
     for share, sees in ((0.0, False), (1.0, True)):
         block = make("bsarec", filter_share=share).eval().blocks[0]
-        from recsys_lab.models.sequential.layers import Rectangle
+        from recsys_lab.models.sequential.layers import PaddedLayout
 
-        rectangle = Rectangle.of([6], torch.device("cpu"))
+        layout = PaddedLayout.of([6], torch.device("cpu"))
         x_TD = torch.randn(6, 16)
-        before = block(x_TD, rectangle)
+        before = block(x_TD, layout)
         x_TD[5] += 1
-        after = block(x_TD, rectangle)
+        after = block(x_TD, layout)
         assert torch.equal(before[:5], after[:5]) is not sees
 
 

@@ -16,7 +16,7 @@ from tests.models.test_inputs import Columns
 
 PLAIN = {
     "ids": True, "id_dropout": 0.0, "features": [], "text": None, "encoder": None,
-    "text_use": "projected", "fusion": "sum", "context": [], "cache_dir": "unused",
+    "text_mode": "projected", "fusion": "sum", "context": [], "cache_dir": "unused",
 }  # fmt: skip
 TEXT = {"text": "title", "encoder": "some/encoder"}
 
@@ -35,11 +35,14 @@ def data(counts=None):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({**TEXT, "text_use": "initial", "id_dropout": 0.2}, r"id_dropout: got 0\.2.*id_dropout=0"),
-        ({"text_use": "initial"}, r"text_use: got initial, and without inputs\.text"),
+        (
+            {**TEXT, "text_mode": "initial", "id_dropout": 0.2},
+            r"id_dropout: got 0\.2.*id_dropout=0",
+        ),
+        ({"text_mode": "initial"}, r"text_mode: got initial, and without inputs\.text"),
         ({"encoder": "some/encoder"}, r"encoder: got some/encoder, and without inputs\.text"),
         ({"fusion": "gate"}, r"fusion: got gate, and items have one source.*fusion=sum"),
-        ({**TEXT, "text_use": "initial", "fusion": "concat"}, r"fusion: got concat.*one source"),
+        ({**TEXT, "text_mode": "initial", "fusion": "concat"}, r"fusion: got concat.*one source"),
         ({"ids": False, "features": ["kind"], "fusion": "gate"}, r"fusion: got gate.*one source"),
         ({"features": ["kind", "item.kind"]}, r"inputs\.features: names 'item\.kind' twice"),
         ({"context": ["time.gap", "time.gap"]}, r"inputs\.context: names 'time\.gap' twice"),
@@ -51,7 +54,7 @@ def test_what_would_change_nothing_is_refused(changes, said):
 
 
 def test_what_has_something_beside_it_is_not():
-    inputs(**TEXT, text_use="initial", id_dropout=0.2, features=["kind"])
+    inputs(**TEXT, text_mode="initial", id_dropout=0.2, features=["kind"])
     inputs(**TEXT, fusion="gate")
     inputs(ids=False, features=["kind", "tags"], fusion="concat")
 
@@ -69,7 +72,7 @@ def test_a_cold_item_keeps_the_vector_that_its_text_has_set():
     counts = np.ones(V)
     counts[7] = 0
     model = make("sasrec")
-    inputs(**TEXT, text_use="initial", features=["kind"]).attach(model, data(counts))
+    inputs(**TEXT, text_mode="initial", features=["kind"]).attach(model, data(counts))
     free, kind = model.items.parts
     own = model.items.weight[7] - kind.table.weight[2]
     torch.testing.assert_close(own, free.items.weight[7])

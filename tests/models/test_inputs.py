@@ -60,7 +60,7 @@ def attached(model_name="sasrec", counts=None, timestamps=TIMES, **changes):
     config = {
         "_target_": "recsys_lab.models.inputs.item_inputs.Inputs", "ids": True, "id_dropout": 0.0,
         "features": [], "text": None,
-        "encoder": None, "text_use": "projected", "fusion": "sum", "context": [],
+        "encoder": None, "text_mode": "projected", "fusion": "sum", "context": [],
         "cache_dir": "unused", **changes,
     }  # fmt: skip
     data = SimpleNamespace(
@@ -272,7 +272,7 @@ def test_texts_are_encoded_once(tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize("use", ["projected", "initial", "frozen"])
 def test_text_in_the_item_vectors(tmp_path, use):
     text = {"text": "title", "encoder": encoder_path(), "cache_dir": str(tmp_path)}
-    model = attached(**text, text_use=use, ids=use != "frozen")
+    model = attached(**text, text_mode=use, ids=use != "frozen")
     vectors = text_vectors(TEXTS, encoder_path(), tmp_path)
     cosines = F.cosine_similarity(model.items.weight[:1], model.items.weight).detach()
     if use == "projected":
@@ -314,8 +314,8 @@ def test_refusals(tmp_path):
         attached(ids=False)
     with pytest.raises(UserError, match=r"id_dropout: got 0\.3, which leaves nothing of an item"):
         attached(id_dropout=0.3)
-    with pytest.raises(UserError, match=r"text_use: got initial.*ids=false"):
-        attached(ids=False, text="title", encoder="x", text_use="initial")
+    with pytest.raises(UserError, match=r"text_mode: got initial.*ids=false"):
+        attached(ids=False, text="title", encoder="x", text_mode="initial")
     with pytest.raises(UserError, match=r"inputs\.encoder: cannot load '.*nowhere'"):
         text_vectors(["a"], str(tmp_path / "nowhere"), tmp_path)
     with pytest.raises(UserError, match=r"has no text in any row"):

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
 from recsys_lab.models.sequential.architectures import ARCHITECTURES
-from recsys_lab.models.sequential.layers import Rectangle
+from recsys_lab.models.sequential.layers import PaddedLayout
 from tests.models.test_contracts import V, batch_of, histories, make
 
 CAUSAL = [name for name, found in ARCHITECTURES.items() if found.causal]
@@ -44,7 +44,7 @@ def test_a_hidden_event_is_not_read_and_both_sides_are(name):
         batch = batch_of([items])
         hidden_T = torch.tensor([False, False, True, False, False])
         x_TD = torch.where(hidden_T[:, None], model.hidden_event, model.embed(batch))
-        return model._states(x_TD, Rectangle.of(batch.lengths, x_TD.device))[2]
+        return model._states(x_TD, PaddedLayout.of(batch.lengths, x_TD.device))[2]
 
     before = state([1, 2, 3, 4, 5])
     assert torch.equal(before, state([1, 2, 9, 4, 5]))
@@ -123,11 +123,11 @@ def test_every_dropout_of_the_encoder_is_set(name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_dropout_is_of_training_alone(name):
-    x_TD, rectangle = torch.randn(6, 16), Rectangle.of([6], torch.device("cpu"))
+    x_TD, layout = torch.randn(6, 16), PaddedLayout.of([6], torch.device("cpu"))
     model = small(name, dropout=0.5)
-    assert not torch.allclose(model._states(x_TD, rectangle), model._states(x_TD, rectangle))
+    assert not torch.allclose(model._states(x_TD, layout), model._states(x_TD, layout))
     model.eval()
-    assert torch.equal(model._states(x_TD, rectangle), model._states(x_TD, rectangle))
+    assert torch.equal(model._states(x_TD, layout), model._states(x_TD, layout))
 
 
 # OPT adds positions to what is dropped, and ALBERT a linear layer: nothing is zero any more.
@@ -139,7 +139,7 @@ def test_what_enters_is_dropped_once(name):
         lambda _, args, kwargs: entered.append(args[0] if args else kwargs["hidden_states"]),
         with_kwargs=True,
     )
-    model._states(torch.randn(9 * 40, 16), Rectangle.of([9] * 40, torch.device("cpu")))
+    model._states(torch.randn(9 * 40, 16), PaddedLayout.of([9] * 40, torch.device("cpu")))
     share = float((entered[0] == 0).float().mean())
     assert abs(share - 0.5) < 4 * (0.25 / (9 * 40 * 16)) ** 0.5
 

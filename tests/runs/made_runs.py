@@ -16,7 +16,7 @@ def config(model: str = "SASRec", seed: int = 0, **changes):
         "model": {"_target_": f"recsys_lab.models.{model.lower()}.{model}"},
         "loss": {"_target_": "recsys_lab.losses.softmax.SoftmaxLoss", "temperature": 1.0},
         "recipe": {"_target_": "r.Recipe", "monitor": "val/ndcg@10", "accelerator": "auto"},
-        "evaluation": {"_target_": "e.FullRanking", "score_mebibytes": 64},
+        "evaluation": {"_target_": "e.FullRanking", "score_mib": 64},
         "tracking": {"_target_": "t.NoTracking"},
         "engine": {"_target_": "p.Polars"},
         "seed": seed, "run_dir": f"runs/{seed}", "name": None, "group": None, "tags": [],

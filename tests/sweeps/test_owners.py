@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys_lab.sweeps import heartbeat as owners
-from recsys_lab.sweeps.heartbeat import beating, is_alive, myself
+from recsys_lab.sweeps.heartbeat import heartbeat, is_alive, process_identity
 
 
 class Trial:
@@ -29,20 +29,20 @@ class Trial:
 def test_a_storage_that_is_away_once_does_not_end_the_signs_of_life(monkeypatch):
     monkeypatch.setattr(owners, "BEAT_SECONDS", 0.01)
     trial, begun = Trial(), time.time()
-    with beating(trial):
+    with heartbeat(trial):
         while len(trial.beats) < 2 and time.time() < begun + 10:
             time.sleep(0.01)
     assert len(trial.beats) >= 2
     assert {key for key, _ in trial.beats} == {"beat"}
     assert len({value for _, value in trial.beats}) == len(trial.beats)  # new ones, of no clock
-    told = len(trial.beats)
+    error_tail = len(trial.beats)
     time.sleep(0.05)
-    assert len(trial.beats) == told
+    assert len(trial.beats) == error_tail
 
 
 def test_a_process_number_of_another_container_says_nothing():
     """Containers with the host's network have its name and its boot, and all begin at 1."""
-    machine = myself()["machine"]
+    machine = process_identity()["machine"]
     space = os.readlink("/proc/self/ns/pid")
     assert space in machine
     nobody = {"machine": machine, "pid": 2**22 + 1, "began": "1"}  # more than Linux hands out
@@ -85,7 +85,7 @@ def test_time_in_which_nobody_looked_is_no_silence(monkeypatch):
 def test_a_dead_process_is_the_concern_of_whoever_began_it(monkeypatch):
     """It knows how the process ended, and gives the trial free when that is noted."""
     monkeypatch.setenv("RECSYS_LAB_SWEEP_PARENT", str(os.getppid()))
-    mine = myself("w1")
+    mine = process_identity("w1")
     assert mine["worker"] == "w1"
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
@@ -93,7 +93,7 @@ def test_a_dead_process_is_the_concern_of_whoever_began_it(monkeypatch):
     assert is_alive({"owner": dead})
     assert not is_alive({"owner": {**dead, "parent": {"pid": gone.pid, "began": "1"}}})
     monkeypatch.setenv("RECSYS_LAB_SWEEP_PARENT", "1234567")  # it is gone, too: another took over
-    assert myself()["parent"] is None
+    assert process_identity()["parent"] is None
 
 
 def test_a_process_began_before_its_imports():

@@ -10,7 +10,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.files.digests import digest
-from recsys_lab.training.checkpoint import Keeper
+from recsys_lab.training.checkpoint import CheckpointCallback
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, read_checkpoint
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
 
@@ -107,7 +107,7 @@ def test_killed_anywhere_the_best_weights_are_those_of_the_best_epoch(
     tmp_path, monkeypatch, step, after, loss
 ):
     """The second epoch is killed before or after a step, and trained again in another way."""
-    done = getattr(Keeper, step)
+    done = getattr(CheckpointCallback, step)
     calls = []
 
     def killing(self, *arguments):
@@ -119,7 +119,7 @@ def test_killed_anywhere_the_best_weights_are_those_of_the_best_epoch(
         if dies:
             raise Killed
 
-    monkeypatch.setattr(Keeper, step, killing)
+    monkeypatch.setattr(CheckpointCallback, step, killing)
     with pytest.raises(Killed):
         train(tmp_path, monkeypatch, None, learning_rate=1e-2)
     keeper, model = train(tmp_path, monkeypatch, None, loss, learning_rate=1e-2)

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from recsys_lab.losses.softmax import SoftmaxLoss
 from recsys_lab.training import energy
-from recsys_lab.training.cost import Meter
+from recsys_lab.training.cost import CostMonitor
 from recsys_lab.training.energy import EnergyCounter
 from recsys_lab.training.flops import recurrent_flops
 
 
-def step(meter: Meter, work, events: int) -> None:
+def step(meter: CostMonitor, work, events: int) -> None:
     batch = SimpleNamespace(items_T=torch.zeros(events))
     meter.on_train_batch_start(None, None, batch, 0)
     work()
@@ -30,7 +30,7 @@ def test_arithmetic_equals_the_closed_form_and_is_scaled_to_all_events():
         x = torch.randn(30, 8, requires_grad=True)
         (x @ weight).sum().backward()
 
-    meter = Meter()
+    meter = CostMonitor()
     for _ in range(7):
         step(meter, work, events=30)
     values = meter.values()
@@ -38,15 +38,15 @@ def test_arithmetic_equals_the_closed_form_and_is_scaled_to_all_events():
     assert (values["events"], values["steps"]) == (210, 7)
 
 
-@pytest.mark.parametrize("memory_mebibytes", [1, 64])  # several blocks, and one
-def test_the_default_loss_costs_three_products(memory_mebibytes):
+@pytest.mark.parametrize("memory_mib", [1, 64])  # several blocks, and one
+def test_the_default_loss_costs_three_products(memory_mib):
     """Logits, the states' gradient and the table's are 2 N D V each; none is free."""
     N, D, V = 300, 16, 2000
     options = {"temperature": 1.0, "cosine": False, "kernel": "blocks"}
-    loss = SoftmaxLoss(SoftmaxLoss.Config(memory_mebibytes=memory_mebibytes, **options))
+    loss = SoftmaxLoss(SoftmaxLoss.Config(memory_mib=memory_mib, **options))
     states_ND = torch.randn(N, D, requires_grad=True)
     table_VD = torch.randn(V, D, requires_grad=True)
-    meter = Meter()
+    meter = CostMonitor()
     step(meter, lambda: loss(states_ND, torch.arange(N), table_VD).backward(), events=N)
     assert meter.values()["training_flops"] == 6 * N * D * V
 
@@ -61,7 +61,7 @@ def test_attention_is_counted_whatever_the_kernel(dropout, products):
         mixed = F.scaled_dot_product_attention(q, q, q, dropout_p=dropout, is_causal=True)
         mixed.sum().backward()
 
-    meter = Meter()
+    meter = CostMonitor()
     step(meter, work, events=B * L)
     assert meter.values()["training_flops"] == products * 2 * B * H * L * L * D
 
@@ -70,7 +70,7 @@ def test_recurrent_layers_in_one_kernel_cost_what_their_products_do():
     """CUDA's kernel by its shapes equals the products that a CPU does one by one."""
     layers = torch.nn.GRU(8, 12, num_layers=2, batch_first=True)
     x = torch.randn(4, 6, 8)
-    meter = Meter()
+    meter = CostMonitor()
     step(meter, lambda: layers(x), events=24)
     shapes = [weight.shape for weight in layers.parameters()]
     expected = 2 * 4 * 6 * 3 * 12 * (8 + 12 + 12 + 12)
@@ -78,7 +78,7 @@ def test_recurrent_layers_in_one_kernel_cost_what_their_products_do():
 
 
 def test_waiting_and_working_are_told_apart():
-    meter = Meter()
+    meter = CostMonitor()
     meter.on_train_epoch_start(None, None)
     for _ in range(2):
         step(meter, lambda: time.sleep(0.05), events=10)
@@ -93,9 +93,9 @@ def test_waiting_and_working_are_told_apart():
 
 
 def test_a_resumed_run_counts_on():
-    first = Meter()
+    first = CostMonitor()
     step(first, lambda: None, events=4)
-    second = Meter()
+    second = CostMonitor()
     second.load_state_dict(first.state_dict())
     step(second, lambda: None, events=4)
     assert (second.events, second.steps) == (8, 2)
@@ -110,11 +110,11 @@ def zone(folder, name: str, microjoules: int, size: int = 10_000_000) -> None:
 
 def test_energy_is_that_of_all_packages_and_survives_their_beginning_anew(monkeypatch, tmp_path):
     monkeypatch.setattr(energy, "_POWERCAP", tmp_path)
-    assert Meter().values()["joules"] is None
+    assert CostMonitor().values()["joules"] is None
     zone(tmp_path, "intel-rapl:0", 5_000_000)
     zone(tmp_path, "intel-rapl:1", 9_000_000)
     zone(tmp_path, "intel-rapl:0:0", 1_000_000)  # the cores of package 0: counted there already
-    meter = Meter()
+    meter = CostMonitor()
     zone(tmp_path, "intel-rapl:0", 7_500_000)
     zone(tmp_path, "intel-rapl:1", 500_000)
     zone(tmp_path, "intel-rapl:0:0", 2_000_000)

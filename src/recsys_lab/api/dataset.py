@@ -98,7 +98,7 @@ class Dataset:
         if part == "train":
             _, starts, ends = np.asarray(self.prepared.segments(part)).T
             return flat_index(starts, ends)
-        return self.prepared.target_places(part)
+        return self.prepared.target_ranges(part)
 
     def _frame(self, places: NDArray[np.int64]) -> pl.DataFrame:
         data = self.prepared

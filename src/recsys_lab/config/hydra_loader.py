@@ -124,7 +124,7 @@ class Loader(ConfigLoaderImpl):
         if isinstance(config, DictConfig) and name != self._primary:  # that of a stored run
             for _, old in _targets("", config):
                 if old != current(old):
-                    _tell_moved(str(shown(path_of(loaded.path, name))), old)
+                    _warn_moved(str(shown(path_of(loaded.path, name))), old)
         if not isinstance(config, DictConfig) or "hydra" not in config.keys():  # noqa: SIM118
             return
         hydra = OmegaConf.to_container(OmegaConf.masked_copy(config, "hydra"), resolve=False)
@@ -221,7 +221,7 @@ def _rename_targets(node: Any) -> None:
 
 
 @cache
-def _tell_moved(file: str, old: str) -> None:
+def _warn_moved(file: str, old: str) -> None:
     _log.warning("%s: %s is now %s; write that: %s", file, old, current(old), WORKS_UNTIL)
 
 

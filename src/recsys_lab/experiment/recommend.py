@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Batch, EvaluationBatch, Exclude
     from recsys_lab.data.given_histories import GivenHistories, Histories
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 
 @runtime_checkable
@@ -72,7 +72,7 @@ class HistoryRanker:
         UserError: the model cannot rank outside of the lab's own evaluation.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Components) -> None:
         self._parts, self._model = parts, parts.model
         self._name = type(parts.model).__name__
         if parts.reads_next_time:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.experiment.components import Parts, assemble
+from recsys_lab.experiment.components import Components, assemble
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.resume import refuse_changed
 from recsys_lab.models.inputs.item_inputs import KEPT
@@ -33,7 +33,7 @@ _CURE = (
 )
 
 
-def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Parts:
+def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Components:
     """The data, protocol and trained model of a finished run.
 
     Args:

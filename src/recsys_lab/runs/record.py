@@ -228,7 +228,7 @@ class RunRecord:
         return KILLED if gone else stored
 
     @property
-    def is_stillborn(self) -> bool:
+    def failed_before_training(self) -> bool:
         """Whether the run failed before there was anything to keep, e.g. for a wrong setting."""
         has_checkpoints = any((self.folder / "checkpoints").glob("*"))
         return self.values["status"] == "failed" and not has_checkpoints

@@ -73,7 +73,7 @@ class DotProductModel(nn.Module):
         for block in self.blocks:
             block.compile(**options)
 
-    def initialise(self, std: float) -> None:
+    def init_weights(self, std: float) -> None:
         """Normal weights with this standard deviation and biases of zero, in all sub-modules."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):

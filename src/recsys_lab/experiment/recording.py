@@ -125,7 +125,7 @@ def _open(cfg: DictConfig, folder: Path) -> RunRecord:
     assert isinstance(config, dict)
     if config.get("init_from") is not None:
         config["init_from"] = str(Path(config["init_from"]).absolute())
-    if not (folder / RECORD).exists() or RunRecord.load(folder).is_stillborn:
+    if not (folder / RECORD).exists() or RunRecord.load(folder).failed_before_training:
         # The record last: a folder with a record can be resumed, so it must hold the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
         return RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]

@@ -13,18 +13,18 @@ _BLOCK_BYTES = {"cpu": 1 << 22}  # stays in a core's cache
 _BLOCK_BYTES_OF_A_DEVICE = 1 << 28
 
 
-def picking_pays(items_NK: Tensor, table_VD: Tensor) -> bool:
+def gathering_pays(items_NK: Tensor, table_VD: Tensor) -> bool:
     """Whether it is faster than looking vectors up, which moves K x D numbers a position, not V."""
     return table_VD.shape[0] <= items_NK.shape[1] * table_VD.shape[1]
 
 
-def picked_scores(states_ND: Tensor, table_VD: Tensor, items_NK: Tensor) -> Tensor:
+def gathered_scores(states_ND: Tensor, table_VD: Tensor, items_NK: Tensor) -> Tensor:
     """``(states_ND @ table_VD.T).gather(1, items_NK)``, (N, K); no more than a block is N x V."""
-    scores: Tensor = _PickedScores.apply(states_ND, table_VD, items_NK)  # type: ignore[no-untyped-call]
+    scores: Tensor = _GatheredScores.apply(states_ND, table_VD, items_NK)  # type: ignore[no-untyped-call]
     return scores
 
 
-class _PickedScores(torch.autograd.Function):
+class _GatheredScores(torch.autograd.Function):
     # The backward pass needs no scores, only where the gradients belong: nothing is kept of the
     # N x V, and nothing computed twice.
 

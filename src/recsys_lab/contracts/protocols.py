@@ -78,7 +78,7 @@ class DenseModel(Recommender, Protocol):
         ...
 
 
-class Truth(Protocol):
+class GroundTruth(Protocol):
     """The process that made a synthetic log."""
 
     def next_item_probabilities(self, batch: Batch) -> Tensor:
@@ -144,7 +144,7 @@ class TrainingData(Protocol):
         """Events of each item in the training part, (V,)."""
         ...
 
-    def truth(self) -> Truth | None:
+    def truth(self) -> GroundTruth | None:
         """The generating process, for synthetic data."""
         ...
 
@@ -171,7 +171,7 @@ class FittedModel(Recommender, Protocol):
 
 
 @runtime_checkable
-class ReadsCounts(Protocol):
+class UsesItemCounts(Protocol):
     """A loss that must know how often each item occurs in training."""
 
     def read_counts(self, counts_V: Tensor) -> None:
@@ -180,7 +180,7 @@ class ReadsCounts(Protocol):
 
 
 @runtime_checkable
-class ReadsTargets(Protocol):
+class UsesTargetCounts(Protocol):
     """A loss that may have to know how often each item is a target in training.
 
     Attributes:
@@ -198,7 +198,7 @@ class ReadsTargets(Protocol):
 
 
 @runtime_checkable
-class DrawsTargets(Protocol):
+class SamplesTargets(Protocol):
     """A trained model that draws which events of a history it has to predict."""
 
     def target_chances(self, batch: Batch) -> Tensor:
@@ -221,7 +221,7 @@ class ReadsTimes(Protocol):
 
 
 @runtime_checkable
-class ChecksData(Protocol):
+class ValidatesData(Protocol):
     """A model that must have something of the data that not all have."""
 
     def check_data(self, data: TrainingData) -> None:
@@ -234,7 +234,7 @@ class ChecksData(Protocol):
 
 
 @runtime_checkable
-class ChecksDevice(Protocol):
+class ValidatesDevice(Protocol):
     """A loss that does not work on every device."""
 
     def check_device(self, device: str) -> None:
