@@ -44,6 +44,21 @@ def test_code_that_imports_an_old_name_gets_the_same_class(name):
     sys.modules.pop(module)
 
 
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("contracts", "ChecksData", "ValidatesData"),
+        ("models.sequential.layers", "Rectangle", "PaddedLayout"),
+    ],
+)
+def test_a_renamed_class_is_found_by_its_old_name(module, old, new):
+    place = importlib.import_module(f"recsys_lab.{module}")
+    with pytest.warns(DeprecationWarning, match=f"{old} is now recsys_lab.{module}.{new};"):
+        assert getattr(place, old) is getattr(place, new)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        place.Nothing  # noqa: B018
+
+
 def test_a_users_config_with_old_names_works_and_says_what_to_write(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_log()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -17,6 +17,8 @@ from typing import Any
 
 _ROOT = "recsys_lab."
 _MOVED = {
+    "config.places": "config.locations",
+    "contracts.roles": "contracts.protocols",
     "data.amazon_2014": "data.sources.published.amazon_2014",
     "data.amazon_2018": "data.sources.published.amazon_2018",
     "data.amazon_2023": "data.sources.published.amazon_2023",
@@ -41,6 +43,7 @@ _MOVED = {
     "evaluation.candidate_file": "evaluation.protocols.candidate_file",
     "evaluation.full_ranking": "evaluation.protocols.full_ranking",
     "evaluation.sampled_ranking": "evaluation.protocols.sampled_ranking",
+    "losses.picked_scores": "losses.gathered_scores",
     "models.bert4rec": "models.sequential.bert4rec",
     "models.blocks": "models.sequential.blocks",
     "models.bsarec": "models.sequential.bsarec",
@@ -65,7 +68,26 @@ _MOVED = {
     "sweeps.ray_cluster": "sweeps.launchers.ray",
     "sweeps.slurm": "sweeps.launchers.slurm",
 }
-"""Old name -> new name, below `recsys_lab`."""
+"""Old module -> new module, below `recsys_lab`."""
+
+_RENAMED = {
+    "contracts": {
+        "ChecksData": "ValidatesData",
+        "ChecksDevice": "ValidatesDevice",
+        "DrawsTargets": "SamplesTargets",
+        "ReadsCounts": "UsesItemCounts",
+        "ReadsTargets": "UsesTargetCounts",
+        "Truth": "GroundTruth",
+    },
+    "models.sequential.layers": {
+        "Rectangle": "PaddedLayout",
+        "draw_hidden": "sample_cloze_mask",
+        "followers": "next_item_weights",
+        "hidden_chances": "cloze_probabilities",
+        "shift": "next_item_targets",
+    },
+}
+"""Module -> old name in it -> new name, of what a user's own part may import."""
 
 WORKS_UNTIL = "the old name works until the next release"
 
@@ -103,8 +125,7 @@ class _Moved(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module that has moved."""
         new = _ROOT + _MOVED[spec.name.removeprefix(_ROOT)]
-        said = f"{spec.name} is now {new}; {WORKS_UNTIL}"
-        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        _warn(spec.name, new)
         module = importlib.import_module(new)
         self._spec = module.__spec__
         return module
@@ -112,6 +133,27 @@ class _Moved(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """It has run already; the import system has set the spec of the old name."""
         module.__spec__ = self._spec
+
+
+def names_before(module: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module with renamed names: the same object, with a warning.
+
+    Args:
+        module: its full name.
+    """
+    renamed = _RENAMED[module.removeprefix(_ROOT)]
+
+    def get(name: str) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", f"{module}.{renamed[name]}")
+        return getattr(sys.modules[module], renamed[name])
+
+    return get
+
+
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is now {new}; {WORKS_UNTIL}", DeprecationWarning, stacklevel=3)
 
 
 def find_moved_modules() -> None:

@@ -26,6 +26,7 @@ from recsys_lab.contracts.protocols import (
     ValidatesData,
     ValidatesDevice,
 )
+from recsys_lab.moved import names_before
 
 __all__ = [
     "FIRST_KNOWN",
@@ -51,3 +52,5 @@ __all__ = [
     "ValidatesData",
     "ValidatesDevice",
 ]
+
+__getattr__ = names_before(__name__)

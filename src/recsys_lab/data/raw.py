@@ -154,8 +154,8 @@ class RawData:
         features: the columns that are encoded.
         about: of a published dataset, or None.
         warnings: what is odd about the source, a sentence each, for people and the manifest.
-        describe_rows: rows of the source, counted from 0 through all its files, ascending -> each for
-            people, as it stands there; None: what ``interactions`` has of them is shown.
+        describe_rows: rows of the source, counted from 0 through all its files, ascending -> the
+            text of each, as written there; None: what ``interactions`` has of them is shown.
         normalizes_ids: whether the reader has the option ``id_normalization``.
         part_rows: of a source with `PART`, the rows of each part; else None.
         from_log: ``item`` or ``user`` -> column -> how it is taken from the log; such a side has no

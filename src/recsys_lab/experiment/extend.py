@@ -66,6 +66,6 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
     epochs_without_improvement = epochs[-1]["epoch"] - best["epoch"] if epochs and best else 0
     if new["patience"] is not None and epochs_without_improvement >= new["patience"]:
         raise UserError(
-            f"{where} it stopped {epochs_without_improvement} epochs after its best one, so recipe.patience="
-            f"{new['patience']} leaves nothing to train; give more of it, or null"
+            f"{where} it stopped {epochs_without_improvement} epochs after its best one, so "
+            f"recipe.patience={new['patience']} leaves nothing to train; give more of it, or null"
         )

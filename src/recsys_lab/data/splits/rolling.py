@@ -177,9 +177,9 @@ class Rolling:
         )
         hint = (
             f"{format_span(log, times)}; window {config.window}: validation from "
-            f"{format_time(window.validation_start)}, test from {format_time(window.test_start)} to "
-            f"{format_time(window.test_end)}. Choose fewer or shorter windows (split.num_windows, "
-            "split.window_days, split.validation_days), or another split.end"
+            f"{format_time(window.validation_start)}, test from {format_time(window.test_start)} "
+            f"to {format_time(window.test_end)}. Choose fewer or shorter windows "
+            "(split.num_windows, split.window_days, split.validation_days), or another split.end"
         )
         return finish(
             log,

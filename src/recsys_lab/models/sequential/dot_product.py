@@ -81,6 +81,10 @@ class DotProductModel(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    def initialise(self, std: float) -> None:
+        """The old name of `init_weights`, until the next release."""
+        self.init_weights(std)
+
 
 def check_heads(hidden_dim: int, num_heads: int) -> None:
     """Refuse a width that the heads cannot share.

@@ -14,10 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys_lab.moved import names_before
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recsys_lab.contracts import Batch
+
+__getattr__ = names_before(__name__)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def next_item_targets(batch: Batch) -> tuple[Batch, Tensor]:
 
 
 def next_item_weights(batch: Batch) -> Tensor:
-    """1 for the events that `next_item_targets` makes targets, all but each history's first; float32 (T,)."""
+    """1 for every event but each history's first, which no event precedes; float32 (T,)."""
     chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
     chances_T[batch.offsets[:-1]] = 0
     return chances_T
@@ -147,7 +151,7 @@ def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Ten
 
 
 def cloze_probabilities(batch: Batch, probability: float, only_last: float) -> Tensor:
-    """Chance of each event to be hidden by `sample_cloze_mask`, float32 (T,); the arguments are its."""
+    """Chance of each event to be in `sample_cloze_mask`, with its arguments; float32 (T,)."""
     chances_T = torch.full((len(batch.items_T),), (1 - only_last) * probability)
     lengths_B = torch.tensor(batch.lengths)
     none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is hidden
