@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import recsys_lab
-from tests.runs.made_runs import config, two_systems, write_run
+from tests.comparison.made_runs import config, two_systems, write_run
 
 HEAVY = ("torch", "polars", "hydra", "numpy", "pyarrow", "omegaconf", "pydantic", "rich")
 

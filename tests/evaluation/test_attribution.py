@@ -12,8 +12,7 @@ from recsys_lab.contracts import Batch
 from recsys_lab.evaluation import attribution
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion, scores_of
 from recsys_lab.models.sequential.dot_product import DotProductModel
-
-from ..models.test_contracts import LENGTHS, NAMES, batch_of, make
+from tests.models.test_contracts import LENGTHS, NAMES, batch_of, make
 
 ITEMS, DIM = 12, 4
 

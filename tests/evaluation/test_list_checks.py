@@ -9,8 +9,7 @@ from recsys_lab.contracts import NO_ITEM, RankedLists
 from recsys_lab.evaluation.list_checks import check_lists
 from recsys_lab.evaluation.protocols.base import rank
 from recsys_lab.models.ranking import in_order, top_k
-
-from .test_full_ranking import protocol, two_users
+from tests.evaluation.test_full_ranking import protocol, two_users
 
 
 class Listed:

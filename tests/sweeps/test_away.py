@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from recsys_lab.sweeps.retry import is_away, storage_fault
 from recsys_lab.sweeps.storage import StorageAway, study_lock
-from tests.postgres import PASSWORD, USER, postgres_server
-from tests.proxy import Proxy
+from tests.support.postgres import PASSWORD, USER, postgres_server
+from tests.support.proxy import Proxy
 from tests.sweeps.claimers import study
 
 

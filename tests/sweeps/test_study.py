@@ -15,7 +15,7 @@ from recsys_lab.sweeps.heartbeat import is_alive, process_identity
 from recsys_lab.sweeps.samplers import sampler_seed
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
-from tests.postgres import PASSWORD, USER, free_port, postgres_server
+from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 from tests.sweeps.clock import Clock
 

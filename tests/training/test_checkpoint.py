@@ -13,8 +13,7 @@ from recsys_lab.files.digests import digest
 from recsys_lab.training.checkpoint import CheckpointCallback
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, read_checkpoint
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
-
-from .test_resume import FakeData, last_state, plain_loss, train
+from tests.training.test_resume import FakeData, last_state, plain_loss, train
 
 CONTENT = {"weights": torch.arange(600.0), "epoch": 3, "history": [{"loss": 0.1}]}
 
@@ -136,8 +135,7 @@ def validated(model) -> float:
     from recsys_lab.config import build
     from recsys_lab.data.batches import EvaluationBatches
     from recsys_lab.evaluation.protocols.base import evaluate
-
-    from .test_resume import options
+    from tests.training.test_resume import options
 
     batches = EvaluationBatches(FakeData(), "validation", batch_size=7, window=8, exclude_seen=True)
     protocol = build(options("evaluation", "full_ranking"))

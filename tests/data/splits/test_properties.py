@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.cold_start import target_ranges
-
-from .toys import CONFIGS, DAY, KINDS, logs, make
+from tests.data.splits.toys import CONFIGS, DAY, KINDS, logs, make
 
 CHOICES = {
     "leave_one_out": [{}, {"target": "successive", "unit": "session"}],
