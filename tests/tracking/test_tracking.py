@@ -187,7 +187,7 @@ def as_synced(folder: Path) -> dict[str, Synced]:
     with wandb_server() as (address, found):
         account = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "HOME": str(folder)}
         done = subprocess.run(
-            command, env={**os.environ, **account}, capture_output=True, text=True, timeout=60
+            command, env={**os.environ, **account}, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return found
@@ -302,7 +302,7 @@ def test_csv_and_tensorboard_side_by_side(tmp_path):
 def asked(url: str, body: dict | None = None) -> bytes:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read()
 
 

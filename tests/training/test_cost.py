@@ -1,7 +1,6 @@
 """What training costs, against a closed form and a clock."""
 
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.losses.softmax import SoftmaxLoss
-from recsys_lab.training import energy
+from recsys_lab.training import cost, energy
 from recsys_lab.training.cost import CostMonitor
 from recsys_lab.training.energy import EnergyCounter
 from recsys_lab.training.flops import recurrent_flops
@@ -77,19 +76,24 @@ def test_recurrent_layers_in_one_kernel_cost_what_their_products_do():
     assert recurrent_flops(x.shape, shapes) == meter.values()["training_flops"] == expected
 
 
-def test_waiting_and_working_are_told_apart():
+def test_waiting_and_working_are_told_apart(monkeypatch):
+    now = 100.0
+
+    def pass_time(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: now))
     meter = CostMonitor()
     meter.on_train_epoch_start(None, None)
     for _ in range(2):
-        step(meter, lambda: time.sleep(0.05), events=10)
-        time.sleep(0.1)  # the next batch is late
-    time.sleep(0.2)  # validation
+        step(meter, lambda: pass_time(0.5), events=10)
+        pass_time(1)  # the next batch is late
+    pass_time(2)  # validation
     meter.on_train_epoch_start(None, None)
-    step(meter, lambda: time.sleep(0.05), events=10)
-    assert 0.15 <= meter.step_seconds < 0.3
-    assert 0.1 <= meter.wait_seconds < 0.15
-    rate = meter.values()["events_per_second"]
-    assert abs(rate - 30 / (meter.step_seconds + meter.wait_seconds)) < 0.1
+    step(meter, lambda: pass_time(0.5), events=10)
+    assert (meter.step_seconds, meter.wait_seconds) == (1.5, 1)
+    assert meter.values()["events_per_second"] == 30 / 2.5
 
 
 def test_a_resumed_run_counts_on():

@@ -90,7 +90,7 @@ def queued() -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def until(condition, seconds: float = 30.0) -> None:
+def until(condition, seconds: float = 300.0) -> None:
     """Wait for something to be so."""
     end = time.time() + seconds
     while not condition():

@@ -78,13 +78,13 @@ def test_the_dashboard_reads_the_study(tmp_path):
         trials = _asked(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}")["trials"]
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=300)
     assert {trial["number"]: trial["values"] for trial in trials} == {0: [0.25], 1: [0.5]}
 
 
 def _asked(url: str) -> dict:
     """What a server says as JSON, once it has started."""
-    until = time.time() + 60
+    until = time.time() + 300
     while True:
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:

@@ -216,7 +216,7 @@ def test_ctrl_c_and_the_same_command_again(shop):
             break
         time.sleep(0.1)
     parent.send_signal(signal.SIGINT)
-    said = parent.communicate(timeout=90)[0]
+    said = parent.communicate(timeout=300)[0]
     assert parent.returncode == 130, said
     assert "finished trials are kept" in said
     before = trials()

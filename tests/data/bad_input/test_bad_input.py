@@ -237,8 +237,8 @@ def tidy(message: str, folder: str) -> str:
 def report() -> str:
     """The table of inputs and what each ends with."""
     lines = ["# What bad input ends with", "",
-             "Made by `python -m tests.data.bad_input.test_bad_input`; a test keeps it up to date. Every",
-             "refused input leaves no dataset, whole or half, behind.", ""]  # fmt: skip
+             "Made by `python -m tests.data.bad_input.test_bad_input`; a test keeps it up to date.",
+             "Every refused input leaves no dataset, whole or half, behind.", ""]  # fmt: skip
     parts = {
         "Refused": (REFUSED, attempt),
         "Published sets, refused": (PUBLISHED, attempt_published),

@@ -251,7 +251,7 @@ def test_three_processes_prepare_at_once(tmp_path):
     options.pop("_target_")
     command = [sys.executable, "-c", RACER, str(log), str(root), json.dumps(options)]
     racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = {racer.communicate(timeout=60)[0] for racer in racers}
+    said = {racer.communicate(timeout=300)[0] for racer in racers}
     assert [racer.returncode for racer in racers] == [0, 0, 0]
     assert len(said) == 1
     assert [folder.name for folder in root.iterdir()] == [said.pop().split()[0]]

@@ -38,7 +38,7 @@ class HSTU(DotProductModel):
     deployed model cannot, and its numbers are not comparable with those of other models; a run
     with it is marked. Where the next time is not known, it is taken for the last event's, which
     such a model has seldom met in training. ``time_bias: past`` takes the time from j to i
-    instead. `tests/models/sequential/test_hstu.py` shows the leak. The published scores are cosines:
+    instead. `tests/models/sequential/test_hstu.py` shows the leak. Published scores are cosines:
     ``loss.cosine=true loss.temperature=0.05``.
 
     Args:
