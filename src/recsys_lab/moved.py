@@ -1,4 +1,4 @@
-"""Modules of the lab that have moved: runs, configs and code made before name them as they were.
+"""Names of the lab that have changed: runs, configs and code made before have the old ones.
 
 A stored run is read under today's names. A user's config or import with an old name works until the
 next release, and says what to write instead.
@@ -70,6 +70,15 @@ _MOVED = {
 }
 """Old module -> new module, below `recsys_lab`."""
 
+_KEYS = {
+    "evaluation": {"list_length": "max_k", "score_mebibytes": "score_mib"},
+    "inputs": {"text_use": "text_mode"},
+    "loss": {"memory_mebibytes": "memory_mib"},
+    "recipe": {"sparse_items": "sparse_embeddings", "validate_every": "validate_every_epochs"},
+    "sweep": {"top_n": "retrain_top_n", "top_seeds": "retrain_seeds"},
+}
+"""Config group -> old option -> new option, of the lab's components."""
+
 _RENAMED = {
     "contracts": {
         "ChecksData": "ValidatesData",
@@ -101,14 +110,43 @@ def current(target: Any) -> Any:
     return target if new is None else f"{_ROOT}{new}.{name}"
 
 
-def with_current_targets(node: Any) -> Any:
-    """A config in plain containers, or a part of one, with every ``_target_`` by today's name."""
+def current_key(key: str) -> str:
+    """A dotted key such as ``recipe.validate_every`` by today's name."""
+    group, _, option = key.partition(".")
+    new = _KEYS.get(group, {}).get(option)
+    return key if new is None else f"{group}.{new}"
+
+
+def old_keys() -> list[str]:
+    """The dotted keys that have another name today."""
+    return [f"{group}.{old}" for group, renamed in _KEYS.items() for old in renamed]
+
+
+def with_current_options(group: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of one of the lab's components with today's names."""
+    renamed = _KEYS.get(group, {})
+    return {renamed.get(key, key): value for key, value in options.items()}
+
+
+def with_current_names(config: Any) -> Any:
+    """A stored config in plain containers with every ``_target_`` and option by today's name."""
+    config = _with_current_targets(config)
+    if not isinstance(config, dict):
+        return config
+    for group in _KEYS:
+        node = config.get(group)
+        if isinstance(node, dict) and str(node.get("_target_")).startswith(_ROOT):
+            config[group] = with_current_options(group, node)
+    return config
+
+
+def _with_current_targets(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {
-            key: current(value) if key == "_target_" else with_current_targets(value)
+            key: current(value) if key == "_target_" else _with_current_targets(value)
             for key, value in node.items()
         }
-    return [with_current_targets(value) for value in node] if isinstance(node, list) else node
+    return [_with_current_targets(value) for value in node] if isinstance(node, list) else node
 
 
 class _Moved(MetaPathFinder, Loader):

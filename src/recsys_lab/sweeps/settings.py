@@ -57,8 +57,8 @@ class Sweep:
                 nothing is lost.
             retry_out_of_memory: a trial that runs out of memory is tried again with half the batch
                 and twice the batches a step, three times at most.
-            retrain_top_n: of the best configs, trained again when the trials (or the timeout) are over,
-                with seeds of their own, and then tested; 0 for none.
+            retrain_top_n: number of the best configs that are trained again after the trials (or
+                the timeout), with seeds of their own, and then tested; 0 for none.
             retrain_seeds: runs of each of them.
             seed: of the sampler; every process has a seed of its own that is made from it.
         """
@@ -88,9 +88,9 @@ class Sweep:
             _check_several(config)
         if config.retrain_top_n and not any(map(is_accuracy, config.objectives)):
             raise UserError(
-                "sweep.retrain_top_n: the best are compared by an accuracy metric of the validation, and "
-                f"sweep.objectives has none: {', '.join(config.objectives)}; add one, or use "
-                "sweep.retrain_top_n=0"
+                "sweep.retrain_top_n: the best are compared by an accuracy metric of the "
+                f"validation, and sweep.objectives has none: {', '.join(config.objectives)}; add "
+                "one, or use sweep.retrain_top_n=0"
             )
         if config.storage is not None:
             kind_of(config.storage)

@@ -75,8 +75,9 @@ def make_sparse(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
         )
     if not hasattr(loss, "sparse"):
         raise UserError(
-            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; use a "
-            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_embeddings=false"
+            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; "
+            "use a sampled one (loss=sampled_softmax, bce, gbce, bpr), or "
+            "recipe.sparse_embeddings=false"
         )
     items.sparse = loss.sparse = True
     table = model.item_table()

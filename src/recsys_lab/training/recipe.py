@@ -94,9 +94,10 @@ class Recipe:
         for name in ("weight_decay", "gradient_clip"):
             if config.sparse_embeddings and getattr(config, name):
                 raise UserError(
-                    f"recipe.sparse_embeddings: got true with recipe.{name}={getattr(config, name)}, "
-                    f"which reads every item's vector; set recipe.{name}="
-                    f"{'0' if name == 'weight_decay' else 'null'}, or recipe.sparse_embeddings=false"
+                    f"recipe.sparse_embeddings: got true with recipe.{name}="
+                    f"{getattr(config, name)}, which reads every item's vector; set recipe.{name}="
+                    f"{'0' if name == 'weight_decay' else 'null'}, or "
+                    "recipe.sparse_embeddings=false"
                 )
         self.config = config
 
