@@ -1,5 +1,6 @@
 """What every trainable model must keep, parametrized over configs/model/*.yaml."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -8,8 +9,8 @@ import yaml
 from torch import nn
 from torch.nn import functional as F
 
-from recsys_lab.config import build, config_dir
-from recsys_lab.contracts import Batch
+from recsys_lab.config import UserError, build, config_dir
+from recsys_lab.contracts import Batch, traits
 
 V, B, LENGTHS = 40, 4, (6, 2, 9, 4)
 SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32, "recurrent_dim": 24}
@@ -125,6 +126,18 @@ def test_companions_in_the_batch_change_nothing(name, changes):
     alone_ND, _ = model.training_states(batch_of([given[1]]))
     start = LENGTHS[0] - 1
     torch.testing.assert_close(states_ND[start : start + 1], alone_ND, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "changes"), [*VARIANTS, *((name, {}) for name in CLOZE)])
+def test_times_are_needed_where_the_model_says_so_alone(name, changes):
+    model = make(name, **changes).eval()
+    timed = batch_of([history[-8:] for history in histories()])
+    untimed = replace(timed, timestamps_T=None)
+    if traits(model).reads_times:
+        with pytest.raises(UserError, match="no timestamps"):
+            model.query_states(untimed)
+    else:
+        assert torch.equal(model.query_states(timed), model.query_states(untimed))
 
 
 @pytest.mark.parametrize("name", NAMES)

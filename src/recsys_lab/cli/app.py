@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -36,12 +37,15 @@ from recsys_lab.experiment.resume import refuse_occupied, resumed
 from recsys_lab.pages.terminal import tell
 
 
-def run_verb(name: str, arguments: Sequence[str]) -> None:
+def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     """Run one verb with the arguments that follow it on the command line.
 
     Args:
         name: a key of `VERBS`.
         arguments: overrides and Hydra's flags, in any order.
+
+    Returns:
+        What each job returned: of ``train`` its run directory.
 
     Raises:
         UserError: the arguments or the config are wrong.
@@ -69,9 +73,11 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
     failures: list[BaseException] = []
-    _hydra(_task(name, verb, failures), args, parser, request)
+    results: list[Any] = []
+    _hydra(_task(name, verb, results, failures), args, parser, request)
     if failures:
         raise failures[0]
+    return results
 
 
 def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:
@@ -153,7 +159,9 @@ def _act(
         hydra.run(name, task, [*overrides, "hydra.mode=RUN"])
 
 
-def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[DictConfig], None]:
+def _task(
+    name: str, verb: Verb, results: list[Any], failures: list[BaseException]
+) -> Callable[[DictConfig], None]:
     """The job that Hydra runs.
 
     Failures are kept instead of raised: Hydra would print a message of its own, and a multirun
@@ -171,7 +179,8 @@ def _task(name: str, verb: Verb, failures: list[BaseException]) -> Callable[[Dic
                 cfg.run_dir = str(output_dir)
         try:
             with failed(output_dir if verb.has_run_dir else None):
-                importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, output_dir)
+                run = importlib.import_module(f"recsys_lab.cli.{name}").run
+                results.append(run(cfg, output_dir))
         except (UserError, RunFailed, BrokenPipeError) as error:
             if job:
                 tell(f"{job} failed: {one_line(error.__cause__ or error)}")

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from recsys_lab import __version__
 from recsys_lab.cli.signals import stopped_by_signals
 from recsys_lab.config import Disagreement, Interrupted, UserError
 from recsys_lab.config.commands import VERBS
@@ -20,6 +19,7 @@ from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
+from recsys_lab.version import __version__
 
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
 
@@ -81,14 +81,16 @@ def _dispatch(arguments: list[str]) -> None:
 def _run(verb: str, arguments: list[str]) -> None:
     from recsys_lab.config.environment import guarded
 
-    if VERBS[verb].composes:
-        from recsys_lab.cli.app import run_verb as run  # Hydra: not needed by the others
-    else:
-        from recsys_lab.cli.options import run_plain as run
-
     find_allowed_modules_in(os.getcwd())
     with guarded(arguments):
-        run(verb, arguments)
+        if VERBS[verb].composes:
+            from recsys_lab.cli.app import run_verb  # Hydra: not needed by the others
+
+            run_verb(verb, arguments)
+        else:
+            from recsys_lab.cli.options import run_plain
+
+            run_plain(verb, arguments)
 
 
 def _told(error: BaseException) -> int:

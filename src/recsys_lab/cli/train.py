@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Start a run, or continue the one that ``resume`` names."""
+def run(cfg: DictConfig, output_dir: Path) -> Path:
+    """Start a run, or continue the one that ``resume`` names; its directory."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
         cfg.group = Path(hydra.sweep.dir).name  # the runs of one command stand side by side
     record = recorded(cfg, run_folder(cfg, output_dir), Terminal())
     Terminal().print(f"run: {record.folder}", soft_wrap=True)
+    return record.folder

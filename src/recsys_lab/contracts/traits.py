@@ -31,6 +31,7 @@ class Traits:
             of a window is a history of its own. For models in which an event sees later ones.
         mask_probability: share of the events of a training batch that it predicts (Cloze).
         reads_next_time: it reads `Batch.next_times_B`, which leaks: the run is marked.
+        reads_times: it cannot rank without `Batch.timestamps_T`.
         ignores_seed: nothing in it is drawn at random, so that one run stands for all seeds.
         cosine: ``recommend`` ranks by the cosine of state and item instead of their product; set to
             true by the lab for a loss that trains cosines. None: it cannot.
@@ -44,6 +45,7 @@ class Traits:
     one_target: bool = False
     mask_probability: float = 1.0
     reads_next_time: bool = False
+    reads_times: bool = False
     ignores_seed: bool = False
     cosine: bool | None = None
     items: nn.Module | None = None

@@ -10,16 +10,31 @@ import torch
 from numpy.typing import NDArray
 
 from recsys_lab.contracts import Batch, ListFeature
-from recsys_lab.data.features.store import FeatureStore, Lists
+from recsys_lab.data.features.store import Lists
 from recsys_lab.data.formats.npy import RunReader
 from recsys_lab.data.splits.ranges import flat_index
+
+
+class EncodedColumns(Protocol):
+    """Encoded columns of items, users and events."""
+
+    def column(self, name: str) -> NDArray[Any] | Lists:
+        """The column ``side.column``."""
+        ...
 
 
 class FlatData(Protocol):
     """The part of a prepared dataset that batches are made from."""
 
-    items: NDArray[np.int32]
-    timestamps: NDArray[np.int64] | None
+    @property
+    def items(self) -> NDArray[np.int32]:
+        """Item of every event, (T,)."""
+        ...
+
+    @property
+    def timestamps(self) -> NDArray[np.int64] | None:
+        """Seconds since the epoch of every event, (T,), or None."""
+        ...
 
     @property
     def dropped_targets(self) -> NDArray[np.int64]:
@@ -27,7 +42,7 @@ class FlatData(Protocol):
         ...
 
     @property
-    def features(self) -> FeatureStore:
+    def features(self) -> EncodedColumns:
         """Encoded columns of items, users and events."""
         ...
 

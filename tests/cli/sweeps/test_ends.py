@@ -204,14 +204,14 @@ def test_a_folder_that_takes_no_file_is_unwell(shop, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    error_tail = sweep_faults.unwell(plan)
-    assert error_tail.startswith(f"{plan.folder}: No space left on device")
+    told = sweep_faults.unwell(plan)
+    assert told.startswith(f"{plan.folder}: No space left on device")
 
 
 class Stopped(Waiting):
     """A worker that a fault has stopped."""
 
-    def error_tail(self) -> str:
+    def told(self) -> str:
         return ""
 
 
@@ -233,12 +233,10 @@ def test_a_worker_s_fault_stops_the_others_and_ends_the_command(monkeypatch, cap
     command = ["sweep", *COUNTS, f"search.params.{DAYS}=choice(1,2,3)", "sweep.name=mine",
                "sweep.pruner=none", "sweep.workers=2"]  # fmt: skip
     assert run_command(command) == 1
-    error_tail = capsys.readouterr().err
-    assert "the moon is full; wait for it" in error_tail
-    assert (
-        "finished trials are kept, unfinished ones go on from their last checkpoint" in error_tail
-    )
-    assert "Traceback" not in error_tail
+    told = capsys.readouterr().err
+    assert "the moon is full; wait for it" in told
+    assert "finished trials are kept, unfinished ones go on from their last checkpoint" in told
+    assert "Traceback" not in told
     assert jobs[1].interrupted
 
 
@@ -254,10 +252,10 @@ def test_a_storage_that_stays_away_ends_the_command_with_what_was_kept(monkeypat
     command = ["sweep", *COUNTS, f"search.params.{DAYS}=choice(1,2,3)", "sweep.name=mine",
                "sweep.pruner=none", "sweep.workers=1", "sweep.storage_patience=0"]  # fmt: skip
     assert run_command(command) == 1
-    error_tail = capsys.readouterr().err
-    assert "the study's storage does not answer: the server is gone" in error_tail
-    assert "when the same command is given again" in error_tail
-    assert "Traceback" not in error_tail
+    told = capsys.readouterr().err
+    assert "the study's storage does not answer: the server is gone" in told
+    assert "when the same command is given again" in told
+    assert "Traceback" not in told
 
 
 def test_a_source_that_every_trial_reads_must_be_there(shop, capsys):

@@ -117,10 +117,10 @@ def test_a_folder_belongs_to_one_study(capsys):
 def test_a_server_that_does_not_answer_is_told(capfd):
     url = f"postgresql://me:s3cret@127.0.0.1:{free_port()}/db"
     assert run_command([*COMMAND, f"sweep.storage={url}"]) == 2
-    error_tail = capfd.readouterr()
-    assert "me:***@127.0.0.1" in error_tail.err
-    assert "cannot be opened" in error_tail.err
-    assert "s3cret" not in error_tail.err + error_tail.out
+    told = capfd.readouterr()
+    assert "me:***@127.0.0.1" in told.err
+    assert "cannot be opened" in told.err
+    assert "s3cret" not in told.err + told.out
 
 
 def test_the_timeout_stops_a_training_and_stores_it(shop):
@@ -175,7 +175,7 @@ class Ended:
     def code(self) -> int:
         return 0
 
-    def error_tail(self) -> str:
+    def told(self) -> str:
         return ""
 
 

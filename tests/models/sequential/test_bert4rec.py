@@ -117,9 +117,9 @@ def test_states_are_those_of_the_library_s_bert_with_the_same_weights():
     words_BL = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)
     lengths, place = torch.tensor(LENGTHS)[:, None], torch.arange(max(LENGTHS))
     from_end_BL = (lengths - 1 - place).clamp(min=0)
-    mask_BL = place < lengths
-    found = bert(words_BL, attention_mask=mask_BL.long(), position_ids=from_end_BL)
-    expected = head(found.last_hidden_state)[mask_BL][hidden_T]
+    real_BL = place < lengths
+    found = bert(words_BL, attention_mask=real_BL.long(), position_ids=from_end_BL)
+    expected = head(found.last_hidden_state)[real_BL][hidden_T]
     torch.testing.assert_close(states_ND, expected)
 
 

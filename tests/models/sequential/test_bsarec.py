@@ -26,7 +26,7 @@ def layer_by_formulas(block, x_LD, period):
     spectrum = torch.fft.fft(padded, dim=0)
     frequency = torch.fft.fftfreq(period, 1 / period).abs()
     spectrum[frequency > 5 // 2] = 0  # cutoff: 5
-    low = torch.fft.ifft(spectrum, dim=0).mask[period - len(x_LD) :]
+    low = torch.fft.ifft(spectrum, dim=0).real[period - len(x_LD) :]
     filtered = low + block.high_scale**2 * (x_LD - low)
     mixed = 0.7 * norm(block.filter_norm, x_LD + filtered)
     attended = x_LD + causal_attention(block.attention, x_LD)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists, Recommender
+    from recsys_lab.contracts import Batch, EvaluationBatch, Exclude, RankedLists, Recommender
     from recsys_lab.evaluation.catalogue import RankedData
     from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
 
@@ -151,10 +151,21 @@ def rank(
         ValueError: the lists are none: see `recsys_lab.evaluation.list_checks`.
     """
     length = max(protocol.max_k, protocol.num_items if protocol.ranks_all else 0)
+    return ranked_lists(model, batch.history, length, exclude, protocol.num_items)
+
+
+def ranked_lists(
+    model: Recommender, history: Batch, k: int, exclude: Exclude | None, num_items: int
+) -> RankedLists:
+    """The k best items for each user of a batch, checked.
+
+    Raises:
+        ValueError: the lists are not valid: see `recsys_lab.evaluation.list_checks`.
+    """
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
-    with torch.autocast(batch.target_items.device.type, enabled=False):
-        lists = model.recommend(batch.history, length, exclude)
-    check_lists(lists, length, exclude, protocol.num_items, type(model).__name__)
+    with torch.autocast(history.items_T.device.type, enabled=False):
+        lists = model.recommend(history, k, exclude)
+    check_lists(lists, k, exclude, num_items, type(model).__name__)
     return lists
 
 

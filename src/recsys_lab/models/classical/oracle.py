@@ -27,6 +27,7 @@ class Oracle:
 
     window = None  # the truth depends on the whole history
     ignores_seed = True
+    reads_times = True
 
     @dataclass(frozen=True)
     class Config:

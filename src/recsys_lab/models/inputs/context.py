@@ -36,6 +36,7 @@ class Context(nn.Module):
 
     Attributes:
         columns: those that must be in `Batch.features`.
+        reads_times: whether one of the names is a time.
 
     Raises:
         UserError: a name that is none of these, or that the dataset lacks, or a time in data
@@ -45,6 +46,7 @@ class Context(nn.Module):
     def __init__(self, names: list[str], data: TrainingData, dim: int) -> None:
         super().__init__()
         self.columns = tuple(name for name in names if name not in TIMES)
+        self.reads_times = any(name in TIMES for name in names)
         self.tables = nn.ModuleDict()
         self.scores: dict[str, Mapping[str, Any]] = {}
         for name in names:

@@ -276,9 +276,10 @@ class FusedItems(nn.Module):
             return self._all()
         # Loading and moving to a device change one of the two, training has dropped the table.
         made_of = [(source.data_ptr(), source._version) for source in sources]
-        if self._kept is None or self._kept[0] != made_of:
-            self._kept = made_of, self._all()
-        return self._kept[1]
+        kept = self._kept  # once: another thread may set it meanwhile
+        if kept is None or kept[0] != made_of:
+            self._kept = kept = made_of, self._all()
+        return kept[1]
 
     def _all(self) -> Tensor:
         device = next(self.parts.parameters()).device

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import traits
 from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class DotProductModel(nn.Module):
         super().__init__()
         self.context: nn.Module | None = None
         self.output: nn.Embedding | None = None
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether histories must come with times."""
+        return traits(self.context).reads_times
 
     def embed(self, batch: Batch) -> Tensor:
         """The vector that each event enters by, (T, D)."""

@@ -90,6 +90,11 @@ class HSTU(DotProductModel):
             if isinstance(module, _Unit):
                 nn.init.xavier_uniform_(module.out.weight)
 
+    @property
+    def reads_times(self) -> bool:
+        """Whether histories must come with times."""
+        return self.config.time_bias != "none" or super().reads_times
+
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Every position but the last predicts the next item: (N, D) and the targets (N,).
 

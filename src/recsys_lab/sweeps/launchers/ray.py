@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-import recsys_lab
 from recsys_lab.config import UserError
 from recsys_lab.sweeps.launchers.base import KILLED, Task, run
 
@@ -103,7 +102,7 @@ class RayCluster:
         if ray.is_initialized():
             return
         own: dict[str, Any] = {} if self.config.address else {"include_dashboard": False}
-        package = Path(recsys_lab.__file__).parents[1]
+        package = Path(__file__).parents[3]  # where recsys_lab lies
         try:
             # Ray puts the folder that it is begun in on its workers' path, before all else.
             with chdir(package):

@@ -1,0 +1,238 @@
+"""One run as an object: its record, its results for each user, and its trained model."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from recsys_lab.api.dataset import Dataset
+from recsys_lab.config import UserError
+from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.restore import prepared_of, restore
+from recsys_lab.runs.find import whole_record
+from recsys_lab.runs.record import PER_USER
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recsys_lab.config.commands import Verify
+    from recsys_lab.data.given_histories import Histories
+    from recsys_lab.experiment.components import Components
+    from recsys_lab.runs.record import RunRecord
+
+
+class Run:
+    """A run; its data and model are read when they are first needed, once.
+
+    Threads may share it. Nothing of it is global: several runs may be open at a time.
+
+    Args:
+        record: of the run.
+        verify: how its prepared dataset is checked: see `load`.
+    """
+
+    def __init__(self, record: RunRecord, verify: Verify = "full") -> None:
+        self._record, self._verify = record, verify
+        self._lock = Lock()
+        self._parts: Components | None = None
+        self._ranker: HistoryRanker | None = None
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        values = self._record.values
+        return f"<Run {values['name']}, {self._record.status}, {self.path}>"
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self._record.folder
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Every option of the run, e.g. ``run.config["model"]["hidden_dim"]``."""
+        config: dict[str, Any] = self._record.values["config"]
+        return config
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Everything in ``run.json``: data, protocol, code, packages, machine, compute, results."""
+        return self._record.values
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Means over users, e.g. ``test/ndcg@10`` and ``validation/ndcg@10``."""
+        values = self._record.values
+        return {
+            f"{phase}/{name}": value
+            for phase in ("test", "validation")
+            for name, value in (values.get(phase) or {}).items()
+        }
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that the epoch was chosen by, e.g. ``ndcg@10``."""
+        return self._record.main_metric
+
+    @property
+    def epochs(self) -> pl.DataFrame:
+        """The learning curve, a row for each epoch; empty for a model that is fitted in one pass.
+
+        Columns: ``epoch``, ``step``, ``train/loss``, ``val/METRIC`` and what else was logged.
+        """
+        return pl.DataFrame(self._record.values["epochs"], infer_schema_length=None)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The prepared dataset that it was trained on."""
+        return Dataset(prepared_of(self._record, "sizes"))
+
+    @property
+    def items(self) -> pl.DataFrame:
+        """The catalogue: ``item_id``, ``title`` where titles are known, and other columns."""
+        return self.dataset.items
+
+    def per_user(self) -> pl.DataFrame:
+        """The test results: a row for each user and target.
+
+        Columns: ``user_id``, ``target_id`` (raw ids as text), ``rank`` (of the target, from 1; null
+        where it is not in the list), ``item_ids`` (the list), a column for each metric that single
+        users have a value of, and the keys of slices (``history_length``, ``target_popularity``,
+        ...). Columns ``user``, ``target`` and ``items`` hold the same as indices.
+
+        Raises:
+            UserError: the run has no test results.
+        """
+        self._require_test()
+        return self._record.table(PER_USER)
+
+    def slices(self) -> pl.DataFrame:
+        """The test results by slice: ``slice``, ``value``, ``users``, ``metric``, ``mean``, ...
+
+        Raises:
+            UserError: the run has no test results.
+        """
+        self._require_test()
+        found = self._record.slices()
+        if found is None:
+            raise UserError(f"{self.path}: an older run, which has no results by slice")
+        return found
+
+    @property
+    def model(self) -> Any:
+        """The trained model: a `torch.nn.Module` in evaluation mode, or a fitted classical one."""
+        return self._restored().model
+
+    def recommend(
+        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+    ) -> pl.DataFrame:
+        """The k best items for each history, as the run's own test ranked them.
+
+        The whole catalogue is ranked (with ``evaluation.candidates=known``: the items that were
+        trained on). A model that cannot rank for a history without a known item gives it no rows.
+
+        Args:
+            histories: a list of histories, each a list of raw item ids, oldest first; or a polars
+                frame of events with ``user_id``, ``item_id`` and, where they are not in order,
+                ``timestamp`` (seconds since the epoch or datetimes). Models that read times, or
+                columns of events, need the frame with these columns.
+            k: list length.
+            exclude_seen: leave out the items of the history.
+
+        Returns:
+            One row for each recommended item, best first: ``history`` (index in the list) or
+            ``user_id``, ``rank`` (from 1), ``item_id`` (raw id), ``score``.
+
+        Raises:
+            UserError: the run has no trained model, or the histories lack what it reads.
+
+        Warns:
+            UserWarning: some items are not in the catalogue and were skipped, or some histories
+                have no known item.
+        """
+        found = self.ranker.recommend(histories, k, exclude_seen=exclude_seen)
+        if found.num_unknown:
+            warnings.warn(
+                f"{found.num_unknown:,} events were skipped: their items are not in the catalogue "
+                "of the run",
+                stacklevel=2,
+            )
+        if found.num_unranked:
+            warnings.warn(
+                f"{found.num_unranked:,} histories have no known item and got no recommendations; "
+                "a popularity model ranks for them",
+                stacklevel=2,
+            )
+        return found.lists
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Vectors of all items, (V, D), in the order of `items`.
+
+        Raises:
+            UserError: the model's scores are not products of vectors.
+        """
+        return self.ranker.item_vectors()
+
+    def user_vectors(self, histories: Histories) -> NDArray[np.float32]:
+        """A vector for each history, (n, D); its product with `item_vectors` is the score.
+
+        Raises:
+            UserError: the model's scores are not products of vectors, or a history has no known
+                item.
+        """
+        return self.ranker.user_vectors(histories)
+
+    @property
+    def ranker(self) -> HistoryRanker:
+        """What `recommend` asks; it counts unknown items instead of warning of them."""
+        parts = self._restored()
+        with self._lock:
+            if self._ranker is None:
+                self._ranker = HistoryRanker(parts)
+            return self._ranker
+
+    def _restored(self) -> Components:
+        with self._lock:
+            if self._parts is None:
+                self._require_model()
+                self._parts = restore(self._record, self._verify)
+            return self._parts
+
+    def _require_model(self) -> None:
+        if "windows" in self._record.values:
+            raise UserError(
+                f"{self.path}: a rolling back-test, whose windows are runs of their own; load one "
+                "of them, e.g. window_0"
+            )
+        if not self._record.done:
+            raise UserError(
+                f"{self.path}: the run's status is '{self._record.status}', so it has no trained "
+                f"model; finish it first: recsys-lab train resume={self.path}"
+            )
+
+    def _require_test(self) -> None:
+        self._require_model()
+        if "test" not in self._record.values:
+            raise UserError(
+                f"{self.path}: a trial of a search, which never opens the test split; train its "
+                "config as a run of its own"
+            )
+
+
+def load(folder: Path | str, *, verify: Verify = "full") -> Run:
+    """Open a run.
+
+    Args:
+        folder: the run directory.
+        verify: how its prepared dataset is checked before the model ranks: ``full`` compares
+            every file with its SHA-256, ``sizes`` the lengths alone. The run's own files are always
+            compared.
+
+    Raises:
+        UserError: there is no readable run.
+    """
+    return Run(whole_record(Path(folder)), verify)

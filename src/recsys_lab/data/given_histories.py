@@ -1,0 +1,244 @@
+"""Histories from outside a prepared dataset, in the form that evaluation batches are made from.
+
+Shapes: n histories, T known events of all histories end to end, U users of the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.contracts import FIRST_KNOWN, LIST
+from recsys_lab.data.features.store import Lists
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recsys_lab.data.prepared import PreparedDataset
+
+Histories = Sequence[Sequence[Any]] | pl.DataFrame
+"""Raw item ids of each history, oldest first; or a frame of events, see `HistoryReader`."""
+
+_MISSING, _UNKNOWN = 0, 1
+_COLUMNS = "give a polars frame with the columns user_id, item_id"
+
+
+@dataclass(frozen=True)
+class GivenHistories:
+    """Satisfies `recsys_lab.data.histories.FlatData`; every phase has these rows, without targets.
+
+    Attributes:
+        keys: what names each history: ``history`` (its index), or ``user_id`` (and ``list``).
+        items: item index of every known event, int32 (T,).
+        timestamps: seconds since the epoch, int64 (T,), or None.
+        features: encoded columns.
+        rows: (user, start, end, end), (n, 4); an unknown user has the index U.
+        num_unknown: events that were skipped because their item is not in the catalogue.
+    """
+
+    keys: pl.DataFrame
+    items: NDArray[np.int32]
+    timestamps: NDArray[np.int64] | None
+    features: GivenColumns
+    rows: NDArray[np.int64]
+    num_unknown: int
+
+    @property
+    def dropped_targets(self) -> NDArray[np.int64]:
+        """None: there are no targets."""
+        return np.empty(0, dtype=np.int64)
+
+    def segments(self, phase: str) -> NDArray[np.int64]:
+        """The rows."""
+        del phase
+        return self.rows
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Known events of each history, (n,)."""
+        lengths: NDArray[np.int64] = self.rows[:, 2] - self.rows[:, 1]
+        return lengths
+
+    def where(self, kept: NDArray[np.bool_]) -> GivenHistories:
+        """Some of the histories, by a mask (n,)."""
+        keys = self.keys.filter(pl.Series(kept))
+        rows = self.rows[kept]
+        return GivenHistories(
+            keys, self.items, self.timestamps, self.features, rows, self.num_unknown
+        )
+
+
+@dataclass(frozen=True)
+class GivenColumns:
+    """The columns that a model reads: those of items, users and of the given events.
+
+    Attributes:
+        stored: of items, and of users with a last row for unknown ones.
+        of_events: by name, (T,).
+    """
+
+    stored: dict[str, NDArray[Any] | Lists]
+    of_events: dict[str, NDArray[Any]]
+
+    def column(self, name: str) -> NDArray[Any] | Lists:
+        """The column ``side.column``."""
+        return self.of_events[name] if name in self.of_events else self.stored[name]
+
+
+class HistoryReader:
+    """Encodes raw histories with the ids and columns of a prepared dataset.
+
+    Ids are compared as text, so ``7`` and ``"7"`` are one item. A frame has a row for each event:
+    ``user_id``, ``item_id``, optionally ``timestamp`` (seconds since the epoch, or datetimes; the
+    events of a user are then sorted by it, else they keep their order), optionally ``list`` (where
+    a user has several histories), and the event columns that the model reads.
+
+    Args:
+        data: the dataset that the model learned from.
+        model: its name, for errors.
+        features: columns that it reads.
+        reads_times: whether it reads when events happened.
+    """
+
+    def __init__(
+        self, data: PreparedDataset, model: str, features: Sequence[str], *, reads_times: bool
+    ) -> None:
+        self._model, self._reads_times = model, reads_times
+        self._items = {str(raw): index for index, raw in enumerate(data.item_ids())}
+        self._users = {str(raw): index for index, raw in enumerate(data.user_ids())}
+        store = data.features
+        self._stored = {
+            name: _with_missing_row(store.column(name)) if side == "user" else store.column(name)
+            for name in features
+            if (side := name.partition(".")[0]) != "event"
+        }
+        self._codes: dict[str, dict[str, int] | None] = {}
+        for name in (name for name in features if name.startswith("event.")):
+            is_numeric = store.entry(name)["type"] == "numeric"
+            values = [] if is_numeric else store.values(name)
+            codes = {str(value): FIRST_KNOWN + code for code, value in enumerate(values)}
+            self._codes[name] = None if is_numeric else codes
+
+    def __call__(self, histories: Histories) -> GivenHistories:
+        """Encode; unknown items are skipped and counted.
+
+        Raises:
+            UserError: the histories have another form, or lack what the model reads.
+        """
+        if isinstance(histories, pl.DataFrame):
+            keys, events = self._from_frame(histories)
+        else:
+            keys, events = self._from_lists(histories)
+        return self._encode(keys, events)
+
+    def nothing(self) -> GivenHistories:
+        """One history without an event."""
+        columns = ["row", "item", "timestamp", *(name.partition(".")[2] for name in self._codes)]
+        events = pl.DataFrame(schema=dict.fromkeys(columns, pl.Int64))
+        return self._encode(pl.DataFrame({"history": [0]}), events)
+
+    def _encode(self, keys: pl.DataFrame, events: pl.DataFrame) -> GivenHistories:
+        known = events.filter(pl.col("item") >= 0)
+        lengths = np.bincount(known["row"].to_numpy(), minlength=len(keys))
+        ends = np.cumsum(lengths)
+        users = np.full(len(keys), len(self._users))
+        if "user_id" in keys.columns:
+            found = (self._users.get(str(raw), len(self._users)) for raw in keys["user_id"])
+            users = np.fromiter(found, np.int64, len(keys))
+        columns = {name: self._encoded(name, known[name.partition(".")[2]]) for name in self._codes}
+        return GivenHistories(
+            keys=keys,
+            items=known["item"].to_numpy().astype(np.int32),
+            timestamps=known["timestamp"].to_numpy() if "timestamp" in known.columns else None,
+            features=GivenColumns(self._stored, columns),
+            rows=np.stack([users, ends - lengths, ends, ends], axis=1).astype(np.int64),
+            num_unknown=len(events) - len(known),
+        )
+
+    def _from_lists(self, histories: Sequence[Sequence[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """One key a history, and one row an event with ``row`` and ``item``."""
+        self._require(set(), "lists of item ids")
+        for number, history in enumerate(histories):
+            if isinstance(history, str | bytes) or not isinstance(history, Iterable):
+                raise UserError(
+                    f"histories[{number}]: got {history!r}; each history is a list of item ids, "
+                    "e.g. [['i7', 'i3'], ['i5']]"
+                )
+        lengths = [len(history) for history in histories]
+        items = [self._items.get(str(raw), -1) for history in histories for raw in history]
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        keys = pl.DataFrame({"history": np.arange(len(lengths))})
+        return keys, pl.DataFrame({"row": rows, "item": pl.Series(items, dtype=pl.Int64)})
+
+    def _from_frame(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        self._require(set(frame.columns), f"the columns {', '.join(frame.columns)}")
+        missing = {"user_id", "item_id"} - set(frame.columns)
+        if missing:
+            raise UserError(
+                f"histories: the frame has no column {' and '.join(sorted(missing))}; {_COLUMNS} "
+                f"and, where the order is one of time, timestamp. Got: {', '.join(frame.columns)}"
+            )
+        by = ["user_id", *([LIST] if LIST in frame.columns else [])]
+        keys = frame.select(by).unique(maintain_order=True)
+        rows = frame.select(by).join(
+            keys.with_row_index("row"), on=by, how="left", nulls_equal=True, maintain_order="left"
+        )["row"]
+        raw_items = frame["item_id"].cast(pl.String).to_list()
+        items = pl.Series([self._items.get(raw, -1) for raw in raw_items], dtype=pl.Int64)
+        events = frame.drop("row", "item", strict=False).with_columns(row=rows, item=items)
+        if "timestamp" in frame.columns:
+            events = events.with_columns(_seconds(frame["timestamp"]))
+            order = pl.DataFrame({"row": rows, "time": frame["timestamp"]}).with_row_index()
+            events = events[order.sort("row", "time", maintain_order=True)["index"]]
+        else:
+            events = events.sort("row", maintain_order=True)
+        return keys, events
+
+    def _require(self, columns: set[str], got: str) -> None:
+        """Refuse histories without what the model reads beside items."""
+        needed = [name.partition(".")[2] for name in self._codes]
+        needed += ["timestamp"] if self._reads_times else []
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            raise UserError(
+                f"histories: {self._model} reads {', '.join(missing)} of every event, and {got} do "
+                f"not have it; {_COLUMNS}, {', '.join(needed)}"
+            )
+
+    def _encoded(self, name: str, column: pl.Series) -> NDArray[Any]:
+        codes = self._codes[name]
+        if codes is None:
+            return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        values = column.cast(pl.String).str.strip_chars().to_list()
+        found = (codes.get(value, _UNKNOWN) if value else _MISSING for value in values)
+        return np.fromiter(found, np.int32, len(values))
+
+
+def _seconds(column: pl.Series) -> pl.Series:
+    """Whole seconds since the epoch.
+
+    Raises:
+        UserError: the values are not times, or some are missing.
+    """
+    if column.dtype in (pl.Datetime, pl.Date):
+        column = column.cast(pl.Datetime("us")).dt.epoch("s")
+    if not column.dtype.is_integer() or column.null_count():
+        raise UserError(
+            f"histories: timestamp has {column.null_count():,} missing values and the type "
+            f"{column.dtype}; seconds since the epoch (integers) or datetimes are needed, one for "
+            "each event"
+        )
+    return column.cast(pl.Int64)
+
+
+def _with_missing_row(column: NDArray[Any] | Lists) -> NDArray[Any] | Lists:
+    """The column with a last row, without a value, for users that are not known."""
+    if isinstance(column, Lists):
+        return Lists(column.codes, np.append(column.offsets, column.offsets[-1]))
+    nothing = np.nan if column.dtype == np.float32 else _MISSING
+    return np.append(column, np.array([nothing], column.dtype))

@@ -1,0 +1,30 @@
+"""The Python how-to, followed from top to bottom in an empty folder."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (HOW_TO / name).read_text(), re.DOTALL)
+
+
+def test_the_blocks_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks("python.md", "python"):
+        exec(compile(block, "python.md", "exec"), names)
+    assert "SASRec has no option 'num_layer'; did you mean" in capsys.readouterr().out
+    assert len(names["lists"]) == 10 * names["run"].dataset.prepared.num_users
+    assert names["titles"]["title"].null_count() == 0
+    assert names["scores"].shape == (1, len(names["data"].items))
+    assert names["table"]["model"].to_list() == ["Popularity", "SASRec"]
+    assert set(names["comparison"].scores["system"]) == {"Popularity", "SASRec"}
+
+
+@pytest.mark.parametrize("file", sorted((HOW_TO.parents[1] / "notebooks").glob("*.ipynb")))
+def test_every_notebook_is_listed(file):
+    assert f"`notebooks/{file.name}`" in (HOW_TO / "notebooks.md").read_text()
