@@ -35,7 +35,7 @@ class FullRanking(RankingProtocol):
 
     @dataclass(frozen=True)
     class Config:
-        """Options of `FullRanking`; the others: see `recsys_lab.evaluation.protocols.base.Options`.
+        """Options; those of all protocols: `recsys_lab.evaluation.protocols.options.Options`.
 
         Attributes:
             candidates: ``all`` items; those ``known`` by a training event; or those ``released``
