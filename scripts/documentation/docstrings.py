@@ -64,12 +64,25 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def as_markdown(docstring: str) -> str:
-    """A docstring's text as Markdown; one paragraph stays one line."""
-    paragraphs = [" ".join(part.split()) for part in cleandoc(docstring).split("\n\n")]
-    text = "\n\n".join(paragraphs).replace("``", "`").strip()
-    parts = re.split(r"(`[^`]*`|https?://[^\s,;)]*[^\s,;).])", text)
-    parts[1::2] = [f"<{p}>" if p.startswith("http") else p for p in parts[1::2]]
-    parts[::2] = [re.sub(r"([*_<>\[\]])", r"\\\1", p) for p in parts[::2]]
-    text = "".join(parts)
-    is_value = re.match(r"\w+:", text)  # "auto: by their size" is about the value auto
+    """A docstring's text as Markdown: a paragraph or an entry of a list is one line."""
+    text = cleandoc(docstring)
+    paragraphs = [_one_line(part) for part in text.split("\n\n") if part.strip()]
+    text = "\n\n".join(paragraphs)
+    is_value = re.match(r"`*\w+`*:", text)  # "auto: by their size" is about the value auto
     return text if is_value else text[:1].upper() + text[1:]
+
+
+def _one_line(paragraph: str) -> str:
+    if paragraph.startswith("    "):  # an example or a formula
+        return paragraph
+    entries = re.split(r"\n(?=- )", paragraph)
+    return "\n".join(_escaped(" ".join(entry.split())) for entry in entries)
+
+
+def _escaped(text: str) -> str:
+    """Without the signs that mean something in Markdown, but for code, addresses and bold text."""
+    text = text.replace("``", "`")
+    parts = re.split(r"(`[^`]*`|\*\*[^*]+\*\*|https?://[^\s,;)]*[^\s,;).])", text)
+    parts[1::2] = [f"<{part}>" if part.startswith("http") else part for part in parts[1::2]]
+    parts[::2] = [re.sub(r"([*_<>\[\]])", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)

@@ -175,7 +175,7 @@ def table(keys: Sequence[Key]) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\n\n", "<br>").replace("|", "\\|")
+    return re.sub(r"\n+", "<br>", text).replace("|", "\\|")
 
 
 def _defaults(defaults: Mapping[str, str]) -> str:
