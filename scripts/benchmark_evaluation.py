@@ -7,7 +7,7 @@ of its own, so that its peak memory is its own, and in turns, so that both meet 
 "bare" is ``(states @ table.T).topk(100)`` and nothing else. "lab" is what `recsys-lab evaluate`
 does: batches of histories, seen pairs left out, ties broken, metrics of configs/evaluation/
 full_ranking.yaml, the row of every user. Blocks of users are as large as the lab's memory budget
-allows (evaluation.score_mebibytes).
+allows (evaluation.score_mib).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WIDTH, PLACES, HISTORY = 64, 100, 50
 
 def protocol_of() -> Any:
     """As shipped, with lists of 100."""
-    return build({**shipped("evaluation", "full_ranking"), "list_length": PLACES})
+    return build({**shipped("evaluation", "full_ranking"), "max_k": PLACES})
 
 
 def vectors(rows: int, seed: int) -> torch.Tensor:

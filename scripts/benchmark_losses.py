@@ -5,7 +5,7 @@
 Each figure is taken in a process of its own, so that its peak memory is its own: the loss with
 its gradients alone, and a whole training step of SASRec (forward, loss, backward, Adam) with it;
 the fastest of several. `plain` is `torch.nn.functional.cross_entropy` over all logits; `row-sparse`
-is sampled_softmax with recipe.sparse_items=true. Batch 128, length 50, width 64.
+is sampled_softmax with recipe.sparse_embeddings=true. Batch 128, length 50, width 64.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.contracts import Batch, ReadsCounts
+from recsys_lab.contracts import Batch, UsesItemCounts
 from recsys_lab.runs.memory import peak_memory_mebibytes
 
 BATCH, LENGTH, DIM = 128, 50, 64
@@ -66,7 +66,7 @@ def make_loss(name: str, num_items: int) -> Any:
     """The loss of a row of the table."""
     group, changes = LOSSES[name]
     loss = plain if group == "plain" else part("loss", group, **changes)
-    if isinstance(loss, ReadsCounts):
+    if isinstance(loss, UsesItemCounts):
         loss.read_counts(torch.ones(num_items, dtype=torch.int64))
     return loss
 
@@ -110,7 +110,7 @@ def measure(name: str, num_items: int, what: str, repeats: int) -> float:
 
         return fastest(work, repeats)
     model = build(shipped("model", "sasrec"), num_items=num_items).train()
-    recipe = part("recipe", "default", sparse_items=name == "row-sparse", accelerator="cpu")
+    recipe = part("recipe", "default", sparse_embeddings=name == "row-sparse", accelerator="cpu")
     optimizer, batch = recipe.optimizer(model, loss), batch_of(num_items)
 
     def step() -> None:

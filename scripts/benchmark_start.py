@@ -32,7 +32,7 @@ from benchmark_preparation import write_log
 from recsys_lab.config import Interrupted, config_dir
 from recsys_lab.config.commands import Verify
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.experiment import recorded
+from recsys_lab.experiment import recording
 from recsys_lab.experiment import run as execute
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.files.digests import damage
@@ -91,7 +91,7 @@ def trial_starts(log: str, prepared: str, repeats: str) -> dict[str, float]:
             ):
                 began = time.perf_counter()
                 try:
-                    recorded.recorded(
+                    recording.recorded(
                         cfg, Path(folder) / "run", Console(quiet=True),
                         execute.TrialRun(lambda: [Stop()]), Path(prepared),
                     )  # fmt: skip

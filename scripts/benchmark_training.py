@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from recsys_lab.config import build, config_dir
 from recsys_lab.data.batches import TrainingBatches
-from recsys_lab.experiment.components import Parts, assemble
+from recsys_lab.experiment.components import Components, assemble
 from recsys_lab.training.fit import fit
 
 DIM, LAYERS, HEADS, LENGTH, BATCH, DROPOUT = 64, 2, 2, 50, 128, 0.1
@@ -77,7 +77,7 @@ class PlainSASRec(nn.Module):
 class Plain:
     """The plain loop over histories padded once, before the clock starts."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Components) -> None:
         data = parts.data
         self.train_UL, self.train_length_U = pad(data, "train", 1, 2, LENGTH + 1)
         self.test_UL, self.test_length_U = pad(data, "test", 1, 2, LENGTH)
@@ -153,7 +153,7 @@ class EpochClock(pl.Callback):
         self._out += time.perf_counter() - self._validating
 
 
-def lab_epochs(cfg: DictConfig, parts: Parts, folder: Path, console: Console) -> list[float]:
+def lab_epochs(cfg: DictConfig, parts: Components, folder: Path, console: Console) -> list[float]:
     """Seconds of each epoch of a real training run."""
     clock = EpochClock()
     batches = TrainingBatches(parts.data, batch_size=BATCH, window=LENGTH + 1, seed=0)

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
-from tests.faults import Fault, Machine
-from tests.faults_of_verbs import (
+from tests.support.faults import Fault, Machine
+from tests.support.faults_of_verbs import (
     DAMAGES,
     VERBS,
     Case,

@@ -210,7 +210,9 @@ def clocks(sweep: Sweep, options: argparse.Namespace) -> Found:
 def storage(sweep: Sweep, options: argparse.Namespace) -> Found:
     """The database is away for a while."""
     sys.path.insert(0, str(ROOT))
-    postgres, proxies = map(importlib.import_module, ("tests.postgres", "tests.proxy"))
+    postgres, proxies = map(
+        importlib.import_module, ("tests.support.postgres", "tests.support.proxy")
+    )
     with (
         tempfile.TemporaryDirectory() as name,
         postgres.postgres_server(Path(name)) as port,

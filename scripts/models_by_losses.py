@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.contracts import Batch, ReadsCounts
+from recsys_lab.contracts import Batch, UsesItemCounts
 
 ITEMS, USERS, STEPS = 60, 16, 30
 SMALL = {
@@ -80,7 +80,7 @@ def before_and_after(model_options: dict[str, Any], loss_name: str) -> tuple[flo
     model = build(model_options, num_items=ITEMS).train()
     loss = build(options("loss", loss_name))
     given = batch()
-    if isinstance(loss, ReadsCounts):
+    if isinstance(loss, UsesItemCounts):
         loss.read_counts(torch.bincount(given.items_T, minlength=ITEMS))
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     values = []

@@ -10,7 +10,7 @@ from recsys_lab.config.secrets import (
     refused_password,
     scrubbed,
     scrubbed_code,
-    secret_places,
+    secret_paths,
 )
 
 CANARY = "c4nary-9"
@@ -90,8 +90,8 @@ def test_secrets_are_masked_by_their_place(text):
     assert "***" in found
     assert scrubbed(found) == found
     assert CANARY not in str(UserError(text))
-    assert list(secret_places({"a": [text]}, "x")) == ["x.a"]
-    assert list(secret_places({"a": [found]}, "x")) == []
+    assert list(secret_paths({"a": [text]}, "x")) == ["x.a"]
+    assert list(secret_paths({"a": [found]}, "x")) == []
 
 
 @pytest.mark.parametrize("token", SHAPES)
@@ -131,7 +131,7 @@ def test_a_mapping_is_masked_by_its_keys():
         "inner": [{"accessKey": "***", "passwd": "***"}],
     }  # fmt: skip
     assert scrubbed(found) == found
-    assert list(secret_places(config)) == [
+    assert list(secret_paths(config)) == [
         "spark.hadoop.fs.s3a.secret.key", "Authorization", "inner.accessKey", "inner.passwd",
     ]  # fmt: skip
 

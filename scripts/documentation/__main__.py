@@ -12,4 +12,5 @@ from .site import REPOSITORY, build
 
 parser = argparse.ArgumentParser(description="Build the documentation; fail on any warning.")
 parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "docs")
-print(f"open {build(parser.parse_args().output) / 'index.html'}")
+site = build(parser.parse_args().output)
+print(f"built: {site}; to read it: python -m http.server --directory {site}")

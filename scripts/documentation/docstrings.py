@@ -31,25 +31,42 @@ def class_docstring(target: str) -> str:
 
 
 @cache
-def meanings(target: str) -> dict[str, str]:
+def meanings(dotted: str) -> dict[str, str]:
     """What every key of a component means, from the docstring of its ``Config``.
 
+    Keys of base classes are explained there, and those of a class of the lab that the docstring
+    names in full.
+
     Args:
-        target: dotted name of the component, or of a protocol of options whose properties have
-            docstrings.
+        dotted: full name of the component or of a class of options. Options that are properties
+            have docstrings of their own.
     """
-    node = _class(target)
+    node = _class(dotted)
     if node is None:
         return {}
-    functions = [n for n in node.body if isinstance(n, ast.FunctionDef)]
-    found = {f.name: as_markdown(ast.get_docstring(f) or "") for f in functions}
-    config = [n for n in node.body if isinstance(n, ast.ClassDef) and n.name == "Config"]
-    text = ast.get_docstring(config[0]) if config else None
-    if text:
-        found = _attributes(text)
-        for other in re.findall(r"`(recsys_lab[\w.]+)`", text.partition("Attributes:")[0]):
-            found = {**meanings(other), **found}
-    return found
+    config = next((n for n in node.body if getattr(n, "name", "") == "Config"), node)
+    assert isinstance(config, ast.ClassDef)
+    text = ast.get_docstring(config) or ""
+    found: dict[str, str] = {}
+    for base in config.bases:
+        found |= meanings(_full_name(ast.unparse(base), dotted))
+    for other in re.findall(r"`(recsys_lab[\w.]+)`", text.partition("Attributes:")[0]):
+        found |= meanings(other)
+    functions = [n for n in config.body if isinstance(n, ast.FunctionDef)]
+    found |= {f.name: as_markdown(doc) for f in functions if (doc := ast.get_docstring(f))}
+    return found | _attributes(text)
+
+
+def _full_name(name: str, where: str) -> str:
+    """The full name of a class that the module of `where` calls `name`."""
+    module = where.rpartition(".")[0]
+    source = find_source(module)
+    for node in ast.walk(_tree(source)) if source else ():
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return f"{node.module}.{alias.name}"
+    return f"{module}.{name}"
 
 
 def _attributes(docstring: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ def write_pages(folder: Path) -> None:
     for name, text in pages().items():
         _write(folder / "reference" / name, text)
     shutil.copy(REPOSITORY / "CHANGELOG.md", folder / "changelog.md")
-    shutil.copy(REPOSITORY / "tests/data/BAD_INPUT.md", folder / "reference/bad-input.md")
+    shutil.copy(REPOSITORY / "tests/data/bad_input/BAD_INPUT.md", folder / "reference/bad-input.md")
     for study in sorted((REPOSITORY / "experiments").rglob("README.md")):
         name = study.parent.name if study.parent.name != "experiments" else "index"
         _write(folder / "studies" / f"{name}.md", _as_study(study.read_text(encoding="utf-8")))
@@ -60,7 +60,7 @@ def write_pages(folder: Path) -> None:
         up = "../" * (len(page.relative_to(folder).parts) - 1)
         moved = re.sub(r"\((?:\.\./)+experiments/(\w+)/README\.md", rf"({up}studies/\1.md", text)
         moved = re.sub(
-            r"\((?:\.\./)+tests/data/BAD_INPUT\.md", f"({up}reference/bad-input.md", moved
+            r"\((?:\.\./)+tests/data/bad_input/BAD_INPUT\.md", f"({up}reference/bad-input.md", moved
         )
         if moved != text:
             page.write_text(moved, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Modules of the lab that have moved: runs, configs and code made before name them as they were.
+"""Names of the lab that have changed: runs, configs and code made before have the old ones.
 
 A stored run is read under today's names. A user's config or import with an old name works until the
 next release, and says what to write instead.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -17,6 +17,8 @@ from typing import Any
 
 _ROOT = "recsys_lab."
 _MOVED = {
+    "config.places": "config.locations",
+    "contracts.roles": "contracts.protocols",
     "data.amazon_2014": "data.sources.published.amazon_2014",
     "data.amazon_2018": "data.sources.published.amazon_2018",
     "data.amazon_2023": "data.sources.published.amazon_2023",
@@ -41,6 +43,7 @@ _MOVED = {
     "evaluation.candidate_file": "evaluation.protocols.candidate_file",
     "evaluation.full_ranking": "evaluation.protocols.full_ranking",
     "evaluation.sampled_ranking": "evaluation.protocols.sampled_ranking",
+    "losses.picked_scores": "losses.gathered_scores",
     "models.bert4rec": "models.sequential.bert4rec",
     "models.blocks": "models.sequential.blocks",
     "models.bsarec": "models.sequential.bsarec",
@@ -65,7 +68,35 @@ _MOVED = {
     "sweeps.ray_cluster": "sweeps.launchers.ray",
     "sweeps.slurm": "sweeps.launchers.slurm",
 }
-"""Old name -> new name, below `recsys_lab`."""
+"""Old module -> new module, below `recsys_lab`."""
+
+_KEYS = {
+    "evaluation": {"list_length": "max_k", "score_mebibytes": "score_mib"},
+    "inputs": {"text_use": "text_mode"},
+    "loss": {"memory_mebibytes": "memory_mib"},
+    "recipe": {"sparse_items": "sparse_embeddings", "validate_every": "validate_every_epochs"},
+    "sweep": {"top_n": "retrain_top_n", "top_seeds": "retrain_seeds"},
+}
+"""Config group -> old option -> new option, of the lab's components."""
+
+_RENAMED = {
+    "contracts": {
+        "ChecksData": "ValidatesData",
+        "ChecksDevice": "ValidatesDevice",
+        "DrawsTargets": "SamplesTargets",
+        "ReadsCounts": "UsesItemCounts",
+        "ReadsTargets": "UsesTargetCounts",
+        "Truth": "GroundTruth",
+    },
+    "models.sequential.layers": {
+        "Rectangle": "PaddedLayout",
+        "draw_hidden": "sample_cloze_mask",
+        "followers": "next_item_weights",
+        "hidden_chances": "cloze_probabilities",
+        "shift": "next_item_targets",
+    },
+}
+"""Module -> old name in it -> new name, of what a user's own part may import."""
 
 WORKS_UNTIL = "the old name works until the next release"
 
@@ -79,14 +110,43 @@ def current(target: Any) -> Any:
     return target if new is None else f"{_ROOT}{new}.{name}"
 
 
-def with_current_targets(node: Any) -> Any:
-    """A config in plain containers, or a part of one, with every ``_target_`` by today's name."""
+def current_key(key: str) -> str:
+    """A dotted key such as ``recipe.validate_every`` by today's name."""
+    group, _, option = key.partition(".")
+    new = _KEYS.get(group, {}).get(option)
+    return key if new is None else f"{group}.{new}"
+
+
+def old_keys() -> list[str]:
+    """The dotted keys that have another name today."""
+    return [f"{group}.{old}" for group, renamed in _KEYS.items() for old in renamed]
+
+
+def with_current_options(group: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of one of the lab's components with today's names."""
+    renamed = _KEYS.get(group, {})
+    return {renamed.get(key, key): value for key, value in options.items()}
+
+
+def with_current_names(config: Any) -> Any:
+    """A stored config in plain containers with every ``_target_`` and option by today's name."""
+    config = _with_current_targets(config)
+    if not isinstance(config, dict):
+        return config
+    for group in _KEYS:
+        node = config.get(group)
+        if isinstance(node, dict) and str(node.get("_target_")).startswith(_ROOT):
+            config[group] = with_current_options(group, node)
+    return config
+
+
+def _with_current_targets(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {
-            key: current(value) if key == "_target_" else with_current_targets(value)
+            key: current(value) if key == "_target_" else _with_current_targets(value)
             for key, value in node.items()
         }
-    return [with_current_targets(value) for value in node] if isinstance(node, list) else node
+    return [_with_current_targets(value) for value in node] if isinstance(node, list) else node
 
 
 class _Moved(MetaPathFinder, Loader):
@@ -103,8 +163,7 @@ class _Moved(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module that has moved."""
         new = _ROOT + _MOVED[spec.name.removeprefix(_ROOT)]
-        said = f"{spec.name} is now {new}; {WORKS_UNTIL}"
-        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        _warn(spec.name, new)
         module = importlib.import_module(new)
         self._spec = module.__spec__
         return module
@@ -112,6 +171,27 @@ class _Moved(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """It has run already; the import system has set the spec of the old name."""
         module.__spec__ = self._spec
+
+
+def names_before(module: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module with renamed names: the same object, with a warning.
+
+    Args:
+        module: its full name.
+    """
+    renamed = _RENAMED[module.removeprefix(_ROOT)]
+
+    def get(name: str) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", f"{module}.{renamed[name]}")
+        return getattr(sys.modules[module], renamed[name])
+
+    return get
+
+
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is now {new}; {WORKS_UNTIL}", DeprecationWarning, stacklevel=3)
 
 
 def find_moved_modules() -> None:

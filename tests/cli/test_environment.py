@@ -9,7 +9,7 @@ from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import ALLOWED, for_workers, guarded, refuse_secret
 from tests.cli.flow import COUNTS, in_shop
-from tests.runs.test_tracking import RUN, tracking
+from tests.tracking.test_tracking import RUN, tracking
 
 SOURCE = """# @package _global_
 defaults: [{override /data: sql}]

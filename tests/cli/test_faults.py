@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from tests.faults import Fault, Machine
-from tests.faults_of_verbs import (
+from tests.support.faults import Fault, Machine
+from tests.support.faults_of_verbs import (
     DONE,
     VERBS,
     Case,

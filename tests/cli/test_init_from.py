@@ -15,8 +15,7 @@ from recsys_lab.comparison.systems import group_runs, what_differs
 from recsys_lab.models.inputs import text_vectors as encoding
 from recsys_lab.models.sequential.sasrec import SASRec
 from recsys_lab.runs.record import RunRecord
-
-from .flow import COUNTS, SMALL, in_shop, record, rewrite, train
+from tests.cli.flow import COUNTS, SMALL, in_shop, record, rewrite, train
 
 STILL = ["recipe.learning_rate=1e-30", "recipe.max_epochs=1"]
 """One epoch that changes no weight: float32 has 7 digits."""

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.data.prepared import PreparedDataset
-from recsys_lab.experiment.recorded import recorded
+from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.training.checkpoint import Keeper
+from recsys_lab.training.checkpoint import CheckpointCallback
 from tests.cli.flow import COUNTS, in_shop, record, rewrite, train
 
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.ckpt"
@@ -29,7 +29,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, in_shop(folder, patch):
         assert train("run_dir=trained") == 0
         assert train("run_dir=fitted", base=COUNTS) == 0
-        ended = Keeper.on_train_epoch_end
+        ended = CheckpointCallback.on_train_epoch_end
 
         def stop(keeper, *arguments):
             ended(keeper, *arguments)
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
                 raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as stopping:
-            stopping.setattr(Keeper, "on_train_epoch_end", stop)
+            stopping.setattr(CheckpointCallback, "on_train_epoch_end", stop)
             assert train("run_dir=stopped") == 130
     return folder
 

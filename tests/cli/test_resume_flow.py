@@ -49,7 +49,7 @@ def started(*arguments: str, epochs: int) -> subprocess.Popen[str]:
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     path = Path("stopped/run.json")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if path.exists() and len(record("stopped")["epochs"]) > epochs:
             break
@@ -61,7 +61,7 @@ def started(*arguments: str, epochs: int) -> subprocess.Popen[str]:
 def test_stopped_by_hand_then_killed_then_resumed():
     process = started(*SMALL, *LONG, "tracking=none", "run_dir=stopped", epochs=2)
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "what was done is kept. Go on with: recsys-lab train resume=" in errors
     assert "Traceback" not in errors
@@ -70,7 +70,7 @@ def test_stopped_by_hand_then_killed_then_resumed():
     assert done < 40
     process = started("resume=stopped", epochs=done + 2)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
     assert len(record("stopped")["epochs"]) < 40
     assert run_command(["train", "resume=stopped"]) == 0

@@ -123,7 +123,7 @@ def test_a_failure_is_told_without_secrets(shop, monkeypatch, capfd):
     def fails(*_):
         raise RuntimeError(f"could not reach postgresql://me:{CANARY}@host: host=x sig={CANARY}")
 
-    monkeypatch.setattr("recsys_lab.experiment.recorded.execute", fails)
+    monkeypatch.setattr("recsys_lab.experiment.recording.execute", fails)
     assert run_command(["train", *COUNTS, "run_dir=failed"]) == 1
     said = capfd.readouterr()
     assert "RuntimeError: could not reach postgresql://me:***@host" in said.err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -137,47 +136,38 @@ class TestEvaluateArguments:
 REPOSITORY = Path(__file__).parents[2]
 
 
-def timed(*arguments: str, cwd: Path) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """Processor seconds of a fresh process, the fewest of three runs.
+def fresh(*arguments: str, cwd: Path) -> tuple[set[str], subprocess.CompletedProcess[str]]:
+    """The command in a fresh process, and the modules that it imports.
 
-    What it computes, not how long it waits: other work on the machine must not count.
+    Modules are counted, not seconds: `scripts/benchmark_commands.py` times them.
     """
-    best = None
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", "recsys_lab", *arguments],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
-            check=False,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        best = (seconds, done) if best is None or seconds < best[0] else best
-        if seconds < 1.0:
-            break
-    assert best is not None
-    return best
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "recsys_lab", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
+        check=False,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}, done
 
 
-def imported(stderr: str) -> set[str]:
-    """Top-level packages in the output of ``-X importtime``."""
-    lines = [line for line in stderr.splitlines() if line.startswith("import time:")]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+def packages(modules: set[str]) -> set[str]:
+    """The top-level packages of modules."""
+    return {name.partition(".")[0] for name in modules}
 
 
 class TestRealCommand:
     def test_help_is_quick_and_light(self, tmp_path):
-        seconds, done = timed("--help", cwd=tmp_path)
+        modules, done = fresh("--help", cwd=tmp_path)
         assert done.returncode == 0
-        assert imported(done.stderr).isdisjoint({*HEAVY, "hydra"})
-        assert seconds < 1.5
+        assert packages(modules).isdisjoint({*HEAVY, "hydra"})
+        assert len(modules) < 250
 
     def test_three_mistakes_quick_and_light(self, tmp_path):
         arguments = ("train", "model.num_layer=3", "recipe.learning_rate=fast", "data.pth=x")
-        seconds, done = timed(*arguments, cwd=tmp_path)
+        modules, done = fresh(*arguments, cwd=tmp_path)
         assert done.returncode == 2
         said = [x for x in done.stderr.splitlines() if not x.startswith("import time:")]
         assert said[0] == "recsys-lab: 3 problems in the config:"
@@ -185,8 +175,8 @@ class TestRealCommand:
         assert "expected a float > 0, got 'fast' (str)" in done.stderr
         assert "data.pth: " in done.stderr
         assert "did you mean 'path'" in done.stderr
-        assert imported(done.stderr).isdisjoint(HEAVY)
-        assert seconds < 1.5
+        assert packages(modules).isdisjoint(HEAVY)
+        assert len(modules) < 650
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("verb", ["train", "prepare", "evaluate"])
@@ -291,7 +281,7 @@ main._dispatch = work
 sys.exit(main.run_command([]))
 """
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
         )
         assert (done.returncode, done.stdout) == (130, "going on\n")
         assert "stopped by SIGTERM" in done.stderr

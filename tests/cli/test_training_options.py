@@ -26,7 +26,7 @@ def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_it
 
 
 def test_a_run_whose_best_epoch_is_its_last_validated_one_says_so(capsys):
-    assert train("run_dir=run", "recipe.validate_every=2", "recipe.learning_rate=0.01") == 0
+    assert train("run_dir=run", "recipe.validate_every_epochs=2", "recipe.learning_rate=0.01") == 0
     values = record("run")
     judged = [row["epoch"] for row in values["epochs"] if "val/ndcg@10" in row]
     assert judged == [1, 2]  # the third epoch is the last one

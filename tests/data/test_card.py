@@ -17,8 +17,7 @@ from recsys_lab.pages.charts.bars import Bar, Labels, bar_chart, compact, nice_t
 from recsys_lab.pages.charts.xy import COLOURS
 from recsys_lab.pages.markup import tag
 from recsys_lab.pages.number_format import duration, number, percent
-
-from .manifests import ABOUT, FINGERPRINT, WARNING, manifest
+from tests.data.preparation.manifests import ABOUT, FINGERPRINT, WARNING, manifest
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 EVIL = """<script>alert("x")</script>&'"""

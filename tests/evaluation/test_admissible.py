@@ -51,7 +51,7 @@ def lists(made, given=None):
 
 
 def attached(given=None, **options):
-    made = protocol(list_length=6, **options)
+    made = protocol(max_k=6, **options)
     made.attach(given or data())
     return made
 

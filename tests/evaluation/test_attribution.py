@@ -12,8 +12,7 @@ from recsys_lab.contracts import Batch
 from recsys_lab.evaluation import attribution
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion, scores_of
 from recsys_lab.models.sequential.dot_product import DotProductModel
-
-from ..models.test_contracts import LENGTHS, NAMES, batch_of, make
+from tests.models.test_contracts import LENGTHS, NAMES, batch_of, make
 
 ITEMS, DIM = 12, 4
 
@@ -33,10 +32,10 @@ class Sum(DotProductModel):
         x_TD = self.embed(batch)
         place_T = torch.cat([torch.arange(n) for n in batch.lengths]) + 1.0
         owner_T = torch.repeat_interleave(torch.arange(batch.size), torch.tensor(batch.lengths))
-        weighted_TD = place_T.unsqueeze(1) * x_TD if self.by_place else x_TD
+        weighted_TD = place_T.unsqueeze(1) * x_TD if self.by_rank else x_TD
         return torch.zeros(batch.size, DIM).index_add(0, owner_T, weighted_TD)
 
-    by_place = False
+    by_rank = False
 
 
 class Squares(Sum):
@@ -70,7 +69,7 @@ def test_occlusion_of_a_sum_is_each_events_own_product():
 
 def test_integrated_gradients_of_a_weighted_sum_are_each_events_own_product():
     model, items = Sum(), torch.tensor([7, 2])
-    model.by_place = True
+    model.by_rank = True
     found_KT = integrated_gradients(model, history(1, 5, 9), items)
     table = model.items.weight.detach().numpy()
     expected = table[[7, 2]] @ (table[[1, 5, 9]] * np.array([[1.0], [2.0], [3.0]])).T

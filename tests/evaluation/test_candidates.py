@@ -17,7 +17,7 @@ from recsys_lab.models.ranking import TIE_RULE, top_k
 from tests.evaluation.batches import users
 
 SHARED = {
-    "metrics": ["hr"], "ks": [1], "exclude_seen": True, "list_length": 6, "score_mebibytes": 1,
+    "metrics": ["hr"], "ks": [1], "exclude_seen": True, "max_k": 6, "score_mib": 1,
     "beyond_accuracy": [], "beyond_ks": [1], "category_feature": None, "embeddings_path": None,
 }  # fmt: skip
 
@@ -92,7 +92,7 @@ class TestSampled:
         """One candidate for each of many users: chi-square against the weights."""
         number = 4000
         batch = users([[]] * number, [[11]] * number)
-        protocol = sampled(sampling=sampling, num_candidates=1, list_length=SIZE)
+        protocol = sampled(sampling=sampling, num_candidates=1, max_k=SIZE)
         rows, items = protocol.exclude(batch)
         kept = torch.ones(number, SIZE, dtype=torch.bool)
         kept[rows, items] = False
@@ -104,7 +104,7 @@ class TestSampled:
     def test_fewer_where_fewer_are_allowed(self):
         """Item 11 has no training event, so it is never drawn in proportion to them."""
         got = shown(
-            sampled(sampling="popularity", num_candidates=99, list_length=SIZE),
+            sampled(sampling="popularity", num_candidates=99, max_k=SIZE),
             [users(HISTORIES[:1], TARGETS[:1])],
         )
         assert got == {0: set(range(2, 11))}
@@ -118,7 +118,7 @@ class TestSampled:
         assert sampled(sampling="popularity").fields(TIE_RULE) != fields
 
     def test_memory_is_bounded(self):
-        assert sampled(score_mebibytes=1).batch_size(10**4) == 2**20 // (48 * 10**4)
+        assert sampled(score_mib=1).batch_size(10**4) == 2**20 // (48 * 10**4)
 
 
 class TestFile:

@@ -25,8 +25,8 @@ class Fixed:
 
 def protocol(**changes) -> FullRanking:
     values = {
-        "metrics": ["ndcg", "hr", "mrr"], "ks": [1, 3], "exclude_seen": True, "list_length": 3,
-        "score_mebibytes": 1, "beyond_accuracy": [], "beyond_ks": [1], "category_feature": None,
+        "metrics": ["ndcg", "hr", "mrr"], "ks": [1, 3], "exclude_seen": True, "max_k": 3,
+        "score_mib": 1, "beyond_accuracy": [], "beyond_ks": [1], "category_feature": None,
         "embeddings_path": None, "candidates": "all", "release_column": None,
     }  # fmt: skip
     made = FullRanking(FullRanking.Config(**{**values, **changes}))

@@ -20,8 +20,8 @@ from tests.evaluation.batches import catalogue, users
 
 SIZE = 30
 CONFIG = FullRanking.Config(
-    metrics=sorted({*KNOWN} - {*BEYOND}), ks=[1, 5], exclude_seen=True, list_length=8,
-    score_mebibytes=1,
+    metrics=sorted({*KNOWN} - {*BEYOND}), ks=[1, 5], exclude_seen=True, max_k=8,
+    score_mib=1,
     beyond_accuracy=sorted(BEYOND), beyond_ks=[5], category_feature=None, embeddings_path=None,
     candidates="all", release_column=None, value_feature="item.price",
 )  # type: ignore[arg-type]  # fmt: skip

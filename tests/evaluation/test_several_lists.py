@@ -17,9 +17,8 @@ from recsys_lab.evaluation.results import Results
 from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.evaluation.sums import mean_of_each, mean_over_lists
 from tests.cli.flow import COUNTS, in_shop, record, train
-
-from .batches import ranked, users
-from .test_full_ranking import protocol
+from tests.evaluation.batches import ranked, users
+from tests.evaluation.test_full_ranking import protocol
 
 # (user, number of the list, its items, its targets, hit rate at 2 and reciprocal place)
 LISTS = [

@@ -12,7 +12,7 @@ from recsys_lab.evaluation.metrics.accuracy import METRICS, make_metrics
 from recsys_lab.evaluation.metrics.registry import BEYOND, make_beyond
 from recsys_lab.evaluation.metrics.user_mean import UserMean
 from recsys_lab.evaluation.results import Results
-from recsys_lab.evaluation.sums import mean, sum_by_size, sum_of_places
+from recsys_lab.evaluation.sums import mean, sum_by_size, sum_over_ranks
 from tests.evaluation.batches import catalogue, ranked, users
 
 PEOPLE, ITEMS, TAGS, K = 300, 60, 12, 10
@@ -51,10 +51,10 @@ def test_zeros_change_no_bit():
     for size in range(1, 24):
         row = torch.from_numpy(rng.normal(size=(1, size)))
         wider = torch.nn.functional.pad(row, (0, 5))
-        assert torch.equal(sum_of_places(row), sum_of_places(wider))
+        assert torch.equal(sum_over_ranks(row), sum_over_ranks(wider))
         assert torch.equal(sum_by_size(row), sum_by_size(wider[:, rng.permutation(size + 5)]))
-        assert float(sum_of_places(row)) == pytest.approx(float(row.sum()))
-    assert sum_of_places(torch.zeros(2, 0)).tolist() == [0, 0]
+        assert float(sum_over_ranks(row)) == pytest.approx(float(row.sum()))
+    assert sum_over_ranks(torch.zeros(2, 0)).tolist() == [0, 0]
 
 
 def test_means_and_rows_do_not_depend_on_batches_or_threads():

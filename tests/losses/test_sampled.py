@@ -9,11 +9,11 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from recsys_lab.losses import picked_scores as picked_scores_module
+from recsys_lab.losses import gathered_scores as picked_scores_module
 from recsys_lab.losses.bce import BCELoss
 from recsys_lab.losses.bpr import BPRLoss
+from recsys_lab.losses.gathered_scores import gathered_scores, gathering_pays
 from recsys_lab.losses.negatives import Negatives, NegativeSampler, negative_scores
-from recsys_lab.losses.picked_scores import picked_scores, picking_pays
 from recsys_lab.losses.sampled_softmax import SampledSoftmaxLoss
 from recsys_lab.losses.sce import SCELoss
 
@@ -185,10 +185,10 @@ def test_scores_picked_from_blocks_are_those_of_vectors_looked_up(monkeypatch, r
     states, _, table = (x.double() if x.is_floating_point() else x for x in case())
     monkeypatch.setitem(picked_scores_module._BLOCK_BYTES, "cpu", rows * V * states.itemsize)
     items = torch.randint(V, (N, 2 * V))  # some twice
-    assert picking_pays(items, table)
-    assert torch.autograd.gradcheck(lambda s, t: picked_scores(s, t, items), (states, table))
+    assert gathering_pays(items, table)
+    assert torch.autograd.gradcheck(lambda s, t: gathered_scores(s, t, items), (states, table))
     looked_up = torch.einsum("nd,nkd->nk", states, table[items])
-    torch.testing.assert_close(picked_scores(states, table, items), looked_up)
+    torch.testing.assert_close(gathered_scores(states, table, items), looked_up)
 
 
 def test_sparse_gradients_equal_the_dense_ones():

@@ -14,9 +14,8 @@ from recsys_lab.pages.markdown import bullets, plain, table
 from recsys_lab.runs.model_card.limits import limits
 from recsys_lab.runs.model_card.page import as_markdown, as_page, write_card
 from recsys_lab.runs.record import RunRecord
-from tests.browser import look
-
-from .made_runs import config, write_run
+from tests.comparison.made_runs import config, write_run
+from tests.support.browser import look
 
 HOSTILE = "<script>alert('x')</script> | `a` *b* [c](https://x.example) &amp;\n# d"
 USERS = 40

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from recsys_lab.sweeps.retry import is_away, storage_fault
 from recsys_lab.sweeps.storage import StorageAway, study_lock
-from tests.postgres import PASSWORD, USER, postgres_server
-from tests.proxy import Proxy
+from tests.support.postgres import PASSWORD, USER, postgres_server
+from tests.support.proxy import Proxy
 from tests.sweeps.claimers import study
 
 
@@ -50,9 +50,9 @@ def test_a_file_of_sqlite_that_cannot_be_used_is_not_waited_for(tmp_path):
         one.execute("BEGIN EXCLUSIVE")
         with closing(sqlite3.connect(tmp_path / "s.db", timeout=0)) as two:
             for name, text in (("busy", "INSERT INTO t VALUES (1)"), ("gone", "SELECT * FROM u")):
-                with pytest.raises(sqlite3.OperationalError) as told:
+                with pytest.raises(sqlite3.OperationalError) as error_tail:
                     two.execute(text)
-                broken[name] = OperationalError(text, {}, told.value)
+                broken[name] = OperationalError(text, {}, error_tail.value)
                 one.execute("COMMIT") if name == "busy" else None
     assert is_away(broken["busy"])
     assert not is_away(broken["gone"])

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from recsys_lab.sweeps.deaths import said_deaths, said_end
-from recsys_lab.sweeps.heartbeat import myself
+from recsys_lab.sweeps.deaths import describe_deaths, describe_exit
+from recsys_lab.sweeps.heartbeat import process_identity
 from tests.sweeps.claimers import study
 
 
@@ -15,7 +15,7 @@ def claimed(url: str, worker: str, n_trials: int = 2):
     claim = shared.claim(n_trials)
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
-    me = myself(worker)
+    me = process_identity(worker)
     owner = {**me, "pid": gone.pid, "parent": {"pid": me["pid"], "began": me["began"]}}
     claim.trial.set_user_attr("owner", owner)
     return claim
@@ -55,7 +55,7 @@ def test_a_trial_that_others_took_is_not_freed(tmp_path):
     claim = claimed(url, "w0")
     parent = study(url)
     [before] = parent.trials()
-    claim.trial.set_user_attr("owner", myself("w1"))
+    claim.trial.set_user_attr("owner", process_identity("w1"))
     parent.free(before)
     [now] = parent.trials()
     assert now.user_attrs["owner"]["worker"] == "w1"
@@ -85,5 +85,5 @@ def test_the_end_of_a_trial_that_others_finished_changes_nothing(tmp_path):
     ],
 )  # fmt: skip
 def test_how_processes_ended(codes, said):
-    assert said_deaths([said_end(code) for code in codes]) == said
-    assert said_end(1, "ValueError: x") == "ended with exit code 1 (ValueError: x)"
+    assert describe_deaths([describe_exit(code) for code in codes]) == said
+    assert describe_exit(1, "ValueError: x") == "ended with exit code 1 (ValueError: x)"

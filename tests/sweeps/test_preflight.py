@@ -14,9 +14,9 @@ from recsys_lab.sweeps.worker import cause_of, smaller_batch_helps
 from recsys_lab.training.free_memory import _free_of_group, _free_of_machine, free_memory
 from recsys_lab.training.memory_estimate import (
     CannotFit,
-    Footprint,
+    MemoryEstimate,
+    estimate_memory,
     events_per_batch,
-    footprint,
     logits_in_memory,
 )
 
@@ -35,7 +35,7 @@ def sasrec(num_items, **changes):
 def needed(model, num_items, events, histories, loss="softmax", **recipe):
     made = part("recipe", "default", accelerator="cpu", **recipe)
     sizes = {"num_items": num_items, "events": events, "histories": histories}
-    return footprint(model, part("loss", loss), made, **sizes)
+    return estimate_memory(model, part("loss", loss), made, **sizes)
 
 
 def test_hand_made_numbers():
@@ -51,13 +51,13 @@ def test_hand_made_numbers():
     assert found.logits == 4 * 30 * 100
     # What the four layers and the two norms read; queries, keys and values.
     assert found.activations == 4 * 30 * (4 + 4 + 4 + 8 + 2 * 4 + 12)
-    sparse = needed(model, 100, 30, 3, loss="sampled_softmax", sparse_items=True)
+    sparse = needed(model, 100, 30, 3, loss="sampled_softmax", sparse_embeddings=True)
     assert sparse.gradients == found.gradients - 4 * 100 * 4
     assert sparse.logits == 4 * 30 * (1 + 256)
 
 
 def test_scores_in_memory():
-    chunked = SimpleNamespace(memory_mebibytes=1, kernel="blocks")
+    chunked = SimpleNamespace(memory_mib=1, kernel="blocks")
     assert logits_in_memory(chunked, 5000, 100_000, on_gpu=True) == 2 * 100_000  # 1 MiB holds 2.6
     assert logits_in_memory(chunked, 5, 100, on_gpu=True) == 5 * 100
     buckets = SimpleNamespace(num_buckets=3, bucket_states=5, bucket_items=7)
@@ -120,7 +120,7 @@ def test_what_was_measured_lies_within_a_factor_of_two_above(num_items, users, l
 
 
 def test_refused_only_where_it_surely_cannot_be():
-    small = Footprint(GIBIBYTE, GIBIBYTE, 2 * GIBIBYTE, GIBIBYTE // 2, GIBIBYTE // 4)
+    small = MemoryEstimate(GIBIBYTE, GIBIBYTE, 2 * GIBIBYTE, GIBIBYTE // 2, GIBIBYTE // 4)
     assert small.total == 4.75 * GIBIBYTE
     small.refuse(small.total)
     with pytest.raises(CannotFit) as caught:

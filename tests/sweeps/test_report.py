@@ -17,9 +17,9 @@ from recsys_lab.sweeps.report.charts import interval_half
 from recsys_lab.sweeps.report.importance import FANOVA, PED_ANOVA, importance
 from recsys_lab.sweeps.report.markdown import markdown
 from recsys_lab.sweeps.report.page import html
-from recsys_lab.sweeps.report.summary import Story, cost_facts, head_facts, space_rows
+from recsys_lab.sweeps.report.summary import SweepSummary, cost_facts, head_facts, space_rows
 from recsys_lab.sweeps.space import read_space
-from recsys_lab.sweeps.winner import Again, best_trials, pick_winner
+from recsys_lab.sweeps.winner import RetrainedConfig, best_trials, pick_winner
 
 PARAMS = {
     "model": "choice(sasrec,gru4rec)",
@@ -76,7 +76,7 @@ def study(number: int = 40, objectives: int = 1, seed: int = 0) -> optuna.Study:
     return made
 
 
-def story(made: optuna.Study, **changes) -> Story:
+def story(made: optuna.Study, **changes) -> SweepSummary:
     complete = any(trial.state.name == "COMPLETE" for trial in made.trials)
     options = {**OPTIONS}
     if len(made.directions) > 1:
@@ -90,12 +90,16 @@ def story(made: optuna.Study, **changes) -> Story:
         "workers": [{"began": 0.0, "now": 3600.0, "busy": 3000.0, "since": 3036.0}] * 2,
         "metric": "ndcg@10", "top": [], "said": [], "command": "recsys-lab train experiment=best",
     }  # fmt: skip
-    return Story(**{**usual, **changes})
+    return SweepSummary(**{**usual, **changes})
 
 
 AGAIN = [
-    Again(4, {"model": "sasrec"}, 0.125, [1, 2, 3], [0.120, 0.122, 0.118], [0.110, 0.114, 0.112]),
-    Again(9, {"model": "gru4rec"}, 0.127, [1, 2, 3], [0.119, 0.116, 0.116], [0.115, 0.118, 0.117]),
+    RetrainedConfig(
+        4, {"model": "sasrec"}, 0.125, [1, 2, 3], [0.120, 0.122, 0.118], [0.110, 0.114, 0.112]
+    ),
+    RetrainedConfig(
+        9, {"model": "gru4rec"}, 0.127, [1, 2, 3], [0.119, 0.116, 0.116], [0.115, 0.118, 0.117]
+    ),
 ]
 
 
@@ -179,20 +183,20 @@ def test_who_breaks_a_constraint_comes_last():
         trial = made.ask()
         trial.set_constraint("parameters <= 5", over)
         made.tell(trial, value)
-    told = story(made, best=[2])
-    assert [trial.number for trial in told.ranked] == [2, 0, 1]
-    text = markdown(replace(told, best=[]))
+    error_tail = story(made, best=[2])
+    assert [trial.number for trial in error_tail.ranked] == [2, 0, 1]
+    text = markdown(replace(error_tail, best=[]))
     assert "No trial keeps the constraints." in text
-    assert told.command not in text
-    page = html(replace(told, best=[]))
+    assert error_tail.command not in text
+    page = html(replace(error_tail, best=[]))
     assert page.count("No trial keeps the constraints.") == 2
-    assert told.command not in page
+    assert error_tail.command not in page
 
 
 def test_the_front_in_markdown():
     made = study(24, objectives=2)
-    told = story(made)
-    rows = markdown(told).partition("## Pareto front")[2].partition("## ")[0].splitlines()
+    error_tail = story(made)
+    rows = markdown(error_tail).partition("## Pareto front")[2].partition("## ")[0].splitlines()
     numbers = [int(row.split("|")[1].strip().rstrip("*")) for row in rows if "*" in row]
     front = sorted(made.best_trials, key=lambda trial: -trial.values[0])
     assert numbers == [trial.number for trial in front]
@@ -226,7 +230,7 @@ def test_importance_and_its_method(monkeypatch):
     assert importance(equal) == ({}, "all finished trials have the same value")
 
 
-def exact_share(found: list[Again], place: int) -> float:
+def exact_share(found: list[RetrainedConfig], place: int) -> float:
     """By going through all resamples, each as likely as the others."""
     means = [[statistics.fmean(d) for d in itertools.product(a.validation, repeat=len(a.seeds))]
              for a in found]  # fmt: skip
@@ -255,21 +259,21 @@ def test_how_sure_the_winner_is():
     assert alone.share == 1
     assert "trained again alone" in alone.sentence
     assert alone.sentence.endswith("its test value lies 0.0003 below its validation value.")
-    one = [Again(n, {}, None, [1], [v], [v + 0.01]) for n, v in ((0, 0.1), (1, 0.2))]
+    one = [RetrainedConfig(n, {}, None, [1], [v], [v + 0.01]) for n, v in ((0, 0.1), (1, 0.2))]
     assert "with one seed nothing says how sure" in pick_winner(one).sentence
     assert "0.0100 above its validation value" in pick_winner(one).sentence
     summary = one[0].summary()
     assert summary["validation"] == {"mean": 0.1, "sd": None}
-    equal = [Again(n, {}, None, [1, 2], [0.1, 0.1], [0.1, 0.1]) for n in (0, 1)]
+    equal = [RetrainedConfig(n, {}, None, [1, 2], [0.1, 0.1], [0.1, 0.1]) for n in (0, 1)]
     assert pick_winner(equal).share == 0.5
 
 
 def test_the_best_keep_the_constraints_and_belong_to_the_front():
     made = optuna.create_study(direction="maximize")
-    for value, excess in ((0.3, 1.0), (0.2, -1.0), (0.1, 0.0), (0.15, None)):
+    for value, constraint_violation in ((0.3, 1.0), (0.2, -1.0), (0.1, 0.0), (0.15, None)):
         trial = made.ask()
-        if excess is not None:
-            trial.set_constraint("seconds <= 9", excess)
+        if constraint_violation is not None:
+            trial.set_constraint("seconds <= 9", constraint_violation)
         made.tell(trial, value)
     assert [trial.number for trial in best_trials(made, 2)] == [1, 3]
     two = study(objectives=2)

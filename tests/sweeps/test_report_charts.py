@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lab.pages.charts.parallel import Line, Upright, parallel_chart
+from recsys_lab.pages.charts.parallel import Line, ParallelAxis, parallel_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 
 
@@ -43,7 +43,7 @@ def test_places_on_the_axes():
 
 
 def test_parallel_lines_without_a_value_run_below_the_axes():
-    axes = [Upright("a", [(0, "0"), (1, "9")]), Upright("b", [])]
+    axes = [ParallelAxis("a", [(0, "0"), (1, "9")]), ParallelAxis("b", [])]
     lines = [Line([0.0, 1.0], 1.0, "best"), Line([0.5, None], 0.0, "other")]
     root = ElementTree.fromstring(parallel_chart(axes, lines, key="k", title="t", description="d"))
     other, best = root.iter("polyline")  # the strong one lies above

@@ -3,7 +3,7 @@
 import pytest
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.settings import Sweep, check_computed, excess, read_limit
+from recsys_lab.sweeps.settings import Sweep, check_computed, constraint_violation, read_limit
 from recsys_lab.sweeps.space import as_overrides, read_space
 
 
@@ -118,7 +118,7 @@ def sweep(**changes) -> Sweep:
     options = {
         "name": "s", "dir": "d", "storage": None, "n_trials": 2, "timeout": None, "workers": 1,
         "sampler": "tpe", "pruner": "median", "objectives": ["val/ndcg@10"], "constraints": [],
-        "seed": 0, "retry_out_of_memory": False, "top_n": 0, "top_seeds": 1,
+        "seed": 0, "retry_out_of_memory": False, "retrain_top_n": 0, "retrain_seeds": 1,
         "max_deaths": 3, "storage_patience": 600,
     }  # fmt: skip
     return Sweep(Sweep.Config(**{**options, **changes}))
@@ -147,8 +147,8 @@ def test_metrics_know_what_is_better():
     assert made.beyond == ["coverage@10", "gini@10", "novelty@10", "popularity@5"]
     with pytest.raises(UserError, match=r"sweep\.sampler: cmaes knows one objective, .* has 5"):
         sweep(objectives=names, pruner="none", sampler="cmaes")
-    with pytest.raises(UserError, match=r"sweep\.top_n: .* none: val/gini@10; add one"):
-        sweep(objectives=["val/gini@10"], top_n=1)
+    with pytest.raises(UserError, match=r"sweep\.retrain_top_n: .* none: val/gini@10; add one"):
+        sweep(objectives=["val/gini@10"], retrain_top_n=1)
 
 
 def test_metrics_that_nobody_computes():
@@ -168,8 +168,8 @@ def test_metrics_that_nobody_computes():
 
 def test_constraints():
     assert read_limit("parameters<=2e6") == ("parameters", "<=", 2e6)
-    assert excess(read_limit("parameters <= 10"), 12.0) == 2.0
-    assert excess(read_limit("val/hr@10>=0.5"), 0.75) == -0.25
+    assert constraint_violation(read_limit("parameters <= 10"), 12.0) == 2.0
+    assert constraint_violation(read_limit("val/hr@10>=0.5"), 0.75) == -0.25
     for wrong in ("parameters=5", "parameters<=many"):
         with pytest.raises(UserError, match="write MEASURE<=NUMBER"):
             read_limit(wrong)

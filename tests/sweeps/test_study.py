@@ -11,11 +11,11 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.sweeps import heartbeat as owners
 from recsys_lab.sweeps import retry as patience
-from recsys_lab.sweeps.heartbeat import is_alive, myself
+from recsys_lab.sweeps.heartbeat import is_alive, process_identity
 from recsys_lab.sweeps.samplers import sampler_seed
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
-from tests.postgres import PASSWORD, USER, free_port, postgres_server
+from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 from tests.sweeps.clock import Clock
 
@@ -84,7 +84,7 @@ def test_a_trial_that_kills_its_process_every_time_is_failed(tmp_path, monkeypat
 
 
 def test_who_is_alive():
-    mine = {"owner": myself()}
+    mine = {"owner": process_identity()}
     assert is_alive(mine)
     assert not is_alive({})
     assert not is_alive({"owner": {**mine["owner"], "began": "1"}})  # the number came again
@@ -249,9 +249,9 @@ def test_a_server_that_does_not_answer_is_told_without_the_password():
     url = f"postgresql://shop:s3cret@127.0.0.1:{free_port()}/db"
     with pytest.raises(
         StorageAway, match=r"postgresql://shop:\*\*\*@127.*cannot be opened"
-    ) as told:
+    ) as error_tail:
         study(url)
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(error_tail.value)
 
 
 @pytest.mark.parametrize(("answer", "said"), [(0, "held the study 's' for 600 seconds"), (1, None)])

@@ -10,11 +10,10 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.files.digests import digest
-from recsys_lab.training.checkpoint import Keeper
+from recsys_lab.training.checkpoint import CheckpointCallback
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, read_checkpoint
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
-
-from .test_resume import FakeData, last_state, plain_loss, train
+from tests.training.test_resume import FakeData, last_state, plain_loss, train
 
 CONTENT = {"weights": torch.arange(600.0), "epoch": 3, "history": [{"loss": 0.1}]}
 
@@ -107,7 +106,7 @@ def test_killed_anywhere_the_best_weights_are_those_of_the_best_epoch(
     tmp_path, monkeypatch, step, after, loss
 ):
     """The second epoch is killed before or after a step, and trained again in another way."""
-    done = getattr(Keeper, step)
+    done = getattr(CheckpointCallback, step)
     calls = []
 
     def killing(self, *arguments):
@@ -119,7 +118,7 @@ def test_killed_anywhere_the_best_weights_are_those_of_the_best_epoch(
         if dies:
             raise Killed
 
-    monkeypatch.setattr(Keeper, step, killing)
+    monkeypatch.setattr(CheckpointCallback, step, killing)
     with pytest.raises(Killed):
         train(tmp_path, monkeypatch, None, learning_rate=1e-2)
     keeper, model = train(tmp_path, monkeypatch, None, loss, learning_rate=1e-2)
@@ -136,8 +135,7 @@ def validated(model) -> float:
     from recsys_lab.config import build
     from recsys_lab.data.batches import EvaluationBatches
     from recsys_lab.evaluation.protocols.base import evaluate
-
-    from .test_resume import options
+    from tests.training.test_resume import options
 
     batches = EvaluationBatches(FakeData(), "validation", batch_size=7, window=8, exclude_seen=True)
     protocol = build(options("evaluation", "full_ranking"))

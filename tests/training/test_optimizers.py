@@ -43,7 +43,7 @@ def test_equals_adam_when_a_step_reads_every_row(name, monkeypatch):
     sparse = copy.deepcopy(dense)
     steps(dense, recipe().optimizer(dense, everything), everything, 1)
     monkeypatch.setattr(everything, "sparse", False)
-    optimizer = recipe(sparse_items=True).optimizer(sparse, everything)
+    optimizer = recipe(sparse_embeddings=True).optimizer(sparse, everything)
     steps(sparse, optimizer, everything, 1)
     assert sparse.item_table().grad.is_sparse
     for (key, mine), theirs in zip(sparse.named_parameters(), dense.parameters(), strict=True):
@@ -59,7 +59,7 @@ def test_rows_that_are_not_read_stay_as_they_are():
     model = make("sasrec")
     before = model.items.weight.detach().clone()
     loss = part("loss", "sampled_softmax", num_negatives=3)
-    steps(model, recipe(sparse_items=True).optimizer(model, loss), loss, 1)
+    steps(model, recipe(sparse_embeddings=True).optimizer(model, loss), loss, 1)
     moved = set((model.items.weight != before).any(1).nonzero().flatten().tolist())
     read = {item for history in histories() for item in history}
     assert read <= moved
@@ -69,7 +69,7 @@ def test_rows_that_are_not_read_stay_as_they_are():
 
 def test_the_rate_is_followed_by_both_and_kept_with_the_state():
     model, loss = make("sasrec"), part("loss", "bce")
-    made = recipe(sparse_items=True, schedule="linear", warmup_steps=2)
+    made = recipe(sparse_embeddings=True, schedule="linear", warmup_steps=2)
     optimizer = made.optimizer(model, loss)
     scheduler = made.scheduler(optimizer, 10)
     for _ in range(3):
@@ -85,12 +85,12 @@ def test_the_rate_is_followed_by_both_and_kept_with_the_state():
 
 def test_what_it_is_not_for():
     with pytest.raises(UserError, match=r"weight_decay=0\.1, which reads every item's vector"):
-        recipe(sparse_items=True, weight_decay=0.1)
+        recipe(sparse_embeddings=True, weight_decay=0.1)
     with pytest.raises(UserError, match=r"set recipe\.gradient_clip=null"):
-        recipe(sparse_items=True, gradient_clip=1.0)
+        recipe(sparse_embeddings=True, gradient_clip=1.0)
     with pytest.raises(UserError, match=r"reads the vectors of all items; use a sampled one"):
-        recipe(sparse_items=True).optimizer(make("sasrec"), part("loss", "softmax"))
+        recipe(sparse_embeddings=True).optimizer(make("sasrec"), part("loss", "softmax"))
     model = make("sasrec")
     model.items = torch.nn.Identity()
     with pytest.raises(UserError, match=r"are no plain table; use inputs=ids"):
-        recipe(sparse_items=True).optimizer(model, part("loss", "bce"))
+        recipe(sparse_embeddings=True).optimizer(model, part("loss", "bce"))

@@ -86,10 +86,10 @@ def last_state(folder: Path) -> dict:
     return torch.load(folder / "last.ckpt", weights_only=True)
 
 
-def row_sparse() -> dict:
+def dense_sparse_optimizer() -> dict:
     return {
         "loss": build(options("loss", "sampled_softmax", num_negatives=5)),
-        "sparse_items": True,
+        "sparse_embeddings": True,
     }
 
 
@@ -98,7 +98,7 @@ def accumulating() -> dict:
 
 
 def judging_rarely() -> dict:
-    return {"validate_every": 3}
+    return {"validate_every_epochs": 3}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def judging_rarely() -> dict:
         ((5,), dict),
         ((3, 4, 6), dict),
         ((2, 1, 1, 1, 9), dict),
-        ((3, 4), row_sparse),
+        ((3, 4), dense_sparse_optimizer),
         ((1, 3), accumulating),
         ((2, 16), judging_rarely),  # the last epoch, which is not the third or sixth, is resumed
     ],
@@ -138,14 +138,14 @@ def watched(keeper) -> list[int]:
     ("every", "epochs"), [(1, [0, 1, 2, 3]), (2, [1, 3]), (3, [2, 3]), (9, [3])]
 )
 def test_the_last_epoch_is_validated_whatever_the_interval(tmp_path, monkeypatch, every, epochs):
-    keeper, _ = train(tmp_path, monkeypatch, None, validate_every=every)
+    keeper, _ = train(tmp_path, monkeypatch, None, validate_every_epochs=every)
     assert [row["epoch"] for row in keeper.history] == list(range(EPOCHS))
     assert watched(keeper) == epochs
     assert keeper.best_epoch in epochs
 
 
 def test_still_improving_looks_at_validated_epochs_alone(tmp_path, monkeypatch):
-    keeper, _ = train(tmp_path, monkeypatch, None, validate_every=2)
+    keeper, _ = train(tmp_path, monkeypatch, None, validate_every_epochs=2)
     values = {0: None, 1: 0.1, 2: None, 3: 0.2, 4: None}
     keeper.history = [
         {"epoch": epoch} | ({} if value is None else {"val/ndcg@10": value})
@@ -160,7 +160,7 @@ def test_still_improving_looks_at_validated_epochs_alone(tmp_path, monkeypatch):
 def test_patience_counts_epochs_not_validations(tmp_path, monkeypatch):
     """Without learning nothing gets better, so the third epoch after the best is the last."""
     frozen = {"learning_rate": 1e-12, "patience": 3, "max_epochs": 9}
-    keeper, _ = train(tmp_path, monkeypatch, None, validate_every=2, **frozen)
+    keeper, _ = train(tmp_path, monkeypatch, None, validate_every_epochs=2, **frozen)
     assert keeper.best_epoch == 1
     assert watched(keeper) == [1, 3, 5]
     assert not keeper.still_improving

@@ -16,7 +16,7 @@ from recsys_lab.config import UserError
 from recsys_lab.experiment.agreement import agreement
 from recsys_lab.experiment.distributed import joined_processes, shard
 from recsys_lab.experiment.restore import restore
-from recsys_lab.experiment.test_results import Judgement, gather, judge
+from recsys_lab.experiment.test_results import TestResults, compute_test_results, rank_test_users
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.off_policy import off_policy_table
@@ -37,9 +37,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     folder = output_folder(cfg.output)
     with joined_processes():
         parts = restore(record, cfg.verify, prepare=cfg.prepare)
-        gathered = gather(parts)
+        gathered = rank_test_users(parts)
         if shard()[0] == 0:
-            _tell(record, judge(parts, gathered), folder)
+            _tell(record, compute_test_results(parts, gathered), folder)
 
 
 def _check(record: RunRecord) -> None:
@@ -58,7 +58,7 @@ def _check(record: RunRecord) -> None:
         )
 
 
-def _tell(record: RunRecord, found: Judgement, folder: Path | None) -> None:
+def _tell(record: RunRecord, found: TestResults, folder: Path | None) -> None:
     """Print the numbers, write them if told to, and compare them with the record."""
     console = Terminal()
     columns = {record.values["name"]: found.means}

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from recsys_lab.config import Interrupted, UserError, build, config_values
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.sweeps.faults import GO_ON, faults_told
+from recsys_lab.sweeps.faults import GO_ON, explain_faults
 from recsys_lab.sweeps.first_weights import refuse_other_architectures
 from recsys_lab.sweeps.folder import refuse_another_study
 from recsys_lab.sweeps.plan import (
@@ -48,7 +48,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     launcher = build(cfg.launcher)
     count = launcher.count(plan.sweep.config.workers)
     plan = _with_data(plan, cfg)
-    with faults_told(plan):
+    with explain_faults(plan):
         study = _opened(plan)
         refuse_another_study(plan, study)
         path = plan.store()

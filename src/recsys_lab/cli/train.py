@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.experiment.recorded import _identity, recorded
+from recsys_lab.experiment.recording import _identity, recorded
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import (

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from recsys_lab.pages.charts.bars import compact
-from recsys_lab.pages.charts.interval_bars import Whisker, whisker_chart
+from recsys_lab.pages.charts.interval_bars import Interval, interval_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 from recsys_lab.pages.markup import Markup, tag
 from recsys_lab.pages.number_format import decimal
@@ -65,9 +65,9 @@ def bars(comparison: Comparison, metric: Metric) -> Markup | None:
             return None
         low, high = score.interval.low, score.interval.high
         name = f"{place + 1}  {system.name}"
-        rows.append(Whisker(name, score.mean, low, high, decimal(score.mean)))
+        rows.append(Interval(name, score.mean, low, high, decimal(score.mean)))
     key = f"bars-{metric.name.replace('@', '-')}"
-    return whisker_chart(rows, key=key, title=f"test {metric.name} with 95% intervals")
+    return interval_chart(rows, key=key, title=f"test {metric.name} with 95% intervals")
 
 
 def curves(comparison: Comparison) -> Drawn | None:

@@ -3,7 +3,7 @@
 from recsys_lab.config.build import build, config_values
 from recsys_lab.config.check import Component, Sources, check_config
 from recsys_lab.config.errors import Disagreement, Interrupted, Pruned, UserError
-from recsys_lab.config.places import config_dir
+from recsys_lab.config.locations import config_dir
 
 __all__ = [
     "Component",

@@ -35,7 +35,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.origins import path_of, shown
-from recsys_lab.moved import WORKS_UNTIL, current
+from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
 
 _log = logging.getLogger(__name__)
 
@@ -90,10 +90,13 @@ class Loader(ConfigLoaderImpl):
         for override in typed:
             _refuse_typed(override)
         cfg: DictConfig = super().load_configuration(
-            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-        )
-        _refuse_composed(cfg, {override.key_or_group for override in typed})
+            config_name, [*map(_forced, overrides, typed)], run_mode, from_shell,
+            validate_sweep_overrides,
+        )  # fmt: skip
+        keys = {override.key_or_group for override in typed}
+        _refuse_composed(cfg, keys)
         _rename_targets(cfg)
+        _rename_options(cfg, keys)
         return cfg
 
     def _process_config_searchpath(
@@ -124,7 +127,7 @@ class Loader(ConfigLoaderImpl):
         if isinstance(config, DictConfig) and name != self._primary:  # that of a stored run
             for _, old in _targets("", config):
                 if old != current(old):
-                    _tell_moved(str(shown(path_of(loaded.path, name))), old)
+                    _warn_moved(str(shown(path_of(loaded.path, name))), old)
         if not isinstance(config, DictConfig) or "hydra" not in config.keys():  # noqa: SIM118
             return
         hydra = OmegaConf.to_container(OmegaConf.masked_copy(config, "hydra"), resolve=False)
@@ -220,8 +223,43 @@ def _rename_targets(node: Any) -> None:
                 _rename_targets(value)
 
 
+def _forced(text: str, override: Override) -> str:
+    """An option by its old name, which no config has any more, is forced in and then renamed."""
+    is_old = override.key_or_group in old_keys() and not override.is_delete()
+    return f"++{text.lstrip('+')}" if is_old else text
+
+
+def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
+    """Give the lab's components their options by today's names; a typed one goes before a file's.
+
+    Args:
+        cfg: composed.
+        typed: the keys of the command line.
+    """
+    for key in old_keys():
+        new = current_key(key)
+        group, _, option = key.partition(".")
+        node = cfg._get_node(group) if group in cfg else None
+        if not isinstance(node, DictConfig) or node._is_none() or option not in node.keys():  # noqa: SIM118
+            continue
+        if not str(_resolved(node, "_target_")).startswith("recsys_lab."):
+            continue  # a class of the user's own
+        value = node._get_node(option)
+        if new.partition(".")[2] in node.keys():  # noqa: SIM118 - not so in a stored run's config
+            _warn_renamed(key)
+        with flag_override(node, ["readonly", "struct"], False):
+            if new not in typed:
+                node[new.partition(".")[2]] = value
+            del node[option]
+
+
 @cache
-def _tell_moved(file: str, old: str) -> None:
+def _warn_renamed(key: str) -> None:
+    _log.warning("%s is now %s; write that: %s", key, current_key(key), WORKS_UNTIL)
+
+
+@cache
+def _warn_moved(file: str, old: str) -> None:
     _log.warning("%s: %s is now %s; write that: %s", file, old, current(old), WORKS_UNTIL)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_lab.config.secrets import note_variables, refused_password, scrubbed, secret_places
+from recsys_lab.config.secrets import note_variables, refused_password, scrubbed, secret_paths
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -48,7 +48,7 @@ def literal_secrets(cfg: DictConfig) -> list[str]:
     note_variables(OmegaConf.to_container(cfg, resolve=False))
     problems = []
     for key in (str(key) for key in cfg if key not in ("hydra", *FREE)):
-        for path in secret_places(_plain(cfg, key), key):
+        for path in secret_paths(_plain(cfg, key), key):
             if path not in _PRIVATE:
                 problems.append(_problem(cfg, path))
     return list(dict.fromkeys(problems))

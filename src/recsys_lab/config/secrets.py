@@ -126,7 +126,7 @@ def note_variables(unresolved: Any) -> None:
             note_variables(inner)
 
 
-def secret_places(value: Any, path: str = "") -> Iterator[str]:
+def secret_paths(value: Any, path: str = "") -> Iterator[str]:
     """Dotted paths below ``path`` of the values that would not come through `scrubbed` whole."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -134,10 +134,10 @@ def secret_places(value: Any, path: str = "") -> Iterator[str]:
             if not path.endswith(_VARIABLES) and _is_secret(key, inner):
                 yield below
             else:
-                yield from secret_places(inner, below)
+                yield from secret_paths(inner, below)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from secret_places(inner, path)
+            yield from secret_paths(inner, path)
     elif scrubbed(value) != value:
         yield path
 

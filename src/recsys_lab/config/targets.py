@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lab.config.errors import UserError
-from recsys_lab.config.places import component_packages
+from recsys_lab.config.locations import component_packages
 
 ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
 

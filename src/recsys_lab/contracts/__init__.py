@@ -11,20 +11,21 @@ from recsys_lab.contracts.batches import (
     ListFeature,
     RankedLists,
 )
-from recsys_lab.contracts.roles import (
-    ChecksData,
-    ChecksDevice,
+from recsys_lab.contracts.protocols import (
     DenseModel,
-    DrawsTargets,
     FeatureColumns,
     FittedModel,
+    GroundTruth,
     Loss,
-    ReadsCounts,
-    ReadsTargets,
     Recommender,
+    SamplesTargets,
     TrainingData,
-    Truth,
+    UsesItemCounts,
+    UsesTargetCounts,
+    ValidatesData,
+    ValidatesDevice,
 )
+from recsys_lab.moved import names_before
 
 __all__ = [
     "FIRST_KNOWN",
@@ -32,20 +33,22 @@ __all__ = [
     "LISTS_APART",
     "NO_ITEM",
     "Batch",
-    "ChecksData",
-    "ChecksDevice",
     "DenseModel",
-    "DrawsTargets",
     "EvaluationBatch",
     "Exclude",
     "FeatureColumns",
     "FittedModel",
+    "GroundTruth",
     "ListFeature",
     "Loss",
     "RankedLists",
-    "ReadsCounts",
-    "ReadsTargets",
     "Recommender",
+    "SamplesTargets",
     "TrainingData",
-    "Truth",
+    "UsesItemCounts",
+    "UsesTargetCounts",
+    "ValidatesData",
+    "ValidatesDevice",
 ]
+
+__getattr__ = names_before(__name__)

@@ -17,8 +17,8 @@ from recsys_lab.contracts import Batch, EvaluationBatch
 from recsys_lab.data.crops import Crops
 from recsys_lab.data.formats.npy import RunReader
 from recsys_lab.data.histories import FlatData, Histories, as_tensor
-from recsys_lab.data.shuffle import order_of
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.shuffle import shuffle_of
+from recsys_lab.data.splits.cold_start import target_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +89,7 @@ class TrainingBatches:
         """The rest of the current epoch, or the next epoch when the current one is done."""
         if self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
-        order = order_of(self.num_histories, [self._seed, self.epoch])
+        order = shuffle_of(self.num_histories, [self._seed, self.epoch])
         while self.batch < len(self):
             first = self.batch * self._batch_size
             numbers = order[first : first + self._batch_size]
@@ -194,7 +194,7 @@ class EvaluationBatches:
         if self._exclude_seen:
             seen_rows = torch.from_numpy(np.repeat(np.arange(len(starts)), ends - starts))
             seen_items = torch.from_numpy(self._histories.items(starts, ends))
-        places, rows = target_places(segments, self._data.dropped_targets)
+        places, rows = target_ranges(segments, self._data.dropped_targets)
         items_G = self._data.items[places].astype(np.int64)
         values_G = None
         if self._target_values is not None:

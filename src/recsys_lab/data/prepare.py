@@ -14,7 +14,7 @@ from recsys_lab.data.card.page import write_card
 from recsys_lab.data.formats.staging import Stages
 from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
 from recsys_lab.data.preparation.contents import Preparation, write_contents
-from recsys_lab.data.preparation.disk import disk_told, usable
+from recsys_lab.data.preparation.disk import explain_full_disk, usable
 from recsys_lab.data.preparation.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -23,7 +23,7 @@ from recsys_lab.data.preparation.manifest import (
     sealed,
 )
 from recsys_lab.data.preparation.parts import require_parts
-from recsys_lab.data.preparation.row_counts import Tally, said_examples
+from recsys_lab.data.preparation.row_counts import RowCounts, format_examples
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
@@ -72,13 +72,13 @@ def prepare(
         manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
             # It may be of a command that allowed more bad rows than this one.
-            Tally(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
+            RowCounts(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
             log.info("Reusing the prepared dataset %s", folder)
             sweep_scratch(folder.parent, _hidden(folder))
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, disk_told(root):
+    with contextlib.ExitStack() as until, explain_full_disk(root):
         with usable(root):
             place = make_scratch(folder.parent, _hidden(folder), until)
             scratch, work = place / "made", place / "work"
@@ -131,7 +131,7 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
             share = percent(entry["dropped"] / (entry["rows"] + entry["dropped"]))
-            said = f"({share}): {entry['reason']}{said_examples(entry)}"
+            said = f"({share}): {entry['reason']}{format_examples(entry)}"
             log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
     for said in manifest["warnings"]:
         log.warning("%s", said)

@@ -18,7 +18,7 @@ from recsys_lab.data.features.store import FeatureStore
 from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.preparation.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
-from recsys_lab.data.splits.cold_start import target_places, train_and_validation
+from recsys_lab.data.splits.cold_start import target_ranges, train_and_validation
 from recsys_lab.data.splits.ranges import count_items, first_times
 from recsys_lab.files.digests import damage
 from recsys_lab.files.reading import read_parquet, reading
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.config.commands import Verify
-    from recsys_lab.contracts import Truth
+    from recsys_lab.contracts import GroundTruth
 
 PHASES = ("train", "validation", "test")
 
@@ -172,9 +172,9 @@ class PreparedDataset:
         both._joined = train_and_validation(self._map("train"), self._map("validation"))
         return both
 
-    def target_places(self, phase: str) -> NDArray[np.int64]:
+    def target_ranges(self, phase: str) -> NDArray[np.int64]:
         """Places of the targets of ``validation`` or ``test`` in the flat arrays, int64 (G,)."""
-        return target_places(np.asarray(self.segments(phase)), self.dropped_targets)[0]
+        return target_ranges(np.asarray(self.segments(phase)), self.dropped_targets)[0]
 
     def training_item_counts(self) -> NDArray[np.int64]:
         """Events of each item in the training part, int64 (V,)."""
@@ -207,7 +207,7 @@ class PreparedDataset:
         seconds, _ = parse_times(table[column], file)
         return seconds.fill_null(0).to_numpy(), seconds.is_not_null().to_numpy()
 
-    def truth(self) -> Truth | None:
+    def truth(self) -> GroundTruth | None:
         """The process that made a synthetic log; None for real data."""
         file = self.path / "truth.npz"
         if not file.exists():

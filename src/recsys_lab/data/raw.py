@@ -154,8 +154,8 @@ class RawData:
         features: the columns that are encoded.
         about: of a published dataset, or None.
         warnings: what is odd about the source, a sentence each, for people and the manifest.
-        say_rows: rows of the source, counted from 0 through all its files, ascending -> each for
-            people, as it stands there; None: what ``interactions`` has of them is shown.
+        describe_rows: rows of the source, counted from 0 through all its files, ascending -> the
+            text of each, as written there; None: what ``interactions`` has of them is shown.
         normalizes_ids: whether the reader has the option ``id_normalization``.
         part_rows: of a source with `PART`, the rows of each part; else None.
         from_log: ``item`` or ``user`` -> column -> how it is taken from the log; such a side has no
@@ -172,7 +172,7 @@ class RawData:
     about: About | None = None
     warnings: Sequence[str] = ()
     normalizes_ids: bool = False
-    say_rows: Callable[[NDArray[np.int64]], list[str]] | None = None
+    describe_rows: Callable[[NDArray[np.int64]], list[str]] | None = None
     from_log: Mapping[str, Mapping[str, FromLog]] = field(default_factory=dict)
     part_rows: Mapping[str, int] | None = None
 

@@ -27,7 +27,7 @@ ROUNDS = 8
 """Even, so that the halves end as wide as they begin."""
 
 
-class Order(Protocol):
+class Shuffle(Protocol):
     """Numbers by their place in the epoch."""
 
     def __getitem__(self, places: slice, /) -> NDArray[np.int64]:
@@ -35,7 +35,7 @@ class Order(Protocol):
         ...
 
 
-def order_of(length: int, seed: Sequence[int]) -> Order:
+def shuffle_of(length: int, seed: Sequence[int]) -> Shuffle:
     """A permutation of the numbers below ``length``, drawn from the seed alone."""
     if length <= LISTED:
         return np.random.default_rng(seed).permutation(length)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import repeated, row_chunks
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def popularity_bands(counts_V: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _events(data: PreparedDataset, rows_n4: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """What the log itself says of the targets of some users."""
-    places, of_row = target_places(rows_n4, data.dropped_targets)
+    places, of_row = target_ranges(rows_n4, data.dropped_targets)
     starts, ends = rows_n4[:, 1], rows_n4[:, 2]
     found: dict[str, NDArray[Any]] = {
         "user": rows_n4[of_row, 0],

@@ -37,7 +37,7 @@ class RankedData(TrainingData, Protocol):
         """Raw id of every user, (U,)."""
         ...
 
-    def target_places(self, phase: str) -> NDArray[np.int64]:
+    def target_ranges(self, phase: str) -> NDArray[np.int64]:
         """Places of the targets of a phase in the flat arrays, int64 (G,)."""
         ...
 

@@ -44,7 +44,7 @@ class Results:
         metrics: names, keys of ``METRICS``, ``AREAS`` and ``VALUED``, each in its file of
             `recsys_lab.evaluation.metrics`.
         ks: list lengths.
-        list_length: places kept a user.
+        max_k: places kept a user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
         num_items: V; for metrics of whole lists.
         over_lists: whether means are those over all lists: see
@@ -60,7 +60,7 @@ class Results:
         self,
         metrics: Sequence[str],
         ks: Sequence[int],
-        list_length: int,
+        max_k: int,
         beyond: Mapping[str, BeyondMetric] | None = None,
         num_items: int = 1,
         *,
@@ -72,11 +72,11 @@ class Results:
         }
         self.others |= {f"{n}@{k}": VALUED[n](k) for n in metrics if n in VALUED for k in ks}
         self.beyond = dict(beyond or {})
-        self._length = list_length
+        self._length = max_k
         for metric in (*self.metrics.values(), *self.others.values(), *self.beyond.values()):
             if isinstance(metric, UserMean):
                 metric.over_lists = over_lists
-        self._rows = TargetRows(list_length)
+        self._rows = TargetRows(max_k)
 
     def update(
         self,
@@ -146,11 +146,11 @@ class TargetRows(ByUser):
     """A row for each list and target: its number among the user's, item, rank, the list.
 
     Args:
-        list_length: places kept.
+        max_k: places kept.
     """
 
-    def __init__(self, list_length: int) -> None:
-        super().__init__(3 + list_length, torch.int32)
+    def __init__(self, max_k: int) -> None:
+        super().__init__(3 + max_k, torch.int32)
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
         """Add the lists of B users."""

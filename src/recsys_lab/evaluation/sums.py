@@ -64,7 +64,7 @@ def _sums_of_each(values_L: Tensor, groups_L: Tensor) -> tuple[Tensor, Tensor, T
         places = torch.arange(width, device=at.device).expand(len(at), -1)
         is_there = places < counts_U[at, None]
         terms = values_L[(starts_U[at, None] + places) * is_there] * is_there
-        sums_U[at] = sum_of_places(terms)
+        sums_U[at] = sum_over_ranks(terms)
         width *= 2
     return groups_U, sums_U, counts_U
 
@@ -94,7 +94,7 @@ def mean_over_lists(values_L: Tensor, users_L: Tensor) -> tuple[Tensor, Tensor]:
     return users_U, ratio + share_U * (means_U - ratio)
 
 
-def sum_of_places(values_BK: Tensor) -> Tensor:
+def sum_over_ranks(values_BK: Tensor) -> Tensor:
     """Sum of each row over the last dimension; zeros at its end change no bit.
 
     Neighbours are added, then the sums of neighbours, and so on: each addition is one of the
@@ -107,9 +107,9 @@ def sum_of_places(values_BK: Tensor) -> Tensor:
 
 
 def sum_by_size(values_BC: Tensor) -> Tensor:
-    """`sum_of_places` from the largest to the smallest term: zeros anywhere change no bit."""
+    """`sum_over_ranks` from the largest to the smallest term: zeros anywhere change no bit."""
     order_BC = values_BC.abs().argsort(dim=1, descending=True, stable=True)
-    return sum_of_places(values_BC.gather(1, order_BC))
+    return sum_over_ranks(values_BC.gather(1, order_BC))
 
 
 def log2_of_each(counts_V: Tensor) -> Tensor:

@@ -14,14 +14,14 @@ from recsys_lab.runs.record import PER_USER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recsys_lab.experiment.test_results import Judgement
+    from recsys_lab.experiment.test_results import TestResults
     from recsys_lab.runs.record import RunRecord
 
 _ROUNDING = 1e-12
 """Of a value, or of 1: what sums of other machines and versions may differ by, and no list does."""
 
 
-def agreement(record: RunRecord, found: Judgement) -> str:
+def agreement(record: RunRecord, found: TestResults) -> str:
     """In words: equal to the record, or equal up to rounding.
 
     Raises:
@@ -78,7 +78,7 @@ def _line(name: str, recorded: float | None, now: float | None, users: pl.DataFr
     return f"{line}{users[name].sum():,} of {len(users):,} users have another value"
 
 
-def _users(record: RunRecord, found: Judgement) -> pl.DataFrame | str:
+def _users(record: RunRecord, found: TestResults) -> pl.DataFrame | str:
     """Whether each user has another list, and another value of each metric; or why not known."""
     try:
         before = record.table(PER_USER)

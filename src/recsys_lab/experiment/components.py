@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from recsys_lab.comparison.systems import REFIT
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import ChecksData, ChecksDevice, FittedModel, ReadsCounts
+from recsys_lab.contracts import FittedModel, UsesItemCounts, ValidatesData, ValidatesDevice
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definition, make_beyond
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Parts:
+class Components:
     """What a run is made of.
 
     Attributes:
@@ -135,7 +135,7 @@ def assemble(
     run: Path | None = None,
     *,
     refit: bool = False,
-) -> Parts:
+) -> Components:
     """Build what needs no data, get them, seed everything, build the model.
 
     Args:
@@ -151,7 +151,7 @@ def assemble(
     catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
     model = make_model(cfg, data.with_validation() if refit else data, inputs, run)
     device = recipe.device() if isinstance(model, torch.nn.Module) else "cpu"
-    parts = Parts(data, model, inputs, protocol, recipe, device, catalogue)
+    parts = Components(data, model, inputs, protocol, recipe, device, catalogue)
     parts.beyond()  # what they lack is told before anything is trained
     if parts.reads_next_time:
         _log.warning(
@@ -174,7 +174,7 @@ def make_model(cfg: DictConfig, data: PreparedDataset, inputs: Any, run: Path | 
     """
     seed_everything(cfg.seed)
     model = build(cfg.model, num_items=data.num_items)
-    if isinstance(model, ChecksData):
+    if isinstance(model, ValidatesData):
         model.check_data(data)
     inputs.attach(model, data, run)
     if cfg.loss.get("cosine") and not isinstance(model, FittedModel):
@@ -182,21 +182,21 @@ def make_model(cfg: DictConfig, data: PreparedDataset, inputs: Any, run: Path | 
     return model
 
 
-def make_loss(cfg: DictConfig, parts: Parts) -> Any:
+def make_loss(cfg: DictConfig, parts: Components) -> Any:
     """The loss, with what it must know of the data.
 
     Raises:
         UserError: it does not work on the run's device.
     """
     loss = build(cfg.loss)
-    if isinstance(loss, ChecksDevice):
+    if isinstance(loss, ValidatesDevice):
         loss.check_device(parts.device)
-    if isinstance(loss, ReadsCounts):
+    if isinstance(loss, UsesItemCounts):
         loss.read_counts(torch.from_numpy(parts.data.training_item_counts()))
     return loss
 
 
-def tell_unread(cfg: DictConfig) -> None:
+def warn_unread_options(cfg: DictConfig) -> None:
     """Say which options of the command line a model that is fitted in one pass does not read."""
     if not HydraConfig.initialized():
         return

@@ -10,13 +10,13 @@ from recsys_lab.data.leaks.finding import in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 FEW = 0.01
 """A smaller share of targets is not worth a note."""
 
 
-def notes_on_data(parts: Parts) -> Iterator[str]:
+def notes_on_data(parts: Components) -> Iterator[str]:
     """A sentence each.
 
     Args:

@@ -16,7 +16,7 @@ from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Explanation:
         return f"list {self.list_number} of {self.num_lists}" if self.num_lists > 1 else ""
 
 
-def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
+def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
     """The list of a user with its causes.
 
     Args:
@@ -105,7 +105,9 @@ def explain(parts: Parts, name: str, cfg: DictConfig) -> Explanation:
     )  # fmt: skip
 
 
-def _judged_list(parts: Parts, user: str, number: int | None, phase: str) -> tuple[int, int, int]:
+def _judged_list(
+    parts: Components, user: str, number: int | None, phase: str
+) -> tuple[int, int, int]:
     """Index of a user who has a list in the split, number of the list from 1, and how many."""
     segments = np.asarray(parts.data.segments(phase))
     ids = [str(found) for found in parts.data.user_ids()]

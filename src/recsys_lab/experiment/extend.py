@@ -63,9 +63,9 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
     if record.status == "finished" and not (record.folder / "checkpoints" / LAST).exists():
         raise UserError(f"{where} it has no checkpoints/{LAST}; begin a new run")
     epochs, best = record.values.get("epochs") or [], record.values.get("best") or {}
-    waited = epochs[-1]["epoch"] - best["epoch"] if epochs and best else 0
-    if new["patience"] is not None and waited >= new["patience"]:
+    epochs_without_improvement = epochs[-1]["epoch"] - best["epoch"] if epochs and best else 0
+    if new["patience"] is not None and epochs_without_improvement >= new["patience"]:
         raise UserError(
-            f"{where} it stopped {waited} epochs after its best one, so recipe.patience="
-            f"{new['patience']} leaves nothing to train; give more of it, or null"
+            f"{where} it stopped {epochs_without_improvement} epochs after its best one, so "
+            f"recipe.patience={new['patience']} leaves nothing to train; give more of it, or null"
         )

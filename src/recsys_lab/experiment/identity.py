@@ -11,13 +11,13 @@ from recsys_lab.config import UserError
 from recsys_lab.runs.sources import source_digest
 
 if TYPE_CHECKING:
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
 
 _log = logging.getLogger(__name__)
 
 
-def begin(parts: Parts, record: RunRecord, entry: str) -> None:
+def begin(parts: Components, record: RunRecord, entry: str) -> None:
     """Note what the run works on.
 
     Args:
@@ -51,7 +51,7 @@ def begin(parts: Parts, record: RunRecord, entry: str) -> None:
     )
 
 
-def refuse_other_data(parts: Parts, record: RunRecord) -> None:
+def refuse_other_data(parts: Components, record: RunRecord) -> None:
     """The data of a run that goes on are those that it began with.
 
     Raises:
@@ -78,7 +78,7 @@ def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
     return {**record.values["machine"], **name}
 
 
-def _identity(parts: Parts) -> dict[str, str]:
+def _identity(parts: Components) -> dict[str, str]:
     """What makes the numbers besides settings and code; see `recsys_lab.comparison.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
     columns = {"features": parts.data.features_fingerprint[:8]}

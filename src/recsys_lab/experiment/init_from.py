@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
 
 FIRST = "first.safetensors"
@@ -47,7 +47,7 @@ _CURE = "; bring the file back, or begin from another run"
 
 
 def begin_from(
-    cfg: DictConfig, parts: Parts, record: RunRecord, console: Console, *, refits: bool
+    cfg: DictConfig, parts: Components, record: RunRecord, console: Console, *, refits: bool
 ) -> None:
     """Put the weights of the run that ``init_from`` names into the model, and note what was taken.
 
@@ -136,7 +136,7 @@ def said(taken: Mapping[str, Any]) -> str:
     )
 
 
-def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Parts) -> None:
+def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Components) -> None:
     """The other run is finished, has weights, and the same architecture."""
     if not source.done or source.weights not in source.values.get("files", {}):
         reason = f"its status is '{source.status}'" if not source.done else "it was fitted"
@@ -201,7 +201,7 @@ def _is_free(key: str) -> bool:
 
 
 def _map_items(
-    where: str, source: RunRecord, parts: Parts, weights: dict[str, Tensor]
+    where: str, source: RunRecord, parts: Components, weights: dict[str, Tensor]
 ) -> dict[str, int]:
     """Replace the vectors of the other run's items by those of this one's, in place."""
     model = parts.model
@@ -246,5 +246,5 @@ def _load(where: str, model: Any, weights: dict[str, Tensor]) -> None:
     model.load_state_dict(weights)
 
 
-def _name(parts: Parts) -> str:
+def _name(parts: Components) -> str:
     return type(parts.model).__name__

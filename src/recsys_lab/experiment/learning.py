@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import ReadsTargets
+from recsys_lab.contracts import UsesTargetCounts
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.experiment.components import make_loss
 from recsys_lab.files.arrays import save_npz
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from recsys_lab.contracts import Loss
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 
-def training_batches(cfg: DictConfig, parts: Parts) -> TrainingBatches:
+def training_batches(cfg: DictConfig, parts: Components) -> TrainingBatches:
     """The histories of the training part of ``parts.data``.
 
     Raises:
@@ -49,13 +49,13 @@ def training_batches(cfg: DictConfig, parts: Parts) -> TrainingBatches:
 
 
 def loss_for(
-    cfg: DictConfig, parts: Parts, training: TrainingBatches, loss: Loss | None = None
+    cfg: DictConfig, parts: Components, training: TrainingBatches, loss: Loss | None = None
 ) -> Loss:
     """A loss that knows how often each item is a target in these batches; made, or ``loss``."""
     from recsys_lab.training.targets import expected_targets  # Lightning: not for a fitted model
 
     loss = make_loss(cfg, parts) if loss is None else loss
-    if isinstance(loss, ReadsTargets) and loss.reads_targets:
+    if isinstance(loss, UsesTargetCounts) and loss.reads_targets:
         epoch = training.first_epoch()
         loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     return loss

@@ -10,7 +10,7 @@ import torch
 
 from recsys_lab.config import UserError, build
 from recsys_lab.training.free_memory import free_memory
-from recsys_lab.training.memory_estimate import Footprint, events_per_batch, footprint
+from recsys_lab.training.memory_estimate import MemoryEstimate, estimate_memory, events_per_batch
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -35,7 +35,7 @@ def refuse_too_large(cfg: DictConfig, data: PreparedDataset) -> None:
         needed.refuse(free_memory(build(cfg.recipe).device()))
 
 
-def needs(cfg: DictConfig, data: PreparedDataset) -> Footprint | None:
+def needs(cfg: DictConfig, data: PreparedDataset) -> MemoryEstimate | None:
     """What a step of the run needs at least; None for a model that is fitted, or not known."""
     model = _without_memory(cfg, data.num_items)
     if not isinstance(model, torch.nn.Module):
@@ -47,7 +47,7 @@ def needs(cfg: DictConfig, data: PreparedDataset) -> Footprint | None:
         batch_size=recipe.config.batch_size, crop=recipe.config.crop,
         prefixes=getattr(model, "one_target", False),
     )  # fmt: skip
-    return footprint(
+    return estimate_memory(
         model, build(cfg.loss), recipe,
         num_items=data.num_items, events=events, histories=histories,
     )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import FIRST_KNOWN
-from recsys_lab.data.splits.ranges import place_chunks
+from recsys_lab.data.splits.ranges import range_chunks
 from recsys_lab.evaluation.off_policy import Logged, check_propensities, diagnostics, estimates
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.evaluation.protocols.options import Options
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
     Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ _OPTIONS = (
 _log = logging.getLogger(__name__)
 
 
-def check_off_policy(parts: Parts) -> None:
+def check_off_policy(parts: Components) -> None:
     """Refuse what will give no estimates, before anything is trained.
 
     Raises:
@@ -52,7 +52,7 @@ def check_off_policy(parts: Parts) -> None:
     check_propensities(_Events(config, data).propensities_N)
 
 
-def off_policy(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]] | None:
+def off_policy(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]] | None:
     """The estimates for each k of ``evaluation.ks``; None where they are not asked for.
 
     Args:
@@ -99,7 +99,7 @@ class _Events:
     """
 
     def __init__(self, config: Options, data: PreparedDataset) -> None:
-        places_G = data.target_places("test")
+        places_G = data.target_ranges("test")
         self.chosen_G = _where(config.off_policy_where, data, places_G)
         self.places_N = places_G[self.chosen_G]
         if not len(self.places_N):
@@ -171,7 +171,7 @@ def _modelled(name: str, data: PreparedDataset) -> Floats:
     column = _numbers("off_policy_reward", name, data)
     sums_V, counts_V = np.zeros(data.num_items), np.zeros(data.num_items)
     _, starts, ends = np.asarray(data.segments("train")).T
-    for places in place_chunks(starts, ends):
+    for places in range_chunks(starts, ends):
         values = column[places].astype(np.float64)
         known = ~np.isnan(values)
         items = data.items[places][known]

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 
-def refit(cfg: DictConfig, parts: Parts, record: RunRecord, console: Console) -> Parts:
+def refit(cfg: DictConfig, parts: Components, record: RunRecord, console: Console) -> Components:
     """What the test is of: a model from the same seed that has learned from both parts.
 
     One that began with another run's weights (``init_from``) begins with the same ones here.
@@ -57,9 +57,9 @@ def _nothing(history: list[dict[str, float]]) -> None:
 
 
 def _train(
-    cfg: DictConfig, parts: Parts, record: RunRecord, console: Console, noted: dict[str, Any]
+    cfg: DictConfig, parts: Components, record: RunRecord, console: Console, noted: dict[str, Any]
 ) -> None:
-    from recsys_lab.training.cost import Meter
+    from recsys_lab.training.cost import CostMonitor
     from recsys_lab.training.fit import fit
 
     epochs = record.values["best"]["epoch"] + 1
@@ -73,7 +73,7 @@ def _train(
         soft_wrap=True, highlight=False,
     )  # fmt: skip
     training = training_batches(cfg, parts)
-    meter = Meter()
+    meter = CostMonitor()
     keeper = fit(
         parts.model, loss_for(cfg, parts, training), parts.recipe, parts.protocol, training,
         parts.batches("validation"),  # not judged on: no epoch is validated

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from recsys_lab.config import UserError
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.experiment.components import Parts, assemble
+from recsys_lab.experiment.components import Components, assemble
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.resume import refuse_changed
 from recsys_lab.models.inputs.item_inputs import KEPT
-from recsys_lab.moved import with_current_targets
+from recsys_lab.moved import with_current_names
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _CURE = (
 )
 
 
-def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Parts:
+def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Components:
     """The data, protocol and trained model of a finished run.
 
     Args:
@@ -80,7 +80,7 @@ def _config(record: RunRecord) -> DictConfig:
         stored = OmegaConf.load(path)
         if not isinstance(stored, DictConfig):
             raise TypeError("a list in place of keys and values")
-    config: DictConfig = OmegaConf.create(with_current_targets(OmegaConf.to_container(stored)))
+    config: DictConfig = OmegaConf.create(with_current_names(OmegaConf.to_container(stored)))
     return config
 
 

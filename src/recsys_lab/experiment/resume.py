@@ -149,7 +149,7 @@ def _holds_run(run_dir: Path) -> bool:
     if not (run_dir / RECORD).exists():
         return False
     try:
-        return not RunRecord.load(run_dir).is_stillborn
+        return not RunRecord.load(run_dir).failed_before_training
     except UserError:  # damaged, but somebody's
         return True
 

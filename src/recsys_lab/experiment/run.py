@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import Interrupted, Pruned, build
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
-from recsys_lab.experiment.components import Parts, assemble, make_loss, tell_unread
+from recsys_lab.experiment.components import Components, assemble, make_loss, warn_unread_options
 from recsys_lab.experiment.data_notes import notes_on_data
 from recsys_lab.experiment.identity import begin
 from recsys_lab.experiment.init_from import begin_from
@@ -21,7 +21,7 @@ from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.refit import refit
-from recsys_lab.experiment.test_results import gather, judge
+from recsys_lab.experiment.test_results import compute_test_results, rank_test_users
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import (
@@ -91,7 +91,7 @@ def execute(
     begin_from(cfg, parts, record, console, refits=refits)
     loss = None if parts.is_fitted else make_loss(cfg, parts)
     if loss is None:
-        tell_unread(cfg)
+        warn_unread_options(cfg)
     check_off_policy(parts)
     begin(parts, record, __name__)
     for note in notes_on_data(parts):
@@ -126,7 +126,7 @@ def execute(
 
 
 @contextmanager
-def _on_whole_data(parts: Parts, record: RunRecord) -> Iterator[None]:
+def _on_whole_data(parts: Components, record: RunRecord) -> Iterator[None]:
     """What is done in the body on data that somebody damaged meanwhile counts for nothing.
 
     The arrays are memory-mapped, so a change of their files is a change of what is read.
@@ -167,15 +167,15 @@ def _stopwatch(before: float) -> Callable[[], float]:
 
 
 def _train(
-    cfg: DictConfig, parts: Parts, loss: Loss, record: RunRecord, loggers: list[Logger],
+    cfg: DictConfig, parts: Components, loss: Loss, record: RunRecord, loggers: list[Logger],
     console: Console, spent: Callable[[], float], trial: TrialRun | None,
 ) -> None:  # fmt: skip
     # Lightning: not needed for a fitted model
-    from recsys_lab.training.cost import Meter
+    from recsys_lab.training.cost import CostMonitor
     from recsys_lab.training.fit import fit
 
     training = training_batches(cfg, parts)
-    meter = Meter()
+    meter = CostMonitor()
     keeper = fit(
         parts.model, loss_for(cfg, parts, training, loss), parts.recipe, parts.protocol, training,
         parts.batches("validation"), record.folder / "checkpoints",
@@ -197,14 +197,14 @@ def _train(
         _log.warning("the best epoch was the last one: the model was still improving")
 
 
-def _fit(parts: Parts, record: RunRecord) -> None:
+def _fit(parts: Components, record: RunRecord) -> None:
     parts.model.fit(parts.data)
     keep_arrays(parts.model, record, validation=parts.evaluate("validation").compute())
 
 
-def _test(parts: Parts, record: RunRecord) -> None:
+def _test(parts: Components, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
-    found = judge(parts, gather(parts))
+    found = compute_test_results(parts, rank_test_users(parts))
     found.write(record.folder)
     record.note_files(
         PER_USER, SLICES,
@@ -213,7 +213,7 @@ def _test(parts: Parts, record: RunRecord) -> None:
     )  # fmt: skip
 
 
-def _look_beyond(parts: Parts, record: RunRecord, names: Sequence[str]) -> None:
+def _look_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:
     chosen = {name: metric for name, metric in parts.beyond().items() if name in names}
     found = parts.evaluate("validation", chosen).compute()
     values = {name: found[name] for name in chosen if name in found}

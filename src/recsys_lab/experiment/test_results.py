@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.evaluation.results import Results
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TestResults:
     """What the test says of a model.
 
     Attributes:
@@ -67,13 +67,13 @@ class Gathered:
     rows: pl.DataFrame
 
 
-def gather(parts: Parts) -> Gathered:
+def rank_test_users(parts: Components) -> Gathered:
     """Open the test split; all processes that have joined must call it."""
     results = parts.evaluate("test")
     return Gathered(results, results.compute(), results.per_user())
 
 
-def judge(parts: Parts, gathered: Gathered) -> Judgement:
+def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
     """What the lists say; one process is enough."""
     results, rows = gathered.results, gathered.rows
     period = parts.protocol.config.target_period
@@ -91,7 +91,7 @@ def judge(parts: Parts, gathered: Gathered) -> Judgement:
     bounds = intervals(rows, [*results.metrics, *of_users], over_lists=over_lists)
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     logged = off_policy(parts, rows)
-    return Judgement(gathered.means, bounds, users, slices, fairness, logged)
+    return TestResults(gathered.means, bounds, users, slices, fairness, logged)
 
 
 def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
@@ -113,7 +113,7 @@ def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
     )
 
 
-def _exposure(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]]:
+def _exposure(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Shares of the popularity bands, and of the categories if a column of them is named."""
     bands = popularity_bands(parts.catalogue.counts_V.numpy())
     one_each = ListFeature(torch.from_numpy(bands), torch.arange(len(bands) + 1))
@@ -130,7 +130,9 @@ def _exposure(parts: Parts, rows: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _largest(parts: Parts, name: str, categories: ListFeature) -> tuple[ListFeature, list[str]]:
+def _largest(
+    parts: Components, name: str, categories: ListFeature
+) -> tuple[ListFeature, list[str]]:
     """The categories with the most items; all others are one."""
     values = list(map(str, parts.data.features.values(name)))
     counts = np.bincount(categories.codes.numpy(), minlength=len(values))

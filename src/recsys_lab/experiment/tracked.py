@@ -11,7 +11,7 @@ from recsys_lab.tracking.base import End, Start
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recsys_lab.experiment.components import Parts
+    from recsys_lab.experiment.components import Components
 
 
 def start_of(record: RunRecord, job_type: str) -> Start:
@@ -30,7 +30,7 @@ def start_of(record: RunRecord, job_type: str) -> Start:
     )
 
 
-def end_of(parts: Parts, record: RunRecord, *, failed: bool) -> End:
+def end_of(parts: Components, record: RunRecord, *, failed: bool) -> End:
     """What they are told at the end: numbers, small tables, files worth keeping."""
     folder = record.folder
     kept = {path.name: path for path in (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn import functional as F
 
-from recsys_lab.losses.picked_scores import picked_scores, picking_pays
+from recsys_lab.losses.gathered_scores import gathered_scores, gathering_pays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,8 +147,8 @@ def negative_scores(states_ND: Tensor, negatives: Negatives, targets_N: Tensor, 
     states_ND = _unit(states_ND, cosine=cosine)
     if items.dim() == 1:
         scores_NK = states_ND @ _rows(items, table_VD, cosine=cosine, sparse=sparse).T
-    elif not sparse and picking_pays(items, table_VD):
-        scores_NK = picked_scores(states_ND, _unit(table_VD, cosine=cosine), items)
+    elif not sparse and gathering_pays(items, table_VD):
+        scores_NK = gathered_scores(states_ND, _unit(table_VD, cosine=cosine), items)
     else:
         rows_NKD = _rows(items, table_VD, cosine=cosine, sparse=sparse)
         scores_NK = torch.einsum("nd,nkd->nk", states_ND, rows_NKD)

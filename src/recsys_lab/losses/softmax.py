@@ -39,7 +39,7 @@ class SoftmaxLoss:
         Attributes:
             cosine: scale states and item vectors to length one.
             temperature: divides the logits.
-            memory_mebibytes: for the block of logits that is worked on.
+            memory_mib: for the block of logits that is worked on.
             kernel: work through blocks of logits (blocks), on any device; through liger-kernel's
                 fused kernel (liger), on CUDA alone; or through the latter where it is installed
                 and there is a device for it (auto). The result is the same.
@@ -47,7 +47,7 @@ class SoftmaxLoss:
 
         cosine: bool
         temperature: Annotated[float, Gt(0)]
-        memory_mebibytes: Annotated[int, Ge(1)]
+        memory_mib: Annotated[int, Ge(1)]
         kernel: Literal["auto", "blocks", "liger"]
 
     def __init__(self, config: Config) -> None:
@@ -71,7 +71,7 @@ class SoftmaxLoss:
                 is not an item (checked on the CPU only: a device would have to be waited for).
         """
         self._check(states_ND, targets_N, table_VD)
-        budget = self.config.memory_mebibytes << 20
+        budget = self.config.memory_mib << 20
         on_cpu = states_ND.device.type == "cpu"
         with full_precision(states_ND, table_VD) as (states_ND, table_VD):
             if self.config.cosine:

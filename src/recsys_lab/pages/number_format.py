@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
     return f"{number(seconds)} s"
 
 
-def say_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """As it stands in a config file."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

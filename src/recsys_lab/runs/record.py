@@ -22,7 +22,7 @@ from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.digests import SEAL, damage, digests, seal
 from recsys_lab.files.locks import Held, hold, is_held
 from recsys_lab.files.reading import reading
-from recsys_lab.moved import with_current_targets
+from recsys_lab.moved import with_current_names
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
 from recsys_lab.runs.memory import peak_memory_mebibytes
 from recsys_lab.runs.provenance import DIFF, code_state, package_versions
@@ -128,7 +128,7 @@ class RunRecord:
         from recsys_lab.runs.fields import refuse_other_types
 
         refuse_other_types(path, values)
-        values["config"] = with_current_targets(values.get("config"))
+        values["config"] = with_current_names(values.get("config"))
         epochs = read_epochs(folder)
         if epochs is not None:
             values["epochs"] = epochs
@@ -228,7 +228,7 @@ class RunRecord:
         return KILLED if gone else stored
 
     @property
-    def is_stillborn(self) -> bool:
+    def failed_before_training(self) -> bool:
         """Whether the run failed before there was anything to keep, e.g. for a wrong setting."""
         has_checkpoints = any((self.folder / "checkpoints").glob("*"))
         return self.values["status"] == "failed" and not has_checkpoints

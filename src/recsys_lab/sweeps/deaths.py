@@ -8,7 +8,7 @@ from collections.abc import Sequence
 MOST_DEATHS = 3
 
 
-def said_end(code: int, last_words: str = "") -> str:
+def describe_exit(code: int, last_words: str = "") -> str:
     """How a process ended.
 
     Args:
@@ -23,11 +23,11 @@ def said_end(code: int, last_words: str = "") -> str:
     return f"ended with exit code {code}" + (f" ({last_words})" if last_words else "")
 
 
-def said_deaths(ends: Sequence[str]) -> str:
+def describe_deaths(ends: Sequence[str]) -> str:
     """Why a trial has failed whose process died each time.
 
     Args:
-        ends: as `said_end` tells them, at least one.
+        ends: as `describe_exit` tells them, at least one.
     """
     times = "once" if len(ends) == 1 else f"{len(ends)} times"
     different = list(dict.fromkeys(ends))

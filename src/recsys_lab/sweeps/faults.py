@@ -54,9 +54,9 @@ def fault_of(error: BaseException, plan: Plan) -> str | None:
     if any(isinstance(cause, OSError) and cause.errno == errno.EROFS for cause in chain(error)):
         return machine_fault(error)  # what could not be made would be said to be missing
     # A full disk is often told without its name: what is shared is named, where it is on that.
-    told = storage_fault(error) or unwell(plan)
-    if told:
-        return told
+    error_tail = storage_fault(error) or unwell(plan)
+    if error_tail:
+        return error_tail
     for cause in chain(error):
         if isinstance(cause, Busy) or (isinstance(cause, NotWhole) and plan.prepared):
             return str(cause)
@@ -101,7 +101,7 @@ def _shared(plan: Plan) -> Iterator[Path]:
 
 
 @contextmanager
-def faults_told(plan: Plan) -> Iterator[None]:
+def explain_faults(plan: Plan) -> Iterator[None]:
     """Let a fault end the command with a message that says what was kept.
 
     Raises:

@@ -29,7 +29,7 @@ _seen: dict[tuple[Any, ...], tuple[Any, float, float]] = {}
 this process looked, and when this process last looked."""
 
 
-def myself(worker: str | None = None) -> dict[str, Any]:
+def process_identity(worker: str | None = None) -> dict[str, Any]:
     """This process: its machine, its number there and when it began.
 
     Args:
@@ -76,7 +76,7 @@ def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
 
 
 @contextmanager
-def beating(trial: Trial) -> Iterator[None]:
+def heartbeat(trial: Trial) -> Iterator[None]:
     """Give a sign of life every `BEAT_SECONDS`, for processes on other machines."""
     done = threading.Event()
 

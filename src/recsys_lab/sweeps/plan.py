@@ -22,6 +22,7 @@ from recsys_lab.config.quoting import quoted
 from recsys_lab.config.secrets import note_variables, scrubbed
 from recsys_lab.evaluation.metrics.names import accuracy_names
 from recsys_lab.files.atomic import write_text
+from recsys_lab.moved import with_current_options
 from recsys_lab.sweeps.attributes import DATA
 from recsys_lab.sweeps.samplers import make_pruner, make_sampler
 from recsys_lab.sweeps.settings import Search, Sweep
@@ -218,7 +219,9 @@ class Plan:
     @staticmethod
     def load(path: Path) -> Plan:
         """The reverse of `store`."""
-        return Plan(**json.loads(path.read_text()))
+        values = json.loads(path.read_text())
+        values["options"] = with_current_options("sweep", values["options"])
+        return Plan(**values)
 
 
 def data_config(cfg: DictConfig) -> Any:

@@ -116,7 +116,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
 
 def _top(plan: Plan, study: Study) -> dict[str, Any]:
     """The best configs trained again, where that is wanted."""
-    if not plan.options["top_n"]:
+    if not plan.options["retrain_top_n"]:
         return {}
     metric = watched_metric(plan)
     again, missing = top_results(plan, study, metric)

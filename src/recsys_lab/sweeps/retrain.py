@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.compose import one_line
 from recsys_lab.config.quoting import quoted
-from recsys_lab.experiment.recorded import recorded
+from recsys_lab.experiment.recording import recorded
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy, RunRecord
 from recsys_lab.sweeps.attributes import CHANGES
-from recsys_lab.sweeps.deaths import said_deaths
+from recsys_lab.sweeps.deaths import describe_deaths
 from recsys_lab.sweeps.faults import fault_of
 from recsys_lab.sweeps.heartbeat import is_alive
-from recsys_lab.sweeps.winner import Again, best_trials
+from recsys_lab.sweeps.winner import RetrainedConfig, best_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.sweeps.plan import Plan
     from recsys_lab.sweeps.study import Study
-    from recsys_lab.sweeps.worker_status import Notes
+    from recsys_lab.sweeps.worker_status import WorkerStatus
 
 _POLL = 0.5
 _DEATHS = "deaths.json"
@@ -69,8 +69,8 @@ class TopRun:
 
 def top_runs(plan: Plan, study: Study) -> Iterator[TopRun]:
     """The runs, first seeds of all configs first."""
-    best = best_trials(study.copy(), plan.options["top_n"])
-    for offset in range(1, plan.options["top_seeds"] + 1):
+    best = best_trials(study.copy(), plan.options["retrain_top_n"])
+    for offset in range(1, plan.options["retrain_seeds"] + 1):
         for trial in best:
             yield _top_run(plan, trial, offset)
 
@@ -105,7 +105,7 @@ def note_death(plan: Plan, name: str, end: str) -> None:
     Args:
         plan: of the sweep.
         name: of the run's folder.
-        end: as `recsys_lab.sweeps.deaths.said_end` tells it.
+        end: as `recsys_lab.sweeps.deaths.describe_exit` tells it.
     """
     folder = plan.path / "top" / name
     write_text(folder / _DEATHS, json.dumps([*_deaths(folder), end]) + "\n")
@@ -116,7 +116,7 @@ def _deaths(folder: Path) -> list[str]:
     return [str(end) for end in json.loads(file.read_text())] if file.exists() else []
 
 
-def work_on_top(plan: Plan, study: Study, console: Console, notes: Notes) -> None:
+def work_on_top(plan: Plan, study: Study, console: Console, notes: WorkerStatus) -> None:
     """Do the runs that nobody has done or does; every worker calls this when trials are done."""
     for run in top_runs(plan, study):
         if run.record is not None or len(run.deaths) >= study.most_deaths:
@@ -130,13 +130,13 @@ def work_on_top(plan: Plan, study: Study, console: Console, notes: Notes) -> Non
         except Busy:  # another worker has it
             continue
         except BaseException as error:  # some libraries' own are no `Exception`, nor is SystemExit
-            told = fault_of(error, plan)
-            if told:
-                raise MachineFault(told) from error
+            error_tail = fault_of(error, plan)
+            if error_tail:
+                raise MachineFault(error_tail) from error
             console.print(f"not done: {one_line(error)}", soft_wrap=True, markup=False)
 
 
-def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], list[str]]:
+def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[RetrainedConfig], list[str]]:
     """What the runs found, by config, and which of them are not finished, with a known reason.
 
     Args:
@@ -150,7 +150,7 @@ def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], lis
     for run in top_runs(plan, study):
         record = run.record
         if record is None:
-            why = f": {said_deaths(run.deaths)}" if run.deaths else ""
+            why = f": {describe_deaths(run.deaths)}" if run.deaths else ""
             missing.append(f"{run.folder.name}{why}")
             continue
         values = record.values
@@ -160,11 +160,11 @@ def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[Again], lis
     return [_again(plan, trials[n], rows, metric) for n, rows in found.items()], missing
 
 
-def _again(plan: Plan, trial: FrozenTrial, rows: list[Any], metric: str) -> Again:
+def _again(plan: Plan, trial: FrozenTrial, rows: list[Any], metric: str) -> RetrainedConfig:
     seeds, validation, test = zip(*rows, strict=True)
     try:
         folder = plan.trial_folder(trial.number, trial.user_attrs.get(CHANGES))
         searched = float(RunRecord.load(folder).values["validation"][metric])
     except (UserError, KeyError):  # it was another machine's
         searched = None
-    return Again(trial.number, trial.params, searched, seeds, validation, test)
+    return RetrainedConfig(trial.number, trial.params, searched, seeds, validation, test)

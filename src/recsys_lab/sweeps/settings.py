@@ -57,9 +57,9 @@ class Sweep:
                 nothing is lost.
             retry_out_of_memory: a trial that runs out of memory is tried again with half the batch
                 and twice the batches a step, three times at most.
-            top_n: of the best configs, trained again when the trials (or the timeout) are over,
-                with seeds of their own, and then tested; 0 for none.
-            top_seeds: runs of each of them.
+            retrain_top_n: number of the best configs that are trained again after the trials (or
+                the timeout), with seeds of their own, and then tested; 0 for none.
+            retrain_seeds: runs of each of them.
             seed: of the sampler; every process has a seed of its own that is made from it.
         """
 
@@ -76,8 +76,8 @@ class Sweep:
         max_deaths: Annotated[int, Ge(1)]
         storage_patience: Annotated[float, Ge(0)]
         retry_out_of_memory: bool
-        top_n: Annotated[int, Ge(0)]
-        top_seeds: Annotated[int, Ge(1)]
+        retrain_top_n: Annotated[int, Ge(0)]
+        retrain_seeds: Annotated[int, Ge(1)]
         seed: Annotated[int, Ge(0)]
 
     def __init__(self, config: Config) -> None:
@@ -86,11 +86,11 @@ class Sweep:
             check_measure("sweep.objectives", name)
         if len(config.objectives) > 1:
             _check_several(config)
-        if config.top_n and not any(map(is_accuracy, config.objectives)):
+        if config.retrain_top_n and not any(map(is_accuracy, config.objectives)):
             raise UserError(
-                "sweep.top_n: the best are compared by an accuracy metric of the validation, and "
-                f"sweep.objectives has none: {', '.join(config.objectives)}; add one, or use "
-                "sweep.top_n=0"
+                "sweep.retrain_top_n: the best are compared by an accuracy metric of the "
+                f"validation, and sweep.objectives has none: {', '.join(config.objectives)}; add "
+                "one, or use sweep.retrain_top_n=0"
             )
         if config.storage is not None:
             kind_of(config.storage)
@@ -232,7 +232,7 @@ def read_limit(text: str) -> tuple[str, str, float]:
     raise UserError(f"sweep.constraints: got '{text}'; write MEASURE<=NUMBER or val/METRIC>=NUMBER")
 
 
-def excess(limit: tuple[str, str, float], value: float) -> float:
+def constraint_violation(limit: tuple[str, str, float], value: float) -> float:
     """How far a value breaks a constraint, at most 0 where it does not."""
     _, sign, number = limit
     return value - number if sign == "<=" else number - value

@@ -21,8 +21,8 @@ from recsys_lab.sweeps.attributes import (
     SPEC,
     WORKERS,
 )
-from recsys_lab.sweeps.deaths import MOST_DEATHS, said_deaths
-from recsys_lab.sweeps.heartbeat import is_alive, myself, sign_of_life
+from recsys_lab.sweeps.deaths import MOST_DEATHS, describe_deaths
+from recsys_lab.sweeps.heartbeat import is_alive, process_identity, sign_of_life
 from recsys_lab.sweeps.proposals import copy_of, new_point
 from recsys_lab.sweeps.retry import Patience
 from recsys_lab.sweeps.space import Scalar, Space
@@ -216,7 +216,7 @@ class Study:
             deaths = {**trial.user_attrs.get(DEATHS, {}), worker: cause}
             self._set(trial, DEATHS, deaths)
             if len(deaths) >= self.most_deaths:
-                self._fail(trial, said_deaths([*deaths.values()]))
+                self._fail(trial, describe_deaths([*deaths.values()]))
                 return
         self._set(trial, OWNER, None)
 
@@ -282,13 +282,15 @@ class Study:
     def _sign(self, trial: Trial, assure: Callable[[], None]) -> Claim | None:
         """Take a trial; None, and the trial failed, where it killed too many processes."""
         attempts = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
-        told = int(trial.user_attrs.get(RELEASED, 0)) + len(trial.user_attrs.get(DEATHS, {}))
+        error_tail = int(trial.user_attrs.get(RELEASED, 0)) + len(trial.user_attrs.get(DEATHS, {}))
         assure()
-        if attempts - told > MOST_ATTEMPTS:
+        if attempts - error_tail > MOST_ATTEMPTS:
             self._fail(trial, f"its process died {MOST_ATTEMPTS} times")
             return None
         point = self.space.suggest(trial)
         trial.set_user_attr(BEAT, sign_of_life())
         trial.set_user_attr(ATTEMPTS, attempts)
-        trial.set_user_attr(OWNER, myself(self.worker))  # last: until then anybody may take it
+        trial.set_user_attr(
+            OWNER, process_identity(self.worker)
+        )  # last: until then anybody may take it
         return Claim(trial, point, attempts)

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.sweeps.deaths import said_end
+from recsys_lab.sweeps.deaths import describe_exit
 from recsys_lab.sweeps.faults import STOPPED, stopped, unwell
 from recsys_lab.sweeps.heartbeat import is_alive
 from recsys_lab.sweeps.launchers.base import Task
@@ -105,7 +105,7 @@ class Parent:
         before = len(self.workers)
         for worker in tuple(self.workers):
             place = self.workers.index(worker)
-            now = self._looked_after(worker)
+            now = self._check_worker(worker)
             self.workers[place : place + 1] = [now] if now else []
         return len(self.workers) < before
 
@@ -143,8 +143,8 @@ class Parent:
     def _left_of_top(self) -> int:
         """Runs of the best that are to be done; all of them while the best are not known."""
         options = self.plan.options
-        if not options["top_n"] or self._left():
-            return int(options["top_n"]) * int(options["top_seeds"])
+        if not options["retrain_top_n"] or self._left():
+            return int(options["retrain_top_n"]) * int(options["retrain_seeds"])
         return sum(run.record is None for run in top_runs(self.plan, self.study))
 
     def _orphans(self) -> bool:
@@ -192,7 +192,7 @@ class Parent:
     def _log(self, worker: str) -> Path:
         return self.notes / f"{worker}.log"
 
-    def _looked_after(self, worker: _Worker) -> _Worker | None:
+    def _check_worker(self, worker: _Worker) -> _Worker | None:
         """The worker, the one that is begun in its place, or None when it has done all."""
         code = worker.job.code()
         if code is None:
@@ -225,7 +225,7 @@ class Parent:
         if code != 0 and state:
             mark_dead(self.notes / f"{worker.name}.json", state)
         last = self._last_words(worker).rpartition("\n")[2] if code > 0 else ""
-        end, by_itself = scrubbed(said_end(code, last)), code != _INTERRUPTED
+        end, by_itself = scrubbed(describe_exit(code, last)), code != _INTERRUPTED
         if code != 0 and (fault := unwell(self.plan)):
             raise stopped(fault)
         number = self.study.bury(worker.name, end, death=by_itself)
@@ -246,7 +246,7 @@ class Parent:
         """The end of a worker's log, and what its launcher knows."""
         log = self._log(worker.name)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return "\n".join([*lines[-5:], *worker.job.told().splitlines()[-5:]])
+        return "\n".join([*lines[-5:], *worker.job.error_tail().splitlines()[-5:]])
 
     @contextmanager
     def _display(self) -> Iterator[Any]:

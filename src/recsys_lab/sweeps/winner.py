@@ -19,7 +19,7 @@ _ENOUGH = 5
 
 
 @dataclass(frozen=True)
-class Again:
+class RetrainedConfig:
     """A config of the search, trained again.
 
     Attributes:
@@ -103,7 +103,7 @@ class Winner:
         )
 
 
-def pick_winner(found: Sequence[Again], draws: int = DRAWS, seed: int = 0) -> Winner:
+def pick_winner(found: Sequence[RetrainedConfig], draws: int = DRAWS, seed: int = 0) -> Winner:
     """The config with the highest mean validation value.
 
     Seeds are drawn with replacement, for every config on its own; where several are the best of a

@@ -27,21 +27,21 @@ from recsys_lab.config.compose import one_line
 from recsys_lab.config.environment import guarded
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.experiment.recorded import recorded
+from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.files.faults import MachineFault, chain
 from recsys_lab.pages.terminal import Terminal, guard_outputs
 from recsys_lab.sweeps.attributes import CHANGES
 from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.faults import STOPPED, fault_of, unwell
-from recsys_lab.sweeps.heartbeat import beating, process_began
+from recsys_lab.sweeps.heartbeat import heartbeat, process_began
 from recsys_lab.sweeps.launchers.base import PARENT
 from recsys_lab.sweeps.plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.sweeps.retrain import wait_for_trials, work_on_top
 from recsys_lab.sweeps.retry import is_away
 from recsys_lab.sweeps.samplers import make_sampler, sampler_seed
-from recsys_lab.sweeps.settings import MEASURES, excess, is_accuracy
-from recsys_lab.sweeps.worker_status import INTERRUPTED, Notes
+from recsys_lab.sweeps.settings import MEASURES, constraint_violation, is_accuracy
+from recsys_lab.sweeps.worker_status import INTERRUPTED, WorkerStatus
 from recsys_lab.training.memory_estimate import CannotFit
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Worker:
         notes: what it tells of itself.
     """
 
-    def __init__(self, plan: Plan, name: str, alarm: Deadline, notes: Notes) -> None:
+    def __init__(self, plan: Plan, name: str, alarm: Deadline, notes: WorkerStatus) -> None:
         self.plan, self.alarm, self.notes = plan, alarm, notes
         self.study: Study = plan.study(0, name)
         sampler, seed = plan.sweep.config.sampler, plan.options["seed"]
@@ -89,12 +89,12 @@ class Worker:
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
                 # Their processes may die yet, and the best are known when all are done.
-                if self.plan.options["top_n"] and wait_for_trials(self.study):
+                if self.plan.options["retrain_top_n"] and wait_for_trials(self.study):
                     continue
                 break
             console.print(f"trial {claim.trial.number}: {dict(claim.point)}", soft_wrap=True)
             try:
-                with self.notes.busy_with(f"trial {claim.trial.number}"), beating(claim.trial):
+                with self.notes.busy_with(f"trial {claim.trial.number}"), heartbeat(claim.trial):
                     self.study.note(claim.trial, "sampler_seed", self.sampler_seed)
                     self._run_trial(claim, console, free)
             except (Interrupted, KeyboardInterrupt):
@@ -117,7 +117,7 @@ class Worker:
             _say(f"trial {claim.trial.number} was not given back: {one_line(another)}")
 
     def _work_on_top(self, console: Console) -> None:
-        if not self.plan.options["top_n"]:
+        if not self.plan.options["retrain_top_n"]:
             return
         while wait_for_trials(self.study):  # those that others began before the deadline
             self.notes.tell("waiting for trials")
@@ -145,7 +145,9 @@ class Worker:
             record = self._recorded(claim, console, run)
             values = [measure(record.values, name) for name in config.objectives]
             broken = {
-                " ".join(map(str, limit)): excess(limit, measure(record.values, limit[0]))
+                " ".join(map(str, limit)): constraint_violation(
+                    limit, measure(record.values, limit[0])
+                )
                 for limit in self.plan.sweep.limits
             }
         except Pruned:
@@ -276,7 +278,7 @@ def main() -> int:
     began = process_began()
     plan, name = Plan.load(Path(sys.argv[1])), sys.argv[2]
     limit, over = (float(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 3 else (None, None)
-    notes = Notes(plan.path / "workers" / f"{name}.json", began)
+    notes = WorkerStatus(plan.path / "workers" / f"{name}.json", began)
     try:
         fault = unwell(plan)
         if fault is None:

@@ -23,7 +23,7 @@ DIED = "died"
 """What a worker does of which the parent found that it is gone."""
 
 
-class Notes:
+class WorkerStatus:
     """Written anew every `EVERY` seconds while it is entered; never a reason to end.
 
     All times are of one clock, which nobody sets: differences of them are true.

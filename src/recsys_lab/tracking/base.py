@@ -86,7 +86,7 @@ def guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     return safe
 
 
-def harmless(name: str, logger: Logger) -> Logger:
+def guard_logger(name: str, logger: Logger) -> Logger:
     """Guard every call that Lightning makes while training."""
     for method in ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize"):
         setattr(logger, method, guarded(name, getattr(logger, method)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Gt
 
 from recsys_lab.config import UserError
-from recsys_lab.tracking.base import guarded, harmless
+from recsys_lab.tracking.base import guard_logger, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,7 @@ class Tracking:
                 _log.warning("%s did not start, the run goes on without it: %s", name, error)
                 continue
             self._open[name] = tracker
-            self._loggers.append(harmless(name, logger))
+            self._loggers.append(guard_logger(name, logger))
         return found
 
     def loggers(self) -> list[Logger]:

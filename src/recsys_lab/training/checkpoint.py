@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from recsys_lab.training.recipe import Recipe
 
 
-class Placed(Protocol):
+class Stateful(Protocol):
     """Something iterated whose place can be stored."""
 
     def state_dict(self) -> dict[str, int]:
@@ -47,7 +47,7 @@ class Placed(Protocol):
         ...
 
 
-class Keeper(pl.Callback):
+class CheckpointCallback(pl.Callback):
     """Best weights, early stopping, history and exact resume.
 
     Args:
@@ -65,7 +65,7 @@ class Keeper(pl.Callback):
         self,
         folder: Path,
         recipe: Recipe,
-        batches: Placed,
+        batches: Stateful,
         on_epoch: Callable[[list[dict[str, float]]], None],
         stop_asked: Callable[[], bool],
         epochs: int | None = None,
@@ -82,7 +82,7 @@ class Keeper(pl.Callback):
         self.best_value = -math.inf
         self.best_epoch = -1
         self.best_digest: Digest | None = None
-        self.waited = 0
+        self.epochs_without_improvement = 0
 
     @property
     def finished(self) -> bool:
@@ -91,7 +91,9 @@ class Keeper(pl.Callback):
         done = self.history[-1]["epoch"] + 1 if self.history else 0
         if self._epochs is not None:
             return done >= self._epochs
-        return done >= self._config.max_epochs or (patience is not None and self.waited >= patience)
+        return done >= self._config.max_epochs or (
+            patience is not None and self.epochs_without_improvement >= patience
+        )
 
     @property
     def still_improving(self) -> bool:
@@ -150,10 +152,10 @@ class Keeper(pl.Callback):
 
     def _judge(self, value: float, epoch: int, pl_module: SequentialModule) -> None:
         if value > self.best_value:
-            self.best_value, self.waited = value, 0
+            self.best_value, self.epochs_without_improvement = value, 0
             self._keep(epoch, pl_module)
         else:
-            self.waited = epoch - self.best_epoch
+            self.epochs_without_improvement = epoch - self.best_epoch
 
     def _judges(self, epoch: int) -> bool:
         return self._epochs is None and self._recipe.validates(epoch)
@@ -208,7 +210,7 @@ class Keeper(pl.Callback):
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
             "best_digest": self.best_digest,
-            "waited": self.waited,
+            "waited": self.epochs_without_improvement,
             "place": self._batches.state_dict(),
             "random": _random_states(),
         }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COUNTED = 3  # steps whose arithmetic is counted: counting slows a step down
 
 
-class Meter(pl.Callback):
+class CostMonitor(pl.Callback):
     """Measures the training steps of a run, over all the processes that worked on it."""
 
     def __init__(self) -> None:

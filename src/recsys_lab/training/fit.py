@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.evaluation.metrics.names import accuracy_names
 from recsys_lab.files.reading import reading
-from recsys_lab.training.checkpoint import Keeper, Placed
+from recsys_lab.training.checkpoint import CheckpointCallback, Stateful
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.checkpoint_names import LAST
 from recsys_lab.training.module import SequentialModule
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _BEGIN_ANEW = "; bring the file back, or begin a new run in another run_dir"
 
 
-class TrainingBatches(Placed, Protocol):
+class TrainingBatches(Stateful, Protocol):
     """Batches with a place, a known number an epoch."""
 
     def __iter__(self) -> Iterator[Batch]: ...
@@ -58,7 +58,7 @@ def fit(
     on_epoch: Callable[[list[dict[str, float]]], None],
     callbacks: Sequence[pl.Callback] = (),
     epochs: int | None = None,
-) -> Keeper:
+) -> CheckpointCallback:
     """Train until the recipe says stop; leave the best weights in ``model``.
 
     Args:
@@ -87,7 +87,7 @@ def fit(
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol, steps)
     with _stop_signal() as stop_asked:
-        keeper = Keeper(folder, recipe, training, on_epoch, stop_asked, epochs)
+        keeper = CheckpointCallback(folder, recipe, training, on_epoch, stop_asked, epochs)
         last = folder / LAST
         if last.exists():
             # Before the model's, to see whether anything is left to train.

@@ -44,7 +44,7 @@ class CannotFit(UserError):
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes of a training step, at least.
 
     Attributes:
@@ -87,9 +87,9 @@ class Footprint:
         )
 
 
-def footprint(
+def estimate_memory(
     model: nn.Module, loss: Any, recipe: Recipe, *, num_items: int, events: float, histories: float
-) -> Footprint:
+) -> MemoryEstimate:
     """The lower bound for a model, which may be on torch's meta device.
 
     Args:
@@ -103,7 +103,7 @@ def footprint(
     weights = list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     dense = trained
-    if recipe.config.sparse_items:  # a step has gradients of the looked up rows alone
+    if recipe.config.sparse_embeddings:  # a step has gradients of the looked up rows alone
         tables = {id(item) for item in _tables(model)}
         dense = [weight for weight in trained if id(weight) not in tables]
     one_target = getattr(model, "one_target", False)
@@ -111,7 +111,7 @@ def footprint(
     positions = int(histories if one_target else max(histories, events * masked))
     on_gpu = recipe.device() == "cuda"
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
-    return Footprint(
+    return MemoryEstimate(
         parameters=sum(w.numel() * w.element_size() for w in weights),
         gradients=sum(w.numel() * w.element_size() for w in dense),
         optimizer=_MOMENTS * sum(w.numel() * w.element_size() for w in trained),
@@ -142,11 +142,11 @@ def logits_in_memory(config: Any, positions: int, num_items: int, *, on_gpu: boo
         return positions * (1 + int(negatives))
     if hasattr(config, "bucket_items"):
         return int(config.num_buckets * config.bucket_states * config.bucket_items)
-    if not hasattr(config, "memory_mebibytes"):
+    if not hasattr(config, "memory_mib"):
         return 0
     if uses_liger(config.kernel, "cuda" if on_gpu else "cpu"):
         return 0  # its blocks are its own affair
-    blocking = Blocking.choose(num_items, config.memory_mebibytes << 20, on_cpu=not on_gpu)
+    blocking = Blocking.choose(num_items, config.memory_mib << 20, on_cpu=not on_gpu)
     return min(blocking.rows, positions) * num_items
 
 

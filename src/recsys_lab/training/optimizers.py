@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import DenseModel, Loss
 
 
-class RowSparse(Optimizer):
+class DenseSparseOptimizer(Optimizer):
     """One optimizer for most parameters, another for tables of which a step touches few rows.
 
     Args:
@@ -70,13 +70,14 @@ def make_sparse(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
     items = getattr(model, "items", None)
     if not isinstance(items, nn.Embedding):
         raise UserError(
-            "recipe.sparse_items: got true, and the item vectors of this model are no plain "
-            "table; use inputs=ids, or recipe.sparse_items=false"
+            "recipe.sparse_embeddings: got true, and the item vectors of this model are no plain "
+            "table; use inputs=ids, or recipe.sparse_embeddings=false"
         )
     if not hasattr(loss, "sparse"):
         raise UserError(
-            "recipe.sparse_items: got true, and this loss reads the vectors of all items; use a "
-            "sampled one (loss=sampled_softmax, bce, gbce, bpr), or recipe.sparse_items=false"
+            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; "
+            "use a sampled one (loss=sampled_softmax, bce, gbce, bpr), or "
+            "recipe.sparse_embeddings=false"
         )
     items.sparse = loss.sparse = True
     table = model.item_table()
@@ -86,10 +87,10 @@ def make_sparse(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
     return tables
 
 
-def row_sparse(
+def dense_sparse_optimizer(
     dense: Callable[[list[nn.Parameter]], Optimizer], model: DenseModel,
     tables: list[nn.Parameter], *, learning_rate: float, betas: tuple[float, float],
-) -> RowSparse:  # fmt: skip
+) -> DenseSparseOptimizer:  # fmt: skip
     """Lazy Adam for the tables: only rows with a gradient are moved, their averages included.
 
     Args:
@@ -102,4 +103,4 @@ def row_sparse(
     known = {id(table) for table in tables}
     others = [parameter for parameter in model.parameters() if id(parameter) not in known]
     sparse = torch.optim.SparseAdam(tables, lr=learning_rate, betas=betas)
-    return RowSparse(dense(others), sparse)
+    return DenseSparseOptimizer(dense(others), sparse)

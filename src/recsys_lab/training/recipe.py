@@ -50,7 +50,7 @@ class Recipe:
             beta1: decay of the first moment.
             beta2: decay of the second moment.
             weight_decay: of the optimizer, on every parameter.
-            sparse_items: a step moves only the item vectors that it looked up (lazy Adam), for
+            sparse_embeddings: a step moves only the item vectors that it looked up (lazy Adam), for
                 catalogues of millions; needs a loss that samples.
             schedule: learning rate after the warm-up: constant, or falling to 0 at the end
                 along a line or a half cosine.
@@ -62,7 +62,7 @@ class Recipe:
             accelerator: "auto", "cpu" or "gpu".
             monitor: validation metric that picks the best epoch and stops early.
             patience: epochs without a better one before stopping; null for never.
-            validate_every: epochs between validations; the last epoch is always validated.
+            validate_every_epochs: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
         """
@@ -78,7 +78,7 @@ class Recipe:
         beta1: Annotated[float, Ge(0), Lt(1)]
         beta2: Annotated[float, Ge(0), Lt(1)]
         weight_decay: Annotated[float, Ge(0)]
-        sparse_items: bool
+        sparse_embeddings: bool
         schedule: Literal["constant", "linear", "cosine"]
         warmup_steps: Annotated[int, Ge(0)]
         gradient_clip: Annotated[float, Gt(0)] | None
@@ -87,35 +87,36 @@ class Recipe:
         accelerator: Literal["auto", "cpu", "gpu"]
         monitor: str
         patience: Annotated[int, Ge(1)] | None
-        validate_every: Annotated[int, Ge(1)]
+        validate_every_epochs: Annotated[int, Ge(1)]
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
 
     def __init__(self, config: Config) -> None:
         for name in ("weight_decay", "gradient_clip"):
-            if config.sparse_items and getattr(config, name):
+            if config.sparse_embeddings and getattr(config, name):
                 raise UserError(
-                    f"recipe.sparse_items: got true with recipe.{name}={getattr(config, name)}, "
-                    f"which reads every item's vector; set recipe.{name}="
-                    f"{'0' if name == 'weight_decay' else 'null'}, or recipe.sparse_items=false"
+                    f"recipe.sparse_embeddings: got true with recipe.{name}="
+                    f"{getattr(config, name)}, which reads every item's vector; set recipe.{name}="
+                    f"{'0' if name == 'weight_decay' else 'null'}, or "
+                    "recipe.sparse_embeddings=false"
                 )
         self.config = config
 
     def validates(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is validated."""
         done = epoch + 1
-        return done % self.config.validate_every == 0 or done == self.config.max_epochs
+        return done % self.config.validate_every_epochs == 0 or done == self.config.max_epochs
 
     def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
         """The optimizer of a model's parameters.
 
         Raises:
-            UserError: ``sparse_items`` with a model or a loss that it is not for.
+            UserError: ``sparse_embeddings`` with a model or a loss that it is not for.
         """
-        if not self.config.sparse_items:
+        if not self.config.sparse_embeddings:
             return self._dense(model.parameters())
-        from recsys_lab.training.optimizers import make_sparse, row_sparse
+        from recsys_lab.training.optimizers import dense_sparse_optimizer, make_sparse
 
-        return row_sparse(
+        return dense_sparse_optimizer(
             self._dense, model, make_sparse(model, loss),
             learning_rate=self.config.learning_rate, betas=(self.config.beta1, self.config.beta2),
         )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import DrawsTargets
-from recsys_lab.models.sequential.layers import followers
+from recsys_lab.contracts import SamplesTargets
+from recsys_lab.models.sequential.layers import next_item_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) 
     Exact but for windows at random places (``recipe.crop=random``), of which an epoch is a sample.
 
     Args:
-        model: says which events of a history it predicts: see `DenseModel` and `DrawsTargets`.
+        model: says which events of a history it predicts: see `DenseModel` and `SamplesTargets`.
         epoch: its batches.
         num_items: V.
     """
@@ -100,5 +100,5 @@ def _chances(model: DenseModel, batch: Batch) -> Tensor:
         chances_T = torch.zeros(len(batch.items_T), device=batch.items_T.device)
         chances_T[batch.last_B] = 1
         return chances_T
-    chances_of = model.target_chances if isinstance(model, DrawsTargets) else followers
+    chances_of = model.target_chances if isinstance(model, SamplesTargets) else next_item_weights
     return chances_of(batch)

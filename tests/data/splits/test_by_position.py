@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from recsys_lab.config import UserError
-
-from .toys import in_items, log_of, make
+from tests.data.splits.toys import in_items, log_of, make
 
 
 def test_leave_one_out_by_hand():

@@ -11,8 +11,7 @@ import pytest
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.ranges import draw, time_at_share
-
-from .toys import DAY, in_items, log_of, make
+from tests.data.splits.toys import DAY, in_items, log_of, make
 
 # Validation cut 10, test cut 20 (both times belong to what comes after).
 TOY = log_of(

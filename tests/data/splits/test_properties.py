@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lab.config import UserError
-from recsys_lab.data.splits.cold_start import target_places
-
-from .toys import CONFIGS, DAY, KINDS, logs, make
+from recsys_lab.data.splits.cold_start import target_ranges
+from tests.data.splits.toys import CONFIGS, DAY, KINDS, logs, make
 
 CHOICES = {
     "leave_one_out": [{}, {"target": "successive", "unit": "session"}],
@@ -72,7 +71,7 @@ def parts(segments):
     phases = {}
     for phase in ("validation", "test"):
         rows = getattr(segments, phase)
-        places, of_row = target_places(rows, segments.dropped_targets)
+        places, of_row = target_ranges(rows, segments.dropped_targets)
         phases[phase] = {
             (user, row): (set(range(start, end)), set(places[of_row == row].tolist()))
             for row, (user, start, end, _) in enumerate(rows.tolist())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from recsys_lab.data.leaks.check import check_leaks
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.preparation.statistics import describe
-
-from .toys import DAY, log_of, make
+from tests.data.splits.toys import DAY, log_of, make
 
 LOG = log_of(
     [(1, 0), (2, 1 * DAY), (3, 2 * DAY), (4, 3 * DAY), (1, 4 * DAY), (2, 5 * DAY)],

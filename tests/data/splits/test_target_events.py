@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recsys_lab.config import UserError
-
-from .toys import in_items, make, typed_log
+from tests.data.splits.toys import in_items, make, typed_log
 
 BOUGHT = {"target_events": ["purchase"]}
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import strategies as st
 
 from recsys_lab.data.splits.base import FlatLog, Segments
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.given import Given
 from recsys_lab.data.splits.global_temporal import GlobalTemporal
 from recsys_lab.data.splits.last_n import LastN
@@ -82,7 +82,7 @@ def in_items(log: FlatLog, segments: Segments) -> dict[str, Any]:
     found: dict[str, Any] = {"train": {u: items[a:b] for u, a, b in segments.train.tolist()}}
     for phase in ("validation", "test"):
         rows = getattr(segments, phase)
-        places, of_row = target_places(rows, gaps)
+        places, of_row = target_ranges(rows, gaps)
         found[phase] = {
             user: (items[start:end], [items[p] for p in places[of_row == row].tolist()])
             for row, (user, start, end, _) in enumerate(rows.tolist())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_lab.pages.number_format import DAY, duration, number, percent, say_value
+from recsys_lab.pages.number_format import DAY, duration, format_value, number, percent
 
 DISTRIBUTION = {
     "min": "min",
@@ -113,7 +113,7 @@ def split_counts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def settings_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(option, value) as in a config file."""
-    return [(key, say_value(value)) for key, value in settings.items()]
+    return [(key, format_value(value)) for key, value in settings.items()]
 
 
 def feature_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -133,12 +133,12 @@ def _brief(value: Any) -> str:
         return f"({len(value)})"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value)
-    return say_value(value)
+    return format_value(value)
 
 
 def _moment(key: str, value: Any) -> str:
     if not isinstance(value, int):
-        return say_value(value)
+        return format_value(value)
     if not key.endswith("_time"):
         return number(value)
     return str(np.datetime64(value, "s")).replace("T", " ")

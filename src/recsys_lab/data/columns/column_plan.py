@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
-from recsys_lab.data.columns.missing import told_missing
+from recsys_lab.data.columns.missing import missing_value_note
 from recsys_lab.data.raw import ParquetLog
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LONGEST = 60
 
 
 @dataclass(frozen=True)
-class Plan:
+class ColumnPlan:
     """What is done to a column.
 
     Attributes:
@@ -45,17 +45,17 @@ class Plan:
     unreadable: Unreadable | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
 
-    def as_flag(self) -> Plan:
+    def as_flag(self) -> ColumnPlan:
         """A column that tells whether this one has a value."""
-        return Plan(self.source, self.prepare, lambda values: ~self.make(values).is_null())
+        return ColumnPlan(self.source, self.prepare, lambda values: ~self.make(values).is_null())
 
 
 def same(column: nw.Expr) -> nw.Expr:
-    """For `Plan.make` where nothing is left to do."""
+    """For `ColumnPlan.make` where nothing is left to do."""
     return column
 
 
-def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, Plan]) -> pl.LazyFrame:
+def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, ColumnPlan]) -> pl.LazyFrame:
     """The planned columns, made by polars.
 
     Args:
@@ -73,7 +73,7 @@ def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, Plan]) -> pl.LazyFrame:
     return result
 
 
-def unreadable(plans: Mapping[str, Plan], prefix: str = "") -> dict[str, Unreadable]:
+def unreadable(plans: Mapping[str, ColumnPlan], prefix: str = "") -> dict[str, Unreadable]:
     """What columns of numbers hold besides numbers.
 
     Args:
@@ -87,16 +87,16 @@ def unreadable(plans: Mapping[str, Plan], prefix: str = "") -> dict[str, Unreada
     }
 
 
-def told_of_missing(plans: Mapping[str, Plan], prefix: str = "") -> list[str]:
+def missing_value_notes(plans: Mapping[str, ColumnPlan], prefix: str = "") -> list[str]:
     """A sentence for each column with words for a missing value; see `unreadable`."""
     return [
-        told_missing(f"{prefix}{name}", plan.source, plan.missing)
+        missing_value_note(f"{prefix}{name}", plan.source, plan.missing)
         for name, plan in plans.items()
         if plan.missing
     ]
 
 
-def as_parquet_log(files: Sequence[str], plans: Mapping[str, Plan]) -> ParquetLog | None:
+def as_parquet_log(files: Sequence[str], plans: Mapping[str, ColumnPlan]) -> ParquetLog | None:
     """The log as every engine scans it, or None when a column needs polars."""
     if any(plan.prepare is not None for plan in plans.values()):
         return None
@@ -134,7 +134,9 @@ def pick_rows(frame: pl.LazyFrame, rows: NDArray[np.int64]) -> pl.LazyFrame:
     return frame.with_row_index(number).join(wanted, on=number, how="semi").sort(number)
 
 
-def say_rows(frame: pl.LazyFrame, columns: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
+def describe_rows(
+    frame: pl.LazyFrame, columns: Sequence[str], rows: NDArray[np.int64]
+) -> list[str]:
     """Rows of a frame for people, e.g. ``row 3 of b.csv: user_id='a', item_id=None``.
 
     Args:

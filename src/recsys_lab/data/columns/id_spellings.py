@@ -36,7 +36,7 @@ def normalized(text: pl.Expr, differences: Sequence[str]) -> pl.Expr:
     return text
 
 
-def spelling_doubt(ids: Any, side: str, *, normalizable: bool) -> str | None:
+def spelling_warning(ids: Any, side: str, *, normalizable: bool) -> str | None:
     """A sentence where several ids are one but for their spelling; None where none are.
 
     Args:

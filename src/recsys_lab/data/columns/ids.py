@@ -10,12 +10,12 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import (
-    Plan,
+    ColumnPlan,
     apply_plans,
     first_row,
+    missing_value_notes,
     one_row,
     same,
-    told_of_missing,
 )
 from recsys_lab.data.columns.id_spellings import normalized
 from recsys_lab.data.columns.missing import missing_values, missing_words
@@ -71,12 +71,12 @@ def clean_ids(
     """
     frame = ids.to_frame().lazy()
     plans = {ids.name: plan_ids(frame, ids.name, source, untyped=untyped, spelling=spelling)}
-    return apply_plans(frame, plans).collect()[ids.name], told_of_missing(plans)
+    return apply_plans(frame, plans).collect()[ids.name], missing_value_notes(plans)
 
 
 def plan_ids(
     frame: pl.LazyFrame, column: str, source: str, *, untyped: bool, spelling: Spelling
-) -> Plan:
+) -> ColumnPlan:
     """How a column becomes ids, int64 or strings.
 
     Numbers with a decimal point that are all whole (a column with gaps, written by pandas)
@@ -97,24 +97,26 @@ def plan_ids(
     if kind == pl.String:
         return _plan_texts(frame, column, untyped=untyped, spelling=spelling)
     if kind == pl.Categorical or isinstance(kind, pl.Enum):
-        return Plan(column, None, lambda values: values.cast(nw.String))
+        return ColumnPlan(column, None, lambda values: values.cast(nw.String))
     if isinstance(kind, pl.Decimal) and kind.scale == 0:
         _require_64_bits(frame, column, where)
-        return Plan(column, pl.col(column).cast(pl.Int64), same)
+        return ColumnPlan(column, pl.col(column).cast(pl.Int64), same)
     if kind.is_float():
         limit = WHOLE.get(type(kind), 2**11)
         _require_whole(frame, column, where, limit)
-        return Plan(column, None, whole_numbers(limit))
+        return ColumnPlan(column, None, whole_numbers(limit))
     if not (kind.is_integer() or kind == pl.Null):
         raise UserError(f"{where} is of type {kind}; ids are integers or strings")
     if kind in (pl.UInt64, pl.Int128, pl.UInt128):
         _require_64_bits(frame, column, where)
     wide = kind in (pl.Int128, pl.UInt128, pl.Null)
     prepare = pl.col(column).cast(pl.Int64) if wide else None
-    return Plan(column, prepare, lambda values: values.cast(nw.Int64))
+    return ColumnPlan(column, prepare, lambda values: values.cast(nw.Int64))
 
 
-def _plan_texts(frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Spelling) -> Plan:
+def _plan_texts(
+    frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Spelling
+) -> ColumnPlan:
     """Strings; integers where they may stand for numbers and all that are not missing do."""
     found = missing_values(frame, column, spelling.missing)
     value = pl.col(column)
@@ -123,13 +125,13 @@ def _plan_texts(frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Sp
     if spelling.normalization:
         value = normalized(value, spelling.normalization)
     if untyped and _all_numbers(frame.select(value), column):
-        return Plan(column, value.cast(pl.Int64, strict=False), same, missing=found)
+        return ColumnPlan(column, value.cast(pl.Int64, strict=False), same, missing=found)
     if spelling.normalization:
-        return Plan(column, value, same, missing=found)
+        return ColumnPlan(column, value, same, missing=found)
     if not found:
-        return Plan(column, None, same)
+        return ColumnPlan(column, None, same)
     words = list(found)
-    return Plan(column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=found)
+    return ColumnPlan(column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=found)
 
 
 def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:

@@ -42,7 +42,7 @@ def missing_values(frame: pl.LazyFrame, column: str, words: Sequence[str]) -> di
     return dict(counted.collect(engine="streaming").iter_rows())
 
 
-def told_missing(name: str, column: str, found: Mapping[str, int]) -> str:
+def missing_value_note(name: str, column: str, found: Mapping[str, int]) -> str:
     """A sentence about values that count as missing.
 
     Args:

@@ -10,7 +10,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.data.columns.column_plan import Plan, apply_plans, first_row, one_row, same
+from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, first_row, one_row, same
 from recsys_lab.data.columns.ids import whole_numbers
 from recsys_lab.data.columns.time_checks import (
     guess_unit,
@@ -72,7 +72,7 @@ def plan_times(
     time_format: str | None = None,
     *,
     portable: bool = False,
-) -> dict[str, Plan]:
+) -> dict[str, ColumnPlan]:
     """How a column becomes ``timestamp`` and, where it is finer than a second, ``order``.
 
     Text is read in the one way, numbers or ISO 8601, that fits most of its values; the others are
@@ -110,7 +110,7 @@ def plan_times(
             refuse_calendar_numbers(values, column, file)
             refuse_mixed_units(values, column, file, UNITS)
         make, scale = _numbers(values, kind, unit)
-    plans = {"ticks": Plan("t", None, make)}
+    plans = {"ticks": ColumnPlan("t", None, make)}
     if kind.is_numeric() or kind.is_temporal():
         ticks = pl.col("ticks")
         fine = (ticks % (scale or 1) != 0).any()
@@ -119,11 +119,11 @@ def plan_times(
         found = {"some": False, "fine": False}
     if not found["some"]:
         _refuse_unreadable(frame, column, file, time_format)
-        return {"timestamp": Plan(column, pl.lit(None, dtype=pl.Int64), same)}
+        return {"timestamp": ColumnPlan(column, pl.lit(None, dtype=pl.Int64), same)}
     seconds = partial(_seconds, make=make, scale=scale or 1)
-    result = {"timestamp": Plan(column, prepare, seconds)}
+    result = {"timestamp": ColumnPlan(column, prepare, seconds)}
     if found["fine"]:
-        result["order"] = Plan(column, prepare, make)
+        result["order"] = ColumnPlan(column, prepare, make)
     return result
 
 

@@ -31,7 +31,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.formats.npy import npy_writer
 from recsys_lab.data.formats.paths import did_you_mean, safe_name
 from recsys_lab.data.raw import SEPARATOR
-from recsys_lab.data.splits.ranges import place_chunks
+from recsys_lab.data.splits.ranges import range_chunks
 from recsys_lab.files.arrays import save_npy
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def write_event_numbers(
     with npy_writer(folder / f"event_{safe_name(name)}.npy", np.float32, len(column_T)) as write:
         for part in _parts(column_T):
             write(part.astype(np.float32))
-    trained = (column_T[places] for places in place_chunks(train[:, 1], train[:, 2]))
+    trained = (column_T[places] for places in range_chunks(train[:, 1], train[:, 2]))
     return {"type": "numeric", **_summary(trained)}
 
 
@@ -129,7 +129,7 @@ def write_event_codes(
         What the manifest says of it.
     """
     seen = np.zeros(len(values) + 1, dtype=np.int64)
-    for places in place_chunks(train[:, 1], train[:, 2]):
+    for places in range_chunks(train[:, 1], train[:, 2]):
         seen += np.bincount(codes_T[places] + 1, minlength=len(seen))
     is_known = seen[1:] > 0
     new = np.full(len(values) + 1, UNKNOWN, dtype=np.int32)

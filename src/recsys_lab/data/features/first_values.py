@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys_lab.data.columns.column_plan import Plan, apply_plans, pick_rows, same
+from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, pick_rows, same
 from recsys_lab.data.engines.base import running_rows
 from recsys_lab.data.preparation.encode_events import SOURCE_ROW
 from recsys_lab.data.raw import FromLog, ParquetLog
-from recsys_lab.data.splits.ranges import place_chunks
+from recsys_lab.data.splits.ranges import range_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 _LATEST = np.iinfo(np.int64).max
 
 
-def from_log(frame: pl.LazyFrame, plan: Plan, present: str) -> FromLog:
+def from_log(frame: pl.LazyFrame, plan: ColumnPlan, present: str) -> FromLog:
     """A column that the rows of the log hold.
 
     Args:
         frame: the source, which must be there as long as the preparation lasts.
         plan: how the column is made; its values are null where there is none.
-        present: see `presence`; `Plan.as_flag` makes that column.
+        present: see `presence`; `ColumnPlan.as_flag` makes that column.
     """
     return FromLog(
         present,
@@ -59,7 +59,7 @@ def plain_from_log(
     Returns:
         The log with `FromLog.present` instead of the columns, and how they are taken.
     """
-    plans = {name: Plan(name, None, same) for name in columns}
+    plans = {name: ColumnPlan(name, None, same) for name in columns}
     present = presence(side, columns)
     if isinstance(log, ParquetLog):
         frame = pl.scan_parquet(list(log.files), glob=False)
@@ -123,7 +123,7 @@ def _first_rows(
     sources = arrays.sources
     names = [name for name in ("timestamp", "order") if name in sources] + [SOURCE_ROW]
     first = [np.full(size, _LATEST) for _ in names]
-    for places in place_chunks(starts, ends):
+    for places in range_chunks(starts, ends):
         places = places[sources[present][places]]
         codes = _codes(arrays, side, places)
         keys = [sources[name][places] for name in names]

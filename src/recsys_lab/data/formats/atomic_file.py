@@ -13,11 +13,11 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import FILE, apply_plans, unreadable
 from recsys_lab.data.columns.ids import Spelling, clean_ids
-from recsys_lab.data.columns.missing import missing_values, told_missing
-from recsys_lab.data.formats.delimited import SHORT, scan_delimited, told_short
+from recsys_lab.data.columns.missing import missing_value_note, missing_values
+from recsys_lab.data.formats.delimited import SHORT, scan_delimited, short_row_notes
 from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.formats.text_check import TextCheck, plain_text
-from recsys_lab.data.preparation.source_warnings import doubt_numbers
+from recsys_lab.data.preparation.source_warnings import number_warnings
 from recsys_lab.data.raw import PART, free_name
 from recsys_lab.data.sources.log_columns import plan_numbers
 
@@ -78,7 +78,7 @@ class AtomicFile:
                 )
             self.types[name] = kind
         self.frame = frame.rename(dict(zip(frame.columns, self.types, strict=True)))
-        self.warnings += told_short(self.marked, list(self.types), where)
+        self.warnings += short_row_notes(self.marked, list(self.types), where)
         if self.frame.is_empty():
             raise UserError(f"data.path={file}: the file has a header but no rows")
 
@@ -142,7 +142,7 @@ class AtomicFile:
         found = missing_values(frame, name, self.spelling.missing)
         if not found:
             return self.frame[name]
-        self.warnings.append(told_missing(name, name, found))
+        self.warnings.append(missing_value_note(name, name, found))
         value = pl.col(name)
         return frame.select(pl.when(~value.is_in(list(found))).then(value)).collect()[name]
 
@@ -151,7 +151,7 @@ class AtomicFile:
         where = f"data.path={self.file}"
         frame = self.frame.lazy()
         plan = plan_numbers(frame, name, f"field {name}", where, self.spelling)
-        self.warnings += doubt_numbers(unreadable({name: plan}))
+        self.warnings += number_warnings(unreadable({name: plan}))
         return apply_plans(frame, {name: plan}).collect()[name]
 
 

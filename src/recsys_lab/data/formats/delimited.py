@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys_lab.data.columns.column_plan import FILE, one_row, say_rows
+from recsys_lab.data.columns.column_plan import FILE, describe_rows, one_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.Laz
     return marked.drop(number)
 
 
-def told_short(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[str]:
+def short_row_notes(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[str]:
     """A sentence about rows with too few values, where there are any.
 
     Args:
@@ -70,7 +70,7 @@ def told_short(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[
     file = [pl.col(FILE)] if FILE in schema else []
     rows = frame.select(SHORT, *file).with_row_index("row").filter(SHORT)
     found = one_row(rows, number=pl.len(), first=pl.col("row").min())
-    [first] = say_rows(frame, columns, np.array([found["first"]]))
+    [first] = describe_rows(frame, columns, np.array([found["first"]]))
     one = found["number"] == 1
     return [
         f"{where}: {found['number']:,} row{' has' if one else 's have'} fewer values than the "

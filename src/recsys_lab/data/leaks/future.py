@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import first_times, row_chunks
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _candidates(world: World) -> Iterator[Leak]:
     for phase in PHASES:
         rows, count, total = world.rows(phase), 0, 0
         for part in row_chunks(rows[:, 3] - rows[:, 2]):
-            places, _ = target_places(rows[part], world.segments.dropped_targets)
+            places, _ = target_ranges(rows[part], world.segments.dropped_targets)
             there_G = np.searchsorted(first_V, log.timestamps[places], side="right")
             count += int((len(first_V) - there_G).sum())
             total += len(first_V) * len(places)

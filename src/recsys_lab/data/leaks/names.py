@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import repeated
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _taken(ids: Any, code_G: NDArray[Any]) -> pl.Series:
 def _look(world: World, phase: str) -> _Looked:
     """Some targets of a phase."""
     log, rows = world.log, _spread(world.rows(phase))
-    places, of_row = target_places(rows, world.segments.dropped_targets)
+    places, of_row = target_ranges(rows, world.segments.dropped_targets)
     some = _spread(np.arange(len(places)))
     places, of_row = places[some], of_row[some]
     last_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)  # place after the last trained event

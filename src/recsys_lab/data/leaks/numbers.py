@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.data.leaks.finding import Kind, leak
-from recsys_lab.data.splits.ranges import count_items, place_chunks
+from recsys_lab.data.splits.ranges import count_items, range_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -143,7 +143,7 @@ def _first_trained(world: World) -> NDArray[np.int64]:
     log = world.log
     assert log.timestamps is not None
     first_V = np.full(log.num_items, np.iinfo(np.int64).max)
-    for places in place_chunks(world.train[:, 1], world.train[:, 2]):
+    for places in range_chunks(world.train[:, 1], world.train[:, 2]):
         np.minimum.at(first_V, log.items[places], log.timestamps[places])
     return first_V
 
@@ -151,7 +151,7 @@ def _first_trained(world: World) -> NDArray[np.int64]:
 def _by_item(world: World, column_T: Any) -> NDArray[np.float64]:
     """The mean of a column of the events over the training events of each item, (V,)."""
     sums_V, counts_V = np.zeros((2, world.log.num_items))
-    for places in place_chunks(world.train[:, 1], world.train[:, 2]):
+    for places in range_chunks(world.train[:, 1], world.train[:, 2]):
         values = column_T[places]
         places = places[np.isfinite(values)]
         items = world.log.items[places]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_lab.data.leaks.finding import PHASES, Kind, Leak, leak
-from recsys_lab.data.splits.cold_start import runs_of_users, target_places
+from recsys_lab.data.splits.cold_start import runs_of_users, target_ranges
 from recsys_lab.data.splits.ranges import row_chunks
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def before_trained(log: FlatLog, segments: Segments, phase: str) -> int:
     _, end_U = runs_of_users(log.offsets, segments.train)
     found = 0
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
-        places, of_row = target_places(rows[part], segments.dropped_targets)
+        places, of_row = target_ranges(rows[part], segments.dropped_targets)
         found += int((places < end_U[rows[part][of_row, 0]] - 1).sum())
     return found
 
@@ -98,6 +98,6 @@ def _sessions_of(
     """Numbers of the sessions that hold targets, ascending."""
     found = [np.empty(0, dtype=np.int64)]
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
-        places, _ = target_places(rows[part], dropped)
+        places, _ = target_ranges(rows[part], dropped)
         found.append(np.unique(np.searchsorted(starts_S, places, side="right") - 1))
     return np.unique(np.concatenate(found))

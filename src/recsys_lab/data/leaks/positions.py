@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_lab.data.leaks.finding import FEW, PHASES, Kind, Leak, leak
-from recsys_lab.data.splits.cold_start import first_rows, target_places
+from recsys_lab.data.splits.cold_start import first_rows, target_ranges
 from recsys_lab.data.splits.ranges import inside, merged, repeated, row_chunks
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _count_targets(
     times = log.timestamps
     for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
         rows = rows_n4[part]
-        places, of_row = target_places(rows, dropped)
+        places, of_row = target_ranges(rows, dropped)
         items = log.items[places]
         hits = {
             "target_in_training": inside(world.trained, places),

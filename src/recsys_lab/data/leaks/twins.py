@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.leaks.finding import PHASES, Kind, leak, weighed
-from recsys_lab.data.splits.cold_start import target_places
+from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import count_items, flat_index, repeated, row_chunks
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _twin_users(world: World, groups: Groups) -> Iterator[Leak]:
     pair = np.flatnonzero(groups.code == groups.code[one])[:2]
     for phase in PHASES:
         rows = world.rows(phase)
-        places, of_row = target_places(rows, world.segments.dropped_targets)
+        places, of_row = target_ranges(rows, world.segments.dropped_targets)
         users = rows[of_row, 0]
         is_twin = groups.has_twin[users]
         count = int(is_twin.sum())
@@ -196,7 +196,7 @@ def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
     for phase in PHASES:
         rows, total, count, example = world.rows(phase), 0, 0, None
         for part in row_chunks(rows[:, 3] - rows[:, 1]):
-            places, of_row = target_places(rows[part], world.segments.dropped_targets)
+            places, of_row = target_ranges(rows[part], world.segments.dropped_targets)
             total += len(places)
             is_twin = groups.has_twin[log.items[places]]
             mine = places[is_twin]

@@ -18,16 +18,20 @@ from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.preparation.encode_events import TIE_RULE, order_events
 from recsys_lab.data.preparation.event_units import content_of, known_runs, with_units
-from recsys_lab.data.preparation.history_filters import Trim
+from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.manifest import (
     features_fingerprint,
     fingerprint,
 )
-from recsys_lab.data.preparation.parts import told_left, told_order
-from recsys_lab.data.preparation.row_counts import Tally
-from recsys_lab.data.preparation.source_warnings import doubt_numbers, doubt_table, doubt_times
+from recsys_lab.data.preparation.parts import dropped_row_notes, time_order_notes
+from recsys_lab.data.preparation.row_counts import RowCounts
+from recsys_lab.data.preparation.source_warnings import (
+    number_warnings,
+    table_warnings,
+    time_warnings,
+)
 from recsys_lab.data.preparation.statistics import describe
-from recsys_lab.data.preparation.table_items import count_table_items, listed_items, told_cold
+from recsys_lab.data.preparation.table_items import cold_item_notes, count_table_items, listed_items
 from recsys_lab.data.preparation.training_filters import apply_filters
 from recsys_lab.data.preparation.write import (
     describe_ids,
@@ -77,11 +81,11 @@ def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation
         UserError: nothing is left to train on or to find. What is odd about the ids is said before,
             as it may be the reason.
     """
-    tally = Tally()
+    row_counts = RowCounts()
     with parts.engine.open(scratch) as session:
-        coded = order_events(session, raw, parts.filters, tally, scratch)
+        coded = order_events(session, raw, parts.filters, row_counts, scratch)
     try:
-        return _write_coded(coded, tally, folder, scratch, raw, parts)
+        return _write_coded(coded, row_counts, folder, scratch, raw, parts)
     except UserError:
         for said in coded.warnings:
             _log.warning("%s", said)
@@ -89,13 +93,18 @@ def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation
 
 
 def _write_coded(
-    coded: Coded, tally: Tally, folder: Path, scratch: Path, raw: RawData, parts: Preparation
+    coded: Coded,
+    row_counts: RowCounts,
+    folder: Path,
+    scratch: Path,
+    raw: RawData,
+    parts: Preparation,
 ) -> dict[str, Any]:
     listed = listed_items(raw, parts.filters)
     coded = with_units(coded, parts.split, scratch)
-    warnings = [*coded.warnings, *told_order(coded, parts.split)]
-    trim = Trim(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
-    apply_filters(trim, coded.columns, parts.filters, parts.split, tally, scratch)
+    warnings = [*coded.warnings, *time_order_notes(coded, parts.split)]
+    trim = HistoryFilters(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
+    apply_filters(trim, coded.columns, parts.filters, parts.split, row_counts, scratch)
     arrays = write_arrays(coded, trim, folder, scratch, listed)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)
@@ -115,9 +124,13 @@ def _write_coded(
         mark = pool.submit(_fingerprint, log, arrays, parts)
         write_interactions(arrays, log.sessions, trim, folder / "interactions.parquet")
         rows = _write_split(phases, folder)
-        warnings += [*runs.warnings, *doubt_times(arrays.timestamps), *told_left(raw, arrays.parts)]
+        warnings += [
+            *runs.warnings,
+            *time_warnings(arrays.timestamps),
+            *dropped_row_notes(raw, arrays.parts),
+        ]
         warnings += _write_tables(arrays, raw, phases.train, folder)
-        warnings += told_cold(arrays.items_without_events, num_items)
+        warnings += cold_item_notes(arrays.items_without_events, num_items)
         features = write_features(raw.features, coded, arrays, phases.train, folder)
         of_columns = check_columns(world, Columns(folder, features))
         if raw.truth_path is not None:
@@ -129,7 +142,7 @@ def _write_coded(
         "has_timestamps": arrays.timestamps is not None,
         "tie_rule": TIE_RULE,
         "settings": parts.settings(),
-        "counts": tally.counts,
+        "counts": row_counts.counts,
         "unreadable": {name: found._asdict() for name, found in raw.unreadable.items()},
         "warnings": warnings,
         "split": {
@@ -152,7 +165,7 @@ def _write_tables(
     arrays: Arrays, raw: RawData, train: NDArray[np.int64], folder: Path
 ) -> list[str]:
     """Store what is known of each item and user; return what is odd about the source."""
-    warnings = [*raw.warnings, *doubt_numbers(raw.unreadable)]
+    warnings = [*raw.warnings, *number_warnings(raw.unreadable)]
     for side, ids, table, features in (
         ("item", arrays.item_ids, raw.items, raw.features.items),
         ("user", arrays.user_ids, raw.users, raw.features.users),
@@ -161,7 +174,7 @@ def _write_tables(
         cold = arrays.items_without_events if side == "item" else 0
         described = described.with_columns(values_of(raw, side, arrays, train, features))
         described.write_parquet(folder / f"{side}s.parquet")
-        warnings += doubt_table(side, ids, table, matched, cold)
+        warnings += table_warnings(side, ids, table, matched, cold)
     return warnings
 
 

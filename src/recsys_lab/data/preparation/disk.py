@@ -30,7 +30,7 @@ def usable(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def disk_told(root: Path) -> Iterator[None]:
+def explain_full_disk(root: Path) -> Iterator[None]:
     """Name the option that moves the work to another disk when this one is full."""
     try:
         yield

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
-from recsys_lab.data.columns.column_plan import say_rows
-from recsys_lab.data.columns.id_spellings import spelling_doubt
+from recsys_lab.data.columns.column_plan import describe_rows
+from recsys_lab.data.columns.id_spellings import spelling_warning
 from recsys_lab.data.engines.base import ROW, running_rows
 from recsys_lab.data.formats.delimited import SHORT
 from recsys_lab.data.formats.paths import did_you_mean, safe_name
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.engines.base import Frame, Session
-    from recsys_lab.data.preparation.row_counts import Tally
+    from recsys_lab.data.preparation.row_counts import RowCounts
     from recsys_lab.data.preparation.row_filters import Filters
     from recsys_lab.data.raw import RawData
 
@@ -82,7 +82,7 @@ class Coded:
 
 
 def order_events(
-    session: Session, raw: RawData, filters: Filters, tally: Tally, scratch: Path
+    session: Session, raw: RawData, filters: Filters, row_counts: RowCounts, scratch: Path
 ) -> Coded:
     """Drop bad rows, give ids dense codes, put events in order.
 
@@ -118,22 +118,22 @@ def order_events(
         _first_failed(rules).alias(_RULE),
     )
     frame = session.keep(frame)
-    _count(frame, raw, rules, tally, filters.config.max_bad_rows)
+    _count(frame, raw, rules, row_counts, filters.config.max_bad_rows)
     kept = frame.filter(nw.col(_RULE) == len(rules)).drop(_RULE)
     frame = _ordered(session, kept, keys)
     names = [*coded, *keys, *(f"{EVENT}{name}" for name in numbers)]
     names += [*taken, SOURCE_ROW] if taken else []
-    columns = _write(session, frame.select(*names), names, tally.rows, scratch)
+    columns = _write(session, frame.select(*names), names, row_counts.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]
-    doubts = (_spelling_doubt(values[side], side, raw) for side in ("user", "item"))
+    doubts = (_spelling_warning(values[side], side, raw) for side in ("user", "item"))
     return Coded(columns, values, [doubt for doubt in doubts if doubt])
 
 
-def _spelling_doubt(ids: pa.Array, side: str, raw: RawData) -> str | None:
+def _spelling_warning(ids: pa.Array, side: str, raw: RawData) -> str | None:
     if pa.types.is_integer(ids.type):
         return None
-    return spelling_doubt(ids, side, normalizable=raw.normalizes_ids)
+    return spelling_warning(ids, side, normalizable=raw.normalizes_ids)
 
 
 def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:
@@ -218,22 +218,22 @@ def _first_failed(rules: Sequence[Rule]) -> nw.Expr:
 
 
 def _count(
-    frame: Frame, raw: RawData, rules: Sequence[Rule], tally: Tally, max_bad_rows: float
+    frame: Frame, raw: RawData, rules: Sequence[Rule], row_counts: RowCounts, max_bad_rows: float
 ) -> None:
     """Note how many rows each rule drops, and some of the bad ones."""
     table = frame.group_by(_RULE).agg(nw.len().alias("rows")).collect(backend="pyarrow")
     rows = dict(zip(table[_RULE].to_list(), table["rows"].to_list(), strict=True))
     dropped = dict(raw.dropped or {})
-    tally.read(sum(rows.values()) + sum(dropped.values()))
+    row_counts.read(sum(rows.values()) + sum(dropped.values()))
     for reason, number in dropped.items():
-        tally.drop(READER, number, reason)
+        row_counts.drop(READER, number, reason)
     for place, rule in enumerate(rules):
         number = rows.get(place, 0)
-        tally.drop(rule.step, number, rule.reason)
+        row_counts.drop(rule.step, number, rule.reason)
         if number and rule.step == BAD:
-            tally.show(_examples(frame, raw, place))
-    tally.refuse_nothing()
-    tally.refuse_many(max_bad_rows)
+            row_counts.show(_examples(frame, raw, place))
+    row_counts.refuse_nothing()
+    row_counts.refuse_many(max_bad_rows)
 
 
 def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:
@@ -241,15 +241,15 @@ def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:
     failing = frame.filter(nw.col(_RULE) == place).select(nw.col(ROW).cast(nw.Int64))
     found = failing.sort(ROW).head(EXAMPLES).collect(backend="pyarrow")[ROW].to_numpy()
     rows = running_rows(found, raw.interactions)
-    if raw.say_rows is not None:
-        return raw.say_rows(rows)
+    if raw.describe_rows is not None:
+        return raw.describe_rows(rows)
     log = raw.interactions
     if isinstance(log, ParquetLog):
         files = nw.from_native(pl.scan_parquet(list(log.files), glob=False))
         log = files.select(**log.columns).to_native()
     names = log.collect_schema().names()
     shown = ("user_id", "item_id", "timestamp", "order")
-    return say_rows(log.lazy(), [name for name in shown if name in names], rows)
+    return describe_rows(log.lazy(), [name for name in shown if name in names], rows)
 
 
 def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.preparation.encode_events import Coded
-    from recsys_lab.data.preparation.history_filters import Trim
+    from recsys_lab.data.preparation.history_filters import HistoryFilters
     from recsys_lab.data.preparation.row_filters import Filters
     from recsys_lab.data.splits.base import FlatLog, Split
 
@@ -111,7 +111,11 @@ class Runs:
 
 
 def known_runs(
-    trim: Trim, columns: Mapping[str, NDArray[Any]], filters: Filters, split: Split, scratch: Path
+    trim: HistoryFilters,
+    columns: Mapping[str, NDArray[Any]],
+    filters: Filters,
+    split: Split,
+    scratch: Path,
 ) -> Runs:
     """Sessions, where the log or the filters say what they are, and baskets, if the split asks.
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recsys_lab.data.preparation.row_counts import Tally
+    from recsys_lab.data.preparation.row_counts import RowCounts
     from recsys_lab.data.preparation.row_filters import Filters
 
 EVENTS_A_PART = 1 << 21
 
 
-class Trim:
+class HistoryFilters:
     """Which of the ordered events stay.
 
     Args:
@@ -62,7 +62,7 @@ class Trim:
         self.part = part
         self.recount()
 
-    def apply(self, filters: Filters, tally: Tally) -> None:
+    def apply(self, filters: Filters, row_counts: RowCounts) -> None:
         """Drop what the settings ask for, and note it.
 
         Counts of the training part are left to `recsys_lab.data.preparation.training_filters`.
@@ -71,20 +71,20 @@ class Trim:
             UserError: when nothing is left.
         """
         config = filters.config
-        tally.counts[-1].update(self.distinct())
+        row_counts.counts[-1].update(self.distinct())
         if config.drop_duplicates:
             self._each_part(self._not_repeated)
-            self._note(tally, "duplicates", self._same())
+            self._note(row_counts, "duplicates", self._same())
         if config.drop_consecutive_repeats:
             self._each_part(self._not_consecutive)
-            self._note(tally, "repeats", "same item as the user's event before")
+            self._note(row_counts, "repeats", "same item as the user's event before")
         if config.counts == "training":  # the rest needs the split
-            tally.refuse_nothing()
+            row_counts.refuse_nothing()
             return
         if config.max_history:
             limit = config.max_history
             self._each_part(lambda start, end: self._recent(start, end, limit))
-            self._note(tally, "history", f"older than the user's last {limit} events")
+            self._note(row_counts, "history", f"older than the user's last {limit} events")
         limits = config.min_user_count, config.min_item_count
         if max(limits) > 1:
             passes = self._counts_at_least(*limits, iterative=config.iterative)
@@ -92,8 +92,8 @@ class Trim:
                 f"user with fewer than {limits[0]} or item with fewer than {limits[1]} events "
                 f"({passes} pass{'es' if passes > 1 else ''})"
             )
-            self._note(tally, "k-core" if config.iterative else "counts", reason)
-        tally.refuse_nothing()
+            self._note(row_counts, "k-core" if config.iterative else "counts", reason)
+        row_counts.refuse_nothing()
 
     def parts(self) -> Iterator[tuple[int, int]]:
         """Ranges of events that hold whole users."""
@@ -130,10 +130,10 @@ class Trim:
                 part = self._kept(column, start, end)
                 write(part if codes is None else codes[part])
 
-    def _note(self, tally: Tally, step: str, reason: str) -> None:
+    def _note(self, row_counts: RowCounts, step: str, reason: str) -> None:
         self.recount()
-        dropped = tally.rows - int(self.user_counts.sum())
-        tally.drop(step, dropped, reason, **self.distinct())
+        dropped = row_counts.rows - int(self.user_counts.sum())
+        row_counts.drop(step, dropped, reason, **self.distinct())
 
     def distinct(self) -> dict[str, int]:
         """Users and items that are left, for the tally."""

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.columns.column_plan import Plan
+from recsys_lab.data.columns.column_plan import ColumnPlan
 from recsys_lab.data.features.first_values import is_before
 from recsys_lab.data.raw import PART
 from recsys_lab.data.splits.given import NO_PARTS, Given
@@ -37,7 +37,7 @@ _EXAMPLE = {str(number): part for number, part in enumerate(WORDS)}
 _NUMBERS = {word: number for number, words in enumerate(WORDS.values()) for word in words}
 
 
-def plan_parts(frame: pl.LazyFrame, column: str, where: str) -> tuple[Plan, dict[str, int]]:
+def plan_parts(frame: pl.LazyFrame, column: str, where: str) -> tuple[ColumnPlan, dict[str, int]]:
     """How a column of words becomes `PART`.
 
     Args:
@@ -79,7 +79,7 @@ def plan_parts(frame: pl.LazyFrame, column: str, where: str) -> tuple[Plan, dict
         later = nw.when(text.is_in(words[1])).then(nw.lit(1)).otherwise(nw.lit(2))
         return nw.when(text.is_in(words[0])).then(nw.lit(0)).otherwise(later).cast(nw.Int8)
 
-    return Plan(column, None, make), rows
+    return ColumnPlan(column, None, make), rows
 
 
 def _part_of(word: str | None) -> int | None:
@@ -113,7 +113,7 @@ def require_parts(raw: RawData, split: Split) -> None:
         )
 
 
-def told_order(coded: Coded, split: Split) -> list[str]:
+def time_order_notes(coded: Coded, split: Split) -> list[str]:
     """A sentence where parts contradict the time, for a split that allows it.
 
     Raises:
@@ -150,7 +150,7 @@ def _backwards(columns: Mapping[str, Any]) -> NDArray[np.int64]:
     return last[is_before([key[last + 1] for key in keys], [key[last] for key in keys])]
 
 
-def told_left(raw: RawData, parts_T: NDArray[np.int8] | None) -> list[str]:
+def dropped_row_notes(raw: RawData, parts_T: NDArray[np.int8] | None) -> list[str]:
     """A sentence where rows of validation or test were dropped, which a published split has."""
     if parts_T is None or raw.part_rows is None:
         return []

@@ -15,7 +15,7 @@ READER, BAD = "reader", "bad rows"
 
 
 @dataclass
-class Tally:
+class RowCounts:
     """What happened to every row of the source.
 
     Attributes:
@@ -91,7 +91,7 @@ class Tally:
         rows = self.counts[0]["rows"] - self._dropped_by(READER)
         if dropped <= most * rows:
             return
-        reasons = "; ".join(f"{e['reason']}: {e['dropped']:,}{said_examples(e)}" for e in bad)
+        reasons = "; ".join(f"{e['reason']}: {e['dropped']:,}{format_examples(e)}" for e in bad)
         raise UserError(
             f"{dropped:,} of {rows:,} rows ({dropped / rows:.1%}) cannot be used, more than "
             f"filter.max_bad_rows={most:g} allows. {reasons}. Check the column mapping and the "
@@ -99,7 +99,7 @@ class Tally:
         )
 
 
-def said_examples(entry: Mapping[str, Any]) -> str:
-    """The examples of one of `Tally.counts` as words; empty where it has none."""
+def format_examples(entry: Mapping[str, Any]) -> str:
+    """The examples of one of `RowCounts.counts` as words; empty where it has none."""
     examples = entry.get("examples", ())
     return f", such as {'; '.join(examples)}" if examples else ""

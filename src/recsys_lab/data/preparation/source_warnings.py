@@ -26,7 +26,7 @@ FEW = 0.5
 """A table of items or users that knows a smaller share of those of the log is doubted."""
 
 
-def doubt_numbers(unreadable: Mapping[str, Unreadable]) -> list[str]:
+def number_warnings(unreadable: Mapping[str, Unreadable]) -> list[str]:
     """One sentence for each column with values that are no numbers.
 
     Args:
@@ -47,7 +47,7 @@ def decimal_hint(value: str) -> str:
     return ". If that is a decimal comma, set data.decimal_comma=true"
 
 
-def doubt_times(timestamps: NDArray[np.int64] | None) -> list[str]:
+def time_warnings(timestamps: NDArray[np.int64] | None) -> list[str]:
     """Sentences about times that are hardly meant: too early, in the future, all at once.
 
     Args:
@@ -95,7 +95,7 @@ def _moment(seconds: int) -> str:
     return f"{np.datetime64(seconds, 's')}".replace("T", " ")
 
 
-def doubt_table(side: str, ids: Any, table: Any, matched: int, cold: int = 0) -> list[str]:
+def table_warnings(side: str, ids: Any, table: Any, matched: int, cold: int = 0) -> list[str]:
     """A sentence when a table of items or users says nothing of most of those of the log.
 
     Args:

@@ -79,7 +79,7 @@ def count_table_items(ids: pa.Array, cold: int, table: pl.DataFrame | None) -> d
     return {name: number for name, number in found.items() if number}
 
 
-def told_cold(cold: int, items: int) -> list[str]:
+def cold_item_notes(cold: int, items: int) -> list[str]:
     """A sentence about items that have no event, where there are any."""
     if not cold:
         return []

@@ -23,7 +23,7 @@ from recsys_lab.data.preparation.event_units import IS_TARGET, known_runs
 from recsys_lab.data.raw import PART
 from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.cold_start import first_rows
-from recsys_lab.data.splits.ranges import count_items, place_chunks
+from recsys_lab.data.splits.ranges import count_items, range_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recsys_lab.data.preparation.history_filters import Trim
-    from recsys_lab.data.preparation.row_counts import Tally
+    from recsys_lab.data.preparation.history_filters import HistoryFilters
+    from recsys_lab.data.preparation.row_counts import RowCounts
     from recsys_lab.data.preparation.row_filters import Filters
     from recsys_lab.data.splits.base import Segments, Split
 
@@ -47,11 +47,11 @@ class _Dropped:
 
 
 def apply_filters(
-    trim: Trim,
+    trim: HistoryFilters,
     columns: Mapping[str, NDArray[Any]],
     filters: Filters,
     split: Split,
-    tally: Tally,
+    row_counts: RowCounts,
     scratch: Path,
 ) -> None:
     """Apply all filters that look at more than a row.
@@ -61,23 +61,23 @@ def apply_filters(
         columns: of `Coded`.
         filters: their limits.
         split: what is trained on.
-        tally: the drops are noted.
+        row_counts: the drops are noted.
         scratch: for the events of a pass.
 
     Raises:
         UserError: when nothing is left, or the split of what is left lacks a part.
     """
-    trim.apply(filters, tally)
+    trim.apply(filters, row_counts)
     if filters.config.counts == "training":
-        _filter_by_training(trim, columns, filters, split, tally, scratch)
+        _filter_by_training(trim, columns, filters, split, row_counts, scratch)
 
 
 def _filter_by_training(
-    trim: Trim,
+    trim: HistoryFilters,
     columns: Mapping[str, NDArray[Any]],
     filters: Filters,
     split: Split,
-    tally: Tally,
+    row_counts: RowCounts,
     scratch: Path,
 ) -> None:
     """The counts and `max_history`, in turn with the split."""
@@ -103,10 +103,10 @@ def _filter_by_training(
         trim.recount()
         if stays_t.all() or not stays_t.any() or not config.iterative:
             break
-    _note(trim, filters, found, tally)
+    _note(trim, filters, found, row_counts)
 
 
-def _flat_log(trim: Trim, columns: Mapping[str, NDArray[Any]], scratch: Path) -> FlatLog:
+def _flat_log(trim: HistoryFilters, columns: Mapping[str, NDArray[Any]], scratch: Path) -> FlatLog:
     """What is left; items keep their codes, users are numbered anew."""
     written = {}
     for name in ("item", "timestamp", PART, IS_TARGET):
@@ -132,7 +132,7 @@ def _held_out(split: Split, rows: Segments) -> NDArray[np.int64]:
 def _cut(runs: NDArray[np.int64], limit: int, stays_t: NDArray[np.bool_]) -> None:
     """Mark all but the last events of each run as dropped, and shorten the runs, in place."""
     starts = np.maximum(runs[:, 1], runs[:, 2] - limit)
-    for places in place_chunks(runs[:, 1], starts):
+    for places in range_chunks(runs[:, 1], starts):
         stays_t[places] = False
     runs[:, 1] = starts
 
@@ -152,21 +152,21 @@ def _drop_rare(
     counts_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)
     counts_U[runs[:, 0]] = runs[:, 2] - runs[:, 1]
     if not config.iterative:  # items first
-        for places in place_chunks(runs[:, 1], runs[:, 2]):
+        for places in range_chunks(runs[:, 1], runs[:, 2]):
             rare = places[is_rare_V[log.items[places]]]
             users = np.searchsorted(log.offsets, rare, side="right") - 1
             counts_U -= np.bincount(users, minlength=len(counts_U))
     is_rare_U = counts_U < config.min_user_count
-    for places in place_chunks(log.offsets[:-1], log.offsets[1:]):
+    for places in range_chunks(log.offsets[:-1], log.offsets[1:]):
         users = np.searchsorted(log.offsets, places, side="right") - 1
         stays_t[places] &= ~(is_rare_V[log.items[places]] | is_rare_U[users])
 
 
-def _note(trim: Trim, filters: Filters, found: _Dropped, tally: Tally) -> None:
+def _note(trim: HistoryFilters, filters: Filters, found: _Dropped, row_counts: RowCounts) -> None:
     config = filters.config
     if config.max_history:
         reason = f"older than the user's last {config.max_history} training events"
-        tally.drop("history", found.history, reason)
+        row_counts.drop("history", found.history, reason)
     if max(config.min_user_count, config.min_item_count) > 0:
         passes = f"{found.passes} pass{'es' if found.passes > 1 else ''}"
         reason = (
@@ -174,5 +174,5 @@ def _note(trim: Trim, filters: Filters, found: _Dropped, tally: Tally) -> None:
             f"{config.min_item_count} training events ({passes})"
         )
         step = "k-core" if config.iterative else "counts"
-        tally.drop(step, found.rare, reason, **trim.distinct())
-    tally.refuse_nothing()
+        row_counts.drop(step, found.rare, reason, **trim.distinct())
+    row_counts.refuse_nothing()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.data.preparation.encode_events import Coded
-    from recsys_lab.data.preparation.history_filters import Trim
+    from recsys_lab.data.preparation.history_filters import HistoryFilters
     from recsys_lab.data.raw import Features
 
 
@@ -73,7 +73,11 @@ class Arrays:
 
 
 def write_arrays(
-    coded: Coded, trim: Trim, folder: Path, scratch: Path, listed: pl.DataFrame | None = None
+    coded: Coded,
+    trim: HistoryFilters,
+    folder: Path,
+    scratch: Path,
+    listed: pl.DataFrame | None = None,
 ) -> Arrays:
     """Write ``items``, ``offsets`` and ``timestamps`` with codes that are dense again.
 
@@ -163,7 +167,7 @@ def write_features(
 
 
 def write_interactions(
-    arrays: Arrays, sessions: NDArray[np.int64] | None, trim: Trim, file: Path
+    arrays: Arrays, sessions: NDArray[np.int64] | None, trim: HistoryFilters, file: Path
 ) -> None:
     """The same events as a table for other programs: user, item, timestamp, session's number."""
     fields = [("user", pa.int32()), ("item", pa.int32())]

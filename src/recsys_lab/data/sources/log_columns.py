@@ -8,7 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.columns.column_plan import Plan, first_row, one_row, same
+from recsys_lab.data.columns.column_plan import ColumnPlan, first_row, one_row, same
 from recsys_lab.data.columns.ids import Spelling, plan_ids, whole_numbers
 from recsys_lab.data.columns.missing import is_missing, missing_values
 from recsys_lab.data.columns.timestamps import LARGEST, plan_times
@@ -49,7 +49,7 @@ def wanted_columns(config: Any) -> dict[str, str | None]:
 
 def plan_events(
     frame: pl.LazyFrame, config: Any, where: str, *, untyped: bool, portable: bool
-) -> dict[str, Plan]:
+) -> dict[str, ColumnPlan]:
     """How every column of the log is made.
 
     Args:
@@ -110,7 +110,7 @@ def plan_feature(
     option: str,
     where: str,
     spelling: Spelling,
-) -> Plan:
+) -> ColumnPlan:
     """How a column becomes a feature.
 
     Categories are strings or whole numbers as they are, anything else as text; numbers float64;
@@ -133,20 +133,20 @@ def plan_feature(
     stored = frame.collect_schema()[column]
     if kind == "list":
         if stored == pl.String:
-            return Plan(column, _split(frame, column), same)
+            return ColumnPlan(column, _split(frame, column), same)
         if not isinstance(stored, pl.List | pl.Array):
             raise UserError(
                 f"{option}=list: column '{column}' of {where} is of type {stored}; a list, or "
                 f"text with '{SEPARATOR}' or blanks between the values is needed"
             )
-        return Plan(column, None, same)
+        return ColumnPlan(column, None, same)
     if stored.is_nested():
         raise UserError(
             f"{option}={kind}: column '{column}' of {where} is of type {stored}; declare it as "
             "list, or store one value a row"
         )
     if kind == "categorical" and stored.is_integer() and stored not in (pl.UInt64, pl.Int128):
-        return Plan(column, None, lambda values: values.cast(nw.Int64))
+        return ColumnPlan(column, None, lambda values: values.cast(nw.Int64))
     return _texts(frame, column, spelling)
 
 
@@ -158,18 +158,18 @@ def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
     return parts.list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
 
 
-def _texts(frame: pl.LazyFrame, column: str, spelling: Spelling) -> Plan:
+def _texts(frame: pl.LazyFrame, column: str, spelling: Spelling) -> ColumnPlan:
     """Strings; null where missing."""
     stored = frame.collect_schema()[column]
     if stored == pl.String:
         found = missing_values(frame, column, spelling.missing)
         words = ["", *found]
-        return Plan(
+        return ColumnPlan(
             column, None, lambda values: nw.when(~values.is_in(words)).then(values), missing=found
         )
     if stored == pl.Categorical or isinstance(stored, pl.Enum) or stored.is_integer():
-        return Plan(column, None, lambda values: _not_blank(values.cast(nw.String)))
-    return Plan(column, pl.col(column).cast(pl.String), same)
+        return ColumnPlan(column, None, lambda values: _not_blank(values.cast(nw.String)))
+    return ColumnPlan(column, pl.col(column).cast(pl.String), same)
 
 
 def _not_blank(values: nw.Expr) -> nw.Expr:
@@ -178,7 +178,7 @@ def _not_blank(values: nw.Expr) -> nw.Expr:
 
 def plan_numbers(
     frame: pl.LazyFrame, column: str, option: str, where: str, spelling: Spelling
-) -> Plan:
+) -> ColumnPlan:
     """How a column becomes float64 numbers, null where there is none, as with NaN.
 
     Args:
@@ -207,14 +207,14 @@ def plan_numbers(
             )
         first = first_row(frame, column, odd) if found["odd"] else None
         unreadable = None if first is None else Unreadable(found["odd"], first[1], first[0])
-        return Plan(column, number, _not_nan, unreadable)
+        return ColumnPlan(column, number, _not_nan, unreadable)
     if not (stored.is_numeric() or stored in (pl.Boolean, pl.Null)):
         raise UserError(
             f"{option}: column '{column}' of {where} is of type {stored}; numbers are needed"
         )
     wide = isinstance(stored, pl.Decimal) or stored in (pl.Int128, pl.UInt128, pl.Boolean, pl.Null)
     prepare = pl.col(column).cast(pl.Float64) if wide else None
-    return Plan(column, prepare, _not_nan)
+    return ColumnPlan(column, prepare, _not_nan)
 
 
 def _with_point(text: pl.Expr) -> pl.Expr:
@@ -230,16 +230,16 @@ def _not_nan(values: nw.Expr) -> nw.Expr:
     return nw.when(~numbers.is_nan()).then(numbers)
 
 
-def _places(frame: pl.LazyFrame, column: str, where: str) -> Plan:
+def _places(frame: pl.LazyFrame, column: str, where: str) -> ColumnPlan:
     """Places in a history: whole numbers, exact; beyond 2^53 a float would merge neighbours."""
     stored = frame.collect_schema()[column]
     path = where.partition("=")[2]
     value = pl.col(column)
     if stored.is_integer() and not stored.is_unsigned_integer() and stored != pl.Int128:
-        return Plan(column, None, lambda values: values.cast(nw.Int64))
+        return ColumnPlan(column, None, lambda values: values.cast(nw.Int64))
     prepare: pl.Expr | None = value
     if stored.is_integer():
-        return Plan(column, value.cast(pl.Int64, strict=False), same)
+        return ColumnPlan(column, value.cast(pl.Int64, strict=False), same)
     if stored == pl.String or isinstance(stored, pl.Decimal):
         value = value.cast(pl.Float64, strict=False)
         prepare = value
@@ -257,8 +257,8 @@ def _places(frame: pl.LazyFrame, column: str, where: str) -> Plan:
     if not one_row(frame, some=value.is_finite().any())["some"]:
         raise _no_places(frame, column, path)
     if stored == pl.String and _all_whole(frame, column):
-        return Plan(column, pl.col(column).cast(pl.Int64, strict=False), same)
-    return Plan(column, prepare, whole_numbers(LARGEST))
+        return ColumnPlan(column, pl.col(column).cast(pl.Int64, strict=False), same)
+    return ColumnPlan(column, prepare, whole_numbers(LARGEST))
 
 
 def _all_whole(frame: pl.LazyFrame, column: str) -> bool:

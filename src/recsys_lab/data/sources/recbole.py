@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.data.columns.column_plan import apply_plans, say_rows
+from recsys_lab.data.columns.column_plan import apply_plans, describe_rows
 from recsys_lab.data.columns.ids import Spelling
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.formats.atomic_file import AtomicFile
@@ -107,8 +107,8 @@ class RecBole:
         if config.rating_field is not None:
             columns.append(log.numbers(config.rating_field).alias("rating"))
             events["rating"] = "numeric"
-        items, of_items, items_told = self._table(files.get(".item"), "item")
-        users, of_users, users_told = self._table(files.get(".user"), "user")
+        items, of_items, item_notes = self._table(files.get(".item"), "item")
+        users, of_users, user_notes = self._table(files.get(".user"), "user")
         shown = [field for field in fields.values() if field is not None]
         interactions, part_rows = pl.DataFrame(columns).hstack(log.short), None
         if parts:
@@ -119,9 +119,9 @@ class RecBole:
             items,
             users,
             features=Features(of_items, of_users, events),
-            warnings=[*log.warnings, *items_told, *users_told],
+            warnings=[*log.warnings, *item_notes, *user_notes],
             normalizes_ids=True,
-            say_rows=partial(say_rows, log.marked, shown) if parts else None,
+            describe_rows=partial(describe_rows, log.marked, shown) if parts else None,
             part_rows=part_rows,
         )
 

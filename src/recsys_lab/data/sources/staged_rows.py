@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recsys_lab.data.columns.column_plan import Plan, apply_plans, as_parquet_log, same
+from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, as_parquet_log, same
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
 
 
 def interactions_of(
-    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, Plan], scratch: Path
+    log: OpenTables, frame: pl.LazyFrame, plans: dict[str, ColumnPlan], scratch: Path
 ) -> pl.DataFrame | ParquetLog:
     """The log as the engine scans it, without a copy where that can be."""
     if log.parquet is not None:
@@ -42,7 +42,7 @@ def interactions_of(
         return made.collect()
     file = scratch / "log.parquet"
     made.sink_parquet(file, maintain_order=True)
-    columns = {name: Plan(name, None, same) for name in plans}
+    columns = {name: ColumnPlan(name, None, same) for name in plans}
     stored = as_parquet_log([str(file)], columns)
     assert stored is not None
     return stored

@@ -10,17 +10,17 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import (
-    Plan,
+    ColumnPlan,
     apply_plans,
+    describe_rows,
+    missing_value_notes,
     one_row,
     same,
-    say_rows,
-    told_of_missing,
     unreadable,
 )
 from recsys_lab.data.columns.ids import Spelling, plan_ids
 from recsys_lab.data.features.first_values import from_log, presence
-from recsys_lab.data.formats.delimited import SHORT, told_short
+from recsys_lab.data.formats.delimited import SHORT, short_row_notes
 from recsys_lab.data.formats.paths import require_option
 from recsys_lab.data.preparation.parts import plan_parts
 from recsys_lab.data.raw import PART, Features, RawData
@@ -195,14 +195,16 @@ class Table:
             if part is not None:
                 plans[PART], part_rows = plan_parts(frame, part, log.where)
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
-            warnings += told_short(frame, [name for name in wanted.values() if name], log.where)
+            warnings += short_row_notes(
+                frame, [name for name in wanted.values() if name], log.where
+            )
             if SHORT in frame.collect_schema():
-                flags[SHORT] = Plan(SHORT, None, same)
+                flags[SHORT] = ColumnPlan(SHORT, None, same)
             interactions = interactions_of(log, frame, plans | flags, scratch)
             keys = ("user_id", "item_id", "timestamp", "order")
             shown = [plans[name].source for name in keys if name in plans]
         odd |= unreadable(plans)
-        warnings = [*log.warnings, *told_of_missing(plans), *warnings]
+        warnings = [*log.warnings, *missing_value_notes(plans), *warnings]
         sides: dict[str, pl.DataFrame | None] = {"item": None, "user": None}
         for side in sides:
             if getattr(config, f"{side}s_path") is not None:
@@ -212,7 +214,7 @@ class Table:
         return RawData(
             interactions, sides["item"], sides["user"], from_log=taken, unreadable=odd,
             features=features, warnings=warnings, normalizes_ids=True,
-            say_rows=partial(say_rows, frame, shown), part_rows=part_rows,
+            describe_rows=partial(describe_rows, frame, shown), part_rows=part_rows,
         )  # fmt: skip
 
     def _features(self) -> Features:
@@ -241,7 +243,9 @@ class Table:
 
     def _of_rows(
         self, frame: pl.LazyFrame, beside: dict[str, dict[str, tuple[str, str]]], where: str
-    ) -> tuple[dict[str, dict[str, FromLog]], dict[str, Plan], dict[str, Unreadable], list[str]]:
+    ) -> tuple[
+        dict[str, dict[str, FromLog]], dict[str, ColumnPlan], dict[str, Unreadable], list[str]
+    ]:
         """What the rows of the log hold of items and users.
 
         Returns:
@@ -249,7 +253,7 @@ class Table:
             columns of numbers hold besides; what is odd.
         """
         taken: dict[str, dict[str, FromLog]] = {}
-        flags: dict[str, Plan] = {}
+        flags: dict[str, ColumnPlan] = {}
         odd: dict[str, Unreadable] = {}
         said: list[str] = []
         for side, columns in beside.items():
@@ -264,7 +268,7 @@ class Table:
             taken[side] = {name: from_log(frame, plans[name], present[name]) for name in plans}
             flags |= {present[name]: plan.as_flag() for name, plan in plans.items()}
             odd |= unreadable(plans, f"{side}s.")
-            said += told_of_missing(plans, f"{side}s.")
+            said += missing_value_notes(plans, f"{side}s.")
         return taken, flags, odd, said
 
     def _table(
@@ -288,11 +292,11 @@ class Table:
                     option = f"data.{side}_features.{name}"
                     plans[name] = plan_feature(frame, name, kinds[name], option, where, spelling)
                 elif name not in (key, column):
-                    plans[name] = Plan(name, None, same)
+                    plans[name] = ColumnPlan(name, None, same)
             if title is not None:
-                plans["title"] = Plan(title, None, same)
+                plans["title"] = ColumnPlan(title, None, same)
                 if title != "title" and title not in kinds:
                     del plans[title]
-            said = [*opened.warnings, *told_of_missing(plans, f"{side}s.")]
-            said += told_short(frame, opened.columns, where)
+            said = [*opened.warnings, *missing_value_notes(plans, f"{side}s.")]
+            said += short_row_notes(frame, opened.columns, where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said

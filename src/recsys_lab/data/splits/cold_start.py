@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments
-from recsys_lab.data.splits.ranges import count_items, flat_index, place_chunks, row_chunks
+from recsys_lab.data.splits.ranges import count_items, flat_index, range_chunks, row_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ Cold = Literal["keep", "drop", "report"]
 """``keep`` them and say nothing; ``drop`` them and count; keep and ``report`` their count."""
 
 
-def target_places(
+def target_ranges(
     rows_n4: NDArray[np.int64], dropped: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The targets of some rows of validation or test.
@@ -156,7 +156,7 @@ def _no_targets(log: FlatLog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places among the targets of some rows that are of other types, ascending."""
     if log.is_target is None:
         return np.empty(0, dtype=np.int64)
-    found = [places[~log.is_target[places]] for places in place_chunks(rows[:, 2], rows[:, 3])]
+    found = [places[~log.is_target[places]] for places in range_chunks(rows[:, 2], rows[:, 3])]
     return np.concatenate([*found, np.empty(0, dtype=np.int64)])
 
 
@@ -193,7 +193,7 @@ def _cold_items(
     stays = np.ones(len(rows), dtype=bool)
     gaps, number = [nothing], 0
     for part in row_chunks(lengths):
-        places, of_row = target_places(rows[part], others)
+        places, of_row = target_ranges(rows[part], others)
         is_cold = ~trained[items[places]]
         number += int(is_cold.sum())
         warm = np.bincount(of_row[~is_cold], minlength=len(lengths[part])) > 0

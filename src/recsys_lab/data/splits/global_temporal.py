@@ -15,9 +15,9 @@ from recsys_lab.config import UserError
 from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.periods import (
+    format_span,
+    format_time,
     require_times,
-    say_span,
-    say_time,
     seconds_of,
 )
 from recsys_lab.data.splits.ranges import choose, first_from, rounded_down, time_at_share
@@ -160,12 +160,12 @@ class GlobalTemporal:
             held = units.between(cut_before, cut)
             validation = units.rows(config.target, users, *held, seed=config.seed, stream=1)
         rule = Segments(np.stack([users, starts, trained_to], axis=1), validation, test, cuts)
-        said = ", ".join(f"{key[:-9]} cut: {say_time(time)}" for key, time in cuts.items())
+        said = ", ".join(f"{key[:-9]} cut: {format_time(time)}" for key, time in cuts.items())
         return finish(
             log,
             "global_temporal",
             rule,
-            f"{say_span(log, times)}; {said}. Move the cuts (split.test_start or "
+            f"{format_span(log, times)}; {said}. Move the cuts (split.test_start or "
             "split.test_quantile, split.validation_start or split.validation_quantile)",
             cold_items=config.cold_items,
             cold_users=config.cold_users,
@@ -186,8 +186,8 @@ class GlobalTemporal:
     def _refuse_order(self, validation_cut: int, test_cut: int) -> None:
         if validation_cut >= test_cut:
             raise UserError(
-                f"split=global_temporal: the validation cut ({say_time(validation_cut)}) is not "
-                f"before the test cut ({say_time(test_cut)}). Lower split.validation_start or "
+                f"split=global_temporal: the validation cut ({format_time(validation_cut)}) is not "
+                f"before the test cut ({format_time(test_cut)}). Lower split.validation_start or "
                 "split.validation_quantile"
             )
 

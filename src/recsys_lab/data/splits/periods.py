@@ -58,7 +58,7 @@ def seconds_of(option: str, text: str) -> int:
     return math.ceil(moment.timestamp())
 
 
-def say_time(seconds: int) -> str:
+def format_time(seconds: int) -> str:
     """A time for people, in UTC."""
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
@@ -74,7 +74,7 @@ def span(log: FlatLog, times_T: NDArray[np.int64]) -> tuple[int, int]:
     return int(times_T[starts[filled]].min()), int(times_T[ends[filled] - 1].max())
 
 
-def say_span(log: FlatLog, times_T: NDArray[np.int64]) -> str:
+def format_span(log: FlatLog, times_T: NDArray[np.int64]) -> str:
     """Where the log's events lie, for errors."""
     first, last = span(log, times_T)
-    return f"The log runs from {say_time(first)} to {say_time(last)}"
+    return f"The log runs from {format_time(first)} to {format_time(last)}"

@@ -39,7 +39,7 @@ def flat_index(starts_n: NDArray[np.int64], ends_n: NDArray[np.int64]) -> NDArra
     return np.repeat(starts_n - before, lengths) + np.arange(int(lengths.sum()))
 
 
-def place_chunks(
+def range_chunks(
     starts_n: NDArray[np.int64], ends_n: NDArray[np.int64]
 ) -> Iterator[NDArray[np.int64]]:
     """`flat_index` of all rows, in parts of about `CHUNK` places."""
@@ -55,7 +55,7 @@ def count_items(
 ) -> NDArray[np.int64]:
     """Events of each item among the places ``start .. end`` of all rows, (V,)."""
     counts = np.zeros(num_items, dtype=np.int64)
-    for places in place_chunks(starts_n, ends_n):
+    for places in range_chunks(starts_n, ends_n):
         counts += np.bincount(items_T[places], minlength=num_items)
     return counts
 
@@ -114,7 +114,7 @@ def time_at_share(
     while low < high:
         width = (high - low) // _BINS + 1
         counts = np.zeros(_BINS, dtype=np.int64)
-        for places in place_chunks(starts, ends):
+        for places in range_chunks(starts, ends):
             times = times_T[places]
             times = times[(times >= low) & (times <= high)]
             counts += np.bincount((times - low) // width, minlength=_BINS)

@@ -16,9 +16,9 @@ from recsys_lab.data.splits.base import Segments, recorded
 from recsys_lab.data.splits.cold_start import finish
 from recsys_lab.data.splits.periods import (
     DAY,
+    format_span,
+    format_time,
     require_times,
-    say_span,
-    say_time,
     seconds_of,
     span,
 )
@@ -176,10 +176,10 @@ class Rolling:
             },
         )
         hint = (
-            f"{say_span(log, times)}; window {config.window}: validation from "
-            f"{say_time(window.validation_start)}, test from {say_time(window.test_start)} to "
-            f"{say_time(window.test_end)}. Choose fewer or shorter windows (split.num_windows, "
-            "split.window_days, split.validation_days), or another split.end"
+            f"{format_span(log, times)}; window {config.window}: validation from "
+            f"{format_time(window.validation_start)}, test from {format_time(window.test_start)} "
+            f"to {format_time(window.test_end)}. Choose fewer or shorter windows "
+            "(split.num_windows, split.window_days, split.validation_days), or another split.end"
         )
         return finish(
             log,

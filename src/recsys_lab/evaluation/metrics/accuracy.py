@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recsys_lab.evaluation.metrics.user_mean import UserMean
-from recsys_lab.evaluation.sums import sum_of_places
+from recsys_lab.evaluation.sums import sum_over_ranks
 
 
 class PerUserMetric(UserMean):
@@ -52,9 +52,9 @@ class NDCG(PerUserMetric):
         """See the class."""
         discounts = [1 / math.log2(place + 1) for place in range(1, self.k + 1)]
         discounts_K = torch.tensor(discounts, dtype=torch.float64, device=hits_BK.device)
-        gained_B = sum_of_places(hits_BK * discounts_K[: hits_BK.shape[1]])
+        gained_B = sum_over_ranks(hits_BK * discounts_K[: hits_BK.shape[1]])
         # Added up as the list is: the ideal one has 1, not almost 1.
-        ideal_K = sum_of_places(discounts_K.expand(self.k, -1).tril())
+        ideal_K = sum_over_ranks(discounts_K.expand(self.k, -1).tril())
         return gained_B / ideal_K[num_targets_B.clamp(1, self.k) - 1]
 
 
@@ -83,7 +83,7 @@ class Precision(PerUserMetric):
     """Targets in the first k places, divided by k; at most min(targets, k) / k."""
 
     name = "precision"
-    by_place = True
+    by_rank = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
@@ -105,7 +105,7 @@ class MAP(PerUserMetric):
         """See the class."""
         places_K = torch.arange(1, hits_BK.shape[1] + 1, device=hits_BK.device)
         precisions_BK = hits_BK.cumsum(1).double() / places_K
-        return sum_of_places(precisions_BK * hits_BK) / num_targets_B
+        return sum_over_ranks(precisions_BK * hits_BK) / num_targets_B
 
 
 class RPrecision(PerUserMetric):

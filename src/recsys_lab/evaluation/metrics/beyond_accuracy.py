@@ -18,7 +18,7 @@ from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.catalogue import category_mix
 from recsys_lab.evaluation.metrics.accuracy import hits_of
 from recsys_lab.evaluation.metrics.user_mean import UserMean
-from recsys_lab.evaluation.sums import log2_of_each, sum_by_size, sum_of_places
+from recsys_lab.evaluation.sums import log2_of_each, sum_by_size, sum_over_ranks
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, ListFeature, RankedLists
@@ -65,11 +65,11 @@ class ListMetric(UserMean):
         """
 
 
-def _mean_of_places(values_V: Tensor, items_BK: Tensor) -> Tensor:
+def _mean_over_ranks(values_V: Tensor, items_BK: Tensor) -> Tensor:
     """Mean of an item's value over the places that hold one; NaN for an empty list."""
     shown_BK = items_BK != NO_ITEM
     values_BK = values_V[items_BK.clamp_min(0)].double() * shown_BK
-    return sum_of_places(values_BK) / shown_BK.sum(1)
+    return sum_over_ranks(values_BK) / shown_BK.sum(1)
 
 
 def _mean_of_history(counts_V: Tensor, batch: EvaluationBatch) -> Tensor:
@@ -98,7 +98,7 @@ class Novelty(ListMetric):
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
         del batch
-        return _mean_of_places(self._bits_V, items_BK)
+        return _mean_over_ranks(self._bits_V, items_BK)
 
 
 class Popularity(ListMetric):
@@ -115,7 +115,7 @@ class Popularity(ListMetric):
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
         del batch
-        return _mean_of_places(self.catalogue.counts_V, items_BK)
+        return _mean_over_ranks(self.catalogue.counts_V, items_BK)
 
 
 class PopularityLift(ListMetric):
@@ -138,7 +138,7 @@ class PopularityLift(ListMetric):
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """Mean popularity of list and history, (B, 2)."""
         counts_V = self.catalogue.counts_V
-        both = [_mean_of_places(counts_V, items_BK), _mean_of_history(counts_V, batch)]
+        both = [_mean_over_ranks(counts_V, items_BK), _mean_of_history(counts_V, batch)]
         return torch.stack(both, 1)
 
     def compute(self) -> Tensor:
@@ -181,7 +181,7 @@ class CategoryDiversity(ListMetric):
         usable_BK = (items_BK != NO_ITEM) & (size_BK > 0)
         pair_BKK = (usable_BK.unsqueeze(1) & usable_BK.unsqueeze(2)).triu(1)
         unlike_BKK = (1 - both_BKK.double() / any_BKK) * pair_BKK
-        return sum_of_places(unlike_BKK.flatten(1)) / pair_BKK.sum((1, 2))
+        return sum_over_ranks(unlike_BKK.flatten(1)) / pair_BKK.sum((1, 2))
 
 
 class EmbeddingDiversity(ListMetric):
@@ -202,12 +202,12 @@ class EmbeddingDiversity(ListMetric):
         assert self.catalogue.embeddings_VD is not None
         shown_BK = items_BK != NO_ITEM
         vectors_BKD = self.catalogue.embeddings_VD[items_BK.clamp_min(0)].double()
-        lengths_BK = sum_of_places(vectors_BKD.square()).sqrt()
+        lengths_BK = sum_over_ranks(vectors_BKD.square()).sqrt()
         vectors_BKD = vectors_BKD / lengths_BK.clamp_min(_SHORTEST).unsqueeze(2)
         vectors_BKD = vectors_BKD * shown_BK.unsqueeze(2)
         # Of all pairs at once: |sum of v|^2 = sum of |v|^2 + 2 (sum of products of pairs).
-        together_B = sum_of_places(sum_of_places(vectors_BKD.mT).square())
-        alone_B = sum_of_places(sum_of_places(vectors_BKD.square()))
+        together_B = sum_over_ranks(sum_over_ranks(vectors_BKD.mT).square())
+        alone_B = sum_over_ranks(sum_over_ranks(vectors_BKD.square()))
         number_B = shown_BK.sum(1)
         return 1 - (together_B - alone_B) / (number_B * (number_B - 1))
 
@@ -223,7 +223,7 @@ class Serendipity(ListMetric):
 
     name = "serendipity"
     higher_is_better = True
-    of_hits = by_place = True
+    of_hits = by_rank = True
     reads_targets = True
 
     def __init__(self, k: int, catalogue: Catalogue) -> None:

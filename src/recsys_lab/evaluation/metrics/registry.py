@@ -82,7 +82,7 @@ def largest_value(name: str, most_targets: int | None) -> float | None:
     metric = KNOWN.get(kind)
     if metric is None or not (issubclass(metric, UserMean) and metric.of_hits):
         return None
-    return min(most_targets, int(k)) / int(k) if metric.by_place else 1.0
+    return min(most_targets, int(k)) / int(k) if metric.by_rank else 1.0
 
 
 def definition(name: str, options: Options, catalogue: Catalogue) -> dict[str, str]:

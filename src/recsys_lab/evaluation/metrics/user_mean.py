@@ -121,7 +121,7 @@ class UserMean(ByUser):
         adds_lists: whether else a user's lists are added up, not averaged: the metric is a total of
             a user, or a ratio of totals.
         of_hits: whether it is 0 for a user without a hit, and else at most 1.
-        by_place: whether each hit adds 1 / k.
+        by_rank: whether each hit adds 1 / k.
 
     Raises:
         ValueError: for a smaller k.
@@ -132,7 +132,7 @@ class UserMean(ByUser):
     over_lists = False
     adds_lists = False
     of_hits = False
-    by_place = False
+    by_rank = False
 
     def __init__(self, k: int, width: int | None = None) -> None:
         super().__init__(width)

@@ -23,7 +23,7 @@ from torch import Tensor
 from recsys_lab.config import UserError
 from recsys_lab.evaluation.metrics.names import accuracy_names
 from recsys_lab.evaluation.metrics.user_mean import UserMean
-from recsys_lab.evaluation.sums import sum_of_places
+from recsys_lab.evaluation.sums import sum_over_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class TargetValues:
         """A hash of the values of all targets, which are what they may be."""
         digest = hashlib.sha256()
         for phase in ("validation", "test"):
-            places_G = data.target_places(phase)
+            places_G = data.target_ranges(phase)
             items_G = data.items[places_G].astype(np.int64)
             lacks_G = np.isnan(self._column[places_G if self._of_events else items_G])
             values_G = self(places_G, items_G)
@@ -164,7 +164,7 @@ class FoundValue(ValueMetric):
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
         """See the class."""
         del values_BT
-        return sum_of_places(gains_BK)
+        return sum_over_ranks(gains_BK)
 
 
 class ValueRecall(ValueMetric):
@@ -183,7 +183,7 @@ class ValueRecall(ValueMetric):
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
         """Value found, and value of all targets, (B, 2)."""
-        return torch.stack([sum_of_places(gains_BK), sum_of_places(values_BT)], 1)
+        return torch.stack([sum_over_ranks(gains_BK), sum_over_ranks(values_BT)], 1)
 
     def compute(self) -> Tensor:
         """See the class; NaN where nothing is worth anything."""
@@ -201,7 +201,7 @@ class ValueHitRate(ValueRecall):
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
         """Value of all targets if any that is worth something is found, and in any case, (B, 2)."""
-        worth_B = sum_of_places(values_BT)
+        worth_B = sum_over_ranks(values_BT)
         return torch.stack([worth_B * (gains_BK > 0).any(1), worth_B], 1)
 
 
@@ -239,7 +239,7 @@ def gains(batch: EvaluationBatch, items_BK: Tensor) -> tuple[Tensor, Tensor]:
 def _dcg(gains_BK: Tensor) -> Tensor:
     discounts = [1 / math.log2(place + 2) for place in range(gains_BK.shape[1])]
     discounts_K = torch.tensor(discounts, dtype=torch.float64, device=gains_BK.device)
-    return sum_of_places(gains_BK * discounts_K)
+    return sum_over_ranks(gains_BK * discounts_K)
 
 
 def refuse_idle_options(config: Any) -> None:

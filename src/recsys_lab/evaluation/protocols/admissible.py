@@ -171,7 +171,7 @@ def _tell(data: RankedData, is_candidate: IsCandidate) -> None:
             rows_G, places_G = _targets(data, segments)
             first = np.searchsorted(rows_G, np.arange(len(segments)))
             moments = data.timestamps[places_G[first]]
-        tell_reachable(phase, data, segments, partial(_at, moments, is_candidate))
+        log_reachable(phase, data, segments, partial(_at, moments, is_candidate))
 
 
 def _at(
@@ -183,7 +183,7 @@ def _at(
     return is_candidate(moments[rows_G], items_G)
 
 
-def tell_reachable(
+def log_reachable(
     phase: str, data: RankedData, segments: NDArray[np.int64], is_candidate: IsCandidate
 ) -> None:
     """Warn where some targets of a phase are no candidates.

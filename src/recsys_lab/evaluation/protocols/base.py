@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recsys_lab.evaluation.list_checks import check_lists
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.names import WITHOUT_K
 from recsys_lab.evaluation.metrics.registry import reads_history
 from recsys_lab.evaluation.metrics.values import TargetValues, refuse_idle_options
 from recsys_lab.evaluation.protocols.options import Options
 from recsys_lab.evaluation.results import Results
-from recsys_lab.evaluation.waist import check_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ class RankingProtocol:
         self.config = config
         self.values: TargetValues | None = None
         self.over_lists = config.mean_over == "lists"
-        self.list_length = max(config.list_length, *config.ks, *config.beyond_ks)
+        self.max_k = max(config.max_k, *config.ks, *config.beyond_ks)
         self.ranks_all = bool({*config.metrics} & {*WITHOUT_K})
         if self.ranks_all:
             self.bytes_per_score += BYTES_A_SCORE
@@ -80,7 +80,7 @@ class RankingProtocol:
 
     def batch_size(self, num_items: int) -> int:
         """Users whose scores fit the memory budget, at most 256: larger ones leave the cache."""
-        budget = self.config.score_mebibytes * 2**20
+        budget = self.config.score_mib * 2**20
         return max(1, min(256, budget // (self.bytes_per_score * num_items)))
 
     def fields(self, tie_rule: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class RankingProtocol:
         """An empty set of results: accuracy, and the metrics given."""
         config = self.config
         return Results(
-            config.metrics, config.ks, self.list_length, beyond, self.num_items,
+            config.metrics, config.ks, self.max_k, beyond, self.num_items,
             over_lists=self.over_lists,
         )  # fmt: skip
 
@@ -149,9 +149,9 @@ def rank(
     """The lists of one batch under a protocol.
 
     Raises:
-        ValueError: the lists are none: see `recsys_lab.evaluation.waist`.
+        ValueError: the lists are none: see `recsys_lab.evaluation.list_checks`.
     """
-    length = max(protocol.list_length, protocol.num_items if protocol.ranks_all else 0)
+    length = max(protocol.max_k, protocol.num_items if protocol.ranks_all else 0)
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
     with torch.autocast(batch.target_items.device.type, enabled=False):
         lists = model.recommend(batch.history, length, exclude)

@@ -18,7 +18,7 @@ import torch
 from annotated_types import Ge, Gt, MinLen
 
 from recsys_lab.config import UserError
-from recsys_lab.evaluation.protocols.admissible import tell_reachable
+from recsys_lab.evaluation.protocols.admissible import log_reachable
 from recsys_lab.evaluation.protocols.base import RankingProtocol
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class CandidateFile(RankingProtocol):
         metrics: Annotated[list[Accuracy], MinLen(1)]
         ks: Annotated[list[Place], MinLen(1)]
         exclude_seen: bool
-        list_length: Place
-        score_mebibytes: Place
+        max_k: Place
+        score_mib: Place
         beyond_accuracy: list[Beyond]
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None
@@ -111,7 +111,7 @@ class CandidateFile(RankingProtocol):
                 )
             keys_P = users_P * data.num_items + items_P
             is_listed = partial(_is_listed, segments[:, 0], keys_P, data.num_items)
-            tell_reachable(phase, data, segments, is_listed)
+            log_reachable(phase, data, segments, is_listed)
 
     def candidates(self) -> dict[str, Any]:
         """A hash of the admissible pairs."""

@@ -48,8 +48,8 @@ class FullRanking(RankingProtocol):
         metrics: Annotated[list[Accuracy], MinLen(1)]
         ks: Annotated[list[Place], MinLen(1)]
         exclude_seen: bool
-        list_length: Place
-        score_mebibytes: Place
+        max_k: Place
+        score_mib: Place
         beyond_accuracy: list[Beyond]
         beyond_ks: Annotated[list[Place], MinLen(1)]
         category_feature: str | None

@@ -30,12 +30,12 @@ class Options(Protocol):
         ...
 
     @property
-    def list_length(self) -> int:
+    def max_k(self) -> int:
         """Places stored per user, at least the largest of ks and beyond_ks."""
         ...
 
     @property
-    def score_mebibytes(self) -> int:
+    def score_mib(self) -> int:
         """Memory for one block of users x items scores."""
         ...
 

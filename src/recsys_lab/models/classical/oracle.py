@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_lab.contracts import Batch, Exclude, RankedLists, TrainingData, Truth
+    from recsys_lab.contracts import Batch, Exclude, GroundTruth, RankedLists, TrainingData
 
 
 class Oracle:
@@ -35,7 +35,7 @@ class Oracle:
     def __init__(self, config: Config, *, num_items: int) -> None:
         self.config = config
         self._num_items = num_items
-        self._truth: Truth | None = None
+        self._truth: GroundTruth | None = None
 
     def fit(self, data: TrainingData) -> None:
         """Take the process from the data; nothing is learned.

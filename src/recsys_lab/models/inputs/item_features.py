@@ -154,7 +154,7 @@ def principal_components(vectors_VE: NDArray[np.float32], dim: int, like: Tensor
     if dim > vectors_VE.shape[1]:
         raise UserError(
             f"model.hidden_dim: got {dim}, and the encoder of inputs.text gives "
-            f"{vectors_VE.shape[1]} numbers; choose at most these, or inputs.text_use=projected"
+            f"{vectors_VE.shape[1]} numbers; choose at most these, or inputs.text_mode=projected"
         )
     centred = vectors_VE.astype(np.float64) - vectors_VE.mean(0)
     _, axes = np.linalg.eigh(centred.T @ centred)

@@ -60,7 +60,7 @@ class Inputs:
             features: item columns that are embedded: categorical, list or numeric.
             text: item column of type text, or null.
             encoder: sentence encoder for it: a folder or a name on the Hugging Face Hub.
-            text_use: project the encoder's vectors by a trained layer (projected); or reduce them
+            text_mode: project the encoder's vectors by a trained layer (projected); or reduce them
                 to D by principal components, as the first values of the free vectors (initial)
                 or as vectors that are not trained (frozen).
             fusion: of two sources or more: their sum; one layer over all of them (concat); or a
@@ -75,7 +75,7 @@ class Inputs:
         features: list[str]
         text: str | None
         encoder: str | None
-        text_use: Literal["projected", "initial", "frozen"]
+        text_mode: Literal["projected", "initial", "frozen"]
         fusion: Literal["sum", "concat", "gate"]
         context: list[str]
         cache_dir: str
@@ -131,14 +131,14 @@ class Inputs:
         if config.ids:
             is_known_V = data.training_item_counts() > 0
             # What a text has set says something of items, too, that training never meets.
-            is_known_V |= config.text is not None and config.text_use == "initial"
+            is_known_V |= config.text is not None and config.text_mode == "initial"
             parts.append(KnownItems(free, is_known_V, config.id_dropout))
         parts += [item_feature(_full(name), data.features, dim) for name in config.features]
-        if text is not None and config.text_use == "projected":
+        if text is not None and config.text_mode == "projected":
             parts.append(Projected(torch.from_numpy(text), dim))
         elif text is not None:
             components = principal_components(text, dim, free.weight)
-            if config.text_use == "initial":
+            if config.text_mode == "initial":
                 with torch.no_grad():
                     free.weight.copy_(components)
             else:
@@ -183,7 +183,7 @@ def _check_text(config: Inputs.Config) -> None:
     """Refuse options of texts that contradict each other, or have no text to work on."""
     if config.text is None:
         for option, value, unset in (
-            ("encoder", config.encoder, None), ("text_use", config.text_use, "projected"),
+            ("encoder", config.encoder, None), ("text_mode", config.text_mode, "projected"),
         ):  # fmt: skip
             if value != unset:
                 raise UserError(
@@ -196,16 +196,16 @@ def _check_text(config: Inputs.Config) -> None:
             "inputs.encoder: none given for inputs.text; give a folder with a sentence encoder "
             "or its name on the Hugging Face Hub"
         )
-    if config.text_use == "initial" and not config.ids:
+    if config.text_mode == "initial" and not config.ids:
         raise UserError(
-            "inputs.text_use: got initial, which sets the free vectors, with inputs.ids=false; "
-            "use inputs.ids=true, or inputs.text_use=projected or frozen"
+            "inputs.text_mode: got initial, which sets the free vectors, with inputs.ids=false; "
+            "use inputs.ids=true, or inputs.text_mode=projected or frozen"
         )
 
 
 def _check_sources(config: Inputs.Config) -> None:
     """Refuse what needs more sources than there are."""
-    has_text = config.text is not None and config.text_use != "initial"
+    has_text = config.text is not None and config.text_mode != "initial"
     beside = len(config.features) + has_text  # the free vectors
     if not (config.ids or beside):
         raise UserError(
@@ -216,7 +216,7 @@ def _check_sources(config: Inputs.Config) -> None:
         raise UserError(
             f"inputs.id_dropout: got {config.id_dropout}, which leaves nothing of an item; it "
             "needs inputs.ids=true and beside it inputs.features, or inputs.text with "
-            "inputs.text_use=projected or frozen; else use inputs.id_dropout=0"
+            "inputs.text_mode=projected or frozen; else use inputs.id_dropout=0"
         )
     if config.fusion != "sum" and config.ids + beside < 2:
         raise UserError(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recsys_lab.models.sequential.blocks import TransformerBlock
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
-from recsys_lab.models.sequential.layers import Rectangle, draw_hidden, hidden_chances
+from recsys_lab.models.sequential.layers import PaddedLayout, cloze_probabilities, sample_cloze_mask
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -91,7 +91,7 @@ class BERT4Rec(DotProductModel):
             nn.Linear(config.hidden_dim, config.hidden_dim), nn.GELU(),
             nn.LayerNorm(config.hidden_dim),
         )  # fmt: skip
-        self.initialise(config.init_std)
+        self.init_weights(config.init_std)
         nn.init.normal_(self.hidden_event, std=config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -100,30 +100,34 @@ class BERT4Rec(DotProductModel):
         Which are hidden is drawn by torch's generator; histories have at most ``max_length``
         events.
         """
-        hidden_T = draw_hidden(batch, self.config.mask_probability, self.config.last_probability)
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        hidden_T = sample_cloze_mask(
+            batch, self.config.mask_probability, self.config.last_probability
+        )
+        layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
-        states_TD = self._states(x_TD, rectangle)
+        states_TD = self._states(x_TD, layout)
         return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
 
     def target_chances(self, batch: Batch) -> Tensor:
         """Chance of each event to be hidden, (T,)."""
-        return hidden_chances(batch, self.config.mask_probability, self.config.last_probability)
+        return cloze_probabilities(
+            batch, self.config.mask_probability, self.config.last_probability
+        )
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state of a hidden event after each history, (B, D)."""
         lengths = [length + 1 for length in batch.lengths]
-        rectangle = Rectangle.of(lengths, batch.items_T.device)
+        layout = PaddedLayout.of(lengths, batch.items_T.device)
         last_B = batch.offsets[1:] + torch.arange(batch.size, device=batch.offsets.device)
         hidden_T = torch.zeros(sum(lengths), dtype=torch.bool, device=last_B.device)
         hidden_T[last_B] = True
         x_TD = self.hidden_event.repeat(sum(lengths), 1)
         x_TD[~hidden_T] = self.embed(batch)
-        return self.head(self._states(x_TD, rectangle)[last_B])  # type: ignore[no-any-return]
+        return self.head(self._states(x_TD, layout)[last_B])  # type: ignore[no-any-return]
 
-    def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+    def _states(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         # Positions count from the end: the event to be found has the same one in every history.
-        x_TD = self.dropout(self.norm(x_TD + self.positions(rectangle.from_end())))
+        x_TD = self.dropout(self.norm(x_TD + self.positions(layout.from_end())))
         for block in self.blocks:
-            x_TD = block(x_TD, rectangle)
+            x_TD = block(x_TD, layout)
         return x_TD

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from recsys_lab.models.sequential.layers import SelfAttention
 
 if TYPE_CHECKING:
-    from recsys_lab.models.sequential.layers import Rectangle
+    from recsys_lab.models.sequential.layers import PaddedLayout
 
 
 class TransformerBlock(nn.Module):
@@ -54,18 +54,18 @@ class TransformerBlock(nn.Module):
         self.feedforward_norm = nn.LayerNorm(hidden_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+    def forward(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
         normed_TD = x_TD if self.norm == "post" else self.attention_norm(x_TD)
         if self.norm == "query":
-            return self._finish(normed_TD, self.attention(x_TD, rectangle, normed_TD))
-        return self._finish(x_TD, self.attention(normed_TD, rectangle))
+            return self._finish(normed_TD, self.attention(x_TD, layout, normed_TD))
+        return self._finish(x_TD, self.attention(normed_TD, layout))
 
-    def last(self, x_TD: Tensor, last_B: Tensor, rectangle: Rectangle) -> Tensor:
+    def last(self, x_TD: Tensor, last_B: Tensor, layout: PaddedLayout) -> Tensor:
         """The output at the last event of each sequence alone, (T, D) -> (B, D)."""
         normed_TD = x_TD if self.norm == "post" else self.attention_norm(x_TD)
         read_TD = x_TD if self.norm == "query" else normed_TD
-        mixed_BD = self.attention.last(read_TD, normed_TD[last_B], rectangle)
+        mixed_BD = self.attention.last(read_TD, normed_TD[last_B], layout)
         return self._finish((normed_TD if self.norm == "query" else x_TD)[last_B], mixed_BD)
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from recsys_lab.models.sequential.blocks import feedforward
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
-from recsys_lab.models.sequential.layers import Rectangle, SelfAttention, shift
+from recsys_lab.models.sequential.layers import PaddedLayout, SelfAttention, next_item_targets
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -74,24 +74,24 @@ class BSARec(DotProductModel):
         self.norm = nn.LayerNorm(config.hidden_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
-        self.initialise(config.init_std)
+        self.init_weights(config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The state before each history's last event, (B, D), and that event, (B,).
 
         Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
         """
-        inputs, _ = shift(batch)
+        inputs, _ = next_item_targets(batch)
         return self.query_states(inputs), batch.items_T[batch.last_B]
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle, last_B = Rectangle.of(batch.lengths, batch.items_T.device), batch.last_B
+        layout, last_B = PaddedLayout.of(batch.lengths, batch.items_T.device), batch.last_B
         # Positions count from the end: the latest event has the same one in every history.
-        x_TD = self.embed(batch) + self.positions(rectangle.from_end())
+        x_TD = self.embed(batch) + self.positions(layout.from_end())
         x_TD = self.dropout(self.norm(x_TD))
         for block in self.blocks:
-            x_TD = block(x_TD, rectangle)
+            x_TD = block(x_TD, layout)
         return x_TD[last_B]  # type: ignore[no-any-return]
 
 
@@ -113,14 +113,14 @@ class _Block(nn.Module):
         self.feedforward_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+    def forward(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
-        width = rectangle.shape[1]
+        width = layout.shape[1]
         # Translation-invariant, so it does not matter on which side a history is padded.
-        low_TD = rectangle.gather(self.low_LL[:width, :width] @ rectangle.spread(x_TD))
+        low_TD = layout.unpad(self.low_LL[:width, :width] @ layout.pad(x_TD))
         filtered_TD = low_TD + self.high_scale**2 * (x_TD - low_TD)
         filtered_TD = self.filter_norm(x_TD + self.dropout(filtered_TD))
-        attended_TD = self.dropout(self.attention(x_TD, rectangle))
+        attended_TD = self.dropout(self.attention(x_TD, layout))
         attended_TD = self.attention_norm(x_TD + attended_TD)
         x_TD = self.filter_share * filtered_TD + (1 - self.filter_share) * attended_TD
         return self.feedforward_norm(x_TD + self.dropout(self.feedforward(x_TD)))  # type: ignore[no-any-return]

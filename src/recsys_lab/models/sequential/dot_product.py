@@ -66,13 +66,17 @@ class DotProductModel(nn.Module):
         for block in self.blocks:
             block.compile(**options)
 
-    def initialise(self, std: float) -> None:
+    def init_weights(self, std: float) -> None:
         """Normal weights with this standard deviation and biases of zero, in all sub-modules."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+    def initialise(self, std: float) -> None:
+        """The old name of `init_weights`, until the next release."""
+        self.init_weights(std)
 
 
 def check_heads(hidden_dim: int, num_heads: int) -> None:

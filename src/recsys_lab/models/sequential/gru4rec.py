@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from recsys_lab.models.sequential.dot_product import DotProductModel
-from recsys_lab.models.sequential.layers import Rectangle, shift
+from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -73,18 +73,18 @@ class GRU4Rec(DotProductModel):
 
         Each history must have at least 2 events.
         """
-        inputs, targets_N = shift(batch)
-        rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
-        return self.projection(self._states(inputs, rectangle)), targets_N
+        inputs, targets_N = next_item_targets(batch)
+        layout = PaddedLayout.of(inputs.lengths, inputs.items_T.device)
+        return self.projection(self._states(inputs, layout)), targets_N
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
-        states_TD = self._states(batch, rectangle)
+        layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
+        states_TD = self._states(batch, layout)
         return self.projection(states_TD[batch.last_B])  # type: ignore[no-any-return]
 
-    def _states(self, batch: Batch, rectangle: Rectangle) -> Tensor:
+    def _states(self, batch: Batch, layout: PaddedLayout) -> Tensor:
         """Outputs of the last recurrent layer; padding comes after, so it changes nothing."""
         x_TD = self.dropout(self.embed(batch))
-        states_BLD, _ = self.gru(rectangle.spread(x_TD))
-        return rectangle.gather(states_BLD)
+        states_BLD, _ = self.gru(layout.pad(x_TD))
+        return layout.unpad(states_BLD)

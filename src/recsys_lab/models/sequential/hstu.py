@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
-from recsys_lab.models.sequential.layers import Rectangle, shift
+from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import TrainingData
@@ -38,7 +38,7 @@ class HSTU(DotProductModel):
     deployed model cannot, and its numbers are not comparable with those of other models; a run
     with it is marked. Where the next time is not known, it is taken for the last event's, which
     such a model has seldom met in training. ``time_bias: past`` takes the time from j to i
-    instead. `tests/models/test_hstu.py` shows the leak. The published scores are cosines:
+    instead. `tests/models/sequential/test_hstu.py` shows the leak. Published scores are cosines:
     ``loss.cosine=true loss.temperature=0.05``.
 
     Args:
@@ -85,7 +85,7 @@ class HSTU(DotProductModel):
         self.positions = nn.Embedding(config.max_length, config.hidden_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(_Unit(config) for _ in range(config.num_layers))
-        self.initialise(config.init_std)
+        self.init_weights(config.init_std)
         for module in self.modules():
             if isinstance(module, _Unit):
                 nn.init.xavier_uniform_(module.out.weight)
@@ -98,7 +98,7 @@ class HSTU(DotProductModel):
         Raises:
             UserError: a time bias is asked for and the data have no timestamps.
         """
-        inputs, targets_N = shift(batch)
+        inputs, targets_N = next_item_targets(batch)
         if self.reads_next_time and batch.timestamps_T is not None:
             inputs = replace(inputs, next_times_B=batch.timestamps_T[batch.last_B])
         return self._states(inputs), targets_N
@@ -121,15 +121,15 @@ class HSTU(DotProductModel):
             )
 
     def _states(self, batch: Batch) -> Tensor:
-        rectangle = Rectangle.of(batch.lengths, batch.items_T.device)
+        layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
         asking_T = self._asking_times(batch)
         x_TD = self.embed(batch) * self.config.hidden_dim**0.5
-        x_TD = self.dropout(x_TD + self.positions(rectangle.position_T))
+        x_TD = self.dropout(x_TD + self.positions(layout.position_T))
         bucket_BLL = None
         if asking_T is not None and batch.timestamps_T is not None:
-            bucket_BLL = _time_buckets(asking_T, batch.timestamps_T, rectangle)
+            bucket_BLL = _time_buckets(asking_T, batch.timestamps_T, layout)
         for block in self.blocks:
-            x_TD = block(x_TD, bucket_BLL, rectangle)
+            x_TD = block(x_TD, bucket_BLL, layout)
         return x_TD  # type: ignore[no-any-return]
 
     def _asking_times(self, batch: Batch) -> Tensor | None:
@@ -147,10 +147,10 @@ class HSTU(DotProductModel):
         return following_T
 
 
-def _time_buckets(asking_T: Tensor, times_T: Tensor, rectangle: Rectangle) -> Tensor:
+def _time_buckets(asking_T: Tensor, times_T: Tensor, layout: PaddedLayout) -> Tensor:
     """Bucket of the logarithm of the seconds from each event back to each other, (B, L, L)."""
-    asking_BL1 = rectangle.spread(asking_T.unsqueeze(1))
-    times_B1L = rectangle.spread(times_T.unsqueeze(1)).transpose(1, 2)
+    asking_BL1 = layout.pad(asking_T.unsqueeze(1))
+    times_B1L = layout.pad(times_T.unsqueeze(1)).transpose(1, 2)
     seconds_BLL = (asking_BL1 - times_B1L).abs().clamp(min=1)
     return (seconds_BLL.double().log() / _LOG_BASE).long().clamp(max=_TIME_BUCKETS)
 
@@ -174,13 +174,13 @@ class _Unit(nn.Module):
             if bias is not None:
                 nn.init.normal_(bias, std=config.init_std)
 
-    def forward(self, x_TD: Tensor, bucket_BLL: Tensor | None, rectangle: Rectangle) -> Tensor:
+    def forward(self, x_TD: Tensor, bucket_BLL: Tensor | None, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
         mixed_TD = F.silu(self.project(self.norm(x_TD)))
         gate_TD, rest_TD = mixed_TD.tensor_split([x_TD.shape[1]], dim=1)
-        parts = rectangle.spread(rest_TD).unflatten(2, (3, self.num_heads, -1))
+        parts = layout.pad(rest_TD).unflatten(2, (3, self.num_heads, -1))
         value, query, key = (part.transpose(1, 2) for part in parts.unbind(2))
-        width = rectangle.shape[1]
+        width = layout.shape[1]
         places_L = torch.arange(width, device=x_TD.device)
         apart_LL = places_L.unsqueeze(1) - places_L
         scores = query @ key.transpose(2, 3) + self.distance_bias[apart_LL.clamp(min=0)]
@@ -189,5 +189,5 @@ class _Unit(nn.Module):
         # Padding stands after the events and has value 0, so the causal mask alone will do.
         weights = (F.silu(scores) / self.scale).masked_fill(apart_LL < 0, 0.0)
         read_BLD = (self.attention_dropout(weights) @ value).transpose(1, 2).flatten(2)
-        read_TD = self.gated_norm(rectangle.gather(read_BLD))
+        read_TD = self.gated_norm(layout.unpad(read_BLD))
         return x_TD + self.out(self.dropout(gate_TD * read_TD))  # type: ignore[no-any-return]

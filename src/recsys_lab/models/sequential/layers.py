@@ -2,7 +2,7 @@
 
 Sequences lie end to end, without padding (T events of B users, width D), so that every
 position-wise layer works on real events only. Attention alone needs a rectangle of length L;
-`Rectangle` moves between the two.
+`PaddedLayout` moves between the two.
 """
 
 from __future__ import annotations
@@ -14,67 +14,71 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys_lab.moved import names_before
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recsys_lab.contracts import Batch
 
+__getattr__ = names_before(__name__)
+
 
 @dataclass(frozen=True)
-class Rectangle:
+class PaddedLayout:
     """Where each of T events stands in a (B, L) rectangle, padding at the end of each row.
 
     Padding at the end, not in front: under a causal mask no real position can then see
     padding, and no mask tensor is needed.
 
     Attributes:
-        place_T: row-major place of each event in the rectangle, int64 (T,).
+        index_T: row-major place of each event in the rectangle, int64 (T,).
         position_T: place of each event in its own sequence, from 0, int64 (T,).
         lengths_B: length of each sequence, int64 (B,).
         shape: (B, L), L being the longest of these sequences.
     """
 
-    place_T: Tensor
+    index_T: Tensor
     position_T: Tensor
     lengths_B: Tensor
     shape: tuple[int, int]
 
     @staticmethod
-    def of(lengths: Sequence[int], device: torch.device) -> Rectangle:
+    def of(lengths: Sequence[int], device: torch.device) -> PaddedLayout:
         """The rectangle of sequences with these lengths, laid end to end."""
         lengths_B = torch.tensor(lengths, dtype=torch.int64)
         width, total = max(lengths), int(lengths_B.sum())
         rows_T = torch.repeat_interleave(lengths_B, output_size=total)
         starts_B = lengths_B.cumsum(0) - lengths_B
         position_T = torch.arange(total) - starts_B[rows_T]
-        place_T = rows_T * width + position_T
+        index_T = rows_T * width + position_T
         # Worked out on the host and sent once: the device never waits for a count.
-        send = [x.to(device, non_blocking=True) for x in (place_T, position_T, lengths_B)]
-        return Rectangle(send[0], send[1], send[2], (len(lengths), width))
+        send = [x.to(device, non_blocking=True) for x in (index_T, position_T, lengths_B)]
+        return PaddedLayout(send[0], send[1], send[2], (len(lengths), width))
 
-    def real(self, device: torch.device) -> Tensor:
+    def mask(self, device: torch.device) -> Tensor:
         """Which places hold an event, bool (B, L)."""
         return torch.arange(self.shape[1], device=device) < self.lengths_B.unsqueeze(1)
 
     def from_end(self) -> Tensor:
         """Place of each event counted from its sequence's last, which has 0, (T,)."""
-        rows_T = torch.div(self.place_T, self.shape[1], rounding_mode="floor")
+        rows_T = torch.div(self.index_T, self.shape[1], rounding_mode="floor")
         return self.lengths_B[rows_T] - 1 - self.position_T
 
-    def spread(self, x_TD: Tensor) -> Tensor:
+    def pad(self, x_TD: Tensor) -> Tensor:
         """(T, D) -> (B, L, D), zeros at the padding."""
         batch, width = self.shape
         if x_TD.shape[0] == batch * width:
             return x_TD.view(batch, width, -1)
-        out: Tensor = _Scatter.apply(x_TD, self.place_T, batch * width)  # type: ignore[no-untyped-call]
+        out: Tensor = _Scatter.apply(x_TD, self.index_T, batch * width)  # type: ignore[no-untyped-call]
         return out.view(batch, width, -1)
 
-    def gather(self, x_BLD: Tensor) -> Tensor:
+    def unpad(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) -> (T, D), the padding left behind."""
         flat = x_BLD.flatten(0, 1)
-        if flat.shape[0] == self.place_T.shape[0]:
+        if flat.shape[0] == self.index_T.shape[0]:
             return flat
-        out: Tensor = _Gather.apply(flat, self.place_T)  # type: ignore[no-untyped-call]
+        out: Tensor = _Gather.apply(flat, self.index_T)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -82,33 +86,33 @@ class _Scatter(torch.autograd.Function):
     """Rows to distinct places; its gradient is a plain gather (autograd's own would add up)."""
 
     @staticmethod
-    def forward(ctx: Any, x_TD: Tensor, place_T: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(place_T)
-        return x_TD.new_zeros(size, x_TD.shape[1]).index_copy_(0, place_T, x_TD)
+    def forward(ctx: Any, x_TD: Tensor, index_T: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(index_T)
+        return x_TD.new_zeros(size, x_TD.shape[1]).index_copy_(0, index_T, x_TD)
 
     @staticmethod
     def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None, None]:
-        (place_T,) = ctx.saved_tensors
-        return grad_PD.index_select(0, place_T), None, None
+        (index_T,) = ctx.saved_tensors
+        return grad_PD.index_select(0, index_T), None, None
 
 
 class _Gather(torch.autograd.Function):
     """Rows from distinct places; its gradient is a plain scatter."""
 
     @staticmethod
-    def forward(ctx: Any, x_PD: Tensor, place_T: Tensor) -> Tensor:
-        ctx.save_for_backward(place_T)
+    def forward(ctx: Any, x_PD: Tensor, index_T: Tensor) -> Tensor:
+        ctx.save_for_backward(index_T)
         ctx.size = x_PD.shape[0]
-        return x_PD.index_select(0, place_T)
+        return x_PD.index_select(0, index_T)
 
     @staticmethod
     def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, None]:
-        (place_T,) = ctx.saved_tensors
+        (index_T,) = ctx.saved_tensors
         zeros = grad_TD.new_zeros(ctx.size, grad_TD.shape[1])
-        return zeros.index_copy_(0, place_T, grad_TD), None
+        return zeros.index_copy_(0, index_T, grad_TD), None
 
 
-def shift(batch: Batch) -> tuple[Batch, Tensor]:
+def next_item_targets(batch: Batch) -> tuple[Batch, Tensor]:
     """All events but each history's last, and what follows each of them, int64 (T - B,)."""
     lengths_B = batch.offsets.diff() - 1
     total = batch.items_T.shape[0] - batch.size
@@ -118,14 +122,14 @@ def shift(batch: Batch) -> tuple[Batch, Tensor]:
     return batch.events(index_N, lengths), batch.items_T[index_N + 1]
 
 
-def followers(batch: Batch) -> Tensor:
-    """1 for the events that `shift` makes targets, all but each history's first; float32 (T,)."""
+def next_item_weights(batch: Batch) -> Tensor:
+    """1 for every event but each history's first, which no event precedes; float32 (T,)."""
     chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
     chances_T[batch.offsets[:-1]] = 0
     return chances_T
 
 
-def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
+def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Tensor:
     """Which events a Cloze model has to find, bool (T,); at least one of each history.
 
     Args:
@@ -146,8 +150,8 @@ def draw_hidden(batch: Batch, probability: float, only_last: float) -> Tensor:
     return hidden_T
 
 
-def hidden_chances(batch: Batch, probability: float, only_last: float) -> Tensor:
-    """Chance of each event to be hidden by `draw_hidden`, float32 (T,); the arguments are its."""
+def cloze_probabilities(batch: Batch, probability: float, only_last: float) -> Tensor:
+    """Chance of each event to be in `sample_cloze_mask`, with its arguments; float32 (T,)."""
     chances_T = torch.full((len(batch.items_T),), (1 - only_last) * probability)
     lengths_B = torch.tensor(batch.lengths)
     none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is hidden
@@ -179,7 +183,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(hidden_dim, hidden_dim) if projected else nn.Identity()
 
     def forward(
-        self, x_TD: Tensor, rectangle: Rectangle, asking_TD: Tensor | None = None
+        self, x_TD: Tensor, layout: PaddedLayout, asking_TD: Tensor | None = None
     ) -> Tensor:
         """States of all T events, (T, D) -> (T, D); queries from ``asking_TD`` where given."""
         qkv_TE = self.qkv(x_TD)
@@ -188,23 +192,23 @@ class SelfAttention(nn.Module):
             weight, bias = self.qkv.weight, self.qkv.bias
             query_TD = F.linear(asking_TD, weight[:width], bias[:width])
             qkv_TE = torch.cat([query_TD, F.linear(x_TD, weight[width:], bias[width:])], dim=1)
-        q, k, v = self._heads(rectangle.spread(qkv_TE), 3)
+        q, k, v = self._heads(layout.pad(qkv_TE), 3)
         dropout = self.dropout if self.training else 0.0
-        mask = None if self.causal else rectangle.real(x_TD.device)[:, None, None, :]
+        mask = None if self.causal else layout.mask(x_TD.device)[:, None, None, :]
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=self.causal
         )
-        return self.out(rectangle.gather(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
+        return self.out(layout.unpad(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
 
-    def last(self, x_TD: Tensor, last_BD: Tensor, rectangle: Rectangle) -> Tensor:
+    def last(self, x_TD: Tensor, last_BD: Tensor, layout: PaddedLayout) -> Tensor:
         """States of the last event of each sequence alone, (T, D), (B, D) -> (B, D)."""
         width = x_TD.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
         (q,) = self._heads(F.linear(last_BD, weight[:width], bias[:width]).unsqueeze(1), 1)
         kv_TD = F.linear(x_TD, weight[width:], bias[width:])
-        k, v = self._heads(rectangle.spread(kv_TD), 2)
-        real_BL = rectangle.real(x_TD.device)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=real_BL[:, None, None, :])
+        k, v = self._heads(layout.pad(kv_TD), 2)
+        mask_BL = layout.mask(x_TD.device)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_BL[:, None, None, :])
         return self.out(mixed.transpose(1, 2).flatten(1))  # type: ignore[no-any-return]
 
     def _heads(self, x_BLD: Tensor, parts: int) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from recsys_lab.config import UserError
 from recsys_lab.models.sequential.blocks import TransformerBlock
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
-from recsys_lab.models.sequential.layers import Rectangle, shift
+from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -115,34 +115,34 @@ class SASRec(DotProductModel):
             for _ in range(config.num_layers)
         )
         self.final_norm = nn.LayerNorm(config.hidden_dim) if config.final_norm else nn.Identity()
-        self.initialise(config.init_std)
+        self.init_weights(config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Every position but the last predicts the next item: (N, D) and the targets (N,).
 
         Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
         """
-        inputs, targets_N = shift(batch)
-        rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
-        x_ND = self._enter(inputs, rectangle)
+        inputs, targets_N = next_item_targets(batch)
+        layout = PaddedLayout.of(inputs.lengths, inputs.items_T.device)
+        x_ND = self._enter(inputs, layout)
         for block in self.blocks:
-            x_ND = block(x_ND, rectangle)
+            x_ND = block(x_ND, layout)
         return self.final_norm(x_ND), targets_N
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        rectangle, last_B = Rectangle.of(batch.lengths, batch.items_T.device), batch.last_B
-        x_TD = self._enter(batch, rectangle)
+        layout, last_B = PaddedLayout.of(batch.lengths, batch.items_T.device), batch.last_B
+        x_TD = self._enter(batch, layout)
         for block in self.blocks[:-1]:
-            x_TD = block(x_TD, rectangle)
+            x_TD = block(x_TD, layout)
         # Nothing reads the last block's other outputs, so they are not computed.
-        return self.final_norm(self.blocks[-1].last(x_TD, last_B, rectangle))  # type: ignore[operator, no-any-return]
+        return self.final_norm(self.blocks[-1].last(x_TD, last_B, layout))  # type: ignore[operator, no-any-return]
 
-    def _enter(self, batch: Batch, rectangle: Rectangle) -> Tensor:
+    def _enter(self, batch: Batch, layout: PaddedLayout) -> Tensor:
         x_TD = self.embed(batch)
         if self.config.scale_embedding:
             x_TD = x_TD * self.config.hidden_dim**0.5
-        position_T = rectangle.position_T
+        position_T = layout.position_T
         if self.config.position_origin == "end":
-            position_T = rectangle.from_end()
+            position_T = layout.from_end()
         return self.dropout(x_TD + self.positions(position_T))  # type: ignore[no-any-return]

@@ -18,11 +18,11 @@ from recsys_lab.models.sequential.architectures import Sizes, architecture_of
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
 from recsys_lab.models.sequential.encoders import Encoder, from_pretrained, from_sizes, with_lora
 from recsys_lab.models.sequential.layers import (
-    Rectangle,
-    draw_hidden,
-    followers,
-    hidden_chances,
-    shift,
+    PaddedLayout,
+    cloze_probabilities,
+    next_item_targets,
+    next_item_weights,
+    sample_cloze_mask,
 )
 
 if TYPE_CHECKING:
@@ -109,19 +109,19 @@ class Transformer(DotProductModel):
         For cloze, which events are hidden is drawn by torch's generator.
         """
         if not self.is_cloze:
-            inputs, targets_N = shift(batch)
-            rectangle = Rectangle.of(inputs.lengths, inputs.items_T.device)
-            return self._states(self.embed(inputs), rectangle), targets_N
-        hidden_T = draw_hidden(batch, self.mask_probability, self.last_probability)
+            inputs, targets_N = next_item_targets(batch)
+            layout = PaddedLayout.of(inputs.lengths, inputs.items_T.device)
+            return self._states(self.embed(inputs), layout), targets_N
+        hidden_T = sample_cloze_mask(batch, self.mask_probability, self.last_probability)
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
-        states_TD = self._states(x_TD, Rectangle.of(batch.lengths, x_TD.device))
+        states_TD = self._states(x_TD, PaddedLayout.of(batch.lengths, x_TD.device))
         return states_TD[hidden_T], batch.items_T[hidden_T]
 
     def target_chances(self, batch: Batch) -> Tensor:
         """Chance of each event to be a target, (T,)."""
         if not self.is_cloze:
-            return followers(batch)
-        return hidden_chances(batch, self.mask_probability, self.last_probability)
+            return next_item_weights(batch)
+        return cloze_probabilities(batch, self.mask_probability, self.last_probability)
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, or of a hidden event there, (B, D)."""
@@ -136,20 +136,20 @@ class Transformer(DotProductModel):
             whole_TD = self.hidden_event.repeat(len(is_real_T), 1)
             whole_TD[is_real_T] = x_TD
             x_TD = whole_TD
-        return self._states(x_TD, Rectangle.of(lengths, x_TD.device))[last_B]
+        return self._states(x_TD, PaddedLayout.of(lengths, x_TD.device))[last_B]
 
     def compile(self, **options: Any) -> None:
         """Compile the encoder, where that serves it."""
         if architecture_of(self.config.architecture).compiles:
             super().compile(**options)
 
-    def _states(self, x_TD: Tensor, rectangle: Rectangle) -> Tensor:
+    def _states(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
-        x_BLD = rectangle.spread(self.widen(self.dropout(x_TD)))
+        x_BLD = layout.pad(self.widen(self.dropout(x_TD)))
         # No event sees the padding after it, where none sees later events.
-        mask_BL = rectangle.real(x_TD.device).long() if self.is_cloze else None
+        mask_BL = layout.mask(x_TD.device).long() if self.is_cloze else None
         found = self.blocks[0](inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state
-        return self.narrow(rectangle.gather(found))  # type: ignore[no-any-return]
+        return self.narrow(layout.unpad(found))  # type: ignore[no-any-return]
 
 
 def _check(config: Transformer.Config) -> None:

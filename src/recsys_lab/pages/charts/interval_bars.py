@@ -18,7 +18,7 @@ _LETTERS = 68
 
 
 @dataclass(frozen=True)
-class Whisker:
+class Interval:
     """A bar.
 
     Attributes:
@@ -36,7 +36,7 @@ class Whisker:
     said: str
 
 
-def whisker_chart(bars: Sequence[Whisker], *, key: str, title: str) -> Markup:
+def interval_chart(bars: Sequence[Interval], *, key: str, title: str) -> Markup:
     """The drawing; bars take the page's colours in order.
 
     Args:
@@ -70,7 +70,7 @@ def whisker_chart(bars: Sequence[Whisker], *, key: str, title: str) -> Markup:
     )
 
 
-def _drawn(bar: Whisker, place: int, across: Callable[[float], float]) -> list[Markup]:
+def _drawn(bar: Interval, place: int, across: Callable[[float], float]) -> list[Markup]:
     y = _TOP + _ROW * place
     low, high, end = across(max(bar.low, 0.0)), across(bar.high), across(bar.value)
     middle = y + 23

@@ -19,7 +19,7 @@ FAINT = 0.12
 
 
 @dataclass(frozen=True)
-class Upright:
+class ParallelAxis:
     """One axis.
 
     Attributes:
@@ -47,7 +47,7 @@ class Line:
 
 
 def parallel_chart(
-    axes: Sequence[Upright], lines: Sequence[Line], *, key: str, title: str, description: str
+    axes: Sequence[ParallelAxis], lines: Sequence[Line], *, key: str, title: str, description: str
 ) -> Markup:
     """Lines over upright axes; strong ones lie above faint ones.
 
@@ -68,7 +68,7 @@ def parallel_chart(
         tag("desc", description, id=f"{key}-desc"),
         *drawn,
         *(
-            _upright(SIDE + number * step, axis, 15 * (number % 2))
+            _parallel_axis(SIDE + number * step, axis, 15 * (number % 2))
             for number, axis in enumerate(axes)
         ),
         *([tag("text", "not set", x=2, y=HEIGHT - 4)] if lacking else []),
@@ -87,7 +87,7 @@ def _line(line: Line, step: float) -> Markup:
     return tag("polyline", tag("title", line.tip), class_="curve", points=points, style=style)
 
 
-def _upright(x: float, axis: Upright, lower: int) -> Markup:
+def _parallel_axis(x: float, axis: ParallelAxis, lower: int) -> Markup:
     parts = [
         tag("line", class_="axis", x1=x, y1=_y(1), x2=x, y2=_y(0)),
         # Names of neighbours stand at two heights: they may be longer than the axes are apart.

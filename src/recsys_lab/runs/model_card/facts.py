@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.pages.number_format import decimal, duration, say_value
+from recsys_lab.pages.number_format import decimal, duration, format_value
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.tables import main_metric
 from recsys_lab.runs.origin import first_weights
@@ -46,7 +46,7 @@ def key_figures(values: Values) -> list[tuple[str, str]]:
     return rows
 
 
-def said_of(values: Values) -> str:
+def model_sentence(values: Values) -> str:
     """One line: model, data, seed, day."""
     config = values.get("config") or {}
     model = _class(config.get("model"))
@@ -68,7 +68,9 @@ def model_facts(values: Values) -> Iterator[Facts]:
         if not isinstance(settings, dict) or (group in _OF_TRAINING and not values.get("epochs")):
             continue
         rows = [
-            (key, say_value(value)) for key, value in flatten(settings).items() if key != "_target_"
+            (key, format_value(value))
+            for key, value in flatten(settings).items()
+            if key != "_target_"
         ]
         yield Facts(f"{group}: {_class(settings)}", rows)
 
@@ -134,7 +136,9 @@ def origin_rows(values: Values) -> list[tuple[str, str]]:
         rows.append(("first weights", f"{first_weights(begun)}, {begun['run']}"))
     rows += [(key, str(values[key])) for key in ("created", "finished") if values.get(key)]
     config = values.get("config") or {}
-    rows += [(key, say_value(config[key])) for key in ("group", "tags", "notes") if config.get(key)]
+    rows += [
+        (key, format_value(config[key])) for key in ("group", "tags", "notes") if config.get(key)
+    ]
     packages = ", ".join(f"{k} {v}" for k, v in (values.get("packages") or {}).items())
     return [(name, value) for name, value in [*rows, ("packages", packages)] if value]
 
@@ -152,7 +156,9 @@ def _class(settings: Any) -> str:
 
 
 def _settings(values: Values) -> list[tuple[str, str]]:
-    return [(key, say_value(value)) for key, value in flatten(values).items() if value is not None]
+    return [
+        (key, format_value(value)) for key, value in flatten(values).items() if value is not None
+    ]
 
 
 def _counts(values: Values) -> list[tuple[str, str]]:
@@ -164,7 +170,7 @@ def _counts(values: Values) -> list[tuple[str, str]]:
 
 def _count(key: str, value: Any) -> str:
     if type(value) is not int:
-        return say_value(value)
+        return format_value(value)
     if key.endswith("_time"):  # seconds since the epoch
         return datetime.fromtimestamp(value, UTC).isoformat(sep=" ").removesuffix("+00:00")
     return f"{value:,}"

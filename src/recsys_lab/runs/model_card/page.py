@@ -57,7 +57,7 @@ def as_markdown(values: Values, slices: Sequence[Values]) -> str:
     """
     parts = [
         f"# Model card: {markdown.plain(_name(values))}",
-        markdown.plain(facts.said_of(values)),
+        markdown.plain(facts.model_sentence(values)),
     ]
     for heading, blocks in _parts(values, slices):
         parts.append(f"## {heading}")
@@ -114,7 +114,7 @@ def _head(values: Values) -> Markup:
         "header",
         tag("p", "Model card", class_="kicker"),
         tag("h1", _name(values)),
-        tag("p", facts.said_of(values), class_="lead"),
+        tag("p", facts.model_sentence(values), class_="lead"),
         tag("dl", *tiles, class_="figures"),
     )
 

@@ -51,7 +51,7 @@ class Job(Protocol):
     def finish(self) -> None:
         """Wait until it has ended; end it where that takes too long."""
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         """What is known of its end besides its log; empty where nothing is."""
 
 

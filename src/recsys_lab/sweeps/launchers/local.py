@@ -62,7 +62,7 @@ class _Process:
     def finish(self) -> None:
         end(self.popen)
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return ""
 
 

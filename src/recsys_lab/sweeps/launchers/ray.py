@@ -146,5 +146,5 @@ class _Job:
         if not ready:
             ray.cancel(self.reference, force=True)
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return self.words

@@ -175,9 +175,9 @@ class _Queue:
         if now - self._asked > every:
             self._asked = now
             command = ["squeue", "--me", "--noheader", "--format=%A"]
-            told = subprocess.run(command, capture_output=True, text=True, check=False)
-            if told.returncode == 0:  # else: the controller does not answer
-                self._ids, self._answered = frozenset(told.stdout.split()), now
+            error_tail = subprocess.run(command, capture_output=True, text=True, check=False)
+            if error_tail.returncode == 0:  # else: the controller does not answer
+                self._ids, self._answered = frozenset(error_tail.stdout.split()), now
         return self._answered > submitted and job not in self._ids
 
 
@@ -207,7 +207,7 @@ class _Job:
         while not self._is_gone(1.0) and time.monotonic() < until:
             time.sleep(0.2)
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return self.words
 
     def _is_gone(self, every: float) -> bool:

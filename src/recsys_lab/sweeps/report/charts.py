@@ -6,9 +6,9 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.pages.charts.parallel import Line, Upright, parallel_chart
+from recsys_lab.pages.charts.parallel import Line, ParallelAxis, parallel_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
-from recsys_lab.sweeps.report.summary import brief, said_point
+from recsys_lab.sweeps.report.summary import brief, format_point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from recsys_lab.pages.markup import Markup
-    from recsys_lab.sweeps.report.summary import Story
+    from recsys_lab.sweeps.report.summary import SweepSummary
     from recsys_lab.sweeps.space import Dimension
 
 WIDE = 900
 
 
-def history_chart(story: Story, place: int) -> Markup:
+def history_chart(story: SweepSummary, place: int) -> Markup:
     """Values by trial with the best so far."""
     name, better = story.objectives[place], _better(story, place)
     best, reached = None, []
@@ -56,7 +56,7 @@ def history_chart(story: Story, place: int) -> Markup:
     )  # fmt: skip
 
 
-def slice_chart(story: Story, dimension: Dimension, place: int) -> Markup | None:
+def slice_chart(story: SweepSummary, dimension: Dimension, place: int) -> Markup | None:
     """Value against one searched key; None where no finished trial had it."""
     name, key = story.objectives[place], dimension.key
     having = [trial for trial in story.complete if key in trial.params]
@@ -85,11 +85,11 @@ def slice_chart(story: Story, dimension: Dimension, place: int) -> Markup | None
     )
 
 
-def parallel(story: Story) -> Markup:
+def parallel(story: SweepSummary) -> Markup:
     """Parallel coordinates of all finished trials, the better the stronger."""
-    uprights = [_upright(dimension) for dimension in story.space.dimensions]
+    uprights = [_parallel_axis(dimension) for dimension in story.space.dimensions]
     value_axis = padded(story.objectives[0], [trial.values[0] for trial in story.complete])
-    uprights.append(Upright(value_axis.name, value_axis.ticks()))
+    uprights.append(ParallelAxis(value_axis.name, value_axis.ticks()))
     ranks = {t.number: place for place, t in enumerate(reversed(story.ranked))}
     lines = [
         Line(
@@ -114,7 +114,7 @@ def parallel(story: Story) -> Markup:
     )  # fmt: skip
 
 
-def front_chart(story: Story) -> Markup:
+def front_chart(story: SweepSummary) -> Markup:
     """The first two objectives with the Pareto front."""
     first, second = story.objectives[:2]
     points = [(t.values[1], t.values[0], _tip(t, t.values[0])) for t in story.complete]
@@ -138,19 +138,19 @@ def front_chart(story: Story) -> Markup:
     )  # fmt: skip
 
 
-def curves_chart(story: Story) -> Markup | None:
+def curves_chart(story: SweepSummary) -> Markup | None:
     """Validation values by epoch of every trial; None where none was told."""
     series = []
     for trial in story.trials:
-        told = sorted(trial.intermediate_values.items())
-        if not told:
+        error_tail = sorted(trial.intermediate_values.items())
+        if not error_tail:
             continue
         state = trial.state.name
         style: Any = "muted" if state == "PRUNED" else "faint"
         style = "good" if trial.number in story.best else style
         said = f"trial {trial.number} ({state.lower()})"
         points = [(float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}")
-                  for epoch, value in told]  # fmt: skip
+                  for epoch, value in error_tail]  # fmt: skip
         series.append(Series(points, "line" if len(points) > 1 else "dots", style, said))
     if not series:
         return None
@@ -170,7 +170,7 @@ def curves_chart(story: Story) -> Markup | None:
     )
 
 
-def seeds_chart(story: Story, phase: str) -> Markup:
+def seeds_chart(story: SweepSummary, phase: str) -> Markup:
     """Runs of the best configs with the mean and its 95% interval where there are two seeds."""
     dots, lines = [], []
     for place, config in enumerate(story.top):
@@ -210,17 +210,17 @@ def interval_half(values: Sequence[float]) -> float:
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
-def _better(story: Story, place: int) -> Any:
+def _better(story: SweepSummary, place: int) -> Any:
     return max if story.directions[place] == "maximize" else min
 
 
 def _tip(trial: FrozenTrial, value: float) -> str:
-    return f"trial {trial.number}: {value:.4g}; {said_point(trial.params)}"
+    return f"trial {trial.number}: {value:.4g}; {format_point(trial.params)}"
 
 
 def _last(trial: FrozenTrial) -> float | None:
-    told = trial.intermediate_values
-    return told[max(told)] if told else None
+    error_tail = trial.intermediate_values
+    return error_tail[max(error_tail)] if error_tail else None
 
 
 def _place_of(dimension: Dimension, value: Any) -> float:
@@ -234,8 +234,8 @@ def _axis_of(dimension: Dimension) -> Axis:
     return Axis(dimension.key, low, high, log=dimension.log, whole=dimension.integer)
 
 
-def _upright(dimension: Dimension) -> Upright:
-    return Upright(dimension.key, _axis_of(dimension).ticks())
+def _parallel_axis(dimension: Dimension) -> ParallelAxis:
+    return ParallelAxis(dimension.key, _axis_of(dimension).ticks())
 
 
 def _share_of(dimension: Dimension, value: Any) -> float:

@@ -17,10 +17,10 @@ from recsys_lab.sweeps.report.summary import (
 )
 
 if TYPE_CHECKING:
-    from recsys_lab.sweeps.report.summary import Story
+    from recsys_lab.sweeps.report.summary import SweepSummary
 
 
-def markdown(story: Story) -> str:
+def markdown(story: SweepSummary) -> str:
     """The whole report; its charts are in the page beside it."""
     shares, method = story.importance
     parts = [

@@ -13,17 +13,17 @@ from recsys_lab.sweeps.report.summary import (
     TOP_HEADS,
     best_rows,
     cost_facts,
+    format_point,
     head_facts,
-    said_point,
     space_rows,
     top_rows,
 )
 
 if TYPE_CHECKING:
-    from recsys_lab.sweeps.report.summary import Story
+    from recsys_lab.sweeps.report.summary import SweepSummary
 
 
-def html(story: Story) -> str:
+def html(story: SweepSummary) -> str:
     """The page's text."""
     parts: list[Markup | None] = [_head(story), _searched(story)]
     if story.complete:
@@ -33,7 +33,7 @@ def html(story: Story) -> str:
     return page(f"{story.name}: sweep", *(part for part in parts if part))
 
 
-def _head(story: Story) -> Markup:
+def _head(story: SweepSummary) -> Markup:
     counts = story.counts
     tiles = [
         ("trials ended", str(counts["complete"] + counts["pruned"] + counts["failed"])),
@@ -44,7 +44,7 @@ def _head(story: Story) -> Markup:
     if story.best:
         best = story.ranked[0]
         tiles.insert(0, (f"best {story.objectives[0]}", f"{best.values[0]:.4g}"))
-        said = f"Best of the search: trial {best.number} with {said_point(best.params)}."
+        said = f"Best of the search: trial {best.number} with {format_point(best.params)}."
         if len(story.directions) > 1:
             said = f"{len(story.best)} trials form the Pareto front of {len(story.complete)}."
     return tag(
@@ -57,7 +57,7 @@ def _head(story: Story) -> Markup:
     )
 
 
-def _searched(story: Story) -> Markup:
+def _searched(story: SweepSummary) -> Markup:
     listed = table("Every searched key.", ("key", "values", "when"), space_rows(story))
     base = [
         tag("h3", "Every trial"),
@@ -66,7 +66,7 @@ def _searched(story: Story) -> Markup:
     return section("What was searched", listed, *base, fact_list(head_facts(story)))
 
 
-def _best(story: Story) -> Markup:
+def _best(story: SweepSummary) -> Markup:
     heads = ("trial", *story.objectives, "parameters")
     what = "of the Pareto front" if len(story.directions) > 1 else "the best"
     listed = table(
@@ -80,7 +80,7 @@ def _best(story: Story) -> Markup:
     return section("Best trials", listed, again)
 
 
-def _seeds(story: Story) -> Markup | None:
+def _seeds(story: SweepSummary) -> Markup | None:
     if not story.top:
         return None
     shown = tag(
@@ -100,7 +100,7 @@ def _seeds(story: Story) -> Markup | None:
     return section("The best with several seeds", *said, shown, listed)
 
 
-def _history(story: Story) -> Markup:
+def _history(story: SweepSummary) -> Markup:
     shown = [
         tag("div", figure(name, charts.history_chart(story, place)), class_="wide scroll")
         for place, name in enumerate(story.objectives)
@@ -108,7 +108,7 @@ def _history(story: Story) -> Markup:
     return section("History", *shown)
 
 
-def _front(story: Story) -> Markup | None:
+def _front(story: SweepSummary) -> Markup | None:
     if len(story.directions) < 2:
         return None
     caption = f"{story.objectives[0]} and {story.objectives[1]}"
@@ -116,7 +116,7 @@ def _front(story: Story) -> Markup | None:
     return section("Pareto front", tag("div", chart, class_="wide scroll"))
 
 
-def _importance(story: Story) -> Markup:
+def _importance(story: SweepSummary) -> Markup:
     shares, method = story.importance
     if not shares:
         return section("Importance", tag("p", f"Not known: {method}."))
@@ -136,12 +136,12 @@ def _importance(story: Story) -> Markup:
     return section("Importance", table(caption, ("key", "share"), rows))
 
 
-def _parallel(story: Story) -> Markup:
+def _parallel(story: SweepSummary) -> Markup:
     chart = figure("Better trials are drawn stronger", charts.parallel(story))
     return section("Parallel coordinates", tag("div", chart, class_="wide scroll"))
 
 
-def _slices(story: Story) -> Markup:
+def _slices(story: SweepSummary) -> Markup:
     shown = [
         figure(dimension.key, chart)
         for dimension in story.space.dimensions
@@ -150,7 +150,7 @@ def _slices(story: Story) -> Markup:
     return section("Slices", tag("div", *shown, class_="pair"))
 
 
-def _curves(story: Story) -> Markup | None:
+def _curves(story: SweepSummary) -> Markup | None:
     chart = charts.curves_chart(story)
     if chart is None:
         return None
@@ -158,7 +158,7 @@ def _curves(story: Story) -> Markup | None:
     return section("Learning curves", tag("div", shown, class_="wide scroll"))
 
 
-def _ends(story: Story) -> Markup:
+def _ends(story: SweepSummary) -> Markup:
     parts = [fact_list(cost_facts(story))]
     if story.failures:
         rows = [(str(number), cause) for number, cause in story.failures]

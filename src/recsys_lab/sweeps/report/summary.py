@@ -23,7 +23,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Story:
+class SweepSummary:
     """Everything that a report says.
 
     Attributes:
@@ -37,7 +37,7 @@ class Story:
         importance: share of each key, and the method; or nothing, and the reason.
         workers: notes of the worker processes: ``began``, ``now``, ``busy``, in seconds.
         metric: that the best configs were compared by when they were trained again.
-        top: what that gave, by config (`recsys_lab.sweeps.winner.Again.summary`).
+        top: what that gave, by config (`recsys_lab.sweeps.winner.RetrainedConfig.summary`).
         said: sentences on it.
         command: runs the best again.
     """
@@ -91,7 +91,7 @@ class Story:
         return sorted(self.complete, key=lambda trial: key[trial.number])
 
 
-def head_facts(story: Story) -> list[tuple[str, str]]:
+def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
     """What was searched, with which budget and how."""
     options, counts = story.options, story.counts
     ended = sum(counts[name] for name in ("complete", "pruned", "failed"))
@@ -120,7 +120,7 @@ def head_facts(story: Story) -> list[tuple[str, str]]:
     return facts
 
 
-def cost_facts(story: Story) -> list[tuple[str, str]]:
+def cost_facts(story: SweepSummary) -> list[tuple[str, str]]:
     """Device-hours and idle share of the worker processes that left notes."""
     spans = [float(note["now"] - note["began"]) for note in story.workers]
     hours, whole = sum(spans) / 3600, sum(spans)
@@ -144,36 +144,36 @@ def cost_facts(story: Story) -> list[tuple[str, str]]:
     ]
 
 
-def best_rows(story: Story) -> list[list[str]]:
+def best_rows(story: SweepSummary) -> list[list[str]]:
     """Rows of the best trials: number (starred: the best or the front), values, parameters."""
     return [_row(story, trial) for trial in story.ranked[:SHOWN]]
 
 
-def front_rows(story: Story) -> list[list[str]]:
+def front_rows(story: SweepSummary) -> list[list[str]]:
     """The same for all of the front, by the first objective."""
     sign = -1 if story.directions[0] == "maximize" else 1
     front = [trial for trial in story.complete if trial.number in story.best]
     return [_row(story, t) for t in sorted(front, key=lambda t: (sign * t.values[0], t.number))]
 
 
-def _row(story: Story, trial: FrozenTrial) -> list[str]:
+def _row(story: SweepSummary, trial: FrozenTrial) -> list[str]:
     return [
         f"{trial.number}*" if trial.number in story.best else str(trial.number),
         *(f"{value:.4g}" for value in trial.values),
-        said_point(trial.params),
+        format_point(trial.params),
     ]
 
 
-def top_rows(story: Story) -> list[list[str]]:
+def top_rows(story: SweepSummary) -> list[list[str]]:
     """Rows of the configs that were trained again."""
     return [
         [
             str(config["trial"]),
             str(len(config["runs"])),
             "-" if config["searched"] is None else f"{config['searched']:.4f}",
-            said_spread(config["validation"]),
-            said_spread(config["test"]),
-            said_point(config["params"]),
+            format_spread(config["validation"]),
+            format_spread(config["test"]),
+            format_point(config["params"]),
         ]
         for config in story.top
     ]
@@ -184,7 +184,7 @@ NONE_KEEPS = "No trial keeps the constraints"
 TOP_HEADS = ("Trial", "Seeds", "Search", "Validation", "Test", "Parameters")
 
 
-def space_rows(story: Story) -> list[list[str]]:
+def space_rows(story: SweepSummary) -> list[list[str]]:
     """Rows of what was searched: key, values, condition."""
     rows = []
     for dimension in story.space.dimensions:
@@ -200,12 +200,12 @@ def space_rows(story: Story) -> list[list[str]]:
     return rows
 
 
-def said_point(params: Mapping[str, Any]) -> str:
+def format_point(params: Mapping[str, Any]) -> str:
     """``key=value, ...`` with numbers in three digits."""
     return ", ".join(f"{key}={brief(value)}" for key, value in params.items())
 
 
-def said_spread(spread: Mapping[str, float | None]) -> str:
+def format_spread(spread: Mapping[str, float | None]) -> str:
     """Mean and standard deviation."""
     sd = spread["sd"]
     return f"{spread['mean']:.4f}" + ("" if sd is None else f" ± {sd:.4f}")

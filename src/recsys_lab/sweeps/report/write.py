@@ -11,7 +11,7 @@ from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.report.importance import importance
 from recsys_lab.sweeps.report.markdown import markdown
 from recsys_lab.sweeps.report.page import html
-from recsys_lab.sweeps.report.summary import Story
+from recsys_lab.sweeps.report.summary import SweepSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
         summary: what ``sweep.json`` says.
         command: runs the best again.
     """
-    story = Story(
+    story = SweepSummary(
         name=str(plan.options["name"]),
         options=plan.options,
         base=scrubbed(plan.base),

@@ -12,11 +12,11 @@ from typing import Any
 
 from recsys_lab.data.raw import About
 
-__all__ = ["About", "Named", "describe"]
+__all__ = ["About", "DatasetInfo", "describe"]
 
 
 @dataclass(frozen=True)
-class Named:
+class DatasetInfo:
     """A published dataset, for people who choose one.
 
     Attributes:
@@ -32,7 +32,7 @@ class Named:
     has_md5: bool = False
 
 
-def describe(reader: type[Any], options: Mapping[str, Any]) -> Named | None:
+def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | None:
     """What a reader class says of the dataset that these options choose.
 
     Returns:
@@ -41,4 +41,4 @@ def describe(reader: type[Any], options: Mapping[str, Any]) -> Named | None:
     named = getattr(reader, "named", None)
     if isinstance(named, Mapping):
         named = named.get(options.get("variant"))
-    return named if isinstance(named, Named) else None
+    return named if isinstance(named, DatasetInfo) else None

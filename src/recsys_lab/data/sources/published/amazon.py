@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from recsys_lab.data.raw import FeatureType
-    from recsys_lab.data.sources.published.about import Named
+    from recsys_lab.data.sources.published.about import DatasetInfo
 
 LICENCE = (
     "No licence is stated: reviews and product pages of Amazon, published by the McAuley lab "
@@ -80,7 +80,7 @@ class AmazonReader:
         config: the category, the subset and the place.
     """
 
-    named: ClassVar[Named]
+    named: ClassVar[DatasetInfo]
     sources: ClassVar[Mapping[str, Source]]
     metadata_url: ClassVar[str]
     ticks: ClassVar[int] = 1

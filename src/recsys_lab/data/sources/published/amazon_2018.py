@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.amazon import (
     LICENCE,
     AmazonReader,
@@ -58,7 +58,7 @@ class Amazon2018(AmazonReader):
         config: the category, the subset and the place.
     """
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Amazon review data (2018)",
             homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/",

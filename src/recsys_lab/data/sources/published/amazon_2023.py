@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.amazon import (
     LICENCE,
     AmazonReader,
@@ -70,7 +70,7 @@ class Amazon2023(AmazonReader):
         config: the category, the subset and the place.
     """
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Amazon Reviews 2023",
             homepage="https://amazon-reviews-2023.github.io/",

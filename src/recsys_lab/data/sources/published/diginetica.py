@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import (
     content_key,
     filled,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOG, PRODUCTS, CATEGORIES = "train-item-views.csv", "products.csv", "product-categories.csv"
 HOME = "https://competitions.codalab.org/competitions/11161"
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="DIGINETICA, CIKM Cup 2016 track 2",
         homepage=HOME,

@@ -21,7 +21,7 @@ from recsys_lab.data.raw import ParquetLog
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from recsys_lab.data.sources.published.about import Named
+    from recsys_lab.data.sources.published.about import DatasetInfo
 
 ROWS_A_GROUP = 1 << 18
 """Rows held at once where a file is turned around."""
@@ -30,7 +30,7 @@ OPTION = "data.path"
 
 
 def fetch(
-    url: str, folder: str, named: Named, *, md5: str | None = None, sha256: str | None = None
+    url: str, folder: str, named: DatasetInfo, *, md5: str | None = None, sha256: str | None = None
 ) -> Path:
     """A published file in ``data.download_dir``, downloaded at the first use.
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import (
     content_key,
     fetch,
@@ -29,7 +29,7 @@ URL = "https://snap.stanford.edu/data/loc-gowalla_totalCheckins.txt.gz"
 LOG = "loc-gowalla_totalCheckins.txt"
 COLUMNS = ("user", "time", "latitude", "longitude", "location")
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Gowalla check-ins (SNAP)",
         homepage="https://snap.stanford.edu/data/loc-gowalla.html",

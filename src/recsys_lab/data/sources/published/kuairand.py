@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import polars as pl
 
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import (
     clock,
     content_key,
@@ -88,8 +88,8 @@ class KuaiRand:
         config: the variant, the logs, and which exposures count.
     """
 
-    named: ClassVar[Mapping[str, Named]] = {
-        name: Named(ABOUT, size, f"nothing: downloaded{hint}", has_md5=True)
+    named: ClassVar[Mapping[str, DatasetInfo]] = {
+        name: DatasetInfo(ABOUT, size, f"nothing: downloaded{hint}", has_md5=True)
         for name, (size, hint) in _SIZES.items()
     }
 

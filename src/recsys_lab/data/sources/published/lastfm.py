@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import (
     content_key,
     fetch,
@@ -31,7 +31,7 @@ LOG = "userid-timestamp-artid-artname-traid-traname.tsv"
 USERS = "userid-profile.tsv"
 COLUMNS = ("user", "time", "artist_id", "artist", "track_id", "track")
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Last.fm Dataset - 1K users",
         homepage="http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html",

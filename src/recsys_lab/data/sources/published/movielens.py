@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from recsys_lab.data.raw import FeatureType
-    from recsys_lab.data.sources.published.about import Named
+    from recsys_lab.data.sources.published.about import DatasetInfo
 
 LOG = {
     "user_id": pl.Int64,
@@ -40,7 +40,7 @@ class MovieLens:
         config: the edition and the place.
     """
 
-    named: ClassVar[Mapping[str, Named]] = NAMED
+    named: ClassVar[Mapping[str, DatasetInfo]] = NAMED
 
     @dataclass(frozen=True)
     class Config:

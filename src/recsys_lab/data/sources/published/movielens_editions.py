@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 
 GENRES = (
     "unknown",
@@ -145,8 +145,8 @@ NOTES = (
 )
 
 
-def _named(variant: str) -> Named:
-    return Named(
+def _named(variant: str) -> DatasetInfo:
+    return DatasetInfo(
         about=About(
             title=f"MovieLens {TITLES[variant]}",
             homepage=f"https://grouplens.org/datasets/movielens/{variant}/",

@@ -18,7 +18,7 @@ from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.download import read_members
 from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import fetch
 
 URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
@@ -27,7 +27,7 @@ NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
 OPTIONAL = ("InvoiceNo", "StockCode", "Description", "Country")
 SUFFIXES = (".parquet", ".csv", ".xlsx", ".zip")
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Online Retail (UCI)",
         homepage="https://archive.ics.uci.edu/dataset/352/online+retail",

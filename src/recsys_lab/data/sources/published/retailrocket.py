@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import (
     clock,
     content_key,
@@ -32,7 +32,7 @@ PROPERTIES = ("item_properties_part1.csv", "item_properties_part2.csv")
 TREE = "category_tree.csv"
 HOME = "https://www.kaggle.com/datasets/retailrocket/ecommerce-dataset"
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="Retailrocket recommender system dataset",
         homepage=HOME,

@@ -16,7 +16,7 @@ from recsys_lab.data.formats.download import download
 from recsys_lab.data.formats.parquet_log import items_of_log, write_log
 from recsys_lab.data.formats.paths import file_key, is_there
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.amazon import names, price, text
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Steam:
         config: the place, and who a user is.
     """
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Steam Video Game and Bundle Data, reviews version 2",
             homepage="https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data",

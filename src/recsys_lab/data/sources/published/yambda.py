@@ -13,7 +13,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, ParquetLog, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import fetch, place_of, told
 
 URL = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
@@ -59,8 +59,8 @@ class Yambda:
         config: the size, the kind of events, and the place.
     """
 
-    named: ClassVar[Mapping[str, Named]] = {
-        size: Named(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
+    named: ClassVar[Mapping[str, DatasetInfo]] = {
+        size: DatasetInfo(ABOUT, text, "nothing: downloaded") for size, text in _SIZES.items()
     }
 
     @dataclass(frozen=True)

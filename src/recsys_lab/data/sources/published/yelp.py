@@ -15,7 +15,7 @@ from recsys_lab.data.formats.chunks import json_chunks, shaped_chunks, write_chu
 from recsys_lab.data.formats.parquet_log import items_of_log, write_log
 from recsys_lab.data.formats.paths import is_there
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.amazon import names, text
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Yelp:
         config: the place.
     """
 
-    named: ClassVar[Named] = Named(
+    named: ClassVar[DatasetInfo] = DatasetInfo(
         about=About(
             title="Yelp Open Dataset",
             homepage=HOMEPAGE,

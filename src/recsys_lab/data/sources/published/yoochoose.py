@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
-from recsys_lab.data.sources.published.about import About, Named
+from recsys_lab.data.sources.published.about import About, DatasetInfo
 from recsys_lab.data.sources.published.files import (
     clock,
     content_key,
@@ -36,7 +36,7 @@ COLUMNS = {
 _BEGIN = r"\d+,\d{4}-\d\d-\d\dT[\d:.]+Z,\d+,"
 LINES = {CLICKS: rf"{_BEGIN}[^,]*$", BUYS: rf"{_BEGIN}[^,]*,[^,]*$"}
 
-NAMED = Named(
+NAMED = DatasetInfo(
     about=About(
         title="YOOCHOOSE, RecSys Challenge 2015",
         homepage="https://recsys.acm.org/recsys15/challenge/",

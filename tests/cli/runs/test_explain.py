@@ -1,0 +1,176 @@
+"""``explain`` on trained runs: what it prints, writes and refuses, and whether it is faithful."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from recsys_lab.cli.main import run_command
+from recsys_lab.data.histories import Histories
+from recsys_lab.evaluation.attribution import scores_of
+from recsys_lab.experiment.explain import explain
+from recsys_lab.experiment.restore import restore
+from recsys_lab.runs.record import RunRecord
+from tests.cli.flow import COUNTS, ITEMS, USERS, in_shop, rewrite, train
+
+PROTOCOLS = {
+    "listed": ["evaluation=candidate_file", "evaluation.path=pairs.parquet"],
+    "sampled": ["evaluation=sampled_candidates", "evaluation.num_candidates=4"],
+    "unfiltered": ["evaluation.exclude_seen=false"],
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, in_shop(tmp_path_factory.mktemp("x"), patch):
+        assert train("run_dir=sasrec", "recipe.max_epochs=15", "recipe.learning_rate=1e-2") == 0
+        assert run_command(["train", *COUNTS, "run_dir=popular"]) == 0
+        item_knn = ["model=item_knn" if text.startswith("model=") else text for text in COUNTS]
+        assert run_command(["train", *item_knn, "run_dir=knn"]) == 0
+        split = ["split=last_n", "split.validation_events=2", "split.test_events=3"]
+        split += ["split.target=successive"]
+        assert run_command(["train", *item_knn, "run_dir=successive", *split]) == 0
+        pairs = [(f"u{u}", f"i{i}") for u in range(USERS) for i in range(u % 3, ITEMS, 3)]
+        pl.DataFrame(pairs, ["user_id", "item_id"], orient="row").write_parquet("pairs.parquet")
+        for name, protocol in PROTOCOLS.items():
+            assert run_command(["train", *item_knn, f"run_dir={name}", *protocol]) == 0
+        yield
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
+@pytest.mark.usefixtures("shop")
+def test_the_list_is_the_one_of_the_test(capsys, method):
+    command = ["explain", "sasrec", "--user", "u7", "k=5", f"method={method}", f"output={method}"]
+    assert run_command(command) == 0
+    said = capsys.readouterr().out
+    assert f"written: {method}/explanation.html" in said
+    told = json.loads(Path(f"{method}/explanation.json").read_text())
+    log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
+    *before, last = log["item_id"].to_list()
+    assert told["wanted"] == [last]
+    assert told["history"] == told["history_ids"] == before[-6:]  # the model's window
+    assert told["hits"] == [item == last for item in told["items"]]
+    data = restore(RunRecord.load(Path("sasrec"))).data
+    ids = [str(item) for item in data.item_ids()]
+    rows = pl.read_parquet("sasrec/test_users.parquet")
+    row = rows.filter(pl.col("user") == [str(u) for u in data.user_ids()].index("u7"))
+    assert told["ids"] == [ids[item] for item in row["items"][0][:5]]
+    assert np.shape(told["attributions"]) == (5, 6)
+    assert "<script" not in Path(f"{method}/explanation.html").read_text()
+
+
+@pytest.mark.usefixtures("shop")
+def test_of_several_lists_any_can_be_explained(capsys):
+    """The last three events of a user, each by all events before it."""
+    log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
+    events = log["item_id"].to_list()
+    for asked, number in ((["list=1"], 1), (["list=2"], 2), ([], 3)):
+        assert run_command(["explain", "successive", "user=u7", *asked, "output=each"]) == 0
+        assert f"user u7, list {number} of 3:" in " ".join(capsys.readouterr().out.split())
+        assert f"user u7: list {number} of 3" in Path("each/explanation.html").read_text()
+        told = json.loads(Path("each/explanation.json").read_text())
+        assert (told["list_number"], told["num_lists"]) == (number, 3)
+        assert (told["history"], told["wanted"]) == (events[: 4 + number], [events[4 + number]])
+        rows = pl.read_parquet("successive/test_users.parquet")
+        row = rows.filter(user_id="u7", list=number - 1)
+        assert told["ids"] == row["item_ids"][0].to_list()[:10]
+    assert run_command(["explain", "successive", "user=u7", "list=4"]) == 2
+    assert "list: got 4; user 'u7' has 3 lists in the test split" in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "list=2"]) == 2
+    assert "has one list in the test split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(PROTOCOLS))
+@pytest.mark.usefixtures("shop")
+def test_the_list_is_the_one_of_the_run_s_protocol(name):
+    """The explained items are those that the run listed: the same candidates, the same filter."""
+    for user in ("u7", "u8", "u9"):
+        assert run_command(["explain", name, "--user", user, "k=9", f"output=why_{name}"]) == 0
+        told = json.loads(Path(f"why_{name}/explanation.json").read_text())
+        rows = pl.read_parquet(f"{name}/test_users.parquet").filter(user_id=user)
+        folder = Path(json.loads(Path(f"{name}/run.json").read_text())["data"]["path"])
+        ids = pl.read_parquet(folder / "items.parquet")["item_id"]
+        assert told["ids"] == [ids[item] for item in rows["items"][0][:9] if item >= 0]
+        assert told["ids"]
+        if name == "listed":
+            assert {int(item[1:]) % 3 for item in told["ids"]} == {int(user[1:]) % 3}
+        if name == "sampled":
+            assert len(told["ids"]) == 5
+
+
+@pytest.mark.usefixtures("shop")
+def test_validation_is_the_history_without_its_last_event(capsys):
+    command = ["explain", "sasrec", "user=u7", "phase=validation", "k=5", "output=earlier"]
+    assert run_command(command) == 0
+    assert "(occlusion, validation split)" in " ".join(capsys.readouterr().out.split())
+    told = json.loads(Path("earlier/explanation.json").read_text())
+    log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
+    *before, wanted, _ = log["item_id"].to_list()
+    assert (told["history"], told["wanted"]) == (before[-6:], [wanted])
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_model_that_reads_no_history_says_so(capsys):
+    assert run_command(["explain", "popular", "user=u7"]) == 2  # another user would not help
+    said = "Popularity reads the last event of a history at most; choose another model"
+    assert said in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
+    assert "moved most by" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_the_user_got_wrong_is_told(capsys):
+    assert run_command(["explain", "sasrec", "--user", "u77"]) == 2
+    said = capsys.readouterr().err
+    assert "'u77' is not in the data; did you mean 'u7'? Users of the test split are e.g. u" in said
+    assert run_command(["explain", "sasrec"]) == 2
+    assert "user: missing" in capsys.readouterr().err
+    assert run_command(["explain", "sasrec", "user=u7", "output=log.csv"]) == 2
+    assert "output: log.csv cannot be made a folder" in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "method=integrated_gradients"]) == 2
+    assert "ItemKNN has no gradients" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_trial_of_a_search_keeps_its_test_closed(capsys):
+    shutil.copytree("sasrec", "trial")
+    values = json.loads(Path("trial/run.json").read_text())
+    del values["test"]
+    rewrite("trial", values)
+    assert run_command(["explain", "trial", "user=u7"]) == 2
+    assert "never opens the test split; use phase=validation" in capsys.readouterr().err
+    assert run_command(["explain", "trial", "user=u7", "phase=validation"]) == 0
+
+
+@pytest.mark.usefixtures("shop")
+def test_removing_the_top_event_moves_the_score_more_than_removing_another():
+    parts = restore(RunRecord.load(Path("sasrec")))
+    data, generator = parts.data, np.random.default_rng(0)
+    users = [str(user) for user in data.user_ids()][:40]
+    asked = {"list": None, "k": 3, "method": "integrated_gradients", "phase": "test"}
+    top, random = [], []
+    for user in users:
+        told = explain(parts, "SASRec", OmegaConf.create(asked | {"user": user}))
+        ids = [str(item) for item in data.item_ids()]
+        items_K = torch.tensor([ids.index(item) for item in told.ids])
+        _, start, end, _ = np.asarray(data.segments("test"))[users.index(user)]
+        begin = max(start, end - 6)
+        history = Histories(data, ())(np.array([0]), np.array([begin]), np.array([end]))
+        with torch.inference_mode():
+            whole = scores_of(parts.model, history, items_K, data.num_items)[0]
+            length = history.lengths[0]
+            moved = []
+            for place in range(length):
+                kept = torch.tensor([t for t in range(length) if t != place])
+                rest = history.events(kept, (length - 1,))
+                left = scores_of(parts.model, rest, items_K, data.num_items)[0]
+                moved.append((whole - left).abs().numpy())
+        for k, causes in enumerate(np.abs(told.attributions)):
+            top.append(moved[int(causes.argmax())][k])
+            random.append(moved[int(generator.integers(length))][k])
+    assert np.mean(top) > 1.2 * np.mean(random)

@@ -1,0 +1,80 @@
+"""Conditions on single rows, by hand."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from recsys_lab.config import UserError
+from recsys_lab.data.preparation.row_filters import Filters
+from tests.data.conftest import Given
+
+DAY = 86_400
+# Two users see five items, one a day; ratings 1 .. 5, one missing, one NaN.
+FRAME = pl.DataFrame(
+    {
+        "user_id": ["u"] * 5 + ["v"] * 5,
+        "item_id": [1, 2, 3, 4, 5] * 2,
+        "timestamp": [DAY * n for n in range(5)] * 2,
+        "rating": [1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 5.0, None, float("nan")],
+        "event_type": ["view", "buy", "view", "view", None, "buy", "view", "View", "buy", "buy"],
+    }
+)
+
+
+def dropped(data):
+    return {c["reason"]: c["dropped"] for c in data.manifest["counts"] if c["dropped"]}
+
+
+def raw_ids(data):
+    return [data.item_ids()[i] for i in data.items]
+
+
+def test_rating(run):
+    data = run(Given(interactions=FRAME), min_rating=3.0)
+    assert raw_ids(data) == [3, 4, 5, 1, 2, 3]
+    assert dropped(data) == {"missing or unreadable rating": 2, "rating below 3": 2}
+
+
+def test_event_types(run):
+    data = run(Given(interactions=FRAME), event_types=["view", "View"])
+    assert raw_ids(data) == [1, 3, 4, 2, 3]
+    assert dropped(data) == {"missing event type": 1, "event type is none of view, View": 4}
+
+
+def test_dates_are_half_open(run):
+    data = run(Given(interactions=FRAME), start="1970-01-02", end="1970-01-05T01:00+01:00")
+    assert raw_ids(data) == [2, 3, 4] * 2
+    assert dropped(data) == {"before 1970-01-02": 2, "from 1970-01-05T01:00+01:00 on": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": "1/2/2020"}, "filter.start=1/2/2020: is no date; write it as 2024-12-31"),
+        (
+            {"start": "2020-01-02", "end": "2020-01-02"},
+            "filter.start=2020-01-02 is not before filter.end=2020-01-02",
+        ),
+    ],
+)
+def test_bad_dates(make, options, message):
+    with pytest.raises(UserError, match=message):
+        make(Filters, "filter", "default", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "column"),
+    [
+        ({"event_types": ["buy"]}, "event_type"),
+        ({"min_rating": 4.0}, "rating"),
+        ({"end": "2020-01-01"}, "timestamp"),
+    ],
+)
+def test_a_filter_needs_its_column(run, options, column):
+    frame = FRAME.select("user_id", "item_id")
+    fields = {"rating": "rating_field", "timestamp": "time_field"}
+    also = rf" \(data=recbole: data.{fields[column]}\)" if column in fields else ""
+    said = f"this log has no {column}. Name its column with data.{column}_column{also} where the"
+    with pytest.raises(UserError, match=said):
+        run(Given(interactions=frame), **options)
