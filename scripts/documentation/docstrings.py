@@ -85,7 +85,7 @@ def as_markdown(docstring: str) -> str:
     text = cleandoc(docstring)
     paragraphs = [_one_line(part) for part in text.split("\n\n") if part.strip()]
     text = "\n\n".join(paragraphs)
-    is_value = re.match(r"`*\w+`*:", text)  # "auto: by their size" is about the value auto
+    is_value = re.match(r"`*\w+`*[:=]", text)  # "auto: by their size" is about the value auto
     return text if is_value else text[:1].upper() + text[1:]
 
 

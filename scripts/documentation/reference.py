@@ -73,11 +73,11 @@ def config_file(path: Path) -> tuple[dict[str, Any], dict[str, str], str]:
             last = key[1]
             if key[2] and last not in comments:
                 comments[last] = key[2]
-        elif line.startswith("# ") and not last:
+        elif line.startswith("#") and not last:
             head.append(line[2:])
         elif line.startswith("# (") and last in comments:  # a comment of two lines
             comments[last] += " " + line[2:]
-    return values, comments, " ".join(head)
+    return values, comments, "\n".join(head)
 
 
 def type_in_words(annotation: Any) -> str:
@@ -190,10 +190,10 @@ def _defaults(defaults: Mapping[str, str]) -> str:
 def verb_page(verb: str) -> str:
     """The page of a verb: what it does, its help, its keys."""
     values, _, head = config_file(config_dir() / f"{verb}.yaml")
-    lines = [f"# recsys-lab {verb}", "", head, ""]
-    template = values["hydra"]["help"]["template"].partition("\nChoices (")[0]
-    template = template.partition("\nConfig as composed")[0].strip()
-    lines += ["```text", template, "```", ""]
+    template = values.get("hydra", {}).get("help", {}).get("template", head)
+    shown = re.split(r"\n(?:Choices \(|Config as composed)", template)[0].strip()
+    lines = [f"# recsys-lab {verb}", "", f"{as_markdown(VERBS[verb].summary)}.", ""]
+    lines += ["```text", shown, "```", ""]
     if groups := verb_groups(verb):
         links = ", ".join(f"[`{group}`](../{group}.md)" for group in groups)
         lines += [f"It reads the config groups {links}.", ""]
@@ -212,7 +212,7 @@ def group_page(group: str) -> str:
         lines += [class_docstring(target), ""]
         for choice in values:
             head = config_file(choices(group)[choice])[2] if choice in choices(group) else ""
-            lines += [f"`{choice}`: {head}", ""] if head else []
+            lines += [f"`{choice}`: {' '.join(head.split())}", ""] if head else []
         keys = component_keys(target, values)
         lines += [*table(keys), ""] if keys else ["It has no options.", ""]
     for choice, file in choices(group).items():
