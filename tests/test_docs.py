@@ -135,6 +135,14 @@ def test_reference_explains_a_key_by_its_docstring_and_the_types_range():
     assert row.endswith("| `0.0`: bce<br>`0.75`: gbce |")
 
 
+def test_reference_defines_every_metric():
+    page = reference.metrics_page()
+    options = reference.component_values(reference.choices("evaluation")["full_ranking"])
+    for name in (*options["metrics"], *options["beyond_accuracy"], "auc", "value_hr"):
+        assert re.search(rf"^## {name}\n\n[A-Z1]", page, re.MULTILINE), name
+    assert "## mrr\n\nReciprocal of the" in page
+
+
 @pytest.fixture(scope="module")
 def tutorial(tmp_path_factory) -> Path:
     """The folder in which the tutorial's commands were run as they stand there."""

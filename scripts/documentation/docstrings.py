@@ -30,6 +30,21 @@ def class_docstring(target: str) -> str:
     return as_markdown(re.split(r"^(?:Args|Attributes|Raises):\n", text, flags=re.MULTILINE)[0])
 
 
+def classes_by_name(package: str) -> dict[str, str]:
+    """The full names of a package's classes by their class attribute ``name``."""
+    source = find_source(package)
+    assert source is not None, package
+    return {
+        str(line.value.value): f"{package}.{file.stem}.{node.name}"
+        for file in sorted(source.parent.glob("*.py"))
+        for node in _tree(file).body
+        if isinstance(node, ast.ClassDef)
+        for line in node.body
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)
+        if ast.unparse(line.targets[0]) == "name" and line.value.value
+    }
+
+
 @cache
 def meanings(dotted: str) -> dict[str, str]:
     """What every key of a component means, from the docstring of its ``Config``.

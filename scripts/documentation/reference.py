@@ -22,7 +22,7 @@ from recsys_lab.config.commands import VERBS
 from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.values import describe
 
-from .docstrings import as_markdown, class_docstring, meanings
+from .docstrings import as_markdown, class_docstring, classes_by_name, meanings
 
 GROUPS: Mapping[str, str] = {
     "data": "Where the raw log comes from.",
@@ -241,10 +241,25 @@ def index_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def metrics_page() -> str:
+    """Every metric with its definition."""
+    lines = [
+        "# Metrics",
+        "",
+        "Metrics that read a list are computed at a k, and named `ndcg@10`.",
+        "",
+    ]
+    lines += ["How they are averaged, and their intervals: [Protocol](../protocol.md#metrics).", ""]
+    for name, target in classes_by_name("recsys_lab.evaluation.metrics").items():
+        lines += [f"## {name}", "", class_docstring(target), ""]
+    return "\n".join(lines)
+
+
 def pages() -> dict[str, str]:
     """Every generated page by its path below ``reference/``."""
     return {
         "index.md": index_page(),
+        "metrics.md": metrics_page(),
         **{f"verbs/{verb}.md": verb_page(verb) for verb in VERBS},
         **{f"{group}.md": group_page(group) for group in GROUPS},
     }
