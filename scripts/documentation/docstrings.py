@@ -25,7 +25,16 @@ def _class(dotted: str) -> ast.ClassDef | None:
 
 def class_docstring(target: str) -> str:
     """The docstring of a class without its sections (``Args:`` and the like), as Markdown."""
-    node = _class(target)
+    return _without_sections(_class(target))
+
+
+def docstring_of(name: str) -> str:
+    """The same of a module or a class; empty where there is neither."""
+    source = find_source(name)
+    return _without_sections(_tree(source) if source else _class(name))
+
+
+def _without_sections(node: ast.Module | ast.ClassDef | None) -> str:
     text = cleandoc((node and ast.get_docstring(node)) or "")
     return as_markdown(re.split(r"^(?:Args|Attributes|Raises):\n", text, flags=re.MULTILINE)[0])
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from recsys_lab.config.commands import VERBS
 
+from .notes import with_notes
 from .reference import GROUPS, pages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ HOW_TO = (
 def write_pages(folder: Path) -> None:
     """Put all pages of the site into `folder`."""
     shutil.copytree(REPOSITORY / "docs", folder, ignore=shutil.ignore_patterns("*.toml"))
-    for name, text in pages().items():
+    for name, text in with_notes(pages()).items():
         _write(folder / "reference" / name, text)
     shutil.copy(REPOSITORY / "CHANGELOG.md", folder / "changelog.md")
     shutil.copy(REPOSITORY / "tests/data/bad_input/BAD_INPUT.md", folder / "reference/bad-input.md")
@@ -91,7 +92,7 @@ def navigation(folder: Path) -> list[dict[str, Any]]:
     working = [name for name in HOW_TO if name in how_to] + other
     studies = sorted(page.stem for page in (folder / "studies").glob("*.md"))
     studies.remove("index")
-    listed = ["run-directory", "metrics", "environment", "bad-input"]
+    listed = ["metrics", "run-directory", "environment", "bad-input", "notes"]
     handwritten = [n for n in listed if (folder / f"reference/{n}.md").exists()]
     entries = {
         "Start": ["index", "tutorial"],
