@@ -18,6 +18,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 from scripts.documentation import reference
+from scripts.documentation.notes import with_notes
 from scripts.documentation.site import build
 
 from recsys_lab.cli import app
@@ -133,6 +134,15 @@ def test_reference_explains_a_key_by_its_docstring_and_the_types_range():
     assert row.endswith("| an int >= 1 | `160` |")
     (row,) = [row for row in page.splitlines() if row.startswith("| `calibration`")]
     assert row.endswith("| `0.0`: bce<br>`0.75`: gbce |")
+
+
+def test_what_a_meaning_refers_to_is_on_the_page_of_notes():
+    pages = with_notes(reference.pages())
+    rows = [row for text in pages.values() for row in text.splitlines() if row.startswith("| `")]
+    named = [row for row in rows if "`recsys_lab." in row]
+    assert named
+    assert not [row for row in named if re.search(r"(?<!\[)`recsys_lab\.", row)]
+    assert "tree of parzen estimators" in pages["notes.md"].lower()
 
 
 def test_reference_defines_every_metric():

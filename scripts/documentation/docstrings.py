@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from functools import cache
 from inspect import cleandoc
+from itertools import pairwise
 from pathlib import Path
 
 from recsys_lab.config.targets import find_source
@@ -29,9 +31,41 @@ def class_docstring(target: str) -> str:
 
 
 def docstring_of(name: str) -> str:
-    """The same of a module or a class; empty where there is neither."""
+    """What a module, a class or a module's constant says about itself; empty where there is none.
+
+    A module's is followed by those of its public constants and by the names that it lets a config
+    choose from.
+    """
     source = find_source(name)
-    return _without_sections(_tree(source) if source else _class(name))
+    if source is None:
+        module, _, constant = name.rpartition(".")
+        return _without_sections(_class(name)) or _constants(module).get(constant, "")
+    said = [f"`{constant}`: {text}" for constant, text in _constants(name).items()]
+    return "\n\n".join([_without_sections(_tree(source)), *said, *_choices(_tree(source))])
+
+
+def _constants(module: str) -> dict[str, str]:
+    """Public constants of a module that have a docstring below them."""
+    source = find_source(module)
+    body = _tree(source).body if source else []
+    return {
+        node.targets[0].id: as_markdown(below.value.value)
+        for node, below in pairwise(body)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(below.value.value, str) and not node.targets[0].id.startswith("_")
+    }
+
+
+def _choices(tree: ast.Module) -> Iterator[str]:
+    """Each ``Choice(kind, package, {name: class})`` of a module as a list."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Choice":
+            package, targets = map(ast.literal_eval, node.args[1:3])
+            texts = {name: class_docstring(f"{package}.{to}") for name, to in targets.items()}
+            yield "\n".join(
+                f"- `{name}`: {text.partition(chr(10))[0]}" for name, text in texts.items()
+            )
 
 
 def _without_sections(node: ast.Module | ast.ClassDef | None) -> str:
