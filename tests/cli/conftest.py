@@ -19,6 +19,7 @@ from recsys_lab.cli.main import run_command
 from recsys_lab.config import Component, origins
 from recsys_lab.config import hydra_loader as loader
 from recsys_lab.config.commands import VERBS, Verb
+from tests.cli.flow import in_shop
 
 PARTS = """
     from dataclasses import dataclass
@@ -149,3 +150,10 @@ def shell(tmp_path, monkeypatch, capsys):
     # --info gives the root logger a handler on this test's stdout.
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A folder with a log to work in; see `in_shop`."""
+    with in_shop(tmp_path, monkeypatch):
+        yield tmp_path

@@ -12,13 +12,9 @@ from recsys_lab.comparison.results import Run
 from recsys_lab.experiment import components
 from recsys_lab.experiment import identity as beginning
 from recsys_lab.runs.record import RunRecord
-from tests.cli.flow import COUNTS, in_shop, record, train
+from tests.cli.flow import COUNTS, record, train
 
-
-@pytest.fixture(autouse=True)
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def test_a_run_s_cost_is_its_own(monkeypatch):

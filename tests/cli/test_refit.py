@@ -11,16 +11,13 @@ from recsys_lab.comparison.systems import group_runs
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.training import fit as fit_module
-from tests.cli.flow import COUNTS, ITEMS, USERS, in_shop, record, train
+from tests.cli.flow import COUNTS, ITEMS, USERS, record, train
 
 WEIGHTS = "checkpoints/refit/best.safetensors"
 REFIT = "recipe.refit=true"
 
 
-@pytest.fixture(autouse=True)
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def counts(*places: int) -> np.ndarray:

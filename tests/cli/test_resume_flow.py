@@ -12,15 +12,12 @@ import pytest
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.runs.record import only_process
-from tests.cli.flow import COUNTS, SMALL, in_shop, record, rewrite, train
+from tests.cli.flow import COUNTS, SMALL, record, rewrite, train
 
 LONG = ["recipe.max_epochs=40", "recipe.patience=null", "recipe.checkpoint_every_steps=3"]
 
 
-@pytest.fixture(autouse=True)
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def test_seeds_decide_the_result():

@@ -2,13 +2,9 @@
 
 import pytest
 
-from tests.cli.flow import USERS, in_shop, record, train
+from tests.cli.flow import USERS, record, train
 
-
-@pytest.fixture(autouse=True)
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_its_class(capsys):

@@ -3,13 +3,9 @@
 import polars as pl
 import pytest
 
-from tests.cli.flow import COUNTS, in_shop, record, train
+from tests.cli.flow import COUNTS, record, train
 
-
-@pytest.fixture(autouse=True)
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("shop")
 
 
 def test_leave_one_out_from_three_files_gives_its_metrics():

@@ -4,7 +4,6 @@ import json
 import statistics
 import time
 
-import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
@@ -17,16 +16,10 @@ from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.results import finish
 from recsys_lab.sweeps.worker_status import WorkerStatus
-from tests.cli.flow import SMALL, in_shop, record, train
+from tests.cli.flow import SMALL, record, train
 
 BASE = [*SMALL, "tracking=none", "sweep.name=mine", "recipe.max_epochs=2"]
 WIDTH = "search.params.model.hidden_dim=choice(4,8,100000000)"
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield tmp_path
 
 
 def sweep(*overrides: str) -> int:

@@ -5,14 +5,13 @@ import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
 from recsys_lab.sweeps.best_config import experiment
 from recsys_lab.sweeps.plan import Plan
-from tests.cli.flow import SMALL, in_shop, record
+from tests.cli.flow import SMALL, record
 
 EXPERIMENT = """\
 # @package _global_
@@ -24,12 +23,6 @@ recipe:
 RATE = "search.params.recipe.learning_rate=choice(0.003,0.03)"
 MORE = ["tracking=none", "sweep.workers=1", "sweep.n_trials=2", "sweep.pruner=none"]
 BASE = [text for text in SMALL if "batch_size" not in text]
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield tmp_path
 
 
 def best_again(capfd, *overrides: str) -> tuple[dict, dict]:

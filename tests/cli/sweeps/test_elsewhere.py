@@ -20,7 +20,7 @@ from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.launchers.ray import RayCluster
 from recsys_lab.sweeps.launchers.slurm import Slurm
 from recsys_lab.sweeps.storage import open_storage
-from tests.cli.flow import COUNTS, in_shop, record
+from tests.cli.flow import COUNTS, record
 from tests.support.slurm import slurm_node
 
 DAYS = "search.params.model.window_days="
@@ -43,12 +43,6 @@ signal.signal(signal.SIGTERM, store)
 print("begun", flush=True)
 time.sleep(60)
 """
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield tmp_path
 
 
 @pytest.fixture(scope="module")

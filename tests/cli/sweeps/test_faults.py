@@ -26,19 +26,13 @@ from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.results import idle
 from recsys_lab.sweeps.worker_status import WorkerStatus
-from tests.cli.flow import COUNTS, SMALL, in_shop, record
+from tests.cli.flow import COUNTS, SMALL, record
 from tests.support.postgres import free_port
 
 DAYS = "model.window_days"
 TWENTY = "choice(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20)"
 COMMAND = ["sweep", *COUNTS, f"search.params.{DAYS}=choice(1,2,3)", "sweep.name=mine",
            "sweep.pruner=none", "sweep.workers=1"]  # fmt: skip
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield tmp_path
 
 
 def planned(folder: Path, base=COUNTS, params=None, **options) -> Plan:

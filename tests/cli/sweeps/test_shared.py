@@ -13,18 +13,12 @@ import pytest
 
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage import open_storage
-from tests.cli.flow import COUNTS, in_shop
+from tests.cli.flow import COUNTS
 from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 
 BASE = ["sweep", *COUNTS, "sweep.name=mine", "sweep.pruner=none", "sweep.sampler=random"]
 DAYS = "search.params.model.window_days=choice(1,2,3,4,5,6,7,8,9,10,11,12)"
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield tmp_path
 
 
 @pytest.fixture(params=["journal", "sqlite", "postgresql"])

@@ -13,17 +13,11 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.storage import open_storage
-from tests.cli.flow import COUNTS, ITEMS, SMALL, in_shop, record
+from tests.cli.flow import COUNTS, ITEMS, SMALL, record
 
 BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=1"]
 WIDTH = "search.params.model.hidden_dim=choice(4,8)"
 RATE = "search.params.recipe.learning_rate=tag(log,interval(1e-3,1e-1))"
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    with in_shop(tmp_path, monkeypatch):
-        yield tmp_path
 
 
 def sweep(*overrides: str) -> int:

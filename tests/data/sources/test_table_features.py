@@ -7,7 +7,8 @@ import pytest
 
 from recsys_lab.config import UserError
 from tests.data.sources.published.readers import taken
-from tests.data.sources.test_table import CSV, fails, read
+from tests.data.sources.test_table import CSV, read
+from tests.data.sources.test_table_errors import fails
 
 
 def test_what_else_the_log_says(table):

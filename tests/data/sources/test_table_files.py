@@ -18,7 +18,8 @@ import pytest
 
 from recsys_lab.data.raw import ParquetLog
 from recsys_lab.data.sources import table as rows_at_hand
-from tests.data.sources.test_table import CSV, ROWS, fails, read
+from tests.data.sources.test_table import CSV, ROWS, read
+from tests.data.sources.test_table_errors import fails
 
 NAMES = ["user_id", "item_id", "timestamp"]
 PACK = {

@@ -12,7 +12,8 @@ from http.server import SimpleHTTPRequestHandler
 import fsspec
 import pytest
 
-from tests.data.sources.test_table import CSV, ROWS, fails, read
+from tests.data.sources.test_table import CSV, ROWS, read
+from tests.data.sources.test_table_errors import fails
 from tests.data.sources.test_table_files import frame, store, text
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 
+from recsys_lab.data.sources.published.amazon_2014 import Amazon2014
+from recsys_lab.data.sources.published.amazon_2018 import Amazon2018
+from recsys_lab.data.sources.published.amazon_2023 import Amazon2023
+
 LOG = {2014: "reviews_Beauty_5.json", 2018: "All_Beauty_5.json", 2023: "All_Beauty.csv"}
 META = {2014: "meta_Beauty.json", 2018: "meta_All_Beauty.json", 2023: "meta_All_Beauty.jsonl"}
 CATEGORY = {2014: "Beauty", 2018: "All_Beauty", 2023: "All_Beauty"}
@@ -114,3 +118,16 @@ def official(folder, year, *, zipped=True):
         file = folder / (f"{name}.gz" if zipped else name)
         file.write_bytes(gzip.compress(data) if zipped else data)
     return folder
+
+
+YEARS = {2014: Amazon2014, 2018: Amazon2018, 2023: Amazon2023}
+
+
+def reader_of(make):
+    """Makes the reader of a year with the category that the files have."""
+
+    def build(year, **options):
+        options = {"category": CATEGORY[year], **options}
+        return make(YEARS[year], "data", f"amazon_{year}", **options)
+
+    return build
