@@ -13,7 +13,7 @@ import pytest
 from recsys_lab.cli.main import run_command
 from recsys_lab.runs import provenance
 from recsys_lab.sweeps.launchers.base import Task, begin
-from tests.cli.test_hostile import write
+from tests.cli.checks.test_hostile import write
 
 STRAY = "open('PWNED', 'a').write(__name__)\n"
 STRAYS = ("pynvml", "captum", "wandb", "hydra_plugins/x", "torch", "yaml", "numpy", "submitit")

@@ -11,7 +11,7 @@ import torch
 
 from recsys_lab.cli.main import run_command
 from tests.cli.flow import SMALL, in_shop, record
-from tests.cli.how_to import follow
+from tests.cli.own.how_to import follow
 
 
 @pytest.fixture(autouse=True)

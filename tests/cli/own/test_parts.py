@@ -16,7 +16,7 @@ from recsys_lab.config import UserError, build, config_dir
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from tests.cli.flow import COUNTS, SMALL, in_shop, record
 
-HOW_TO = Path(__file__).parents[2] / "docs/how-to"
+HOW_TO = Path(__file__).parents[3] / "docs/how-to"
 FILE = re.compile(r"^`([\w./]+)`[^\n]*\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE)
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
