@@ -9,9 +9,11 @@ import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from recsys_lab.config import Interrupted, build, config_dir
+from recsys_lab.config import Interrupted, UserError, build, config_dir
 from recsys_lab.data.batches import EvaluationBatches, TrainingBatches
 from recsys_lab.training import fit as fit_module
+from recsys_lab.training.checkpoint_file import SealedCheckpointIO
+from recsys_lab.training.cost import CostMonitor
 from recsys_lab.training.fit import fit
 
 USERS, ITEMS, EPOCHS = 24, 30, 4
@@ -164,3 +166,30 @@ def test_patience_counts_epochs_not_validations(tmp_path, monkeypatch):
     assert keeper.best_epoch == 1
     assert watched(keeper) == [1, 3, 5]
     assert not keeper.still_improving
+
+
+def test_a_run_that_patience_has_ended_stays_ended(tmp_path, monkeypatch):
+    frozen = {"learning_rate": 1e-12, "patience": 2, "max_epochs": 9}
+    first, _ = train(tmp_path, monkeypatch, None, **frozen)
+    again, _ = train(tmp_path, monkeypatch, None, **frozen)
+    assert len(first.history) == 3
+    assert again.finished
+    assert again.history == first.history
+
+
+def test_the_state_in_a_checkpoint_has_the_names_that_it_always_had(tmp_path, monkeypatch):
+    """Runs that an older version stopped go on: these names are a file format."""
+    train(tmp_path, monkeypatch, None, max_epochs=1)
+    state = last_state(tmp_path)
+    assert set(state["callbacks"]["Keeper"]) == {
+        "history", "best_value", "best_epoch", "best_digest", "waited", "place", "random",
+    }  # fmt: skip
+    assert CostMonitor().state_key == "Meter"
+    assert set(CostMonitor().state_dict()) == {
+        "events", "steps", "step_seconds", "wait_seconds", "counted_events", "counted_flops",
+        "joules",
+    }  # fmt: skip
+    del state["callbacks"]["Keeper"]
+    SealedCheckpointIO().save_checkpoint(state, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match=r"last\.ckpt: has weights but no state of the run"):
+        train(tmp_path, monkeypatch, None, max_epochs=2)

@@ -205,6 +205,11 @@ class CheckpointCallback(pl.Callback):
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.folder / LAST)
 
+    @property
+    def state_key(self) -> str:
+        """Its name in checkpoint files, which does not change with the name of the class."""
+        return "Keeper"
+
     def state_dict(self) -> dict[str, Any]:
         """All of it, as plain containers and tensors."""
         return {
@@ -219,8 +224,10 @@ class CheckpointCallback(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The reverse; the random states wait for `on_train_start`."""
-        for name in ("history", "best_value", "best_epoch", "waited"):
-            setattr(self, name, state_dict[name])
+        self.history = state_dict["history"]
+        self.best_value = state_dict["best_value"]
+        self.best_epoch = state_dict["best_epoch"]
+        self.epochs_without_improvement = state_dict["waited"]
         self.best_digest = state_dict.get("best_digest")  # older versions had none
         self._batches.load_state_dict(state_dict["place"])
         self._random = state_dict["random"]

@@ -116,6 +116,11 @@ class CostMonitor(pl.Callback):
             ),
         }
 
+    @property
+    def state_key(self) -> str:
+        """Its name in checkpoint files, which does not change with the name of the class."""
+        return "Meter"
+
     def state_dict(self) -> dict[str, Any]:
         """Lightning keeps it in every checkpoint."""
         names = (

@@ -92,6 +92,11 @@ def fit(
         if last.exists():
             # Before the model's, to see whether anything is left to train.
             states = read_checkpoint(last)["callbacks"]
+            if keeper.state_key not in states:
+                raise UserError(
+                    f"{last}: has weights but no state of the run (its epochs, best epoch and "
+                    "random numbers), so training cannot be resumed exactly; train again"
+                )
             for callback in (keeper, *callbacks):
                 if callback.state_key in states:
                     callback.load_state_dict(states[callback.state_key])
