@@ -14,10 +14,10 @@ from recsys_lab.experiment.recording import recorded
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy, RunRecord
-from recsys_lab.sweeps.attributes import CHANGES
 from recsys_lab.sweeps.deaths import describe_deaths
 from recsys_lab.sweeps.faults import fault_of
 from recsys_lab.sweeps.heartbeat import is_alive
+from recsys_lab.sweeps.storage.attributes import CHANGES
 from recsys_lab.sweeps.winner import RetrainedConfig, best_trials
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from recsys_lab.moved import current_metric
 from recsys_lab.sweeps.pruners import PRUNERS, PrunerFactory
 from recsys_lab.sweeps.samplers import SAMPLERS, SamplerFactory
 from recsys_lab.sweeps.space import Space, read_space
-from recsys_lab.sweeps.storage import kind_of
+from recsys_lab.sweeps.storage.backends import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

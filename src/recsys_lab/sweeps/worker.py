@@ -31,16 +31,16 @@ from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.files.faults import MachineFault, chain
 from recsys_lab.pages.terminal import Terminal, guard_outputs
-from recsys_lab.sweeps.attributes import CHANGES
 from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.faults import STOPPED, fault_of, unwell
 from recsys_lab.sweeps.heartbeat import heartbeat, process_began
 from recsys_lab.sweeps.launchers.base import PARENT
 from recsys_lab.sweeps.plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.sweeps.retrain import wait_for_trials, work_on_top
-from recsys_lab.sweeps.retry import is_away
 from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import MEASURES, constraint_violation
+from recsys_lab.sweeps.storage.attributes import CHANGES
+from recsys_lab.sweeps.storage.retry import is_away
 from recsys_lab.sweeps.worker_status import INTERRUPTED, WorkerStatus
 from recsys_lab.training.memory_estimate import CannotFit
 

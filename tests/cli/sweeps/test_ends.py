@@ -20,7 +20,7 @@ from recsys_lab.sweeps import worker as sweep_worker
 from recsys_lab.sweeps.deadline import Deadline
 from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.retrain import note_death, work_on_top
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.backends import open_storage
 from recsys_lab.sweeps.worker_status import WorkerStatus
 from tests.cli.flow import COUNTS, in_shop
 from tests.cli.sweeps.test_elsewhere import Waiting
@@ -242,7 +242,7 @@ def test_a_worker_s_fault_stops_the_others_and_ends_the_command(monkeypatch, cap
 
 @pytest.mark.usefixtures("shop")
 def test_a_storage_that_stays_away_ends_the_command_with_what_was_kept(monkeypatch, capsys):
-    from recsys_lab.sweeps.storage import StorageAway
+    from recsys_lab.sweeps.storage.backends import StorageAway
     from recsys_lab.sweeps.study import Study
 
     def away(_):
