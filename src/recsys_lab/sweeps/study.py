@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.sweeps.agreement import refuse_another
-from recsys_lab.sweeps.deaths import MOST_DEATHS, describe_deaths
+from recsys_lab.sweeps.failures import MOST_DEATHS, describe_deaths
 from recsys_lab.sweeps.heartbeat import is_alive, process_identity, sign_of_life
 from recsys_lab.sweeps.proposals import copy_of, new_point
 from recsys_lab.sweeps.space import Scalar, Space
