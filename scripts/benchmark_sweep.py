@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lab.files.atomic import write_text
-from recsys_lab.sweeps.attributes import FIRST_STEP
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.attributes import FIRST_STEP
+from recsys_lab.sweeps.storage.backends import open_storage
 
 WORKERS = 2
 

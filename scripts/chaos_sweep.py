@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lab.sweeps.space import identity
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.backends import open_storage
 
 
 def command(folder: Path, options: argparse.Namespace) -> list[str]:

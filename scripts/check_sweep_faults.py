@@ -31,9 +31,9 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from recsys_lab.sweeps.attributes import CAUSE
 from recsys_lab.sweeps.space import identity
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.attributes import CAUSE
+from recsys_lab.sweeps.storage.backends import open_storage
 
 ROOT = Path(__file__).parents[1]
 TRIALS = 10

@@ -9,7 +9,7 @@ import time
 from recsys_lab.config import build_chosen
 from recsys_lab.sweeps.pruners import NoPruner
 from recsys_lab.sweeps.samplers import SAMPLERS, make_sampler
-from recsys_lab.sweeps.space import read_space
+from recsys_lab.sweeps.space_syntax import read_space
 from recsys_lab.sweeps.study import Study
 
 PARAMS = {

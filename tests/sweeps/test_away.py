@@ -9,8 +9,8 @@ from urllib.parse import quote_plus
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from recsys_lab.sweeps.retry import is_away, storage_fault
-from recsys_lab.sweeps.storage import StorageAway, study_lock
+from recsys_lab.sweeps.storage.backends import StorageAway, study_lock
+from recsys_lab.sweeps.storage.retry import is_away, storage_fault
 from tests.support.postgres import PASSWORD, USER, postgres_server
 from tests.support.proxy import Proxy
 from tests.sweeps.claimers import study

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from recsys_lab.sweeps.deaths import describe_deaths, describe_exit
+from recsys_lab.sweeps.failures import describe_deaths, describe_exit
 from recsys_lab.sweeps.heartbeat import process_identity
 from tests.sweeps.claimers import study
 

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 import recsys_lab.sweeps
-from recsys_lab.sweeps.optuna_internals import (
+from recsys_lab.sweeps.storage.optuna_internals import (
     CREATE_TRIAL,
     Replay,
     keep_samplers_notes,

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from recsys_lab.config import build, config_dir
 from recsys_lab.contracts import Batch
-from recsys_lab.sweeps.worker import cause_of, smaller_batch_helps
+from recsys_lab.sweeps.failures import cause_of, smaller_batch_helps
 from recsys_lab.training.free_memory import _free_of_group, _free_of_machine, free_memory
 from recsys_lab.training.memory_estimate import (
     CannotFit,

@@ -18,7 +18,7 @@ from recsys_lab.sweeps.report.markdown import markdown
 from recsys_lab.sweeps.report.page import html
 from recsys_lab.sweeps.report.summary import SweepSummary, cost_facts, head_facts, space_rows
 from recsys_lab.sweeps.report.write import FANOVA, PED_ANOVA, importance
-from recsys_lab.sweeps.space import read_space
+from recsys_lab.sweeps.space_syntax import read_space
 from recsys_lab.sweeps.winner import RetrainedConfig, best_trials, pick_winner
 
 PARAMS = {

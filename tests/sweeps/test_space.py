@@ -4,7 +4,8 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.sweeps.settings import Sweep, check_computed, constraint_violation, read_limit
-from recsys_lab.sweeps.space import as_overrides, read_space
+from recsys_lab.sweeps.space import as_overrides
+from recsys_lab.sweeps.space_syntax import read_space
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.sweeps import heartbeat as owners
-from recsys_lab.sweeps import retry as patience
 from recsys_lab.sweeps.heartbeat import is_alive, process_identity
 from recsys_lab.sweeps.samplers import Qmc, Tpe
 from recsys_lab.sweeps.space import identity
-from recsys_lab.sweeps.storage import StorageAway, kind_of, study_lock
+from recsys_lab.sweeps.storage import retry as patience
+from recsys_lab.sweeps.storage.backends import StorageAway, kind_of, study_lock
 from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 from tests.sweeps.clock import Clock
@@ -219,7 +219,7 @@ def test_a_half_written_line_of_a_killed_writer_is_dropped(tmp_path):
 def test_the_lock_goes_with_its_process(tmp_path):
     url = f"{tmp_path}/s.journal"
     code = (
-        "import os, signal; from recsys_lab.sweeps.storage import study_lock\n"
+        "import os, signal; from recsys_lab.sweeps.storage.backends import study_lock\n"
         f"with study_lock({url!r}, 's'): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9

@@ -29,7 +29,7 @@ from recsys_lab.sweeps.plan import (
 from recsys_lab.sweeps.results import finish
 from recsys_lab.sweeps.settings import check_computed
 from recsys_lab.sweeps.space import refuse_endless
-from recsys_lab.sweeps.storage import StorageAway
+from recsys_lab.sweeps.storage.backends import StorageAway
 from recsys_lab.sweeps.supervisor import Parent
 
 if TYPE_CHECKING:

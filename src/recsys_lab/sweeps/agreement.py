@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
-from recsys_lab.sweeps.attributes import DATA
+from recsys_lab.sweeps.storage.attributes import DATA
 
 if TYPE_CHECKING:
     from recsys_lab.sweeps.plan import Plan

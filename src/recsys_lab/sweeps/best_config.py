@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from recsys_lab.config.compose import make_loader
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
-from recsys_lab.sweeps.attributes import CHANGES
 from recsys_lab.sweeps.space import as_override
+from recsys_lab.sweeps.storage.attributes import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

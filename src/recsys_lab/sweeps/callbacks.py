@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 
 from recsys_lab.config import Pruned
-from recsys_lab.sweeps.attributes import FIRST_STEP
-from recsys_lab.sweeps.retry import Patience
+from recsys_lab.sweeps.storage.attributes import FIRST_STEP
+from recsys_lab.sweeps.storage.retry import Patience
 from recsys_lab.training.module import SequentialModule
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from recsys_lab.data.preparation.manifest import read_manifest
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.files.faults import MachineFault, chain, impossible_name, machine_fault
 from recsys_lab.runs.record import Busy
-from recsys_lab.sweeps.retry import is_away, storage_fault
-from recsys_lab.sweeps.storage import file_of
+from recsys_lab.sweeps.storage.backends import file_of
+from recsys_lab.sweeps.storage.retry import is_away, storage_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

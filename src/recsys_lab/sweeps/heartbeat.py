@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.sweeps.attributes import BEAT, OWNER
 from recsys_lab.sweeps.launchers.base import PARENT
+from recsys_lab.sweeps.storage.attributes import BEAT, OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

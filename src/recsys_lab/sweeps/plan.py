@@ -25,11 +25,11 @@ from recsys_lab.evaluation.metrics.names import BEYOND
 from recsys_lab.evaluation.metrics.registry import accuracy_names, named
 from recsys_lab.files.atomic import write_text
 from recsys_lab.moved import with_current_options
-from recsys_lab.sweeps.attributes import DATA
 from recsys_lab.sweeps.pruners import make_pruner
 from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
+from recsys_lab.sweeps.storage.attributes import DATA
 from recsys_lab.sweeps.study import Study
 
 if TYPE_CHECKING:

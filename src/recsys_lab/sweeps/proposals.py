@@ -47,7 +47,7 @@ def new_point(
     """
     from optuna.samplers import RandomSampler
 
-    from recsys_lab.sweeps.optuna_internals import keep_samplers_notes, samplers_notes
+    from recsys_lab.sweeps.storage.optuna_internals import keep_samplers_notes, samplers_notes
 
     taken = {identity(_point_of(trial)) for trial in trials}
     points = space.points()

@@ -11,11 +11,11 @@ from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table
-from recsys_lab.sweeps.attributes import CAUSE, CHANGES
 from recsys_lab.sweeps.best_config import best_command, write_best
 from recsys_lab.sweeps.report.summary import SHOWN, STATES, format_point
 from recsys_lab.sweeps.report.write import write_report
 from recsys_lab.sweeps.retrain import top_results
+from recsys_lab.sweeps.storage.attributes import CAUSE, CHANGES
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from recsys_lab.experiment.recording import recorded
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy, RunRecord
-from recsys_lab.sweeps.attributes import CHANGES
-from recsys_lab.sweeps.deaths import describe_deaths
+from recsys_lab.sweeps.failures import describe_deaths
 from recsys_lab.sweeps.faults import fault_of
 from recsys_lab.sweeps.heartbeat import is_alive
+from recsys_lab.sweeps.storage.attributes import CHANGES
 from recsys_lab.sweeps.winner import RetrainedConfig, best_trials
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def note_death(plan: Plan, name: str, end: str) -> None:
     Args:
         plan: of the sweep.
         name: of the run's folder.
-        end: as `recsys_lab.sweeps.deaths.describe_exit` tells it.
+        end: as `recsys_lab.sweeps.failures.describe_exit` tells it.
     """
     folder = plan.path / "top" / name
     write_text(folder / _DEATHS, json.dumps([*_deaths(folder), end]) + "\n")

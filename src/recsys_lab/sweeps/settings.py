@@ -14,8 +14,9 @@ from recsys_lab.evaluation.metrics.names import BEYOND
 from recsys_lab.moved import current_metric
 from recsys_lab.sweeps.pruners import PRUNERS, PrunerFactory
 from recsys_lab.sweeps.samplers import SAMPLERS, SamplerFactory
-from recsys_lab.sweeps.space import Space, read_space
-from recsys_lab.sweeps.storage import kind_of
+from recsys_lab.sweeps.space import Space
+from recsys_lab.sweeps.space_syntax import read_space
+from recsys_lab.sweeps.storage.backends import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

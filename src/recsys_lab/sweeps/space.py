@@ -1,28 +1,12 @@
-"""What is searched: config keys and the values that each may take.
-
-The syntax is that of Hydra's sweeps: ``choice(32,64)``, ``range(1,5)``, ``range(8,64,step=8)``,
-``interval(0,0.5)``, ``int(interval(1,8))``, ``tag(log,interval(1e-4,1e-2))``.
-"""
+"""What is searched: config keys and the values that each may take."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import (
-    ChoiceSweep,
-    IntervalSweep,
-    Override,
-    QuotedString,
-    RangeSweep,
-    Sweep,
-)
-from hydra.errors import HydraException
 
 from recsys_lab.config import UserError
 
@@ -32,11 +16,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
-_KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@-]*")
 Scalar = str | int | float | bool | None
-SYNTAX = (
-    "choice(a,b), range(1,5), interval(0,0.5), int(interval(1,8)), tag(log,interval(1e-4,1e-2))"
-)
 
 
 @dataclass(frozen=True)
@@ -142,35 +122,6 @@ def identity(point: Mapping[str, Scalar]) -> tuple[Any, ...]:
     return tuple(sorted((key, type(value).__name__, value) for key, value in point.items()))
 
 
-def read_space(params: Mapping[str, Any]) -> Space:
-    """The space of a config's ``search.params``.
-
-    Args:
-        params: key as one word -> text, or -> ``{space: text, when: {key: value}}``; null takes
-            a key out.
-
-    Raises:
-        UserError: nothing is searched, or one of these is not understood.
-    """
-    given = {key: value for key, value in params.items() if value is not None}
-    found = [_dimension(key, value) for key, value in given.items()]
-    if not found:
-        raise UserError(
-            "search.params: nothing is searched; choose search=NAME, or give keys as "
-            "'search.params.model.hidden_dim=choice(32,64)'"
-        )
-    free = {dimension.key: dimension for dimension in found if not dimension.when}
-    for dimension in found:
-        for key, value in dimension.when.items():
-            known = key in free and (free[key].every is None or value in (free[key].every or ()))
-            if not known:
-                raise UserError(
-                    f"search.params.{dimension.key}.when: {key}={value} is never chosen; name a "
-                    f"value that is searched without a condition: {', '.join(free) or 'none'}"
-                )
-    return Space(tuple(sorted(found, key=lambda dimension: bool(dimension.when))))
-
-
 def refuse_endless(space: Space, sampler: str) -> None:
     """Refuse what a sampler that goes through all points cannot go through.
 
@@ -191,102 +142,6 @@ def refuse_endless(space: Space, sampler: str) -> None:
 
 def _holds(dimension: Dimension, point: Mapping[str, Scalar]) -> bool:
     return all(point.get(key) == value for key, value in dimension.when.items())
-
-
-def _dimension(key: str, given: Any) -> Dimension:
-    where = f"search.params.{key}"
-    if not _KEY.fullmatch(key) or re.split(r"[./]", key.lstrip("+"))[0] == "hydra":
-        raise UserError(f"{where}: {key!r} is no key of a run's config; write e.g. model.dropout")
-    text, when = given, {}
-    value = given if isinstance(given, Mapping) else _parsed(key, given)
-    if isinstance(value, Mapping):  # typed, it was a text until now
-        _check_mapping(where, value)
-        text, when = value["space"], dict(_leaves(value.get("when") or {}))
-        value = _parsed(key, text)
-    return _checked(where, text, _from_sweep(key, value, when))
-
-
-def _parsed(key: str, text: Any) -> Any:
-    """What a text says in Hydra's syntax; what is no text was read already."""
-    plain = text.text if isinstance(text, QuotedString) else text
-    if isinstance(plain, Sweep):
-        return plain
-    try:
-        return OverridesParser.create().parse_override(f"{key}={plain}").value()
-    except HydraException as error:
-        raise UserError(
-            f"search.params.{key}: got '{plain}', which is not understood ({error}); {SYNTAX}"
-        ) from None
-
-
-def _check_mapping(where: str, given: Mapping[str, Any]) -> None:
-    form = "{when: {KEY: VALUE}, space: choice(a,b)}"
-    if "space" not in given:
-        raise UserError(
-            f"{where}: got a mapping without space; write {form}, and each key as one word, as "
-            "model.hidden_dim"
-        )
-    unknown = set(given) - {"space", "when"}
-    if unknown:
-        raise UserError(f"{where}: got {', '.join(unknown)}; only space and when are known")
-    if not isinstance(given.get("when") or {}, Mapping):
-        raise UserError(f"{where}.when: got '{given['when']}'; write {form}")
-
-
-def _leaves(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Scalar]]:
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _plain(value)
-
-
-def _from_sweep(key: str, value: Any, when: Mapping[str, Scalar]) -> Dimension | None:
-    if isinstance(value, ChoiceSweep):
-        return Dimension(key, tuple(_plain(v) for v in value.list), when=when)
-    if isinstance(value, IntervalSweep):
-        assert value.start is not None
-        assert value.end is not None
-        return Dimension(
-            key, low=value.start, high=value.end, log="log" in value.tags,
-            integer=isinstance(value.start, int), when=when,
-        )  # fmt: skip
-    if isinstance(value, RangeSweep):
-        assert value.start is not None
-        assert value.stop is not None
-        step = value.step
-        integer = all(isinstance(v, int) for v in (value.start, value.stop, step))
-        last = value.start + step * (math.ceil((value.stop - value.start) / step - 1e-9) - 1)
-        return Dimension(
-            key, low=value.start, high=last, step=step, integer=integer,
-            log="log" in value.tags, when=when,
-        )  # fmt: skip
-    return None
-
-
-def _checked(where: str, text: Any, dimension: Dimension | None) -> Dimension:
-    if dimension is None:
-        raise UserError(f"{where}: got '{text}', which is one value; {SYNTAX}")
-    if not dimension.values:
-        if dimension.high < dimension.low:
-            raise UserError(f"{where}: got '{text}', whose end lies before its start")
-        if dimension.log and dimension.low <= 0:
-            raise UserError(f"{where}: got '{text}'; a logarithm needs numbers above 0")
-        if dimension.log and dimension.step is not None:
-            raise UserError(f"{where}: got '{text}'; a range has steps, so it has no logarithm")
-    if len(dimension.values) != len(set(map(str, dimension.values))):
-        raise UserError(f"{where}: got '{text}', in which a value stands twice")
-    return dimension
-
-
-def _plain(value: Any) -> Scalar:
-    if isinstance(value, QuotedString):
-        return value.text
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, dict) and "_target_" in value:  # of an open option, as it is typed
-        return str(Override._get_value_element_as_str(value))
-    raise UserError(f"search.params: got the choice {value!r}; only single values can be searched")
 
 
 def as_override(key: str, value: Scalar) -> str:

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.sweeps.agreement import refuse_another
-from recsys_lab.sweeps.attributes import (
+from recsys_lab.sweeps.failures import MOST_DEATHS, describe_deaths
+from recsys_lab.sweeps.heartbeat import is_alive, process_identity, sign_of_life
+from recsys_lab.sweeps.proposals import copy_of, new_point
+from recsys_lab.sweeps.space import Scalar, Space
+from recsys_lab.sweeps.storage.attributes import (
     ATTEMPTS,
     BEAT,
     CAUSE,
@@ -21,12 +25,8 @@ from recsys_lab.sweeps.attributes import (
     SPEC,
     WORKERS,
 )
-from recsys_lab.sweeps.deaths import MOST_DEATHS, describe_deaths
-from recsys_lab.sweeps.heartbeat import is_alive, process_identity, sign_of_life
-from recsys_lab.sweeps.proposals import copy_of, new_point
-from recsys_lab.sweeps.retry import Patience
-from recsys_lab.sweeps.space import Scalar, Space
-from recsys_lab.sweeps.storage import open_storage, study_lock
+from recsys_lab.sweeps.storage.backends import open_storage, study_lock
+from recsys_lab.sweeps.storage.retry import Patience
 
 if TYPE_CHECKING:
     import optuna
@@ -58,7 +58,7 @@ class Study:
     """Opens or creates a study and hands out its trials.
 
     Args:
-        url: of the storage: see `recsys_lab.sweeps.storage.open_storage`.
+        url: of the storage: see `recsys_lab.sweeps.storage.backends.open_storage`.
         name: of the study.
         directions: ``maximize`` or ``minimize``, one for each objective.
         space: what is searched.
@@ -122,7 +122,7 @@ class Study:
 
     def close(self) -> None:
         """Leave the database."""
-        from recsys_lab.sweeps.optuna_internals import leave
+        from recsys_lab.sweeps.storage.optuna_internals import leave
 
         leave(self._storage)
 
@@ -161,7 +161,7 @@ class Study:
     def _claim(self, n_trials: int) -> Claim | None:
         from optuna.trial import TrialState
 
-        from recsys_lab.sweeps.optuna_internals import keep_samplers_notes, running
+        from recsys_lab.sweeps.storage.optuna_internals import keep_samplers_notes, running
 
         with study_lock(self.url, self.name) as assure:
             trials = self._trials()
@@ -276,7 +276,7 @@ class Study:
         """Keep something with a trial, which may have ended: others may have taken it over."""
         from optuna.exceptions import UpdateFinishedTrialError
 
-        from recsys_lab.sweeps.optuna_internals import set_user_attribute
+        from recsys_lab.sweeps.storage.optuna_internals import set_user_attribute
 
         with suppress(UpdateFinishedTrialError):
             set_user_attribute(self.study, trial, key, value)

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.sweeps.deaths import describe_exit
+from recsys_lab.sweeps.failures import describe_exit
 from recsys_lab.sweeps.faults import STOPPED, stopped, unwell
 from recsys_lab.sweeps.heartbeat import is_alive
 from recsys_lab.sweeps.launchers.base import Task

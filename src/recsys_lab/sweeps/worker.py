@@ -31,18 +31,18 @@ from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run import TrialRun
 from recsys_lab.files.faults import MachineFault, chain
 from recsys_lab.pages.terminal import Terminal, guard_outputs
-from recsys_lab.sweeps.attributes import CHANGES
 from recsys_lab.sweeps.deadline import Deadline
+from recsys_lab.sweeps.failures import cause_of, smaller_batch_helps
 from recsys_lab.sweeps.faults import STOPPED, fault_of, unwell
 from recsys_lab.sweeps.heartbeat import heartbeat, process_began
 from recsys_lab.sweeps.launchers.base import PARENT
 from recsys_lab.sweeps.plan import ACCUMULATION, BATCH, Plan
 from recsys_lab.sweeps.retrain import wait_for_trials, work_on_top
-from recsys_lab.sweeps.retry import is_away
 from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import MEASURES, constraint_violation
+from recsys_lab.sweeps.storage.attributes import CHANGES
+from recsys_lab.sweeps.storage.retry import is_away
 from recsys_lab.sweeps.worker_status import INTERRUPTED, WorkerStatus
-from recsys_lab.training.memory_estimate import CannotFit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,30 +211,6 @@ def measure(values: Mapping[str, Any], name: str) -> float:
         found = values["parameters"] if name == "parameters" else values["compute"][name]
         return float(found)
     return float(values["validation"][name.removeprefix("val/")])
-
-
-def cause_of(error: BaseException) -> str:
-    """Why a trial failed, in one line."""
-    if isinstance(error, CannotFit):
-        return scrubbed(one_line(error))
-    if is_out_of_memory(error):
-        return scrubbed(f"out of memory: {one_line(error)}")
-    return scrubbed(f"{type(error).__name__}: {one_line(error)}")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Of the device or of the machine; torch has no class of its own for the latter."""
-    said = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in said for words in ("out of memory", "can't allocate memory")
-    )
-
-
-def smaller_batch_helps(error: BaseException) -> bool:
-    """Whether the memory ran out, and not for the weights alone."""
-    if isinstance(error, CannotFit):
-        return not error.whatever_batch
-    return is_out_of_memory(error)
 
 
 def _halved(batch_size: int, accumulation: int) -> dict[str, int]:

@@ -19,7 +19,7 @@ from recsys_lab.sweeps.launchers.base import KILLED, Task, run
 from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.launchers.ray import RayCluster
 from recsys_lab.sweeps.launchers.slurm import Slurm
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.backends import open_storage
 from tests.cli.flow import COUNTS, record
 from tests.support.slurm import slurm_node
 

@@ -16,7 +16,7 @@ from recsys_lab.files.faults import MachineFault
 from recsys_lab.runs.record import Busy
 from recsys_lab.sweeps import faults as sweep_faults
 from recsys_lab.sweeps import worker as sweep_worker
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.backends import open_storage
 from tests.cli.flow import COUNTS
 from tests.cli.sweeps.test_faults import DAYS, planned, worker
 

@@ -5,7 +5,7 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.plan import Plan
-from recsys_lab.sweeps.space import read_space
+from recsys_lab.sweeps.space_syntax import read_space
 
 MODEL = "search.params.model=choice(sasrec,gru4rec)"
 WIDTH = "search.params.model.hidden_dim=choice(8,16)"

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from recsys_lab.sweeps.space import identity
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.backends import open_storage
 from tests.cli.flow import COUNTS
 from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.sweeps.storage import open_storage
+from recsys_lab.sweeps.storage.backends import open_storage
 from tests.cli.flow import COUNTS, ITEMS, SMALL, record
 
 BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=1"]

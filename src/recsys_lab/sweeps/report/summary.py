@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config.choice import say
-from recsys_lab.sweeps.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
+from recsys_lab.sweeps.storage.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
 from recsys_lab.sweeps.winner import keeps_constraints
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.files.locks import hold
-from recsys_lab.sweeps.attributes import CAUSE, ID, NUMBER, SPEC
+from recsys_lab.sweeps.storage.attributes import CAUSE, ID, NUMBER, SPEC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ class _Salvage:
     _room: int = 0  # trials that may have been created by what was left out
 
     def __post_init__(self) -> None:
-        from recsys_lab.sweeps.optuna_internals import Replay
+        from recsys_lab.sweeps.storage.optuna_internals import Replay
 
         self._replay = Replay()
 
@@ -187,7 +187,7 @@ class _Salvage:
 
     def _fits(self, log: dict[str, Any]) -> bool:
         """Whether it is clear which study or trial a line is of; makes up for lost trials."""
-        from recsys_lab.sweeps.optuna_internals import CREATE_TRIAL
+        from recsys_lab.sweeps.storage.optuna_internals import CREATE_TRIAL
 
         studies = self._replay.trials()
         if log["op_code"] == CREATE_TRIAL:
@@ -211,7 +211,7 @@ class _Salvage:
         """Put failed trials in the place of lost ones."""
         from optuna.trial import TrialState
 
-        from recsys_lab.sweeps.optuna_internals import CREATE_TRIAL
+        from recsys_lab.sweeps.storage.optuna_internals import CREATE_TRIAL
 
         self._room -= count
         for _ in range(count):

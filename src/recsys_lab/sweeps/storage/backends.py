@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import first_line
 from recsys_lab.files.locks import hold
-from recsys_lab.sweeps.journal import open_journal
+from recsys_lab.sweeps.storage.journal import open_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,9 +1,15 @@
-"""How the process of a trial ended when it did not say so itself."""
+"""Why a trial failed: the error that ended it, or how its process died."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+
+import torch
+
+from recsys_lab.config.compose import one_line
+from recsys_lab.config.secrets import scrubbed
+from recsys_lab.training.memory_estimate import CannotFit
 
 MOST_DEATHS = 3
 
@@ -36,3 +42,27 @@ def describe_deaths(ends: Sequence[str]) -> str:
     else:
         said = f"its process died {times}: it {'; '.join(ends)}"
     return said + ("; out of memory?" if any("SIGKILL" in end for end in ends) else "")
+
+
+def cause_of(error: BaseException) -> str:
+    """Why a trial failed, in one line."""
+    if isinstance(error, CannotFit):
+        return scrubbed(one_line(error))
+    if is_out_of_memory(error):
+        return scrubbed(f"out of memory: {one_line(error)}")
+    return scrubbed(f"{type(error).__name__}: {one_line(error)}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the device or of the machine; torch has no class of its own for the latter."""
+    said = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in said for words in ("out of memory", "can't allocate memory")
+    )
+
+
+def smaller_batch_helps(error: BaseException) -> bool:
+    """Whether the memory ran out, and not for the weights alone."""
+    if isinstance(error, CannotFit):
+        return not error.whatever_batch
+    return is_out_of_memory(error)

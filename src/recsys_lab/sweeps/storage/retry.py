@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from recsys_lab.files.faults import chain, reason
-from recsys_lab.sweeps.storage import StorageAway
+from recsys_lab.sweeps.storage.backends import StorageAway
 
 T = TypeVar("T")
 

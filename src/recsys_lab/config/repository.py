@@ -1,0 +1,48 @@
+"""Hydra's repository of config files, with errors that name the file."""
+
+from __future__ import annotations
+
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from recsys_lab.config import UserError
+from recsys_lab.config.origins import path_of, shown
+
+
+class Repository(ConfigRepository):
+    """Reads config files; one that cannot be read is told by its name."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Read a file, as Hydra does; a byte order mark does not hide its first line.
+
+        Raises:
+            UserError: it is no YAML, no UTF-8, or may not be read.
+        """
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.scheme() != "file":
+            return super().load_config(config_path)
+        file = shown(path_of(source.path, config_path))
+        try:
+            loaded = super().load_config(config_path)
+            with path_of(source.path, config_path).open(encoding="utf-8-sig") as text:
+                header = ConfigSource._get_header_dict(text.read(512))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file}: no UTF-8 ({error}); save it as UTF-8.") from error
+        except YAMLError as error:
+            raise UserError(f"{file}: no YAML: {_of_yaml(error)}") from error
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read as a config: {error}") from error
+        if loaded is not None:
+            loaded.header = header
+        return loaded
+
+
+def _of_yaml(error: YAMLError) -> str:
+    """What is wrong and where, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    hint = "; indent with blanks, not with tabs" if "'\\t'" in str(error.problem) else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{hint}."

@@ -1,0 +1,1 @@
+"""How a study is stored: the backends, the journal file, retries, and Optuna's internals."""
