@@ -287,7 +287,7 @@ def test_refusals(tmp_path):
         small("gpt2", architecture="lama")
     with pytest.raises(UserError, match=r"next_item.*bert, which sees later events.*use.*cloze"):
         small("bert", objective="next_item")
-    with pytest.raises(UserError, match=r"cloze.*llama, which sees no later.*use.*next_item"):
+    with pytest.raises(UserError, match=r"cloze.*llama, which does not see later.*use.*next_item"):
         small("llama", objective="cloze")
     with pytest.raises(UserError, match=r"hidden_dim: got 16, which 3 heads cannot share"):
         small("gpt2", num_heads=3)
@@ -366,5 +366,7 @@ def test_stored_weights_that_look_the_other_way_are_refused(name, option, sees, 
     config = model.blocks[0].config
     setattr(config, option, True)
     config.save_pretrained(folder)
-    with pytest.raises(UserError, match=rf"model\.pretrained: by its config\.json .* {sees} later"):
+    with pytest.raises(
+        UserError, match=rf"model\.pretrained: according to its config\.json .* {sees} later"
+    ):
         small(name, pretrained=folder)
