@@ -320,7 +320,7 @@ def test_refusals(tmp_path):
         text_vectors(["a"], str(tmp_path / "nowhere"), tmp_path)
     with pytest.raises(UserError, match=r"all rows of the column are empty"):
         text_vectors([None, ""], encoder_path(), tmp_path)
-    with pytest.raises(UserError, match=r"hidden_dim: got 500, and the encoder.*gives 12"):
+    with pytest.raises(UserError, match=r"hidden_dim: got 500, expected at most 12, the width"):
         principal_components(np.ones((3, 12), np.float32), 500, torch.ones(1))
     inputs = Inputs(Inputs.Config(True, 0.0, ["kind"], None, None, "projected", "sum", [], "x"))
     with pytest.raises(

@@ -103,7 +103,7 @@ def test_an_encoder_refuses_only_what_changes_it(name):
     usual = {key: p.shape for key, p in make("transformer", **options).state_dict().items()}
     for option, value in (("num_heads", 3), ("feedforward_dim", 20)):
         if option in ARCHITECTURES[name].ignores:
-            with pytest.raises(UserError, match=rf"model\.{option}: got {value}, and {name} has"):
+            with pytest.raises(UserError, match=rf"model\.{option}: got {value}, but {name} has"):
                 make("transformer", **options, **{option: value})
             continue
         other = make("transformer", **options, **{option: value}).state_dict()

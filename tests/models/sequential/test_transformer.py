@@ -305,14 +305,16 @@ def test_refusals(tmp_path):
         small("gpt2", pretrained=str(tmp_path / "nothing"))
     folder, _ = stored(tmp_path)
     with pytest.raises(
-        UserError, match=r"got llama, and .* is a gpt2; use model\.architecture=gpt2"
+        UserError, match=r"got llama, but .* is a gpt2; use model\.architecture=gpt2"
     ):
         small("llama", pretrained=folder)
 
 
 def test_heads_that_cannot_rotate_are_refused():
     for name in [name for name, found in ARCHITECTURES.items() if found.rotary]:
-        with pytest.raises(UserError, match=rf"num_heads: got 2, so heads of {name} are 3 wide"):
+        with pytest.raises(
+            UserError, match=rf"num_heads: got 2, which makes heads of {name} 3 wide"
+        ):
             small(name, hidden_dim=6, num_heads=2)
 
 
@@ -320,7 +322,7 @@ def test_heads_that_cannot_rotate_are_refused():
 def test_histories_longer_than_the_stored_positions_are_refused(name, tmp_path):
     folder, _ = stored(tmp_path, name)
     small(name, pretrained=folder, max_length=9)
-    with pytest.raises(UserError, match=r"max_length: got 10, and .* has 9 positions"):
+    with pytest.raises(UserError, match=r"max_length: got 10, expected at most 9"):
         small(name, pretrained=folder, max_length=10)
 
 
