@@ -87,8 +87,8 @@ def test_a_release_column_goes_before_the_first_event(caplog):
     given = data(item_times=lambda _: (times, known))
     made = attached(given, candidates="released", release_column="since")
     assert lists(made) == [[4, 2, 1], [4, 3, 2, 0]]
-    assert "1 of 6 items have no time in it" in caplog.text
-    assert "of 1 the time is later than their first event" in caplog.text
+    assert "1 of 6 items have no time and count from" in caplog.text
+    assert "1 have a time later than their first event" in caplog.text
 
 
 @pytest.mark.parametrize("choice", ["known", "released"])
@@ -130,7 +130,7 @@ def test_a_sample_is_drawn_from_the_candidates(monkeypatch):
 
 
 def test_refused():
-    with pytest.raises(UserError, match=r"release_column=since: is read with .*=released alone"):
+    with pytest.raises(UserError, match=r"release_column=since: has no effect without .*=released"):
         protocol(release_column="since")
-    with pytest.raises(UserError, match=r"candidates=released: the prepared data have no times"):
+    with pytest.raises(UserError, match=r"candidates=released: the data have no timestamps"):
         attached(data(timestamps=None), candidates="released")

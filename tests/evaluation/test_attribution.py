@@ -93,7 +93,7 @@ def test_steps_are_added_until_the_attributions_sum_to_the_score(monkeypatch):
     scores_K = scores_of(model, history(1, 5, 9), items, ITEMS)[0].detach()
     assert ((found_KT.sum(1) - scores_K).abs() <= 0.01 * found_KT.abs().sum(1) + 1e-4).all()
     monkeypatch.setattr(attribution, "_STEPS", (16,))
-    with pytest.raises(UserError, match=r"Steep miss the score .* even with 16 steps; use"):
+    with pytest.raises(UserError, match=r"Steep differ from the score .* even with 16 steps; use"):
         integrated_gradients(model, history(1, 5, 9), items)
 
 
@@ -125,7 +125,7 @@ def test_cosines_are_explained_where_they_rank():
 
 
 def test_what_cannot_be_explained_is_told(monkeypatch):
-    with pytest.raises(UserError, match="Sum finds a single one in this history"):
+    with pytest.raises(UserError, match="Sum reads one event of this history"):
         occlusion(Sum(), history(1), torch.tensor([2]), ITEMS)
     with pytest.raises(UserError, match="object has no gradients"):
         integrated_gradients(object(), history(1, 2), torch.tensor([2]))

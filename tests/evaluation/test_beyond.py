@@ -167,7 +167,7 @@ def test_users_met_twice_count_once_in_any_order(name):
     ("name", "k", "message"),
     [
         ("miscalibration", 5, "evaluation.category_feature=item.category"),
-        ("category_diversity", 5, "needs categories of the items"),
+        ("category_diversity", 5, "needs item categories"),
         ("embedding_diversity", 5, "evaluation.embeddings_path"),
     ],
 )
@@ -177,5 +177,5 @@ def test_what_a_metric_lacks_is_told(name, k, message):
 
 
 def test_diversity_of_one_place_is_refused():
-    with pytest.raises(UserError, match="at least 2 places"):
+    with pytest.raises(UserError, match="needs k >= 2"):
         make_beyond(["category_diversity"], [1], catalogue([1], [[0]]))

@@ -160,18 +160,18 @@ class TestFile:
     def test_what_cannot_be_hit_is_told(self, protocol, caplog):
         with caplog.at_level(logging.WARNING):
             protocol((*self.ROWS, ("zoe", 100), ("eve", 999)))
-        assert "2 of 8 pairs are of users or items that the prepared data do not" in caplog.text
-        assert "50.0% of the test targets are among their user's candidates" in caplog.text
+        assert "2 of 8 pairs have users or items that are not in the prepared" in caplog.text
+        assert "50.0% of the test targets are candidates of their user" in caplog.text
 
     def test_users_without_candidates_are_refused(self, protocol):
-        with pytest.raises(UserError, match="1 of 3 users of validation have no candidate, such"):
+        with pytest.raises(UserError, match="1 of 3 validation users have no candidate, e"):
             protocol(self.ROWS[:-1])
 
     @pytest.mark.parametrize(
         ("path", "message"),
         [
             (None, "evaluation.path: missing; name a Parquet or CSV file"),
-            ("pairs.xlsx", "the ending '.xlsx' is not read; allowed: .parquet, .csv"),
+            ("pairs.xlsx", "got suffix '.xlsx', expected .parquet or .csv"),
             ("absent.csv", "absent.csv: cannot be read as a table with columns user_id"),
             ("other.csv", "other.csv: cannot be read as a table with columns user_id"),
         ],

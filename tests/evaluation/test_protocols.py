@@ -139,7 +139,7 @@ def test_groups_of_users_and_items(capsys, monkeypatch):
 
 def test_a_metric_without_its_column_stops_before_training(capsys):
     assert train("run_dir=run", "evaluation.beyond_accuracy=[miscalibration]") == 2
-    assert "needs categories of the items" in capsys.readouterr().err
+    assert "needs item categories" in capsys.readouterr().err
     assert not list(Path("run").glob("checkpoints/*"))
 
 
@@ -164,7 +164,7 @@ def test_candidates_from_a_file(capsys):
     assert "evaluation.path: missing; name a Parquet or CSV file" in capsys.readouterr().err
     options = ["evaluation=candidate_file", "evaluation.path=pairs.parquet"]
     assert train("run_dir=run", *options, base=COUNTS) == 0
-    assert "targets are among their user's candidates" in capsys.readouterr().err
+    assert "targets are candidates of their user" in capsys.readouterr().err
     items = pl.read_parquet(Path(record("run")["data"]["path"]) / "items.parquet")["item_id"]
     shown = pl.read_parquet("run/test_users.parquet")["items"].explode()
     numbers = {int(items[index][1:]) for index in shown.unique() if index >= 0}

@@ -110,7 +110,7 @@ def test_a_user_of_several_lists_counts_once():
 
 def test_keys_of_other_users_are_refused():
     other = keys(land=["de", "de", "fr"]).with_columns(user=pl.Series([1, 1, 5]))
-    with pytest.raises(ValueError, match="not those of the results' users and targets"):
+    with pytest.raises(ValueError, match="keys and rows have different users or targets"):
         slice_table(rows(), other, make_metrics(["hr"], [2]))
 
 

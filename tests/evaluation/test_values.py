@@ -139,9 +139,9 @@ def test_whole_runs_by_price(capsys):
 @pytest.mark.parametrize(
     ("options", "prices", "said"),
     [
-        ([], {0: None, 1: None, 2: None}, "have no value, such as one of item 'i"),
-        ([], dict.fromkeys(range(5), -2.0), "have a value below 0 or without bound, such as"),
-        (["evaluation.value_feature=null"], {}, "'graded_ndcg' needs what each target is worth"),
+        ([], {0: None, 1: None, 2: None}, "have no value, e.g. one of item 'i"),
+        ([], dict.fromkeys(range(5), -2.0), "have a negative or infinite value, e.g."),
+        (["evaluation.value_feature=null"], {}, "'graded_ndcg' needs the value of each target"),
         (["evaluation.metrics=[ndcg]"], {}, "no metric reads it; add some of graded_ndcg, value"),
         (["evaluation.value_feature=item.prize"], {}, "no feature 'item.prize'"),
     ],

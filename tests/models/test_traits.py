@@ -101,5 +101,5 @@ def test_an_object_that_is_neither_trained_nor_fitted_is_refused():
 def test_a_trained_model_reads_a_number_of_events():
     model = Plain()
     model.window = None
-    with pytest.raises(UserError, match=r"Plain: window is None, and a trained model reads"):
+    with pytest.raises(UserError, match=r"Plain: window is None, expected a whole number"):
         check_model(model)

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from recsys_lab.cli.output import output_folder
 from recsys_lab.config import UserError
-from recsys_lab.experiment.explain import Explanation, explain
-from recsys_lab.experiment.explanation_page import explanation_page
+from recsys_lab.experiment.explain import Explanation, explain, explanation_page
 from recsys_lab.experiment.restore import restore
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table

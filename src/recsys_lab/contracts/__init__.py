@@ -1,4 +1,4 @@
-"""What the parts hand to each other, and the protocols that they satisfy."""
+"""Shared data types (batches, ranked lists) and the protocols of models, losses and data."""
 
 from recsys_lab.contracts.batches import (
     FIRST_KNOWN,

@@ -1,6 +1,6 @@
-"""What the parts hand to each other: batches and ranked lists.
+"""Batches and ranked lists.
 
-Shapes: B users in a batch, T events in a batch (all histories laid end to end), K list length.
+Shapes: B users in a batch, T events in a batch (all histories concatenated), K list length.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ FIRST_KNOWN = 2
 """Smallest code of a known value in an encoded column; 0 is missing, 1 unknown."""
 
 NO_ITEM = -1
-"""Fills a ranked list that has fewer than K admissible items."""
+"""Padding of a ranked list with fewer than K admissible items."""
 
 LIST = "list"
-"""Column of tables with the number of a list among its user's, from 0, where some have several."""
+"""Table column with the index of a list among the user's lists, from 0, if users have several."""
 
 LISTS_APART = 1 << 32
-"""Added to a user's index for each list that the user has before: see `EvaluationBatch.lists_B`."""
+"""Added to a user's index for each earlier list of the user: see `EvaluationBatch.lists_B`."""
 
 
 @dataclass(frozen=True)
 class ListFeature:
-    """Several codes for each row.
+    """A list column: several codes per row.
 
     Attributes:
-        codes: of all rows end to end, int64.
+        codes: codes of all rows, concatenated, int64.
         offsets: row r has ``codes[offsets[r]:offsets[r + 1]]``, int64.
     """
 
@@ -37,12 +37,12 @@ class ListFeature:
     offsets: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> ListFeature:
-        """The same on another device."""
+        """A copy on another device."""
         codes = self.codes.to(device, non_blocking=non_blocking)
         return ListFeature(codes, self.offsets.to(device, non_blocking=non_blocking))
 
     def rows(self, index: Tensor) -> ListFeature:
-        """Some rows, int64 (R,)."""
+        """The rows at ``index``, int64 (R,)."""
         lengths = self.offsets.diff()[index]
         ends = lengths.cumsum(0)
         within = torch.arange(int(lengths.sum()), device=index.device)
@@ -53,28 +53,28 @@ class ListFeature:
 
 @dataclass(frozen=True)
 class Batch:
-    """The histories of B users, oldest event first, laid end to end without padding.
+    """The histories of B users, oldest event first, concatenated without padding.
 
-    A history may be empty: a model that cannot rank for it must refuse it (as `last_B` does), not
-    give it the state of its neighbour in the batch. The lab's own batches hold none.
+    Items are ``0 .. V-1``; there is no padding item. A model that needs a padded rectangle makes
+    it itself, so that padding cannot be scored or attended to by accident.
 
-    There is no padding item: items are ``0 .. V-1``, and a model that needs a rectangle
-    makes one itself, so padding can neither be scored nor attended to by accident.
+    A history may be empty. A model that cannot rank for an empty history must raise an error (as
+    `last_B` does). The lab's own batches have no empty histories.
 
     Attributes:
         users_B: user index, int64 (B,).
         items_T: item index of every event, int64 (T,).
-        offsets: user b owns ``items_T[offsets[b]:offsets[b + 1]]``, int64 (B + 1,).
-        lengths: the same lengths on the host as a tuple, so that no step waits for the device.
+        offsets: user b has ``items_T[offsets[b]:offsets[b + 1]]``, int64 (B + 1,).
+        lengths: length of each history, a tuple on the host, so that no step waits for the device.
         timestamps_T: seconds since the epoch of every event, int64 (T,), or None.
-        features: the columns that the model asks for in its attribute ``features``:
-            ``event.NAME`` (T,), ``item.NAME`` of every event's item (T,), ``user.NAME`` (B,); codes
-            int64, numbers float32.
-        next_times_B: when each user's next event, the one to be predicted, comes, int64 (B,):
-            a leak, given only to a model whose attribute ``reads_next_time`` is true, and only
-            where the lab ranks held-out events. None where it is not known.
-        supervised_T: in training, the events that the loss may ask for, bool (T,); None: all. The
-            lab heeds it: models predict all events as ever.
+        features: columns that the model names in its attribute ``features``: ``event.NAME`` (T,),
+            ``item.NAME`` of every event's item (T,), ``user.NAME`` (B,); codes are int64, numbers
+            float32.
+        next_times_B: time of each user's next event, the one to predict, int64 (B,). A leak: given
+            only to models whose attribute ``reads_next_time`` is true, when held-out events are
+            ranked. None if not known.
+        supervised_T: in training, whether an event may be a target of the loss, bool (T,); None:
+            all. Applied by the lab; models predict all events.
     """
 
     users_B: Tensor
@@ -93,27 +93,27 @@ class Batch:
 
     @property
     def last_B(self) -> Tensor:
-        """Place of each user's last event among the T events, int64 (B,).
+        """Index of each user's last event among the T events, int64 (B,).
 
         Raises:
-            ValueError: a user has none; what stands before it is another user's event.
+            ValueError: a user has an empty history.
         """
         if 0 in self.lengths:
             row = self.lengths.index(0)
             msg = (
-                f"row {row} of a batch of {self.size} users has an empty history, and no last "
-                "event to make a state of; leave such users out, or rank for them by a model that "
-                "needs no history (popularity)"
+                f"row {row} of a batch of {self.size} users has an empty history, so it has no "
+                "last event; leave such users out, or rank for them by a model that does not need "
+                "a history (popularity)"
             )
             raise ValueError(msg)
         return self.offsets[1:] - 1
 
     def events(self, index_N: Tensor, lengths: tuple[int, ...]) -> Batch:
-        """Some events of the same users.
+        """A batch with a subset of the events, for the same users.
 
         Args:
-            index_N: places among the T events, ascending, int64 (N,).
-            lengths: how many of them each user has.
+            index_N: indices among the T events, ascending, int64 (N,).
+            lengths: number of these events per user.
         """
         offsets = torch.tensor((0, *lengths)).cumsum(0)
         return Batch(
@@ -157,22 +157,21 @@ def _rows(column: Tensor | ListFeature, index: Tensor) -> Tensor | ListFeature:
 
 @dataclass(frozen=True)
 class EvaluationBatch:
-    """Users to be ranked for, with what must be found and what must not be shown.
+    """Users to rank for, with their held-out targets and seen items.
 
-    A user may have several lists, each a row with a history and targets of its own.
+    A user may have several lists, each a row with its own history and targets.
 
     Attributes:
-        history: what the model may read (already cut to its window).
-        seen_rows: batch row of every seen (user, item) pair, int64 (S,); the whole history,
-            not only the window.
+        history: the events that the model reads (already cut to its window).
+        seen_rows: batch row of every seen (user, item) pair, int64 (S,); of the whole history, not
+            only the window.
         seen_items: item of every seen pair, int64 (S,).
         target_rows: batch row of every target, int64 (G,), ascending.
         target_items: item of every target, int64 (G,).
-        target_times_B: time of each user's first target, int64 (B,), for protocols that ask for
-            it; models are not given it. None else.
-        target_values_G: what each target is worth, float64 (G,), for metrics that ask for it. None
-            else.
-        numbers_B: number of each row among those of its user, int64 (B,); None: all 0.
+        target_times_B: time of each user's first target, int64 (B,), for protocols that need it,
+            else None; not passed to models.
+        target_values_G: value of each target, float64 (G,), for metrics that need it, else None.
+        numbers_B: index of each row's list among the user's lists, int64 (B,); None: all 0.
     """
 
     history: Batch
@@ -186,7 +185,7 @@ class EvaluationBatch:
 
     @property
     def lists_B(self) -> Tensor:
-        """Id of each row's list: the user's index plus its number times `LISTS_APART`, int64."""
+        """Id of each row's list: user index + ``numbers_B`` * `LISTS_APART`, int64 (B,)."""
         if self.numbers_B is None:
             return self.history.users_B
         return self.history.users_B + self.numbers_B * LISTS_APART
@@ -212,8 +211,8 @@ class RankedLists:
     """The K best items for each of B users, best first.
 
     Attributes:
-        items_BK: item index, int64; `NO_ITEM` where fewer than K items are admissible.
-        scores_BK: score, float32, never increasing along a row; ``-inf`` beside `NO_ITEM`.
+        items_BK: item index, int64; padded with `NO_ITEM` if fewer than K items are admissible.
+        scores_BK: score, float32, non-increasing along a row; ``-inf`` for `NO_ITEM`.
     """
 
     items_BK: Tensor
@@ -221,4 +220,4 @@ class RankedLists:
 
 
 Exclude = tuple[Tensor, Tensor]
-"""(rows, items) of the pairs that must not be recommended, as in `EvaluationBatch`."""
+"""(rows, items) of the pairs that must not be recommended; rows as in `EvaluationBatch`."""

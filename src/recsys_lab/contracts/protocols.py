@@ -1,4 +1,4 @@
-"""The protocols that recommenders, losses and data satisfy.
+"""Protocols of recommenders, losses and data.
 
 Shapes: B users in a batch, D width, V items, N supervised positions, K list length.
 """
@@ -28,13 +28,13 @@ class Recommender(Protocol):
 
 @runtime_checkable
 class ScoresByProduct(Protocol):
-    """A model whose score is a product of a state and an item's vector."""
+    """A model whose score is the dot product of a state and an item vector."""
 
     def query_states(self, batch: Batch) -> Tensor:
-        """The state that the next item is ranked by, (B, D).
+        """The state that ranks the next item, (B, D).
 
         Raises:
-            ValueError: a history is empty, and the model makes no state of nothing.
+            ValueError: a history is empty, and the model needs events.
         """
         ...
 
@@ -44,10 +44,10 @@ class ScoresByProduct(Protocol):
 
 
 class DenseModel(Recommender, ScoresByProduct, Protocol):
-    """A trained recommender; what else it may state is in `recsys_lab.contracts.traits.Traits`.
+    """A trained recommender; optional attributes are in `recsys_lab.contracts.traits.Traits`.
 
     Attributes:
-        window: most recent events that it reads.
+        window: number of most recent events that it reads.
     """
 
     window: int
@@ -61,24 +61,24 @@ class DenseModel(Recommender, ScoresByProduct, Protocol):
         ...
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> object:
-        """Take over stored weights."""
+        """Load stored weights."""
         ...
 
     def compile(self, **options: Any) -> object:
-        """Run the inner layers through `torch.compile`."""
+        """Compile the inner layers with `torch.compile`."""
         ...
 
     def train(self) -> object:
-        """Turn dropout on."""
+        """Switch to training mode (dropout on)."""
         ...
 
     def eval(self) -> object:
-        """Turn dropout off."""
+        """Switch to evaluation mode (dropout off)."""
         ...
 
 
 class GroundTruth(Protocol):
-    """The process that made a synthetic log."""
+    """The process that generated a synthetic log."""
 
     def next_item_probabilities(self, batch: Batch) -> Tensor:
         """True P(next item | history), float32 (B, V) over the prepared catalogue."""
@@ -89,39 +89,40 @@ class FeatureColumns(Protocol):
     """Encoded columns of items, users and events, each named ``side.column``."""
 
     def entry(self, name: str) -> Mapping[str, Any]:
-        """What is known of a column: its ``type``, ``cardinality``, ``mean`` and so on.
+        """Metadata of a column: its ``type``, ``cardinality``, ``mean`` and so on.
 
         Raises:
-            UserError: when there is no such column.
+            UserError: there is no such column.
         """
         ...
 
     def column(self, name: str) -> Any:
-        """Codes (0 missing, 1 unknown, 2 and up), numbers, or lists of codes as a pair of arrays.
+        """Codes (0 missing, 1 unknown, from 2 known), numbers, or lists of codes (two arrays).
 
         Raises:
-            UserError: when there is no such column, or it is text.
+            UserError: there is no such column, or it is text.
         """
         ...
 
     def text(self, name: str) -> list[str | None]:
-        """The texts of a column of type text or categorical, one a row; None where missing.
+        """The texts of a text or categorical column, one per row; None where missing.
 
         Raises:
-            UserError: when there is no such column, or it holds lists or numbers.
+            UserError: there is no such column, or it has lists or numbers.
         """
         ...
 
 
 class TrainingData(Protocol):
-    """A prepared dataset as a model learns from it: only places in ``segments("train")``.
+    """A prepared dataset, from which a model learns the events in ``segments("train")``.
 
-    The flat arrays hold the events of all phases; reading other places is a leak.
+    The flat arrays have the events of all phases: reading events outside of these segments is a
+    leak.
 
     Attributes:
         num_items: V.
         num_users: U.
-        items: item of every event, int32, user after user, each in the order of its time.
+        items: item of every event, int32, grouped by user, chronological within each.
         timestamps: seconds since the epoch of every event, int64, or None.
     """
 
@@ -136,28 +137,28 @@ class TrainingData(Protocol):
         ...
 
     def segments(self, phase: str) -> NDArray[np.int64]:
-        """For ``"train"``: rows (user, start, end), places in the flat arrays, (n, 3)."""
+        """For ``"train"``: rows of user, start and end index in the flat arrays, int64 (n, 3)."""
         ...
 
     def training_item_counts(self) -> NDArray[np.int64]:
-        """Events of each item in the training part, (V,)."""
+        """Number of training events of each item, (V,)."""
         ...
 
     def truth(self) -> GroundTruth | None:
-        """The generating process, for synthetic data."""
+        """The generating process of synthetic data, else None."""
         ...
 
 
 @runtime_checkable
 class FittedModel(Recommender, Protocol):
-    """A classical recommender: fitted in one pass, stored as plain arrays."""
+    """A classical recommender: fitted without gradient descent, stored as plain arrays."""
 
     def fit(self, data: TrainingData) -> None:
         """Learn from the training part."""
         ...
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """What was learned, to be stored without pickle."""
+        """The fitted parameters, stored without pickle."""
         ...
 
     def load_arrays(self, arrays: Mapping[str, NDArray[np.generic]], data: TrainingData) -> None:
@@ -167,49 +168,49 @@ class FittedModel(Recommender, Protocol):
 
 @runtime_checkable
 class UsesItemCounts(Protocol):
-    """A loss that must know how often each item occurs in training."""
+    """A loss that needs the number of training events of each item."""
 
     def read_counts(self, counts_V: Tensor) -> None:
-        """Take them over before the first step, int64 (V,)."""
+        """Receive the counts before the first step, int64 (V,)."""
         ...
 
 
 @runtime_checkable
 class UsesTargetCounts(Protocol):
-    """A loss that may have to know how often each item is a target in training.
+    """A loss that may need to know how often each item is a target in training.
 
     Attributes:
-        reads_targets: whether it has to.
+        reads_targets: whether it needs it.
     """
 
     @property
     def reads_targets(self) -> bool:
-        """Whether `read_targets` must come before the first step."""
+        """Whether `read_targets` must be called before the first step."""
         ...
 
     def read_targets(self, counts_V: Tensor) -> None:
-        """Take over the expected number of times in an epoch, float64 (V,)."""
+        """Receive how often each item is expected to be a target in an epoch, float64 (V,)."""
         ...
 
 
 @runtime_checkable
 class SamplesTargets(Protocol):
-    """A trained model that draws which events of a history it has to predict."""
+    """A trained model that samples the events that it predicts (Cloze)."""
 
     def target_chances(self, batch: Batch) -> Tensor:
-        """Chance of each event of a training batch to be a target, float32 (T,)."""
+        """Probability of each event of a training batch to be a target, float32 (T,)."""
         ...
 
 
 @runtime_checkable
 class ValidatesData(Protocol):
-    """A model that must have something of the data that not all have."""
+    """A model that needs data with certain properties, such as timestamps."""
 
     def check_data(self, data: TrainingData) -> None:
-        """Refuse data without it, before anything is trained.
+        """Check the data before anything is trained.
 
         Raises:
-            UserError: they lack it.
+            UserError: the data lack something.
         """
         ...
 
@@ -219,20 +220,20 @@ class ValidatesDevice(Protocol):
     """A loss that does not work on every device."""
 
     def check_device(self, device: str) -> None:
-        """Refuse a device (``cpu``, ``cuda``), before anything is trained.
+        """Check the device (``cpu``, ``cuda``) before anything is trained.
 
         Raises:
-            UserError: it does not work there.
+            UserError: the loss does not work on it.
         """
         ...
 
 
 @runtime_checkable
 class HoldsScores(Protocol):
-    """A loss that forms scores of items, in memory of its own; without it none are counted."""
+    """A loss that reports the scores it has in memory, for the estimate of a run's memory."""
 
     def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
-        """Scores that it surely holds at once in a step: a lower bound.
+        """Lower bound of the number of scores in memory at once in a step.
 
         Args:
             positions: N.
@@ -243,8 +244,8 @@ class HoldsScores(Protocol):
 
 
 class Loss(Protocol):
-    """Tensors in, scalar out; what else it may have are the other protocols of losses."""
+    """A training loss; optional methods are in the other protocols of losses."""
 
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
-        """Mean loss over the N supervised positions."""
+        """Mean loss over the N supervised positions, a scalar."""
         ...

@@ -1,8 +1,8 @@
-"""What a model must have and what it may state of itself: the one place that reads either.
+"""Required and optional attributes of models; all code reads them through `traits`.
 
-Attributes are stated here, with their defaults, and read through `traits`; so a model writes only
-those that differ, in its class or on the object, and needs no base class. Methods that are optional
-have protocols of their own in `recsys_lab.contracts.protocols`.
+`Traits` lists the optional attributes with their defaults. A model sets only those that differ, on
+its class or instance, and needs no base class. Optional methods are protocols in
+`recsys_lab.contracts.protocols`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Traits:
-    """The attributes by which a model says how it is to be fed, trained and judged.
+    """Attributes of a model that say how it is trained and evaluated.
 
     Attributes:
-        window: most recent events of a history that it reads; None: all of them. Every model has
-            it, and only a fitted one may have None.
+        window: number of most recent events that it reads; None: all. Required; only a fitted
+            model may have None.
         features: columns that it reads: see `Batch.features`.
-        one_target: in training, each history has one target, its last event, and every beginning
-            of a window is a history of its own. For models in which an event sees later ones.
+        one_target: in training, each history has one target, its last event, and every prefix of a
+            window is a separate history. For models in which an event sees later ones.
         mask_probability: share of the events of a training batch that it predicts (Cloze).
-        reads_next_time: it reads `Batch.next_times_B`, which leaks: the run is marked.
-        reads_times: it cannot rank without `Batch.timestamps_T`.
-        ignores_seed: nothing in it is drawn at random, so that one run stands for all seeds.
-        cosine: ``recommend`` ranks by the cosine of state and item instead of their product; set to
-            true by the lab for a loss that trains cosines. None: it cannot.
-        items: module that gives the vectors of items by index, called once with a batch's events:
-            for `recsys_lab.evaluation.attribution.integrated_gradients`. None: there is none.
-        blocks: module with its layers, for the estimate of the memory that training needs.
+        reads_next_time: it reads `Batch.next_times_B`, which is a leak: the run is marked.
+        reads_times: it needs `Batch.timestamps_T`.
+        ignores_seed: the model is deterministic, so that one run is enough for all seeds.
+        cosine: whether ``recommend`` ranks by the cosine of state and item instead of their dot
+            product; set to true by the lab for a loss that trains cosines. None: not supported.
+        items: item embedding module, called once with a batch's items: for
+            `recsys_lab.evaluation.attribution.integrated_gradients`. None: not supported.
+        blocks: module of its layers, for the estimate of the training memory.
     """
 
     window: int | None = None
@@ -53,9 +53,9 @@ class Traits:
 
 
 def traits(model: object) -> Traits:
-    """What a model, or its class, states; the defaults of what it does not.
+    """The attributes of a model or its class, with defaults for those that it does not set.
 
-    Read anew each time: inputs may give a model features after it is made.
+    Not cached: `Inputs` may change a model's features after it is built.
     """
     stated: dict[str, Any] = {f.name: getattr(model, f.name, f.default) for f in fields(Traits)}
     return Traits(**stated)
@@ -63,35 +63,35 @@ def traits(model: object) -> Traits:
 
 _ANY, _TRAINED, _FITTED = (
     "any model",
-    "one that is trained, a torch.nn.Module",
-    "one that is fitted",
+    "a trained model, a torch.nn.Module",
+    "a fitted model",
 )
 _NEEDED = {
     _ANY: {
-        "window": "most recent events that it reads; None for all, if it is fitted",
+        "window": "number of most recent events that it reads; None for all, if it is fitted",
         "recommend(batch, k, exclude)": "the k best items of each user",
     },
     _TRAINED: {
-        "training_states(batch)": "states to be trained, (N, D), and their targets, (N,)",
+        "training_states(batch)": "states that predict, (N, D), and their targets, (N,)",
         "item_table()": "vectors of all items, (V, D)",
     },
     _FITTED: {
         "fit(data)": "learn from the training part",
-        "arrays()": "what was learned, as NumPy arrays by name",
+        "arrays()": "the fitted parameters, as NumPy arrays by name",
         "load_arrays(arrays, data)": "the reverse of arrays",
     },
 }
 
 
 def check_model(model: Any) -> None:
-    """Refuse a model that lacks what the lab calls, before anything is trained.
+    """Check that a model has the required attributes and methods, before anything is trained.
 
     Raises:
-        UserError: with the table of what is needed.
+        UserError: one is missing; the message has a table of all that are needed.
     """
     is_trained = isinstance(model, nn.Module) and not isinstance(model, FittedModel)
     needed = [*_NEEDED[_ANY], *_NEEDED[_TRAINED if is_trained else _FITTED]]
-    lacking = [what for what in needed if not hasattr(model, what.partition("(")[0])]
+    lacking = [member for member in needed if not hasattr(model, member.partition("(")[0])]
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     if lacking:
         lines = [f"model: {name} lacks {', '.join(lacking)}. What is needed:"]
@@ -101,6 +101,6 @@ def check_model(model: Any) -> None:
         raise UserError("\n".join(lines))
     if is_trained and model.window is None:
         raise UserError(
-            f"model: {name}: window is None, and a trained model reads a number of events; give a "
-            "whole number"
+            f"model: {name}: window is None, expected a whole number for a trained model; set it "
+            "to the number of events that the model reads"
         )

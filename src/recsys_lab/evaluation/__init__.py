@@ -1,5 +1,5 @@
-"""Ranked lists and targets -> per-user metrics -> means with intervals.
+"""Evaluation: from ranked lists and targets to per-user metrics, means and intervals.
 
-`protocols` decide what is ranked, `metrics` what is computed from the lists, `results`, `slices`
-and `fairness` for whom. It knows models and data only by the protocols of `contracts`.
+`protocols` select the candidates, `metrics` compute values from the lists, `results`, `slices` and
+`fairness` aggregate them. Depends on models and data only through `contracts`.
 """

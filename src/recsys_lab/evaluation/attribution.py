@@ -1,4 +1,4 @@
-"""Which events of a history moved the score of a recommended item.
+"""Attribution of a recommended item's score to the events of the history.
 
 Shapes: T events of one user, K explained items, D width, S steps, V items.
 """
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Recommender
 
-_LISTS_AT_A_TIME = 1 << 23  # items in lists that are made together: bounds memory
-_STEPS = (64, 128, 256, 512)  # of the integral: more are taken until its parts sum to the whole
+_LISTS_AT_A_TIME = 1 << 23  # items in lists computed together: bounds memory
+_STEPS = (64, 128, 256, 512)  # of the integral, increased until the attributions sum to the score
 _STEPS_AT_A_TIME = 64  # bounds memory
-_GAP = 0.01  # of the attributions' absolute sum, that they may miss their whole by
-_ROUNDING = 1e-4  # of float32 scores
+_GAP = 0.01  # allowed error of their sum, relative to the sum of absolute attributions
+_ROUNDING = 1e-4  # rounding error of float32 scores
 
 
 def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: int) -> Tensor:
-    """Score with the whole history minus score without one event, (K, T).
+    """Leave-one-out occlusion: score with the whole history minus score without an event, (K, T).
 
-    Works with every recommender; one that reads nothing of the batch's history gets zeros.
+    Works with every recommender; all zeros for a model that does not read the history.
 
     Args:
         model: the recommender.
-        history: of one user, T >= 1.
+        history: history of one user, T >= 1.
         items_K: item indices, int64.
         num_items: V.
 
     Raises:
-        UserError: one event is read at most, or the model does not score all items.
+        UserError: the model reads only one event, or does not score all items.
     """
     length = history.lengths[0]
     if length < 2:
         name = type(model).__name__
         if traits(model).window == 1:
-            found = f"{name} reads the last event of a history at most; choose another model"
+            reason = f"{name} reads only the last event of a history; choose another model"
         else:
-            found = f"{name} finds a single one in this history; choose a user with more"
-        raise UserError(f"method: occlusion leaves out one of several events, and {found}")
+            reason = f"{name} reads one event of this history; choose a user with more events"
+        raise UserError(f"method: occlusion needs at least two events, but {reason}")
     whole_1K = scores_of(model, history, items_K, num_items)
-    kept = torch.arange(length, device=history.items_T.device)
-    without = [history.events(kept[kept != place], (length - 1,)) for place in range(length)]
+    index_T = torch.arange(length, device=history.items_T.device)
+    without = [history.events(index_T[index_T != t], (length - 1,)) for t in range(length)]
     step = max(1, _LISTS_AT_A_TIME // num_items)
     left_out_TK = torch.cat([
         scores_of(model, joined(without[first : first + step]), items_K, num_items)
@@ -58,42 +58,41 @@ def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: in
 
 
 def scores_of(model: Recommender, batch: Batch, items_K: Tensor, num_items: int) -> Tensor:
-    """Scores of some items for every user of a batch, (B, K), read from its full lists.
+    """Scores of some items for every user of a batch, (B, K), from lists of all items.
 
     Raises:
-        UserError: an item is in no list: the model does not score it.
+        UserError: an item is not in a list, so the model does not score it.
     """
     ranked = model.recommend(batch, num_items, None)
     scores_BV = ranked.scores_BK.new_full((batch.size, num_items + 1), -torch.inf).cpu()
-    places_BV = ranked.items_BK.cpu()
-    places_BV = torch.where(places_BV == NO_ITEM, num_items, places_BV)
-    scores_BV.scatter_(1, places_BV, ranked.scores_BK.cpu())
-    found_BK = scores_BV[:, items_K.cpu()]
-    if bool(found_BK.isinf().any()):
+    columns_BV = ranked.items_BK.cpu()
+    columns_BV = torch.where(columns_BV == NO_ITEM, num_items, columns_BV)
+    scores_BV.scatter_(1, columns_BV, ranked.scores_BK.cpu())
+    scores_BK = scores_BV[:, items_K.cpu()]
+    if bool(scores_BK.isinf().any()):
         raise UserError(
             f"method: {type(model).__name__} has no score for some of the items when an event is "
-            "left out, so nothing can be said of the difference"
+            "left out, so the difference is not defined"
         )
-    return found_BK
+    return scores_BK
 
 
 def integrated_gradients(model: Any, history: Batch, items_K: Tensor) -> Tensor:
-    """Integrated gradients along the line from no item vectors to the history's, (K, T).
+    """Integrated gradients from zero vectors to the item vectors of the history, (K, T).
 
-    Attributions of an item sum to its score minus the score that the model gives to vectors of
-    zeros, or miss it by 1% of their absolute sum at most: steps of the integral (Gauss-Legendre)
-    are doubled until they do. Sundararajan et al., ICML 2017, https://arxiv.org/abs/1703.01365,
-    through captum.
+    The attributions of an item sum to its score minus the score for zero vectors, with an error of
+    at most 1% of their absolute sum: the steps of the integral (Gauss-Legendre) are doubled until
+    this holds. Sundararajan et al., ICML 2017, https://arxiv.org/abs/1703.01365, with captum.
 
     Args:
-        model: a dense model: has ``items`` (called once with the events), ``query_states`` and
+        model: a dense model with ``items`` (called once with the events), ``query_states`` and
             ``item_table``.
-        history: of one user.
+        history: history of one user.
         items_K: item indices, int64.
 
     Raises:
-        UserError: captum is not installed, the model has no gradients of this kind, or its scores
-            jump along the line, so that no number of steps is enough.
+        UserError: captum is not installed, the model has no such gradients, or the integral does
+            not converge.
     """
     try:
         from captum.attr import IntegratedGradients
@@ -105,7 +104,7 @@ def integrated_gradients(model: Any, history: Batch, items_K: Tensor) -> Tensor:
     stated = traits(model)
     if stated.items is None or not isinstance(model, ScoresByProduct):
         raise UserError(
-            f"method: {type(model).__name__} has no gradients by the vectors of its events; use "
+            f"method: {type(model).__name__} has no gradients with respect to item vectors; use "
             "method=occlusion"
         )
     table_KD = model.item_table()[items_K].detach()
@@ -117,18 +116,18 @@ def integrated_gradients(model: Any, history: Batch, items_K: Tensor) -> Tensor:
             normal = torch.nn.functional.normalize
             states_SD, unit_KD = normal(states_SD, dim=-1), normal(table_KD, dim=-1)
             return states_SD @ unit_KD.T
-        found: Tensor = states_SD @ table_KD.T
-        return found
+        scores_SK: Tensor = states_SD @ table_KD.T
+        return scores_SK
 
     x_1TD = stated.items(history.items_T).detach().unsqueeze(0)
     method = IntegratedGradients(scores)
-    # cuDNN's recurrent layers have no gradients in a model that is not training.
+    # cuDNN's recurrent layers have no gradients in evaluation mode.
     with torch.backends.cudnn.flags(enabled=False):
         return torch.stack([_integral(method, x_1TD, k, model) for k in range(len(items_K))])
 
 
 def _integral(method: Any, x_1TD: Tensor, k: int, model: Any) -> Tensor:
-    """Attributions of the k-th item, (T,), by as many steps as they need."""
+    """Attributions of the k-th item, (T,), with as many steps as needed."""
     for steps in _STEPS:
         causes_1TD, gap_1 = method.attribute(
             x_1TD, target=k, n_steps=steps, internal_batch_size=_STEPS_AT_A_TIME,
@@ -139,20 +138,20 @@ def _integral(method: Any, x_1TD: Tensor, k: int, model: Any) -> Tensor:
         if gap <= _GAP * float(causes_T.abs().sum()) + _ROUNDING:
             return causes_T
     raise UserError(
-        f"method: integrated_gradients of {type(model).__name__} miss the score that they should "
-        f"sum to by {gap:.3g} even with {_STEPS[-1]} steps; use method=occlusion"
+        f"method: integrated_gradients of {type(model).__name__} differ from the score by "
+        f"{gap:.3g} in sum even with {_STEPS[-1]} steps; use method=occlusion"
     )
 
 
 def _query(model: Any, batch: Batch, x_TD: Tensor) -> Tensor:
-    """The model's states with these vectors in place of those of the batch's items."""
+    """The model's states with ``x_TD`` as the item vectors of the batch's events."""
 
-    def replaced(module: Any, arguments: Any, found: Tensor) -> Tensor:
+    def replaced(module: Any, arguments: Any, output: Tensor) -> Tensor:
         del module, arguments
-        if found.shape != x_TD.shape:  # a model that looks up other items besides the events'
+        if output.shape != x_TD.shape:  # the model looks up other items, too
             raise UserError(
-                f"method: {type(model).__name__} reads more than the events' items; use "
-                "method=occlusion"
+                f"method: {type(model).__name__} looks up other items than those of the events; "
+                "use method=occlusion"
             )
         return x_TD
 
@@ -165,7 +164,7 @@ def _query(model: Any, batch: Batch, x_TD: Tensor) -> Tensor:
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Several batches as one."""
+    """Concatenate batches."""
     lengths = tuple(length for batch in batches for length in batch.lengths)
     device = batches[0].items_T.device
     times = [batch.timestamps_T for batch in batches]
@@ -185,7 +184,7 @@ def joined(batches: list[Batch]) -> Batch:
 
 
 def joined_column(columns: list[Any]) -> Any:
-    """Columns of several batches as one."""
+    """Concatenate a feature column of several batches."""
     if isinstance(columns[0], torch.Tensor):
         return torch.cat(columns)
     lengths = torch.cat([column.offsets.diff() for column in columns])

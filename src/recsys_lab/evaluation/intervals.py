@@ -1,20 +1,20 @@
-"""95% intervals of means over users, also where users are few and hits are rare.
+"""95% confidence intervals of means over users, also for few users and rare hits.
 
-A metric of hits is 0 for most users, so the spread among few users says little: often there is no
-hit, and then none at all. But its variance is nearly ``c mean - mean^2`` with c the mean size of a
-hit weighted by itself, sum v^2 / sum v, which is 1 for hit rate. The interval holds every mean m
-for which the one seen is no further away than 1.96 standard errors *under m*:
+Hit metrics are 0 for most users, so the sample variance of few users is unreliable: without hits it
+is 0. But the variance is nearly ``c mean - mean^2``, with c the self-weighted mean size of a hit,
+sum v^2 / sum v (1 for hit rate). The interval has every mean m for which the observed mean is
+within 1.96 standard errors *under m*:
 
-    (seen - m)^2 <= 1.96^2 (c m - m^2) / U
+    (observed - m)^2 <= 1.96^2 (c m - m^2) / U
 
 For hit rate this is the interval of Wilson (1927), https://doi.org/10.2307/2276774. One hit of the
-largest size is added when c is estimated, so that few small hits do not make it too small.
+largest size is added to the estimate of c, so that few small hits do not make it too small.
 
-Of 6,000 draws of 30 to 1,000 users with 2% to 60% of hits, it covered the mean of NDCG@10 and MRR
-in 94.5% to 97.2%, and of hit rate in 92.7% to 98.0%, where the true share falls between two numbers
-of hits (Brown, Cai and DasGupta 2001, https://doi.org/10.1214/ss/1009213286, figure 5):
-`scripts/simulate_comparison.py`. Percentiles of the bootstrap cover at most 45% with 30 users and
-2% of hits: without any hit, as in 55% of cases, they have no width.
+In 6,000 simulations with 30 to 1,000 users and 2% to 60% hits, its coverage was 94.5% to 97.2% for
+NDCG@10 and MRR, and 92.7% to 98.0% for hit rate, which is discrete (Brown, Cai and DasGupta 2001,
+https://doi.org/10.1214/ss/1009213286, figure 5): `scripts/simulate_comparison.py`. Bootstrap
+percentiles cover at most 45% with 30 users and 2% hits: without hits (55% of cases) their width is
+0.
 
 Shapes: U users.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST_USERS = 30
-"""Of a group of users whose mean has an interval."""
+"""Smallest number of users for an interval."""
 TAIL = 0.05  # outside a 95% interval
 _NORMAL = 1.959964  # 97.5% quantile
 
@@ -43,9 +43,9 @@ def mean_interval(
     """Interval of the mean; None for fewer than `FEWEST_USERS` users.
 
     Args:
-        values_U: one value a user, no NaN.
-        largest: of a metric of hits, which is 0 without one: its largest value for a user. None for
-            other metrics: Student's interval, within the range of the values.
+        values_U: one value per user, no NaN.
+        largest: for hit metrics, the largest possible value of a user. None for other metrics:
+            Student's interval, limited to the range of the values.
     """
     users = len(values_U)
     if users < FEWEST_USERS:
@@ -68,11 +68,11 @@ def score_interval(
     """Every m with ``(seen - m)^2 <= deviations^2 (beside + (size m - m^2) / users)``.
 
     Args:
-        seen: the mean, at least 0.
-        size: of a hit, see `hit_size`.
-        users: how many; more where a part of their variance counts elsewhere.
-        deviations: that the mean may be away.
-        beside: variance of the mean that is not of the users.
+        seen: the observed mean, at least 0.
+        size: size of a hit, see `hit_size`.
+        users: number of users; larger if a part of their variance is in ``beside``.
+        deviations: half-width in standard errors.
+        beside: additional variance of the mean that is not from the users.
     """
     square = deviations**2
     a = 1 + square / users

@@ -1,21 +1,21 @@
-"""Off-policy estimates: what a policy would have earned, from a log that another one made.
+"""Off-policy estimates: the mean reward of a policy, from the log of another policy.
 
-The log has, for each of N events, the item that was shown, the reward that followed, and the
-propensity: the probability with which the logging policy showed that item to that user at that
-time. With w = target probability / propensity, cut at ``clip``:
+The log has, for each of N events, the shown item, the reward, and the propensity: the probability
+of the logging policy to show that item to that user at that time. With w = target probability /
+propensity, clipped at ``clip``:
 
 - ``ips``, inverse propensity scoring: mean of w r (Horvitz and Thompson 1952,
   https://doi.org/10.1080/01621459.1952.10483446). Unbiased without a clip.
 - ``snips``, self-normalised: sum of w r / sum of w (Swaminathan and Joachims, NeurIPS 2015,
-  https://papers.nips.cc/paper/5748). Biased by O(1 / N), of less variance.
+  https://papers.nips.cc/paper/5748). Bias O(1 / N), lower variance.
 - ``dr``, doubly robust: mean of ``sum over a of pi(a) q(a) + w (r - q(shown))`` with a model q of
   the reward (Dudik, Langford and Li, ICML 2011, https://arxiv.org/abs/1103.4601). Unbiased without
-  a clip, whatever q, if q has not seen these events.
+  a clip for any q that is not fitted to these events.
 
-A clip bounds the variance, and the estimates are then too low for items whose weights it cuts.
-Intervals are Student's at 95%, with the variance over users (events of one user are not
-independent), of the ratio by linearisation (Cochran 1977, section 6.3). They are of the log as it
-is: no estimate knows of items that the logging policy never shows.
+A clip bounds the variance; estimates are then too low for items with clipped weights. Intervals are
+Student's at 95%, with the variance over users (events of a user are not independent) of the
+linearised ratio (Cochran 1977, section 6.3). No estimate covers items that the logging policy never
+shows.
 
 Shapes: N events.
 """
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Logged:
-    """Events of a logging policy, and what the policy to be judged would have done.
+    """Events of a logging policy, with probabilities under the target policy.
 
     Attributes:
-        users_N: who, int64.
-        rewards_N: what followed.
+        users_N: user index, int64.
+        rewards_N: observed reward.
         propensities_N: probability of the shown item under the logging policy, in (0, 1].
-        chances_N: probability of the shown item under the policy to be judged, in [0, 1].
+        chances_N: probability of the shown item under the target policy, in [0, 1].
         modelled_N: q of the shown item.
-        expected_N: mean of q over the items that the policy to be judged would show.
+        expected_N: mean of q over the items that the target policy would show.
     """
 
     users_N: NDArray[np.int64]
@@ -61,13 +61,13 @@ class Logged:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean reward of an event under the policy to be judged.
+    """The mean reward per event under the target policy.
 
     Attributes:
         estimator: ``ips``, ``snips`` or ``dr``.
-        value: in the reward's unit; NaN for ``snips`` where no shown item is one of the policy's.
-        low: of the 95% interval; None where fewer than 30 users have an event with a weight.
-        high: likewise.
+        value: in the reward's unit; NaN for ``snips`` if the target policy shows none of the items.
+        low: lower end of the 95% interval; None if fewer than 30 users have a weight above 0.
+        high: upper end, likewise.
     """
 
     estimator: str
@@ -77,19 +77,18 @@ class Estimate:
 
 
 def check_propensities(propensities_N: Floats) -> None:
-    """Refuse what is no probability of something that happened.
+    """Check that propensities are in (0, 1].
 
     Raises:
-        UserError: a propensity is missing, not above 0, or above 1.
+        UserError: one is missing or outside of that range.
     """
     p_N = propensities_N
     wrong_N = ~((p_N > 0) & (p_N <= 1))
     if wrong_N.any():
         raise UserError(
-            f"off-policy: {int(wrong_N.sum()):,} of {len(p_N):,} propensities are missing, not "
-            f"above 0 or above 1, such as {p_N[wrong_N][0]:g}; an estimate needs the probability "
-            "of every shown item. Leave out events without one (evaluation.off_policy_where), or "
-            "mend the column"
+            f"off-policy: {int(wrong_N.sum()):,} of {len(p_N):,} propensities are not valid, e.g. "
+            f"{p_N[wrong_N][0]:g}, expected probabilities above 0 and at most 1. Leave these "
+            "events out (evaluation.off_policy_where), or correct the column"
         )
 
 
@@ -105,7 +104,7 @@ def weights(logged: Logged, clip: float | None = None) -> Floats:
 
 
 def estimates(logged: Logged, clip: float | None = None) -> list[Estimate]:
-    """All three of the module.
+    """All three estimates of the module.
 
     Raises:
         UserError: see `weights`.
@@ -121,26 +120,26 @@ def ips(logged: Logged, clip: float | None = None) -> Estimate:
 
 
 def snips(logged: Logged, clip: float | None = None) -> Estimate:
-    """The same, divided by the mean weight."""
+    """Self-normalised inverse propensity scoring."""
     weights_N = weights(logged, clip)
     return _ratio("snips", logged, weights_N, weights_N * logged.rewards_N, weights_N)
 
 
 def doubly_robust(logged: Logged, clip: float | None = None) -> Estimate:
-    """A model of the reward, and the weighted rest that it does not explain."""
+    """Doubly robust: a reward model plus the weighted residuals."""
     weights_N = weights(logged, clip)
     rest_N = weights_N * (logged.rewards_N - logged.modelled_N)
     return _ratio("dr", logged, weights_N, logged.expected_N + rest_N, np.ones_like(weights_N))
 
 
 def diagnostics(logged: Logged, clip: float | None = None) -> dict[str, Any]:
-    """What says how far the estimates can be trusted.
+    """Diagnostics of the estimates' reliability.
 
     Returns:
-        ``events``, ``users``; ``matched``: events whose item the policy would show;
-        ``mean_weight``: near 1 where the propensities are right and cover the policy's items;
-        ``largest_weight``; ``clipped``: weights that were cut; ``effective_events``: (sum of
-        weights)^2 / sum of squares (Kish).
+        ``events``, ``users``; ``matched``: events whose item the target policy would show;
+        ``mean_weight``: near 1 if the propensities are correct and cover the policy's items;
+        ``largest_weight``; ``clipped``: number of clipped weights; ``effective_events``: effective
+        sample size, (sum of weights)^2 / sum of squares (Kish).
     """
     weights_N, uncut_N = weights(logged, clip), weights(logged)
     squares = float(weights_N @ weights_N)

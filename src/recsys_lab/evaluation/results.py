@@ -1,4 +1,4 @@
-"""Ranked lists of one phase -> means and per-user rows, gathered from all processes.
+"""Results of a phase: means and per-user rows of ranked lists, gathered from all processes.
 
 Shapes: B users of a batch, K list length, G targets, U distinct users.
 """
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """Collects ranked lists of one phase.
+    """Collects the ranked lists of one phase.
 
-    Under torch.distributed each process collects its own users; `compute` and `per_user` must then
-    be called by all of them, and give the same everywhere.
+    Under torch.distributed each process collects its own users; all processes must call `compute`
+    and `per_user`, which return the same on each.
 
     Args:
         metrics: see `recsys_lab.evaluation.metrics.names.ACCURACY`.
         ks: list lengths.
-        max_k: places kept a user.
+        max_k: ranks stored per user.
         beyond: metrics beyond accuracy, by name, e.g. ``coverage@10``.
         num_items: V; for metrics of whole lists.
-        over_lists: whether means are those over all lists: see
+        over_lists: whether metrics are means over all lists: see
             `recsys_lab.evaluation.metrics.user_mean`.
 
     Attributes:
-        metrics: the metrics of hits by name, e.g. ``ndcg@10``.
-        others: those that need more: whole lists (``auc``), values of targets (``value@10``).
-        beyond: those beyond accuracy.
+        metrics: hit metrics by name, e.g. ``ndcg@10``.
+        others: accuracy metrics that need whole lists (``auc``) or target values (``value@10``).
+        beyond: metrics beyond accuracy.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Results:
 
         Args:
             batch: the users and their targets.
-            ranked: their lists; whole ones where a metric needs them.
-            keep_lists: also keep per-user rows for `per_user`.
-            exclude: the pairs that are no candidates.
+            ranked: their lists; whole lists if a metric needs them.
+            keep_lists: also store per-user rows for `per_user`.
+            exclude: the pairs that are not candidates.
         """
         for metric in self.others.values():
             metric.update(batch, ranked, exclude)
-        places = slice(self._length)
-        ranked = RankedLists(ranked.items_BK[:, places], ranked.scores_BK[:, places])
+        first = slice(self._length)
+        ranked = RankedLists(ranked.items_BK[:, first], ranked.scores_BK[:, first])
         hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
         for of_hits in self.metrics.values():
             of_hits.update(batch.lists_B, hits_BK, num_targets_B)
@@ -109,7 +109,7 @@ class Results:
     def compute(self) -> dict[str, float]:
         """Means over users, keyed ``"ndcg@10"`` and so on.
 
-        A metric that means nothing for any of the users is left out.
+        Metrics beyond hits that are undefined for all users are left out.
         """
         accuracy = {name: float(metric.compute()) for name, metric in self.metrics.items()}
         others = {**self.others, **self.beyond}
@@ -119,10 +119,9 @@ class Results:
     def per_user(self) -> pl.DataFrame:
         """One row per user, list and target, in this order.
 
-        Columns: ``user`` (index), where users have several lists `LIST` (its number among the
-        user's), ``target`` (item index), ``rank`` (from 1; null when the target is not in the
-        list), ``items`` (the list), and a column per metric that has a value of each user (NaN for
-        a user for whom it means nothing).
+        Columns: ``user`` (index), `LIST` (index of the list among the user's, if users have
+        several), ``target`` (item index), ``rank`` (from 1; null if the target is not in the list),
+        ``items`` (the list), and a column per metric with per-user values (NaN where undefined).
         """
         lists_G, rows_G = self._rows.gathered()
         users_G, numbers_G = users_of(lists_G), lists_G // LISTS_APART
@@ -144,10 +143,10 @@ class Results:
 
 
 class TargetRows(ByUser):
-    """A row for each list and target: its number among the user's, item, rank, the list.
+    """A row per list and target: index among the user's targets, item, rank, the list.
 
     Args:
-        max_k: places kept.
+        max_k: ranks stored.
     """
 
     def __init__(self, max_k: int) -> None:
@@ -166,12 +165,12 @@ class TargetRows(ByUser):
         self.add(batch.lists_B[rows_G], torch.cat([heads_G3, items_GK], 1))
 
     def distinct(self) -> tuple[Tensor, Tensor]:
-        """Every target of every list once, in order of users, lists and targets."""
+        """Every target of every list once, sorted by user, list and target."""
         self._fill()
         lists, rows = dim_zero_cat(self.lists), dim_zero_cat(self.rows)
         most = int(rows[:, 0].max()) + 1 if len(rows) else 1
-        place = by_user_then_number(lists).unique(return_inverse=True)[1]
-        at = first_of_each(place * most + rows[:, 0])
+        list_index = by_user_then_number(lists).unique(return_inverse=True)[1]
+        at = first_of_each(list_index * most + rows[:, 0])
         return lists[at], rows[at]
 
     def compute(self) -> Tensor:

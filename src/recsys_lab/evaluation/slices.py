@@ -1,4 +1,4 @@
-"""Metrics of parts of the users and targets, with intervals.
+"""Metrics of slices of users and targets, with intervals.
 
 Shapes: U users, K list length.
 """
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 def intervals(
     rows: pl.DataFrame, names: list[str], *, over_lists: bool = False
 ) -> dict[str, tuple[float, float]]:
-    """Interval of each metric over all users who have a value.
+    """Interval of each metric over all users with a value.
 
     Args:
-        rows: per user and target, as `Results.per_user` gives them.
-        names: columns of metrics; one that has a value of too few users is left out.
-        over_lists: whether their means are those over all lists.
+        rows: per user and target, from `Results.per_user`.
+        names: columns of metrics; those with too few values are left out.
+        over_lists: whether the metrics are means over all lists.
     """
     most = None if over_lists else _most_targets(rows)
-    found = {name: mean_interval(_known(rows, name), largest_value(name, most)) for name in names}
-    return {name: interval for name, interval in found.items() if interval is not None}
+    computed = {n: mean_interval(_known(rows, n), largest_value(n, most)) for n in names}
+    return {name: interval for name, interval in computed.items() if interval is not None}
 
 
 def list_keys(rows: pl.DataFrame) -> list[str]:
-    """The columns that tell one list from another."""
+    """The columns that identify a list."""
     return ["user", LIST] if LIST in rows.columns else ["user"]
 
 
@@ -52,12 +52,12 @@ def last_lists(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _most_targets(rows: pl.DataFrame) -> int:
-    """Of a list."""
+    """Largest number of targets of a list."""
     return int(rows.group_by(list_keys(rows)).len()["len"].max() or 0)  # type: ignore[arg-type]
 
 
 def _known(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    """A metric of each user, but for those for whom it means nothing."""
+    """A metric of each user, without undefined values."""
     users = rows.unique("user", keep="first", maintain_order=True)
     return users[name].drop_nans().to_numpy()
 
@@ -72,17 +72,17 @@ def slice_table(
 ) -> pl.DataFrame:
     """Metrics of every slice.
 
-    A slice of users is those users. A slice of targets is the users who have such targets, each
-    measured on these targets alone; with one target a user the two are the same. What a list is
-    like does not depend on its targets: a user's value, of all lists, counts as it is.
+    A slice of targets has the users with such targets, each evaluated on only these targets. With
+    one target per user it is a slice of users. Metrics beyond accuracy do not depend on targets: a
+    user's value over all lists is used.
 
     Args:
-        rows: per user and target, as `Results.per_user` gives them.
-        keys: the same rows' keys: ``user``, ``target``, then a column for each way to cut.
-        metrics: by name, e.g. ``ndcg@10``.
-        of_lists: columns of metrics that read no targets, e.g. ``novelty@10``; ``users`` counts
-            those who have a value.
-        over_lists: whether means are those over all lists; ``of_lists`` must be empty then.
+        rows: per user and target, from `Results.per_user`.
+        keys: keys of the same rows: ``user``, ``target``, then a column for each kind of slice.
+        metrics: hit metrics by name, e.g. ``ndcg@10``.
+        of_lists: columns of metrics that do not read targets, e.g. ``novelty@10``; ``users`` is
+            then the number of users with a value.
+        over_lists: whether metrics are means over all lists; ``of_lists`` must be empty then.
 
     Returns:
         Columns ``slice``, ``value``, ``users``, ``targets``, ``metric``, ``mean``, ``low`` and
@@ -90,14 +90,14 @@ def slice_table(
         of keys, values and metrics.
 
     Raises:
-        ValueError: rows and keys are not of the same users and targets.
+        ValueError: rows and keys differ in their users or targets.
     """
     same = rows.select("user", "target").cast(pl.Int64).equals(
         keys.select("user", "target").cast(pl.Int64)
     )  # fmt: skip
     if not same:
-        raise ValueError("slices: the keys are not those of the results' users and targets")
-    found: list[dict[str, Any]] = []
+        raise ValueError("slices: keys and rows have different users or targets")
+    table: list[dict[str, Any]] = []
     for name in keys.columns[2:]:
         dtype = keys.schema[name]
         assert isinstance(dtype, pl.Enum)
@@ -105,13 +105,13 @@ def slice_table(
             part = rows.filter(keys[name] == value)
             if len(part):
                 named = {"slice": name, "value": value}
-                found += _of_slice(part, named, metrics, over_lists=over_lists)
-                found += _lists_of_slice(part, named, of_lists)
+                table += _of_slice(part, named, metrics, over_lists=over_lists)
+                table += _lists_of_slice(part, named, of_lists)
     schema = {
         "slice": pl.String, "value": pl.String, "users": pl.Int64, "targets": pl.Int64,
         "metric": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
     }  # fmt: skip
-    return pl.DataFrame(found, schema=schema)
+    return pl.DataFrame(table, schema=schema)
 
 
 def _of_slice(
@@ -123,24 +123,24 @@ def _of_slice(
 ) -> list[dict[str, Any]]:
     hits_LK, targets_L, user_L = hits_from_ranks(part)
     most = None if over_lists else int(targets_L.max())
-    found = []
+    rows = []
     for name, metric in metrics.items():
         values_U = values_of_users(metric, hits_LK, targets_L, user_L, over_lists=over_lists)
         counts = {"users": len(values_U), "targets": len(part)}
-        found.append({**named, **counts, "metric": name, **_mean_of(values_U, name, most)})
-    return found
+        rows.append({**named, **counts, "metric": name, **_mean_of(values_U, name, most)})
+    return rows
 
 
 def _lists_of_slice(
     part: pl.DataFrame, named: dict[str, Any], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for name in names:
         known = _known(part, name)
         if len(known):
             counts = {"users": len(known), "targets": len(part)}
-            found.append({**named, **counts, "metric": name, **_mean_of(known, name, 1)})
-    return found
+            rows.append({**named, **counts, "metric": name, **_mean_of(known, name, 1)})
+    return rows
 
 
 def _mean_of(values_U: NDArray[np.float64], name: str, most_targets: int | None) -> dict[str, Any]:
@@ -156,14 +156,14 @@ def values_of_users(
     *,
     over_lists: bool,
 ) -> NDArray[np.float64]:
-    """A metric of each user, of several lists as in `recsys_lab.evaluation.metrics.user_mean`.
+    """A metric of each user, aggregated as in `recsys_lab.evaluation.metrics.user_mean`.
 
     Args:
-        metric: which.
-        hits_LK: as `hits_from_ranks` gives it, and so on.
+        metric: the metric.
+        hits_LK: from `hits_from_ranks`.
         targets_L: likewise.
         user_L: likewise.
-        over_lists: whether means are those over all lists.
+        over_lists: whether metrics are means over all lists.
     """
     values_L = metric.per_user(hits_LK[:, : metric.k], targets_L)
     of_each = mean_over_lists if over_lists else mean_of_each
@@ -172,11 +172,11 @@ def values_of_users(
 
 
 def hits_from_ranks(rows: pl.DataFrame) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Which places of each list hold a target of these rows.
+    """The ranks of each list that hit a target of these rows.
 
     Args:
-        rows: with ``user``, `LIST` where there are several, ``rank`` (from 1, null where not in the
-            list), ``items``; in order of users and lists.
+        rows: has ``user``, `LIST` if there are several, ``rank`` (from 1, null if not in the list)
+            and ``items``; sorted by users and lists.
 
     Returns:
         bool (L, K), the number of targets of each list, int64 (L,), and its user, int64 (L,).

@@ -1,6 +1,6 @@
-"""Student's t distribution, for numbers of degrees that need not be whole.
+"""Student's t distribution, also for fractional degrees of freedom.
 
-scipy is imported where it is needed: it takes long, and most commands test nothing.
+scipy is imported in the functions: its import is slow, and most commands do not need it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ def two_sided_p(t: float, degrees: float) -> float:
 
     Args:
         t: the statistic; may be infinite.
-        degrees: of freedom, > 0.
+        degrees: degrees of freedom, > 0.
     """
     from scipy.special import stdtr
 

@@ -12,11 +12,19 @@ from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
+from recsys_lab.pages.markup import render
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from recsys_lab.experiment.components import Components
+
+_HOW = {
+    "occlusion": "Each number is the score with the whole history minus the score without that "
+    "event (leave-one-out occlusion).",
+    "integrated_gradients": "Integrated gradients: the numbers of a column sum, within 1%, to the "
+    "score minus the score of a history of zero vectors.",
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,21 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
         attributions=causes_KT.tolist(),
         wanted=[titles[item] for item in wanted],
     )  # fmt: skip
+
+
+def explanation_page(explanation: Explanation) -> str:
+    """The page's text."""
+    heading = f"What moved the list of user {explanation.user}"
+    if explanation.of_lists:
+        heading += f": {explanation.of_lists}"
+    return render(
+        "experiment/explanation_page.html",
+        e=explanation,
+        recommended=explanation.items,
+        heading=heading,
+        how=_HOW[explanation.method],
+        largest=max((abs(c) for row in explanation.attributions for c in row), default=0.0) or 1.0,
+    )
 
 
 def _judged_list(

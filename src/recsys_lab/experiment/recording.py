@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ from recsys_lab.config import Interrupted, Pruned, UserError
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
-from recsys_lab.experiment.run_log import logged_to
 from recsys_lab.files.faults import machine_fault
+from recsys_lab.pages.terminal import LogFormatter
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
 from recsys_lab.runs.record import RunRecord, finish_time, only_process
 from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from omegaconf import DictConfig
 
 _log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def recorded(
                 write_card(record)  # its process was killed just before
             _show(console, record)
             return record
-        with logged_to(folder / "run.log"):
+        with _logged_to(folder / "run.log"):
             try:
                 _execute(cfg, record, console, trial, prepared)
             except (Interrupted, KeyboardInterrupt):
@@ -118,3 +120,40 @@ def _show(console: Console, record: RunRecord) -> None:
     slices = record.slices()
     if slices is not None:
         console.print(slices_table(slices, record.main_metric))
+
+
+class _RunLog(logging.FileHandler):
+    """Losing the log on a full disk never loses the run, and shows no traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """In place of a traceback on the terminal."""
+
+    def close(self) -> None:
+        """Also where what is left cannot be written."""
+        with suppress(OSError):
+            super().close()
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Everything of the lab goes into the run's log; warnings also to the terminal.
+
+    Raises:
+        UserError: the log is a link, as in a run that somebody else made: it may lead anywhere.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path}: is a symbolic link, which a run does not make; remove it")
+    handler = _RunLog(path)
+    logging.getLogger("recsys_lab").setLevel(logging.INFO)
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    terminal.setFormatter(LogFormatter("%(message)s"))
+    try:
+        for each in (handler, terminal):
+            logging.getLogger().addHandler(each)
+        yield
+    finally:
+        for each in (handler, terminal):
+            logging.getLogger().removeHandler(each)
+            each.close()

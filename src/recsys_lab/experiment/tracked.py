@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.experiment.example_users import example_table
+import numpy as np
+import polars as pl
+
+from recsys_lab.contracts import NO_ITEM
+from recsys_lab.evaluation.slices import last_lists
 from recsys_lab.runs.record import FITTED, PER_USER, RECORD, RunRecord
 from recsys_lab.tracking.base import End, Start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.experiment.components import Components
+
+USERS, HISTORY, LIST = 20, 10, 10
+HIT = "* "
 
 
 def start_of(record: RunRecord, job_type: str) -> Start:
@@ -42,6 +50,46 @@ def end_of(parts: Components, record: RunRecord, *, failed: bool) -> End:
         examples = example_table(parts.data, record.table(PER_USER))
         tables = {"slices": slices, "examples": examples}
     return End(_summary(record), tables, kept, failed)
+
+
+def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS) -> pl.DataFrame:
+    """Some test users, spread evenly over all of them.
+
+    Args:
+        data: gives titles and histories.
+        rows: per user and target, as stored in ``test_users.parquet``.
+        users: how many.
+
+    Returns:
+        Columns ``user`` (raw id), ``history`` (titles of the latest `HISTORY` events, oldest
+        first), ``targets`` and ``list`` (titles of the first `LIST` places, hits marked by `HIT`),
+        as text.
+    """
+    titles = data.item_titles() or [str(item) for item in data.item_ids()]
+    ids = data.user_ids()
+    # Of several rows of a user the last stays, as of the lists.
+    segments = {int(row[0]): row for row in np.asarray(data.segments("test"))}
+    by_user = (
+        last_lists(rows)
+        .group_by("user", maintain_order=True)
+        .agg("target", pl.col("items").first())
+    )
+    step = max(1, len(by_user) // users)
+    found = []
+    for row in by_user.gather_every(step).head(users).iter_rows(named=True):
+        _, start, end, _ = segments[row["user"]]
+        history = data.items[max(start, end - HISTORY) : end]
+        wanted = set(row["target"])
+        shown = [item for item in row["items"][:LIST] if item != NO_ITEM]
+        found.append(
+            {
+                "user": str(ids[row["user"]]),
+                "history": "; ".join(titles[item] for item in history),
+                "targets": "; ".join(titles[item] for item in row["target"]),
+                "list": "; ".join(f"{HIT if i in wanted else ''}{titles[i]}" for i in shown),
+            }
+        )
+    return pl.DataFrame(found)
 
 
 def _summary(record: RunRecord) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""Binary cross-entropy of the target against sampled negatives, also generalised (gBCE).
+"""Binary cross-entropy against sampled negatives, plain (BCE) or generalised (gBCE).
 
 Shapes: N supervised positions, K negatives, D width, V items.
 """
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 class BCELoss(SampledLoss):
-    """``-(beta log sigma(s+) + sum_j log(1 - sigma(s_j))) / (K + 1)``, mean over the positions.
+    """Generalised binary cross-entropy (gBCE) of the target against sampled negatives.
 
-    ``beta = a (t (1 - 1/a) + 1/a)`` with the sampling rate ``a = K / (V - 1)``. For ``calibration``
-    t = 0 it is 1: the loss of SASRec (Kang and McAuley, 2018, https://arxiv.org/abs/1808.09781,
-    equation 6, with K = 1) but for the negatives: there they are items that the user never had in
-    training; here, as in gSASRec, any item but the target. For t = 1 the scores are those of the
-    full softmax; gSASRec recommends t = 0.75 and K = 256 (Petrov and Macdonald, 2023,
-    https://arxiv.org/abs/2308.07192, equations 10 and 17). A negative that is the position's own
-    target counts as nothing.
+    ``-(beta log sigma(s+) + sum_j log(1 - sigma(s_j))) / (K + 1)``, mean over the positions, with
+    ``beta = a (t (1 - 1/a) + 1/a)`` and the sampling rate ``a = K / (V - 1)``. With
+    ``calibration`` t = 0, beta is 1: plain binary cross-entropy, the loss of SASRec (Kang and
+    McAuley, 2018, https://arxiv.org/abs/1808.09781, equation 6, with K = 1), except that SASRec
+    draws items that the user has no training event of, and this loss, like gSASRec, any item but
+    the target. With t = 1 the scores are calibrated to those of the full softmax; gSASRec
+    recommends t = 0.75 and K = 256 (Petrov and Macdonald, 2023, https://arxiv.org/abs/2308.07192,
+    equations 10 and 17). A negative equal to the position's target is masked out.
 
     Args:
         config: the options.
@@ -34,7 +35,7 @@ class BCELoss(SampledLoss):
 
     @dataclass(frozen=True)
     class Config(SampledOptions):
-        """Options of `BCELoss`, beside those of `SampledOptions`.
+        """Options of `BCELoss`, in addition to those of `SampledOptions`.
 
         Attributes:
             calibration: t of gBCE; 0 for plain binary cross-entropy.

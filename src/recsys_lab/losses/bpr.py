@@ -1,4 +1,4 @@
-"""Bayesian personalised ranking: the target above sampled negatives.
+"""Bayesian personalised ranking (BPR): ranks the target above sampled negatives.
 
 Shapes: N supervised positions, K negatives, D width, V items.
 """
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class BPRLoss(SampledLoss):
-    """``-mean_j log sigma(s+ - s_j)``, mean over the positions.
+    """Bayesian personalised ranking loss over sampled negatives.
 
-    Rendle et al., 2009, https://arxiv.org/abs/1205.2618, without the regulariser, which is the
-    recipe's weight decay. A negative that is the position's own target counts as nothing.
+    ``-mean_j log sigma(s+ - s_j)``, mean over the positions (Rendle et al., 2009,
+    https://arxiv.org/abs/1205.2618). The regulariser is left to the recipe's weight decay. A
+    negative equal to the position's target is masked out.
 
     Args:
         config: the options.

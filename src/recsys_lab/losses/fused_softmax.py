@@ -1,8 +1,8 @@
-"""Linear layer and softmax cross-entropy in one, in memory that does not grow with N x V.
+"""Fused linear layer and softmax cross-entropy, without N x V logits in memory.
 
-Works through blocks of rows. For each block the logits are formed in one reused buffer, turned
-into exponentials in place, and used at once for both gradients, so that nothing of size N x V
-is kept and nothing is computed twice: three matrix products in all, as in the plain loss.
+The rows are processed in blocks. For each block the logits are computed in one reused buffer,
+exponentiated in place, and used at once for both gradients: nothing of size N x V is stored, and
+nothing is computed twice (three matrix products in all, as in the plain loss).
 
 Shapes: N positions, V items, D width, R rows of a block, C columns of a tile.
 """
@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 TILE_BYTES = 4 << 20  # one tile of logits: stays in cache between its product and its exp
-MAX_ROWS = 256  # beyond it nothing got faster on a CPU (5,600 positions, 100k items)
+MAX_ROWS = 256  # more was not faster on a CPU (5,600 positions, 100k items)
 
 
 @dataclass(frozen=True)
 class Blocking:
-    """How the N x V logits are cut.
+    """How the N x V logits are split.
 
     Attributes:
         rows: R, rows of a block.
@@ -36,13 +36,13 @@ class Blocking:
     def choose(
         num_items: int, memory_bytes: int, on_cpu: bool = True, item_bytes: int = 4
     ) -> Blocking:
-        """The largest blocks whose R x V buffer fits the budget; on a CPU in cached tiles.
+        """The largest blocks whose R x V buffer fits the budget; on a CPU, tiles fit the cache.
 
         ``item_bytes`` is the size of one logit: 4 for float32, 8 for float64.
         """
         row_bytes = item_bytes * num_items
         rows = max(1, memory_bytes // row_bytes)
-        if not on_cpu:  # few large kernels; there is no cache of this size to stay in
+        if not on_cpu:  # few large kernels: a GPU has no cache of this size
             return Blocking(rows, num_items)
         rows = min(MAX_ROWS, rows)
         if row_bytes * min(rows, 64) <= TILE_BYTES:  # a block of whole rows fits the cache
@@ -51,7 +51,7 @@ class Blocking:
 
 
 class FusedSoftmax(torch.autograd.Function):
-    """Mean cross-entropy of softmax(states @ table.T); gradients are formed in the forward."""
+    """Mean cross-entropy of softmax(states @ table.T); the forward pass computes the gradients."""
 
     @staticmethod
     def forward(
@@ -67,7 +67,7 @@ class FusedSoftmax(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # the stored gradients are constants: a second derivative would be wrong
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale what the forward left."""
+        """Scale the stored gradients."""
         scaled = []
         for part in ctx.saved_tensors:
             unit = part is None or (grad.device.type == "cpu" and grad.item() == 1)

@@ -1,6 +1,6 @@
-"""Scores of a few items a position, by the products of blocks of positions with all items.
+"""Scores of K items per position, gathered from products of blocks of positions with all items.
 
-Shapes: N positions, K items of each, D width, V items.
+Shapes: N positions, K items per position, D width, V items.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ _BLOCK_BYTES_OF_A_DEVICE = 1 << 28
 
 
 def gathering_pays(items_NK: Tensor, table_VD: Tensor) -> bool:
-    """Whether it is faster than looking vectors up, which moves K x D numbers a position, not V."""
+    """Whether it is faster than an embedding lookup, which moves K x D numbers per position.
+
+    Gathering moves V numbers per position.
+    """
     return table_VD.shape[0] <= items_NK.shape[1] * table_VD.shape[1]
 
 
 def gathered_scores(states_ND: Tensor, table_VD: Tensor, items_NK: Tensor) -> Tensor:
-    """``(states_ND @ table_VD.T).gather(1, items_NK)``, (N, K); no more than a block is N x V."""
+    """``(states_ND @ table_VD.T).gather(1, items_NK)``, (N, K), computed in blocks of rows."""
     scores: Tensor = _GatheredScores.apply(states_ND, table_VD, items_NK)  # type: ignore[no-untyped-call]
     return scores
 
 
 class _GatheredScores(torch.autograd.Function):
-    # The backward pass needs no scores, only where the gradients belong: nothing is kept of the
-    # N x V, and nothing computed twice.
+    # The backward pass needs the item indices, not the scores: nothing of size N x V is stored,
+    # and nothing is computed twice.
 
     @staticmethod
     def forward(ctx: FunctionCtx, states_ND: Tensor, table_VD: Tensor, items_NK: Tensor) -> Tensor:

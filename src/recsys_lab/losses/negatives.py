@@ -1,4 +1,4 @@
-"""Negative items: how they are drawn, and their scores.
+"""Negative samplers, and the scores of sampled negatives.
 
 Shapes: N supervised positions, K negatives, D width, V items.
 """
@@ -33,11 +33,11 @@ NEGATIVES = Choice(
 
 @dataclass(frozen=True)
 class Negatives:
-    """Negatives drawn for the positions of a step, with replacement.
+    """Negatives of the positions of a step, drawn with replacement.
 
     Attributes:
         items: item indices, int64: (K,) shared by all positions, or (N, K).
-        log_expected: log of the expected number of times that each is drawn, like ``items``.
+        log_expected: log of the expected number of draws of each, same shape as ``items``.
     """
 
     items: Tensor
@@ -45,12 +45,14 @@ class Negatives:
 
 
 class NegativeSampler(ABC):
-    """Draws negatives; a position's own target may be among them and is masked by the loss.
+    """Base class of negative samplers.
+
+    The position's target may be drawn as well; the loss masks it.
 
     Args:
-        config: the options; None for a sampler that has none.
-        number: K.
-        shared: one set for all positions of a step, or one set for each.
+        config: the options; None for a sampler without options.
+        number: K, negatives per position.
+        shared: whether all positions of a step share one set of negatives.
 
     Attributes:
         reads_targets: whether `read_targets` is called before the first step.
@@ -68,20 +70,20 @@ class NegativeSampler(ABC):
         self.shared = shared
 
     def shape(self, targets_N: Tensor) -> tuple[int, ...]:
-        """Of what `draw` gives: (K,) where the positions share their negatives, or (N, K)."""
+        """Shape of the drawn items: (K,) if the positions share their negatives, else (N, K)."""
         return (self.number,) if self.shared else (len(targets_N), self.number)
 
     def read_counts(self, counts_V: Tensor) -> None:
-        """Take over how often each item occurs in training, int64 (V,); before the first step."""
+        """Receive the number of training events of each item, int64 (V,), before the first step."""
         del counts_V
 
     def read_targets(self, counts_V: Tensor) -> None:
-        """Take over how often each item is expected to be a target in an epoch, (V,)."""
+        """Receive how often each item is expected to be a target in an epoch, (V,)."""
         del counts_V
 
     @abstractmethod
     def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
-        """Negatives for these positions, on their device; the random numbers are torch's own.
+        """Draw negatives for these positions, on their device, from torch's global generator.
 
         Args:
             targets_N: the target of each position, int64 (N,).
@@ -90,7 +92,7 @@ class NegativeSampler(ABC):
 
 
 class Uniform(NegativeSampler):
-    """Every item of the catalogue alike."""
+    """Draws every item of the catalogue with equal probability."""
 
     def draw(self, targets_N: Tensor, num_items: int) -> Negatives:
         """See the class."""
@@ -100,15 +102,15 @@ class Uniform(NegativeSampler):
 
 
 class Popularity(NegativeSampler):
-    """By how often an item occurs in training, to a power.
+    """Draws items in proportion to their number of training events, raised to a power.
 
-    Items that never occur count as half an event, so that each can be drawn.
+    Items without events count as half an event, so that every item can be drawn.
 
     Args:
         config: None.
         number: K.
         shared: see `NegativeSampler`.
-        alpha: the power.
+        alpha: the exponent.
     """
 
     def __init__(self, config: Any = None, *, number: int, shared: bool, alpha: float) -> None:
@@ -130,7 +132,7 @@ class Popularity(NegativeSampler):
         return Negatives(items, (weights_V[items] * self.number).log().float())
 
     def _by_popularity(self, num_items: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Probability of every item, and their sums, both (V,) in double precision."""
+        """Probabilities of all items, and their cumulative sums, both float64 (V,)."""
         weights_V = _of_all_items(self._weights, num_items, "training counts", "read_counts")
         if device not in self._cumulative:
             weights_V = weights_V.to(device) ** self._alpha
@@ -140,12 +142,12 @@ class Popularity(NegativeSampler):
 
 
 class InBatch(NegativeSampler):
-    """The targets of the step's positions.
+    """Draws from the targets of the step's positions (in-batch negatives).
 
-    An item is drawn as often as it is a target (see `read_targets`), which is not as often as it
-    occurs: first events are none, nor what lies outside the window that is trained on. Batches are
-    taken for alike in their number of positions. Items that are never a target count as half of
-    one, so that the correction stays finite.
+    An item is drawn as often as it is a target (see `read_targets`), not as often as it occurs:
+    first events and events outside the training window are not targets. All batches are assumed to
+    have the same number of positions. Items that are never a target count as half a target, so
+    that the correction stays finite.
     """
 
     reads_targets = True
@@ -176,14 +178,14 @@ class InBatch(NegativeSampler):
 
 
 class Mixed(InBatch):
-    """Half uniform, half in the batch (Yang et al., 2020, https://doi.org/10.1145/3366424.3386195).
+    """Half uniform, half in-batch (Yang et al., 2020, https://doi.org/10.1145/3366424.3386195).
 
-    Of an odd number one more is uniform.
+    With an odd number of negatives the additional one is uniform.
     """
 
     @property
     def uniform_share(self) -> float:  # type: ignore[override]
-        """Of the draws."""
+        """Share of the draws that are uniform."""
         return (self.number + 1) // 2 / self.number
 
     def _items(self, targets_N: Tensor, num_items: int) -> Tensor:
@@ -209,7 +211,7 @@ def positive_scores(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor, *,
 
 def negative_scores(states_ND: Tensor, negatives: Negatives, targets_N: Tensor, table_VD: Tensor,
                     *, cosine: bool, sparse: bool = False) -> Tensor:  # fmt: skip
-    """Scores of the negatives, (N, K); ``-inf`` where a negative is the position's target."""
+    """Scores of the negatives, (N, K); ``-inf`` where a negative equals the position's target."""
     items = negatives.items
     hit_NK = targets_N.unsqueeze(1) == items
     states_ND = _unit(states_ND, cosine=cosine)
@@ -224,7 +226,7 @@ def negative_scores(states_ND: Tensor, negatives: Negatives, targets_N: Tensor, 
 
 
 def _rows(items: Tensor, table_VD: Tensor, *, cosine: bool, sparse: bool) -> Tensor:
-    # Looked up as an embedding: its gradient may then stay as sparse as the sample.
+    # An embedding lookup can have a sparse gradient.
     return _unit(F.embedding(items, table_VD, sparse=sparse), cosine=cosine)
 
 

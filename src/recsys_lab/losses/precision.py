@@ -1,4 +1,4 @@
-"""Losses work in full precision, also where the model does not.
+"""Full precision for losses, also when the model runs in half precision.
 
 Shapes: N supervised positions, D width, V items.
 """

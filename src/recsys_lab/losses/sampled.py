@@ -1,4 +1,4 @@
-"""What the losses that look at a sample of the catalogue share: their scores.
+"""Base class and options of the losses with sampled negatives.
 
 Shapes: N supervised positions, K negatives, D width, V items.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 USUAL_ALPHA = 0.75
-"""Of word2vec (Mikolov et al., 2013, https://arxiv.org/abs/1310.4546)."""
+"""Exponent of word2vec's sampler (Mikolov et al., 2013, https://arxiv.org/abs/1310.4546)."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class SampledOptions:
     """The options of every sampled loss.
 
     Attributes:
-        sampling: how negatives are drawn, a name or a class: see `recsys_lab.losses.negatives`.
-        num_negatives: negatives of a position.
-        shared_negatives: all positions of a step have the same ones: one matrix product.
-        alpha: power of the popularity, for ``sampling: popularity``; null: 0.75 there.
-        cosine: scale states and item vectors to length one.
+        sampling: negative sampler, a name or a class: see `recsys_lab.losses.negatives`.
+        num_negatives: negatives per position.
+        shared_negatives: all positions of a step share their negatives: one matrix product.
+        alpha: exponent of the item counts for ``sampling: popularity``; null: 0.75.
+        cosine: normalise states and item vectors to unit length.
         temperature: divides the scores.
     """
 
@@ -52,8 +52,8 @@ class Scores(NamedTuple):
     """The scores of a step.
 
     Attributes:
-        positive_N: of the targets.
-        negative_NK: of the negatives, ``-inf`` where one is the position's own target.
+        positive_N: scores of the targets.
+        negative_NK: scores of the negatives, ``-inf`` where one equals the position's target.
         log_expected: log of the expected number of draws of each negative, (K,) or (N, K).
     """
 
@@ -63,16 +63,16 @@ class Scores(NamedTuple):
 
 
 class SampledLoss:
-    """Draws negatives and scores them; the formula is in the classes that derive from it.
+    """Base class: draws negatives and scores them; subclasses define the loss.
 
     Args:
-        config: of the loss.
+        config: options of the loss.
 
     Attributes:
-        sparse: whether the gradient of the table is a sparse tensor of the rows looked up.
+        sparse: whether the gradient of the item table is a sparse tensor.
 
     Raises:
-        UserError: ``alpha`` is given and not read.
+        UserError: ``alpha`` is given, and the sampler does not use it.
     """
 
     def __init__(self, config: SampledOptions) -> None:
@@ -80,7 +80,7 @@ class SampledLoss:
         if config.alpha is not None and not by_popularity:
             raise UserError(
                 f"loss.alpha: got {config.alpha:g} with loss.sampling={config.sampling}, which "
-                "reads no popularity; use loss.sampling=popularity, or loss.alpha=null"
+                "does not use it; set loss.sampling=popularity, or loss.alpha=null"
             )
         alpha = USUAL_ALPHA if config.alpha is None else config.alpha
         self.config = config
@@ -94,20 +94,20 @@ class SampledLoss:
         self.sparse = False
 
     def read_counts(self, counts_V: Tensor) -> None:
-        """Take over how often each item occurs in training, (V,)."""
+        """Receive the number of training events of each item, (V,)."""
         self._sampler.read_counts(counts_V)
 
     @property
     def reads_targets(self) -> bool:
-        """Whether `read_targets` must come before the first step."""
+        """Whether `read_targets` must be called before the first step."""
         return self._sampler.reads_targets
 
     def read_targets(self, counts_V: Tensor) -> None:
-        """Take over how often each item is expected to be a target in an epoch, (V,)."""
+        """Receive how often each item is expected to be a target in an epoch, (V,)."""
         self._sampler.read_targets(counts_V)
 
     def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
-        """Of the targets and their negatives; see `recsys_lab.contracts.HoldsScores`."""
+        """Number of target and negative scores; see `recsys_lab.contracts.HoldsScores`."""
         del num_items, device
         return positions * (1 + self.config.num_negatives)
 
@@ -115,14 +115,14 @@ class SampledLoss:
         """Scores of the targets and of fresh negatives, in full precision.
 
         Raises:
-            UserError: the sampler gives something else than it should.
+            UserError: the sampler returned tensors of the wrong shape.
         """
         negatives = self._sampler.draw(targets_N, table_VD.shape[0])
         shape = self._sampler.shape(targets_N)
         for what, drawn in (("items", negatives.items), ("log_expected", negatives.log_expected)):
             if drawn.shape != shape:
                 raise UserError(
-                    f"loss.sampling: {type(self._sampler).__name__}.draw gave {what} of shape "
+                    f"loss.sampling: {type(self._sampler).__name__}.draw returned {what} of shape "
                     f"{tuple(drawn.shape)}, expected {shape}"
                 )
         options = {"cosine": self.config.cosine, "sparse": self.sparse}

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy over the target and a sample of the catalogue.
+"""Sampled softmax: cross-entropy over the target and sampled negatives.
 
 Shapes: N supervised positions, K negatives, D width, V items.
 """
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 class SampledSoftmaxLoss(SampledLoss):
-    """``-log(exp(s+) / (exp(s+) + sum_j exp(s_j - log E_j)))``, mean over the positions.
+    """Softmax cross-entropy over the target and sampled negatives, with logQ correction.
 
-    E_j is the expected number of draws of negative j, so that the sum estimates the one over all
-    items that can be drawn without bias (Bengio and Senecal, 2008,
-    https://doi.org/10.1109/TNN.2007.912312; the logQ correction); without ``log_q`` it is left out.
-    In the batch an item is drawn as often as it is a target (Yi et al., 2019,
-    https://doi.org/10.1145/3298689.3346996). A negative that is the position's own
-    target counts as nothing.
+    ``-log(exp(s+) / (exp(s+) + sum_j exp(s_j - log E_j)))``, mean over the positions. E_j is the
+    expected number of draws of negative j, so that the sum is an unbiased estimate of the sum over
+    all items that can be drawn (logQ correction: Bengio and Senecal, 2008,
+    https://doi.org/10.1109/TNN.2007.912312); ``log_q: false`` omits ``log E_j``. In-batch negatives
+    are drawn in proportion to how often they are targets (Yi et al., 2019,
+    https://doi.org/10.1145/3298689.3346996). A negative equal to the position's target is masked
+    out.
 
     Args:
         config: the options.
@@ -32,10 +33,10 @@ class SampledSoftmaxLoss(SampledLoss):
 
     @dataclass(frozen=True)
     class Config(SampledOptions):
-        """Options of `SampledSoftmaxLoss`, beside those of `SampledOptions`.
+        """Options of `SampledSoftmaxLoss`, in addition to those of `SampledOptions`.
 
         Attributes:
-            log_q: correct for how often each negative is drawn.
+            log_q: subtract the log of each negative's expected number of draws from its score.
         """
 
         log_q: bool

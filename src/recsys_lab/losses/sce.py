@@ -1,6 +1,6 @@
-"""Scalable cross-entropy: softmax within buckets of states and the items that score high there.
+"""Scalable cross-entropy (SCE): softmax within buckets of states and high-scoring items.
 
-Shapes: N supervised positions, D width, V items, C buckets, X states a bucket, Y items a bucket.
+Shapes: N supervised positions, D width, V items, C buckets, X states and Y items per bucket.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class SCELoss:
-    """Cross-entropy of each state against the items of its bucket; its worst bucket counts.
+    """Cross-entropy of each state against the items of its bucket.
 
     Mezentsev et al., 2024, https://arxiv.org/abs/2409.18721 (algorithm 1). C random directions
-    are drawn; the X states and the Y items with the largest projections on a direction make a
-    bucket: hard negatives, found without scoring the catalogue. Of a state in several buckets the
-    largest loss is taken; the mean is over the states that are in any.
+    are drawn; the X states and the Y items with the largest projections on a direction form a
+    bucket, which gives hard negatives without scoring the catalogue. A state in several buckets
+    has the largest of its losses; the mean is over the states in at least one bucket.
 
     Args:
         config: the options.
@@ -36,10 +36,11 @@ class SCELoss:
 
         Attributes:
             num_buckets: C.
-            bucket_states: X; at most all states of a step.
-            bucket_items: Y; at most the catalogue.
-            mix: directions are random mixtures of the states, not of the axes ("Mix").
-            cosine: scale states and item vectors to length one.
+            bucket_states: X, states per bucket; limited to the states of the step.
+            bucket_items: Y, items per bucket; limited to the catalogue.
+            mix: draw directions as random mixtures of the states ("Mix"), not from a normal
+                distribution.
+            cosine: normalise states and item vectors to unit length.
             temperature: divides the scores.
         """
 
@@ -59,7 +60,7 @@ class SCELoss:
             return self._loss(states_ND, targets_N, table_VD)
 
     def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
-        """Of the buckets; see `recsys_lab.contracts.HoldsScores`."""
+        """Number of scores in all buckets; see `recsys_lab.contracts.HoldsScores`."""
         del positions, num_items, device
         return self.config.num_buckets * self.config.bucket_states * self.config.bucket_items
 
@@ -81,7 +82,7 @@ class SCELoss:
 
     @torch.no_grad()
     def _buckets(self, states_ND: Tensor, table_VD: Tensor) -> tuple[Tensor, Tensor]:
-        """States and items of every bucket, (C, X) and (C, Y)."""
+        """Indices of the states (C, X) and items (C, Y) of each bucket."""
         config = self.config
         count, width = states_ND.shape
         if config.mix:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 
 class SoftmaxLoss:
-    """``-log softmax(states @ table.T / temperature)[target]``, mean over the positions.
+    """Softmax cross-entropy over the whole catalogue.
 
-    The N x V logits are never in memory together; value and gradients are those of
-    `torch.nn.functional.cross_entropy` to float tolerance. For SASRec: Klenitskiy and Vasilev,
-    RecSys 2023, https://arxiv.org/abs/2309.07602; without the logits in memory: Wijmans et al.,
-    2024, https://arxiv.org/abs/2411.09009.
+    ``-log softmax(states @ table.T / temperature)[target]``, mean over the positions. The N x V
+    logits are never in memory at once; value and gradients equal those of
+    `torch.nn.functional.cross_entropy` to float tolerance. For SASRec see Klenitskiy and Vasilev,
+    RecSys 2023, https://arxiv.org/abs/2309.07602; for the computation without all logits in
+    memory, Wijmans et al., 2024, https://arxiv.org/abs/2411.09009.
 
     Args:
         config: the options.
@@ -37,12 +38,12 @@ class SoftmaxLoss:
         """Options of `SoftmaxLoss`.
 
         Attributes:
-            cosine: scale states and item vectors to length one.
+            cosine: normalise states and item vectors to unit length.
             temperature: divides the logits.
-            memory_mib: for the block of logits that is worked on.
-            kernel: work through blocks of logits (blocks), on any device; through liger-kernel's
-                fused kernel (liger), on CUDA alone; or through the latter where it is installed
-                and there is a device for it (auto). The result is the same.
+            memory_mib: memory for one block of logits, in MiB.
+            kernel: "blocks" computes blocks of logits, on any device; "liger" is liger-kernel's
+                fused kernel, CUDA only; "auto" is liger where it is installed and the device is
+                CUDA, else blocks. The results are equal to float tolerance.
         """
 
         cosine: bool
@@ -68,7 +69,7 @@ class SoftmaxLoss:
         Raises:
             UserError: ``kernel=liger`` without liger-kernel or without CUDA.
             ValueError: there are no positions, states and targets differ in number, or a target
-                is not an item (checked on the CPU only: a device would have to be waited for).
+                is out of range (checked on the CPU only: on a GPU it would need a sync).
         """
         self._check(states_ND, targets_N, table_VD)
         budget = self.config.memory_mib << 20
@@ -88,7 +89,7 @@ class SoftmaxLoss:
         return loss
 
     def check_device(self, device: str) -> None:
-        """Refuse a kernel that this kind of device cannot run.
+        """Check that the kernel runs on this type of device.
 
         Raises:
             UserError: ``kernel=liger`` without liger-kernel or without CUDA.
@@ -96,14 +97,14 @@ class SoftmaxLoss:
         uses_liger(self.config.kernel, device)
 
     def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
-        """Of a block; see `recsys_lab.contracts.HoldsScores`."""
+        """Number of scores in a block; see `recsys_lab.contracts.HoldsScores`."""
         if uses_liger(self.config.kernel, device):
-            return 0  # its blocks are its own affair
+            return 0  # liger-kernel's own blocks are small
         budget, on_cpu = self.config.memory_mib << 20, device == "cpu"
         return min(Blocking.choose(num_items, budget, on_cpu).rows, positions) * num_items
 
     def _reused(self, size: int, like: Tensor) -> Tensor:
-        """One buffer for all steps: allocating it anew costs a page fault per 4 KiB."""
+        """One buffer for all steps: a new allocation costs a page fault per 4 KiB."""
         held = self._buffer
         fits = held is not None and held.dtype == like.dtype and held.device == like.device
         if held is None or not fits or held.shape[0] < size:
@@ -114,8 +115,8 @@ class SoftmaxLoss:
     def _check(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> None:
         if states_ND.shape[0] != targets_N.shape[0]:
             msg = (
-                f"softmax loss: {states_ND.shape[0]} states but {targets_N.shape[0]} targets; "
-                "each supervised position needs one of each"
+                f"softmax loss: got {states_ND.shape[0]} states and {targets_N.shape[0]} targets, "
+                "expected one of each per supervised position"
             )
             raise ValueError(msg)
         if states_ND.shape[0] == 0:
@@ -125,23 +126,23 @@ class SoftmaxLoss:
             low, high = targets_N.aminmax()
             if low < 0 or high >= table_VD.shape[0]:
                 msg = (
-                    f"softmax loss: targets from {int(low)} to {int(high)}; "
-                    f"the table has items 0 to {table_VD.shape[0] - 1}"
+                    f"softmax loss: got targets from {int(low)} to {int(high)}, "
+                    f"expected items from 0 to {table_VD.shape[0] - 1}"
                 )
                 raise ValueError(msg)
 
 
 def uses_liger(kernel: str, device: str) -> bool:
-    """Whether the fused kernel is to be used on this kind of device.
+    """Whether to use liger-kernel's fused kernel on this type of device.
 
     Raises:
-        UserError: it is asked for and cannot be.
+        UserError: ``kernel`` is "liger", and liger-kernel or CUDA is missing.
     """
     installed = find_spec("liger_kernel") is not None
     if kernel == "liger" and not (installed and device == "cuda"):
         missing = "there is no CUDA device" if installed else "liger-kernel is not installed"
         raise UserError(
-            f"loss.kernel: got liger, and {missing}; use loss.kernel=auto, or train on a GPU after "
+            f"loss.kernel: got liger, but {missing}; use loss.kernel=auto, or train on a GPU after "
             "pip install 'recsys-lab[gpu]'"
         )
     return kernel != "blocks" and installed and device == "cuda"

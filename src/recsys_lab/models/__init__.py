@@ -1,5 +1,5 @@
-"""Recommenders. Trained ones are `sequential`, those with a closed form or counts `classical`.
+"""Recommenders: `sequential` models are trained by gradient descent, `classical` ones fitted.
 
-`inputs` says what a model knows of items and events besides their index, `ranking` makes lists of
-scores. A model knows no data but what `contracts` describes.
+`inputs` turns item features, texts and context into vectors; `ranking` turns scores into top-k
+lists. Models depend only on the interfaces in `recsys_lab.contracts`.
 """

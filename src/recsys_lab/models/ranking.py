@@ -1,10 +1,10 @@
-"""Scores -> ranked lists: exact top-k with a stated tie rule.
+"""Exact top-k lists from scores, with a deterministic tie rule.
 
 Shapes: B users, V items, K list length, R rows with ties, G groups of items.
 
-Tie rule "hash(user, item)": items of equal score stand in the order of a fixed pseudo-random
-hash of (user, item). A scorer that cannot tell items apart therefore gets chance level, on
-every machine, batch size and number of processes alike.
+Tie rule "hash(user, item)": items of equal score are sorted by a fixed pseudo-random hash of
+(user, item). A model that scores all items equally therefore performs at chance level, and lists
+do not depend on the machine, the batch size or the number of processes.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ def top_k(scores_BV: Tensor, k: int, exclude: Exclude | None, users_B: Tensor) -
 
 
 def in_order(items_BK: Tensor, scores_BK: Tensor, users_B: Tensor) -> RankedLists:
-    """Lists whose items were found in another way than by scores of the whole catalogue.
+    """Ranked lists from candidates, for models that do not score the whole catalogue.
 
-    For beams, neighbours and the like: what they found, best first, ties ordered by `TIE_RULE`.
+    For example beam search or nearest neighbours. Best first, ties ordered by `TIE_RULE`.
 
     Args:
-        items_BK: different items of each row, int64 (B, K), in any order; `NO_ITEM` where none.
+        items_BK: distinct items of each row, int64 (B, K), in any order, padded with `NO_ITEM`.
         scores_BK: their scores, any float type, (B, K).
         users_B: user index of each row, int64 (B,).
 
     Returns:
-        The same items in their order.
+        The same items, sorted.
 
     Raises:
         ValueError: the score of an item is NaN.
@@ -85,7 +85,7 @@ def in_order(items_BK: Tensor, scores_BK: Tensor, users_B: Tensor) -> RankedList
         raise ValueError("a score is NaN: the items cannot be ranked")
     by_hash_BK = _hash(users_B.unsqueeze(1), items_BK).argsort(1)
     items_BK, scores_BK = items_BK.gather(1, by_hash_BK), scores_BK.gather(1, by_hash_BK)
-    # Items before empty places, also where an item's own score is -inf.
+    # Items before padding, also where an item's own score is -inf.
     first_BK = (items_BK == NO_ITEM).long().argsort(dim=1, stable=True)
     items_BK, scores_BK = items_BK.gather(1, first_BK), scores_BK.gather(1, first_BK)
     order_BK = scores_BK.argsort(dim=1, descending=True, stable=True)
@@ -108,12 +108,12 @@ def _select(scores_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if body < num_items:
         tail = torch.arange(body, num_items, device=scores_BV.device)
         columns = torch.cat([columns, tail.expand(num_users, -1)], 1)
-    best_BK, place_BK = scores_BV.gather(1, columns).topk(k, dim=1)
-    return best_BK, columns.gather(1, place_BK)
+    best_BK, index_BK = scores_BV.gather(1, columns).topk(k, dim=1)
+    return best_BK, columns.gather(1, index_BK)
 
 
 def _break_ties(scores_RV: Tensor, best_RK: Tensor, users_R: Tensor) -> Tensor:
-    """Items of the k best by (score descending, hash), for rows that hold equal scores."""
+    """The k best items by (score descending, hash), for rows with equal scores."""
     k = best_RK.shape[1]
     threshold_R1 = best_RK[:, -1:]
     candidates = int((scores_RV >= threshold_R1).sum(1).max())

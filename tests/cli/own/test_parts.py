@@ -134,15 +134,15 @@ class Listed(ListMetric):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["Nameless"], "my_metrics.Nameless: its name is ''; give it one of letters"),
-        (["Labs"], "its name 'ndcg' is that of a metric of the lab; give it another one"),
-        (["Former"], "its name 'calibration' is that of a metric of the lab"),
-        (["Undirected"], "it does not say what is better: set higher_is_better = True or False"),
-        (["Abstract"], "it lacks the method per_user"),
-        (["Short"], "it needs at least 2 places, and k is 1"),
-        (["Raises"], "fails on 3 made-up users (RuntimeError: no such luck)"),
-        (["Wide"], "(ValueError: mine: got values (3, 1), expected (3,))"),
-        (["NoNumber"], "is nan for 3 made-up users; expected a number"),
+        (["Nameless"], "my_metrics.Nameless: got name '', expected letters"),
+        (["Labs"], "the name 'ndcg' is that of a metric of the lab; choose another one"),
+        (["Former"], "the name 'calibration' is that of a metric of the lab"),
+        (["Undirected"], "the direction is not set: set higher_is_better = True or False"),
+        (["Abstract"], "lacks the method per_user"),
+        (["Short"], "got k=1, expected at least 2"),
+        (["Raises"], "fails on 3 artificial users (RuntimeError: no such luck)"),
+        (["Wide"], "(ValueError: mine: got values of shape (3, 1), expected (3,))"),
+        (["NoNumber"], "got nan for 3 artificial users, expected a finite number"),
         (["Base", "Base"], "two metrics have the name 'mine'; leave one out"),
         (
             ["Listed"],
@@ -166,4 +166,4 @@ def test_a_metric_beyond_accuracy_that_fails_is_refused_before_training(capsys):
     Path("my_metrics.py").write_text(BAD)
     mine = "evaluation.beyond_accuracy=[{_target_:my_metrics.Listed}]"
     assert run_command(["train", mine, *COUNTS]) == 2
-    assert "my_metrics.Listed: fails on 3 made-up users (ValueError" in capsys.readouterr().err
+    assert "my_metrics.Listed: fails on 3 artificial users (ValueError" in capsys.readouterr().err

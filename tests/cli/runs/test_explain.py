@@ -117,7 +117,7 @@ def test_validation_is_the_history_without_its_last_event(capsys):
 @pytest.mark.usefixtures("shop")
 def test_a_model_that_reads_no_history_says_so(capsys):
     assert run_command(["explain", "popular", "user=u7"]) == 2  # another user would not help
-    said = "Popularity reads the last event of a history at most; choose another model"
+    said = "Popularity reads only the last event of a history; choose another model"
     assert said in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
     assert "moved most by" in capsys.readouterr().out

@@ -70,9 +70,9 @@ def test_too_many_items_are_refused_before_any_work():
     with pytest.raises(UserError) as error:
         make("ease", 50_000)
     assert str(error.value) == (
-        "model=ease keeps dense matrices of 50,000 x 50,000 items, 27.9 GiB; "
-        "model.memory_gibibytes allows 8. Raise it if the machine has the memory, leave rare "
-        "items out (filter.min_item_count), or use model=item_knn or model=ials"
+        "model=ease needs 27.9 GiB for dense matrices of 50,000 x 50,000 items; "
+        "model.memory_gibibytes allows 8. Raise it if the machine has the memory, filter out rare "
+        "items (filter.min_item_count), or use model=item_knn or model=ials"
     )
     assert make("ease", 20_000).window is None
     assert make("ease", 50_000, memory_gibibytes=28.0).window is None

@@ -76,6 +76,6 @@ def test_real_data_are_refused():
         with pytest.raises(UserError) as error:
             learn()
         assert str(error.value) == (
-            "model=oracle ranks by the true probabilities, and these data have none; the oracle "
-            "needs data with a known process: data=synthetic_shop"
+            "model=oracle ranks by the true next-item probabilities, which are not known for these "
+            "data; use synthetic data: data=synthetic_shop"
         )

@@ -71,8 +71,8 @@ def test_recent_popularity_needs_timestamps():
     with pytest.raises(UserError) as error:
         make("popularity", 2, window_days=7.0).fit(Log([[0, 1]], 2))
     assert str(error.value) == (
-        "model.window_days: got 7, but these data have no timestamps, so no event is known to be "
-        "recent; set model.window_days=null"
+        "model.window_days: got 7, but the data have no timestamps to count recent events by; set "
+        "model.window_days=null"
     )
 
 
@@ -83,6 +83,6 @@ def test_a_category_that_cannot_be_read_is_refused():
     with pytest.raises(UserError) as error:
         model.fit(Log([[0, 1]], 2, features=Columns("numeric", category=[0.5, 1.5])))
     assert str(error.value) == (
-        "model.category_feature: got 'category', which is numeric; name a categorical item "
-        "feature, or set model.category_feature=null"
+        "model.category_feature: got 'category', a numeric feature, expected a categorical item "
+        "feature; name one, or set model.category_feature=null"
     )

@@ -54,6 +54,6 @@ def test_more_factors_than_the_matrix_has_are_refused():
     with pytest.raises(UserError) as error:
         fitted(random_log(0, users=20), num_factors=25)
     assert str(error.value) == (
-        "model.num_factors: got 25, more than a matrix of 20 users x 30 items has; choose at "
-        "most 20"
+        "model.num_factors: got 25, expected at most 20, the rank of a matrix of 20 users x 30 "
+        "items"
     )

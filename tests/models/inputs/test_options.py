@@ -39,9 +39,9 @@ def data(counts=None):
             {**TEXT, "text_mode": "initial", "id_dropout": 0.2},
             r"id_dropout: got 0\.2.*id_dropout=0",
         ),
-        ({"text_mode": "initial"}, r"text_mode: got initial, and without inputs\.text"),
-        ({"encoder": "some/encoder"}, r"encoder: got some/encoder, and without inputs\.text"),
-        ({"fusion": "gate"}, r"fusion: got gate, and items have one source.*fusion=sum"),
+        ({"text_mode": "initial"}, r"text_mode: got initial without inputs\.text"),
+        ({"encoder": "some/encoder"}, r"encoder: got some/encoder without inputs\.text"),
+        ({"fusion": "gate"}, r"fusion: got gate, but items have only one source.*fusion=sum"),
         ({**TEXT, "text_mode": "initial", "fusion": "concat"}, r"fusion: got concat.*one source"),
         ({"ids": False, "features": ["kind"], "fusion": "gate"}, r"fusion: got gate.*one source"),
         ({"features": ["kind", "item.kind"]}, r"inputs\.features: names 'item\.kind' twice"),
@@ -103,7 +103,7 @@ def test_an_encoder_refuses_only_what_changes_it(name):
     usual = {key: p.shape for key, p in make("transformer", **options).state_dict().items()}
     for option, value in (("num_heads", 3), ("feedforward_dim", 20)):
         if option in ARCHITECTURES[name].ignores:
-            with pytest.raises(UserError, match=rf"model\.{option}: got {value}, and {name} has"):
+            with pytest.raises(UserError, match=rf"model\.{option}: got {value}, but {name} has"):
                 make("transformer", **options, **{option: value})
             continue
         other = make("transformer", **options, **{option: value}).state_dict()

@@ -49,7 +49,7 @@ def test_texts_are_encoded_once(tmp_path, monkeypatch, caplog):
     cached.write_bytes(content)
     with pytest.raises(AssertionError, match="encoded again"):  # not read: one bit is another one
         text_vectors(texts, encoder_path(), tmp_path)
-    assert f"{cached}: not as it was written; the texts are encoded again" in caplog.text
+    assert f"{cached}: the checksum does not match; encoding the texts again" in caplog.text
 
 
 @pytest.mark.parametrize("use", ["projected", "initial", "frozen"])
@@ -93,17 +93,17 @@ def test_refusals(tmp_path):
         attached(context=["event.seen"])
     with pytest.raises(UserError, match=r"inputs\.encoder: none given"):
         attached(text="title")
-    with pytest.raises(UserError, match="nothing says what an item is"):
+    with pytest.raises(UserError, match="no source of item vectors"):
         attached(ids=False)
-    with pytest.raises(UserError, match=r"id_dropout: got 0\.3, which leaves nothing of an item"):
+    with pytest.raises(UserError, match=r"id_dropout: got 0\.3, which needs a second source"):
         attached(id_dropout=0.3)
     with pytest.raises(UserError, match=r"text_mode: got initial.*ids=false"):
         attached(ids=False, text="title", encoder="x", text_mode="initial")
     with pytest.raises(UserError, match=r"inputs\.encoder: cannot load '.*nowhere'"):
         text_vectors(["a"], str(tmp_path / "nowhere"), tmp_path)
-    with pytest.raises(UserError, match=r"has no text in any row"):
+    with pytest.raises(UserError, match=r"all rows of the column are empty"):
         text_vectors([None, ""], encoder_path(), tmp_path)
-    with pytest.raises(UserError, match=r"hidden_dim: got 500, and the encoder.*gives 12"):
+    with pytest.raises(UserError, match=r"hidden_dim: got 500, expected at most 12, the width"):
         principal_components(np.ones((3, 12), np.float32), 500, torch.ones(1))
     inputs = Inputs(Inputs.Config(True, 0.0, ["kind"], None, None, "projected", "sum", [], "x"))
     with pytest.raises(
@@ -113,5 +113,5 @@ def test_refusals(tmp_path):
 
 
 def test_time_columns_without_times_are_refused():
-    with pytest.raises(UserError, match=r"got 'time\.hour', and the data have no timestamps"):
+    with pytest.raises(UserError, match=r"got 'time\.hour', but the data have no timestamps"):
         attached(context=["time.hour"], timestamps=None)

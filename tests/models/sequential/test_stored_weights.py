@@ -114,7 +114,7 @@ def test_refusals(tmp_path):
         small("gpt2", architecture="lama")
     with pytest.raises(UserError, match=r"next_item.*bert, which sees later events.*use.*cloze"):
         small("bert", objective="next_item")
-    with pytest.raises(UserError, match=r"cloze.*llama, which sees no later.*use.*next_item"):
+    with pytest.raises(UserError, match=r"cloze.*llama, which does not see later.*use.*next_item"):
         small("llama", objective="cloze")
     with pytest.raises(UserError, match=r"hidden_dim: got 16, which 3 heads cannot share"):
         small("gpt2", num_heads=3)
@@ -132,14 +132,16 @@ def test_refusals(tmp_path):
         small("gpt2", pretrained=str(tmp_path / "nothing"))
     folder, _ = stored(tmp_path)
     with pytest.raises(
-        UserError, match=r"got llama, and .* is a gpt2; use model\.architecture=gpt2"
+        UserError, match=r"got llama, but .* is a gpt2; use model\.architecture=gpt2"
     ):
         small("llama", pretrained=folder)
 
 
 def test_heads_that_cannot_rotate_are_refused():
     for name in [name for name, found in ARCHITECTURES.items() if found.rotary]:
-        with pytest.raises(UserError, match=rf"num_heads: got 2, so heads of {name} are 3 wide"):
+        with pytest.raises(
+            UserError, match=rf"num_heads: got 2, which makes heads of {name} 3 wide"
+        ):
             small(name, hidden_dim=6, num_heads=2)
 
 
@@ -147,7 +149,7 @@ def test_heads_that_cannot_rotate_are_refused():
 def test_histories_longer_than_the_stored_positions_are_refused(name, tmp_path):
     folder, _ = stored(tmp_path, name)
     small(name, pretrained=folder, max_length=9)
-    with pytest.raises(UserError, match=r"max_length: got 10, and .* has 9 positions"):
+    with pytest.raises(UserError, match=r"max_length: got 10, expected at most 9"):
         small(name, pretrained=folder, max_length=10)
 
 
@@ -193,5 +195,7 @@ def test_stored_weights_that_look_the_other_way_are_refused(name, option, sees, 
     config = model.blocks[0].config
     setattr(config, option, True)
     config.save_pretrained(folder)
-    with pytest.raises(UserError, match=rf"model\.pretrained: by its config\.json .* {sees} later"):
+    with pytest.raises(
+        UserError, match=rf"model\.pretrained: according to its config\.json .* {sees} later"
+    ):
         small(name, pretrained=folder)

@@ -1,7 +1,7 @@
-"""Metrics as torchmetrics classes, by name: of accuracy, of single lists, of all lists.
+"""Metrics as torchmetrics classes, by name: accuracy, beyond accuracy, exposure.
 
-A metric of one's own derives from one of the classes here: see `PerUserMetric` for hits,
-`ValueMetric` for targets of different worth, `ListMetric` for single lists, `Exposure` for all.
+Base classes for your own metrics: `PerUserMetric` (from hits), `ValueMetric` (from targets with
+values), `ListMetric` (a property of each list), `Exposure` (from item counts over all lists).
 """
 
 from recsys_lab.evaluation.metrics.accuracy import PerUserMetric

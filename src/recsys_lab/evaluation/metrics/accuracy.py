@@ -1,6 +1,6 @@
-"""Accuracy metrics as torchmetrics classes, exact under any number of processes.
+"""Accuracy metrics as torchmetrics classes, independent of the number of processes.
 
-Shapes: B users, K list length. Every metric is a mean of per-user values, see `user_mean`.
+Shapes: B users, K list length. Every metric is a mean of per-user values: see `user_mean`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from recsys_lab.evaluation.sums import sum_over_ranks
 
 
 class PerUserMetric(AccuracyMetric, UserMean):
-    """A mean over users of a value computed from which of the first k places hold a target.
+    """Base class: a mean over users of a value computed from the hits in the first k ranks.
 
-    The lab's are in [0, 1], and 0 for a user without a hit; a user's own need not be.
+    The lab's metrics are in [0, 1], and 0 for a user without hits; your own need not be.
     """
 
     higher_is_better = True
@@ -26,11 +26,11 @@ class PerUserMetric(AccuracyMetric, UserMean):
 
     @abstractmethod
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
-        """The metric of each user, float64 (B,); NaN for a user for whom it means nothing.
+        """The value of each user, float64 (B,); NaN where it is undefined.
 
         Args:
-            hits_BK: whether the item at each place is a target, bool (B, K), best place first.
-            num_targets_B: targets of each user, int64 (B,), at least 1.
+            hits_BK: whether the item at each rank is a target, bool (B, K), best first.
+            num_targets_B: number of targets of each user, int64 (B,), at least 1.
         """
 
     def update(self, lists_B: Tensor, hits_BK: Tensor, num_targets_B: Tensor) -> None:
@@ -39,25 +39,25 @@ class PerUserMetric(AccuracyMetric, UserMean):
 
 
 class NDCG(PerUserMetric):
-    """Normalised discounted cumulative gain, binary gains (Järvelin & Kekäläinen 2002).
+    """Normalised discounted cumulative gain with binary gains (Järvelin & Kekäläinen 2002).
 
-    DCG = sum over hits of 1 / log2(place + 1), divided by that of the ideal list.
+    DCG = sum over hits of 1 / log2(rank + 1), divided by the DCG of the ideal list.
     """
 
     name = "ndcg"
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
-        discounts = [1 / math.log2(place + 1) for place in range(1, self.k + 1)]
+        discounts = [1 / math.log2(rank + 1) for rank in range(1, self.k + 1)]
         discounts_K = torch.tensor(discounts, dtype=torch.float64, device=hits_BK.device)
         gained_B = sum_over_ranks(hits_BK * discounts_K[: hits_BK.shape[1]])
-        # Added up as the list is: the ideal one has 1, not almost 1.
+        # Summed in the same order as the list, so that an ideal list has exactly 1.
         ideal_K = sum_over_ranks(discounts_K.expand(self.k, -1).tril())
         return gained_B / ideal_K[num_targets_B.clamp(1, self.k) - 1]
 
 
 class Recall(PerUserMetric):
-    """Share of a user's targets that stand in the first k places."""
+    """Share of a user's targets that are in the first k ranks."""
 
     name = "recall"
 
@@ -67,7 +67,7 @@ class Recall(PerUserMetric):
 
 
 class HitRate(PerUserMetric):
-    """1 when any target stands in the first k places; with one target the same as recall."""
+    """1 if any target is in the first k ranks, else 0; with one target it equals recall."""
 
     name = "hr"
 
@@ -78,7 +78,7 @@ class HitRate(PerUserMetric):
 
 
 class Precision(PerUserMetric):
-    """Targets in the first k places, divided by k; at most min(targets, k) / k."""
+    """Number of targets in the first k ranks, divided by k; at most min(targets, k) / k."""
 
     name = "precision"
     by_rank = True
@@ -90,47 +90,47 @@ class Precision(PerUserMetric):
 
 
 class MAP(PerUserMetric):
-    """Mean over users of the average precision at k; at most min(targets, k) / targets.
+    """Mean average precision at k; at most min(targets, k) / targets.
 
-    AP@k = sum over hits of the precision at their place, divided by the number of targets, also
-    when that is more than k: `map_cut_k` of trec_eval (Buckley & Voorhees 2005), not the version
-    of some competitions that divides by min(targets, k). With one target it equals MRR.
+    AP@k = sum over hits of the precision at their rank, divided by the number of targets, even if
+    that is more than k: `map_cut_k` of trec_eval (Buckley & Voorhees 2005), not the variant of
+    some competitions that divides by min(targets, k). With one target it equals MRR.
     """
 
     name = "map"
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
-        places_K = torch.arange(1, hits_BK.shape[1] + 1, device=hits_BK.device)
-        precisions_BK = hits_BK.cumsum(1).double() / places_K
+        ranks_K = torch.arange(1, hits_BK.shape[1] + 1, device=hits_BK.device)
+        precisions_BK = hits_BK.cumsum(1).double() / ranks_K
         return sum_over_ranks(precisions_BK * hits_BK) / num_targets_B
 
 
 class RPrecision(PerUserMetric):
-    """Share of R targets that stand in the first R places, of a list cut to k places.
+    """Share of a user's R targets that are in the first R ranks of the list of length k.
 
-    `Rprec` of trec_eval, on lists of k; where R is more than k at most k / R.
+    `Rprec` of trec_eval on lists of length k; at most k / R if R is more than k.
     """
 
     name = "r_precision"
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
-        places_K = torch.arange(hits_BK.shape[1], device=hits_BK.device)
-        counts_BK = places_K < num_targets_B.unsqueeze(1)
-        return (hits_BK & counts_BK).sum(1).double() / num_targets_B
+        index_K = torch.arange(hits_BK.shape[1], device=hits_BK.device)
+        first_BK = index_K < num_targets_B.unsqueeze(1)
+        return (hits_BK & first_BK).sum(1).double() / num_targets_B
 
 
 class MRR(PerUserMetric):
-    """Reciprocal of the place of the first hit, 0 when none is in the first k places."""
+    """Reciprocal rank of the first hit, 0 if there is none in the first k ranks."""
 
     name = "mrr"
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
         del num_targets_B
-        place_B = hits_BK.double().argmax(1) + 1
-        return hits_BK.any(1).double() / place_B
+        rank_B = hits_BK.double().argmax(1) + 1
+        return hits_BK.any(1).double() / rank_B
 
 
 def hits_of(items_BK: Tensor, target_rows: Tensor, target_items: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,8 +142,8 @@ def hits_of(items_BK: Tensor, target_rows: Tensor, target_items: Tensor) -> tupl
         target_items: item of each target, int64 (G,); a repeated pair counts once.
 
     Returns:
-        Whether each place holds a target, bool (B, K), and the number of distinct targets of
-        each row, int64 (B,).
+        Whether the item at each rank is a target, bool (B, K), and the number of distinct targets
+        of each row, int64 (B,).
     """
     if target_rows.shape[0] > 1:
         pairs = torch.stack([target_rows, target_items], 1).unique(dim=0)

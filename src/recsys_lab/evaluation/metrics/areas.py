@@ -1,13 +1,12 @@
-"""Areas under the ROC curve: how often a target's score is above that of another candidate.
+"""Area under the ROC curve: the probability that a target scores above another candidate.
 
 Shapes: B users of a batch, V items.
 
-A pair of a target and a candidate that is none counts 1 where the target's score is higher, 1/2
-where both are equal in float32 (Hanley and McNeil 1982,
-https://doi.org/10.1148/radiology.143.1.7063747). Candidates are those of the protocol: all items,
-or the released ones, the sampled ones and so on, without the seen ones where these are left out. A
-target that is no candidate loses all its pairs, as it is no hit for other metrics. Candidates that
-a model does not list are below all that it lists, and equal among each other.
+A pair of a target and a non-target candidate counts 1 if the target's score is higher, 1/2 if both
+are equal in float32 (Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747).
+Candidates are those of the protocol (all, released or sampled items, without seen items if these
+are excluded). A target that is not a candidate loses all its pairs, as it is not a hit for other
+metrics. Candidates that a model does not list rank below all listed ones, and are tied.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists
 
 BYTES_A_SCORE = 128
-"""Of a list of all items: items, scores and what is counted along them."""
+"""Memory per item of a list of all items: items, scores and counters."""
 
 
 class AUC(AccuracyMetric, UserMean):
-    """Mean over users of the area of each; the mean over the user's targets.
+    """Area under the ROC curve: mean over users of the mean over a user's targets.
 
-    A user all of whose candidates are targets has no area, and is left out.
+    Users whose candidates are all targets are left out.
     """
 
     name = "auc"
@@ -39,22 +38,22 @@ class AUC(AccuracyMetric, UserMean):
     reads_targets = True
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
-        """Add the whole lists of B users, whose pairs in ``exclude`` are no candidates."""
+        """Add the whole lists of B users; pairs in ``exclude`` are not candidates."""
         self.add(batch.lists_B, self.areas(batch, ranked, exclude)[0])
 
     def areas(
         self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None
     ) -> tuple[Tensor, Tensor]:
-        """`areas_of` the V places that there are."""
+        """See `areas_of`; without padding of the lists."""
         return areas_of(batch, ranked.items_BK[:, : self.k], ranked.scores_BK[:, : self.k], exclude)
 
 
 class GAUC(AUC):
-    """The same, each user weighted by the number of targets (each list, of several): grouped AUC.
+    """Grouped AUC: each user (or list) is weighted by its number of targets.
 
     Zhu et al., "Deep interest network for click-through rate prediction", KDD 2018, section 6.2
-    (https://arxiv.org/abs/1706.06978), where it is weighted by impressions or clicks. A ratio of
-    sums, so it has no value of a single user.
+    (https://arxiv.org/abs/1706.06978), there weighted by impressions or clicks. A ratio of sums, so
+    it has no per-user values.
     """
 
     name = "gauc"
@@ -78,13 +77,13 @@ class GAUC(AUC):
 def areas_of(
     batch: EvaluationBatch, items_BV: Tensor, scores_BV: Tensor, exclude: Exclude | None
 ) -> tuple[Tensor, Tensor]:
-    """Area of each user, NaN where there is none, and number of distinct targets, float64 (B,).
+    """Area of each user (NaN if undefined) and number of distinct targets, float64 (B,).
 
     Args:
         batch: the users.
         items_BV: whole lists.
         scores_BV: their scores.
-        exclude: (rows, items) of the pairs that are no candidates.
+        exclude: (rows, items) of the pairs that are not candidates.
     """
     is_target_BV = torch.zeros_like(items_BV, dtype=torch.bool)
     is_target_BV[batch.target_rows, batch.target_items] = True
@@ -100,7 +99,7 @@ def areas_of(
     above_BV = (upto_BV - misses_BV.long()).gather(1, first_BV)
     equal_BV = upto_BV.gather(1, last_BV) - above_BV
     won_BV = (others_B1 - above_BV - equal_BV / 2).double() * hits_BV
-    # Halves have no rounding, so the order of the sum does not matter.
+    # Multiples of 1/2 are exact, so the order of the sum does not matter.
     won_B = won_BV.sum(1)
     unlisted_B = (is_target_BV & is_candidate_BV).sum(1) - hits_BV.sum(1)
     won_B += unlisted_B * (others_B1[:, 0] - misses_BV.sum(1)) / 2
@@ -110,12 +109,12 @@ def areas_of(
 
 
 def _ties(scores_BV: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last place with the score of each place, int64 (B, V)."""
-    places_V = torch.arange(scores_BV.shape[1], device=scores_BV.device)
+    """First and last index with the same score as each index, int64 (B, V)."""
+    index_V = torch.arange(scores_BV.shape[1], device=scores_BV.device)
     differs_BV = scores_BV[:, 1:] != scores_BV[:, :-1]
     edge_B1 = torch.ones_like(scores_BV[:, :1], dtype=torch.bool)
     is_first_BV = torch.cat([edge_B1, differs_BV], 1)
     is_last_BV = torch.cat([differs_BV, edge_B1], 1)
-    first_BV = torch.where(is_first_BV, places_V, 0).cummax(1).values
-    last_BV = torch.where(is_last_BV, places_V, len(places_V) - 1)
+    first_BV = torch.where(is_first_BV, index_V, 0).cummax(1).values
+    last_BV = torch.where(is_last_BV, index_V, len(index_V) - 1)
     return first_BV, last_BV.flip(1).cummin(1).values.flip(1)

@@ -1,9 +1,9 @@
-"""What single lists are like: novelty, popularity, diversity, serendipity, repeats, miscalibration.
+"""Properties of lists: novelty, popularity, diversity, serendipity, repeats, miscalibration.
 
 Shapes: B users of a batch, K list length, V items, D width of an embedding, C categories.
 
-Each is a mean over users of a value in the first k places of the user's list; places without an
-item are left out, and so is a user for whom the metric means nothing (see each).
+Each metric is a mean over users of a value of the first k ranks of the user's list. Padding is
+ignored, and users for whom the value is undefined are left out (see each metric).
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, ListFeature, RankedLists
     from recsys_lab.evaluation.catalogue import Catalogue
 
-_SHORTEST = 1e-12  # length of a vector: one of zeros stays so
+_SHORTEST = 1e-12  # minimum length of a vector in a division: zero vectors stay zero
 SMOOTHING = 0.01
-"""Alpha of Steck's calibration: keeps it finite where a list lacks a category of the history."""
+"""Alpha of Steck's calibration: keeps it finite if the list lacks a category of the history."""
 
 
 class ListMetric(BeyondMetric, UserMean):
-    """A mean over users of a property of their lists."""
+    """Base class: a mean over users of a property of their lists."""
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
-        """Add the lists of B users; the batch must hold the seen pairs if `reads_history`."""
+        """Add the lists of B users; the batch must have the seen pairs if `reads_history`."""
         values_B = self.per_list(ranked.items_BK[:, : self.k], batch)
         self.add(batch.lists_B, values_B)
 
     @abstractmethod
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
-        """The value of each user, float64 (B,); NaN for a user who has none.
+        """The value of each user, float64 (B,); NaN where it is undefined.
 
         Args:
-            items_BK: the first k places, int64 (B, K).
+            items_BK: the first k items of each list, int64 (B, K).
             batch: the same users.
         """
 
 
 def _mean_over_ranks(values_V: Tensor, items_BK: Tensor) -> Tensor:
-    """Mean of an item's value over the places that hold one; NaN for an empty list."""
+    """Mean value of the items of each list; NaN for an empty list."""
     shown_BK = items_BK != NO_ITEM
     values_BK = values_V[items_BK.clamp_min(0)].double() * shown_BK
     return sum_over_ranks(values_BK) / shown_BK.sum(1)
 
 
 def _mean_of_history(counts_V: Tensor, batch: EvaluationBatch) -> Tensor:
-    """Mean of an item's count over the seen pairs of each user; NaN for an empty history."""
+    """Mean count of the seen items of each user; NaN for an empty history."""
     sums_B = torch.zeros(batch.history.size, dtype=torch.int64, device=counts_V.device)
     sums_B.index_add_(0, batch.seen_rows, counts_V[batch.seen_items])
     return sums_B.double() / torch.bincount(batch.seen_rows, minlength=batch.history.size)
@@ -65,8 +65,8 @@ class Novelty(ListMetric):
     """Mean self-information of the shown items in bits: ``log2(events / events of the item)``.
 
     Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", PNAS 2010
-    (https://doi.org/10.1073/pnas.1000488107), with training events where they count users. An item
-    without training events counts as one with a single event. In [0, log2 of all events].
+    (https://doi.org/10.1073/pnas.1000488107), with training events instead of users. An item
+    without training events counts as if it had one. In [0, log2 of all events].
     """
 
     name = "novelty"
@@ -84,10 +84,10 @@ class Novelty(ListMetric):
 
 
 class Popularity(ListMetric):
-    """Mean training events of the shown items, at least 0: average recommendation popularity.
+    """Average recommendation popularity: mean training events of the shown items, at least 0.
 
     Yin et al., "Challenging the long tail recommendation", VLDB 2012
-    (https://arxiv.org/abs/1205.6700); named ARP by Abdollahpouri et al., "Managing popularity bias
+    (https://arxiv.org/abs/1205.6700); called ARP in Abdollahpouri et al., "Managing popularity bias
     in recommender systems with personalized re-ranking", 2019 (https://arxiv.org/abs/1901.07555).
     """
 
@@ -101,12 +101,12 @@ class Popularity(ListMetric):
 
 
 class PopularityLift(ListMetric):
-    """How much more popular the lists are than the histories: 0 for alike, at least -1.
+    """Relative popularity of lists compared with histories: 0 if equal, at least -1.
 
-    ``lists / histories - 1``, each the mean over users of a user's mean training events: Abdollah-
-    pouri et al., "The connection between popularity bias, calibration, and fairness in
+    ``lists / histories - 1``, each a mean over users of the mean training events of the items:
+    Abdollahpouri et al., "The connection between popularity bias, calibration, and fairness in
     recommendation", RecSys 2020, section 3.1 (https://arxiv.org/abs/2008.09273). A ratio of means,
-    so it has no value of a single user.
+    so it has no per-user values.
     """
 
     name = "popularity_lift"
@@ -118,7 +118,7 @@ class PopularityLift(ListMetric):
         super().__init__(config, k=k, catalogue=catalogue, width=2)
 
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
-        """Mean popularity of list and history, (B, 2)."""
+        """Mean popularity of the list and of the history, (B, 2)."""
         counts_V = self.catalogue.counts_V
         both = [_mean_over_ranks(counts_V, items_BK), _mean_of_history(counts_V, batch)]
         return torch.stack(both, 1)
@@ -130,12 +130,12 @@ class PopularityLift(ListMetric):
 
 
 class CategoryDiversity(ListMetric):
-    """Mean over the pairs of a list of ``1 - Jaccard`` of their categories, in [0, 1].
+    """Intra-list diversity: mean over pairs of items of ``1 - Jaccard`` of categories, in [0, 1].
 
-    Intra-list diversity: Ziegler et al., "Improving recommendation lists through topic
-    diversification", WWW 2005 (https://doi.org/10.1145/1060745.1060754). With one category an item
-    it is the share of pairs of unlike items. Items without a category form no pair; a list without
-    a pair is left out.
+    Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005
+    (https://doi.org/10.1145/1060745.1060754). With one category per item it is the share of pairs
+    with different categories. Items without a category are ignored; lists without a pair are left
+    out.
     """
 
     name = "category_diversity"
@@ -148,10 +148,10 @@ class CategoryDiversity(ListMetric):
         del batch
         assert self.catalogue.categories is not None
         flat = items_BK.clamp_min(0).flatten()
-        found = self.catalogue.categories.rows(flat)
-        lengths = found.offsets.diff()
+        categories = self.catalogue.categories.rows(flat)
+        lengths = categories.offsets.diff()
         # Only the codes that occur: a column may have very many values.
-        values, codes = found.codes.unique(return_inverse=True)
+        values, codes = categories.codes.unique(return_inverse=True)
         has = torch.zeros(len(flat), len(values), device=flat.device)
         has[
             torch.repeat_interleave(torch.arange(len(flat), device=flat.device), lengths), codes
@@ -167,10 +167,10 @@ class CategoryDiversity(ListMetric):
 
 
 class EmbeddingDiversity(ListMetric):
-    """Mean over the pairs of a list of ``1 - cosine`` of their vectors, in [0, 2].
+    """Intra-list diversity: mean over pairs of items of ``1 - cosine`` of embeddings, in [0, 2].
 
-    As `CategoryDiversity`; the vectors come from outside (of titles, images), so that one model is
-    not judged by its own space. A vector of zeros has cosine 0 to all.
+    As `CategoryDiversity`. The embeddings are given (of titles, images), so that a model is not
+    evaluated in its own embedding space. A zero vector has cosine 0 with all others.
     """
 
     name = "embedding_diversity"
@@ -187,7 +187,7 @@ class EmbeddingDiversity(ListMetric):
         lengths_BK = sum_over_ranks(vectors_BKD.square()).sqrt()
         vectors_BKD = vectors_BKD / lengths_BK.clamp_min(_SHORTEST).unsqueeze(2)
         vectors_BKD = vectors_BKD * shown_BK.unsqueeze(2)
-        # Of all pairs at once: |sum of v|^2 = sum of |v|^2 + 2 (sum of products of pairs).
+        # All pairs at once: |sum of v|^2 = sum of |v|^2 + 2 (sum of products of pairs).
         together_B = sum_over_ranks(sum_over_ranks(vectors_BKD.mT).square())
         alone_B = sum_over_ranks(sum_over_ranks(vectors_BKD.square()))
         number_B = shown_BK.sum(1)
@@ -195,12 +195,11 @@ class EmbeddingDiversity(ListMetric):
 
 
 class Serendipity(ListMetric):
-    """Share of the k places that hold a target which the k most popular items are not.
+    """Share of the k ranks with a target that is not among the k most popular items.
 
     ``|unexpected and useful| / k`` of Ge, Delgado-Battenfeld and Jannach, RecSys 2010
-    (https://doi.org/10.1145/1864708.1864761); the primitive recommender, which makes an item
-    expected, is the k items with the most training events (of equal ones the lower index). In
-    [0, min(targets, k) / k].
+    (https://doi.org/10.1145/1864708.1864761). The expected items (primitive recommender) are the k
+    items with the most training events; ties take the lower index. In [0, min(targets, k) / k].
     """
 
     name = "serendipity"
@@ -219,10 +218,10 @@ class Serendipity(ListMetric):
 
 
 class RepeatShare(ListMetric):
-    """Share of the shown items that stand in the user's history, in [0, 1].
+    """Share of the shown items that are in the user's history, in [0, 1].
 
-    Ren et al., "RepeatNet", AAAI 2019 (https://arxiv.org/abs/1812.02646), tell repeat from explore
-    recommendations so. 0 whenever seen items are filtered out.
+    The repeat mode of Ren et al., "RepeatNet", AAAI 2019 (https://arxiv.org/abs/1812.02646). Always
+    0 if seen items are excluded.
     """
 
     name = "repeat_share"
@@ -240,13 +239,13 @@ class RepeatShare(ListMetric):
 
 
 class Miscalibration(ListMetric):
-    """How far the category mix of the list is from that of the history: 0 for equal mixes.
+    """Divergence of the list's category distribution from the history's: 0 if they are equal.
 
-    Kullback-Leibler divergence ``sum p log(p / q)`` in nats, p the history's mix and q the list's,
-    smoothed: ``q = (1 - a) list + a p`` with a = 0.01. Steck, "Calibrated recommendations", RecSys
-    2018, equations 2, 3 and 6 (https://doi.org/10.1145/3240323.3240372), every event of the history
-    and every place with the same weight. In [0, log(1 / a) = 4.61]. A user whose history has no
-    category is left out.
+    Kullback-Leibler divergence ``sum p log(p / q)`` in nats, with p the distribution of the history
+    and q the smoothed distribution of the list, ``q = (1 - a) list + a p`` with a = 0.01: Steck,
+    "Calibrated recommendations", RecSys 2018, equations 2, 3 and 6
+    (https://doi.org/10.1145/3240323.3240372), with equal weights of all events and ranks. In
+    [0, log(1 / a) = 4.61]. Users whose history has no category are left out.
     """
 
     name = "miscalibration"
@@ -257,23 +256,23 @@ class Miscalibration(ListMetric):
     def per_list(self, items_BK: Tensor, batch: EvaluationBatch) -> Tensor:
         """See the class."""
         assert self.catalogue.categories is not None
-        rows_BK, places_BK = (items_BK != NO_ITEM).nonzero(as_tuple=True)
-        shown = items_BK[rows_BK, places_BK]
+        rows, columns = (items_BK != NO_ITEM).nonzero(as_tuple=True)
+        shown = items_BK[rows, columns]
         categories, num_codes = _compact(
             self.catalogue.categories, torch.cat([shown, batch.seen_items])
         )
         size = len(items_BK)
         p_BC = category_mix(batch.seen_rows, batch.seen_items, categories, size, num_codes)
-        list_BC = category_mix(rows_BK, shown, categories, size, num_codes)
+        list_BC = category_mix(rows, shown, categories, size, num_codes)
         q_BC = (1 - SMOOTHING) * list_BC + SMOOTHING * p_BC
-        # Where p is 0 the term is 0, whatever q.
+        # Where p is 0 the term is 0 for any q.
         terms_BC = torch.special.xlogy(p_BC, p_BC / q_BC.where(p_BC > 0, torch.ones_like(q_BC)))
-        # How many columns there are depends on the other users of the batch.
+        # Sorted by size: the number and order of columns depend on the other users of the batch.
         return sum_by_size(terms_BC).where((p_BC > 0).any(1), torch.nan)
 
 
 def _compact(categories: ListFeature, items: Tensor) -> tuple[ListFeature, int]:
-    """The same with only the codes of these items numbered, and how many these are."""
+    """Renumber the categories to the codes of these items only; returns their number, too."""
     used = categories.rows(items).codes.unique()
     size = int(categories.codes.max()) + 1 if len(categories.codes) else 0
     number = torch.zeros(size, dtype=torch.int64, device=used.device)

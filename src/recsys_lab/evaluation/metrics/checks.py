@@ -1,4 +1,4 @@
-"""A protocol's metrics are checked before data are read; a user's own are tried out."""
+"""Checks of a protocol's metrics before data are read; the user's own metrics are tried out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def check_metrics(config: Options) -> None:
-    """Refuse metrics that cannot be computed, or that no one could tell apart.
+    """Refuse metrics that cannot be computed or have ambiguous names.
 
     Raises:
-        UserError: a name is used twice or is the lab's, a class lacks something or fails, or
-            metrics of values and the column that they read do not come together.
+        UserError: a name is used twice or is that of a metric of the lab, a class is incomplete or
+            fails, or value metrics are given without their column (or the reverse).
     """
     options = (
         ("metrics", ACCURACY, config.metrics, config.ks),
@@ -47,18 +47,18 @@ def check_metrics(config: Options) -> None:
 
 
 def _check_class(where: str, kind: type[ListsMetric], ks: Sequence[int]) -> None:
-    """Refuse a user's own metric that does not say what it must."""
+    """Check the attributes and methods of a user's own metric."""
     problem = None
     if not kind.name.isidentifier():
-        problem = f"its name is {kind.name!r}; give it one of letters, digits and _: name = '...'"
+        problem = f"got name {kind.name!r}, expected letters, digits and _; set name = '...'"
     elif kind.name in {*known(), *BEYOND.renamed}:
-        problem = f"its name {kind.name!r} is that of a metric of the lab; give it another one"
+        problem = f"the name {kind.name!r} is that of a metric of the lab; choose another one"
     elif not isinstance(kind.higher_is_better, bool):
-        problem = "it does not say what is better: set higher_is_better = True or False"
+        problem = "the direction is not set: set higher_is_better = True or False"
     elif kind.__abstractmethods__:
-        problem = f"it lacks the method {', '.join(sorted(kind.__abstractmethods__))}"
+        problem = f"lacks the method {', '.join(sorted(kind.__abstractmethods__))}"
     elif min(ks) < kind.least_k:
-        problem = f"it needs at least {kind.least_k} places, and k is {min(ks)}"
+        problem = f"got k={min(ks)}, expected at least {kind.least_k}"
     if problem is not None:
         raise UserError(f"{where}: {problem}")
 
@@ -71,7 +71,7 @@ def _refuse_idle_options(config: Options) -> None:
     ]
     if reading and config.value_feature is None:
         raise UserError(
-            f"evaluation.metrics: '{reading[0]}' needs what each target is worth; name a numeric "
+            f"evaluation.metrics: '{reading[0]}' needs the value of each target; name a numeric "
             "column of the items or events, e.g. evaluation.value_feature=item.price, or leave the "
             "metric out"
         )
@@ -83,6 +83,6 @@ def _refuse_idle_options(config: Options) -> None:
         )
     if config.missing_value is not None and config.value_feature is None:
         raise UserError(
-            f"evaluation.missing_value={config.missing_value:g}: is read with "
-            "evaluation.value_feature alone; name that, or set this to null"
+            f"evaluation.missing_value={config.missing_value:g}: has no effect without "
+            "evaluation.value_feature; set that, or set this to null"
         )

@@ -1,9 +1,9 @@
-"""Which items the lists of all users show: coverage and concentration.
+"""Exposure of items over the lists of all users: coverage and concentration.
 
 Shapes: B users of a batch, K list length, V items.
 
-The lists themselves are the state, not counts of items: only so a user met twice, in one process
-or in two, counts once. The parts are views of the ranked lists and take no memory of their own.
+The state are the lists, not item counts, so that a user who occurs twice (a padded distributed
+sampler) counts once. The parts are views of the ranked lists and need no additional memory.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Exposure(BeyondMetric):
-    """A number computed from how often each item stands in the first k places of the lists.
+    """Base class: a number computed from how often each item is in the first k ranks of the lists.
 
-    Each place counts the same.
+    All ranks count equally.
     """
 
     def __init__(self, config: Any = None, *, k: int, catalogue: Catalogue) -> None:
@@ -47,11 +47,11 @@ class Exposure(BeyondMetric):
 
     @abstractmethod
     def of_counts(self, shown_V: Tensor) -> Tensor:
-        """The number, from the times that each item was shown, float64 (V,), not all 0."""
+        """The metric, from the number of lists that show each item, float64 (V,), not all 0."""
 
 
 class Coverage(Exposure):
-    """Share of the catalogue that stands in at least one list, in (0, 1].
+    """Share of the catalogue that is in at least one list, in (0, 1].
 
     Catalogue coverage of Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy: evaluating
     recommender systems by coverage and serendipity", RecSys 2010
@@ -67,11 +67,11 @@ class Coverage(Exposure):
 
 
 class Gini(Exposure):
-    """Inequality of exposure over the whole catalogue, in [0, 1 - 1/V]: 0 when all are equal.
+    """Gini index of exposure over the whole catalogue, in [0, 1 - 1/V]; 0: equal exposure.
 
-    With counts ascending, ``sum over i = 1..V of (2 i - V - 1) c_i / (V sum c)``; the Gini index
-    of Shani and Gunawardana, "Evaluating recommendation systems", 2011, section 3.8
-    (https://doi.org/10.1007/978-0-387-85820-3_8), over V where they write V - 1.
+    With counts ascending, ``sum over i = 1..V of (2 i - V - 1) c_i / (V sum c)``: Shani and
+    Gunawardana, "Evaluating recommendation systems", 2011, section 3.8
+    (https://doi.org/10.1007/978-0-387-85820-3_8), divided by V instead of V - 1.
     """
 
     name = "gini"
@@ -80,16 +80,16 @@ class Gini(Exposure):
     def of_counts(self, shown_V: Tensor) -> Tensor:
         """See the class."""
         size = len(shown_V)
-        # Whole numbers, all below 2^53: no order of the sum is any different.
+        # Whole numbers below 2^53: the order of the sum does not matter.
         weights_V = 2 * torch.arange(1, size + 1, device=shown_V.device).double() - size - 1
         return (weights_V * shown_V.sort().values).sum() / (size * shown_V.sum())
 
 
 class Entropy(Exposure):
-    """Shannon entropy of exposure in bits, in [0, log2 V]; log2 V when all items are equal.
+    """Shannon entropy of exposure in bits, in [0, log2 V]; log2 V: equal exposure.
 
-    ``- sum p log2 p`` with p an item's share of all places: Shani and Gunawardana, 2011, section
-    3.8 (https://doi.org/10.1007/978-0-387-85820-3_8).
+    ``- sum p log2 p`` with p an item's share of all list entries: Shani and Gunawardana, 2011,
+    section 3.8 (https://doi.org/10.1007/978-0-387-85820-3_8).
     """
 
     name = "entropy"
@@ -97,7 +97,7 @@ class Entropy(Exposure):
 
     def of_counts(self, shown_V: Tensor) -> Tensor:
         """See the class."""
-        # Items that are shown equally often are one term: nothing depends on their order.
+        # Items with equal counts are one term, so that the result does not depend on their order.
         counts, items = shown_V[shown_V > 0].unique(return_counts=True)
         share = (counts / shown_V.sum()).tolist()
         bits = (-n * p * math.log2(p) for n, p in zip(items.tolist(), share, strict=True))

@@ -1,4 +1,4 @@
-"""The metrics by name: the one list of them, and what the options of protocols can be."""
+"""Names of all metrics, and the types of the protocols' metric options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCURACY = Choice(
     },
     base="user_mean.AccuracyMetric",
 )
-"""Of lists and held-out targets, in validation and test."""
+"""Computed from lists and held-out targets, in validation and test."""
 
 BEYOND = Choice(
     "metric beyond accuracy",
@@ -48,7 +48,7 @@ BEYOND = Choice(
     base="user_mean.BeyondMetric",
     renamed=RENAMED_METRICS,
 )
-"""Of the lists alone, in the test."""
+"""Computed from the test lists and the items."""
 
 Accuracy = Annotated[Chosen, ACCURACY]
 Beyond = Annotated[Chosen, BEYOND]

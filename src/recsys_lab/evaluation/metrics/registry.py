@@ -1,4 +1,4 @@
-"""Metrics by name or by class, made for one protocol and catalogue."""
+"""Builds metrics, given by name or class, for a protocol and a catalogue."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class DatasetInfo(NamedTuple):
-    """A metric that is to be computed.
+    """A metric to compute.
 
     Attributes:
         name: with its k, e.g. ``ndcg@10``.
         chosen: value of the option.
         kind: its class.
-        k: places that count; None for all.
+        k: ranks that count; None for all.
     """
 
     name: str
@@ -52,7 +52,7 @@ def known_as(name: str) -> type[ListsMetric] | None:
 
 
 def named(choice: Choice, metrics: Sequence[Chosen], ks: Sequence[int]) -> Iterator[DatasetInfo]:
-    """Each metric at every k; those of whole lists once, e.g. ``auc``."""
+    """Each metric at every k; metrics of whole lists, e.g. ``auc``, once."""
     for chosen in metrics:
         kind = class_of_chosen(choice, chosen)
         for k in ks if kind.has_k else [None]:
@@ -71,7 +71,7 @@ def all_named(config: Options) -> list[DatasetInfo]:
 
 
 def own_metrics(config: Options) -> dict[str, dict[str, bool]]:
-    """Of each of the user's own by its name without k: direction, and whether beyond accuracy."""
+    """The user's own metrics by name without k: direction, and whether beyond accuracy."""
     return {
         metric.kind.name: {
             "higher_is_better": bool(metric.kind.higher_is_better),
@@ -98,8 +98,7 @@ def make_beyond(
     """One metric for each name and k, keyed ``"coverage@10"`` and so on.
 
     Raises:
-        UserError: a metric needs categories or embeddings that are not there, or a longer list, or
-            a user's own fails.
+        UserError: a metric needs categories, embeddings or a larger k, or a user's own fails.
     """
     made = {}
     for name, chosen, kind, k in named(BEYOND, metrics, ks):
@@ -113,11 +112,11 @@ def make_beyond(
 
 
 def largest_value(name: str, most_targets: int | None) -> float | None:
-    """The largest value of a metric of hits such as ``ndcg@10``; None for other metrics.
+    """The largest possible value of a hit metric such as ``ndcg@10``; None for other metrics.
 
     Args:
         name: with its k.
-        most_targets: of a list; None where users' values are none of hits, as of means over lists.
+        most_targets: largest number of targets of a list; None if unknown, as for means over lists.
     """
     metric = known_as(name)
     if most_targets is None or metric is None:
@@ -131,27 +130,31 @@ def largest_value(name: str, most_targets: int | None) -> float | None:
 def definitions(
     config: Options, catalogue: Catalogue, values: TargetValues | None
 ) -> dict[str, dict[str, Any]]:
-    """What each metric that reads a column or a file, or is a user's own, is computed from.
+    """Definitions, for the record, of metrics that read a column or a file, or are a user's own.
 
     Args:
-        config: of the protocol.
+        config: options of the protocol.
         catalogue: the items.
-        values: of the targets, where a metric reads them.
+        values: values of the targets, if a metric reads them.
     """
-    found: dict[str, dict[str, Any]] = {}
+    read = {
+        "category_feature": config.category_feature,
+        "embeddings_path": config.embeddings_path,
+    }
+    defined: dict[str, dict[str, Any]] = {}
     for name, chosen, kind, _ in all_named(config):
         if not isinstance(chosen, str):
-            found[name] = _own_definition(chosen, kind)
+            defined[name] = _own_definition(chosen, kind)
         elif kind.option is not None:
-            value, content = str(getattr(config, kind.option)), catalogue.content(kind.option)
-            found[name] = {"option": kind.option, "value": value, "content": content}
+            value, content = str(read[kind.option]), catalogue.content(kind.option)
+            defined[name] = {"option": kind.option, "value": value, "content": content}
         elif kind.reads_values and values is not None:
-            found[name] = values.definition()
-    return found
+            defined[name] = values.definition()
+    return defined
 
 
 def _own_definition(chosen: Mapping[str, Any], kind: type[ListsMetric]) -> dict[str, Any]:
-    """The class, its options and its source; with what comparisons must know without the class."""
+    """Class, options, source hash, and the properties that comparisons need."""
     source = find_source(kind.__module__)
     content = source.read_bytes() if source else b""
     options = "".join(f" {key}={value}" for key, value in config_values(chosen).items())
@@ -168,16 +171,16 @@ def _refuse_lacking(kind: type[ListsMetric], k: int, catalogue: Catalogue) -> No
     where = f"evaluation.beyond_accuracy: '{kind.name}'"
     if kind.option == "category_feature" and catalogue.categories is None:
         raise UserError(
-            f"{where} needs categories of the items; name a categorical or list column of them, "
+            f"{where} needs item categories; name a categorical or list column of the items, "
             "e.g. evaluation.category_feature=item.category, or leave the metric out"
         )
     if kind.option == "embeddings_path" and catalogue.embeddings_VD is None:
         raise UserError(
-            f"{where} needs a vector of each item; name a Parquet file with columns item_id and "
+            f"{where} needs item embeddings; name a Parquet file with columns item_id and "
             "embedding in evaluation.embeddings_path, or leave the metric out"
         )
     if k < kind.least_k:
         raise UserError(
-            f"{where} compares the items of a list, so it needs at least {kind.least_k} places, "
-            f"and evaluation.beyond_ks has {k}; take that out, or leave the metric out"
+            f"{where} compares the items of a list, so it needs k >= {kind.least_k}, but "
+            f"evaluation.beyond_ks has {k}; remove that, or leave the metric out"
         )

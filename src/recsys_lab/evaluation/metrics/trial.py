@@ -1,4 +1,4 @@
-"""A user's own metric is tried out before anything is trained."""
+"""Test of a user's own metric on artificial data, before anything is trained."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from recsys_lab.evaluation.metrics.accuracy import PerUserMetric, hits_of
 from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric
 
 USERS = 3
-"""Made-up ones."""
+"""Number of artificial users."""
 
 
 def try_out(where: str, metric: Any, num_items: int, device: torch.device | str = "cpu") -> None:
-    """Compute a user's own metric once, of made-up lists; it is empty again afterwards.
+    """Compute a user's own metric once on artificial lists, and reset it.
 
     Args:
-        where: names the option and the class.
-        metric: an empty one.
+        where: option and class, for messages.
+        metric: a metric without data.
         num_items: V.
-        device: where the metric computes.
+        device: device of the metric.
 
     Raises:
-        UserError: it fails, or gives no number.
+        UserError: it fails, or its value is not finite.
     """
     batch, ranked = _sample(metric.k, num_items)
     batch, items_BK = batch.to(device), ranked.items_BK.to(device)
@@ -42,15 +42,17 @@ def try_out(where: str, metric: Any, num_items: int, device: torch.device | str 
         value = float(metric.compute())
     except Exception as error:
         raise UserError(
-            f"{where}: fails on {USERS} made-up users ({type(error).__name__}: {error})"
+            f"{where}: fails on {USERS} artificial users ({type(error).__name__}: {error})"
         ) from error
     if not math.isfinite(value):
-        raise UserError(f"{where}: is {value} for {USERS} made-up users; expected a number")
+        raise UserError(
+            f"{where}: got {value} for {USERS} artificial users, expected a finite number"
+        )
     metric.reset()
 
 
 def _sample(k: int, num_items: int) -> tuple[EvaluationBatch, RankedLists]:
-    """Users whose first, last and no place holds a target, with a history of one item each."""
+    """Users with a target at the first, last and no rank, each with a history of one item."""
     rows_B = torch.arange(USERS)
     items_BK = (torch.arange(k) + rows_B.unsqueeze(1)) % num_items
     if k > num_items:

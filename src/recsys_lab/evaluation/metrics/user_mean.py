@@ -1,17 +1,17 @@
-"""Means over users, exact under any number of processes.
+"""Means over users, independent of the number of processes.
 
-Shapes: B rows of a batch, L distinct lists, U distinct users, C numbers of a list.
+Shapes: B rows of a batch, L distinct lists, U distinct users, C numbers per list.
 
-Values travel with the id of their list, and one met twice (a padded distributed sampler) counts
-once; the sum of the others is exact, so that the number of processes or threads and the size of
-batches change nothing.
+Values are stored with their list id, so that a list that occurs twice (a padded distributed
+sampler) counts once. Sums are exact, so that the number of processes or threads and the batch size
+do not change results.
 
-A user may have several lists (``split.target: successive``). **A user's value is then the mean of
-those of their lists, and the metric the mean over users**, so that each user counts the same. Of
-totals and of ratios of totals it is their sum (`UserMean.adds_lists`): what a user's lists come to
-together. With ``evaluation.mean_over: lists`` each list counts the same, and a user's value is what
-`mean_over_lists` says; a ratio is then one of sums over lists, and a total one of a list.
-Either way users, whose lists are not independent, are the units of intervals and tests.
+A user may have several lists (``split.target: successive``). **A user's value is then the mean over
+the user's lists, and the metric the mean over users**, so that all users count equally. For totals
+and ratios of totals a user's value is the sum over the lists (`UserMean.adds_lists`). With
+``evaluation.mean_over: lists`` all lists count equally, and a user's value is that of
+`mean_over_lists`; ratios are then ratios of sums over lists, and totals are per list. In both cases
+users are the units of intervals and tests, because the lists of a user are not independent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def first_of_each(keys: Tensor) -> Tensor:
-    """Where each distinct key stands first, in order of the keys, int64."""
+    """Index of the first occurrence of each distinct key, in order of the keys, int64."""
     order = keys.argsort(stable=True)
     keys = keys[order]
     first = torch.ones_like(keys, dtype=torch.bool)
@@ -51,11 +51,11 @@ def by_user_then_number(lists: Tensor) -> Tensor:
 
 
 class ByUser(Metric):
-    """Rows that belong to the lists of users, gathered from all processes.
+    """Rows of numbers by list, gathered from all processes.
 
     Args:
-        width: numbers a list, where they are several.
-        dtype: of the numbers.
+        width: numbers per list, if there are several.
+        dtype: type of the numbers.
 
     Attributes:
         lists: list id of every row, in parts, int64.
@@ -75,36 +75,36 @@ class ByUser(Metric):
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
     def add(self, lists_B: Tensor, rows_B: Tensor) -> None:
-        """Keep the rows of some lists, by `EvaluationBatch.lists_B`."""
+        """Add the rows of lists with ids `EvaluationBatch.lists_B`."""
         self.lists.append(lists_B)
         self.rows.append(rows_B.to(self._rows_dtype))
 
     def sync(self, *arguments: Any, **options: Any) -> None:
-        """Gather from all processes; one without users gives nothing, of the right type.
+        """Gather from all processes; a process without users contributes an empty tensor.
 
-        In host memory, where all have room and meet, whatever device each ranks on.
+        Gathers in host memory, whatever the devices of the processes.
         """
         self._fill()
         joined = distributed.is_available() and distributed.is_initialized()
-        if joined and isinstance(self.lists, list):  # else they are gathered: refused below
+        if joined and isinstance(self.lists, list):  # else already gathered: refused below
             self.lists = [lists_B.cpu() for lists_B in self.lists]
             self.rows = [rows_B.cpu() for rows_B in self.rows]
         super().sync(*arguments, **options)
 
     def gathered(self) -> tuple[Tensor, Tensor]:
-        """`distinct` of all processes."""
+        """`distinct`, over all processes."""
         with self.sync_context():
             return self.distinct()
 
     def distinct(self) -> tuple[Tensor, Tensor]:
-        """Id of every distinct list held now, in order of users and numbers, and their rows."""
+        """Ids of the distinct lists of this process, sorted by user and number, and their rows."""
         self._fill()
         lists, rows = dim_zero_cat(self.lists), dim_zero_cat(self.rows)
         at = first_of_each(by_user_then_number(lists))
         return lists[at], rows[at]
 
     def _fill(self) -> None:
-        # After a gathering the states are tensors, not lists.
+        # After gathering the states are tensors, not lists.
         if isinstance(self.lists, list) and not self.lists:
             self.lists.append(torch.empty(0, dtype=torch.int64, device=self.device))
             empty = torch.empty(self._shape, dtype=self._rows_dtype, device=self.device)
@@ -112,31 +112,29 @@ class ByUser(Metric):
 
 
 class ListsMetric(ByUser):
-    """A number computed from the first k places of the lists of all users, called ``name@k``.
-
-    This is the contract of every metric, the lab's and a user's own; a class says what differs.
+    """Base class of all metrics: a number computed from the first k ranks, called ``name@k``.
 
     Args:
         config: the options; None for a metric of the lab, which has none.
-        k: places that count.
-        width: numbers a list, where they are several.
-        dtype: of the numbers.
+        k: ranks that count.
+        width: numbers per list, if there are several.
+        dtype: type of the numbers.
 
     Attributes:
-        name: without k, as records and tables call it.
+        name: name without k, in records and tables.
         higher_is_better: the direction, for the choice of epochs, searches and comparisons.
-        least_k: smallest k for which it means something.
-        has_k: whether it is one of the first k places; else it reads whole lists, its k is V, and
-            it is called ``name`` alone.
-        is_of_users: whether each user has a value, so that runs are compared user by user.
-        reads_targets: whether it reads the user's held-out items, all of them: it then has no
-            value on a part of them.
-        reads_history: whether the batches must hold the user's whole history.
-        reads_values: whether the batches must hold what each target is worth.
-        option: of the evaluation, which names what it reads of the items, if anything.
+        least_k: smallest k for which it is defined.
+        has_k: whether it is computed from the first k ranks; else from whole lists: its k is V, and
+            it is called ``name``, without k.
+        is_of_users: whether it has per-user values, so that runs can be compared user by user.
+        reads_targets: whether it reads all of the user's targets, so that it is not computed for
+            slices of targets.
+        reads_history: whether it needs the user's whole history in the batches.
+        reads_values: whether it needs the values of targets in the batches.
+        option: option of the evaluation with the item data that it reads, or None.
 
     Raises:
-        ValueError: for a k below 1.
+        ValueError: k is below 1.
     """
 
     @dataclass(frozen=True)
@@ -163,25 +161,25 @@ class ListsMetric(ByUser):
     ) -> None:
         super().__init__(width, dtype)
         if k < 1:
-            msg = f"k: got {k}; a ranking metric needs at least one place"
+            msg = f"k: got {k}, expected at least 1"
             raise ValueError(msg)
         self.config = config
         self.k = k
 
 
 class AccuracyMetric(ListsMetric):
-    """One of ``evaluation.metrics``: of the lists and the held-out targets."""
+    """Base class of ``evaluation.metrics``: computed from lists and held-out targets."""
 
 
 class BeyondMetric(ListsMetric):
-    """One of ``evaluation.beyond_accuracy``: of the lists of the test and of the items.
+    """Base class of ``evaluation.beyond_accuracy``: computed from the test lists and the items.
 
     Args:
         config: see `ListsMetric`.
-        k: places that count.
+        k: ranks that count.
         catalogue: the items.
-        width: numbers a list, where they are several.
-        dtype: of the numbers.
+        width: numbers per list, if there are several.
+        dtype: type of the numbers.
     """
 
     def __init__(self, config: Any = None, *, catalogue: Catalogue, **shape: Any) -> None:
@@ -190,13 +188,13 @@ class BeyondMetric(ListsMetric):
 
 
 class UserMean(ListsMetric):
-    """A mean over users of a value that is computed from the first k places of their lists.
+    """Base class: a mean over users of a value computed from the first k ranks of their lists.
 
     Attributes:
-        over_lists: whether the mean is that over all lists.
-        adds_lists: whether else a user's lists are added up, not averaged: the metric is a total of
-            a user, or a ratio of totals.
-        of_hits: whether it is 0 for a user without a hit, and else at most 1.
+        over_lists: whether it is a mean over all lists instead of users.
+        adds_lists: whether the values of a user's lists are summed, not averaged: for totals per
+            user and ratios of totals.
+        of_hits: whether it is 0 for a user without hits, and at most 1.
         by_rank: whether each hit adds 1 / k.
     """
 
@@ -207,37 +205,36 @@ class UserMean(ListsMetric):
     by_rank = False
 
     def add(self, lists_B: Tensor, rows_B: Tensor) -> None:
-        """Keep the values of some lists.
+        """Add the values of lists.
 
         Raises:
-            ValueError: they are not one value, or one row of values, a list.
+            ValueError: there is not exactly one value, or one row of values, per list.
         """
         expected = (len(lists_B), *self._shape[1:])
         if rows_B.shape != expected:
-            raise ValueError(f"{self.name}: got values {tuple(rows_B.shape)}, expected {expected}")
+            raise ValueError(
+                f"{self.name}: got values of shape {tuple(rows_B.shape)}, expected {expected}"
+            )
         super().add(lists_B, rows_B)
 
     def by_user(self) -> tuple[Tensor, Tensor]:
-        """Every distinct user of all processes, ascending, (U,), and their values.
+        """The distinct users of all processes, ascending, (U,), and their values.
 
-        NaN for a user for whom the metric means nothing, on any list.
+        NaN for a user whose value is undefined on all lists.
         """
         return self._of_users(*self.gathered())
 
     def compute(self) -> Tensor:
-        """The mean over distinct users that have a value, float64; NaN when none has one.
-
-        A user for whom the metric means nothing has the value NaN and is left out.
-        """
+        """The mean over distinct users, without those whose value is NaN, float64; NaN if none."""
         _, values_U = self._of_users(*self.distinct())
         known_U = values_U[~(values_U.isnan() if values_U.ndim == 1 else values_U.isnan().any(1))]
         means = mean(known_U) if known_U.ndim == 1 else [mean(column) for column in known_U.T]
         return torch.tensor(means, dtype=torch.float64)
 
     def _of_users(self, lists: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Users and what their lists' rows come to, (U,) or (U, width).
+        """Users and their values aggregated over their lists, (U,) or (U, width).
 
-        A list of which one number is NaN is left out of all of them.
+        A list with a NaN in any of its numbers is left out.
         """
         of_user = sum_of_each if self.adds_lists else mean_of_each
         of_each = mean_over_lists if self.over_lists else of_user

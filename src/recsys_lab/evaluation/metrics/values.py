@@ -1,11 +1,11 @@
-"""Metrics in which targets are worth different amounts: price, margin, rating.
+"""Metrics of target values: price, margin, rating.
 
-Shapes: B users of a batch, K list length, G targets, T distinct targets of a user at most.
+Shapes: B users of a batch, K list length, G targets, T most distinct targets of a user.
 
-The option ``value_feature`` names a numeric column: of the items (the target's item), or of the
-events (the target's event). Values are at least 0, in the column's unit. A target without one is
-refused, unless ``missing_value`` says what it is worth. A pair of user and item that is a target
-twice counts once, with its larger value.
+The option ``value_feature`` names a numeric column of the items (value of the target's item) or of
+the events (value of the target's event). Values are at least 0, in the column's unit. A missing
+value is an error, unless ``missing_value`` replaces it. A (user, item) pair that is a target twice
+counts once, with the larger value.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 class TargetValues:
-    """What each target is worth.
+    """The value of each target.
 
     Args:
         config: the options of a protocol, with a metric that reads values.
         data: the prepared dataset.
 
     Raises:
-        UserError: there is no such column, it is of another kind, or a target's value is missing
-            or below 0.
+        UserError: the column does not exist or is not numeric, or a target's value is missing or
+            below 0.
     """
 
     def __init__(self, config: Options, data: RankedData) -> None:
@@ -51,8 +51,8 @@ class TargetValues:
         side, kind = self._name.partition(".")[0], data.features.entry(self._name)["type"]
         if side not in ("item", "event") or kind != "numeric":
             raise UserError(
-                f"evaluation.value_feature: '{self._name}' is a {kind} column of the {side}s; a "
-                "numeric column of the items or events is needed"
+                f"evaluation.value_feature: '{self._name}' is a {kind} column of the {side}s, "
+                "expected a numeric column of the items or events"
             )
         self._of_events = side == "event"
         self._column: NDArray[np.float32] = data.features.column(self._name)
@@ -61,21 +61,26 @@ class TargetValues:
     def __call__(
         self, places_G: NDArray[np.int64], items_G: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Values of the targets at some places of the flat arrays, float64 (G,)."""
+        """Values of targets, float64 (G,).
+
+        Args:
+            places_G: index of each target's event in the flat arrays.
+            items_G: item of each target.
+        """
         values_G = self._column[places_G if self._of_events else items_G].astype(np.float64)
         if self._missing is not None:
             values_G[np.isnan(values_G)] = self._missing
         return values_G
 
     def definition(self) -> dict[str, str]:
-        """What metrics of values are computed from: the column, and a hash of the values."""
+        """The column and a hash of the values, for the record."""
         value = self._name
         if self._missing is not None:
             value += f", {self._missing:g} where missing"
         return {"option": "value_feature", "value": value, "content": self._digest}
 
     def _checked(self, data: RankedData) -> str:
-        """A hash of the values of all targets, which are what they may be."""
+        """Check the values of all targets; returns a hash of them."""
         digest = hashlib.sha256()
         for phase in ("validation", "test"):
             places_G = data.target_ranges(phase)
@@ -83,18 +88,18 @@ class TargetValues:
             lacks_G = np.isnan(self._column[places_G if self._of_events else items_G])
             values_G = self(places_G, items_G)
             if self._missing is None:
-                cure = "say what such a target is worth (e.g. evaluation.missing_value=0), or fill "
+                cure = "set a value for these targets (e.g. evaluation.missing_value=0), or fill "
                 self._refuse(data, phase, lacks_G, items_G, "no value", f"{cure}the column")
             elif lacks_G.any():
                 _log.warning(
                     "evaluation.value_feature=%s: %d of %d %s targets (%.1f%%) have no value and "
-                    "count as worth %g",
+                    "count with %g",
                     self._name, lacks_G.sum(), len(lacks_G), phase, 100 * lacks_G.mean(),
                     self._missing,
                 )  # fmt: skip
             wrong_G = (values_G < 0) | np.isinf(values_G)
-            what = "a value below 0 or without bound"
-            self._refuse(data, phase, wrong_G, items_G, what, "gains are at least 0")
+            what = "a negative or infinite value"
+            self._refuse(data, phase, wrong_G, items_G, what, "expected finite values from 0")
             digest.update(values_G.astype("<f8").tobytes())
         return digest.hexdigest()[:16]
 
@@ -106,13 +111,12 @@ class TargetValues:
             item = data.item_ids()[items_G[wrong_G][0]]
             raise UserError(
                 f"evaluation.value_feature={self._name}: {int(wrong_G.sum()):,} of "
-                f"{len(wrong_G):,} {phase} targets have {what}, such as one of item {item!r}; "
-                f"{cure}"
+                f"{len(wrong_G):,} {phase} targets have {what}, e.g. one of item {item!r}; {cure}"
             )
 
 
 class ValueMetric(AccuracyMetric, UserMean):
-    """A mean over users, or a ratio of such means, of what their targets in the list are worth."""
+    """Base class: a mean over users, or a ratio of means, computed from target values."""
 
     higher_is_better = True
     reads_targets = reads_values = True
@@ -125,20 +129,20 @@ class ValueMetric(AccuracyMetric, UserMean):
 
     @abstractmethod
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
-        """The number or numbers of each user, float64 (B,) or (B, width).
+        """The value or values of each user, float64 (B,) or (B, width).
 
         Args:
-            gains_BK: value of the target at each of the first k places, 0 where there is none.
-            values_BT: values of the distinct targets, 0 beyond the last.
+            gains_BK: value of the target at each of the first k ranks, 0 where there is none.
+            values_BT: values of the distinct targets, padded with 0.
         """
 
 
 class GradedNDCG(ValueMetric):
-    """Normalised discounted cumulative gain with values as gains (Järvelin & Kekäläinen 2002).
+    """Normalised discounted cumulative gain with target values as gains.
 
-    DCG = sum over hits of value / log2(place + 1), divided by that of the user's targets in the
-    order of their values: gains enter as they are, as in trec_eval and scikit-learn, not as
-    2^value - 1. A user whose targets are all worth 0 is left out. With one target it is NDCG.
+    Järvelin & Kekäläinen (2002): DCG = sum over hits of value / log2(rank + 1), divided by the DCG
+    of the user's targets sorted by value. Gains are linear, as in trec_eval and scikit-learn, not
+    2^value - 1. Users whose targets all have value 0 are left out. With one target it equals NDCG.
     """
 
     name = "graded_ndcg"
@@ -147,13 +151,14 @@ class GradedNDCG(ValueMetric):
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
         """See the class."""
         ideal_BT = values_BT.sort(dim=1, descending=True).values[:, : self.k]
-        return _dcg(gains_BK) / _dcg(ideal_BT)  # 0 / 0 is NaN: no value
+        return _dcg(gains_BK) / _dcg(ideal_BT)  # 0 / 0 is NaN: the user is left out
 
 
 class FoundValue(ValueMetric):
-    """What the targets in the first k places are worth together, a user, in the column's unit.
+    """Total value of the targets in the first k ranks per user, in the column's unit.
 
-    Of several lists: in all of the user's lists together; a list with ``mean_over: lists``.
+    With several lists per user: the total over the user's lists, or, with ``mean_over: lists``,
+    the total per list.
     """
 
     name = "value"
@@ -166,10 +171,9 @@ class FoundValue(ValueMetric):
 
 
 class ValueRecall(ValueMetric):
-    """Share of the value of all users' targets that stands in the first k places of their lists.
+    """Share of the total target value that is in the first k ranks: value-weighted recall.
 
-    A ratio of sums over users, so it has no value of a single user: recall in which each target
-    counts by its value. In [0, 1].
+    A ratio of sums over all users, so it has no per-user values. In [0, 1].
     """
 
     name = "value_recall"
@@ -180,17 +184,17 @@ class ValueRecall(ValueMetric):
         super().__init__(config, k=k, width=2)
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
-        """Value found, and value of all targets, (B, 2)."""
+        """Value of the hits, and value of all targets, (B, 2)."""
         return torch.stack([sum_over_ranks(gains_BK), sum_over_ranks(values_BT)], 1)
 
     def compute(self) -> Tensor:
-        """See the class; NaN where nothing is worth anything."""
+        """See the class; NaN if all values are 0."""
         sums = super().compute()
         return sums[0] / sums[1]
 
 
 class ValueHitRate(ValueRecall):
-    """Hit rate in which each user (of several lists: each list) counts by the value of its targets.
+    """Hit rate in which each user (or list) is weighted by the value of its targets.
 
     In [0, 1].
     """
@@ -198,19 +202,19 @@ class ValueHitRate(ValueRecall):
     name = "value_hr"
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
-        """Value of all targets if any that is worth something is found, and in any case, (B, 2)."""
-        worth_B = sum_over_ranks(values_BT)
-        return torch.stack([worth_B * (gains_BK > 0).any(1), worth_B], 1)
+        """Value of all targets if any is a hit, else 0; and value of all targets, (B, 2)."""
+        total_B = sum_over_ranks(values_BT)
+        return torch.stack([total_B * (gains_BK > 0).any(1), total_B], 1)
 
 
 def gains(batch: EvaluationBatch, items_BK: Tensor) -> tuple[Tensor, Tensor]:
-    """Values of the distinct targets of each user (B, T), and of those in the list by place (B, K).
+    """Values of each user's distinct targets, (B, T), and of the hits by rank, (B, K).
 
     Raises:
         ValueError: the batch has no values.
     """
     if batch.target_values_G is None:
-        raise ValueError("a metric of values needs EvaluationBatch.target_values_G")
+        raise ValueError("metrics of target values need EvaluationBatch.target_values_G")
     pairs = torch.stack([batch.target_rows, batch.target_items], 1)
     distinct, of_target = pairs.unique(dim=0, return_inverse=True)
     values_D = torch.zeros(len(distinct), dtype=torch.float64, device=items_BK.device)
@@ -224,12 +228,12 @@ def gains(batch: EvaluationBatch, items_BK: Tensor) -> tuple[Tensor, Tensor]:
     values_BT[rows_D, number_D] = values_D
     gains_BK = torch.zeros(items_BK.shape, dtype=torch.float64, device=items_BK.device)
     hits_DK = items_BK[rows_D] == items_D.unsqueeze(1)
-    found_D, places = hits_DK.nonzero(as_tuple=True)
-    gains_BK[rows_D[found_D], places] = values_D[found_D]
+    hits, ranks = hits_DK.nonzero(as_tuple=True)
+    gains_BK[rows_D[hits], ranks] = values_D[hits]
     return values_BT, gains_BK
 
 
 def _dcg(gains_BK: Tensor) -> Tensor:
-    discounts = [1 / math.log2(place + 2) for place in range(gains_BK.shape[1])]
+    discounts = [1 / math.log2(rank + 1) for rank in range(1, gains_BK.shape[1] + 1)]
     discounts_K = torch.tensor(discounts, dtype=torch.float64, device=gains_BK.device)
     return sum_over_ranks(gains_BK * discounts_K)

@@ -1,20 +1,18 @@
-"""Which items of the catalogue can be recommended at the moment a list is made for.
+"""Items of the catalogue that are candidates at the time of a list.
 
-The catalogue is that of the whole prepared log, so it holds items that nobody could have met yet.
-The option `candidates` of a protocol says what becomes of them:
+The catalogue is that of the whole prepared log, so it has items that are not released at the time
+of a list. The option `candidates` of a protocol selects:
 
-- ``all``: every item is a candidate. The default: it is what published protocols rank, so numbers
-  stay comparable with theirs and with those of every study made so far, and it needs no times.
-  Items that nobody could have met take up places then: a model that has learned nothing of them
-  and lists them is judged lower than it would be in use. Under a global or rolling split
-  ``released`` is closer to use.
-- ``known``: items with a training event. A target without one cannot be hit.
-- ``released``: items whose first event, or whose time in the column `release_column` of the items,
-  lies at or before the time of the user's first target: what a shop could show at that moment. Of
-  several targets of a user those that come later and were released later cannot be hit. An item
-  that has neither an event nor a time in the column is never a candidate.
+- ``all``: every item is a candidate. The default, because published protocols rank all items, so
+  results are comparable with theirs, and no timestamps are needed. Unreleased items then take ranks
+  in the lists: a model that lists items it has not learned scores lower than in production. Under a
+  global or rolling split ``released`` is closer to production.
+- ``known``: items with a training event. Other targets cannot be hit.
+- ``released``: items whose first event, or time in the item column `release_column`, is not after
+  the user's first target: what a shop could show at that time. Later targets of a user that were
+  released later cannot be hit. Items without an event and a time are never candidates.
 
-How many targets are among the candidates is told. Shapes: B users, V items, G targets.
+The share of targets that are candidates is logged. Shapes: B users, V items, G targets.
 """
 
 from __future__ import annotations
@@ -43,20 +41,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BYTES_A_PAIR = 32
-"""Row and item of an excluded pair, and the numbers that they are made of."""
+"""Memory of an excluded pair: row, item and intermediate values."""
 
 
 class Admissible:
-    """The items that are no candidates, by user.
+    """The items that are not candidates, by user.
 
     Args:
-        config: the choice.
+        config: the options.
 
     Attributes:
-        reads_times: whether `EvaluationBatch.target_times_B` must be filled in.
+        reads_times: whether `EvaluationBatch.target_times_B` is needed.
 
     Raises:
-        UserError: when a release column is given and not read.
+        UserError: a release column is given and not read.
     """
 
     def __init__(self, config: CatalogueOptions) -> None:
@@ -64,10 +62,10 @@ class Admissible:
         self.reads_times = self._choice == "released"
         if self._column is not None and not self.reads_times:
             raise UserError(
-                f"evaluation.release_column={self._column}: is read with "
-                "evaluation.candidates=released alone; set that, or this to null"
+                f"evaluation.release_column={self._column}: has no effect without "
+                "evaluation.candidates=released; set that, or this to null"
             )
-        self._items = torch.empty(0, dtype=torch.int64)  # ascending by time where there are times
+        self._items = torch.empty(0, dtype=torch.int64)  # sorted by time, if there are times
         self._times = torch.empty(0, dtype=torch.int64)
         self._digest: str | None = None
 
@@ -77,10 +75,10 @@ class Admissible:
         return self._choice == "all"
 
     def attach(self, data: RankedData) -> None:
-        """Read what is known of the items.
+        """Read counts or release times of the items.
 
         Raises:
-            UserError: there are no times, or no such column.
+            UserError: there are no timestamps, or no such column.
         """
         if self._choice == "known":
             is_known_V = data.training_item_counts() > 0
@@ -96,21 +94,21 @@ class Admissible:
     def _release_times(self, data: RankedData) -> NDArray[np.int64]:
         if data.timestamps is None:
             raise UserError(
-                "evaluation.candidates=released: the prepared data have no times. Name their "
-                "column with data.timestamp_column, or choose known or all"
+                "evaluation.candidates=released: the data have no timestamps; name their column "
+                "with data.timestamp_column, or use known or all"
             )
         first_V = data.first_event_times()
         if self._column is None:
             return first_V
-        told_V, is_told_V = data.item_times(self._column)
-        times_V = np.where(is_told_V, told_V, first_V)
+        given_V, is_given_V = data.item_times(self._column)
+        times_V = np.where(is_given_V, given_V, first_V)
         self._digest = hashlib.sha256(times_V.astype("<i8").tobytes()).hexdigest()[:16]
         late = int((times_V > first_V).sum())
-        if late or not is_told_V.all():
+        if late or not is_given_V.all():
             _log.warning(
-                "evaluation.release_column=%s: %d of %d items have no time in it, their first "
-                "event counts; of %d the time is later than their first event",
-                self._column, int((~is_told_V).sum()), len(times_V), late,
+                "evaluation.release_column=%s: %d of %d items have no time and count from their "
+                "first event; %d have a time later than their first event",
+                self._column, int((~is_given_V).sum()), len(times_V), late,
             )  # fmt: skip
         return times_V
 
@@ -121,7 +119,7 @@ class Admissible:
         return {"candidates": "released items", "release_times_sha256": self._digest}
 
     def excluded(self, batch: EvaluationBatch) -> Exclude:
-        """The pairs of a batch whose item is no candidate."""
+        """The pairs of a batch whose item is not a candidate."""
         users_B = batch.history.users_B
         device = users_B.device
         if self._items.device != device:
@@ -129,7 +127,7 @@ class Admissible:
         rows_B = torch.arange(len(users_B), device=device)
         if not self.reads_times:
             return rows_B.repeat_interleave(len(self._items)), self._items.repeat(len(users_B))
-        assert batch.target_times_B is not None, "the batches were not asked for times"
+        assert batch.target_times_B is not None, "the batches have no target times"
         first_B = torch.searchsorted(self._times, batch.target_times_B, right=True)
         lengths_B = len(self._items) - first_B
         rows = rows_B.repeat_interleave(lengths_B)
@@ -138,18 +136,19 @@ class Admissible:
 
 
 def joined(one: Exclude | None, other: Exclude | None) -> Exclude | None:
-    """The pairs of both."""
+    """The union of the pairs."""
     if one is None or other is None:
         return other if one is None else one
     return torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]])
 
 
 def _tell(data: RankedData, is_candidate: IsCandidate) -> None:
-    """Say how many targets can be hit.
+    """Log the share of targets that are candidates.
 
     Args:
         data: the prepared data.
-        is_candidate: of the time of a list (0 without times) and an item each.
+        is_candidate: whether items are candidates, from the times of their lists (0 without
+            timestamps) and the items.
     """
     for phase in ("validation", "test"):
         segments = np.asarray(data.segments(phase))
@@ -173,20 +172,20 @@ def _at(
 def log_reachable(
     phase: str, data: RankedData, segments: NDArray[np.int64], is_candidate: IsCandidate
 ) -> None:
-    """Warn where some targets of a phase are no candidates.
+    """Warn if some targets of a phase are not candidates.
 
     Args:
-        phase: its name.
+        phase: name of the phase.
         data: the prepared data.
-        segments: its rows, (n, 4).
-        is_candidate: of the row and the item of each target, (G,).
+        segments: segments of the phase, (n, 4).
+        is_candidate: whether targets are candidates, from their rows and items, (G,).
     """
     rows_G, places_G = _targets(data, segments)
     share = float(is_candidate(rows_G, data.items[places_G].astype(np.int64)).mean())
     if share < 1:
         _log.warning(
-            "evaluation: %.1f%% of the %s targets are among their user's candidates; the others "
-            "cannot be hit",
+            "evaluation: %.1f%% of the %s targets are candidates of their user; the others cannot "
+            "be hit",
             100 * share, phase,
         )  # fmt: skip
 
@@ -194,7 +193,7 @@ def log_reachable(
 def _targets(
     data: RankedData, segments: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and place of every target, ascending, (G,)."""
+    """Row and flat index of every target, ascending, (G,)."""
     lengths = segments[:, 3] - segments[:, 2]
     rows_G = np.repeat(np.arange(len(segments)), lengths)
     before = np.cumsum(lengths) - lengths

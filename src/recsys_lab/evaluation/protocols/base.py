@@ -1,4 +1,4 @@
-"""What all protocols share: lists of all users of a phase, compared with the held-out targets.
+"""Base class of the protocols: rank for all users of a phase, compare with held-out targets.
 
 Shapes: B users, K list length, V items.
 """
@@ -33,15 +33,14 @@ if TYPE_CHECKING:
 
 
 class RankingProtocol:
-    """Which items are candidates for whom, and what is computed from the lists.
+    """Selects the candidates of each user and the metrics of the lists.
 
     Args:
         config: the options.
 
     Attributes:
-        over_lists: whether means are those over all lists, with ``mean_over: lists``; after
-            `attach` not where each user has one list: then it is the same as users, also in
-            `fields`.
+        over_lists: whether metrics are means over all lists (``mean_over: lists``); after `attach`
+            false if each user has one list, which equals means over users.
         ranks_all: whether a metric reads whole lists.
         reads_history: whether a metric reads the whole history of each user.
     """
@@ -50,7 +49,7 @@ class RankingProtocol:
     num_items: int
     bytes_per_score = 4
     reads_times = False
-    """Whether `EvaluationBatch.target_times_B` must be filled in."""
+    """Whether `EvaluationBatch.target_times_B` is needed."""
 
     def __init__(self, config: Options) -> None:
         check_metrics(config)
@@ -65,7 +64,7 @@ class RankingProtocol:
             self.bytes_per_score += BYTES_A_SCORE
 
     def attach(self, data: RankedData) -> None:
-        """Read what the protocol needs of the prepared dataset; before anything is ranked."""
+        """Read what the protocol needs from the prepared dataset; called before ranking."""
         self.num_items = data.num_items
         if self.config.value_feature is not None:
             self.values = TargetValues(self.config, data)
@@ -76,19 +75,19 @@ class RankingProtocol:
 
     @abstractmethod
     def candidates(self) -> dict[str, Any]:
-        """The choice of candidates in the protocol's fingerprint."""
+        """The candidates, for the protocol's fingerprint."""
 
     @abstractmethod
     def exclude(self, batch: EvaluationBatch) -> Exclude | None:
         """The pairs of a batch that must not be recommended."""
 
     def batch_size(self, num_items: int) -> int:
-        """Users whose scores fit the memory budget, at most 256: larger ones leave the cache."""
+        """Number of users whose scores fit the memory budget, at most 256 (cache size)."""
         budget = self.config.score_mib * 2**20
         return max(1, min(256, budget // (self.bytes_per_score * num_items)))
 
     def fields(self, tie_rule: str) -> dict[str, Any]:
-        """What makes two results comparable: candidates, filter, tie rule of equal scores."""
+        """Fields that must be equal to compare results: candidates, seen items, tie rule."""
         return {
             **self.candidates(),
             "exclude_seen": self.config.exclude_seen,
@@ -97,7 +96,7 @@ class RankingProtocol:
         }
 
     def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
-        """An empty set of results: accuracy, and the metrics given."""
+        """Empty results with the accuracy metrics and the given metrics beyond accuracy."""
         config = self.config
         return Results(
             config.metrics, config.ks, self.max_k, beyond, self.num_items,
@@ -106,7 +105,7 @@ class RankingProtocol:
 
 
 def _some_have_several(users_n: NDArray[np.int64]) -> bool:
-    """Of the users of the rows of a phase, those of each together."""
+    """Whether a user has several rows; the rows of a user are consecutive."""
     return bool((users_n[1:] == users_n[:-1]).any())
 
 
@@ -117,9 +116,9 @@ def evaluate(
     device: torch.device | str = "cpu",
     beyond: Mapping[str, BeyondMetric] | None = None,
 ) -> Results:
-    """Rank for every user of ``batches`` and keep the per-user rows.
+    """Rank for every user of ``batches`` and store the per-user rows.
 
-    Under torch.distributed each process is given the batches of its own users.
+    Under torch.distributed each process has the batches of its own users.
     """
     results = protocol.results(beyond)
     with torch.inference_mode():
@@ -137,7 +136,7 @@ def judge(
     *,
     keep_lists: bool = False,
 ) -> None:
-    """Rank for one batch and add it; validation and test both come through here."""
+    """Rank for one batch and add it to the results, in validation and test."""
     exclude = protocol.exclude(batch)
     results.update(batch, rank(model, batch, protocol, exclude), keep_lists, exclude)
 
@@ -148,7 +147,7 @@ def rank(
     """The lists of one batch under a protocol.
 
     Raises:
-        ValueError: the lists are none: see `recsys_lab.evaluation.list_checks`.
+        ValueError: the lists are not valid: see `recsys_lab.evaluation.list_checks`.
     """
     length = max(protocol.max_k, protocol.num_items if protocol.ranks_all else 0)
     return ranked_lists(model, batch.history, length, exclude, protocol.num_items)
@@ -170,6 +169,6 @@ def ranked_lists(
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:
-    """A hash of what must be equal for two results to be compared, 16 hex digits."""
+    """A hash of the fields that must be equal to compare results, 16 hex digits."""
     text = json.dumps(fields, sort_keys=True, default=asdict)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

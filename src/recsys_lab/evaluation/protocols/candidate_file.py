@@ -1,4 +1,4 @@
-"""The candidates of each user are listed in a file, as in some published benchmarks.
+"""Candidates of each user from a file, as in some published benchmarks.
 
 Shapes: B users, V items, P listed pairs.
 """
@@ -33,9 +33,9 @@ _COLUMNS = ("user_id", "item_id")
 
 
 class CandidateFile(RankingProtocol):
-    """Rank only the items that a file admits for a user, in validation and test alike.
+    """Ranks only the items that a file lists for a user, in validation and test.
 
-    A target that is not among its user's candidates cannot be hit. How many these are is told.
+    Targets that are not candidates of their user cannot be hit; their share is logged.
 
     Args:
         config: the options.
@@ -46,11 +46,11 @@ class CandidateFile(RankingProtocol):
 
     @dataclass(frozen=True)
     class Config(Options):
-        """Options of `CandidateFile`, beside those of `Options`.
+        """Options of `CandidateFile`, in addition to those of `Options`.
 
         Attributes:
-            path: Parquet or CSV file with columns ``user_id`` and ``item_id``, raw ids, one row for
-                each admissible pair.
+            path: Parquet or CSV file with columns ``user_id`` and ``item_id`` (raw ids), one row
+                per candidate pair.
         """
 
         path: str | None
@@ -65,7 +65,7 @@ class CandidateFile(RankingProtocol):
         """Read the file.
 
         Raises:
-            UserError: it cannot be read, or a user to be ranked for has no candidate.
+            UserError: it cannot be read, or a user has no candidate.
         """
         super().attach(data)
         pairs = _known_pairs(_read(self._path), data, str(self._path))
@@ -78,22 +78,22 @@ class CandidateFile(RankingProtocol):
             lacking = segments[counts_U[segments[:, 0]] == 0, 0]
             if len(lacking):
                 raise UserError(
-                    f"evaluation.path={self._path}: {len(lacking):,} of {len(segments):,} users "
-                    f"of {phase} have no candidate, such as {data.user_ids()[lacking[0]]!r}; list "
-                    "items for them"
+                    f"evaluation.path={self._path}: {len(lacking):,} of {len(segments):,} {phase} "
+                    f"users have no candidate, e.g. {data.user_ids()[lacking[0]]!r}; add items for "
+                    "them"
                 )
             keys_P = users_P * data.num_items + items_P
             is_listed = partial(_is_listed, segments[:, 0], keys_P, data.num_items)
             log_reachable(phase, data, segments, is_listed)
 
     def candidates(self) -> dict[str, Any]:
-        """A hash of the admissible pairs."""
+        """A hash of the candidate pairs."""
         digest = hashlib.sha256(self._offsets.numpy().astype("<i8").tobytes())
         digest.update(self._items_P.numpy().astype("<i8").tobytes())
         return {"candidates": "file", "candidates_sha256": digest.hexdigest()[:16]}
 
     def exclude(self, batch: EvaluationBatch) -> Exclude | None:
-        """All pairs but those listed; the seen ones too, if these are filtered."""
+        """All pairs except those listed; also the seen pairs, if these are excluded."""
         users_B = batch.history.users_B.cpu()
         starts_B, ends_B = self._offsets[users_B], self._offsets[users_B + 1]
         lengths_B = ends_B - starts_B
@@ -128,13 +128,11 @@ def _read(path: str | None) -> pl.DataFrame:
         )
     suffix = Path(path).suffix
     if suffix not in (".parquet", ".csv"):
-        raise UserError(
-            f"evaluation.path={path}: the ending {suffix!r} is not read; allowed: .parquet, .csv"
-        )
+        raise UserError(f"evaluation.path={path}: got suffix {suffix!r}, expected .parquet or .csv")
     try:
         if suffix == ".parquet":
             return pl.read_parquet(path, columns=list(_COLUMNS))
-        # As text: 007 and 7 are two ids; they get the type of the prepared ids later.
+        # As text, because 007 and 7 may be two ids; cast to the type of the prepared ids later.
         return pl.read_csv(path, columns=list(_COLUMNS), infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(
@@ -144,19 +142,19 @@ def _read(path: str | None) -> pl.DataFrame:
 
 
 def _known_pairs(table: pl.DataFrame, data: RankedData, path: str) -> pl.DataFrame:
-    """Distinct (user, item) indices in their order; those of other users and items are counted."""
-    found = table.unique()
-    number = len(found)
+    """Distinct (user, item) indices, sorted; warns of pairs of unknown users or items."""
+    pairs = table.unique()
+    number = len(pairs)
     for column, ids, name in zip(
         _COLUMNS, (data.user_ids(), data.item_ids()), ("user", "item"), strict=True
     ):
         known = pl.DataFrame({column: ids}).with_row_index(name)
-        typed = found.with_columns(pl.col(column).cast(known.schema[column], strict=False))
-        found = typed.join(known, on=column, how="inner")
-    if len(found) < number:
+        typed = pairs.with_columns(pl.col(column).cast(known.schema[column], strict=False))
+        pairs = typed.join(known, on=column, how="inner")
+    if len(pairs) < number:
         _log.warning(
-            "evaluation.path=%s: %d of %d pairs are of users or items that the prepared data do "
-            "not hold, and are left out",
-            path, number - len(found), number,
+            "evaluation.path=%s: %d of %d pairs have users or items that are not in the prepared "
+            "data, and are left out",
+            path, number - len(pairs), number,
         )  # fmt: skip
-    return found.select(pl.col("user", "item").cast(pl.Int64)).sort("user", "item")
+    return pairs.select(pl.col("user", "item").cast(pl.Int64)).sort("user", "item")

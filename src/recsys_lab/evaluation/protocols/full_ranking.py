@@ -1,4 +1,4 @@
-"""The full-ranking protocol: the whole catalogue is ranked, or what of it can be recommended."""
+"""Full ranking: ranks the whole catalogue, or its known or released items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FullRanking(RankingProtocol):
-    """Rank the whole catalogue for every user and compare with the held-out targets.
+    """Ranks all candidate items for every user and compares with the held-out targets.
 
     Args:
         config: the options.
@@ -33,16 +33,16 @@ class FullRanking(RankingProtocol):
             self.bytes_per_score += BYTES_A_PAIR
 
     def attach(self, data: RankedData) -> None:
-        """Read when each item could be recommended."""
+        """Read the release times of the items, if needed."""
         super().attach(data)
         self._admissible.attach(data)
 
     def candidates(self) -> dict[str, Any]:
-        """Which items."""
+        """The candidate items."""
         return self._admissible.fields()
 
     def exclude(self, batch: EvaluationBatch) -> Exclude | None:
-        """The seen pairs, if these are filtered, and those of items that are no candidates."""
+        """The seen pairs, if these are excluded, and the pairs of items that are not candidates."""
         seen = (batch.seen_rows, batch.seen_items) if self.config.exclude_seen else None
         if self._admissible.is_all:
             return seen

@@ -1,4 +1,4 @@
-"""The options of the ranking protocols, each written once."""
+"""Options of the ranking protocols."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ Place = Annotated[int, Ge(1)]
 
 @dataclass(frozen=True)
 class Options:
-    """The options of every protocol.
+    """Options of every protocol.
 
     Attributes:
         metrics: accuracy metrics, names or classes: see `recsys_lab.evaluation.metrics.names`.
-        ks: list lengths at which these are computed.
-        exclude_seen: leave items of the user's history out of the lists. A target that the user had
-            before can then not be hit; the manifest counts these.
-        max_k: places stored per user, at least the largest of ks and beyond_ks.
-        score_mib: memory for one block of users x items scores.
-        beyond_accuracy: metrics of the test lists that look at more than targets.
-        beyond_ks: list lengths at which these are computed.
-        category_feature: item column for metrics of categories, e.g. ``item.category``.
-        embeddings_path: Parquet file with columns ``item_id`` and ``embedding``, a list of numbers,
-            the same number for each item.
-        mean_over: what counts the same in a metric, ``users`` or ``lists``, where users have
-            several.
-        target_period: cut the test also by the ``day``, ``week`` or ``month`` of each target; null:
-            not.
-        value_feature: numeric column of items or events: what a target is worth, e.g.
+        ks: list lengths of the accuracy metrics.
+        exclude_seen: exclude items of the user's history from the lists. Repeated targets can then
+            not be hit; the manifest counts them.
+        max_k: ranks stored per user, at least the largest of ks and beyond_ks.
+        score_mib: memory for one block of users x items scores, in MiB.
+        beyond_accuracy: metrics of the test lists that do not only depend on targets.
+        beyond_ks: list lengths of these metrics.
+        category_feature: item column for category metrics, e.g. ``item.category``.
+        embeddings_path: Parquet file with columns ``item_id`` and ``embedding``, lists of numbers
+            of equal length.
+        mean_over: unit with equal weight in a metric, ``users`` or ``lists``, if users have several
+            lists.
+        target_period: slice the test by the ``day``, ``week`` or ``month`` of each target; null:
+            no such slices.
+        value_feature: numeric column of items or events with the value of a target, e.g.
             ``item.price``.
-        missing_value: what a target is worth whose value is missing; null: such targets are
-            refused.
-        off_policy_reward: numeric event column: what followed the exposure; with it come off-policy
+        missing_value: value of targets whose value is missing; null: they are an error.
+        off_policy_reward: numeric event column with the reward of the exposure; enables off-policy
             estimates.
-        off_policy_propensity: numeric event column: probability with which the item was shown.
-        off_policy_items: in its place: the item was drawn uniformly from so many.
-        off_policy_where: event column that is 1 for the test events that count, e.g.
+        off_policy_propensity: numeric event column with the probability of showing the item.
+        off_policy_items: instead of a propensity column: the item was drawn uniformly from this
+            many items.
+        off_policy_where: event column that is 1 for the test events to use, e.g.
             ``event.is_rand``.
-        off_policy_clip: largest weight of an event; null: none.
+        off_policy_clip: largest weight of an event; null: no limit.
     """
 
     metrics: Annotated[list[Accuracy], MinLen(1)]
@@ -67,13 +67,13 @@ class Options:
 
 @dataclass(frozen=True)
 class CatalogueOptions(Options):
-    """Those of protocols whose candidates come from the catalogue.
+    """Options of protocols whose candidates are items of the catalogue.
 
     Attributes:
-        candidates: ``all`` items; those ``known`` by a training event; or those ``released`` at the
-            time of the user's first target. See `recsys_lab.evaluation.protocols.admissible`.
-        release_column: column of the items with their release, dates or times; read with
-            ``candidates: released``; null: an item's first event.
+        candidates: ``all`` items; ``known`` items, with a training event; or items ``released`` by
+            the time of the user's first target. See `recsys_lab.evaluation.protocols.admissible`.
+        release_column: item column with release dates or times, for ``candidates: released``;
+            null: the time of an item's first event.
     """
 
     candidates: Literal["all", "known", "released"] = field(default="all", kw_only=True)

@@ -1,6 +1,6 @@
-"""The sampled protocol: each target among a few drawn items. For comparison with old papers only.
+"""Sampled ranking: targets among a few sampled items. Only for comparison with older papers.
 
-Shapes: B users, V items, n candidates drawn for a user.
+Shapes: B users, V items, n candidates sampled per user.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 class SampledRanking(RankingProtocol):
-    """Rank a user's targets and ``num_candidates`` other items, drawn without replacement.
+    """Ranks a user's targets among ``num_candidates`` other items, sampled without replacement.
 
-    The draw depends on nothing but seed and user, so every model is judged by the same candidates.
-    It never holds a target, nor, with ``exclude_seen``, an item of the history.
+    The sample depends only on seed and user, so all models are evaluated on the same candidates. It
+    has no targets and, with ``exclude_seen``, no items of the history.
 
-    Sampled metrics are not estimates of those of the full ranking: they order models differently
-    (Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020,
-    https://doi.org/10.1145/3394486.3403226), so a warning comes with them.
+    Sampled metrics are not estimates of full-ranking metrics and order models differently (Krichene
+    and Rendle, "On sampled metrics for item recommendation", KDD 2020,
+    https://doi.org/10.1145/3394486.3403226): the run prints a warning.
 
     Args:
         config: the options.
@@ -43,12 +43,14 @@ class SampledRanking(RankingProtocol):
 
     @dataclass(frozen=True)
     class Config(CatalogueOptions):
-        """Options of `SampledRanking`, beside those of `CatalogueOptions`: what is drawn from.
+        """Options of `SampledRanking`, in addition to those of `CatalogueOptions`.
 
         Attributes:
-            num_candidates: items drawn beside the targets; fewer where fewer are allowed.
-            sampling: all alike, or in proportion to training events (then none without any).
-            seed: of the draws.
+            num_candidates: items sampled per user in addition to the targets; fewer if fewer are
+                available.
+            sampling: "uniform", or "popularity": in proportion to training events (items without
+                any are not sampled).
+            seed: seed of the samples.
         """
 
         num_candidates: Place
@@ -65,19 +67,19 @@ class SampledRanking(RankingProtocol):
         self._counts_V = torch.empty(0)
 
     def attach(self, data: RankedData) -> None:
-        """Read the training events of the items."""
+        """Read the item counts of the training part."""
         super().attach(data)
         self._admissible.attach(data)
         self._counts_V = torch.from_numpy(data.training_item_counts()).double()
         _log.warning(
-            "evaluation: %d sampled candidates a user. Sampled metrics order models differently "
-            "from the full ranking (Krichene and Rendle, 2020): compare them only with numbers of "
-            "the same kind, and publish evaluation=full_ranking",
+            "evaluation: %d sampled candidates per user. Sampled metrics order models differently "
+            "from full ranking (Krichene and Rendle, 2020): compare them only with numbers of the "
+            "same protocol, and publish evaluation=full_ranking",
             self._draw.num_candidates,
         )
 
     def candidates(self) -> dict[str, Any]:
-        """That they are sampled, and how."""
+        """The sampling of the candidates."""
         drawn = {} if self._admissible.is_all else {"drawn_from": self._admissible.fields()}
         return {
             **drawn,
@@ -88,7 +90,7 @@ class SampledRanking(RankingProtocol):
         }
 
     def exclude(self, batch: EvaluationBatch) -> Exclude | None:
-        """All pairs but those of the targets and of the items drawn."""
+        """All pairs except those of the targets and of the sampled items."""
         keys_BV = self._keys(batch.history.users_B)
         keys_BV[batch.target_rows, batch.target_items] = torch.inf
         if self.config.exclude_seen:
@@ -106,10 +108,10 @@ class SampledRanking(RankingProtocol):
         return rows, items
 
     def _keys(self, users_B: Tensor) -> Tensor:
-        """Random keys of which the smallest win, float64 (B, V).
+        """Random keys, float64 (B, V); the items with the smallest keys are the sample.
 
-        In proportion to weights: exponential variables divided by them (Efraimidis and Spirakis,
-        2006), so that one pass draws without replacement.
+        For weighted sampling without replacement, exponential variables divided by the weights
+        (Efraimidis and Spirakis, 2006).
         """
         items_V = torch.arange(len(self._counts_V), device=users_B.device)
         uniform_BV = _uniform(self._draw.seed, users_B.unsqueeze(1), items_V)
@@ -119,7 +121,7 @@ class SampledRanking(RankingProtocol):
 
 
 def _uniform(seed: int, users: Tensor, items: Tensor) -> Tensor:
-    """A pseudo-random number in (0, 1) for each pair, the same on every machine.
+    """A pseudo-random number in (0, 1) for each pair, equal on all machines.
 
     Two rounds of multiplication and xor-shift (splitmix64, Steele et al. 2014); products wrap.
     """

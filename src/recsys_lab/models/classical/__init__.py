@@ -1,1 +1,1 @@
-"""Models that are fitted in one pass: counts, neighbours, factorisations. One file each."""
+"""Models fitted without gradient descent: counts, neighbours, factorisations. One file each."""

@@ -1,4 +1,4 @@
-"""What the classical recommenders share: their matrices, and ranking in bounded memory.
+"""Shared by the classical models: interaction matrices, and ranking in bounded memory.
 
 Shapes: U users, V items, B users of a batch, T events of a batch, N training events.
 """
@@ -29,13 +29,13 @@ SCORES_AT_A_TIME = 1 << 24  # 64 MiB of float32
 
 @dataclass(frozen=True)
 class TrainingEvents:
-    """The training part, segment after segment, each in the order of its time.
+    """The training events, grouped by segment, chronological within each.
 
     Attributes:
-        segments_N: number of the segment; a user's events are consecutive within one.
+        segments_N: segment index, int64 (N,); a segment is a run of consecutive events of a user.
         users_N: user index, int64 (N,).
         items_N: item index, int64 (N,).
-        places_N: place in the flat arrays of the data, int64 (N,).
+        places_N: index into the flat event arrays of the data, int64 (N,).
     """
 
     segments_N: NDArray[np.int64]
@@ -45,7 +45,7 @@ class TrainingEvents:
 
 
 def training_events(data: TrainingData) -> TrainingEvents:
-    """All events that a model may learn from."""
+    """All events of the training part."""
     users, starts, ends = np.asarray(data.segments("train"), dtype=np.int64).T
     lengths = ends - starts
     segments_N = np.repeat(np.arange(len(users)), lengths)
@@ -56,11 +56,11 @@ def training_events(data: TrainingData) -> TrainingEvents:
 
 
 def training_matrix(data: TrainingData, *, counts: bool) -> csr_matrix:
-    """Users x items of the training part, float32 (U, V).
+    """The user-item matrix of the training part, float32 (U, V).
 
     Args:
         data: the dataset.
-        counts: repeats add up; otherwise every pair that occurs is 1.
+        counts: entries are event counts; otherwise 1 for every pair that occurs.
     """
     from scipy.sparse import csr_matrix
 
@@ -76,13 +76,13 @@ def training_matrix(data: TrainingData, *, counts: bool) -> csr_matrix:
 def history_matrix(
     batch: Batch, num_items: int, *, decay: float = 1.0, counts: bool = False
 ) -> csr_matrix:
-    """The batch's histories as users x items, float32 (B, V).
+    """The histories of a batch as a user-item matrix, float32 (B, V).
 
     Args:
         batch: the histories.
         num_items: V.
-        decay: an event weighs ``decay ** (number of events after it)``.
-        counts: repeats add up; otherwise an item's latest event alone counts.
+        decay: an event has weight ``decay ** (number of later events)``.
+        counts: sum the weights of an item's events; otherwise use only its latest event.
     """
     from scipy.sparse import csr_matrix
 
@@ -106,10 +106,10 @@ def recommend_by(
     exclude: Exclude | None,
     num_items: int,
 ) -> RankedLists:
-    """The k best items of each user, scored so many users at a time that memory is bounded.
+    """The k best items of each user, scored in chunks of users to bound memory.
 
     Args:
-        score: gives a new array (b, V) for a part of the batch with b users; it is overwritten.
+        score: returns a new array (b, V) for a chunk of b users; it is overwritten.
         batch: the users.
         k: list length.
         exclude: pairs that must not appear.
@@ -128,7 +128,7 @@ def recommend_by(
 def _part_of(
     batch: Batch, exclude: Exclude | None, first: int, last: int
 ) -> tuple[Batch, Exclude | None]:
-    """The users ``first .. last`` of a batch, and what is excluded for them."""
+    """Rows ``first`` to ``last`` (exclusive) of a batch, and their excluded pairs."""
     if (first, last) == (0, batch.size):
         return batch, exclude
     begin, end = int(batch.offsets[first]), int(batch.offsets[last])
@@ -147,17 +147,16 @@ def _part_of(
 
 
 def fill_by_popularity(scores_BV: NDArray[np.float32], counts_V: NDArray[np.int64]) -> None:
-    """Where a score is 0, put the item's popularity below all positive scores, in place.
+    """Replace scores of 0 by popularity scores below all positive ones, in place.
 
-    A neighbourhood says nothing of most items; a list too short to be filled by it goes on
-    with the popular ones instead of arbitrary ones.
+    Neighbourhood models score only a few items: the rest of the list is filled by popularity.
     """
     below_V = (counts_V / (counts_V.max(initial=0) + 1) - 1).astype(np.float32)
     np.copyto(scores_BV, below_V, where=scores_BV <= 0)
 
 
 def rows_of(matrix: csr_matrix, name: str) -> dict[str, NDArray[np.generic]]:
-    """A sparse matrix as plain arrays."""
+    """The arrays of a CSR matrix: ``name_values``, ``name_columns`` and ``name_offsets``."""
     return {
         f"{name}_values": matrix.data,
         f"{name}_columns": matrix.indices,

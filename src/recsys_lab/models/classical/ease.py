@@ -1,4 +1,4 @@
-"""EASE: a linear autoencoder in closed form (Steck, WWW 2019).
+"""EASE: a linear autoencoder with a closed-form solution (Steck, WWW 2019).
 
 Shapes: V items, B users of a batch.
 """
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Batch, Exclude, RankedLists, TrainingData
 
-_BLOCK = 1024  # rows of the V x V matrix that are made at a time
+_BLOCK = 1024  # rows of the V x V matrix computed at a time
 
 
 class EASE:
-    """Scores by ``X B``, where B predicts each item of a user from the others.
+    """Scores by ``X B``, where B predicts each item of a user from the user's other items.
 
     With the binary training matrix X and ``P = (X'X + lambda I)^-1``, B is ``-P_ij / P_jj`` off
-    the diagonal and 0 on it (equation 8). Dense in the items: for catalogues up to about 20,000.
+    the diagonal and 0 on it (equation 8). B is dense: for catalogues of up to about 20,000 items.
 
     Args:
         config: the options.
         num_items: catalogue size V.
 
     Raises:
-        UserError: V x V matrices are larger than the limit.
+        UserError: the V x V matrices need more memory than ``memory_gibibytes``.
     """
 
     ignores_seed = True
@@ -45,12 +45,12 @@ class EASE:
         """Options of `EASE`.
 
         Attributes:
-            regularization: lambda, in users: an item needs about so many to be trusted.
-            precision: of the inversion; "float32" halves its memory. B is kept in float32.
-            history_decay: weight of an event relative to the one after it; 1 weighs all
-                events of the history alike, as in the paper.
+            regularization: lambda, in users: about as many as an item needs to be trusted.
+            precision: of the inversion; "float32" halves its memory. B is stored in float32.
+            history_decay: weight of a history event relative to the next one; 1: equal weights,
+                as in the paper.
             max_length: most recent events that are read; null for all.
-            memory_gibibytes: a larger need is refused before anything is computed.
+            memory_gibibytes: memory limit for the matrices, checked before anything is computed.
         """
 
         regularization: Annotated[float, Gt(0)]
@@ -60,13 +60,13 @@ class EASE:
         memory_gibibytes: Annotated[float, Gt(0)]
 
     def __init__(self, config: Config, *, num_items: int) -> None:
-        # One matrix is inverted in place; beside it stands the float32 result.
+        # One matrix that is inverted in place, and the float32 result.
         need = num_items**2 * (np.dtype(config.precision).itemsize + 4) / 2**30
         if need > config.memory_gibibytes:
             msg = (
-                f"model=ease keeps dense matrices of {num_items:,} x {num_items:,} items, "
-                f"{need:.3g} GiB; model.memory_gibibytes allows {config.memory_gibibytes:g}. "
-                "Raise it if the machine has the memory, leave rare items out "
+                f"model=ease needs {need:.3g} GiB for dense matrices of {num_items:,} x "
+                f"{num_items:,} items; model.memory_gibibytes allows {config.memory_gibibytes:g}. "
+                "Raise it if the machine has the memory, filter out rare items "
                 "(filter.min_item_count), or use model=item_knn or model=ials"
             )
             raise UserError(msg)

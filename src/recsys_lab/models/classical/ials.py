@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class IALS:
     """Alternating least squares of the library ``implicit``; users are always folded in.
 
-    A pair that occurred n times wants score 1 with confidence ``alpha * n``, every other pair
-    score 0 with confidence 1. The factor of a user, known from training or not, is the exact
-    least-squares solution for the history at hand, so that a history that went on after
-    training counts in full. With tuned factors and regularisation this stays a strong baseline
-    (Rendle et al., "Revisiting the Performance of iALS", RecSys 2022); their regularisation
-    scaled by frequency is not in the library.
+    A pair with n events has preference 1 with confidence ``alpha * n``, every other pair
+    preference 0 with confidence 1. At inference each user's factor is solved exactly from the
+    given history, whether or not the user was in training, so that events after training count
+    too. A strong baseline when factors and regularisation are tuned (Rendle et al., "Revisiting
+    the Performance of iALS", RecSys 2022); their frequency-scaled regularisation is not in the
+    library.
 
     Args:
         config: the options. Initial factors are seeded from torch's generator, which the run
@@ -45,10 +45,10 @@ class IALS:
         Attributes:
             num_factors: D.
             regularization: weight of the squared norm of each user's and item's factor.
-            alpha: confidence of an observed event; 1 is that of an unobserved pair.
+            alpha: confidence of an observed event; an unobserved pair has 1.
             num_iterations: passes over users and items.
-            history_decay: confidence of a history event relative to the one after it; 1 takes
-                all alike, as in the paper. Training does not read it.
+            history_decay: confidence of a history event relative to the next one; 1: equal, as in
+                the paper. Not used in training.
             max_length: most recent events that are read; null for all.
         """
 
@@ -68,11 +68,11 @@ class IALS:
         self._items_VD = np.zeros((num_items, config.num_factors), dtype=np.float32)
 
     def fit(self, data: TrainingData) -> None:
-        """Learn the items' factors; the users' are made anew for each history."""
+        """Learn the item factors; user factors are computed from each history."""
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        # implicit runs its own threads over users; those of BLAS inside them only get in the way.
+        # implicit runs its own threads over users; BLAS threads inside them would compete.
         with threadpool_limits(1, "blas"):
             model = AlternatingLeastSquares(
                 factors=self.config.num_factors,
@@ -92,10 +92,10 @@ class IALS:
         return self.user_factors(batch) @ self._items_VD.T
 
     def user_factors(self, batch: Batch) -> NDArray[np.float32]:
-        """The factor of each history, float32 (B, D): equation 4 of the paper.
+        """The user factor of each history, float32 (B, D): equation 4 of the paper.
 
-        ``(Y'Y + Y'(C - I)Y + lambda I)^-1 Y'C p`` with the items' factors Y, confidences C and
-        preferences p. A confidence that decayed to 0 leaves its item out of the equations.
+        ``(Y'Y + Y'(C - I)Y + lambda I)^-1 Y'C p`` with the item factors Y, confidences C and
+        preferences p. An item whose confidence decayed to 0 drops out of the equations.
         """
         from threadpoolctl import threadpool_limits
 
@@ -104,7 +104,7 @@ class IALS:
         confidences = history * config.alpha
         base_DD = items_VD.T @ items_VD + config.regularization * np.eye(config.num_factors)
         users_BD = np.zeros((batch.size, config.num_factors), dtype=np.float32)
-        with threadpool_limits(1, "blas"):  # the systems are too small to share out
+        with threadpool_limits(1, "blas"):  # the systems are too small for several threads
             for row in range(batch.size):
                 span = slice(confidences.indptr[row], confidences.indptr[row + 1])
                 confidence_L1 = confidences.data[span, None]
@@ -114,7 +114,7 @@ class IALS:
         return users_BD
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """The items' factors, float32 (V, D)."""
+        """The item factors, float32 (V, D)."""
         return {"items": self._items_VD}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[np.generic]], data: TrainingData) -> None:

@@ -1,4 +1,4 @@
-"""ItemKNN: items like those of the history (Sarwar et al., WWW 2001; Deshpande & Karypis 2004).
+"""ItemKNN: item-based nearest neighbours (Sarwar et al., WWW 2001; Deshpande & Karypis, 2004).
 
 Shapes: U users, V items, B users of a batch.
 """
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Batch, Exclude, RankedLists, TrainingData
 
-_BLOCK = 512  # items whose similarities to all others are held at a time
+_BLOCK = 512  # items whose similarities to all others are in memory at a time
 
 
 class ItemKNN:
-    """Scores an item by its similarity to the items of the history, summed.
+    """Scores an item by the sum of its similarities to the items of the history.
 
-    Only the ``num_neighbors`` most similar items of each item count. With users a of item i
-    and b of item j: cosine is ``|a & b| / sqrt(|a| |b|)``, jaccard ``|a & b| / |a | b|``;
+    Only the ``num_neighbors`` most similar items of each item are used. With a and b the sets of
+    users of items i and j: cosine is ``|a & b| / sqrt(|a| |b|)``, jaccard ``|a & b| / |a | b|``;
     tf_idf is the cosine of ``sqrt(count) * idf(user)``, and bm25 the product of Okapi BM25
     weights (k1 1.2, b 0.75, items as documents, users as terms), both as in the library
-    ``implicit``. Items with no neighbour in the history follow, the most popular first.
+    ``implicit``. Items with no neighbour in the history rank last, by popularity.
 
     Args:
         config: the options.
@@ -52,12 +52,11 @@ class ItemKNN:
         """Options of `ItemKNN`.
 
         Attributes:
-            similarity: of two items, from the users who had them.
-            num_neighbors: most similar items kept of each item.
-            shrinkage: a similarity that n users support is multiplied by n / (n + shrinkage),
-                so that chance pairs of rare items do not lead (Bell & Koren, ICDM 2007).
-            history_decay: weight of an event relative to the one after it; 1 weighs all
-                events of the history alike.
+            similarity: similarity of two items, computed from their users.
+            num_neighbors: number of most similar items kept for each item.
+            shrinkage: a similarity supported by n users is multiplied by n / (n + shrinkage),
+                which damps chance pairs of rare items (Bell & Koren, ICDM 2007).
+            history_decay: weight of a history event relative to the next one; 1: equal weights.
             max_length: most recent events that are read; null for all.
         """
 
@@ -75,7 +74,7 @@ class ItemKNN:
         self._counts_V = np.zeros(num_items, dtype=np.int64)
 
     def fit(self, data: TrainingData) -> None:
-        """Find the neighbours of each item, a block of items at a time."""
+        """Compute the neighbours of each item, a block of items at a time."""
         from scipy.sparse import vstack
 
         kind = self.config.similarity
@@ -93,7 +92,7 @@ class ItemKNN:
         self._counts_V = data.training_item_counts()
 
     def _neighbors(self, binary: csr_matrix, weighted: csr_matrix, first: int) -> csr_matrix:
-        """The kept similarities of a block of items to all, (block, V)."""
+        """Similarities of a block of items to their neighbours, (block, V)."""
         rows = slice(first, first + _BLOCK)
         together = (binary[rows] @ binary.T).tocsr()
         if self.config.similarity == "jaccard":
@@ -119,7 +118,7 @@ class ItemKNN:
         return scores_BV
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """The neighbours by rows, and training events of each item, int64 (V,)."""
+        """The similarity matrix (CSR), and the training events of each item, int64 (V,)."""
         assert self._similarity is not None, "fit or load_arrays comes first"
         return {**rows_of(self._similarity, "similarity"), "counts": self._counts_V}
 
@@ -164,12 +163,12 @@ def _unit_rows(matrix: csr_matrix) -> csr_matrix:
 
 
 def _largest(similar: csr_matrix, first: int, k: int) -> csr_matrix:
-    """The k largest positive values of each row without the diagonal, the lower item on ties.
+    """The k largest positive values of each row without the diagonal; ties keep the lower index.
 
     Args:
         similar: rows ``first ..`` of a square matrix.
         first: item of the first row.
-        k: values kept of a row.
+        k: values kept per row.
     """
     from scipy.sparse import csr_matrix
 

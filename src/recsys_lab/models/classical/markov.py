@@ -1,4 +1,4 @@
-"""Markov: what follows what, counted (first order and skip-gram co-visitation).
+"""Markov: item-to-item transition counts (first order, and skip-gram co-visitation).
 
 Shapes: V items, B users of a batch, N training events.
 """
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 
 class Markov:
-    """Scores an item by how often it came soon after the latest items of the history.
+    """Scores an item by how often it followed the latest items of the history in training.
 
-    ``c(i, j)`` adds up ``decay ** (d - 1)`` over all places where j stands d events after i,
-    d up to ``window``. A history event i gives item j the probability
-    ``(c(i, j) + smoothing * p(j)) / (c(i) + smoothing)``, with p the item's share of training
-    events and c(i) the sum over j; events are weighed by ``history_decay`` and added. As
-    ``model=markov``, with window 1, max_length 1 and no smoothing, it is the first-order Markov
-    chain of Rendle et al. (FPMC, WWW 2010) without factors; ``model=markov_decayed`` looks
-    farther in both. Items with score 0 follow, the most popular first.
+    ``c(i, j)`` is the sum of ``decay ** (d - 1)`` over all training pairs with j d events after i,
+    for d up to ``window``. A history event i gives item j the probability
+    ``(c(i, j) + smoothing * p(j)) / (c(i) + smoothing)``, where p(j) is the item's share of
+    training events and c(i) the sum over j; the score is the sum over the history, weighted by
+    ``history_decay``. ``model=markov`` (window 1, max_length 1, no smoothing) is the first-order
+    Markov chain of Rendle et al. (FPMC, WWW 2010) without factors; ``model=markov_decayed`` uses
+    longer windows in training and in the history. Items with score 0 rank last, by popularity.
 
     Args:
         config: the options.
         num_items: catalogue size V.
 
     Raises:
-        UserError: a decay is given where there is nothing to decay.
+        UserError: a decay other than 1 is given for a window of one event.
     """
 
     ignores_seed = True
@@ -57,9 +57,10 @@ class Markov:
 
         Attributes:
             window: largest distance d of a counted pair, in events.
-            decay: weight of a pair relative to one that stands an event closer.
-            smoothing: events of the popularity distribution mixed into each item's counts.
-            history_decay: weight of a history event relative to the one after it.
+            decay: weight of a pair relative to a pair one event closer.
+            smoothing: number of pseudo-events, distributed by popularity, added to each item's
+                counts.
+            history_decay: weight of a history event relative to the next one.
             max_length: most recent events that are read.
         """
 
@@ -70,11 +71,14 @@ class Markov:
         max_length: Annotated[int, Ge(1)]
 
     def __init__(self, config: Config, *, num_items: int) -> None:
-        for option, span in (("decay", "window"), ("history_decay", "max_length")):
-            if getattr(config, option) != 1 and getattr(config, span) == 1:
+        for option, decay, window, length in (
+            ("decay", config.decay, "window", config.window),
+            ("history_decay", config.history_decay, "max_length", config.max_length),
+        ):
+            if decay != 1 and length == 1:
                 raise UserError(
-                    f"model.{option}: got {getattr(config, option):g} with model.{span}=1, where "
-                    f"one event alone is weighed; use a larger model.{span}, or model.{option}=1"
+                    f"model.{option}: got {decay:g} with model.{window}=1, where it has no effect "
+                    f"on a single event; use a larger model.{window}, or model.{option}=1"
                 )
         self.config = config
         self.window = config.max_length
@@ -83,7 +87,7 @@ class Markov:
         self._counts_V = np.zeros(num_items, dtype=np.int64)
 
     def fit(self, data: TrainingData) -> None:
-        """Count the directed pairs of the training part."""
+        """Count the ordered item pairs of the training part."""
         from scipy.sparse import csr_matrix
 
         events = training_events(data)
@@ -98,7 +102,7 @@ class Markov:
         self._counts_V = data.training_item_counts()
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
-        """The k items that most often came next, without the excluded ones."""
+        """The k most probable next items that are not excluded."""
         return recommend_by(self._score, batch, k, exclude, self._num_items)
 
     def _score(self, batch: Batch) -> NDArray[np.float32]:
@@ -108,7 +112,7 @@ class Markov:
         history = history_matrix(
             batch, self._num_items, decay=self.config.history_decay, counts=True
         )
-        # An item that nothing followed has no row to share out.
+        # Items that nothing followed have empty rows: avoid dividing by 0.
         history.data /= np.where(total_V > 0, total_V, 1)[history.indices]
         scores_BV: NDArray[np.float32] = (history @ self._pairs).toarray()
         popularity_V = self._counts_V / max(1, int(self._counts_V.sum()))
@@ -119,7 +123,7 @@ class Markov:
         return scores_BV
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """The pair counts by rows, and training events of each item, int64 (V,)."""
+        """The pair counts (CSR), and the training events of each item, int64 (V,)."""
         assert self._pairs is not None, "fit or load_arrays comes first"
         return {**rows_of(self._pairs, "pairs"), "counts": self._counts_V}
 

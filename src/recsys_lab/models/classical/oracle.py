@@ -1,4 +1,4 @@
-"""Oracle: ranks by the true next-item probabilities, the ceiling for every model."""
+"""Oracle: ranks by the true next-item probabilities of synthetic data, an upper bound."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """Knows the process that made a synthetic log; no ranking has a higher expected NDCG.
+    """Ranks by the process that generated a synthetic log; no ranking has a higher expected NDCG.
 
     Args:
         config: no options.
         num_items: catalogue size V.
     """
 
-    window = None  # the truth depends on the whole history
+    window = None  # the true probabilities depend on the whole history
     ignores_seed = True
     reads_times = True
 
@@ -39,16 +39,16 @@ class Oracle:
         self._truth: GroundTruth | None = None
 
     def fit(self, data: TrainingData) -> None:
-        """Take the process from the data; nothing is learned.
+        """Read the generating process from the data; nothing is learned.
 
         Raises:
-            UserError: the data have no known process.
+            UserError: the generating process of the data is not known.
         """
         truth = data.truth()
         if truth is None:
             msg = (
-                "model=oracle ranks by the true probabilities, and these data have none; the "
-                "oracle needs data with a known process: data=synthetic_shop"
+                "model=oracle ranks by the true next-item probabilities, which are not known for "
+                "these data; use synthetic data: data=synthetic_shop"
             )
             raise UserError(msg)
         self._truth = truth
@@ -61,10 +61,10 @@ class Oracle:
         return top_k(scores_BV, k, exclude, batch.users_B)
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """Nothing: the process is stored with the data."""
+        """Empty: the process is stored with the data."""
         return {}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[np.generic]], data: TrainingData) -> None:
-        """Take the process from the data again."""
+        """Read the process from the data again."""
         del arrays
         self.fit(data)

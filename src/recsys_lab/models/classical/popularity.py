@@ -1,4 +1,4 @@
-"""Popularity: the items with the most training events, for everybody or by category.
+"""Popularity: the items with the most training events, overall or within a category.
 
 Shapes: V items, B users of a batch.
 """
@@ -26,14 +26,14 @@ _DAY = 86_400  # seconds
 
 
 class Popularity:
-    """Scores an item by its number of training events, of all time or of the last days.
+    """Scores an item by its number of training events, overall or in the most recent days.
 
     Args:
         config: the options.
         num_items: catalogue size V.
     """
 
-    window = 1  # the last item's category is all that can matter
+    window = 1  # only the last item's category is read
     ignores_seed = True
 
     @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Popularity:
         """Options of `Popularity`.
 
         Attributes:
-            window_days: count only events of so many days before the last training event, that
-                event included; null counts all.
-            category_feature: categorical item feature; items that share its value with the
-                user's last item come first, by their counts, then all others by theirs. null:
-                one list for everybody.
+            window_days: count only the events of this many days up to the last training event
+                (inclusive); null counts all events.
+            category_feature: categorical item feature; items with the same value as the user's
+                last item rank first, by count, then all others, by count. null: one list for
+                all users.
         """
 
         window_days: Annotated[float, Gt(0)] | None
@@ -60,7 +60,7 @@ class Popularity:
         """Count the training events of each item.
 
         Raises:
-            UserError: the data have no timestamps or no such feature, and an option needs them.
+            UserError: an option needs timestamps or a feature that the data do not have.
         """
         if self.config.window_days is None:
             self._counts_V = data.training_item_counts()
@@ -74,7 +74,7 @@ class Popularity:
         return recommend_by(self._score, batch, k, exclude, len(self._counts_V))
 
     def _score(self, batch: Batch) -> NDArray[np.float64]:
-        # float64: float32 could not tell counts beyond 2 ** 24 apart.
+        # float32 cannot represent all counts above 2 ** 24.
         scores_BV = np.tile(self._counts_V.astype(np.float64), (batch.size, 1))
         if self._categories_V is not None:
             ends_B = batch.offsets.numpy()[1:]
@@ -99,11 +99,11 @@ class Popularity:
 
 
 def _recent_counts(data: TrainingData, days: float) -> NDArray[np.int64]:
-    """Events of each item in the last days of the training part, (V,)."""
+    """Number of events of each item in the last days of the training part, (V,)."""
     if data.timestamps is None:
         msg = (
-            f"model.window_days: got {days:g}, but these data have no timestamps, so no event "
-            "is known to be recent; set model.window_days=null"
+            f"model.window_days: got {days:g}, but the data have no timestamps to count recent "
+            "events by; set model.window_days=null"
         )
         raise UserError(msg)
     events = training_events(data)
@@ -113,12 +113,12 @@ def _recent_counts(data: TrainingData, days: float) -> NDArray[np.int64]:
 
 
 def _categories(data: TrainingData, name: str) -> NDArray[np.int64]:
-    """The category of each item, negative where missing or unknown, (V,)."""
+    """Category code of each item, -1 where missing or unknown, (V,)."""
     kind = data.features.entry(f"item.{name}")["type"]
     if kind != "categorical":
         msg = (
-            f"model.category_feature: got '{name}', which is {kind}; name a categorical item "
-            "feature, or set model.category_feature=null"
+            f"model.category_feature: got '{name}', a {kind} feature, expected a categorical item "
+            "feature; name one, or set model.category_feature=null"
         )
         raise UserError(msg)
     codes_V = np.asarray(data.features.column(f"item.{name}"), dtype=np.int64)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class PureSVD:
     """Scores by ``x Q Q'``: the history x projected on the D leading right singular vectors.
 
-    Users of training and new ones are treated alike. The singular vectors come from
-    scikit-learn's randomized SVD, seeded from torch's generator, which the run seeds.
+    Only the history is used, so users who are not in training need no special treatment. The
+    singular vectors are computed by scikit-learn's randomized SVD, seeded from torch's generator,
+    which the run seeds.
 
     Args:
         config: the options.
@@ -40,9 +41,9 @@ class PureSVD:
 
         Attributes:
             num_factors: D, at most the number of users and of items.
-            num_iterations: power iterations; more come closer to the exact SVD.
-            history_decay: weight of a history event relative to the one after it; 1 weighs all
-                alike, as in the paper. Training does not read it.
+            num_iterations: power iterations; more are closer to the exact SVD.
+            history_decay: weight of a history event relative to the next one; 1: equal weights,
+                as in the paper. Not used in training.
             max_length: most recent events that are read; null for all.
         """
 
@@ -63,16 +64,16 @@ class PureSVD:
         """Factorise the binary training matrix.
 
         Raises:
-            UserError: the matrix has fewer rows or columns than factors are asked for.
+            UserError: the matrix has fewer rows or columns than ``num_factors``.
         """
         from sklearn.utils.extmath import randomized_svd
 
         matrix = training_matrix(data, counts=False)
         if self.config.num_factors > min(matrix.shape):
             msg = (
-                f"model.num_factors: got {self.config.num_factors}, more than a matrix of "
-                f"{matrix.shape[0]:,} users x {matrix.shape[1]:,} items has; choose at most "
-                f"{min(matrix.shape)}"
+                f"model.num_factors: got {self.config.num_factors}, expected at most "
+                f"{min(matrix.shape)}, the rank of a matrix of {matrix.shape[0]:,} users x "
+                f"{matrix.shape[1]:,} items"
             )
             raise UserError(msg)
         *_, factors_DV = randomized_svd(

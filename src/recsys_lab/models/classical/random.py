@@ -1,4 +1,4 @@
-"""Random: the chance level, reproducible."""
+"""Random: a random ranking, the chance level."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class Random:
-    """Scores a pair by a hash of (seed, user, item), uniform in [0, 1).
+    """Scores a (user, item) pair by a hash of (seed, user, item), uniform in [0, 1).
 
-    A user gets the same list in every batch and process. With one target and V candidates the
-    expected hit rate at K is K / V.
+    A user's list does not depend on the batch or the process. With one target among V candidates
+    the expected hit rate at K is K / V.
 
     Args:
         config: no options; the seed is drawn from torch's generator, which the run seeds.
         num_items: catalogue size V.
     """
 
-    window = 1  # the history does not matter; one event is the shortest read
+    window = 1  # the history is not used; 1 is the shortest window
 
     @dataclass(frozen=True)
     class Config:
@@ -45,7 +45,7 @@ class Random:
         del data
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
-        """Items that are not excluded, k of them, in random order."""
+        """Random items that are not excluded, k per user."""
         return recommend_by(self._score, batch, k, exclude, self._num_items)
 
     def _score(self, batch: Batch) -> NDArray[np.float32]:

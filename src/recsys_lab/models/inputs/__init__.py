@@ -1,1 +1,1 @@
-"""What a model knows of items and events besides their index: columns, texts, users and times."""
+"""Inputs besides the item index: item features and texts, user and event columns, times."""

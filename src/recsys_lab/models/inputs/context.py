@@ -1,4 +1,4 @@
-"""What is known of an event besides its item: who did it, when, and the event's own columns.
+"""Context of an event: embeddings of its user's columns, its own columns and its time.
 
 Shapes: T events, B users, D width.
 """
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import Batch, TrainingData
 
 _HOUR, _DAY = 3600, 86400
-_GAP_BUCKETS = 32  # a bucket doubles the seconds: 2**31 are 68 years
+_GAP_BUCKETS = 32  # each bucket covers twice the seconds: 2**31 are 68 years
 TIMES = {"time.hour": 24, "time.weekday": 7, "time.gap": _GAP_BUCKETS}
 
 
 class Context(nn.Module):
-    """The sum of one vector for each of some user, event and time columns.
+    """The sum of the embeddings of user, event and time columns.
 
-    All belong to the event that is read, none to the one that is predicted.
+    The columns belong to the event that is read, never to the event that is predicted.
 
     Args:
         names: ``user.COLUMN``, ``event.COLUMN`` or one of `TIMES`.
-        data: with the columns.
+        data: the dataset that has the columns.
         dim: D.
 
     Attributes:
-        columns: those that must be in `Batch.features`.
+        columns: columns that must be in `Batch.features`.
         reads_times: whether one of the names is a time.
 
     Raises:
-        UserError: a name that is none of these, or that the dataset lacks, or a time in data
-            without timestamps.
+        UserError: a name is not valid or not in the dataset, or is a time and the data have no
+            timestamps.
     """
 
     def __init__(self, names: list[str], data: TrainingData, dim: int) -> None:
@@ -50,12 +50,12 @@ class Context(nn.Module):
         self.tables = nn.ModuleDict()
         self.scores: dict[str, Mapping[str, Any]] = {}
         for name in names:
-            key = name.replace(".", "_", 1)  # a module's name may not hold a dot
+            key = name.replace(".", "_", 1)  # a module's name may not contain a dot
             if name in TIMES:
                 if data.timestamps is None:
                     raise UserError(
-                        f"inputs.context: got '{name}', and the data have no timestamps; name the "
-                        "column: data.timestamp_column"
+                        f"inputs.context: got '{name}', but the data have no timestamps; name "
+                        "their column: data.timestamp_column"
                     )
                 self.tables[key] = nn.Embedding(TIMES[name], dim)
             elif not name.startswith(("user.", "event.")):
@@ -71,11 +71,11 @@ class Context(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The vector of each event, (T, D)."""
         lengths_B = batch.offsets.diff()
-        found = []
+        embedded = []
         for key, table in self.tables.items():
             name = key.replace("_", ".", 1)
             if name in TIMES:
-                found.append(table(_time_codes(name, batch)))
+                embedded.append(table(_time_codes(name, batch)))
                 continue
             column: Any = batch.features[name]
             if name in self.scores:
@@ -85,8 +85,8 @@ class Context(nn.Module):
                 vectors = vectors.repeat_interleave(
                     lengths_B, dim=0, output_size=batch.items_T.shape[0]
                 )
-            found.append(vectors)
-        return torch.stack(found).sum(0)
+            embedded.append(vectors)
+        return torch.stack(embedded).sum(0)
 
     def _table(self, name: str, entry: Any, dim: int) -> nn.Module:
         if entry["type"] == "numeric":
@@ -95,13 +95,13 @@ class Context(nn.Module):
         if entry["type"] == "categorical":
             return nn.Embedding(entry["cardinality"], dim)
         raise UserError(
-            f"inputs.context: '{name}' is of type {entry['type']}; only categorical and numeric "
-            "columns of users and events can be read"
+            f"inputs.context: '{name}' is of type {entry['type']}, expected a categorical or "
+            "numeric column of users or events"
         )
 
 
 def _time_codes(name: str, batch: Batch) -> Tensor:
-    """Hour of the day or day of the week (UTC), or log2 of the seconds since the last event."""
+    """Hour of the day or day of the week (UTC), or log2 of the seconds since the event before."""
     times_T = batch.timestamps_T
     assert times_T is not None  # checked before
     if name == "time.hour":
@@ -109,5 +109,5 @@ def _time_codes(name: str, batch: Batch) -> Tensor:
     if name == "time.weekday":
         return (times_T // _DAY + 3) % 7  # the epoch began on a Thursday; 0 is Monday
     gaps_T = times_T - times_T.roll(1)
-    gaps_T[batch.offsets[:-1]] = 0  # the first event that is read has none before it
+    gaps_T[batch.offsets[:-1]] = 0  # the first event of each history
     return (gaps_T.clamp(min=0) + 1).double().log2().long().clamp(max=_GAP_BUCKETS - 1)

@@ -1,4 +1,4 @@
-"""Stored models by name: a folder, or a name on the Hugging Face Hub."""
+"""Pretrained models by source: a local folder, or a name on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")  # NAME or OWNER/NAME
 
 
 def need_folder(source: str) -> None:
-    """Refuse what can only be meant as a folder and is none, so that no network is asked for it.
+    """Check that a source that cannot be a Hub name is a folder, before any network access.
 
     Raises:
-        FileNotFoundError: it is such.
+        FileNotFoundError: it is not a folder.
     """
     path = Path(source)
     if not path.is_dir() and (path.exists() or not _NAME.fullmatch(source)):
@@ -20,23 +20,23 @@ def need_folder(source: str) -> None:
 
 
 def revision(source: str) -> str | None:
-    """The commit of a model on the Hub, None for a folder.
+    """The commit of a model on the Hub; None for a folder.
 
-    It is that of the copy on this machine, where there is one, else the newest. The Hub is asked
-    once: without a network each of a model's files would be tried again and again.
+    The commit of the cached copy, else the newest. The Hub is queried once: without a network,
+    transformers would retry each file of the model.
     """
     if Path(source).is_dir():
         return None
     from huggingface_hub import HfApi, try_to_load_from_cache
 
-    found = try_to_load_from_cache(source, "config.json")
-    if isinstance(found, str):  # .../snapshots/COMMIT/config.json
-        return Path(found).parent.name
+    cached = try_to_load_from_cache(source, "config.json")
+    if isinstance(cached, str):  # .../snapshots/COMMIT/config.json
+        return Path(cached).parent.name
     return HfApi().model_info(source, timeout=10).sha
 
 
 def quiet() -> None:
-    """No word of faster kernels, unused words, or each attempt at an absent network."""
+    """Silence transformers and the Hub: faster kernels, unused tokens, network retries."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 

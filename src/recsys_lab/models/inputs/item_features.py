@@ -1,4 +1,4 @@
-"""Vectors of items from what is known of them.
+"""Item embeddings from item columns and given vectors.
 
 Shapes: n items looked up, V items, D width, E width of given vectors.
 """
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 
 
 INITIAL_STD = 0.02
-"""Of every item vector's numbers before training, whatever it is made of.
+"""Standard deviation of the entries of item vectors at initialisation, whatever their source.
 
-So the first loss is near log V: scores of unit-scale states and such vectors are nearly alike.
+With unit-scale states all scores are then nearly equal, and the initial loss is close to log V.
 """
 LARGEST_SCORE = 5.0
-"""Standard deviations; numbers farther from the mean are read as these, or a few prices of a long
-tail would be larger than everything else that is known of an item."""
+"""In standard deviations: numeric features are clipped to it, because a few values of a long tail
+(prices) would otherwise dominate the item vector."""
 
 
 class KnownItems(nn.Module):
-    """Free vectors, zero for items of which they say nothing, and at times for the others.
+    """ID embeddings, zero for items without training events; with dropout of whole vectors.
 
     Args:
-        items: the vectors.
-        is_known_V: whether training meets each item, or a text has set its vector, bool (V,).
-        dropout: chance of a vector to be left out in training.
+        items: the embeddings.
+        is_known_V: whether each item occurs in training, or its vector comes from a text, bool
+            (V,).
+        dropout: probability of replacing a vector by zeros in training.
     """
 
     is_known_V: Tensor
@@ -53,15 +54,15 @@ class KnownItems(nn.Module):
         """(n,) -> (n, D)."""
         is_kept = self.is_known_V[items]
         if self.training and self.dropout:
-            # Not scaled up as usual: what is left when ranking cold items is not scaled either.
+            # Not scaled up as in usual dropout: vectors of cold items are not scaled either.
             is_kept = is_kept & (torch.rand(items.shape, device=items.device) >= self.dropout)
         return self.items(items) * is_kept.unsqueeze(-1)  # type: ignore[no-any-return]
 
 
 class Projected(nn.Module):
-    """Fixed vectors of any width through a trained layer; zero where they are zero.
+    """Fixed vectors projected to width D by a trained linear layer without bias.
 
-    Its first vectors have numbers of the size `INITIAL_STD`, whatever the given ones have.
+    Initialised so that the projected vectors have the scale `INITIAL_STD`.
     """
 
     vectors_VE: Tensor
@@ -80,7 +81,7 @@ class Projected(nn.Module):
 
 
 class CodedFeature(nn.Module):
-    """A vector for each code: of a categorical column."""
+    """The embedding of a categorical column."""
 
     codes_V: Tensor
 
@@ -97,7 +98,7 @@ class CodedFeature(nn.Module):
 
 
 class ListedFeature(nn.Module):
-    """The mean vector of several codes: of a list column."""
+    """The mean embedding of the values of a list column."""
 
     codes: Tensor
     offsets: Tensor
@@ -110,10 +111,10 @@ class ListedFeature(nn.Module):
         nn.init.normal_(self.table.weight, std=INITIAL_STD)
 
     def forward(self, items: Tensor) -> Tensor:
-        """(n,) -> (n, D); zero for an item without codes."""
+        """(n,) -> (n, D); zero for an item without values."""
         rows = ListFeature(self.codes, self.offsets).rows(items.flatten())
-        found = self.table(rows.codes.long(), rows.offsets[:-1])
-        return found.unflatten(0, items.shape)  # type: ignore[no-any-return]
+        vectors = self.table(rows.codes.long(), rows.offsets[:-1])
+        return vectors.unflatten(0, items.shape)  # type: ignore[no-any-return]
 
 
 def item_feature(name: str, columns: FeatureColumns, dim: int) -> nn.Module:
@@ -131,13 +132,13 @@ def item_feature(name: str, columns: FeatureColumns, dim: int) -> nn.Module:
 
 
 def standard_score(numbers: Tensor, entry: Mapping[str, Any]) -> Tensor:
-    """Standard score, 0 where missing, and beside it whether it is known, (n,) -> (n, 2).
+    """Standard score (0 where missing) and whether the number is known, (n,) -> (n, 2).
 
-    Scores beyond `LARGEST_SCORE` are cut to it.
+    Scores are clipped to +-`LARGEST_SCORE`.
 
     Args:
         numbers: NaN where missing.
-        entry: with ``mean`` and ``std``, None where nothing is known.
+        entry: has ``mean`` and ``std``, None for a column without values.
     """
     is_known = ~numbers.isnan()
     score = (numbers - (entry["mean"] or 0.0)) / (entry["std"] or 1.0)
@@ -146,15 +147,15 @@ def standard_score(numbers: Tensor, entry: Mapping[str, Any]) -> Tensor:
 
 
 def principal_components(vectors_VE: NDArray[np.float32], dim: int, like: Tensor) -> Tensor:
-    """The first D principal components, of the same mean square as ``like``, float32 (V, D).
+    """The first D principal components, scaled to the mean square of ``like``, float32 (V, D).
 
     Raises:
-        UserError: D is more than the encoder gives.
+        UserError: D is larger than the encoder's width.
     """
     if dim > vectors_VE.shape[1]:
         raise UserError(
-            f"model.hidden_dim: got {dim}, and the encoder of inputs.text gives "
-            f"{vectors_VE.shape[1]} numbers; choose at most these, or inputs.text_mode=projected"
+            f"model.hidden_dim: got {dim}, expected at most {vectors_VE.shape[1]}, the width of "
+            "the encoder of inputs.text; reduce it, or use inputs.text_mode=projected"
         )
     centred = vectors_VE.astype(np.float64) - vectors_VE.mean(0)
     _, axes = np.linalg.eigh(centred.T @ centred)

@@ -1,4 +1,4 @@
-"""What a model knows of an item besides its index, and of an event besides its item.
+"""Item vectors from ids, features and texts, and context of events.
 
 Shapes: T events, n items looked up, B users, V items, D width, E width of text vectors.
 """
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import FeatureColumns, TrainingData
 
 KEPT = "text_vectors.npy"
-"""The texts' vectors in the folder of a run."""
+"""File of the text vectors in a run's folder."""
 
 
 class Inputs:
-    """Replaces a model's item vectors by ones made of several sources, and adds context.
+    """Replaces a model's item embeddings by vectors fused from several sources, and adds context.
 
-    The vectors enter the model with the events and score the items; a model that scores by a table
-    of its own has a second set there, made of the same sources. An item that never occurs in
-    training has no part from its index: that part was never trained.
+    The vectors are used for the events of a history and to score items; a model with a separate
+    output table gets a second set from the same sources. For items without training events the ID
+    embedding, which was never trained, is left out.
 
     Args:
         config: the options.
@@ -52,22 +52,21 @@ class Inputs:
         """Options of `Inputs`.
 
         Attributes:
-            ids: every item has a free vector of its own.
-            id_dropout: chance that this vector is left out, each time that an item is looked up
-                in training, so that the other sources learn to stand alone: for items that
-                training never meets (DropoutNet: Volkovs et al., NIPS 2017). 0 where there is no
-                other source.
-            features: item columns that are embedded: categorical, list or numeric.
+            ids: give every item an ID embedding.
+            id_dropout: probability of dropping an item's ID embedding in training, so that the
+                other sources work for items without training events (DropoutNet: Volkovs et al.,
+                NIPS 2017). Must be 0 if there is no other source.
+            features: item columns to embed: categorical, list or numeric.
             text: item column of type text, or null.
-            encoder: sentence encoder for it: a folder or a name on the Hugging Face Hub.
-            text_mode: project the encoder's vectors by a trained layer (projected); or reduce them
-                to D by principal components, as the first values of the free vectors (initial)
-                or as vectors that are not trained (frozen).
-            fusion: of two sources or more: their sum; one layer over all of them (concat); or a
-                mean weighted by a trained gate (gate).
-            context: user and event columns that are embedded and added to every event, and
-                time.hour, time.weekday, time.gap (since the event before).
-            cache_dir: keeps encoded texts, for all runs.
+            encoder: sentence encoder of the text: a folder or a name on the Hugging Face Hub.
+            text_mode: "projected": encoder vectors through a trained linear layer; "initial":
+                their D principal components as initial values of the ID embeddings; "frozen":
+                their D principal components, not trained.
+            fusion: how two or more sources are combined: "sum"; "concat", one linear layer over
+                all; "gate", a mean weighted by a trained gate.
+            context: user and event columns to embed and add to every event, and time.hour,
+                time.weekday, time.gap (since the event before).
+            cache_dir: folder of the text vectors' cache, shared by all runs.
         """
 
         ids: bool
@@ -90,20 +89,20 @@ class Inputs:
 
     @property
     def plain(self) -> bool:
-        """Whether items are their index alone: any model will do then."""
+        """Whether only ID embeddings are used, which every model supports."""
         config = self.config
         return config.ids and not (config.features or config.text or config.context)
 
     def attach(self, model: Any, data: TrainingData, run: Path | None = None) -> None:
-        """Put the sources into the model.
+        """Replace the model's item embeddings, in place.
 
         Args:
-            model: to be changed.
+            model: changed in place.
             data: the prepared dataset.
-            run: the folder of a finished run that kept its texts' vectors: no encoder is needed.
+            run: folder of a finished run with stored text vectors: no encoder is needed.
 
         Raises:
-            UserError: the model has no place for them, or the dataset lacks a column.
+            UserError: the model does not support it, or the dataset lacks a column.
         """
         if self.plain:
             return
@@ -116,7 +115,7 @@ class Inputs:
             )
         text, dim = self._text(data.features, run), model.items.embedding_dim
         model.items = self._fused(model.items, text, data)  # type: ignore[assignment]
-        if model.output is not None:  # an item never met must be known there, too
+        if model.output is not None:  # items without training events are scored by it, too
             model.output = self._fused(model.output, text, data)  # type: ignore[assignment]
         if config.context:
             model.context = Context(config.context, data, dim)
@@ -125,12 +124,12 @@ class Inputs:
     def _fused(
         self, free: nn.Embedding, text: NDArray[np.float32] | None, data: TrainingData
     ) -> nn.Module:
-        """What stands in place of a model's free vectors."""
+        """The module that replaces a model's ID embeddings."""
         config, dim = self.config, free.embedding_dim
         parts: list[nn.Module] = []
         if config.ids:
             is_known_V = data.training_item_counts() > 0
-            # What a text has set says something of items, too, that training never meets.
+            # Vectors initialised from texts are informative without training events.
             is_known_V |= config.text is not None and config.text_mode == "initial"
             parts.append(KnownItems(free, is_known_V, config.id_dropout))
         parts += [item_feature(_full(name), data.features, dim) for name in config.features]
@@ -148,13 +147,13 @@ class Inputs:
         return FusedItems(parts, dim, config.fusion, data.num_items)
 
     def contents(self) -> dict[str, str]:
-        """A hash of what is read from elsewhere than the prepared dataset: the texts' vectors."""
+        """Digests of inputs that are not in the prepared dataset: the text vectors."""
         if self._text_VE is None:
             return {}
         return {"text_vectors": hashlib.sha256(self._text_VE.tobytes()).hexdigest()[:8]}
 
     def keep(self, run: Path) -> list[str]:
-        """Leave the texts' vectors, if there are any, in the folder of a run; the files' names."""
+        """Save the text vectors, if any, in a run's folder; returns the file names."""
         if self._text_VE is None:
             return []
         save(run / KEPT, self._text_VE)
@@ -180,14 +179,14 @@ def _full(name: str) -> str:
 
 
 def _check_text(config: Inputs.Config) -> None:
-    """Refuse options of texts that contradict each other, or have no text to work on."""
+    """Refuse text options that contradict each other, or are given without a text column."""
     if config.text is None:
         for option, value, unset in (
             ("encoder", config.encoder, None), ("text_mode", config.text_mode, "projected"),
         ):  # fmt: skip
             if value != unset:
                 raise UserError(
-                    f"inputs.{option}: got {value}, and without inputs.text there is nothing to "
+                    f"inputs.{option}: got {value} without inputs.text, so there is nothing to "
                     "encode; name the item column with inputs.text, or leave the option out"
                 )
         return
@@ -198,47 +197,46 @@ def _check_text(config: Inputs.Config) -> None:
         )
     if config.text_mode == "initial" and not config.ids:
         raise UserError(
-            "inputs.text_mode: got initial, which sets the free vectors, with inputs.ids=false; "
-            "use inputs.ids=true, or inputs.text_mode=projected or frozen"
+            "inputs.text_mode: got initial, which initialises the ID embeddings, with "
+            "inputs.ids=false; use inputs.ids=true, or inputs.text_mode=projected or frozen"
         )
 
 
 def _check_sources(config: Inputs.Config) -> None:
-    """Refuse what needs more sources than there are."""
+    """Refuse options that need more sources than are given."""
     has_text = config.text is not None and config.text_mode != "initial"
-    beside = len(config.features) + has_text  # the free vectors
-    if not (config.ids or beside):
+    others = len(config.features) + has_text  # besides the ID embeddings
+    if not (config.ids or others):
         raise UserError(
-            "inputs: nothing says what an item is; set inputs.ids=true, inputs.features or "
-            "inputs.text"
+            "inputs: no source of item vectors; set inputs.ids=true, inputs.features or inputs.text"
         )
-    if config.id_dropout and not (config.ids and beside):
+    if config.id_dropout and not (config.ids and others):
         raise UserError(
-            f"inputs.id_dropout: got {config.id_dropout}, which leaves nothing of an item; it "
-            "needs inputs.ids=true and beside it inputs.features, or inputs.text with "
-            "inputs.text_mode=projected or frozen; else use inputs.id_dropout=0"
+            f"inputs.id_dropout: got {config.id_dropout}, which needs a second source; use "
+            "inputs.ids=true with inputs.features, or inputs.text with "
+            "inputs.text_mode=projected or frozen; else inputs.id_dropout=0"
         )
-    if config.fusion != "sum" and config.ids + beside < 2:
+    if config.fusion != "sum" and config.ids + others < 2:
         raise UserError(
-            f"inputs.fusion: got {config.fusion}, and items have one source, so there is nothing "
-            "to fuse; add inputs.features or inputs.text, or use inputs.fusion=sum"
+            f"inputs.fusion: got {config.fusion}, but items have only one source; add "
+            "inputs.features or inputs.text, or use inputs.fusion=sum"
         )
 
 
 def _check_names(option: str, names: list[str]) -> None:
-    """Refuse a column that is named twice."""
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    """Refuse duplicate column names."""
+    twice = [name for index, name in enumerate(names) if name in names[:index]]
     if twice:
         raise UserError(f"{option}: names '{twice[0]}' twice; name each column once")
 
 
 class FusedItems(nn.Module):
-    """Stands where an `nn.Embedding` of the items stood: called with items, or read whole.
+    """Item vectors fused from several sources; used like an `nn.Embedding`.
 
     Args:
-        parts: each gives (n, D) for n items.
+        parts: modules that return (n, D) for n items.
         dim: D.
-        fusion: how the parts become one: see `Inputs.Config`.
+        fusion: how the parts are combined: see `Inputs.Config`.
         num_items: V.
     """
 
@@ -250,38 +248,38 @@ class FusedItems(nn.Module):
         self._kept: tuple[list[tuple[int, int]], Tensor] | None = None
         width = dim if fusion == "concat" else len(parts)
         self.mix = None if fusion == "sum" else nn.Linear(dim * len(parts), width)
-        if self.mix is not None:  # keeps the size of the vectors that go in
+        if self.mix is not None:  # preserves the scale of its inputs
             nn.init.normal_(self.mix.weight, std=(dim * len(parts)) ** -0.5)
             nn.init.zeros_(self.mix.bias)
 
     def forward(self, items: Tensor) -> Tensor:
         """Vectors of these items, (n,) -> (n, D)."""
         if self.training or torch.is_grad_enabled():
-            self._kept = None  # a step may follow, and fused optimizers change weights unseen
-        found = [part(items) for part in self.parts]
+            self._kept = None  # fused optimizers change weights without a new version
+        vectors = [part(items) for part in self.parts]
         if self.mix is None:
-            return torch.stack(found).sum(0)
-        mixed = self.mix(torch.cat(found, dim=-1))
+            return torch.stack(vectors).sum(0)
+        mixed = self.mix(torch.cat(vectors, dim=-1))
         if self.fusion == "concat":
             return mixed  # type: ignore[no-any-return]
-        gated: Tensor = torch.stack(found, dim=-1) * mixed.softmax(-1).unsqueeze(-2)
+        gated: Tensor = torch.stack(vectors, dim=-1) * mixed.softmax(-1).unsqueeze(-2)
         return gated.sum(-1)
 
     @property
     def weight(self) -> Tensor:
-        """Vectors of all items, (V, D); where nothing is trained, made once for all batches."""
+        """Vectors of all items, (V, D); cached in evaluation."""
         sources = [*self.parameters(), *self.buffers()]
-        # Tensors of inference mode do not count their changes.
+        # Inference-mode tensors have no version counter.
         if self.training or torch.is_grad_enabled() or any(s.is_inference() for s in sources):
             return self._all()
-        # Loading and moving to a device change one of the two, training has dropped the table.
-        made_of = [(source.data_ptr(), source._version) for source in sources]
-        kept = self._kept  # once: another thread may set it meanwhile
-        if kept is None or kept[0] != made_of:
-            self._kept = kept = made_of, self._all()
+        # Loading or moving changes the pointer or the version; training clears the cache.
+        versions = [(source.data_ptr(), source._version) for source in sources]
+        kept = self._kept  # read once: another thread may set it
+        if kept is None or kept[0] != versions:
+            self._kept = kept = versions, self._all()
         return kept[1]
 
     def _all(self) -> Tensor:
         device = next(self.parts.parameters()).device
-        found: Tensor = self(torch.arange(self.num_embeddings, device=device))
-        return found
+        vectors: Tensor = self(torch.arange(self.num_embeddings, device=device))
+        return vectors

@@ -1,4 +1,4 @@
-"""Texts -> vectors by a sentence encoder, computed once and cached.
+"""Text vectors from a sentence encoder, computed once and cached.
 
 Shapes: V texts, E width of the encoder.
 """
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 256  # texts a step
+_AT_ONCE = 256  # texts per step
 _NOT_INSTALLED = "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
 
 
 def text_vectors(
     texts: Sequence[str | None], encoder: str, cache_dir: Path, device: str = "cpu"
 ) -> NDArray[np.float32]:
-    """Vectors of length one, float32 (V, E); zeros where there is no text.
+    """Unit-length vectors of texts, float32 (V, E); zeros where there is no text.
 
     Args:
-        texts: one a row; None or blank where missing.
+        texts: one per row; None or blank where missing.
         encoder: a sentence-transformers or transformers model: a folder, or a name on the
             Hugging Face Hub; weights are read from safetensors only.
-        cache_dir: keeps the vectors by encoder (its files, or its commit on the Hub) and texts.
-        device: where the encoder runs.
+        cache_dir: cache folder; the key is the encoder (files, or commit on the Hub) and the texts.
+        device: device of the encoder.
 
     Raises:
         UserError: sentence-transformers is not installed, or the encoder cannot be loaded.
@@ -54,16 +54,16 @@ def text_vectors(
         vectors = _encode(known, encoder, commit, device)
         save(path, vectors)
     rows = {text: row for row, text in enumerate(known)}
-    found = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
-    for place, text in enumerate(texts):
+    text_VE = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
+    for index, text in enumerate(texts):
         row = rows.get((text or "").strip())
         if row is not None:
-            found[place] = vectors[row]
-    return found
+            text_VE[index] = vectors[row]
+    return text_VE
 
 
 def save(path: Path, vectors: NDArray[np.float32]) -> None:
-    """Write the whole file or nothing of it; behind the array stands the SHA-256 of all before."""
+    """Write the array atomically, followed by the SHA-256 of its bytes."""
 
     def write(temporary: Path) -> None:
         save_npy(temporary, vectors)
@@ -77,7 +77,7 @@ def save(path: Path, vectors: NDArray[np.float32]) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether cached vectors are there, as they were written."""
+    """Whether the cached vectors exist and match their checksum."""
     if not path.is_file():
         return False
     with path.open("rb") as handle:
@@ -85,12 +85,12 @@ def _is_whole(path: Path) -> bool:
         handle.seek(end)
         if handle.read() == sha256_of_first(handle, end).encode():
             return True
-    _log.warning("%s: not as it was written; the texts are encoded again", path)
+    _log.warning("%s: the checksum does not match; encoding the texts again", path)
     return False
 
 
 def _commit(encoder: str) -> str | None:
-    """Which version of a name on the Hub is meant; None for a folder."""
+    """The commit of a name on the Hub; None for a folder."""
     try:
         need_folder(encoder)
         return revision(encoder)
@@ -101,7 +101,7 @@ def _commit(encoder: str) -> str | None:
 
 
 def _key(texts: Sequence[str], encoder: str, commit: str | None) -> str:
-    """Of the encoder, with its commit or the content of its files, and the texts."""
+    """Cache key: a hash of the encoder (commit or file contents) and the texts."""
     digest = hashlib.sha256(f"{encoder}@{commit}".encode())
     folder = Path(encoder)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
@@ -120,21 +120,21 @@ def _encode(
 
     model = _load(encoder, commit, device)
     if not texts:
-        raise UserError("inputs.text: the column has no text in any row; name another column")
-    # Texts of like length together: a step pads to its longest.
+        raise UserError("inputs.text: all rows of the column are empty; name another column")
+    # Sorted by length: a step pads to its longest text.
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     steps = [order[first : first + _AT_ONCE] for first in range(0, len(order), _AT_ONCE)]
-    found: NDArray[np.float32] | None = None
+    vectors: NDArray[np.float32] | None = None
     for rows in track(steps, description="encoding texts", disable=len(steps) < 20):
         part = model.encode(
             [texts[row] for row in rows],
             batch_size=_AT_ONCE, show_progress_bar=False, normalize_embeddings=True,
         )  # fmt: skip
-        if found is None:
-            found = np.empty((len(texts), part.shape[1]), dtype=np.float32)
-        found[rows] = part
-    assert found is not None
-    return found
+        if vectors is None:
+            vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
+        vectors[rows] = part
+    assert vectors is not None
+    return vectors
 
 
 def _load(encoder: str, commit: str | None, device: str) -> Any:
@@ -145,12 +145,12 @@ def _load(encoder: str, commit: str | None, device: str) -> Any:
     quiet()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own files' age
+            warnings.simplefilter("ignore")  # deprecated fields in its own files
             return SentenceTransformer(
                 encoder, device=device, revision=commit, trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )  # fmt: skip
-    except Exception as error:  # whatever a folder, the Hub or the network may fail with
+    except Exception as error:  # files, Hub and network fail with many types
         raise _cannot_load(encoder, error) from error
 
 

@@ -1,4 +1,4 @@
-"""Hugging Face architectures: what each is, and how it names its sizes."""
+"""Supported Hugging Face architectures and the names of their size options."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the options of an encoder are, whatever the architecture calls them.
+    """Sizes of an encoder, independent of the architecture's option names.
 
     Attributes:
-        width: of the states.
+        width: width of the states.
         layers: number of layers.
         heads: attention heads.
-        inner: width within the feed-forward layers.
-        length: events of the longest history.
+        inner: inner width of the feed-forward layers.
+        length: length of the longest history, in events.
     """
 
     width: int
@@ -33,18 +33,17 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One architecture.
+    """Properties of an architecture.
 
     Attributes:
-        causal: whether an event sees only earlier ones.
-        options: its configuration for given sizes.
-        dropouts: its options that are dropout rates.
-        drops_inputs: whether one of them is of what enters.
-        rotary: whether heads rotate pairs of numbers, so that their width is even.
-        numbered: whether it has a vector for each position, and so a longest history.
-        ignores: which of num_heads and feedforward_dim it has no use for.
-        compiles: whether `torch.compile` serves it: a scan over the events is unrolled anew for
-            each length.
+        causal: whether an event sees only itself and earlier ones.
+        options: returns its configuration options for given sizes.
+        dropouts: names of its options that are dropout rates.
+        drops_inputs: whether one of them applies to the input embeddings.
+        rotary: whether it has rotary positions, which need an even head width.
+        numbered: whether it has learned position embeddings, which limit the history length.
+        ignores: which of num_heads and feedforward_dim it does not have.
+        compiles: whether `torch.compile` pays off; a recurrent scan is recompiled for each length.
     """
 
     causal: bool
@@ -92,7 +91,7 @@ def _opt(sizes: Sizes) -> dict[str, Any]:
 
 
 def _gpt_neox(sizes: Sizes) -> dict[str, Any]:
-    # All of a head is rotated: of a small head, the usual quarter may be nothing.
+    # Rotate whole heads: the usual quarter of a small head can be 0 dimensions.
     return _common(sizes) | {"rotary_pct": 1.0}
 
 
@@ -119,7 +118,7 @@ def _bert(sizes: Sizes) -> dict[str, Any]:
 
 
 def _roberta(sizes: Sizes) -> dict[str, Any]:
-    # It counts positions from the one after its padding word, which is 0 here.
+    # Its positions start after the padding token's id, which is 0 here.
     return _bert(sizes) | {"max_position_embeddings": sizes.length + 1}
 
 
@@ -186,7 +185,7 @@ def architecture_of(name: str) -> Architecture:
     """An architecture by its Hugging Face name.
 
     Raises:
-        UserError: there is none of that name here.
+        UserError: the name is not supported.
     """
     if name not in ARCHITECTURES:
         raise UserError(

@@ -1,6 +1,6 @@
-"""BERT4Rec: a bidirectional transformer that fills gaps (Sun et al., CIKM 2019).
+"""BERT4Rec: a bidirectional transformer with a Cloze objective (Sun et al., CIKM 2019).
 
-Shapes: B users, T events of all users end to end, D width, V items, N masked events.
+Shapes: B users, T concatenated events of all users, D width, V items, N masked events.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class BERT4Rec(DotProductModel):
-    """Cloze: some events of a history are hidden, and found by all the others.
+    """Predicts masked events of a history from all the others (Cloze).
 
-    To rank, a hidden event is put after the history. It needs up to 30 times the epochs of a
-    causal model (Petrov and Macdonald, 2022, https://arxiv.org/abs/2207.07483): see
+    To rank, a masked event is appended to the history. Training needs up to 30 times the epochs
+    of a causal model (Petrov and Macdonald, 2022, https://arxiv.org/abs/2207.07483): see
     ``recipe=bert4rec``. Paper: https://arxiv.org/abs/1904.06690.
 
     Args:
@@ -38,14 +38,14 @@ class BERT4Rec(DotProductModel):
 
         Attributes:
             hidden_dim: width D, a multiple of num_heads.
-            num_layers: transformer blocks.
+            num_layers: number of transformer blocks.
             num_heads: attention heads.
-            max_length: events that are read, the hidden one after the history included.
+            max_length: most recent events that are read, including the appended masked event.
             feedforward_dim: inner width of the feed-forward layers.
-            dropout: of embeddings and of each sub-layer's output.
-            attention_dropout: of the attention weights.
-            mask_probability: chance of each event to be hidden; at least one of a history is.
-            last_probability: share of histories of which the last event alone is hidden, as when
+            dropout: dropout rate of the embeddings and of each sub-layer's output.
+            attention_dropout: dropout rate of the attention weights.
+            mask_probability: probability of masking each event; at least one per history.
+            last_probability: share of histories in which only the last event is masked, as in
                 ranking.
             init_std: standard deviation of the normal initialisation.
         """
@@ -95,10 +95,9 @@ class BERT4Rec(DotProductModel):
         nn.init.normal_(self.hidden_event, std=config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The states of the hidden events, (N, D), and what they were, (N,).
+        """The states of the masked events, (N, D), and their items, (N,).
 
-        Which are hidden is drawn by torch's generator; histories have at most ``max_length``
-        events.
+        The mask is drawn from torch's generator. A history has at most ``max_length`` events.
         """
         hidden_T = sample_cloze_mask(
             batch, self.config.mask_probability, self.config.last_probability
@@ -109,13 +108,13 @@ class BERT4Rec(DotProductModel):
         return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
 
     def target_chances(self, batch: Batch) -> Tensor:
-        """Chance of each event to be hidden, (T,)."""
+        """Probability of each event to be masked, (T,)."""
         return cloze_probabilities(
             batch, self.config.mask_probability, self.config.last_probability
         )
 
     def query_states(self, batch: Batch) -> Tensor:
-        """The state of a hidden event after each history, (B, D)."""
+        """The state of a masked event after each history, (B, D)."""
         lengths = [length + 1 for length in batch.lengths]
         layout = PaddedLayout.of(lengths, batch.items_T.device)
         last_B = batch.offsets[1:] + torch.arange(batch.size, device=batch.offsets.device)
@@ -126,7 +125,7 @@ class BERT4Rec(DotProductModel):
         return self.head(self._states(x_TD, layout)[last_B])  # type: ignore[no-any-return]
 
     def _states(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
-        # Positions count from the end: the event to be found has the same one in every history.
+        # Positions count from the end: the appended masked event always has position 0.
         x_TD = self.dropout(self.norm(x_TD + self.positions(layout.from_end())))
         for block in self.blocks:
             x_TD = block(x_TD, layout)

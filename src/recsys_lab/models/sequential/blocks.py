@@ -1,6 +1,6 @@
-"""Transformer blocks, in the forms that differ between published models.
+"""Transformer blocks, in the variants of published models.
 
-Shapes: T events of B users laid end to end, D width.
+Shapes: T concatenated events of B users, D width.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 class TransformerBlock(nn.Module):
-    """Attention and feed-forward, each with dropout, residual sum and layer norm.
+    """Attention and feed-forward, each with dropout, residual connection and layer norm.
 
     Args:
         hidden_dim: width D, a multiple of num_heads.
         num_heads: attention heads.
         feedforward_dim: inner width of the feed-forward layers.
         activation: ``gelu``, ``relu`` or ``swiglu`` (Shazeer, 2020, https://arxiv.org/abs/2002.05202).
-        norm: layer norm before each sub-layer (``pre``); after its residual sum (``post``); or as
-            in SASRec's published code (``query``): before each sub-layer, whose residual sum starts
-            from the normed input, while keys and values come from the one that is not. There
-            attention has no last layer, and no dropout but that of its weights.
+        norm: layer norm before each sub-layer (``pre``), after its residual sum (``post``), or as
+            in SASRec's published code (``query``): before each sub-layer, with queries and the
+            residual connection from the normalised input, keys and values from the input itself.
+            Attention then has no output layer, and dropout only on its weights.
         gated: scale each sub-layer's output by a learned gate of its input, for ``pre`` (LiGR,
             Borisyuk et al., 2025, https://arxiv.org/abs/2502.03417).
-        dropout: of each sub-layer's output.
-        attention_dropout: of the attention weights.
-        feedforward_dropout: between the two layers of the feed-forward.
-        causal: whether an event sees only itself and earlier ones.
+        dropout: dropout rate of each sub-layer's output.
+        attention_dropout: dropout rate of the attention weights.
+        feedforward_dropout: dropout rate between the two feed-forward layers.
+        causal: whether an event attends only to itself and earlier events.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TransformerBlock(nn.Module):
         return self._finish(x_TD, self.attention(normed_TD, layout))
 
     def last(self, x_TD: Tensor, last_B: Tensor, layout: PaddedLayout) -> Tensor:
-        """The output at the last event of each sequence alone, (T, D) -> (B, D)."""
+        """The output at only the last event of each sequence, (T, D) -> (B, D)."""
         normed_TD = x_TD if self.norm == "post" else self.attention_norm(x_TD)
         read_TD = x_TD if self.norm == "query" else normed_TD
         mixed_BD = self.attention.last(read_TD, normed_TD[last_B], layout)
@@ -87,14 +87,14 @@ class _Gate(nn.Module):
         self.linear = nn.Linear(hidden_dim, hidden_dim)
 
     def forward(self, x: Tensor, update: Tensor) -> Tensor:
-        """The update, scaled by what the gate makes of x."""
+        """The update, scaled by the gate of x."""
         return torch.sigmoid(self.linear(x)) * update
 
 
 def feedforward(
     hidden_dim: int, inner_dim: int, activation: str, dropout: float = 0.0
 ) -> nn.Module:
-    """Two layers, between them ``gelu``, ``relu``, or ``swiglu`` (no biases), and dropout."""
+    """Two linear layers with ``gelu``, ``relu`` or ``swiglu`` (no biases) and dropout between."""
     if activation == "swiglu":
         return _SwiGLU(hidden_dim, inner_dim, dropout)
     return nn.Sequential(

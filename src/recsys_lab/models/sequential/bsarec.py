@@ -1,6 +1,6 @@
-"""BSARec: attention beside a low-pass filter over the sequence (Shin et al., AAAI 2024).
+"""BSARec: self-attention combined with a low-pass filter (Shin et al., AAAI 2024).
 
-Shapes: B users, T events of all users end to end, L sequence length, D width, V items.
+Shapes: B users, T concatenated events of all users, L sequence length, D width, V items.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 
 class BSARec(DotProductModel):
-    """Each layer mixes causal self-attention with a filter that rescales high frequencies.
+    """Mixes causal self-attention with a filter that rescales high frequencies, in each layer.
 
-    The filter lets an event see later ones, so a training history has one target, its last event,
-    and every beginning of the window that is trained on (``recipe.crop``; the authors' is ``last``)
-    is a history by itself. Paper:
-    https://arxiv.org/abs/2312.10325, equations 8-11.
+    The filter makes an event depend on later ones, so each training history has one target, its
+    last event, and every prefix of the training window (``recipe.crop``; the authors use ``last``)
+    is a separate history. Paper: https://arxiv.org/abs/2312.10325, equations 8-11.
 
     Args:
         config: the options.
@@ -42,14 +41,14 @@ class BSARec(DotProductModel):
 
         Attributes:
             hidden_dim: width D, a multiple of num_heads.
-            num_layers: layers.
+            num_layers: number of layers.
             num_heads: attention heads.
             max_length: most recent events that are read; also the period of the filter.
             feedforward_dim: inner width of the feed-forward layers.
-            filter_share: weight of the filter (alpha in the paper), the rest is attention's.
+            filter_share: weight of the filter (alpha in the paper); attention has the rest.
             cutoff: the filter keeps the constant and the ``cutoff // 2`` lowest frequencies (c).
-            dropout: of embeddings and of each sub-layer's output.
-            attention_dropout: of the attention weights.
+            dropout: dropout rate of the embeddings and of each sub-layer's output.
+            attention_dropout: dropout rate of the attention weights.
             init_std: standard deviation of the normal initialisation.
         """
 
@@ -77,9 +76,9 @@ class BSARec(DotProductModel):
         self.init_weights(config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The state before each history's last event, (B, D), and that event, (B,).
+        """The state before each history's last event, (B, D), and that event's item, (B,).
 
-        Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
+        Each history must have 2 to ``max_length + 1`` events.
         """
         inputs, _ = next_item_targets(batch)
         return self.query_states(inputs), batch.items_T[batch.last_B]
@@ -87,7 +86,7 @@ class BSARec(DotProductModel):
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
         layout, last_B = PaddedLayout.of(batch.lengths, batch.items_T.device), batch.last_B
-        # Positions count from the end: the latest event has the same one in every history.
+        # Positions count from the end: the latest event always has position 0.
         x_TD = self.embed(batch) + self.positions(layout.from_end())
         x_TD = self.dropout(self.norm(x_TD))
         for block in self.blocks:
@@ -96,7 +95,7 @@ class BSARec(DotProductModel):
 
 
 class _Block(nn.Module):
-    """Filter and attention side by side, then feed-forward, all with norms after the sums."""
+    """Filter and attention in parallel, then feed-forward, each with a norm after the residual."""
 
     low_LL: Tensor
 
@@ -116,7 +115,7 @@ class _Block(nn.Module):
     def forward(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
         width = layout.shape[1]
-        # Translation-invariant, so it does not matter on which side a history is padded.
+        # Translation-invariant, so the side of the padding does not matter.
         low_TD = layout.unpad(self.low_LL[:width, :width] @ layout.pad(x_TD))
         filtered_TD = low_TD + self.high_scale**2 * (x_TD - low_TD)
         filtered_TD = self.filter_norm(x_TD + self.dropout(filtered_TD))
@@ -129,12 +128,12 @@ class _Block(nn.Module):
 def low_pass(length: int, cutoff: int) -> Tensor:
     """The projection onto the ``cutoff // 2 + 1`` lowest frequencies of a period, (L, L).
 
-    The same as dropping the higher coefficients between a Fourier transform and its inverse.
+    Equals a Fourier transform, zeroing the higher coefficients, and the inverse transform.
     """
     kept = torch.arange(min(cutoff // 2, length // 2) + 1)
     apart_LL = torch.arange(length).unsqueeze(1) - torch.arange(length)
     waves = torch.cos(2 * math.pi / length * kept[:, None, None] * apart_LL)
-    # Every frequency stands for two coefficients, but for the constant and the highest one.
+    # Every frequency has two coefficients, except the constant and the highest one.
     alone = (kept == 0) | (2 * kept == length)
     weights = torch.where(alone, 1.0, 2.0) / length
     return (weights[:, None, None] * waves).sum(0)

@@ -1,4 +1,4 @@
-"""What all trained models share that score by a product of a state and an item's vector.
+"""Base class of trained models that score by the dot product of a state and an item vector.
 
 Shapes: B users, T events, D width, V items, K list length.
 """
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class DotProductModel(nn.Module):
-    """Ranks items by the product of their vectors with a user's state.
+    """Ranks items by the dot product of their vectors with the user's state.
 
-    What a model may state besides these is in `recsys_lab.contracts.Traits`.
+    Further attributes that a model may set are in `recsys_lab.contracts.Traits`.
 
     Attributes:
-        items: item vectors by index; called with indices, read as ``items.weight``.
-        output: those that score, where they are others; read as ``output.weight``; or None.
+        items: item embeddings; called with indices, read as ``items.weight``.
+        output: separate output embeddings, read as ``output.weight``; None: ``items`` scores too.
         blocks: the layers that `compile` compiles.
         window: most recent events that are read.
-        cosine: rank by the cosine instead of the product, for losses that train cosines.
-        context: gives a vector for each event of a batch besides its item's, or None.
+        cosine: rank by the cosine instead of the dot product, for losses that train cosines.
+        context: module that gives an additional vector for each event of a batch, or None.
         features: columns that the context reads.
     """
 
@@ -46,36 +46,36 @@ class DotProductModel(nn.Module):
 
     @property
     def reads_times(self) -> bool:
-        """Whether histories must come with times."""
+        """Whether histories need timestamps."""
         return traits(self.context).reads_times
 
     def embed(self, batch: Batch) -> Tensor:
-        """The vector that each event enters by, (T, D)."""
+        """Input vector of each event, (T, D)."""
         x_TD: Tensor = self.items(batch.items_T)
         return x_TD if self.context is None else x_TD + self.context(batch)
 
     def query_states(self, batch: Batch) -> Tensor:
-        """The state that the next item is ranked by, (B, D)."""
+        """The state that ranks the next item, (B, D)."""
         raise NotImplementedError
 
     def item_table(self) -> Tensor:
-        """Vectors that states are multiplied with, (V, D)."""
+        """Item vectors that score, (V, D)."""
         return (self.items if self.output is None else self.output).weight
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
-        """The k items whose vectors score highest with the query state."""
+        """The k items with the highest scores that are not excluded."""
         states_BD, table_VD = self.query_states(batch), self.item_table()
         if self.cosine:
             states_BD, table_VD = F.normalize(states_BD, dim=-1), F.normalize(table_VD, dim=-1)
         return top_k(states_BD @ table_VD.T, k, exclude, batch.users_B)
 
     def compile(self, **options: Any) -> None:
-        """Compile the blocks; what surrounds them depends on counts known to the host only."""
+        """Compile the blocks; the code around them depends on lengths known only on the host."""
         for block in self.blocks:
             block.compile(**options)
 
     def init_weights(self, std: float) -> None:
-        """Normal weights with this standard deviation and biases of zero, in all sub-modules."""
+        """Initialise weights from a normal distribution, biases with zero, in all sub-modules."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
@@ -88,14 +88,13 @@ class DotProductModel(nn.Module):
 
 
 def check_heads(hidden_dim: int, num_heads: int) -> None:
-    """Refuse a width that the heads cannot share.
+    """Check that the heads divide the width.
 
     Raises:
-        UserError: it is no multiple of their number.
+        UserError: ``hidden_dim`` is not a multiple of ``num_heads``.
     """
     if hidden_dim % num_heads:
-        msg = (
-            f"model.hidden_dim: got {hidden_dim}, which {num_heads} heads "
-            "cannot share; choose a multiple of model.num_heads"
+        raise UserError(
+            f"model.hidden_dim: got {hidden_dim}, which {num_heads} heads cannot share; choose a "
+            "multiple of model.num_heads"
         )
-        raise UserError(msg)

@@ -1,4 +1,4 @@
-"""Encoders of the transformers library without their words: built, loaded, adapted.
+"""Encoders of the transformers library without token embeddings: built, loaded, adapted.
 
 Shapes: B sequences, L length, D width.
 """
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder without its words.
+    """An encoder without its token embeddings.
 
     Attributes:
         module: called with ``inputs_embeds`` and ``attention_mask``.
-        width_in: of what it reads.
-        width_out: of its states.
+        width_in: width of its inputs.
+        width_out: width of its states.
     """
 
     module: nn.Module
@@ -48,16 +48,16 @@ def from_sizes(name: str, sizes: Sizes, dropout: float) -> Encoder:
 
 
 def from_pretrained(name: str, source: str, length: int, dropout: float) -> Encoder:
-    """An encoder with stored weights, in float32.
+    """An encoder with pretrained weights, in float32.
 
     Args:
-        name: the architecture that it must have.
+        name: the expected architecture.
         source: a folder, or a name on the Hugging Face Hub.
-        length: events of the longest history.
-        dropout: rate, in place of the stored ones.
+        length: length of the longest history, in events.
+        dropout: dropout rate, replaces the stored ones.
 
     Raises:
-        UserError: it cannot be loaded, or is not what it must be.
+        UserError: it cannot be loaded, has another architecture, is too short or incomplete.
     """
     quiet()
     config = _read(source, lambda: _config(source))
@@ -74,35 +74,35 @@ def from_pretrained(name: str, source: str, length: int, dropout: float) -> Enco
     wrong &= set(made.module.state_dict())
     if wrong:
         raise UserError(
-            f"model.pretrained: '{source}' has no {min(wrong)} that fits its config.json (so with "
-            f"{len(wrong)} weights), and they would stay random; give a complete model"
+            f"model.pretrained: '{source}' has no {min(wrong)} that fits its config.json "
+            f"({len(wrong)} such weights), which would stay random; give a complete model"
         )
     if _is_causal(made) != ARCHITECTURES[name].causal:
         sees = "sees" if ARCHITECTURES[name].causal else "does not see"
         raise UserError(
-            f"model.pretrained: by its config.json '{source}' {sees} later events, unlike other "
-            f"{name} models, and would be trained wrongly; give another model"
+            f"model.pretrained: according to its config.json, '{source}' {sees} later events, "
+            f"unlike other {name} models, and cannot be trained correctly; give another model"
         )
     return made
 
 
 def _check(config: Any, name: str, source: str, length: int) -> None:
-    """Refuse another architecture, and histories longer than its positions."""
+    """Check the architecture, and that it has enough positions for the longest history."""
     kind = config.model_type
     if kind != name:
         known = kind in ARCHITECTURES
         raise UserError(
-            f"model.architecture: got {name}, and model.pretrained={source} is a {kind}; "
+            f"model.architecture: got {name}, but model.pretrained={source} is a {kind}; "
             + (f"use model.architecture={kind}" if known else f"use {', '.join(ARCHITECTURES)}")
         )
     if ARCHITECTURES[name].numbered:
-        # RoBERTa counts positions from the one after its padding word.
+        # RoBERTa's positions start after the padding token's id.
         skipped = config.pad_token_id + 1 if name == "roberta" else 0
         positions = config.max_position_embeddings - skipped
         if length > positions:
             raise UserError(
-                f"model.max_length: got {length}, and model.pretrained={source} has {positions} "
-                "positions; choose no more than that"
+                f"model.max_length: got {length}, expected at most {positions}, the positions of "
+                f"model.pretrained={source}"
             )
 
 
@@ -110,7 +110,7 @@ def _read(source: str, read: Callable[[], Any]) -> Any:
     try:
         need_folder(source)
         return read()
-    except Exception as error:  # whatever a folder, the Hub or the network may fail with
+    except Exception as error:  # files, Hub and network fail with many types
         raise UserError(
             f"model.pretrained: cannot load '{source}' ({first_line(error)}); give a folder with "
             "config.json and model.safetensors, or a name on the Hugging Face Hub"
@@ -128,30 +128,31 @@ def _set_up(config: Any, dropout: float) -> Any:
         setattr(config, option, dropout)
     config.use_cache = False
     if config.model_type == "rwkv":
-        config.rescale_every = 0  # it would change the weights in place whenever it ranks
+        config.rescale_every = 0  # it changes the weights in place in evaluation mode
     return config
 
 
 def _auto(name: str) -> Any:
     import transformers
 
-    # The encoder half alone, where there are two.
+    # T5: only the encoder half.
     return transformers.AutoModelForTextEncoding if name == "t5" else transformers.AutoModel
 
 
 def _without_words(encoder: Any) -> Encoder:
-    """Take away what reads words and what sums up whole texts: neither is used."""
+    """Remove the token embeddings and the pooler, which are not used."""
+    config = encoder.config
     width_in = encoder.get_input_embeddings().embedding_dim
-    width_out = getattr(encoder.config, "word_embed_proj_dim", encoder.config.hidden_size)
+    width_out = config.word_embed_proj_dim if config.model_type == "opt" else config.hidden_size
     encoder.set_input_embeddings(nn.Identity())
-    if getattr(encoder, "pooler", None) is not None:
+    if "pooler" in dict(encoder.named_children()):
         encoder.pooler = None
     return Encoder(encoder, width_in, width_out)
 
 
 def _is_causal(encoder: Encoder) -> bool:
-    """Whether another last event changes no state before it."""
-    # Not drawn: a seed must mean the same with stored weights and without.
+    """Whether changing the last event leaves all earlier states unchanged."""
+    # Fixed inputs: drawing them would advance the seeded generator.
     x_BLD = torch.arange(4.0 * encoder.width_in).sin().view(1, 4, -1).repeat(2, 1, 1)
     x_BLD[1, 3] *= -1
     encoder.module.eval()
@@ -162,13 +163,13 @@ def _is_causal(encoder: Encoder) -> bool:
 
 
 def with_lora(encoder: Encoder, rank: int, alpha: int) -> Encoder:
-    """Its linear layers with small matrices beside them; only these are trained.
+    """The encoder with LoRA: small trained matrices added to its frozen linear layers.
 
     Hu et al., 2021, https://arxiv.org/abs/2106.09685.
 
     Args:
-        encoder: whose weights stay.
-        rank: of the matrices.
+        encoder: its weights are not trained.
+        rank: rank of the added matrices.
         alpha: their output is scaled by alpha / rank.
 
     Raises:
@@ -183,9 +184,9 @@ def with_lora(encoder: Encoder, rank: int, alpha: int) -> Encoder:
         r=rank,
         lora_alpha=alpha,
         target_modules="all-linear",
-        # Mamba's kernels read the weights of these themselves.
+        # Mamba's kernels read the weights of these layers directly.
         exclude_modules=r".*\.(dt_proj|out_proj)" if "mamba" in kind else None,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what it corrects by itself
+        warnings.simplefilter("ignore")  # about settings that it corrects itself
         return replace(encoder, module=get_peft_model(encoder.module, lora))

@@ -1,6 +1,6 @@
 """GRU4Rec: a recurrent network over item embeddings (Hidasi et al., ICLR 2016).
 
-Shapes: B users, T events of all users end to end, L longest history, D width, V items,
+Shapes: B users, T concatenated events of all users, L longest history, D width, V items,
 N supervised positions.
 """
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class GRU4Rec(DotProductModel):
-    """Gated recurrent units; scores are products with the table that items enter by.
+    """Gated recurrent units over item embeddings, which also score the items.
 
-    With the full softmax this is the strong form of the model; the paper's own losses compared
-    with sampled items (https://arxiv.org/abs/1511.06939, https://arxiv.org/abs/1706.03847).
+    Strongest with the full softmax; the original losses use sampled items
+    (https://arxiv.org/abs/1511.06939, https://arxiv.org/abs/1706.03847).
 
     Args:
         config: the options.
@@ -37,10 +37,10 @@ class GRU4Rec(DotProductModel):
         Attributes:
             hidden_dim: width D of the embeddings.
             recurrent_dim: width of the recurrent layers; projected back to D.
-            num_layers: recurrent layers.
+            num_layers: number of recurrent layers.
             max_length: most recent events that are read.
-            dropout: of the embeddings and between layers.
-            init_std: standard deviation of the embeddings at the start.
+            dropout: dropout rate of the embeddings and between layers.
+            init_std: standard deviation of the initial embeddings.
         """
 
         hidden_dim: Annotated[int, Ge(1)]
@@ -65,11 +65,11 @@ class GRU4Rec(DotProductModel):
         self.projection = nn.Linear(config.recurrent_dim, config.hidden_dim)
 
     def compile(self, **options: Any) -> None:
-        """Nothing to do: the recurrent layers are one fused kernel already."""
+        """No effect: the recurrent layers already run as one fused kernel."""
         del options
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Every position but the last predicts the next item: (N, D) and the targets (N,).
+        """States that predict the next item, (N, D), and the targets, (N,).
 
         Each history must have at least 2 events.
         """
@@ -84,7 +84,7 @@ class GRU4Rec(DotProductModel):
         return self.projection(states_TD[batch.last_B])  # type: ignore[no-any-return]
 
     def _states(self, batch: Batch, layout: PaddedLayout) -> Tensor:
-        """Outputs of the last recurrent layer; padding comes after, so it changes nothing."""
+        """Outputs of the last recurrent layer; padding follows the events, so it has no effect."""
         x_TD = self.dropout(self.embed(batch))
         states_BLD, _ = self.gru(layout.pad(x_TD))
         return layout.unpad(states_BLD)

@@ -1,6 +1,6 @@
-"""HSTU: attention by pointwise SiLU instead of softmax (Zhai et al., ICML 2024).
+"""HSTU: attention with pointwise SiLU instead of softmax (Zhai et al., ICML 2024).
 
-Shapes: B users, T events of all users end to end, L sequence length, D width, H heads, V items,
+Shapes: B users, T concatenated events of all users, L sequence length, D width, H heads, V items,
 N supervised positions.
 """
 
@@ -23,23 +23,22 @@ if TYPE_CHECKING:
     from recsys_lab.contracts import TrainingData
 
 _TIME_BUCKETS = 128
-_LOG_BASE = 0.301  # a bucket is e**0.301 = 1.35 times as long as the one before: as published
+_LOG_BASE = 0.301  # a bucket is e**0.301 = 1.35 times as long as the previous one, as published
 
 
 class HSTU(DotProductModel):
-    """Hierarchical sequential transduction units; scores are products with the item table.
+    """Hierarchical sequential transduction units over item embeddings, which also score the items.
 
-    Paper: https://arxiv.org/abs/2402.17152, equations 1-3. The published code biases attention
-    between events i (asking) and j by the time from j to the event **after** i, which is the
-    target: ``time_bias: target``. It does so when ranking, too: its
-    ``movielens_seq_features_from_row`` writes the target's timestamp behind the history, for
-    training and evaluation alike (https://github.com/facebookresearch/generative-recommenders).
-    Whoever ranks now does not know when the next event will come, so that variant reads what a
-    deployed model cannot, and its numbers are not comparable with those of other models; a run
-    with it is marked. Where the next time is not known, it is taken for the last event's, which
-    such a model has seldom met in training. ``time_bias: past`` takes the time from j to i
-    instead. `tests/models/sequential/test_hstu.py` shows the leak. Published scores are cosines:
-    ``loss.cosine=true loss.temperature=0.05``.
+    Paper: https://arxiv.org/abs/2402.17152, equations 1-3. The published code biases attention of
+    event i (query) to event j by the time from j to the event **after** i, which is the target:
+    ``time_bias: target``. It does so in evaluation as well: ``movielens_seq_features_from_row``
+    writes the target's timestamp after the history
+    (https://github.com/facebookresearch/generative-recommenders). A deployed model does not know
+    when the next event will happen, so this variant leaks; its numbers are not comparable with
+    those of other models, and its runs are marked. If the next time is not known, the last event's
+    time is used, which such a model rarely saw in training. ``time_bias: past`` uses the time from
+    j to i instead. `tests/models/sequential/test_hstu.py` shows the leak. Published scores are
+    cosines: ``loss.cosine=true loss.temperature=0.05``.
 
     Args:
         config: the options.
@@ -55,15 +54,15 @@ class HSTU(DotProductModel):
 
         Attributes:
             hidden_dim: width D, a multiple of num_heads.
-            num_layers: units.
+            num_layers: number of units.
             num_heads: attention heads.
             max_length: most recent events that are read.
-            time_bias: none; from the time between two events (past); or from the time between an
-                event and the one to be predicted (target), which leaks when that one comes.
-            dropout: of embeddings and of each unit's gated output.
-            attention_dropout: of the attention weights.
-            init_std: standard deviation of the normal initialisation; the units' last layers have
-                Glorot's.
+            time_bias: "none"; "past", from the time between two events; or "target", from the time
+                between an event and the predicted one, which leaks the latter's time.
+            dropout: dropout rate of the embeddings and of each unit's gated output.
+            attention_dropout: dropout rate of the attention weights.
+            init_std: standard deviation of the normal initialisation; the output layers of the
+                units have Glorot initialisation.
         """
 
         hidden_dim: Annotated[int, Ge(1)]
@@ -92,16 +91,16 @@ class HSTU(DotProductModel):
 
     @property
     def reads_times(self) -> bool:
-        """Whether histories must come with times."""
+        """Whether histories need timestamps."""
         return self.config.time_bias != "none" or super().reads_times
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Every position but the last predicts the next item: (N, D) and the targets (N,).
+        """States that predict the next item, (N, D), and the targets, (N,).
 
-        Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
+        Each history must have 2 to ``max_length + 1`` events.
 
         Raises:
-            UserError: a time bias is asked for and the data have no timestamps.
+            UserError: ``time_bias`` is set, and the data have no timestamps.
         """
         inputs, targets_N = next_item_targets(batch)
         if self.reads_next_time and batch.timestamps_T is not None:
@@ -113,7 +112,7 @@ class HSTU(DotProductModel):
         return self._states(batch)[batch.last_B]
 
     def check_data(self, data: Batch | TrainingData) -> None:
-        """Refuse data without timestamps where a time bias is asked for.
+        """Check that the data have timestamps if ``time_bias`` needs them.
 
         Raises:
             UserError: they have none.
@@ -121,8 +120,8 @@ class HSTU(DotProductModel):
         times = data.timestamps_T if isinstance(data, Batch) else data.timestamps
         if self.config.time_bias != "none" and times is None:
             raise UserError(
-                f"model.time_bias: got {self.config.time_bias}, and the data have no timestamps; "
-                "use none, or name the column: data.timestamp_column"
+                f"model.time_bias: got {self.config.time_bias}, but the data have no timestamps; "
+                "use none, or name their column: data.timestamp_column"
             )
 
     def _states(self, batch: Batch) -> Tensor:
@@ -138,7 +137,7 @@ class HSTU(DotProductModel):
         return x_TD  # type: ignore[no-any-return]
 
     def _asking_times(self, batch: Batch) -> Tensor | None:
-        """The time from which each event looks back, int64 (T,); None without time bias."""
+        """The query time of each event, int64 (T,); None without time bias."""
         if self.config.time_bias == "none":
             return None
         self.check_data(batch)
@@ -153,7 +152,7 @@ class HSTU(DotProductModel):
 
 
 def _time_buckets(asking_T: Tensor, times_T: Tensor, layout: PaddedLayout) -> Tensor:
-    """Bucket of the logarithm of the seconds from each event back to each other, (B, L, L)."""
+    """Log bucket of the seconds between each query time and each event, (B, L, L)."""
     asking_BL1 = layout.pad(asking_T.unsqueeze(1))
     times_B1L = layout.pad(times_T.unsqueeze(1)).transpose(1, 2)
     seconds_BLL = (asking_BL1 - times_B1L).abs().clamp(min=1)
@@ -161,7 +160,7 @@ def _time_buckets(asking_T: Tensor, times_T: Tensor, layout: PaddedLayout) -> Te
 
 
 class _Unit(nn.Module):
-    """One transduction unit: projection, attention, gate."""
+    """One transduction unit: projection, attention and gate."""
 
     def __init__(self, config: HSTU.Config) -> None:
         super().__init__()
@@ -186,12 +185,12 @@ class _Unit(nn.Module):
         parts = layout.pad(rest_TD).unflatten(2, (3, self.num_heads, -1))
         value, query, key = (part.transpose(1, 2) for part in parts.unbind(2))
         width = layout.shape[1]
-        places_L = torch.arange(width, device=x_TD.device)
-        apart_LL = places_L.unsqueeze(1) - places_L
+        positions_L = torch.arange(width, device=x_TD.device)
+        apart_LL = positions_L.unsqueeze(1) - positions_L
         scores = query @ key.transpose(2, 3) + self.distance_bias[apart_LL.clamp(min=0)]
         if bucket_BLL is not None and self.time_bias is not None:
             scores = scores + self.time_bias[bucket_BLL].unsqueeze(1)
-        # Padding stands after the events and has value 0, so the causal mask alone will do.
+        # Padding follows the events and has value 0, so a causal mask is enough.
         weights = (F.silu(scores) / self.scale).masked_fill(apart_LL < 0, 0.0)
         read_BLD = (self.attention_dropout(weights) @ value).transpose(1, 2).flatten(2)
         read_TD = self.gated_norm(layout.unpad(read_BLD))

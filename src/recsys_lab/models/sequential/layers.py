@@ -1,8 +1,8 @@
-"""Layers that more than one architecture uses.
+"""Layers shared by several architectures.
 
-Sequences lie end to end, without padding (T events of B users, width D), so that every
-position-wise layer works on real events only. Attention alone needs a rectangle of length L;
-`PaddedLayout` moves between the two.
+Sequences are concatenated without padding (T events of B users, width D), so that position-wise
+layers compute real events only. Only attention needs a rectangle of length L; `PaddedLayout`
+converts between the two.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __getattr__ = names_before(__name__)
 
 @dataclass(frozen=True)
 class PaddedLayout:
-    """Where each of T events stands in a (B, L) rectangle, padding at the end of each row.
+    """Positions of T events in a (B, L) rectangle with padding at the end of each row.
 
-    Padding at the end, not in front: under a causal mask no real position can then see
-    padding, and no mask tensor is needed.
+    With padding at the end, no real position sees padding under a causal mask, and no mask tensor
+    is needed.
 
     Attributes:
-        index_T: row-major place of each event in the rectangle, int64 (T,).
-        position_T: place of each event in its own sequence, from 0, int64 (T,).
+        index_T: row-major index of each event in the rectangle, int64 (T,).
+        position_T: position of each event in its sequence, from 0, int64 (T,).
         lengths_B: length of each sequence, int64 (B,).
         shape: (B, L), L being the longest of these sequences.
     """
@@ -45,23 +45,23 @@ class PaddedLayout:
 
     @staticmethod
     def of(lengths: Sequence[int], device: torch.device) -> PaddedLayout:
-        """The rectangle of sequences with these lengths, laid end to end."""
+        """The layout of concatenated sequences with these lengths."""
         lengths_B = torch.tensor(lengths, dtype=torch.int64)
         width, total = max(lengths), int(lengths_B.sum())
         rows_T = torch.repeat_interleave(lengths_B, output_size=total)
         starts_B = lengths_B.cumsum(0) - lengths_B
         position_T = torch.arange(total) - starts_B[rows_T]
         index_T = rows_T * width + position_T
-        # Worked out on the host and sent once: the device never waits for a count.
+        # Computed on the host and sent once: no device sync for the lengths.
         send = [x.to(device, non_blocking=True) for x in (index_T, position_T, lengths_B)]
         return PaddedLayout(send[0], send[1], send[2], (len(lengths), width))
 
     def mask(self, device: torch.device) -> Tensor:
-        """Which places hold an event, bool (B, L)."""
+        """True at events, False at padding, bool (B, L)."""
         return torch.arange(self.shape[1], device=device) < self.lengths_B.unsqueeze(1)
 
     def from_end(self) -> Tensor:
-        """Place of each event counted from its sequence's last, which has 0, (T,)."""
+        """Position of each event from the end of its sequence; the last event has 0, (T,)."""
         rows_T = torch.div(self.index_T, self.shape[1], rounding_mode="floor")
         return self.lengths_B[rows_T] - 1 - self.position_T
 
@@ -74,7 +74,7 @@ class PaddedLayout:
         return out.view(batch, width, -1)
 
     def unpad(self, x_BLD: Tensor) -> Tensor:
-        """(B, L, D) -> (T, D), the padding left behind."""
+        """(B, L, D) -> (T, D), without the padding."""
         flat = x_BLD.flatten(0, 1)
         if flat.shape[0] == self.index_T.shape[0]:
             return flat
@@ -83,7 +83,7 @@ class PaddedLayout:
 
 
 class _Scatter(torch.autograd.Function):
-    """Rows to distinct places; its gradient is a plain gather (autograd's own would add up)."""
+    """Writes rows to distinct indices; the gradient is a plain gather."""
 
     @staticmethod
     def forward(ctx: Any, x_TD: Tensor, index_T: Tensor, size: int) -> Tensor:
@@ -97,7 +97,7 @@ class _Scatter(torch.autograd.Function):
 
 
 class _Gather(torch.autograd.Function):
-    """Rows from distinct places; its gradient is a plain scatter."""
+    """Reads rows from distinct indices; the gradient is a plain scatter (autograd's would add)."""
 
     @staticmethod
     def forward(ctx: Any, x_PD: Tensor, index_T: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class _Gather(torch.autograd.Function):
 
 
 def next_item_targets(batch: Batch) -> tuple[Batch, Tensor]:
-    """All events but each history's last, and what follows each of them, int64 (T - B,)."""
+    """All events but each history's last, and the item that follows each, int64 (T - B,)."""
     lengths_B = batch.offsets.diff() - 1
     total = batch.items_T.shape[0] - batch.size
     rows_N = torch.repeat_interleave(lengths_B, output_size=total)
@@ -123,19 +123,19 @@ def next_item_targets(batch: Batch) -> tuple[Batch, Tensor]:
 
 
 def next_item_weights(batch: Batch) -> Tensor:
-    """1 for every event but each history's first, which no event precedes; float32 (T,)."""
+    """1 for every event but each history's first, which is never a target; float32 (T,)."""
     chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
     chances_T[batch.offsets[:-1]] = 0
     return chances_T
 
 
 def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Tensor:
-    """Which events a Cloze model has to find, bool (T,); at least one of each history.
+    """Random mask of the events that a Cloze model predicts, bool (T,); at least one per history.
 
     Args:
         batch: the histories.
-        probability: chance of each event.
-        only_last: share of histories of which the last event alone is hidden.
+        probability: probability of masking each event.
+        only_last: share of histories in which only the last event is masked.
     """
     device = batch.items_T.device
     total = batch.items_T.shape[0]
@@ -151,10 +151,10 @@ def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Ten
 
 
 def cloze_probabilities(batch: Batch, probability: float, only_last: float) -> Tensor:
-    """Chance of each event to be in `sample_cloze_mask`, with its arguments; float32 (T,)."""
+    """Probability of each event to be masked by `sample_cloze_mask`, float32 (T,)."""
     chances_T = torch.full((len(batch.items_T),), (1 - only_last) * probability)
     lengths_B = torch.tensor(batch.lengths)
-    none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is hidden
+    none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is masked
     chances_T = chances_T.to(batch.items_T.device)
     chances_T[batch.last_B] += (only_last + none_B).to(chances_T)
     return chances_T
@@ -166,9 +166,9 @@ class SelfAttention(nn.Module):
     Args:
         hidden_dim: width D, a multiple of num_heads.
         num_heads: heads H.
-        dropout: of the attention weights.
-        causal: whether an event sees only itself and earlier ones, or all.
-        projected: whether a last layer mixes what the heads found.
+        dropout: dropout rate of the attention weights.
+        causal: whether an event attends only to itself and earlier events.
+        projected: whether a linear output layer mixes the heads.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, x_TD: Tensor, layout: PaddedLayout, asking_TD: Tensor | None = None
     ) -> Tensor:
-        """States of all T events, (T, D) -> (T, D); queries from ``asking_TD`` where given."""
+        """States of all T events, (T, D) -> (T, D); queries from ``asking_TD`` if given."""
         qkv_TE = self.qkv(x_TD)
         if asking_TD is not None:
             width = x_TD.shape[1]
@@ -201,7 +201,7 @@ class SelfAttention(nn.Module):
         return self.out(layout.unpad(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
 
     def last(self, x_TD: Tensor, last_BD: Tensor, layout: PaddedLayout) -> Tensor:
-        """States of the last event of each sequence alone, (T, D), (B, D) -> (B, D)."""
+        """States of only the last event of each sequence, (T, D), (B, D) -> (B, D)."""
         width = x_TD.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
         (q,) = self._heads(F.linear(last_BD, weight[:width], bias[:width]).unsqueeze(1), 1)

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class SASRec(DotProductModel):
-    """A causal transformer over item embeddings; scores are products with the same table.
+    """A causal transformer over item embeddings, which also score the items.
 
-    The default is a common form of today. The authors' code (kang205/SASRec) is ``activation:
-    relu``, ``norm: query``, ``position_origin: end``, ``feedforward_dim`` as ``hidden_dim``,
+    The defaults are a common modern variant. The authors' code (kang205/SASRec) is ``activation:
+    relu``, ``norm: query``, ``position_origin: end``, ``feedforward_dim`` equal to ``hidden_dim``,
     ``scale_embedding: true``, one rate for ``dropout``, ``attention_dropout`` and
-    ``feedforward_dropout``, and loss=bce. ``model=gsasrec`` has these blocks and an output table of
-    its own (Petrov and Macdonald, RecSys 2023, https://arxiv.org/abs/2308.07192; loss=gbce);
-    ``model=esasrec`` has gated blocks and no norm after the last (Tikhonovich et al., RecSys 2025,
-    https://arxiv.org/abs/2508.06450; loss=sampled_softmax). Initial weights are normal with
-    ``init_std`` in all, which none of the published codes has.
+    ``feedforward_dropout``, and loss=bce. ``model=gsasrec`` has these blocks and a separate output
+    table (Petrov and Macdonald, RecSys 2023, https://arxiv.org/abs/2308.07192; loss=gbce);
+    ``model=esasrec`` has gated blocks and no final norm (Tikhonovich et al., RecSys 2025,
+    https://arxiv.org/abs/2508.06450; loss=sampled_softmax). All weights are initialised from a
+    normal distribution with ``init_std``, unlike in the published implementations.
 
     Args:
         config: the options.
@@ -43,23 +43,23 @@ class SASRec(DotProductModel):
 
         Attributes:
             hidden_dim: width D, a multiple of num_heads.
-            num_layers: transformer blocks.
+            num_layers: number of transformer blocks.
             num_heads: attention heads.
             max_length: most recent events that are read; also the number of positions.
             feedforward_dim: inner width of the feed-forward layers.
-            activation: of the feed-forward layers.
+            activation: activation of the feed-forward layers.
             norm: layer norm before each sub-layer ("pre"), after its residual sum ("post"), or
-                before it with only queries and residual sum from the normed input ("query"): see
+                before it with only queries and residual from the normalised input ("query"): see
                 `recsys_lab.models.sequential.blocks.TransformerBlock`.
-            final_norm: layer norm after the last block; not for "post", which ends in one.
-            gated: scale each sub-layer's output by a learned gate of its input; for "pre".
-            position_origin: positions count from the start of the history that is read, or
-                from its end (the most recent event is position 0).
-            dropout: of embeddings and of each sub-layer's output.
-            attention_dropout: of the attention weights; above 0 it costs a slower kernel.
-            feedforward_dropout: within the feed-forward layers, after the activation.
-            scale_embedding: multiply item embeddings by sqrt(D) on the way in.
-            tied: score with the vectors that items enter by, or with a table of their own.
+            final_norm: layer norm after the last block; not with "post", whose blocks end in one.
+            gated: scale each sub-layer's output by a learned gate of its input; needs "pre".
+            position_origin: count positions from the start of the history that is read, or from
+                its end (the most recent event is position 0).
+            dropout: dropout rate of the embeddings and of each sub-layer's output.
+            attention_dropout: dropout rate of the attention weights; above 0 the kernel is slower.
+            feedforward_dropout: dropout rate within the feed-forward layers, after the activation.
+            scale_embedding: multiply the input embeddings by sqrt(D).
+            tied: score with the input embeddings; false: with a separate output table.
             init_std: standard deviation of the normal initialisation.
         """
 
@@ -89,8 +89,8 @@ class SASRec(DotProductModel):
             )
         if config.final_norm and config.norm == "post":
             raise UserError(
-                "model.final_norm: got true with model.norm=post, whose blocks end in a norm; use "
-                "model.final_norm=false, or another norm"
+                "model.final_norm: got true with model.norm=post, whose blocks end in a norm; set "
+                "model.final_norm=false, or use another norm"
             )
         self.config = config
         self.window = config.max_length
@@ -118,9 +118,9 @@ class SASRec(DotProductModel):
         self.init_weights(config.init_std)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Every position but the last predicts the next item: (N, D) and the targets (N,).
+        """States that predict the next item, (N, D), and the targets, (N,).
 
-        Each history must have at least 2 events; only the last ``max_length + 1`` may be given.
+        Each history must have 2 to ``max_length + 1`` events.
         """
         inputs, targets_N = next_item_targets(batch)
         layout = PaddedLayout.of(inputs.lengths, inputs.items_T.device)
@@ -135,7 +135,7 @@ class SASRec(DotProductModel):
         x_TD = self._enter(batch, layout)
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, layout)
-        # Nothing reads the last block's other outputs, so they are not computed.
+        # The other outputs of the last block are not needed.
         return self.final_norm(self.blocks[-1].last(x_TD, last_B, layout))  # type: ignore[operator, no-any-return]
 
     def _enter(self, batch: Batch, layout: PaddedLayout) -> Tensor:

@@ -1,6 +1,6 @@
-"""Any Hugging Face architecture as the encoder of a history.
+"""Hugging Face architectures as sequence encoders.
 
-Shapes: B users, T events of all users end to end, L length of the longest, D width, V items,
+Shapes: B users, T concatenated events of all users, L longest history, D width, V items,
 N supervised positions.
 """
 
@@ -26,14 +26,16 @@ from recsys_lab.models.sequential.layers import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recsys_lab.contracts import Batch
 
 
 class Transformer(DotProductModel):
-    """Item vectors through an encoder of the transformers library; its words are left out.
+    """Item embeddings through an encoder of the transformers library, without token embeddings.
 
     ``next_item`` trains every position of a causal encoder to predict the next item, as SASRec;
-    ``cloze`` hides events from a bidirectional one and finds them, as BERT4Rec.
+    ``cloze`` trains a bidirectional encoder to predict masked events, as BERT4Rec.
 
     Args:
         config: the options.
@@ -45,26 +47,27 @@ class Transformer(DotProductModel):
         """Options of `Transformer`.
 
         Attributes:
-            architecture: its name in transformers: see
+            architecture: name of the architecture in transformers: see
                 `recsys_lab.models.sequential.architectures`.
-            objective: next_item for causal encoders, cloze for bidirectional ones.
-            hidden_dim: width D of the item vectors, and of an encoder with random weights.
+            objective: "next_item" for causal encoders, "cloze" for bidirectional ones.
+            hidden_dim: width D of the item embeddings, and of an encoder with random weights.
             num_layers: layers of an encoder with random weights.
-            num_heads: heads of an encoder with random weights; null: one for each 32 of
-                hidden_dim, or none in an architecture without.
+            num_heads: heads of an encoder with random weights; null: hidden_dim / 32, or none for
+                an architecture without heads.
             feedforward_dim: inner width of an encoder with random weights; null: 4 x hidden_dim,
-                or none in an architecture without.
-            max_length: most recent events that are read, the hidden one included.
-            dropout: all rates of the encoder, and of what enters it.
-            pretrained: folder or Hub name of stored weights (safetensors); null: random weights.
-            adapt: train the encoder fully (full), small matrices beside its layers (lora; Hu et
-                al., 2021, https://arxiv.org/abs/2106.09685), or not at all (frozen).
+                or none for an architecture without feed-forward layers.
+            max_length: most recent events that are read, including an appended masked event.
+            dropout: all dropout rates of the encoder, and that of its inputs.
+            pretrained: folder or Hub name of pretrained weights (safetensors); null: random
+                weights.
+            adapt: how the encoder is trained: "full"; "lora", small matrices added to its layers
+                (Hu et al., 2021, https://arxiv.org/abs/2106.09685); "frozen", not at all.
             lora_rank: rank of these matrices; null: 8 for lora.
             lora_alpha: their output is scaled by alpha / rank; null: 16 for lora.
-            mask_probability: chance of each event to be hidden; null: 0.2 for cloze.
-            last_probability: share of histories of which the last event alone is hidden; null:
-                0 for cloze.
-            init_std: standard deviation of the item vectors at the start.
+            mask_probability: probability of masking each event; null: 0.2 for cloze.
+            last_probability: share of histories in which only the last event is masked; null: 0
+                for cloze.
+            init_std: standard deviation of the initial item embeddings.
         """
 
         architecture: str
@@ -104,9 +107,9 @@ class Transformer(DotProductModel):
         self.narrow = _between(encoder.width_out, config.hidden_dim)
 
     def training_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """States that predict, (N, D), and the items to be predicted, (N,).
+        """States that predict, (N, D), and the target items, (N,).
 
-        For cloze, which events are hidden is drawn by torch's generator.
+        For cloze, the mask is drawn from torch's generator.
         """
         if not self.is_cloze:
             inputs, targets_N = next_item_targets(batch)
@@ -118,13 +121,13 @@ class Transformer(DotProductModel):
         return states_TD[hidden_T], batch.items_T[hidden_T]
 
     def target_chances(self, batch: Batch) -> Tensor:
-        """Chance of each event to be a target, (T,)."""
+        """Probability of each event to be a target, (T,)."""
         if not self.is_cloze:
             return next_item_weights(batch)
         return cloze_probabilities(batch, self.mask_probability, self.last_probability)
 
     def query_states(self, batch: Batch) -> Tensor:
-        """The state after the last event of each history, or of a hidden event there, (B, D)."""
+        """The state of the last event of each history, or of an appended masked event, (B, D)."""
         x_TD, lengths = self.embed(batch), batch.lengths
         if not self.is_cloze:
             last_B = batch.last_B
@@ -139,42 +142,45 @@ class Transformer(DotProductModel):
         return self._states(x_TD, PaddedLayout.of(lengths, x_TD.device))[last_B]
 
     def compile(self, **options: Any) -> None:
-        """Compile the encoder, where that serves it."""
+        """Compile the encoder, if its architecture profits from it."""
         if architecture_of(self.config.architecture).compiles:
             super().compile(**options)
 
     def _states(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
         x_BLD = layout.pad(self.widen(self.dropout(x_TD)))
-        # No event sees the padding after it, where none sees later events.
+        # Causal encoders do not see the padding after the events.
         mask_BL = layout.mask(x_TD.device).long() if self.is_cloze else None
-        found = self.blocks[0](inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state
-        return self.narrow(layout.unpad(found))  # type: ignore[no-any-return]
+        states_BLD = self.blocks[0](inputs_embeds=x_BLD, attention_mask=mask_BL).last_hidden_state
+        return self.narrow(layout.unpad(states_BLD))  # type: ignore[no-any-return]
 
 
 def _check(config: Transformer.Config) -> None:
-    """Refuse what contradicts itself, before anything is built."""
+    """Refuse options that contradict each other, before anything is built."""
     architecture = architecture_of(config.architecture)
     causal = architecture.causal
     if causal == (config.objective == "cloze"):
         why, use = (
-            ("sees no later events, so it cannot fill a gap from both sides", "next_item")
+            ("does not see later events, so it cannot fill a gap from both sides", "next_item")
             if causal
-            else ("sees later events, so it would read what it is to predict", "cloze")
+            else ("sees later events, so it would read its own target", "cloze")
         )
         raise UserError(
             f"model.objective: got {config.objective} with model.architecture="
             f"{config.architecture}, which {why}; use model.objective={use}"
         )
-    unread = ("mask_probability", "last_probability") if config.objective == "next_item" else ()
-    _refuse_unread(config, unread, "objective", "cloze")
-    unread = () if config.adapt == "lora" else ("lora_rank", "lora_alpha")
-    _refuse_unread(config, unread, "adapt", "lora")
+    if config.objective == "next_item":
+        mask = {"mask_probability": config.mask_probability}
+        last = {"last_probability": config.last_probability}
+        _refuse_unread(mask | last, "objective=next_item", "objective=cloze")
+    if config.adapt != "lora":
+        lora = {"lora_rank": config.lora_rank, "lora_alpha": config.lora_alpha}
+        _refuse_unread(lora, f"adapt={config.adapt}", "adapt=lora")
+    sizes = {"num_heads": config.num_heads, "feedforward_dim": config.feedforward_dim}
     for option in architecture.ignores:
-        value = getattr(config, option)
-        if value is not None:
+        if sizes[option] is not None:
             raise UserError(
-                f"model.{option}: got {value}, and {config.architecture} has none; use "
+                f"model.{option}: got {sizes[option]}, but {config.architecture} has none; use "
                 f"model.{option}=null"
             )
     if config.pretrained is None:
@@ -183,34 +189,31 @@ def _check(config: Transformer.Config) -> None:
         head = config.hidden_dim // heads
         if architecture.rotary and head % 2:
             raise UserError(
-                f"model.num_heads: got {heads}, so heads of {config.architecture} are "
-                f"{head} wide, which must be even; change it or model.hidden_dim"
+                f"model.num_heads: got {heads}, which makes heads of {config.architecture} "
+                f"{head} wide, expected an even width; change it or model.hidden_dim"
             )
         if config.architecture == "rwkv" and config.num_layers == 1:
             raise UserError("model.num_layers: got 1; rwkv needs at least 2 layers")
         if config.adapt != "full":
             raise UserError(
                 f"model.adapt: got {config.adapt} without model.pretrained: random weights would "
-                "stay random; use model.adapt=full, or name stored weights"
+                "not be trained; use model.adapt=full, or name pretrained weights"
             )
 
 
-def _refuse_unread(
-    config: Transformer.Config, options: tuple[str, ...], by: str, reads: str
-) -> None:
-    """Refuse options that are given and that the choice of another one leaves unread."""
-    for option in options:
-        value = getattr(config, option)
+def _refuse_unread(options: Mapping[str, float | None], given: str, needed: str) -> None:
+    """Refuse options that have no effect with the given value of another option."""
+    for option, value in options.items():
         if value is not None:
             raise UserError(
-                f"model.{option}: got {value:g} with model.{by}={getattr(config, by)}, which does "
-                f"not read it; use model.{by}={reads}, or model.{option}=null"
+                f"model.{option}: got {value:g} with model.{given}, which does not read it; use "
+                f"model.{needed}, or model.{option}=null"
             )
 
 
 def _heads(config: Transformer.Config) -> int:
     if "num_heads" in architecture_of(config.architecture).ignores:
-        return 1  # so that no width is refused for it
+        return 1  # divides every width
     return config.num_heads or max(1, config.hidden_dim // 32)
 
 
