@@ -143,7 +143,7 @@ def test_rows_are_counted_within_their_file(table, tmp_path):
         frame([(1.0, 1, 1) for _ in ids]).with_columns(user_id=pl.Series(ids)).write_parquet(
             tmp_path / "logs" / f"{name}.parquet"
         )
-    fails(table(tmp_path / "logs"), "'user_id' holds 5.5 in row 2 of b.parquet; ids are whole")
+    fails(table(tmp_path / "logs"), "'user_id' holds 5.5 in row 2 of b.parquet; expected whole")
 
 
 def test_parquet_files_whose_types_differ(table, tmp_path):
