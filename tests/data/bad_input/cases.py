@@ -202,7 +202,7 @@ REFUSED += [
     Bad("a column with parts that are none", text(
         GOOD.replace("\n", ",train\n").replace("timestamp,train", "timestamp,fold").replace(
             "i3,1700000003,train", "i3,1700000003,hold-out")),
-        "column 'fold' holds words that name no part: 'hold-out'", {"part_column": "fold"}),
+        "column 'fold' holds words that are not parts: 'hold-out'", {"part_column": "fold"}),
     Bad("parts that the split does not read", text(
         GOOD.replace("\n", ",train\n").replace("timestamp,train", "timestamp,fold")),
         "split=leave_one_out: the source states the part of every row", {"part_column": "fold"}),

@@ -78,6 +78,6 @@ def test_a_filter_needs_its_column(run, options, column):
     frame = FRAME.select("user_id", "item_id")
     fields = {"rating": "rating_field", "timestamp": "time_field"}
     also = rf" \(data=recbole: data.{fields[column]}\)" if column in fields else ""
-    said = f"this log has no {column}. Name its column with data.{column}_column{also} where the"
+    said = f"this log has no {column}. Name its column with data.{column}_column{also} if the"
     with pytest.raises(UserError, match=said):
         run(Given(interactions=frame), **options)
