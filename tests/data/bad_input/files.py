@@ -128,7 +128,7 @@ DATABASES = [
     Published("a table that is not there", query("SELECT * FROM logs"), "data.query: .*logs"),
     Published("a query that changes the data", query("DELETE FROM log"), "data.query: "),
     Published("a query without rows", query(QUERY + " WHERE user_id = 7"),
-        "data.query: gives no rows"),
+        "data.query: returned no rows"),
     Published("rows in no order", query(timestamp_column=None),
         "rows of a database have no order of their own"),
     Published("a database file that is not there", query(url="sqlite:///none.db"), "no such file"),

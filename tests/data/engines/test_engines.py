@@ -190,7 +190,7 @@ def test_what_rows_say_of_items_is_of_the_first_training_event(table, run, tmp_p
 @pytest.mark.parametrize("engine", ENGINES)
 def test_ids_of_other_kinds_are_refused(run, engine):
     frame = pl.DataFrame({"user_id": [1.5, 2.5], "item_id": [1, 2]})
-    with pytest.raises(UserError, match="user_id: is double; allowed are integers and strings"):
+    with pytest.raises(UserError, match="user_id: is of type double; expected integers or strings"):
         run(Given(interactions=frame), engine=engine)
 
 

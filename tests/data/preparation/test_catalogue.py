@@ -67,7 +67,7 @@ def test_items_of_the_table_alone_are_in_the_catalogue(shop, run, engine, caplog
     assert "items_without_events" not in plain.manifest["split"]
     left_out = [data.manifest["split"].get("table_items_left_out") for data in (plain, whole)]
     assert left_out == [3, None]
-    said = "filter.catalogue=table: 3 of 7 items have no event that stayed"
+    said = "filter.catalogue=table: 3 of 7 items have no event after the filters"
     assert any(text.startswith(said) for text in whole.manifest["warnings"])
     assert said in caplog.text
     assert whole.fingerprint != plain.fingerprint

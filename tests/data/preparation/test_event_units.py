@@ -63,15 +63,15 @@ def test_sessions_of_a_gap(prepared):
 
 def test_baskets_of_a_column_and_of_the_time(prepared, tmp_path):
     receipts = prepared(basket="receipt", unit="basket")
-    # Events without a receipt are baskets of their own.
+    # Each event without a receipt is a basket.
     assert receipts.segments("test").tolist() == [[0, 0, 5, 6], [1, 6, 9, 11]]
     assert receipts.segments("validation").tolist() == [[0, 0, 4, 5], [1, 6, 7, 9]]
     assert receipts.manifest["split"]["baskets"] == 5 + 3
-    said = "data.basket_column: 2 events have no basket id; each counts as a basket of its own"
+    said = "data.basket_column: 2 events have no basket id; each counts as a separate basket"
     assert said in receipts.manifest["warnings"]
     unread = prepared(basket="receipt", root=tmp_path / "events")
     assert unread.manifest["warnings"][0] == (
-        "data.basket_column: is read with split.unit=basket alone"
+        "data.basket_column: is only read with split.unit=basket"
     )
     times = prepared(unit="basket", root=tmp_path / "times")
     assert times.segments("test").tolist() == [[0, 0, 5, 6], [1, 6, 10, 11]]
@@ -84,8 +84,8 @@ def test_ids_that_come_again_are_told(prepared):
     assert data.sessions.tolist() == [0, 1, 2, 3, 4, 5]
     first, second = [said for said in data.manifest["warnings"] if "session_column" in said]
     assert first == (
-        "data.session_column: 1 of 6 sessions have the id of an earlier one of the same user, with "
-        "another between; each run of events counts as a session"
+        "data.session_column: 1 of 6 sessions have the id of an earlier session of the same user, "
+        "with another one between; each run of events counts as a session"
     )
     assert second.startswith("data.session_column: 2 events have no session id")
 
@@ -110,7 +110,7 @@ def test_filters_of_the_training_part_know_sessions(prepared):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"session": "visit", "gap": 30}, "filter.session_gap=30: the log has sessions of its own"),
+        ({"session": "visit", "gap": 30}, "filter.session_gap=30: the log already has sessions"),
         ({"unit": "session"}, "split.unit=session: the log has no sessions: name their column with "
          "data.session_column, or set filter.session_gap"),
         ({"session": "visits"}, "visit"),

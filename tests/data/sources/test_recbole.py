@@ -123,9 +123,9 @@ def test_other_names_than_ml_100k(tmp_path):
         ("user_id:token,item_id:token,timestamp:float\n1,2,3\n", {}, r"separated by ','; atomic"),
         (INTER + "a\tb\tc\td\te\tf\tg\n", {}, r"cannot be read as tab-separated text"),
         ("user_id:token\titem_id:token\tuser_id:float\n1\t2\t3\n", {},
-         r"the field 'user_id' stands twice in the header \(user_id:token and user_id:float\)"),
+         r"the field 'user_id' is in the header twice \(user_id:token and user_id:float\)"),
         ("user_id:token\titem_id:token\titem_id:token\n1\t2\t3\n", {},
-         r"the field 'item_id' stands twice in the header"),
+         r"the field 'item_id' is in the header twice"),
         (INTER + ROWS + "u\0\ti\t1\t1\t1\n", {}, r"shop.inter: line 5 holds a NUL byte"),
     ],
 )  # fmt: skip

@@ -93,7 +93,7 @@ def test_types_are_those_of_the_whole_result(run, sqlite_url, monkeypatch):
         ("SELECT * FROM clicks_2", {}, r"data.query: .*clicks_2"),
         ("SELECT * FROM clicks", {}, r"data.user_column=user_id: no such column"),
         ("SELECT who, who FROM clicks", {}, r"data.query: .*columns 'who'|no such column"),
-        (QUERY + " WHERE moment < 0", {}, r"data.query: gives no rows"),
+        (QUERY + " WHERE moment < 0", {}, r"data.query: returned no rows"),
         (QUERY, {"timestamp_column": None}, r"rows of a database have no order of their own"),
         ("INSERT INTO clicks VALUES ('x', 1, 1)", {}, r"data.query: .*(one SELECT|readonly)"),
         ("SELECT 1; SELECT 2", {}, r"data.query: .*(one SELECT|one statement)"),

@@ -160,5 +160,5 @@ def test_the_rows_brought_here_go_with_the_reader(run, duckdb_url, tmp_path, mon
     with pytest.raises(UserError, match=r"data.query"):
         run(sql(duckdb_url, "SELECT * FROM clicks_2"), root=tmp_path / "other")
     assert list((tmp_path / "other").iterdir()) == []
-    with pytest.raises(UserError, match=r"prepared_dir=.*shop.duckdb/x: cannot make or write"):
+    with pytest.raises(UserError, match=r"prepared_dir=.*shop.duckdb/x: cannot create or write"):
         run(sql(duckdb_url), root=tmp_path / "shop.duckdb" / "x")

@@ -106,12 +106,12 @@ def test_numbers_that_cannot_be_read_are_counted_and_shown(table, run, tmp_path,
     [times, rating, weight] = data.manifest["warnings"]
     assert times.startswith("times: all events lie before 1990, 1970-01-01 00:00:00 to 1970-01-01")
     assert rating == (
-        "rating: 2 values are no number and count as missing; the first is '5,0' (row 1). Write "
+        "rating: 2 values are not numbers and count as missing; the first is '5,0' (row 1). Write "
         "numbers as 5.0, with a point. If that is a decimal comma, set data.decimal_comma=true"
     )
-    assert weight.startswith("items.weight: 7 values are no number")
+    assert weight.startswith("items.weight: 7 values are not numbers")
     assert rating in caplog.text
-    assert "the first is &#x27;5,0&#x27; (row 1)" in (data.path / "card.html").read_text()
+    assert "the first is &#39;5,0&#39; (row 1)" in (data.path / "card.html").read_text()
 
 
 def test_a_table_of_other_ids_is_doubted(table, run, tmp_path, caplog):
@@ -120,8 +120,8 @@ def test_a_table_of_other_ids_is_doubted(table, run, tmp_path, caplog):
     users = tmp_path / "users.csv"
     users.write_text("user_id,age\nu0,3\n")
     message = (
-        "the table of items has 0 of the 8 items of the log (0%); of the others nothing is known. "
-        "Ids of the log are such as 'i0', of the table such as 0: name the column"
+        "the table of items has 0 of the 8 items of the log (0%); the others have no values. "
+        "Ids of the log look like 'i0', those of the table like 0: name the column"
     )
     for known, doubts in (
         (0, [message]),

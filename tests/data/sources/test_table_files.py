@@ -135,7 +135,7 @@ def test_an_odd_file_among_others_is_named(table, tmp_path):
     store({"logs/b.csv": CSV + "1,2,3,4\n"}, tmp_path)
     fails(table(tmp_path / "logs"), r"logs: b.csv: line 5 has 4 values")
     store({"logs/b.tsv": CSV}, tmp_path)
-    fails(table(tmp_path / "logs"), r"several forms \(.csv: a.csv; .tsv: b.tsv\)")
+    fails(table(tmp_path / "logs"), r"several formats \(.csv: a.csv; .tsv: b.tsv\)")
 
 
 def test_rows_are_counted_within_their_file(table, tmp_path):
@@ -144,7 +144,7 @@ def test_rows_are_counted_within_their_file(table, tmp_path):
         frame([(1.0, 1, 1) for _ in ids]).with_columns(user_id=pl.Series(ids)).write_parquet(
             tmp_path / "logs" / f"{name}.parquet"
         )
-    fails(table(tmp_path / "logs"), "'user_id' holds 5.5 in row 2 of b.parquet; ids are whole")
+    fails(table(tmp_path / "logs"), "'user_id' holds 5.5 in row 2 of b.parquet; expected whole")
 
 
 def test_parquet_files_whose_types_differ(table, tmp_path):
@@ -271,4 +271,4 @@ def test_a_parquet_column_whose_name_is_no_text(table, tmp_path):
     file = tmp_path / "log.parquet"
     frame(ROWS).with_columns(x_é=1).write_parquet(file)
     file.write_bytes(file.read_bytes().replace("x_é".encode(), b"x_\xff\xfe"))
-    fails(table(file), r"data.path=.*log.parquet: has a column whose name is no UTF-8 \(b'x_")
+    fails(table(file), r"data.path=.*log.parquet: has a column whose name is not UTF-8 \(b'x_")

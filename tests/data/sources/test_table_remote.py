@@ -52,7 +52,7 @@ def test_schemes_without_their_package_or_unknown(table):
     ):
         if importlib.util.find_spec(package) is None:
             fails(elsewhere(table(CSV), url), f"{url}: .*:// needs the package {package}: pip inst")
-    fails(elsewhere(table(CSV), "s4://b/x.csv"), r"the scheme 's4://' is not known")
+    fails(elsewhere(table(CSV), "s4://b/x.csv"), r"unknown scheme 's4://'")
 
 
 class Quiet(SimpleHTTPRequestHandler):

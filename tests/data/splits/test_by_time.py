@@ -194,10 +194,10 @@ def test_no_times(name):
         ("global_temporal", {"validation_quantile": None},
          "split.validation_start and split.validation_quantile are both null"),
         ("global_temporal", {"test_start": "soon", "test_quantile": None},
-         "split.test_start=soon: is no date; write it as 2024-12-31"),
+         "split.test_start=soon: not a valid date; expected e.g. 2024-12-31"),
         ("rolling", {"window": 3},
          "split.window=3: there are split.num_windows=3 windows; allowed are 0 (the oldest) to 2"),
-        ("rolling", {"end": "never"}, "split.end=never: is no date"),
+        ("rolling", {"end": "never"}, "split.end=never: not a valid date"),
     ],
 )  # fmt: skip
 def test_wrong_options(name, options, message):

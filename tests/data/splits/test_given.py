@@ -174,15 +174,15 @@ def test_parts_against_time(table, run, tmp_path, caplog):
     with pytest.raises(UserError) as refused:
         run(three(table, tmp_path, rows), split=split())
     assert str(refused.value) == (
-        "split=given: 1 of 3 users have a row that is earlier than one of a part before it, such "
-        "as user 'b': validation earlier than train. Their histories would hold what comes after "
-        "the target. split.out_of_order=keep takes the parts as they are, as published random "
-        "splits need"
+        "split=given: 1 of 3 users have a row that is earlier than one of the preceding part, such "
+        "as user 'b': validation earlier than train. Their histories would hold events after the "
+        "target. Correct the parts, or set split.out_of_order=keep, as published random splits "
+        "need"
     )
     data = run(three(table, tmp_path, rows), split=split(out_of_order="keep"))
     assert as_words(data)["validation"]["b"] == ("yxz", "w")
     assert as_words(data)["test"] == {"a": ("x", "z"), "b": ("yxzw", "v")}
-    assert "Their histories hold what comes after the target" in caplog.text
+    assert "Their histories hold events after the target" in caplog.text
     assert any("1 of 3 users" in said for said in data.manifest["warnings"])
 
 

@@ -24,10 +24,10 @@ from tests.data.splits.test_given import (
     ("options", "said"),
     [
         ({"words": {"train": "1", "validation": "valid", "test": "holdout"}},
-         "column 'fold' holds words that name no part: '1' (6 rows), 'holdout' (5 rows). "
+         "column 'fold' holds words that are not parts: '1' (6 rows), 'holdout' (5 rows). "
          "Allowed: train, training; validation, valid, val, dev; test"),
         ({"words": {"train": "train", "validation": "", "test": "test"}},
-         "column 'fold' holds words that name no part: None (3 rows)"),
+         "column 'fold' holds words that are not parts: None (3 rows)"),
         ({"words": {"train": "train", "validation": "train", "test": "test"}},
          "split=given: the source has no row of validation (rows: train 9, validation 0, test 5)"),
         ({"validation_path": "x.csv"}, "data.validation_path: a published split has three files"),
@@ -63,7 +63,7 @@ def test_files_of_a_published_split_must_be_whole(run, tmp_path):
         run(recbole_of(tmp_path), split=split())
     other = "user_id:token\titem_id:token\ttime:float\na\tx\t1\n"
     (tmp_path / "shop.valid.inter").write_text(other)
-    with pytest.raises(UserError, match="all parts need the same fields"):
+    with pytest.raises(UserError, match="all parts must have the same fields"):
         run(recbole_of(tmp_path), split=split())
     listed = "user_id:token\titem_id_list:token_seq\titem_id:token\na\tx y\tz\n"
     (tmp_path / "shop.valid.inter").unlink()
@@ -114,7 +114,7 @@ def test_messages_name_the_files_as_they_were_given(table, run, tmp_path, caplog
     run(reader, split=split())
     assert f"row 1 of data.test_path={tmp_path / 'test.csv'}: user_id='a'" in caplog.text
     (tmp_path / "test.tsv").write_text((tmp_path / "test.csv").read_text().replace(",", "\t"))
-    with pytest.raises(UserError, match=r"published split are of several forms: data\.path="):
+    with pytest.raises(UserError, match=r"published split have several formats: data\.path="):
         run(three(table, tmp_path, test_path=str(tmp_path / "test.tsv")), split=split())
 
 

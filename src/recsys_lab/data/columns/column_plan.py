@@ -1,4 +1,4 @@
-"""How a column of a log is made out of one of its source, decided once for all rows."""
+"""Plans of how a column of a log is made from a column of its source."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from recsys_lab.data.columns.missing import missing_value_note
 from recsys_lab.data.raw import ParquetLog, Unreadable
 
 FILE = "_recsys_lab_file"
-"""Column that tells which of several files a row is from."""
-
+"""Column with the name of the file that a row is from, where there are several."""
 
 LONGEST = 60
-"""Characters of a value that is shown to people."""
+"""Largest number of characters of a value in a message."""
 
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """What is done to a column.
+    """How a column is made.
 
     Attributes:
         source: name of the column in the source.
-        prepare: what only polars can do, first: parse text, change odd types; None for nothing.
-        make: the rest, which runs on every engine.
-        unreadable: values that are to be numbers and are none; None where there are none.
-        missing: words for a missing value, as written -> rows.
+        prepare: the first step, which needs polars (parsing text, unusual types), or None.
+        make: the second step, which runs on every engine.
+        unreadable: values of a numeric column that are not numbers; None if there are none.
+        missing: word for a missing value, as written -> number of rows.
     """
 
     source: str
@@ -41,35 +40,35 @@ class ColumnPlan:
     missing: Mapping[str, int] = field(default_factory=dict)
 
     def as_flag(self) -> ColumnPlan:
-        """A column that tells whether this one has a value."""
+        """A bool column: whether this one has a value."""
         return ColumnPlan(self.source, self.prepare, lambda values: ~self.make(values).is_null())
 
 
 def same(column: nw.Expr) -> nw.Expr:
-    """For `ColumnPlan.make` where nothing is left to do."""
+    """The identity, for `ColumnPlan.make`."""
     return column
 
 
 def apply_plans(frame: pl.LazyFrame, plans: Mapping[str, ColumnPlan]) -> pl.LazyFrame:
-    """The planned columns, made by polars.
+    """Make the planned columns with polars.
 
     Args:
-        frame: has the sources.
+        frame: has the source columns.
         plans: name -> how it is made.
     """
     prepared = frame.select(
         (pl.col(plan.source) if plan.prepare is None else plan.prepare).alias(f"_{name}")
         for name, plan in plans.items()
     )
-    made = nw.from_native(prepared).select(
+    columns = nw.from_native(prepared).select(
         plan.make(nw.col(f"_{name}")).alias(name) for name, plan in plans.items()
     )
-    result: pl.LazyFrame = made.to_native()
+    result: pl.LazyFrame = columns.to_native()
     return result
 
 
 def unreadable(plans: Mapping[str, ColumnPlan], prefix: str = "") -> dict[str, Unreadable]:
-    """What columns of numbers hold besides numbers.
+    """The values of numeric columns that are not numbers.
 
     Args:
         plans: name -> how it is made.
@@ -83,7 +82,7 @@ def unreadable(plans: Mapping[str, ColumnPlan], prefix: str = "") -> dict[str, U
 
 
 def missing_value_notes(plans: Mapping[str, ColumnPlan], prefix: str = "") -> list[str]:
-    """A sentence for each column with words for a missing value; see `unreadable`."""
+    """A note for each column with words for a missing value; arguments as of `unreadable`."""
     return [
         missing_value_note(f"{prefix}{name}", plan.source, plan.missing)
         for name, plan in plans.items()
@@ -92,7 +91,7 @@ def missing_value_notes(plans: Mapping[str, ColumnPlan], prefix: str = "") -> li
 
 
 def as_parquet_log(files: Sequence[str], plans: Mapping[str, ColumnPlan]) -> ParquetLog | None:
-    """The log as every engine scans it, or None when a column needs polars."""
+    """The log as any engine can scan it, or None if a column needs polars."""
     if any(plan.prepare is not None for plan in plans.values()):
         return None
     columns = {name: plan.make(nw.col(plan.source)) for name, plan in plans.items()}
@@ -105,17 +104,17 @@ def one_row(frame: pl.LazyFrame, **values: pl.Expr) -> dict[str, Any]:
 
 
 def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[str, Any] | None:
-    """Where a condition first holds, for people, and the column's value there.
+    """The first row where a condition holds, e.g. ``row 3 of b.csv``, and the column's value there.
 
-    Rows are counted from 1, within their file where the frame has a column `FILE`.
+    Rows are counted from 1, within their file if the frame has a column `FILE`.
     """
     file = pl.col(FILE).cast(pl.String) if FILE in frame.collect_schema() else pl.lit(None)
     rows = frame.select(pl.col(column).alias("value"), condition.alias("holds"), file.alias("file"))
     rows = rows.with_row_index("row", 1)
-    found = rows.filter(pl.col("holds")).head(1).collect(engine="streaming")
-    if found.is_empty():
+    first = rows.filter(pl.col("holds")).head(1).collect(engine="streaming")
+    if first.is_empty():
         return None
-    row, value, _, name = (found[key][0] for key in ("row", "value", "holds", "file"))
+    row, value, name = (first[key][0] for key in ("row", "value", "file"))
     if name is None:
         return f"row {row}", value
     start = one_row(rows.filter(pl.col("file") == name), row=pl.col("row").min())["row"]
@@ -123,7 +122,7 @@ def first_row(frame: pl.LazyFrame, column: str, condition: pl.Expr) -> tuple[str
 
 
 def pick_rows(frame: pl.LazyFrame, rows: NDArray[np.int64]) -> pl.LazyFrame:
-    """Some rows of a frame, counted from 0, ascending."""
+    """Select rows of a frame by their indices, counted from 0, ascending."""
     number = "_recsys_lab_row"
     wanted = pl.LazyFrame({number: rows}, schema={number: pl.get_index_type()})
     return frame.with_row_index(number).join(wanted, on=number, how="semi").sort(number)
@@ -132,11 +131,11 @@ def pick_rows(frame: pl.LazyFrame, rows: NDArray[np.int64]) -> pl.LazyFrame:
 def describe_rows(
     frame: pl.LazyFrame, columns: Sequence[str], rows: NDArray[np.int64]
 ) -> list[str]:
-    """Rows of a frame for people, e.g. ``row 3 of b.csv: user_id='a', item_id=None``.
+    """Describe rows of a frame, e.g. ``row 3 of b.csv: user_id='a', item_id=None``.
 
     Args:
-        frame: its rows are counted within their file where it has a column `FILE`.
-        columns: what is shown.
+        frame: its rows are counted within their file if it has a column `FILE`.
+        columns: the columns to show.
         rows: counted from 0, ascending.
     """
     starts, names = np.zeros(1, dtype=np.int64), [""]
@@ -145,11 +144,11 @@ def describe_rows(
         names = [f" of {name}" for name in lengths[FILE]]
         starts = np.cumsum([0, *lengths["len"][:-1]])
     files = np.searchsorted(starts, rows, side="right") - 1
-    found = pick_rows(frame, rows).select(*dict.fromkeys(columns)).collect()
+    shown = pick_rows(frame, rows).select(*dict.fromkeys(columns)).collect()
     return [
         f"row {row - starts[file] + 1}{names[file]}: "
         + ", ".join(f"{name}={_short(value)}" for name, value in values.items())
-        for row, file, values in zip(rows, files, found.iter_rows(named=True), strict=True)
+        for row, file, values in zip(rows, files, shown.iter_rows(named=True), strict=True)
     ]
 
 

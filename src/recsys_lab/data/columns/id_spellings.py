@@ -1,4 +1,4 @@
-"""Ids that differ in their spelling only: one person written in two ways counts as two."""
+"""Ids that differ only in spelling: two spellings of one user count as two users."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _SAME: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "unicode": lambda text: text.str.normalize("NFKC"),
     "decimal": lambda text: text.str.replace(r"^(-?\d+)\.0+$", "$1"),
 }
-"""What takes each difference away: blanks around and within, letters' case, forms of one character
-(NFKC), and the ``.0`` that pandas writes behind whole numbers in a column with gaps."""
+"""Difference -> the function that removes it: blanks around and within, letter case, Unicode forms
+of one character (NFKC), and the ``.0`` that pandas writes after integers in a column with gaps."""
 
 DIFFERENCES: tuple[str, ...] = tuple(_SAME)
 
 
 def normalized(text: pl.Expr, differences: Sequence[str]) -> pl.Expr:
-    """Ids without some differences in spelling.
+    """Remove differences in spelling from ids.
 
     Args:
         text: strings.
         differences: of `DIFFERENCES`; their order does not matter.
     """
-    for difference, take in _SAME.items():
+    for difference, remove in _SAME.items():
         if difference in differences:
-            text = take(text)
+            text = remove(text)
     return text
 
 
 def spelling_warning(ids: Any, side: str, *, normalizable: bool) -> str | None:
-    """A sentence where several ids are one but for their spelling; None where none are.
+    """A warning if some ids differ only in spelling, else None.
 
     Args:
-        ids: the different ids, an Arrow array of strings.
+        ids: the unique ids, an Arrow array of strings.
         side: ``user`` or ``item``.
         normalizable: whether the reader has the option ``data.id_normalization``.
     """
@@ -48,7 +48,7 @@ def spelling_warning(ids: Any, side: str, *, normalizable: bool) -> str | None:
     frame = pl.DataFrame({"id": series}).lazy()
     joined = {d: frame.select(normalized(text, [d]).n_unique()) for d in DIFFERENCES}
     joined["all"] = frame.select(normalized(text, DIFFERENCES).n_unique())
-    left = [found.item() for found in pl.collect_all(list(joined.values()))]
+    left = [frame.item() for frame in pl.collect_all(list(joined.values()))]
     fewer = {d: len(ids) - count for d, count in zip(joined, left, strict=True)}
     if not fewer["all"]:
         return None
@@ -58,13 +58,13 @@ def spelling_warning(ids: Any, side: str, *, normalizable: bool) -> str | None:
     shown = "; ".join(" and ".join(map(repr, sorted(group)[:3])) for group in examples)
     alone = [d for d in DIFFERENCES if fewer[d]]
     by = alone or list(DIFFERENCES)  # 'A ' and 'a' differ in two at once
-    counts = ", ".join(f"{d}: {fewer[d]:,}" for d in alone) or "in several things at once"
+    counts = ", ".join(f"{d}: {fewer[d]:,}" for d in alone) or "in several ways at once"
     cure = (
-        f"If they are one, set data.id_normalization=[{','.join(by)}]"
+        f"If they are the same, set data.id_normalization=[{','.join(by)}]"
         if normalizable
-        else "If they are one, write them in one way in the source"
+        else "If they are the same, write them in one way in the source"
     )
     return (
         f"{side}s: {fewer['all']:,} of {len(ids):,} ids differ from another one in spelling only "
-        f"({counts}) and count as {side}s of their own, such as {shown}. {cure}"
+        f"({counts}) and count as separate {side}s, such as {shown}. {cure}"
     )

@@ -1,4 +1,4 @@
-"""Raw ids of users and items: integers or strings, and nothing in between."""
+"""Raw ids of users and items: integers or strings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recsys_lab.data.columns.id_spellings import normalized
 from recsys_lab.data.columns.missing import missing_values, missing_words
 
 WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
-"""Up to here every whole number has a float of its own; beyond, neighbours share one."""
+"""Float type -> the largest number up to which it represents every whole number exactly."""
 
 LEAST, MOST = -(2**63), 2**63 - 1
 
@@ -32,9 +32,9 @@ class Spelling:
     """How ids, numbers and missing values are written.
 
     Attributes:
-        missing: words that stand for a missing value: see
+        missing: words that mean a missing value: see
             `recsys_lab.data.columns.missing.missing_words`.
-        normalization: differences in spelling that tell no ids apart: see
+        normalization: differences in spelling that are ignored: see
             `recsys_lab.data.columns.id_spellings`.
         decimal_comma: whether numbers that are text are written 1.234,5.
     """
@@ -45,7 +45,7 @@ class Spelling:
 
     @classmethod
     def of(cls, config: Any) -> Spelling:
-        """As the options of a reader say."""
+        """The spelling that the options of a reader describe."""
         return cls(
             missing_words(config.missing_values),
             tuple(config.id_normalization),
@@ -56,12 +56,12 @@ class Spelling:
 def clean_ids(
     ids: pl.Series, source: str, *, untyped: bool, spelling: Spelling
 ) -> tuple[pl.Series, list[str]]:
-    """Ids as int64 or strings, and what is odd about them: see `plan_ids`.
+    """Ids as int64 or strings, and notes about missing values: see `plan_ids`.
 
     Args:
         ids: the column.
         source: the file and its option, named in the errors.
-        untyped: whether strings may stand for numbers.
+        untyped: whether strings may be read as numbers.
         spelling: how they are written.
 
     Raises:
@@ -75,16 +75,16 @@ def clean_ids(
 def plan_ids(
     frame: pl.LazyFrame, column: str, source: str, *, untyped: bool, spelling: Spelling
 ) -> ColumnPlan:
-    """How a column becomes ids, int64 or strings.
+    """Plan how a column becomes ids, int64 or strings.
 
-    Numbers with a decimal point that are all whole (a column with gaps, written by pandas)
-    become integers; NaN becomes null.
+    Floats that are all whole (a column with gaps, written by pandas) become integers; NaN becomes
+    null.
 
     Args:
-        frame: the whole log: one value decides for all.
+        frame: the whole log; all values decide the type.
         column: its name.
         source: the file and its option, named in the errors.
-        untyped: whether strings may stand for numbers: see `numbers_if_alike`.
+        untyped: whether strings may be read as numbers: see `numbers_if_alike`.
         spelling: how they are written.
 
     Raises:
@@ -104,7 +104,7 @@ def plan_ids(
         _require_whole(frame, column, where, limit)
         return ColumnPlan(column, None, whole_numbers(limit))
     if not (kind.is_integer() or kind == pl.Null):
-        raise UserError(f"{where} is of type {kind}; ids are integers or strings")
+        raise UserError(f"{where} is of type {kind}; expected integers or strings")
     if kind in (pl.UInt64, pl.Int128, pl.UInt128):
         _require_64_bits(frame, column, where)
     wide = kind in (pl.Int128, pl.UInt128, pl.Null)
@@ -115,29 +115,31 @@ def plan_ids(
 def _plan_texts(
     frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Spelling
 ) -> ColumnPlan:
-    """Strings; integers where they may stand for numbers and all that are not missing do."""
-    found = missing_values(frame, column, spelling.missing)
+    """Strings, or integers if ``untyped`` and every present value is one."""
+    missing = missing_values(frame, column, spelling.missing)
     value = pl.col(column)
-    if found:
-        value = pl.when(~value.is_in(list(found))).then(value)
+    if missing:
+        value = pl.when(~value.is_in(list(missing))).then(value)
     if spelling.normalization:
         value = normalized(value, spelling.normalization)
     if untyped and _all_numbers(frame.select(value), column):
-        return ColumnPlan(column, value.cast(pl.Int64, strict=False), same, missing=found)
+        return ColumnPlan(column, value.cast(pl.Int64, strict=False), same, missing=missing)
     if spelling.normalization:
-        return ColumnPlan(column, value, same, missing=found)
-    if not found:
+        return ColumnPlan(column, value, same, missing=missing)
+    if not missing:
         return ColumnPlan(column, None, same)
-    words = list(found)
-    return ColumnPlan(column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=found)
+    words = list(missing)
+    return ColumnPlan(
+        column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=missing
+    )
 
 
 def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:
-    """Floats as int64, rounded down; null for NaN and from the limit on."""
+    """A function that makes int64 of floats: rounded down; null for NaN and beyond the limit."""
 
     def make(values: nw.Expr) -> nw.Expr:
-        # Not by size alone: DuckDB takes a comparison for granted that a Parquet file's largest
-        # number passes, and NaN is not counted in that.
+        # Also `is_finite`: DuckDB skips a comparison that holds for the maximum in a Parquet
+        # file's statistics, and that maximum ignores NaN.
         inside = nw.when(values.is_finite() & (values.abs() <= limit)).then(values)
         return inside.floor().cast(nw.Int64)
 
@@ -146,8 +148,8 @@ def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:
 
 def _all_numbers(frame: pl.LazyFrame, column: str) -> bool:
     alike, blank = _alike(pl.col(column))
-    found = one_row(frame, alike=alike.all(), blank=blank.all())
-    return bool(found["alike"]) and not found["blank"]
+    every = one_row(frame, alike=alike.all(), blank=blank.all())
+    return bool(every["alike"]) and not every["blank"]
 
 
 def _alike(ids: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
@@ -159,33 +161,33 @@ def _alike(ids: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
 
 def _require_whole(frame: pl.LazyFrame, column: str, where: str, limit: int) -> None:
     value = pl.col(column)
-    # In comparisons NaN counts as the largest number, and it only stands for a missing id.
+    # NaN only marks a missing id, but compares as the largest number.
     odd = ((value != value.floor()) | (value.abs() > limit)) & value.is_not_nan()
-    found = first_row(frame, column, odd)
-    if found is None:
+    first = first_row(frame, column, odd)
+    if first is None:
         return
-    row, got = found
+    row, got = first
     if abs(got) > limit and got == got // 1:
         raise UserError(
-            f"{where} holds {got:.0f} in {row}, a decimal number too large to be exact; write "
+            f"{where} holds {got:.0f} in {row}, a float too large to be exact; write "
             "ids as integers or strings"
         )
-    raise UserError(f"{where} holds {got} in {row}; ids are whole numbers or strings")
+    raise UserError(f"{where} holds {got} in {row}; expected whole numbers or strings")
 
 
 def _require_64_bits(frame: pl.LazyFrame, column: str, where: str) -> None:
-    found = first_row(frame, column, ~pl.col(column).is_between(LEAST, MOST))
-    if found is not None:
+    first = first_row(frame, column, ~pl.col(column).is_between(LEAST, MOST))
+    if first is not None:
         raise UserError(
-            f"{where} holds numbers beyond 64 bits, such as {found[1]} in {found[0]}; write "
+            f"{where} holds numbers beyond 64 bits, such as {first[1]} in {first[0]}; write "
             "them as strings"
         )
 
 
 def numbers_if_alike(ids: pl.Series) -> pl.Series:
-    """Text as int64, if every value is a whole number written in the one usual way.
+    """Text as int64 if every value is a whole number in its usual form, else unchanged.
 
-    So 007 and 7 stay two ids. Blank values count as missing.
+    With 007 among them ids stay strings, so 007 and 7 are different. Blank values are missing.
     """
     alike = _all_numbers(ids.to_frame().lazy(), ids.name)
     return ids.cast(pl.Int64, strict=False) if alike else ids

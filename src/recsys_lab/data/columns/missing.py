@@ -1,4 +1,4 @@
-"""Missing values that are written out: the words by which programs say that there is none."""
+"""Words that mean a missing value, such as ``null`` and ``NA``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 COMMON = ("null", "none", "nan", "na", "n/a", "<na>", "#n/a", "\\n", "-")
-"""In small letters: of SQL and its dumps (NULL, \\N), Python and pandas (None, nan, <NA>), R (NA),
-spreadsheets (#N/A) and people."""
+"""In lower case: of SQL and its dumps (NULL, \\N), Python and pandas (None, nan, <NA>), R (NA),
+spreadsheets (#N/A), and a dash."""
 
 
 def missing_words(option: Sequence[str] | None) -> tuple[str, ...]:
-    """The words that count as missing, in small letters; a blank value always does.
+    """The words that count as missing, in lower case; a blank value always does.
 
     Args:
         option: ``data.missing_values``; None for `COMMON`.
@@ -21,12 +21,12 @@ def missing_words(option: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def is_missing(text: pl.Expr, words: Sequence[str]) -> pl.Expr:
-    """Whether a text is one of the words, in small or capital letters, blanks around it or not."""
+    """Whether a text is one of the words, ignoring case and surrounding blanks."""
     return text.str.strip_chars().str.to_lowercase().is_in(words)
 
 
 def missing_values(frame: pl.LazyFrame, column: str, words: Sequence[str]) -> dict[str, int]:
-    """What stands for a missing value in a column of strings, as written -> rows; blanks left out.
+    """Words for a missing value in a column of strings, as written -> rows; without blanks.
 
     Args:
         frame: the source.
@@ -39,17 +39,17 @@ def missing_values(frame: pl.LazyFrame, column: str, words: Sequence[str]) -> di
     return dict(counted.collect(engine="streaming").iter_rows())
 
 
-def missing_value_note(name: str, column: str, found: Mapping[str, int]) -> str:
-    """A sentence about values that count as missing.
+def missing_value_note(name: str, column: str, words: Mapping[str, int]) -> str:
+    """A note about values that count as missing.
 
     Args:
         name: of the column in the log.
         column: of the source.
-        found: as `missing_values` returns it.
+        words: as `missing_values` returns them.
     """
-    examples = ", ".join(f"{value!r} ({rows:,})" for value, rows in list(found.items())[:5])
+    examples = ", ".join(f"{word!r} ({rows:,})" for word, rows in list(words.items())[:5])
     return (
-        f"{name}: {sum(found.values()):,} rows of column '{column}' hold words for a missing value "
-        f"and count as missing: {examples}. If they are values, set data.missing_values=[] (or the "
-        "list of words that are none)"
+        f"{name}: {sum(words.values()):,} rows of column '{column}' hold words for a missing value "
+        f"and count as missing: {examples}. If they are values, set data.missing_values=[], or "
+        "list only the words that mean a missing value"
     )

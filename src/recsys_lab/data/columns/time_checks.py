@@ -1,4 +1,4 @@
-"""Numbers that one unit for all rows would misread: refused, with examples and the cure."""
+"""Checks of numeric timestamps that a single unit would misread."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import one_row
 
 PLAUSIBLE = (631_152_000, 4_102_444_800)
-"""Seconds since the epoch of the years 1990 to 2099: in two units, these ranges are disjoint."""
+"""Seconds since the epoch of the years 1990 to 2099; the ranges of different units are disjoint."""
 
 CALENDAR = {
     "%Y%m%d": ("days", 1, 100),
     "%Y%m%d%H%M": ("dates and times", 10_000, 100),
     "%Y%m%d%H%M%S": ("dates and times", 1_000_000, 10_000),
 }
-"""Format -> what it writes, ticks a day, ticks an hour (of the digits read as one number)."""
+"""Format -> what it writes, ticks per day, ticks per hour (of the digits read as one number)."""
 
 
 def refuse_calendar_numbers(values: pl.LazyFrame, column: str, file: Path | str) -> None:
-    """Refuse 20240101 and 20240101123000: days and times of the calendar, written as numbers.
+    """Refuse calendar dates and times written as numbers, such as 20240101 and 20240101123000.
 
-    As seconds the former would be one of August 1970, as milliseconds the latter one of 2611.
+    The former, as seconds, would lie in August 1970; the latter, as milliseconds, in 2611.
 
     Args:
         values: numbers in column ``t``.
@@ -32,12 +32,12 @@ def refuse_calendar_numbers(values: pl.LazyFrame, column: str, file: Path | str)
         file: named in the error.
 
     Raises:
-        UserError: when every value reads as one of `CALENDAR`.
+        UserError: if every value matches one format of `CALENDAR`.
     """
     given = values.filter(pl.col("t").cast(pl.Float64).is_finite())
     for form, (what, a_day, an_hour) in CALENDAR.items():
         read = _is_calendar(pl.col("t"), a_day, an_hour)
-        if all(  # few tell most logs apart
+        if all(  # the first 1000 rows rule out most logs
             one_row(part, read=read.all() & (pl.len() > 0))["read"]
             for part in (given.head(1000), given)
         ):
@@ -72,31 +72,32 @@ def refuse_mixed_units(
         units: name -> ticks a second.
 
     Raises:
-        UserError: when some rows lie in the years 1990 to 2099 in one unit and some in another.
+        UserError: if some rows lie in the years 1990 to 2099 in one unit and some in another.
     """
     t, low, high = pl.col("t").cast(pl.Float64), *PLAUSIBLE
     fits = {unit: t.is_between(low * ticks, high * ticks) for unit, ticks in units.items()}
     counts = one_row(values, **{unit: fit.sum() for unit, fit in fits.items()})
-    met = {unit: count for unit, count in counts.items() if count}
-    if len(met) < 2:
+    used = {unit: count for unit, count in counts.items() if count}
+    if len(used) < 2:
         return
     rows = values.with_row_index("row", 1)
-    told = []
-    for unit, count in met.items():
+    examples = []
+    for unit, count in used.items():
         first = rows.filter(fits[unit]).head(1).collect(engine="streaming").row(0, named=True)
-        share = count / sum(met.values())
-        told.append(
+        share = count / sum(used.values())
+        examples.append(
             f"{count:,} ({share:.1%}) in {unit}, such as {first['t']} in row {first['row']}"
         )
     raise UserError(
-        f"{file}: the times in column '{column}' mix units, by their size: {'; '.join(told)}. One "
-        "unit for all would put events in a wrong order. Write them in one unit, or, if all are of "
-        f"one, name it: data.timestamp_unit={max(met, key=lambda unit: met[unit])}"
+        f"{file}: the times in column '{column}' mix units, by their size: "
+        f"{'; '.join(examples)}. Read in a single unit, events would be in a wrong order. Write "
+        "them in one unit, or, if they are, name it: "
+        f"data.timestamp_unit={max(used, key=lambda unit: used[unit])}"
     )
 
 
 def refuse_float32(values: pl.LazyFrame, column: str, file: Path | str) -> None:
-    """Refuse times that float32 has rounded: it is exact to 16,777,216 only.
+    """Refuse times that float32 has rounded: it is exact only up to 16,777,216.
 
     Args:
         values: float32 numbers in column ``t``.
@@ -104,27 +105,27 @@ def refuse_float32(values: pl.LazyFrame, column: str, file: Path | str) -> None:
         file: named in the error.
 
     Raises:
-        UserError: for a number beyond that.
+        UserError: for a larger number.
     """
     largest = one_row(values, largest=pl.col("t").filter(pl.col("t").is_finite()).abs().max())
     if (largest["largest"] or 0.0) > 2**24:
         raise UserError(
-            f"{file}: the times in column '{column}' are float32 and up to "
-            f"{largest['largest']:.0f}: rounded, to 128 seconds at today's date, which makes ties "
-            "and a wrong order. Write them anew from the source as int64, float64 or datetimes"
+            f"{file}: the times in column '{column}' are float32 and reach "
+            f"{largest['largest']:.0f}; float32 rounds today's times to 128 seconds, which makes "
+            "ties and a wrong order. Export them again as int64, float64 or datetimes"
         )
 
 
 def guess_unit(values: pl.LazyFrame, kind: pl.DataType, units: Mapping[str, int]) -> str:
-    """By the median of a sample, so that a few odd values do not decide."""
+    """The unit that fits the median of a sample, so that a few outliers do not decide."""
     rows = one_row(values, rows=pl.len())["rows"]
     size = pl.col("t").cast(pl.Float64).abs()
     if kind.is_float():
         size = size.filter(size.is_finite())  # one NaN would make the median NaN
     sample = values.with_row_index("row").filter(pl.col("row") % max(1, rows // 10_000) == 0)
-    middle = one_row(sample, middle=size.median())["middle"]
-    size_of_most = middle if isinstance(middle, float) else 0.0
+    median = one_row(sample, median=size.median())["median"]
+    typical = median if isinstance(median, float) else 0.0
     for unit, ticks in units.items():
-        if size_of_most < 1e11 * ticks:
+        if typical < 1e11 * ticks:
             return unit
     return "ns"

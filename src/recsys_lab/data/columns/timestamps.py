@@ -1,4 +1,4 @@
-"""Times as people write them -> seconds since the epoch."""
+"""Timestamps of a source, as seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recsys_lab.data.columns.time_checks import (
 )
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""Ticks a second."""
+"""Unit -> ticks per second."""
 
 ISO_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
@@ -35,7 +35,7 @@ ISO_FORMATS = (
 )
 
 LARGEST = 9.2e18
-"""Ticks; what lies beyond, nearly 2^63, marks a missing time and is read as none."""
+"""Ticks. Larger values, close to 2^63, mark a missing time and are read as null."""
 
 DAY = 86_400
 
@@ -43,7 +43,7 @@ DAY = 86_400
 def parse_times(
     column: pl.Series, file: Path | str, unit: str = "auto", time_format: str | None = None
 ) -> tuple[pl.Series, pl.Series | None]:
-    """Seconds since the epoch, null where unreadable, and the ticks where they are finer.
+    """Parse a column of times; null where a value is unreadable.
 
     Args:
         column: see `plan_times`.
@@ -52,29 +52,29 @@ def parse_times(
         time_format: see `plan_times`.
 
     Returns:
-        int64 seconds (rounded down), and the int64 ticks when the source is finer than a second,
-        so that events within one second keep their order; else None.
+        int64 seconds since the epoch (rounded down), and the int64 ticks if the source is finer
+        than a second, so that events within one second keep their order; else None.
 
     Raises:
-        UserError: when not one value can be read.
+        UserError: if no value can be read.
     """
     frame = column.to_frame().lazy()
     plans = plan_times(frame, column.name, file, unit, time_format)
-    made = apply_plans(frame, plans).collect()
-    return made["timestamp"], made["order"] if "order" in plans else None
+    times = apply_plans(frame, plans).collect()
+    return times["timestamp"], times["order"] if "order" in plans else None
 
 
 def parse_date(option: str, text: str) -> datetime:
-    """A date that an option gives as ISO 8601; UTC where it has no zone.
+    """Parse the ISO 8601 date of an option; UTC if it has no zone.
 
     Raises:
-        UserError: when it is no date.
+        UserError: if it is not a date.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise UserError(
-            f"{option}={text}: is no date; write it as 2024-12-31 or 2024-12-31T18:00"
+            f"{option}={text}: not a valid date; expected e.g. 2024-12-31 or 2024-12-31T18:00"
         ) from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
@@ -88,25 +88,24 @@ def plan_times(
     *,
     portable: bool = False,
 ) -> dict[str, ColumnPlan]:
-    """How a column becomes ``timestamp`` and, where it is finer than a second, ``order``.
+    """Plan how a column becomes ``timestamp`` and, where it is finer than a second, ``order``.
 
-    Text is read in the one way, numbers or ISO 8601, that fits most of its values; the others are
-    unreadable.
+    Text is read as numbers or as ISO 8601, whichever fits more values; other values are unreadable.
 
     Args:
         frame: the whole log.
         column: numbers, dates, datetimes (without a zone: UTC), or text with either.
         file: named in the error.
-        unit: of numbers; ``auto`` takes it from their size: as seconds they would lie after the
-            year 5100.
+        unit: of numbers; ``auto`` infers it from their size: the coarsest unit in which they lie
+            before the year 5100.
         time_format: of text and whole numbers, as in ``strptime``; None: numbers or ISO 8601.
-        portable: whether datetimes are to be read by what runs on every engine.
+        portable: whether datetimes must be read by operations that every engine has.
 
     Returns:
-        seconds rounded down, and the ticks, int64; null where unreadable.
+        Seconds (rounded down) and ticks, int64; null where unreadable.
 
     Raises:
-        UserError: when not one value can be read, or one unit for all numbers would misread them.
+        UserError: if no value can be read, or a single unit would misread the numbers.
     """
     prepare, scale = _prepared(frame, column, time_format, portable=portable)
     source = pl.col(column) if prepare is None else prepare
@@ -129,15 +128,15 @@ def plan_times(
     if kind.is_numeric() or kind.is_temporal():
         ticks = pl.col("ticks")
         fine = (ticks % (scale or 1) != 0).any()
-        found = one_row(apply_plans(values, plans), some=ticks.is_not_null().any(), fine=fine)
+        has = one_row(apply_plans(values, plans), times=ticks.is_not_null().any(), fractions=fine)
     else:
-        found = {"some": False, "fine": False}
-    if not found["some"]:
+        has = {"times": False, "fractions": False}
+    if not has["times"]:
         _refuse_unreadable(frame, column, file, time_format)
         return {"timestamp": ColumnPlan(column, pl.lit(None, dtype=pl.Int64), same)}
     seconds = partial(_seconds, make=make, scale=scale or 1)
     result = {"timestamp": ColumnPlan(column, prepare, seconds)}
-    if found["fine"]:
+    if has["fractions"]:
         result["order"] = ColumnPlan(column, prepare, make)
     return result
 
@@ -156,12 +155,11 @@ def _refuse_unreadable(
     )
 
 
-def _seconds(values: nw.Expr, make: Any, scale: int) -> nw.Expr:
+def _seconds(values: nw.Expr, make: Callable[[nw.Expr], nw.Expr], scale: int) -> nw.Expr:
     ticks = make(values)
     if scale == 1:
-        seconds: nw.Expr = ticks
-        return seconds
-    # Spark divides whole numbers as floats: half a second keeps it off the edge.
+        return ticks
+    # Spark divides integers as floats: half a second more keeps the quotient off the boundary.
     inside = nw.when((ticks < int(LARGEST)) & (ticks > -int(LARGEST))).then(ticks)
     return ((inside - inside % scale + scale // 2) // scale).cast(nw.Int64)
 
@@ -171,9 +169,9 @@ def _seconds_of_date(date: nw.Expr) -> nw.Expr:
 
 
 def _seconds_of_datetime(moment: nw.Expr) -> nw.Expr:
-    """Of a datetime without a zone, rounded down, from its fields.
+    """Seconds of a datetime without a zone, rounded down.
 
-    No function for it exists on every engine.
+    Computed from its fields, because no single function exists on every engine.
     """
     time = moment.dt
     clock = (time.hour().cast(nw.Int64) * 60 + time.minute()) * 60 + time.second()
@@ -182,15 +180,11 @@ def _seconds_of_datetime(moment: nw.Expr) -> nw.Expr:
 
 def _ticks_of_datetime(moment: nw.Expr) -> nw.Expr:
     """Microseconds of a datetime without a zone."""
-    return _seconds_of_datetime(moment) * UNITS["us"] + _fraction(moment)
-
-
-def _fraction(moment: nw.Expr) -> nw.Expr:
-    """Microseconds within the second, from the text: Spark has no field of them without a zone."""
+    # The fraction is read from the text: Spark has no field for it without a zone.
     digits = moment.cast(nw.String).str.replace_all(r"^[^.]*\.?", "")
     digits = digits.str.replace_all("[^0-9]", "")
     six = nw.concat_str([digits, nw.lit("000000")]).str.slice(0, 6)
-    return six.cast(nw.Int64)
+    return _seconds_of_datetime(moment) * UNITS["us"] + six.cast(nw.Int64)
 
 
 def _days(date: nw.Expr) -> nw.Expr:
@@ -208,7 +202,7 @@ def _days(date: nw.Expr) -> nw.Expr:
 def _prepared(
     frame: pl.LazyFrame, column: str, time_format: str | None, *, portable: bool
 ) -> tuple[pl.Expr | None, int | None]:
-    """What polars does first, and ticks a second where that is then known."""
+    """The expression that polars applies first, and ticks per second if known afterwards."""
     kind = frame.collect_schema()[column]
     value = pl.col(column)
     if kind == pl.String or (kind.is_integer() and time_format is not None):
@@ -230,7 +224,7 @@ def _prepared(
 def _from_text(
     frame: pl.LazyFrame, column: str, time_format: str | None
 ) -> tuple[pl.Expr | None, int | None]:
-    """By the format; else as numbers or ISO 8601, whichever reads more."""
+    """Read text by the format if given, else as numbers or ISO 8601, whichever reads more."""
     text = pl.col(column).cast(pl.String).str.strip_chars()
     if time_format is not None:
         times = _by_format(text, time_format)
@@ -238,35 +232,35 @@ def _from_text(
             one_row(frame, some=times.is_not_null().any())
         except PolarsError as error:
             raise UserError(
-                f"data.timestamp_format={time_format}: is not a format of dates as in strptime "
-                f"({first_line(error)})"
+                f"data.timestamp_format={time_format}: not a valid strptime format "
+                f"({first_line(error)}); expected e.g. '%d/%m/%Y %H:%M'"
             ) from error
         return times.dt.epoch("us"), UNITS["us"]
     whole = text.cast(pl.Int64, strict=False)
     number = text.cast(pl.Float64, strict=False)
     number = pl.when(number.abs() <= LARGEST).then(number)
-    found = one_row(
+    counts = one_row(
         frame,
-        given=text.count(),
+        text=text.count(),
         number=number.count(),
         whole=(whole.is_not_null() & number.is_not_null()).sum(),
     )
-    numbers = whole if found["whole"] == found["number"] else number
-    if found["number"] * 2 >= found["given"]:
+    numbers = whole if counts["whole"] == counts["number"] else number
+    if counts["number"] * 2 >= counts["text"]:
         return numbers, None
-    # Guessed formats would take 03/04 for the third of April or the fourth of March: ISO alone.
-    iso = _as_written_most(text)
+    # Only ISO 8601: a guessed format could read 03/04 as 3 April or as 4 March.
+    iso = _normalized_iso(text)
     times = pl.coalesce(_by_format(iso, form) for form in ISO_FORMATS)
-    if one_row(frame, iso=times.count())["iso"] > found["number"]:
+    if one_row(frame, iso=times.count())["iso"] > counts["number"]:
         return times.dt.epoch("us"), UNITS["us"]
     return numbers, None
 
 
-def _as_written_most(text: pl.Expr) -> pl.Expr:
-    """ISO 8601 in its other forms, as ``2023-11-14 22:13:20+00:00``.
+def _normalized_iso(text: pl.Expr) -> pl.Expr:
+    """Rewrite variants of ISO 8601 as ``2023-11-14 22:13:20+00:00``.
 
-    Basic dates and times (20231114T221320), T or a blank between them, a comma before fractions, Z
-    or UTC, and offsets of hours alone, as PostgreSQL writes them (+00).
+    Variants are basic dates and times (20231114T221320), T or a blank between them, a comma before
+    fractions, Z or UTC, and offsets of hours only, as PostgreSQL writes them (+00).
     """
     basic = text.str.replace(
         r"^(\d{4})(\d\d)(\d\d)[T ](\d\d)(\d\d)(\d\d)?", "$1-$2-$3 $4:$5:$6"
@@ -280,17 +274,17 @@ def _as_written_most(text: pl.Expr) -> pl.Expr:
 
 
 def _by_format(text: pl.Expr, form: str) -> pl.Expr:
-    """Datetimes in UTC, in microseconds, null where the text has another form."""
+    """Datetimes in UTC, in microseconds; null where the text does not match the format."""
     parsed = text.str.to_datetime(form, strict=False, time_unit="us")
     return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if "%z" in form else parsed
 
 
 def _numbers(values: pl.LazyFrame, kind: pl.DataType, unit: str) -> tuple[Any, int]:
-    """How numbers become ticks, and ticks a second."""
+    """A function that makes ticks of numbers, and ticks per second."""
     if unit == "auto":
         unit = guess_unit(values, kind, UNITS)
     if not kind.is_float():
-        return _integers, UNITS[unit]
+        return lambda integers: integers.cast(nw.Int64), UNITS[unit]
     t = pl.col("t")
     fraction = one_row(values, fraction=(t.is_finite() & (t != t.floor())).any())["fraction"]
     if fraction and unit == "s":
@@ -298,11 +292,7 @@ def _numbers(values: pl.LazyFrame, kind: pl.DataType, unit: str) -> tuple[Any, i
     return whole_numbers(LARGEST), UNITS[unit]
 
 
-def _integers(values: nw.Expr) -> nw.Expr:
-    return values.cast(nw.Int64)
-
-
 def _microseconds(seconds: nw.Expr) -> nw.Expr:
-    """Fractions of seconds, to the nearest microsecond."""
+    """Microseconds of fractional seconds, rounded to the nearest one."""
     inside = nw.when(seconds.is_finite() & (seconds.abs() <= LARGEST / UNITS["us"])).then(seconds)
     return (inside * UNITS["us"] + 0.5).floor().cast(nw.Int64)

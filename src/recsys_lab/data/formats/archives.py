@@ -1,8 +1,8 @@
-"""Files inside folders, zip, tar and gzip, as streams: nothing is unpacked to disk.
+"""Files inside folders, zip, tar and gzip archives as streams, without unpacking to disk.
 
-Members are found by name at any depth and never written anywhere, so that no name, link or device
-in an archive can reach a place outside it; an archive that tries is refused all the same. What
-comes out is counted, and a zip bomb stops at `MAX_RATIO` times what went in.
+Members are matched by name at any depth and never written, so no name, link or device in an archive
+can reach a path outside it; an archive that tries to is refused as well. The bytes read are
+counted, and a zip bomb is stopped at `MAX_RATIO` times its compressed size.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import IO, Any
 from recsys_lab.config import UserError
 
 MAX_RATIO = 200
-"""Bytes out for a byte in, at most. Logs in JSON or text shrink 3 to 20 times."""
+"""Largest ratio of unpacked to packed bytes. Logs in JSON or text shrink 3 to 20 times."""
 
 FREE_BYTES = 64 << 20
-"""What any archive may give, however small it is."""
+"""Unpacked bytes that any archive is allowed, however small it is."""
 
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
-"""What Python raises for a damaged archive."""
+"""Python's exceptions for a damaged archive."""
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 
 class BoundedReader(io.RawIOBase):
-    """A stream that ends in a `UserError` when it gives more than it may.
+    """A stream that raises a `UserError` if it yields more bytes than allowed.
 
     Args:
-        source: what to read.
-        packed: bytes that it comes from, compressed.
+        source: the stream to read.
+        packed: its compressed size in bytes.
         where: the option and the file, named in the error.
     """
 
@@ -60,12 +60,12 @@ class BoundedReader(io.RawIOBase):
 
 
 def allowed_bytes(packed: int) -> int:
-    """What may come out of so many compressed bytes."""
+    """The largest unpacked size of so many compressed bytes."""
     return max(FREE_BYTES, MAX_RATIO * packed)
 
 
 def bomb(where: str, size: int, packed: int) -> UserError:
-    """The error for an archive that grows beyond all measure."""
+    """The error for a zip bomb."""
     return UserError(
         f"{where}: unpacks to more than {size:,} bytes out of {packed:,}, as a zip bomb does; no "
         f"official file grows more than {MAX_RATIO} times. Do not use it, or unpack it yourself "
@@ -75,27 +75,27 @@ def bomb(where: str, size: int, packed: int) -> UserError:
 
 @contextmanager
 def open_member(place: Path, name: str, option: str) -> Iterator[IO[bytes]]:
-    """A file by its name, unpacked in passing.
+    """Open a file of an archive by its name, unpacked while it is read.
 
     Args:
         place: a folder, zip or tar that holds it at any depth, also as ``NAME.gz``; or the file
-            itself, whatever it is called, also with gzip.
+            itself under any name, also with gzip.
         name: without folders.
-        option: the config option the place came from, named in errors.
+        option: the config option of ``place``, named in errors.
 
     Raises:
-        UserError: when it is absent, the archive is damaged, unsafe or a zip bomb. Damage and
-            bombs show while the stream is read.
+        UserError: if the file is absent, or the archive is damaged, unsafe or a zip bomb. Damage
+            and bombs are detected while the stream is read.
     """
     with _whole(place, option), ExitStack() as stack:
         stream = _opened(place, name, option, stack)
         if stream is None:
-            raise UserError(f"{option}={place}: has no {name}; expected are {name}")
+            raise UserError(f"{option}={place}: has no {name}; expected {name} or {name}.gz")
         yield stream
 
 
 def find_members(place: Path, names: Sequence[str], option: str) -> list[str]:
-    """Those of the names that `open_member` finds; a plain file or gzip stands for the first.
+    """The names that `open_member` would find; a plain file or gzip counts as the first.
 
     Raises:
         UserError: as `open_member`.
@@ -105,17 +105,17 @@ def find_members(place: Path, names: Sequence[str], option: str) -> list[str]:
             return [name for name in names if find_in_folder(place, name) is not None]
         if _is_zip(place):
             with zipfile.ZipFile(place) as archive:
-                found = {_bare(info.filename) for info in archive.infolist()}
+                members = {_bare(info.filename) for info in archive.infolist()}
         elif _is_tar(place):
             with _tar(place, option) as tar:
-                found = {_bare(member.name) for member in _safe(tar, place, option)}
+                members = {_bare(member.name) for member in _safe(tar, place, option)}
         else:
             return list(names[:1])
-        return [name for name in names if name in found]
+        return [name for name in names if name in members]
 
 
 def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of files: equal for an archive and its unpacked folder.
+    """Size and SHA-256 of files, equal for an archive and its unpacked folder.
 
     Raises:
         UserError: as `open_member`.
@@ -146,7 +146,10 @@ def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] 
         for info in archive.infolist():
             if _bare(info.filename) == name and not info.is_dir():
                 if info.flag_bits & 1:
-                    raise UserError(f"{where}: its member '{info.filename}' has a password")
+                    raise UserError(
+                        f"{where}: its member '{info.filename}' is encrypted; unpack it yourself "
+                        "and pass the folder"
+                    )
                 source = stack.enter_context(archive.open(info))
                 return _bounded(source, max(info.compress_size, 1), where, info.filename)
         return None
@@ -154,9 +157,9 @@ def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] 
         tar = stack.enter_context(_tar(place, option))
         for member in _safe(tar, place, option):
             if _bare(member.name) == name and member.isfile():
-                found = tar.extractfile(member)
-                assert found is not None
-                return _bounded(found, place.stat().st_size, where, member.name)
+                content = tar.extractfile(member)
+                assert content is not None
+                return _bounded(content, place.stat().st_size, where, member.name)
         return None
     return _plain(place, where, stack)
 
@@ -180,7 +183,7 @@ def _bounded(source: Any, packed: int, where: str, member: str) -> IO[bytes]:
 
 @contextmanager
 def _tar(place: Path, option: str) -> Iterator[tarfile.TarFile]:
-    """The archive as a bounded stream: a bomb may also hide in a member that nobody asks for."""
+    """The archive as a bounded stream: a bomb may also hide in a member that is not read."""
     with ExitStack() as stack:
         plain = _plain(place, f"{option}={place}", stack)
         yield stack.enter_context(tarfile.open(fileobj=plain, mode="r|*"))
@@ -204,8 +207,8 @@ def _whole(place: Path, option: str) -> Iterator[None]:
     except (*BROKEN, NotImplementedError) as error:
         form = "tar" if _is_tar(place) else "gzip" if place.suffix.lower() == ".gz" else "zip"
         raise UserError(
-            f"{option}={place}: is not a whole {form} archive ({error}); it is damaged or cut "
-            "short: get it again"
+            f"{option}={place}: not a complete {form} archive ({error}): damaged or cut short; "
+            "download it again"
         ) from error
     except PermissionError as error:
         raise UserError(f"{option}={place}: no permission to read it ({error})") from error
@@ -223,14 +226,14 @@ def _is_tar(place: Path) -> bool:
 
 
 def _bare(member: str) -> str:
-    """The last name of a member, without .gz."""
+    """The base name of a member, without .gz."""
     return PurePosixPath(member.replace("\\", "/")).name.removesuffix(".gz")
 
 
 def find_in_folder(folder: Path, name: str) -> Path | None:
     """A file of a folder by its name, at any depth, also as ``NAME.gz``."""
-    found = [*sorted(folder.rglob(name)), *sorted(folder.rglob(f"{name}.gz"))]
-    return next((file for file in found if file.is_file()), None)
+    matches = [*sorted(folder.rglob(name)), *sorted(folder.rglob(f"{name}.gz"))]
+    return next((file for file in matches if file.is_file()), None)
 
 
 def _refuse_unsafe(members: Iterable[str], place: Path, option: str) -> None:

@@ -1,4 +1,4 @@
-"""One of RecBole's atomic files: tab-separated, with a header of ``name:type``."""
+"""RecBole's atomic files: tab-separated text with a header of ``name:type``."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from recsys_lab.data.sources.log_columns import plan_numbers
 logger = logging.getLogger(__name__)
 
 TYPES: dict[str, FeatureType] = {"token": "categorical", "token_seq": "list", "float": "numeric"}
-"""RecBole's types and what they become; float_seq is left out."""
+"""RecBole's types -> types of features; float_seq is left out."""
 
 
 class AtomicFile:
-    """One atomic file, or the parts of one: all values as text, and the types of its header.
+    """An atomic file, or the parts of one: all values as text, and the types of its header.
 
     Args:
-        file: the file; of several, what stands for all of them in errors.
+        file: the file; for several parts, the path that names all of them in errors.
         spelling: how values are written.
-        parts: part -> file of a published split, which are laid end to end; None for one file.
+        parts: part -> file of a published split, to concatenate; None for a single file.
 
     Attributes:
-        warnings: what was odd about the columns that were read.
+        warnings: notes about the columns read so far.
         types: field -> its type.
         frame: all values as strings.
-        beside: `FILE` and `PART` of parts, as a frame; without a column for one file.
-        short: `SHORT` as a frame, without a column where no row has too few values.
+        beside: `FILE` and `PART` of the parts, as a frame; without columns for a single file.
+        short: `SHORT` as a frame, without columns if no row has too few values.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class AtomicFile:
         self.beside = frame.select(FILE, PART) if parts is not None else frame.select()
         frame = frame.drop(SHORT, FILE, PART, strict=False)
         for header in frame.columns:
-            # Polars tells equal headers apart with a number.
+            # Polars appends a number to repeated headers.
             name, colon, kind = re.sub(r"_duplicated_\d+$", "", header).rpartition(":")
             self._refuse_separator(frame.columns)
             if not colon or kind not in (*TYPES, "float_seq"):
@@ -68,9 +68,8 @@ class AtomicFile:
                 )
             if name in self.types:
                 raise UserError(
-                    f"data.path={file}: the field '{name}' stands twice in the header "
-                    f"({name}:{self.types[name]} and {name}:{kind}); take one out or give it "
-                    "another name"
+                    f"data.path={file}: the field '{name}' is in the header twice "
+                    f"({name}:{self.types[name]} and {name}:{kind}); remove or rename one"
                 )
             self.types[name] = kind
         self.frame = frame.rename(dict(zip(frame.columns, self.types, strict=True)))
@@ -80,11 +79,11 @@ class AtomicFile:
 
     @property
     def marked(self) -> pl.LazyFrame:
-        """All values, with what is known of each row beside them."""
+        """All values, with `SHORT`, `FILE` and `PART` where they exist."""
         return self.frame.hstack(self.short).hstack(self.beside).lazy()
 
     def _refuse_separator(self, columns: list[str]) -> None:
-        """A header of several fields without a tab between them."""
+        """Refuse a header whose fields are not separated by tabs."""
         if len(columns) == 1 and (
             mark := re.search(r":(?:token|float)(?:_seq)?([ ,;|]+)", columns[0])
         ):
@@ -95,7 +94,7 @@ class AtomicFile:
             )
 
     def require(self, fields: dict[str, str]) -> None:
-        """Check that fields are there."""
+        """Check that the file has the fields (option -> field)."""
         for option, name in fields.items():
             if name not in self.types:
                 raise UserError(
@@ -104,46 +103,48 @@ class AtomicFile:
                 )
 
     def kinds(self, texts: list[str], own: set[str]) -> dict[str, FeatureType]:
-        """The features among the fields."""
-        found: dict[str, FeatureType] = {}
+        """The types of the fields that become features."""
+        kinds: dict[str, FeatureType] = {}
         for name, kind in self.types.items():
             if name not in own and kind in TYPES:
-                found[name] = "text" if name in texts else TYPES[kind]
-        return found
+                kinds[name] = "text" if name in texts else TYPES[kind]
+        return kinds
 
     def unread(self, own: set[str]) -> list[str]:
-        """The fields whose type becomes nothing, for people."""
-        return [f"{name} ({kind})" for name, kind in self.types.items()
-                if name not in own and kind not in TYPES]  # fmt: skip
+        """The fields with unsupported types, as ``name (type)``."""
+        fields = self.types.items()
+        return [
+            f"{name} ({kind})" for name, kind in fields if name not in own and kind not in TYPES
+        ]
 
     def tell(self, left_out: list[str], reason: str) -> None:
-        """Say which fields are not in the prepared dataset."""
+        """Log which fields are not in the prepared dataset."""
         if left_out:
             logger.warning("Left out of %s: %s: %s", self.file.name, ", ".join(left_out), reason)
 
     def name(self, field: str, taken: Collection[str]) -> str:
-        """What a field is called in the prepared dataset, which has columns of its own."""
+        """The name of a field in the prepared dataset, which has columns of its own."""
         return free_name(field, {*taken, *self.types}) if field in taken else field
 
     def ids(self, name: str) -> pl.Series:
         """A field as ids."""
         where = f"data.path={self.file}"
-        ids, told = clean_ids(self.frame[name], where, untyped=True, spelling=self.spelling)
-        self.warnings += told
+        ids, notes = clean_ids(self.frame[name], where, untyped=True, spelling=self.spelling)
+        self.warnings += notes
         return ids
 
     def texts(self, name: str) -> pl.Series:
         """A field as text, null where missing."""
         frame = self.frame.lazy()
-        found = missing_values(frame, name, self.spelling.missing)
-        if not found:
+        words = missing_values(frame, name, self.spelling.missing)
+        if not words:
             return self.frame[name]
-        self.warnings.append(missing_value_note(name, name, found))
+        self.warnings.append(missing_value_note(name, name, words))
         value = pl.col(name)
-        return frame.select(pl.when(~value.is_in(list(found))).then(value)).collect()[name]
+        return frame.select(pl.when(~value.is_in(list(words))).then(value)).collect()[name]
 
     def numbers(self, name: str) -> pl.Series:
-        """A field as numbers, null where there is none; other values are told of."""
+        """A field as numbers, null where missing or (with a warning) not a number."""
         where = f"data.path={self.file}"
         frame = self.frame.lazy()
         plan = plan_numbers(frame, name, f"field {name}", where, self.spelling)
@@ -164,17 +165,17 @@ def _read(file: Path) -> pl.DataFrame:
 
 
 def _read_parts(parts: Mapping[str, Path]) -> pl.DataFrame:
-    """The files of a published split end to end, with `FILE` and `PART`."""
+    """The files of a published split, concatenated, with `FILE` and `PART`."""
     frames = {part: _read(file) for part, file in parts.items()}
     names = pl.Enum([file.name for file in parts.values()])
     first, *others = parts
     headers = {part: set(frame.columns) - {SHORT} for part, frame in frames.items()}
     for part in others:
         if headers[part] != headers[first]:
-            told = [", ".join(sorted(headers[name])) for name in (part, first)]
+            fields = [", ".join(sorted(headers[name])) for name in (part, first)]
             raise UserError(
-                f"data.path={parts[part]}: its header has {told[0]}, but {parts[first].name} has "
-                f"{told[1]}; all parts need the same fields"
+                f"data.path={parts[part]}: its header has {fields[0]}, but {parts[first].name} has "
+                f"{fields[1]}; all parts must have the same fields"
             )
     return pl.concat(
         [

@@ -1,4 +1,4 @@
-"""Large text files, line by line, into Parquet: bounded memory, errors that name the row."""
+"""Large text files, chunk by chunk, to Parquet: bounded memory, errors that name the row."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from recsys_lab.config import UserError
 from recsys_lab.config.errors import first_line
 
 CHUNK = 16 << 20
-"""Bytes of text turned into rows at once."""
+"""Bytes of text that are parsed at once."""
 
 MAX_LINE = 64 << 20
-"""Bytes; no published log has a line a hundredth as long."""
+"""Bytes; lines of published logs are less than a hundredth as long."""
 
 MAX_LITERAL = 4 << 20
 """Characters of a line of Python literals; the parser's tree takes fifty times as much memory."""
@@ -30,7 +30,7 @@ Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 def text_chunks(stream: IO[bytes], where: str) -> Iterator[tuple[int, bytes]]:
-    """Whole lines, about `CHUNK` bytes at a time, each with the number of rows before it.
+    """Whole lines in chunks of about `CHUNK` bytes, each with the number of rows before it.
 
     Raises:
         UserError: for a line longer than `MAX_LINE`.
@@ -43,7 +43,7 @@ def text_chunks(stream: IO[bytes], where: str) -> Iterator[tuple[int, bytes]]:
             if len(rest) > MAX_LINE:
                 raise UserError(
                     f"{where}: row {rows + 1} is longer than {MAX_LINE:,} bytes; the file is "
-                    "damaged or of another form"
+                    "damaged or of another format"
                 )
             continue
         chunk, rest = rest + head + cut, tail
@@ -54,9 +54,9 @@ def text_chunks(stream: IO[bytes], where: str) -> Iterator[tuple[int, bytes]]:
 
 
 def json_chunks(stream: IO[bytes], schema: Mapping[str, Any], where: str) -> Iterator[pl.DataFrame]:
-    """Columns of JSON lines, null where a record lacks them, a chunk at a time.
+    """Columns of JSON lines, chunk by chunk; null where a record lacks them.
 
-    Lines of Python literals, as some older files have, are read too, if slowly.
+    Lines of Python literals, as in some older files, are also read, but slowly.
 
     Args:
         stream: the text, UTF-8.
@@ -64,12 +64,12 @@ def json_chunks(stream: IO[bytes], schema: Mapping[str, Any], where: str) -> Ite
         where: the option and the file, named in errors.
 
     Raises:
-        UserError: naming the row that is no record.
+        UserError: naming the row that is not a record.
     """
     for before, chunk in text_chunks(stream, where):
         try:
             frame = pl.read_ndjson(chunk, schema=dict(schema))
-        except PolarsError:  # one line is odd: find it, or read it the slow way
+        except PolarsError:  # parse line by line: slower, also literals, errors name the row
             frame = _typed(records(before, chunk, where), schema)
         yield frame
 
@@ -77,7 +77,7 @@ def json_chunks(stream: IO[bytes], schema: Mapping[str, Any], where: str) -> Ite
 def shaped_chunks(
     stream: IO[bytes], schema: Mapping[str, Any], shape: Shape, where: str
 ) -> Iterator[pl.DataFrame]:
-    """Rows that a function makes of records whose fields are of mixed types, a chunk at a time.
+    """Rows that a function makes of records with fields of mixed types, chunk by chunk.
 
     Args:
         stream: lines of JSON or of Python literals.
@@ -86,7 +86,7 @@ def shaped_chunks(
         where: the option and the file, named in errors.
 
     Raises:
-        UserError: naming the row that is no record.
+        UserError: naming the row that is not a record.
     """
     for before, chunk in text_chunks(stream, where):
         yield _typed((shape(record) for record in records(before, chunk, where)), schema)
@@ -124,10 +124,10 @@ def records(before: int, chunk: bytes, where: str) -> Iterator[dict[str, Any]]:
     """The record in each line that is not blank.
 
     Raises:
-        UserError: naming the row that is no record.
+        UserError: naming the row that is not a record.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd escapes in literals: the value is clear
+        warnings.simplefilter("ignore")  # about invalid escapes in literals
         for row, line in enumerate(chunk.split(b"\n"), before + 1):
             if line.strip():
                 yield _record(line, row, where)
@@ -142,26 +142,26 @@ def _record(line: bytes, row: int, where: str) -> dict[str, Any]:
             f"0x{line[error.start]:02x})"
         ) from error
     try:
-        found = _parsed(text)
+        record = _parsed(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise UserError(
             f"{where}: row {row} is neither JSON nor a Python literal: {text[:80]!r} "
-            f"({first_line(error)}). The file may be damaged or cut short; get it again"
+            f"({first_line(error)}). The file may be damaged or cut short; download it again"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         raise UserError(
-            f"{where}: row {row} is {type(found).__name__} {text[:80]!r}; expected is a record in "
+            f"{where}: row {row} is {type(record).__name__} {text[:80]!r}; expected a record in "
             "braces on each line"
         )
-    return found
+    return record
 
 
 def _parsed(text: str) -> Any:
-    """JSON or a Python literal, by what the line is.
+    """Parse a line as JSON or a Python literal.
 
-    ``ast.literal_eval`` builds numbers, strings, lists and dicts and nothing else: a name, a call
-    or an operator is an error, so that a file cannot run code; its length is limited because a
-    literal's syntax tree is many times larger than its text.
+    ``ast.literal_eval`` only builds numbers, strings, lists and dicts: a name, a call or an
+    operator is an error, so a file cannot run code. The length is limited because the syntax tree
+    of a literal is many times larger than its text.
     """
     try:
         return json.loads(text)
@@ -181,11 +181,11 @@ def delimited_chunks(
     *,
     header: str | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Delimited text without quotation, every column as strings, a chunk at a time.
+    """Delimited text without quotation, every column as strings, chunk by chunk.
 
     Args:
         stream: the text.
-        columns: all of the file's, in order.
+        columns: all columns of the file, in order.
         separator: of one or more characters.
         where: the option and the file, named in errors.
         header: the first line, where the file has one.
@@ -203,7 +203,7 @@ def delimited_chunks(
         if before == 0 and header is not None:
             first, _, text = text.removeprefix("\ufeff").partition("\n")
             if first.rstrip("\r") != header:
-                raise UserError(f"{where}: row 1 is {first[:80]!r}; expected is {header!r}")
+                raise UserError(f"{where}: row 1 is {first[:80]!r}; expected {header!r}")
             if not text:
                 continue
             before = 1
@@ -222,18 +222,18 @@ def _frame(text: str, columns: list[str], separator: str, before: int, where: st
         width = [line.count(separator) + 1 for line in text.splitlines()]
         row = next((n for n, got in enumerate(width) if got > len(columns)), 0) + before + 1
         raise UserError(
-            f"{where}: row {row} is not in the official form ({', '.join(columns[:4])}"
+            f"{where}: row {row} is not in the official format ({', '.join(columns[:4])}"
             f"{', ...' if len(columns) > 4 else ''}): {first_line(error)}"
         ) from error
 
 
 def write_chunks(chunks: Iterator[pl.DataFrame], schema: Mapping[str, Any], target: Path) -> int:
-    """Write frames of one schema into one Parquet file, a row group each.
+    """Write frames of one schema to one Parquet file, a row group each.
 
     Args:
         chunks: the frames.
-        schema: theirs, for a file without rows.
-        target: made.
+        schema: their schema, for a file without rows.
+        target: the file to write.
 
     Returns:
         The number of rows.

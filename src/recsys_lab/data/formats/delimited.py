@@ -1,4 +1,4 @@
-"""Delimited text as a lazy frame, with the rows marked that have fewer values than columns."""
+"""Delimited text as a lazy frame that marks rows with fewer values than columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import polars as pl
 from recsys_lab.data.columns.column_plan import FILE, describe_rows, one_row
 
 SHORT = "_too_few_values"
-"""Column that tells whether a row has fewer values than the header has columns, bool; only where
-some row has. Blank lines have none and are not marked."""
+"""A bool column: whether a row has fewer values than the header has columns. Only present if some
+row has; blank lines are not marked."""
 
 
 def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.LazyFrame:
-    """All columns as strings, null where nothing stands, and `SHORT` where there are such rows.
+    """All columns as strings, null where empty, and `SHORT` if some row has too few values.
 
     Args:
         file: plain text with a header, UTF-8.
         separator: one character.
-        quote_char: None where nothing quotes.
+        quote_char: None if nothing quotes.
     """
     frame = pl.scan_csv(
         file,
@@ -33,10 +33,10 @@ def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.Laz
         quote_char=quote_char,
     )
     names = frame.collect_schema().names()
-    found = one_row(frame, rows=pl.len(), lacks=pl.col(names[-1]).is_null().any())
-    if len(names) == 1 or not found["lacks"]:
+    table = one_row(frame, rows=pl.len(), has_nulls=pl.col(names[-1]).is_null().any())
+    if len(names) == 1 or not table["has_nulls"]:
         return frame
-    # Polars does not tell an empty value from one that is not there: count them, row by row.
+    # Polars reads both empty and absent values as null: count the values of each row.
     plain: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if quote_char is None else {}
     with file.open(encoding="utf-8-sig", newline="") as stream:
         lines = csv.reader(stream, delimiter=separator, **plain)
@@ -46,7 +46,7 @@ def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.Laz
         except csv.Error:  # a value too long for this parser
             return frame
     short = np.flatnonzero((lengths > 0) & (lengths < len(names)))
-    if not len(short) or len(lengths) != found["rows"]:
+    if not len(short) or len(lengths) != table["rows"]:
         return frame
     number = "_recsys_lab_row"
     rows = pl.Series(short, dtype=pl.get_index_type()).implode()
@@ -55,11 +55,11 @@ def scan_delimited(file: Path, separator: str, quote_char: str | None) -> pl.Laz
 
 
 def short_row_notes(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> list[str]:
-    """A sentence about rows with too few values, where there are any.
+    """A note about rows with too few values, if there are any.
 
     Args:
         frame: see `scan_delimited`.
-        columns: those of the first such row that are shown.
+        columns: the columns to show of the first such row.
         where: the option and the file.
     """
     schema = frame.collect_schema()
@@ -67,10 +67,10 @@ def short_row_notes(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> 
         return []
     file = [pl.col(FILE)] if FILE in schema else []
     rows = frame.select(SHORT, *file).with_row_index("row").filter(SHORT)
-    found = one_row(rows, number=pl.len(), first=pl.col("row").min())
-    [first] = describe_rows(frame, columns, np.array([found["first"]]))
-    one = found["number"] == 1
+    short = one_row(rows, number=pl.len(), first=pl.col("row").min())
+    [first] = describe_rows(frame, columns, np.array([short["first"]]))
+    one = short["number"] == 1
     return [
-        f"{where}: {found['number']:,} row{' has' if one else 's have'} fewer values than the "
+        f"{where}: {short['number']:,} row{' has' if one else 's have'} fewer values than the "
         f"header has columns; the last ones count as missing. The first is {first}"
     ]

@@ -1,4 +1,4 @@
-"""Files from their official home: checked, whole or absent, with a bounded wait."""
+"""Downloads of published files: verified, never left incomplete, with a timeout."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from recsys_lab.pages.terminal import Terminal
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection is given up."""
+"""Seconds without a byte after which a connection is closed."""
 
 ATTEMPTS = 4
-"""Connections a download may take; each goes on where the last broke off."""
+"""Largest number of connections per download; each resumes where the last one broke."""
 
 LEFTOVER = 86_400.0
-"""Seconds after which the half file of a process that was killed is removed."""
+"""Seconds after which the partial file of a killed process is removed."""
 
 
 class _Broken(Exception):
-    """The connection ended early; the bytes so far are good."""
+    """The connection ended early; the bytes received so far are valid."""
 
 
 def download(
     url: str, md5: str | None, folder: Path, notice: str, *, sha256: str | None = None
 ) -> Path:
-    """A file of the web in a local folder; fetched when it is not there yet.
+    """Download a file to a local folder unless it is already there, and verify it.
 
-    Where neither hash is given, the first use is trusted: the SHA-256 is written beside the file
-    (``NAME.sha256``, in the form of ``sha256sum``) and checked at every later use.
+    If neither hash is given, the first use is trusted: the SHA-256 is written beside the file
+    (``NAME.sha256``, in the format of ``sha256sum``) and checked at every later use.
 
     Args:
-        url: where it is.
-        md5: of its content, as published beside it; None where none is published.
-        folder: where it goes; made when absent.
+        url: its address.
+        md5: of its content, as published beside it; None if none is published.
+        folder: where it is stored; created if absent.
         notice: licence terms, logged before the download.
-        sha256: of its content, as the user pins it (``data.sha256``), or None.
+        sha256: of its content, as pinned by the user (``data.sha256``), or None.
 
     Raises:
-        UserError: without a network, space or permission, on an HTTP error, when the connection
-            breaks again and again, or when the content is not the expected one.
+        UserError: without a network, space or permission, on an HTTP error, if the connection
+            breaks `ATTEMPTS` times, or if the content does not match its hash.
     """
     name = url.rsplit("/", 1)[-1]
     file = folder / name
@@ -69,7 +69,7 @@ def download(
         _sweep(folder, name)
         log.warning("Downloading %s to %s. %s", url, file, notice)
         scratch = folder / f".{name}-{uuid.uuid4().hex[:8]}"
-        try:  # also left by Ctrl-C: nothing half stays behind
+        try:  # `finally` also after Ctrl-C: no partial file stays
             _fetch(url, scratch)
             _check(scratch, md5, sha256, url, file)
             scratch.rename(file)
@@ -80,8 +80,8 @@ def download(
 
 @contextlib.contextmanager
 def _explained(url: str, folder: Path) -> Iterator[None]:
-    """Turn what the network and the disk say into a `UserError`."""
-    elsewhere = "fetch it elsewhere and pass it: data.path=<the file>"
+    """Turn errors of the network and the disk into a `UserError`."""
+    elsewhere = "download it elsewhere and pass it: data.path=<the file>"
     try:
         yield
     except (HTTPError, URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
@@ -98,7 +98,7 @@ def _explained(url: str, folder: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise MachineFault(
                 f"{place}: no space left for {url} ({error.strerror}); nothing was kept. Free "
-                "some, or choose another data.download_dir"
+                "some space, or choose another data.download_dir"
             ) from error
         if error.errno in REFUSED:
             raise UserError(
@@ -112,13 +112,13 @@ def _explained(url: str, folder: Path) -> Iterator[None]:
 
 def _sweep(folder: Path, name: str) -> None:
     for half in folder.glob(f".{name}-????????"):
-        with contextlib.suppress(OSError):  # its owner has just finished, or it is not ours
+        with contextlib.suppress(OSError):  # its process has just finished, or another user owns it
             if time.time() - half.stat().st_mtime > LEFTOVER:
                 half.unlink()
 
 
 def _fetch(url: str, scratch: Path) -> None:
-    """Write the whole file, over several connections where one breaks."""
+    """Write the whole file, over several connections if one breaks."""
     with scratch.open("wb") as target:
         transfer = _Transfer(url, target)
         for attempt in range(1, ATTEMPTS + 1):
@@ -128,33 +128,33 @@ def _fetch(url: str, scratch: Path) -> None:
             except _Broken as error:
                 if attempt == ATTEMPTS:
                     raise
-                log.warning("%s: %s; going on at byte %s", url, error, f"{target.tell():,}")
+                log.warning("%s: %s; resuming at byte %s", url, error, f"{target.tell():,}")
 
 
 class _Transfer:
-    """A file that comes in one or several answers.
+    """A file that is received in one or several responses.
 
     Args:
-        url: where it is.
-        target: what came so far.
+        url: its address.
+        target: the bytes received so far.
     """
 
     def __init__(self, url: str, target: IO[bytes]) -> None:
         self.url, self.target = url, target
-        self.version: str | None = None  # the server's name (ETag) of the content so far
+        self.version: str | None = None  # the server's ETag of the content so far
 
     def receive(self) -> None:
         """Append the rest of the file.
 
         Raises:
-            _Broken: when fewer bytes came than were announced.
+            _Broken: if fewer bytes were received than announced.
         """
         start = self.target.tell()
         asked = {"Range": f"bytes={start}-", "If-Range": self.version or ""} if start else {}
         request = urllib.request.Request(self.url, headers=asked)
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             if response.status != http.HTTPStatus.PARTIAL_CONTENT or not _goes_on(response, start):
-                start = 0  # the server begins again: it cannot go on, or has other content now
+                start = 0  # the server sends the whole file: no range support, or new content
             self.target.seek(start)
             self.target.truncate()
             version = response.headers.get("ETag")
@@ -164,12 +164,13 @@ class _Transfer:
             try:
                 self._copy(response, size)
                 got = self.target.tell() - start
-                problem = "" if size is None or got >= size else f"{got:,} of {size:,} bytes came"
+                short = size is not None and got < size
+                problem = f"{got:,} of {size:,} bytes received" if short else ""
             except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
                 problem = str(error) or type(error).__name__
         if problem:
             if self.version is None:
-                self.target.seek(0)  # nothing says that a second answer would fit the first
+                self.target.seek(0)  # without an ETag a later response may not continue this one
             raise _Broken(problem)
 
     def _copy(self, response: Any, size: int | None) -> None:
@@ -193,7 +194,7 @@ def _announced(response: Any) -> int | None:
 
 
 def _require_space(target: IO[bytes], size: int | None, url: str) -> None:
-    """Say so before hours of download that cannot end well."""
+    """Fail before a long download that does not fit on the disk."""
     free = shutil.disk_usage(target.name).free
     if size is not None and size > free:
         raise OSError(
@@ -204,7 +205,7 @@ def _require_space(target: IO[bytes], size: int | None, url: str) -> None:
 def _check(
     file: Path, md5: str | None, sha256: str | None, url: str, final: Path | None = None
 ) -> None:
-    """Compare with what is published, what the user pins, and what came at the first use."""
+    """Compare with the published MD5, the user's SHA-256, or the SHA-256 of the first use."""
     final = final or file
     if md5 is not None:
         with file.open("rb") as stream:
@@ -212,7 +213,7 @@ def _check(
             got = hashlib.file_digest(stream, kind).hexdigest()
         if got != md5:
             raise UserError(
-                f"{final} is not the published {url}: its MD5 is {got}, {md5} is expected. It is "
+                f"{final} is not the published {url}: its MD5 is {got}, expected {md5}. It is "
                 "damaged, or the source has changed: delete it and try again, or pass a file that "
                 "you trust: data.path=..."
             )
@@ -229,7 +230,7 @@ def _check(
 
 
 def _remember(file: Path, got: str, url: str) -> None:
-    """Compare with the SHA-256 of the first use, or write it down."""
+    """Compare with the SHA-256 of the first use, or record it."""
     record = file.with_name(f"{file.name}.sha256")
     if file.exists() and record.exists():
         words = record.read_text(encoding="utf-8", errors="replace").split()

@@ -1,4 +1,4 @@
-"""JSON lines -> a lazy polars frame, a part at a time, with one type a column."""
+"""JSON lines as a lazy polars frame, read chunk by chunk, with one type per column."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BOM = b"\xef\xbb\xbf"
 def read_json_lines(
     file: Path, where: str, wanted: Collection[str] | None, ids: Collection[str], scratch: Path
 ) -> tuple[list[str], pl.LazyFrame]:
-    """The records of a file; those that lack a key have null there.
+    """Read the records of a file; null where a record lacks a key.
 
     Args:
         file: uncompressed, UTF-8.
         where: the option and the path, named in errors.
         wanted: the columns to read; None for all.
-        ids: those whose values must all be numbers or all text: 7 and "7" would become one id.
-        scratch: an existing folder; what is longer than one part goes there.
+        ids: columns whose values must be all numbers or all text, as 7 and "7" would become one id.
+        scratch: an existing folder for files of more than one chunk.
 
     Returns:
-        the keys of all records, in order of their first use, and the wanted columns.
+        The keys of all records, in order of first use, and the wanted columns.
 
     Raises:
-        UserError: naming the line that is no JSON object, or two lines whose ids differ in kind.
+        UserError: naming the line that is not a JSON object, or two lines whose ids differ in type.
     """
     keys: dict[str, None] = {}
     kinds: dict[str, tuple[int, Any]] = {}
@@ -54,7 +54,7 @@ def read_json_lines(
             waiting = frame
     if waiting is None or not keys:
         raise UserError(
-            f"{where}: holds no record; every line needs an object, e.g. "
+            f"{where}: holds no record; expected an object on every line, e.g. "
             '{"user_id": 7, "item_id": "b"}'
         )
     if not parts:
@@ -74,15 +74,15 @@ def _frame(before: int, chunk: bytes, where: str) -> pl.DataFrame:
         return pl.DataFrame()
     try:
         return pl.read_ndjson(chunk, infer_schema_length=None)
-    except PolarsError:  # one line is odd: find it, or values of one key differ in type
-        records = [_record(line, before + place, where)
-                   for place, line in enumerate(chunk.splitlines(), 1) if line.strip()]  # fmt: skip
+    except PolarsError:  # a line is not an object, or the values of a key differ in type
+        lines = enumerate(chunk.splitlines(), before + 1)
+        records = [_record(line, number, where) for number, line in lines if line.strip()]
     names = dict.fromkeys(name for record in records for name in record)
     return pl.DataFrame({name: _column([record.get(name) for record in records]) for name in names})
 
 
 def _column(values: list[Any]) -> pl.Series:
-    """One type for all; text where they differ."""
+    """Values as one type; as text if their types differ."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} or (len(kinds) == 1 and not kinds & {dict, list}):
         return pl.Series(values, strict=False)
@@ -97,35 +97,35 @@ def _record(line: bytes, number: int, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         reason = str(error) if not isinstance(error, RecursionError) else "it is nested too deep"
         raise UserError(
-            f"{where}: cannot be read as JSON lines: line {number:,} ({shown}) is no JSON: "
-            f"{reason}. Every line needs one object, e.g. "
+            f"{where}: cannot be read as JSON lines: line {number:,} ({shown}) is not valid JSON: "
+            f"{reason}. Expected one object on every line, e.g. "
             '{"user_id": 7, "item_id": "b", "timestamp": 1710000000}'
         ) from error
     if not isinstance(record, dict):
         raise UserError(
-            f"{where}: cannot be read as JSON lines: line {number:,} ({shown}) is no object; "
-            'every line needs one, e.g. {"user_id": 7, "item_id": "b"}'
+            f"{where}: cannot be read as JSON lines: line {number:,} ({shown}) is not an object; "
+            'expected one on every line, e.g. {"user_id": 7, "item_id": "b"}'
         )
     return record
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number; write null")
+    raise ValueError(f"{name} is not a JSON number; write null")
 
 
 def _refuse_mixed(
     frame: pl.DataFrame, before: int, chunk: bytes, kinds: dict[str, tuple[int, Any]], where: str
 ) -> None:
-    """Compare the kinds of this part's values with those of the parts before."""
+    """Compare the types of this chunk's ids with those of earlier chunks."""
     for column, kind in frame.schema.items():
         if kind == pl.String:
-            found = _first_of_each(column, before, chunk)
+            examples = _first_of_each(column, before, chunk)
         elif kind.is_numeric() and frame[column].null_count() < len(frame):
             row = int(frame[column].is_not_null().arg_max() or 0)
-            found = {"a number": (before + row + 1, frame[column][row])}
+            examples = {"a number": (before + row + 1, frame[column][row])}
         else:
             continue
-        for name, example in found.items():
+        for name, example in examples.items():
             kinds.setdefault(f"{column}\0{name}", example)
         number, text = kinds.get(f"{column}\0a number"), kinds.get(f"{column}\0a string")
         if number and text:
@@ -136,8 +136,8 @@ def _refuse_mixed(
 
 
 def _first_of_each(column: str, before: int, chunk: bytes) -> dict[str, tuple[int, Any]]:
-    """The first number and the first string of a column that was read as text."""
-    found: dict[str, tuple[int, Any]] = {}
+    """The rows and values of the first number and the first string of a text column."""
+    examples: dict[str, tuple[int, Any]] = {}
     key = re.escape(json.dumps(column, ensure_ascii=False).encode())
     for name, start, kinds in (("a number", rb"-?\d", (int, float)), ("a string", b'"', (str,))):
         for match in re.finditer(key + rb"\s*:\s*" + start, chunk):
@@ -145,6 +145,6 @@ def _first_of_each(column: str, before: int, chunk: bytes) -> dict[str, tuple[in
             last = chunk.find(b"\n", match.start())
             value = json.loads(chunk[first : None if last < 0 else last]).get(column)
             if isinstance(value, kinds) and not isinstance(value, bool):
-                found[name] = (before + chunk.count(b"\n", 0, match.start()) + 1, value)
+                examples[name] = (before + chunk.count(b"\n", 0, match.start()) + 1, value)
                 break
-    return found
+    return examples

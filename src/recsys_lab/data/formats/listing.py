@@ -1,4 +1,4 @@
-"""Which files a path stands for: one, those of a pattern, those of a folder, those of a URL."""
+"""The files that a path means: a single file, or those of a pattern, a folder or a URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recsys_lab.data.formats.remote import copy_url, has_wildcard, is_remote, li
 from recsys_lab.data.formats.table_file import SUFFIXES, form_of
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-"""What stands for null in the name of a partition's folder."""
+"""Means null in the name of a partition's folder, as Hive writes it."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Listed:
     """One file of a log.
 
     Attributes:
-        name: below the folder that all files share, with ``/``.
+        name: relative to the folder that all files share, with ``/``.
         place: local path or URL.
         partition: column -> value of every ``key=value`` folder in its name; None for null.
-        told: how errors name it, where ``name`` is none that the user knows.
+        told: its name in errors, if the user does not know ``name``.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Listed:
 
     @property
     def shown(self) -> str:
-        """How errors name it."""
+        """Its name in errors."""
         return self.told or self.name
 
     def key(self, option: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Listed:
             option: named in errors.
 
         Raises:
-            UserError: when it cannot be read.
+            UserError: if it cannot be read.
         """
         if is_remote(self.place):
             return {"name": self.name, **copy_url(self.place, None, option)}
@@ -55,12 +55,11 @@ class Listed:
 
 
 def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
-    """The files of a log in the order in which they are read: by their names below the folder.
+    """The files of a log in reading order: by their names relative to the folder.
 
-    Numbers in names are compared as numbers: part-9 is read before part-10, and 2.csv before
-    10.csv. In a folder, files are taken at any depth whose suffix is one of a table (any suffix
-    when a separator is given); those whose name, or a folder's name, begins with ``_`` or ``.`` are
-    left out, as Spark and Hive do.
+    Numbers in names are compared as numbers: part-9 comes before part-10, and 2.csv before 10.csv.
+    Folders are searched at any depth for files with a table's suffix (any suffix if a separator is
+    given), without files and folders whose name begins with ``_`` or ``.``, as Spark and Hive do.
 
     Args:
         path: as the user wrote it.
@@ -68,22 +67,22 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
         separator: of delimited text, or None.
 
     Raises:
-        UserError: when there is no such file, or the files of a folder are of several forms.
+        UserError: if there is no such file, or the files of a folder have several formats.
     """
     names, one = list_urls(path, option) if is_remote(path) else _local(path, option)
     ordered = sorted(names.items(), key=lambda item: _natural(item[0]))
-    found = [_listed(name, place) for name, place in ordered]
+    files = [_listed(name, place) for name, place in ordered]
     if one:
-        return found
-    chosen = has_wildcard(path)
-    visible = [file for file in found if chosen or not _hidden(file.name)]
+        return files
+    is_pattern = has_wildcard(path)
+    visible = [file for file in files if is_pattern or not _hidden(file.name)]
     tables = [file for file in visible if separator or form_of(file.name).suffix in SUFFIXES]
     if not tables:
-        inside = ", ".join(file.name for file in found[:8]) or "nothing"
-        kind = "matches" if chosen else "holds"
+        inside = ", ".join(file.name for file in files[:8]) or "nothing"
+        verb = "matches" if is_pattern else "holds"
         raise UserError(
-            f"{option}={path}: {kind} no table; allowed: {', '.join(SUFFIXES)} (text also with "
-            f".gz, .bz2, .xz, .zst), or data.separator set. It {kind}: {inside}"
+            f"{option}={path}: {verb} no table; allowed: {', '.join(SUFFIXES)} (text also with "
+            f".gz, .bz2, .xz, .zst), or any text with data.separator set. It {verb}: {inside}"
         )
     _require_one_form(tables, path, option)
     return tables
@@ -95,35 +94,35 @@ def list_parts(
     separator: str | None,
     column: str,
 ) -> list[Listed]:
-    """The files of a log that comes in parts, such as train, validation and test.
+    """The files of a log in several parts, such as train, validation and test.
 
     Args:
         paths: part -> option and path.
-        written: part -> option and path as the user wrote them, for errors: no secret.
+        written: part -> option and path as the user wrote them, for errors; without secrets.
         separator: of delimited text, or None.
-        column: of every row, with its part, as if each part were a folder ``column=part``.
+        column: gets the part of every row, as if each part were a folder ``column=part``.
 
     Raises:
-        UserError: as `list_files` does, also where the parts are of several forms.
+        UserError: as `list_files`, also if the parts have several formats.
     """
-    found = []
+    listed = []
     for part, (option, path) in paths.items():
         files = list_files(path, option, separator)
         for file in files:
             told = written[part] + (f": {file.name}" if len(files) > 1 else "")
-            found.append((part, replace(file, name=f"{part}/{file.name}", told=told)))
-    _require_one_form([file for _, file in found], *next(iter(paths.values()))[::-1])
-    return [replace(file, partition={**file.partition, column: part}) for part, file in found]
+            listed.append((part, replace(file, name=f"{part}/{file.name}", told=told)))
+    _require_one_form([file for _, file in listed], *next(iter(paths.values()))[::-1])
+    return [replace(file, partition={**file.partition, column: part}) for part, file in listed]
 
 
 def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
-    """Orders names by their text and the numbers in it; equal ones (1, 01) by their characters."""
+    """A sort key: text and numbers of a name in turn; equal numbers (1, 01) by their characters."""
     parts = re.findall(r"([^0-9]*)([0-9]*)", name)
     return [(text, int(number or -1)) for text, number in parts], name
 
 
 def _local(path: str, option: str) -> tuple[dict[str, str], bool]:
-    """Name below the folder -> path of the files, and whether the path names one file."""
+    """Files as relative name -> path, and whether the path means a single file."""
     place = Path(path).expanduser()
     with readable(f"{option}={path}"):
         if place.is_dir():
@@ -135,7 +134,7 @@ def _local(path: str, option: str) -> tuple[dict[str, str], bool]:
         else:
             root = Path(*_fixed_parts(place))
             if root.is_dir():
-                next(root.iterdir(), None)  # patterns find nothing where they may not look
+                next(root.iterdir(), None)  # raises without permission, where glob finds nothing
             files = [Path(file) for file in glob.glob(str(place), recursive=True)]
             if not files:
                 raise UserError(
@@ -172,13 +171,13 @@ def _require_one_form(tables: list[Listed], path: str, option: str) -> None:
         forms.setdefault(form_of(file.name).suffix, file.shown)
     if len(forms) > 1 and tables[0].told:
         raise UserError(
-            f"the files of a published split are of several forms: {'; '.join(forms.values())}. "
-            "Write them in one"
+            f"the files of a published split have several formats: {'; '.join(forms.values())}. "
+            "Write them in one format"
         )
     if len(forms) > 1:
         shown = "; ".join(f"{suffix}: {name}" for suffix, name in sorted(forms.items()))
         raise UserError(
-            f"{option}={path}: holds tables of several forms ({shown}). Name those of the log "
+            f"{option}={path}: holds tables of several formats ({shown}). Select those of the log "
             f"with a pattern, e.g. {option}='{path.rstrip('/')}/*{min(forms)}'"
         )
     keys = {file.shown: sorted(file.partition) for file in tables}
@@ -187,5 +186,5 @@ def _require_one_form(tables: list[Listed], path: str, option: str) -> None:
         if other != first:
             raise UserError(
                 f"{option}={path}: {name} lies in the partition folders {other}, {tables[0].shown} "
-                f"in {first}; all files of a log need the same ones"
+                f"in {first}; all files of a log must have the same ones"
             )

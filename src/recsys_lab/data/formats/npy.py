@@ -1,4 +1,4 @@
-"""Arrays of any length to disk, part by part."""
+"""Reading and writing ``.npy`` files that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from recsys_lab.files.reading import reading
 def npy_writer(
     file: Path, dtype: DTypeLike, length: int
 ) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """Write a one-dimensional ``.npy`` file, ``length`` values in all.
+    """Write a one-dimensional ``.npy`` file of ``length`` values, part by part.
 
-    A memory map would count every written page as this process's memory.
+    With a memory map, every written page would count as memory of this process.
     """
     written = 0
     with file.open("wb") as stream:
@@ -32,7 +32,7 @@ def npy_writer(
 
         def write(part: NDArray[Any]) -> None:
             nonlocal written
-            # Not `tofile`: what it raises on a full disk says nothing of the disk.
+            # Not `tofile`: on a full disk its error does not mention the disk.
             stream.write(np.ascontiguousarray(part, dtype).data)
             written += len(part)
 
@@ -41,15 +41,15 @@ def npy_writer(
 
 
 class RunReader:
-    """Reads runs of places out of an array on disk.
+    """Reads runs of consecutive values from an array on disk.
 
-    Pages of a memory map that were read count as this process's memory, up to 2 MiB around each
-    place, so reading a long log here and there would soon make all of it resident. Long arrays are
-    therefore read from their file; the system's cache makes that about as fast.
+    Pages of a memory map that were read count as memory of this process, up to 2 MiB around each
+    index, so random reads of a long log would soon make all of it resident. Long arrays are
+    therefore read from their file; with the system's cache that is about as fast.
 
     Args:
-        array: memory-mapped by `map_npy`, or plain.
-        limit: bytes up to which an array is simply indexed.
+        array: memory-mapped by `map_npy`, or in memory.
+        limit: bytes up to which an array is indexed directly.
     """
 
     def __init__(self, array: NDArray[Any], limit: int = 1 << 26) -> None:
@@ -62,20 +62,20 @@ class RunReader:
             weakref.finalize(self, os.close, self._file)
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if array.nbytes < memory // 4 and hasattr(os, "posix_fadvise"):
-                # In one go into the system's cache: the first epoch would fetch it bit by bit.
+                # Load it into the system's cache at once; the first epoch would do so piecemeal.
                 os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def __call__(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[Any]:
-        """The values of all runs ``start .. end``, end to end."""
+        """The values of all runs ``start .. end``, concatenated."""
         if self._file is None:
             return self._array[flat_index(starts, ends)]
         size = self._array.itemsize
         values = np.empty(int((ends - starts).sum()), self._array.dtype)
-        target, place = values.view(np.uint8).data, 0
+        target, offset = values.view(np.uint8).data, 0
         for start, end in zip((starts * size).tolist(), (ends * size).tolist(), strict=True):
-            stop = place + end - start
-            os.preadv(self._file, [target[place:stop]], self._begin + start)
-            place = stop
+            stop = offset + end - start
+            os.preadv(self._file, [target[offset:stop]], self._begin + start)
+            offset = stop
         return values
 
 
@@ -87,7 +87,7 @@ def _memmap_below(array: Any) -> np.memmap[Any, Any] | None:
 
 
 def map_npy(file: Path) -> NDArray[Any]:
-    """The array, memory-mapped, as a plain view: indexing `np.memmap` itself is slower."""
+    """Memory-map an array, as a plain view because indexing `np.memmap` itself is slower."""
     with reading(file, PREPARE_AGAIN):
         array: NDArray[Any] = np.load(file, mmap_mode="r").view(np.ndarray)
     return array

@@ -1,4 +1,4 @@
-"""Checks of the user's files: clear errors, suggestions, content hashes."""
+"""Checks and content hashes of the user's files and columns."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from recsys_lab.files.faults import out_of_space, reason
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` when a choice is close to ``name``, else an empty string."""
+    """``" Did you mean 'x'?"`` if a choice is close to ``name``, else an empty string."""
     close = closest(name, choices)
     return f" Did you mean '{close}'?" if close else ""
 
 
 def require_option(value: str | None, option: str, example: str) -> str:
-    """The value of an option that has no default.
+    """Return the value of an option without a default.
 
     Raises:
-        UserError: when it is not set.
+        UserError: if it is not set.
     """
     if value:
         return value
@@ -34,28 +34,28 @@ def require_option(value: str | None, option: str, example: str) -> str:
 
 
 def require_file(path: str | Path, option: str) -> Path:
-    """The path, when it is a file that has content.
+    """Return the path of a file after checking that it can be read and is not empty.
 
     Args:
         path: as the user wrote it; relative to the working directory; ``~`` is expanded.
         option: the config option it came from, named in the errors.
 
     Raises:
-        UserError: when there is no such file, it is a directory or no regular file, it is empty,
-            or its folder may not be looked into.
+        UserError: if it does not exist, is a directory or not a regular file, is empty, or its
+            folder may not be listed.
     """
     file = Path(path).expanduser()
     with readable(f"{option}={path}"):
         if file.is_dir():
             inside = sorted(entry.name for entry in file.iterdir())[:8]
             raise UserError(
-                f"{option}={path}: is a directory, a file is needed. It holds: "
+                f"{option}={path}: is a directory; expected a file. It holds: "
                 f"{', '.join(inside) or 'nothing'}"
             )
         if not file.exists():
             raise UserError(f"{option}={path}: no such file.{siblings(file)}")
         if not file.is_file():
-            raise UserError(f"{option}={path}: is no regular file; write the log to a file first")
+            raise UserError(f"{option}={path}: not a regular file; write the log to a file first")
         if file.stat().st_size == 0:
             raise UserError(f"{option}={path}: the file is empty (0 bytes)")
     return file
@@ -63,7 +63,7 @@ def require_file(path: str | Path, option: str) -> Path:
 
 @contextmanager
 def readable(where: str) -> Iterator[None]:
-    """Turn what the system says of a file into a `UserError`; a full disk is left as it is.
+    """Turn the system's errors about a file into a `UserError`, except for a full disk.
 
     Args:
         where: the option and the path.
@@ -73,7 +73,7 @@ def readable(where: str) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(
             f"{where}: no permission to read it. Change its mode (chmod u+r) or copy it to a "
-            "place of your own"
+            "folder of yours"
         ) from error
     except OSError as error:
         if out_of_space(error):
@@ -82,7 +82,7 @@ def readable(where: str) -> Iterator[None]:
 
 
 def siblings(file: Path) -> str:
-    """What may help somebody who named a file that is not there."""
+    """A hint for the error about a missing file: its missing folder, or a similar name."""
     parent = file.parent
     if not parent.is_dir():
         return (
@@ -95,10 +95,10 @@ def siblings(file: Path) -> str:
 def require_columns(
     wanted: dict[str, str | None], present: list[str], file: Path | str, prefix: str = "data."
 ) -> None:
-    """Check that the columns that options name are in a file.
+    """Check that a file has the columns that options name.
 
     Args:
-        wanted: option name (without prefix) -> column; None where the option is off.
+        wanted: option name (without prefix) -> column; None if the option is off.
         present: the file's columns.
         file: named in the error.
         prefix: of the options.
@@ -117,25 +117,25 @@ def require_columns(
 
 
 def is_there(path: str, option: str) -> bool:
-    """Whether there is a file or a folder, all of which may be looked into.
+    """Whether a path is an existing file or folder; a folder must be listable throughout.
 
     Raises:
-        UserError: when that cannot be known for want of permission.
+        UserError: without the permission to find out.
     """
-    place = Path(path).expanduser()
+    expanded = Path(path).expanduser()
     with readable(f"{option}={path}"):
-        if place.is_dir():
-            require_open(place, option)
-        return place.exists()
+        if expanded.is_dir():
+            require_open(expanded, option)
+        return expanded.exists()
 
 
 def require_open(folder: Path, option: str) -> None:
-    """Check that the whole of a folder may be looked into; listings leave out what may not.
+    """Check that a folder and those in it may be listed; a glob would silently omit the others.
 
-    Folders whose name begins with ``_`` or ``.`` do not count.
+    Folders whose name begins with ``_`` or ``.`` are ignored.
 
     Raises:
-        UserError: naming the folder that may not.
+        UserError: naming the folder that may not be listed.
     """
 
     def refuse(error: OSError) -> None:
@@ -147,9 +147,9 @@ def require_open(folder: Path, option: str) -> None:
 
 
 def safe_name(name: str) -> str:
-    """A file's name for a column's name: the same where that is plain, else one with its hash.
+    """A file name for a column: its own name if that is plain, else a short form with its hash.
 
-    Files of a column end in ``_values`` and ``_offsets``: names that do are none of the plain ones.
+    Names that end in ``_values`` or ``_offsets`` are not plain, as files of list columns do.
     """
     plain = re.sub(r"[^\w.-]+", "_", name)
     if plain == name and len(name.encode()) <= 100 and not name.endswith(("_values", "_offsets")):
@@ -159,10 +159,10 @@ def safe_name(name: str) -> str:
 
 
 def file_key(file: Path) -> dict[str, Any]:
-    """Name, size in bytes and SHA-256 of a file's content; says nothing about its folder.
+    """Name (without folder), size in bytes and SHA-256 of a file.
 
     Raises:
-        UserError: when it may not be read.
+        UserError: if it may not be read.
     """
     with readable(str(file)):
         return {"name": file.name, **digest(file)}

@@ -1,4 +1,4 @@
-"""Files in object stores and on the web, through fsspec: found, hashed, copied here."""
+"""Files in object stores and on the web, listed, hashed and copied through fsspec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = {
     "abfss": "adlfs", "http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub",
     "sftp": "paramiko", "ssh": "paramiko", "hdfs": "pyarrow", "oss": "ossfs", "dbfs": "requests",
 }  # fmt: skip
-"""What fsspec needs for a scheme; credentials are taken where these packages look for them."""
+"""Scheme -> the package that fsspec needs for it; these packages look up the credentials."""
 
 
 def is_remote(path: str) -> bool:
@@ -28,28 +28,28 @@ def is_remote(path: str) -> bool:
 
 
 def has_wildcard(url: str) -> bool:
-    """Whether a URL stands for several files; ``?`` begins a query, as URLs have it."""
-    return "*" in _place(url) or "[" in _place(url)
+    """Whether a URL is a pattern; ``?`` is no wildcard, it begins the query of a URL."""
+    return "*" in _without_query(url) or "[" in _without_query(url)
 
 
-def _place(url: str) -> str:
-    """A URL without its query, which may be a signature that is another one tomorrow."""
+def _without_query(url: str) -> str:
+    """A URL without its query, which may be a signature that changes."""
     return url.partition("?")[0]
 
 
 def list_urls(url: str, option: str) -> tuple[dict[str, str], bool]:
-    """The files that a URL stands for.
+    """The files that a URL means.
 
     Args:
         url: a file, a folder, or either with ``*``.
         option: the config option it came from, named in errors.
 
     Returns:
-        the name of each file below the folder that they share -> its own URL, and whether ``url``
-        names one file.
+        Name of each file, relative to the folder that they share -> its URL; and whether ``url``
+        means a single file.
 
     Raises:
-        UserError: when the scheme is not known, its package is not installed, or the place cannot
+        UserError: if the scheme is unknown, its package is not installed, or the address cannot
             be reached.
     """
     files, path = _opened(url, option)
@@ -58,31 +58,32 @@ def list_urls(url: str, option: str) -> tuple[dict[str, str], bool]:
         one = not has_wildcard(url) and (web or not files.isdir(path))
         if one:
             files.info(path)
-            root, found = _place(path).rpartition("/")[0], [path]
+            root, names = _without_query(path).rpartition("/")[0], [path]
         elif has_wildcard(url):
             fixed = path[: min(path.find(mark) for mark in "*[" if mark in path)]
-            root, found = fixed.rpartition("/")[0], files.glob(path)
+            root, names = fixed.rpartition("/")[0], files.glob(path)
         else:
-            root, found = path.rstrip("/"), files.find(path)
-        found = [name for name in found if one or web or files.isfile(name)]
+            root, names = path.rstrip("/"), files.find(path)
+        names = [name for name in names if one or web or files.isfile(name)]
     return {
-        _place(name.removeprefix(root).lstrip("/")): files.unstrip_protocol(name) for name in found
+        _without_query(name.removeprefix(root).lstrip("/")): files.unstrip_protocol(name)
+        for name in names
     }, one
 
 
 def copy_url(url: str, target: Path | None, option: str) -> dict[str, Any]:
-    """Read a remote file from its beginning to its end.
+    """Read a whole remote file; copy or only hash it.
 
     Args:
         url: of one file.
-        target: where its content goes, or None to take its hash alone.
+        target: the file to write, or None to compute only the hash.
         option: the config option it came from, named in errors.
 
     Returns:
         ``bytes`` and ``sha256`` of the content.
 
     Raises:
-        UserError: when it cannot be read, or ends before its announced size.
+        UserError: if it cannot be read, or ends before its announced size.
     """
     files, path = _opened(url, option)
     digest, size = hashlib.sha256(), 0
@@ -90,7 +91,7 @@ def copy_url(url: str, target: Path | None, option: str) -> dict[str, Any]:
     try:
         with _reached(url, option):
             announced = files.info(path).get("size")
-            # A block size of 0 reads in one answer: not every web server serves ranges.
+            # A block size of 0 reads everything in one response: not every server supports ranges.
             how = {"block_size": 0} if url.startswith("http") else {}
             with files.open(path, "rb", **how) as source:
                 while chunk := source.read(CHUNK):
@@ -99,7 +100,7 @@ def copy_url(url: str, target: Path | None, option: str) -> dict[str, Any]:
                     if sink is not None:
                         sink.write(chunk)
             if announced is not None and size < announced:
-                raise ConnectionError(f"only {size:,} of {announced:,} bytes came")
+                raise ConnectionError(f"only {size:,} of {announced:,} bytes received")
     finally:
         if sink is not None:
             sink.close()
@@ -110,7 +111,7 @@ def _opened(url: str, option: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     scheme = url.partition("://")[0]
-    # A signature covers the address as it is written.
+    # A signature covers the URL exactly as written, so it must not be encoded again.
     how = {"encoded": True} if scheme in ("http", "https") and "?" in url else {}
     try:
         files, path = url_to_fs(url, **how)
@@ -120,8 +121,8 @@ def _opened(url: str, option: str) -> tuple[Any, str]:
         raise UserError(f"{option}={url}: {scheme}:// needs {need}") from error
     except ValueError as error:
         raise UserError(
-            f"{option}={url}: the scheme '{scheme}://' is not known ({error}). Known are e.g. "
-            "s3://, gs://, az://, https://; a file on this machine has no scheme"
+            f"{option}={url}: unknown scheme '{scheme}://' ({error}); expected e.g. s3://, gs://, "
+            "az:// or https://, or a local path without a scheme"
         ) from error
     except Exception as error:
         raise _unreachable(url, option, error) from error
@@ -135,7 +136,7 @@ def _reached(url: str, option: str) -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError as error:
-        cause = error.__cause__  # of the web's driver, which says so of all that fails
+        cause = error.__cause__  # fsspec's HTTP driver raises this for every failure
         if isinstance(cause, Exception) and _is_more(cause, url):
             raise _unreachable(url, option, cause) from error
         raise UserError(f"{option}={url}: no such file") from error
@@ -146,7 +147,7 @@ def _reached(url: str, option: str) -> Iterator[None]:
 
 
 def _is_more(cause: Exception, url: str) -> bool:
-    """Whether it is more than that nothing is there: no network, or a signature that expired."""
+    """Whether the cause is another than a missing file: no network, or an expired signature."""
     if isinstance(cause, OSError) or not url.startswith("http"):
         return isinstance(cause, OSError)
     from aiohttp import ClientResponseError  # fsspec's driver of the web, so it is there

@@ -1,4 +1,4 @@
-"""Rows that are brought here before they can be told apart: batches -> one Parquet file."""
+"""Staging: batches of rows from a database or hub, written to one Parquet file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stages(Protocol):
 
     Attributes:
         staging_root: the folder of prepared datasets, which has room for them; None: the system's
-            folder for temporary files, which often lies in memory.
+            folder for temporary files, which is often in memory.
     """
 
     staging_root: Path | None
@@ -32,10 +32,10 @@ class Stages(Protocol):
 
 @contextlib.contextmanager
 def staging_folder(owner: Stages) -> Iterator[Path]:
-    """A folder that goes with its owner, or at once when the body fails.
+    """A folder that is removed with its owner, or at once if the body fails.
 
     Raises:
-        UserError: when it cannot be made.
+        UserError: if it cannot be made.
     """
     root = owner.staging_root
     until = contextlib.ExitStack()
@@ -48,7 +48,7 @@ def staging_folder(owner: Stages) -> Iterator[Path]:
             folder = make_scratch(root, ".rows-", until)
     except OSError as error:
         raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({reason(error)}); change "
+            f"prepared_dir={root}: cannot create or write this folder ({reason(error)}); change "
             "its mode (chmod u+rwx), or choose another"
         ) from error
     weakref.finalize(owner, until.close)
@@ -60,19 +60,19 @@ def staging_folder(owner: Stages) -> Iterator[Path]:
 
 
 def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:
-    """Write batches as they come; each column gets one type that holds all its values.
+    """Write batches as they arrive; each column gets one type that holds all its values.
 
     Args:
-        batches: each with the same columns.
-        file: what is written.
-        option: where they come from, named in errors.
+        batches: with the same columns each.
+        file: the Parquet file to write.
+        option: the config option they come from, named in errors.
 
     Returns:
         The number of rows.
 
     Raises:
-        UserError: when there are no rows, or two columns of one name.
-        MachineFault: no space is left.
+        UserError: if there are no rows, or two columns with one name.
+        MachineFault: if the disk is full.
     """
     try:
         return _staged(batches, file, option)
@@ -81,7 +81,7 @@ def stage_batches(batches: Iterable[pa.RecordBatch], file: Path, option: str) ->
             raise
         raise MachineFault(
             f"{option}: no space left for its rows in {file.parent} ({reason(error)}); nothing "
-            "was kept. Free some, or choose another prepared_dir"
+            "was kept. Free some space, or choose another prepared_dir"
         ) from error
 
 
@@ -109,7 +109,7 @@ def _staged(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:
         if writer is not None:
             writer.close()
     if not rows:
-        raise UserError(f"{option}: gives no rows")
+        raise UserError(f"{option}: returned no rows")
     if len(parts) == 1:
         parts[0].rename(file)
     else:
@@ -118,10 +118,10 @@ def _staged(batches: Iterable[pa.RecordBatch], file: Path, option: str) -> int:
 
 
 def _require_apart(schema: pa.Schema, option: str) -> None:
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
         raise UserError(
-            f"{option}: the result has several columns '{twice[0]}'; name them apart with AS"
+            f"{option}: the result has several columns '{repeated[0]}'; rename them with AS"
         )
 
 
@@ -139,11 +139,11 @@ def _join(parts: list[Path], schemas: list[pa.Schema], file: Path) -> None:
 
 
 def _common(types: list[pa.DataType]) -> pa.DataType:
-    """A type that holds the values of all; text where nothing else does."""
-    left = {kind for kind in types if not pa.types.is_null(kind)}
-    if len(left) <= 1:
-        return left.pop() if left else pa.null()
-    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in left):
-        floats = any(pa.types.is_floating(kind) for kind in left)
+    """A type that holds the values of all; text if no other does."""
+    kinds = {kind for kind in types if not pa.types.is_null(kind)}
+    if len(kinds) <= 1:
+        return kinds.pop() if kinds else pa.null()
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+        floats = any(pa.types.is_floating(kind) for kind in kinds)
         return pa.float64() if floats else pa.int64()
     return pa.large_string()

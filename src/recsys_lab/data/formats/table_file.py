@@ -1,4 +1,4 @@
-"""CSV, TSV, JSON lines and Parquet -> a lazy polars frame, with clear errors."""
+"""CSV, TSV, JSON lines and Parquet files as lazy polars frames."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
 """RecBole's atomic files: quotation marks in them are plain characters."""
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", **RECBOLE}
-"""Of delimited text by suffix."""
+"""Suffix -> separator of delimited text."""
 
 _OFFSET = re.compile(r"[+-]\d\d:?\d\d$")
-"""A time zone that is an offset and no name, e.g. +05:30."""
+"""A time zone given as an offset, e.g. +05:30, instead of a name."""
 
 SUFFIXES = (*SEPARATORS, *JSON_LINES, ".parquet")
 
 
 class Form(NamedTuple):
-    """What a file's name says of its content.
+    """The format that a file's name announces.
 
     Attributes:
-        suffix: in lower case, that of a compression left out.
+        suffix: in lower case, without that of a compression.
         compression: one of `COMPRESSIONS`, or an empty string.
     """
 
@@ -48,7 +48,7 @@ class Form(NamedTuple):
 
 
 def form_of(name: str) -> Form:
-    """The form that a name announces."""
+    """The format that a name announces."""
     suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
     return Form(suffixes[-1] if suffixes else "", compression)
@@ -60,9 +60,8 @@ class Opened:
 
     Attributes:
         columns: names in file order.
-        frame: all rows in file order; of delimited text every column as strings, and what else
-            `scan_delimited` gives.
-        bytes: of the file, unpacked.
+        frame: all rows in file order; for delimited text as `scan_delimited` returns it.
+        bytes: size of the unpacked file.
     """
 
     columns: list[str]
@@ -74,13 +73,13 @@ class TableFile:
     """One table on disk.
 
     Args:
-        file: the path; the form is taken from the suffix, before that of a compression.
+        file: the path; its suffix (before that of a compression) decides the format.
         where: the config option and the path, named in errors.
         separator: of delimited text; None: by the suffix.
-        quoted: whether a quotation mark quotes in delimited text.
+        quoted: whether quotation marks quote values in delimited text.
 
     Raises:
-        UserError: for an unknown suffix, or a separator of several bytes.
+        UserError: for an unknown suffix or a separator of several bytes.
     """
 
     def __init__(
@@ -98,13 +97,14 @@ class TableFile:
             )
         if self.form.compression and suffix == ".parquet":
             raise UserError(
-                f"{where}: Parquet is compressed inside; unpack the {self.form.compression} first"
+                f"{where}: a Parquet file cannot be read from {self.form.compression}: it is "
+                "compressed inside; unpack it first"
             )
         if separator == "\\t":  # as shells and YAML's single quotes leave it
             separator = "\t"
         if separator is not None and (len(separator.encode()) != 1 or separator in '"\r\n'):
             raise UserError(
-                f"data.separator={separator!r}: one ASCII character is needed, such as ',' or "
+                f"data.separator={separator!r}: expected one ASCII character, such as ',' or "
                 "'\\t'; replace longer separators in the file"
             )
         self._separator = separator or SEPARATORS.get(suffix, ",")
@@ -118,15 +118,15 @@ class TableFile:
     def open(
         self, scratch: Path, wanted: Collection[str] | None = None, ids: Collection[str] = ()
     ) -> Opened:
-        """Check the content and get ready to read it.
+        """Check the content and open it for reading.
 
         Args:
-            scratch: an existing folder for what is unpacked.
-            wanted: columns that are read from JSON lines; None for all.
-            ids: those that are ids of users or items.
+            scratch: an existing folder for unpacked files.
+            wanted: columns to read from JSON lines; None for all.
+            ids: the columns with ids of users or items.
 
         Raises:
-            UserError: when the file is not what its suffix says.
+            UserError: if the content does not match the suffix.
         """
         if self.form.suffix == ".parquet":
             return self._parquet()
@@ -152,7 +152,7 @@ class TableFile:
                 columns = list(schema.names)
                 self._refuse_duplicates(columns)
                 if any(_OFFSET.match(getattr(kind, "tz", None) or "") for kind in schema.types):
-                    # Times are stored in UTC whatever their zone; polars knows zones by name alone.
+                    # Times are stored in UTC in any case; polars knows zones only by name.
                     os.environ["POLARS_IGNORE_TIMEZONE_PARSE_ERROR"] = "1"
                 frame = pl.scan_parquet(self.file, hive_partitioning=False, glob=False)
                 frame.collect_schema()
@@ -160,8 +160,8 @@ class TableFile:
             raise self.unreadable(error) from error
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{self.where}: has a column whose name is no UTF-8 ({error.object!r}); write the "
-                "file anew with other names"
+                f"{self.where}: has a column whose name is not UTF-8 ({error.object!r}); rename "
+                "the column"
             ) from error
         except BaseException as error:
             if not is_panic(error):
@@ -177,7 +177,7 @@ class TableFile:
             except csv.Error as error:
                 raise self.unreadable(error) from error
         if not any(name.strip() for name in names):
-            raise UserError(f"{self.where}: the first line names no columns; a header is needed")
+            raise UserError(f"{self.where}: the first line is blank; expected a header")
         self._refuse_duplicates(names)
         return names
 
@@ -187,16 +187,16 @@ class TableFile:
         return {"delimiter": self._separator, "quoting": csv.QUOTE_NONE}
 
     def _refuse_duplicates(self, names: list[str]) -> None:
-        twice = sorted({name for name in names if name.strip() and names.count(name) > 1})
-        if twice:
+        repeated = sorted({name for name in names if name.strip() and names.count(name) > 1})
+        if repeated:
             raise UserError(
-                f"{self.where}: has {names.count(twice[0])} columns named '{twice[0]}'; give "
-                "every column its own name"
+                f"{self.where}: has {names.count(repeated[0])} columns named '{repeated[0]}'; "
+                "rename all but one"
             )
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn what polars says of this file while it is read into a `UserError`."""
+        """Turn polars' errors while this file is read into a `UserError`."""
         try:
             yield
         except PolarsError as error:
@@ -211,7 +211,7 @@ class TableFile:
             raise self.unreadable(error) from error
 
     def unreadable(self, error: BaseException) -> UserError:
-        """What is wrong with the file, as exactly as can be said."""
+        """An error that says as exactly as possible what is wrong with the file."""
         row = self._ragged_row() if self.is_text and not self.form.compression else None
         if row is not None:
             return UserError(f"{self.where}: {row}")
@@ -219,11 +219,11 @@ class TableFile:
         form = f"text separated by {self._separator!r}" if self.is_text else form
         return UserError(
             f"{self.where}: cannot be read as {form}: {first_line(error)}. The file may be "
-            "damaged, cut short, or of another form than its suffix says"
+            "damaged, cut short, or of another format than its suffix"
         )
 
     def _ragged_row(self) -> str | None:
-        """The first line with more values than the header."""
+        """A message about the first line with more values than the header, if any."""
         if csv.field_size_limit() < MAX_LINE:
             csv.field_size_limit(min(MAX_LINE, sys.maxsize))
         with self.file.open(encoding="utf-8-sig", newline="", errors="replace") as stream:

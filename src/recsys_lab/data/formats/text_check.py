@@ -1,7 +1,7 @@
-"""Text that other people wrote, looked at byte by byte before a parser guesses what it means.
+"""Checks of text files before they are parsed.
 
-A parser that meets a stray quotation mark joins or drops lines, one that meets a line of gigabytes
-takes all memory. Both are found here in one pass with a memory of a few MiB.
+A stray quotation mark makes a parser join or drop lines, and a line of gigabytes takes all memory.
+Both are detected here in one pass that needs a few MiB of memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recsys_lab.data.formats.paths import readable
 
 CHUNK = 1 << 22
 MAX_LINE = 1 << 24
-"""Bytes; a longer line is no line of a log."""
+"""Bytes; no line of a log is longer."""
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
@@ -33,7 +33,7 @@ _NEWLINE, _RETURN, _QUOTE = 10, 13, 34
 
 @contextmanager
 def unpacked(file: Path, compression: str, where: str) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed in passing.
+    """The bytes of a file, decompressed while they are read.
 
     Args:
         file: the path.
@@ -41,7 +41,7 @@ def unpacked(file: Path, compression: str, where: str) -> Iterator[IO[bytes]]:
         where: the option and the path, named in errors.
 
     Raises:
-        UserError: when the file cannot be read or its compression is damaged; also in the body.
+        UserError: if the file cannot be read or its compression is damaged; also in the body.
     """
     try:
         with readable(where), _opened(file, compression) as stream:
@@ -49,7 +49,7 @@ def unpacked(file: Path, compression: str, where: str) -> Iterator[IO[bytes]]:
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise _damaged(where, compression, error) from error
     except UserError as error:
-        # bz2 and zst tell of damage with an OSError that has no number.
+        # bz2 and zst report damage with an OSError without errno.
         cause = error.__cause__
         if compression and isinstance(cause, OSError) and cause.errno is None:
             raise _damaged(where, compression, cause) from cause
@@ -59,7 +59,7 @@ def unpacked(file: Path, compression: str, where: str) -> Iterator[IO[bytes]]:
 def _damaged(where: str, compression: str, error: BaseException) -> UserError:
     return UserError(
         f"{where}: is damaged or cut short: its {compression} compression cannot be undone "
-        f"({error}). Get the file again"
+        f"({error}). Download or copy the file again"
     )
 
 
@@ -82,8 +82,8 @@ class TextCheck:
 
     Args:
         where: the option and the file, named in errors.
-        separator: between values; None: JSON lines, where quotes are the parser's business.
-        quoted: whether a quotation mark quotes.
+        separator: between values; None: JSON lines, whose quotation marks are not checked.
+        quoted: whether quotation marks quote values.
     """
 
     def __init__(self, where: str, separator: str | None, *, quoted: bool) -> None:
@@ -92,16 +92,16 @@ class TextCheck:
         self._neighbours = [_NEWLINE, _RETURN, _QUOTE, *(separator or "").encode()]
         self._quoted = quoted and separator is not None
         self.size = 0
-        self._lines = 0  # complete ones before the bytes looked at
+        self._lines = 0  # complete ones before the current bytes
         self._since = 0  # bytes since the last newline
-        self._held = b""  # the last byte, whose neighbour is still to come
+        self._held = b""  # a final quotation mark, whose next byte is still to come
         self._before = _NEWLINE
         self._returns = False
         self._open = False
         self._opened_line = 0
 
     def feed(self, data: bytes) -> None:
-        """Look at the next bytes.
+        """Check the next bytes.
 
         Raises:
             UserError: naming the line.
@@ -118,20 +118,20 @@ class TextCheck:
         self._returns = self._returns or b"\r" in data
 
     def finish(self) -> None:
-        """Say what only the end shows.
+        """Check what only the end of the file shows.
 
         Raises:
-            UserError: for an unclosed quotation mark, a broken last character, or no content.
+            UserError: for an unclosed quotation mark, an incomplete last character, or no content.
         """
         if not self.size:
-            raise self._bad("the file is empty", "Nothing is in it, also when unpacked")
+            raise self._bad("the file is empty", "It has 0 bytes after unpacking")
         try:
             self._decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             raise self._not_utf8(b"", error) from error
         if self._returns and not self._lines:
             raise self._bad(
-                "its lines end in a carriage return alone", "Write newlines, e.g. tr '\\r' '\\n'"
+                "its lines end in a carriage return only", "Write newlines, e.g. tr '\\r' '\\n'"
             )
         if self._quoted:
             self._quotes(self._held, last=True)
@@ -142,12 +142,12 @@ class TextCheck:
                 )
 
     def _characters(self, data: bytes) -> None:
-        place = data.find(b"\0")
-        if place >= 0:
-            line = self._line(data, place)
+        index = data.find(b"\0")
+        if index >= 0:
+            line = self._line(data, index)
             raise self._bad(
                 f"line {line:,} holds a NUL byte",
-                "It is no text, or UTF-16: save it as UTF-8, or remove the byte, e.g. tr -d '\\0'",
+                "It is not text, or UTF-16: save it as UTF-8, or remove the byte: tr -d '\\0'",
             )
         try:
             self._decoder.decode(data)
@@ -169,56 +169,55 @@ class TextCheck:
         if longest > MAX_LINE:
             raise self._bad(
                 f"line {self._lines + 1:,} is longer than {MAX_LINE >> 20} MiB",
-                "A log has one event on each line: the line ends may be missing, or it is JSON "
-                "in one piece (JSON lines are needed)",
+                "Expected one event per line: the line ends may be missing, or it is a single "
+                "JSON document instead of JSON lines",
             )
         self._since = longest if first < 0 else len(data) - last - 1
 
     def _quotes(self, data: bytes, *, last: bool) -> None:
-        """Each mark must open a value, close one, or stand twice for itself.
+        """Check that each mark opens a value, closes one, or is doubled.
 
-        The marks open and close in turn, so the first of a doubled one counts as closing and the
-        second as opening again.
+        Marks open and close in turn, so the first of a doubled mark counts as closing and the
+        second as opening.
         """
         if not data:
             return
         bytes_n = np.frombuffer(data, dtype=np.uint8)
-        places = np.flatnonzero(bytes_n == _QUOTE)
-        if not last and len(places) and places[-1] == len(data) - 1:
-            places, self._held = places[:-1], data[-1:]
+        marks = np.flatnonzero(bytes_n == _QUOTE)
+        if not last and len(marks) and marks[-1] == len(data) - 1:
+            marks, self._held = marks[:-1], data[-1:]
         else:
             self._held = b""
-        if len(places):
-            self._judge(data, bytes_n, places)
+        if len(marks):
+            self._check_marks(data, bytes_n, marks)
         if data[: len(data) - len(self._held)]:
             self._before = data[len(data) - len(self._held) - 1]
 
-    def _judge(self, data: bytes, bytes_n: Any, places: Any) -> None:
-        # The held byte belongs to the line count of the data that came with it.
-        before = np.where(places > 0, bytes_n[places - 1], self._before)
+    def _check_marks(self, data: bytes, bytes_n: Any, marks: Any) -> None:
+        before = np.where(marks > 0, bytes_n[marks - 1], self._before)
         following = np.where(
-            places < len(data) - 1, bytes_n[np.minimum(places + 1, len(data) - 1)], _NEWLINE
+            marks < len(data) - 1, bytes_n[np.minimum(marks + 1, len(data) - 1)], _NEWLINE
         )
-        opens = (np.arange(len(places)) + self._open) % 2 == 0
+        opens = (np.arange(len(marks)) + self._open) % 2 == 0
         fits = np.where(opens, np.isin(before, self._neighbours),
                         np.isin(following, self._neighbours))  # fmt: skip
         if not fits.all():
             bad = int(np.argmin(fits))
-            line = self._line(data, int(places[bad]))
+            line = self._line(data, int(marks[bad]))
             self._refuse_separator(line, {int(before[bad]), int(following[bad])})
             raise self._bad(
                 f"line {line:,} has a quotation mark inside a value"
                 + ("" if opens[bad] else f"; the one before it opens in line "
-                   f"{self._line(data, int(places[bad - 1])) if bad else self._opened_line:,}"),
+                   f"{self._line(data, int(marks[bad - 1])) if bad else self._opened_line:,}"),
                 self._how_to_quote(),
             )  # fmt: skip
         if opens.any():
             last_open = int(np.flatnonzero(opens)[-1])
-            self._opened_line = self._line(data, int(places[last_open]))
+            self._opened_line = self._line(data, int(marks[last_open]))
         self._open = bool(opens[-1])
 
     def _refuse_separator(self, line: int, beside: set[int]) -> None:
-        """A mark beside another separator than the one that is set quotes a whole value."""
+        """Refuse a mark beside another separator, which quotes a whole value there."""
         other = next((mark for mark in ";\t|," if ord(mark) in beside), None)
         if other is None or ord(other) in self._neighbours:
             return
@@ -228,13 +227,13 @@ class TextCheck:
             f"Its values seem to be separated by {shown}. Set data.separator={shown}",
         )
 
-    def _line(self, data: bytes, place: int) -> int:
-        return self._lines + data.count(b"\n", 0, place) + 1
+    def _line(self, data: bytes, index: int) -> int:
+        return self._lines + data.count(b"\n", 0, index) + 1
 
     def _how_to_quote(self) -> str:
         return (
-            'A value with a mark inside is written as "5"" pipe"; where marks are plain '
-            "characters, set data.quoted=false"
+            'Write a value with a mark inside as "5"" pipe"; if marks are plain characters, set '
+            "data.quoted=false"
         )
 
     def _bad(self, what: str, hint: str) -> UserError:
@@ -242,20 +241,20 @@ class TextCheck:
 
 
 def plain_text(file: Path, compression: str, check: TextCheck, target: Path, where: str) -> Path:
-    """The checked file, uncompressed.
+    """Check a file and unpack it if it is compressed.
 
     Args:
         file: the path.
         compression: see `unpacked`.
-        check: fed with the whole content.
-        target: made when the file is compressed.
+        check: gets the whole content.
+        target: the unpacked file, written if ``file`` is compressed.
         where: the option and the path, named in errors.
 
     Returns:
         ``file`` itself, or ``target``.
 
     Raises:
-        UserError: when the content is refused, or unpacks as a zip bomb does.
+        UserError: if the content is refused or the file is a zip bomb.
     """
     with unpacked(file, compression, where) as source:
         sink = target.open("wb") if compression else None

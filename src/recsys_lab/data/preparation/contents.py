@@ -1,4 +1,4 @@
-"""The files of a prepared dataset, and what its manifest says of them."""
+"""Writes the files of a prepared dataset and collects the entries of its manifest."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Preparation:
-    """What makes a dataset out of a source.
+    """The components that make a dataset out of a source.
 
     Attributes:
-        filters: which events stay.
-        split: which events are targets.
-        engine: where the work happens; every engine gives the same bytes.
+        filters: select the events.
+        split: selects the targets.
+        engine: runs the work; all engines give the same bytes.
     """
 
     filters: Filters
@@ -62,16 +62,16 @@ class Preparation:
     engine: Engine
 
     def settings(self) -> dict[str, Any]:
-        """What shapes the result, for the key and the fingerprint."""
+        """The settings that change the result, for the key and the fingerprint."""
         return {"filter": self.filters.settings(), "split": self.split.settings()}
 
 
 def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation) -> dict[str, Any]:
-    """Write all files but the manifest and return what the manifest says of them.
+    """Write all files except the manifest and return the entries of the manifest.
 
     Raises:
-        UserError: nothing is left to train on or to find. What is odd about the ids is said before,
-            as it may be the reason.
+        UserError: if no training events or no targets are left. Warnings about ids are logged
+            first, as they may be the reason.
     """
     row_counts = RowCounts()
     with parts.engine.open(scratch) as session:
@@ -79,8 +79,8 @@ def write_contents(folder: Path, scratch: Path, raw: RawData, parts: Preparation
     try:
         return _write_coded(coded, row_counts, folder, scratch, raw, parts)
     except UserError:
-        for said in coded.warnings:
-            _log.warning("%s", said)
+        for warning in coded.warnings:
+            _log.warning("%s", warning)
         raise
 
 
@@ -110,7 +110,7 @@ def _write_coded(
     phases = parts.split.segments(log)
     held_out = parts.split.held_out_phases
     world = World(log, phases, parts.filters, arrays.item_ids, arrays.user_ids, held_out)
-    with ThreadPoolExecutor() as pool:  # none of these waits for another, or holds Python's lock
+    with ThreadPoolExecutor() as pool:  # independent tasks that release Python's lock
         leaks = pool.submit(check_leaks, world)
         statistics = pool.submit(describe, log, phases)
         mark = pool.submit(_fingerprint, log, arrays, parts)
@@ -135,7 +135,7 @@ def _write_coded(
         "tie_rule": TIE_RULE,
         "settings": parts.settings(),
         "counts": row_counts.counts,
-        "unreadable": {name: found._asdict() for name, found in raw.unreadable.items()},
+        "unreadable": {name: values._asdict() for name, values in raw.unreadable.items()},
         "warnings": warnings,
         "split": {
             **parts.split.settings(),
@@ -156,7 +156,7 @@ def _write_coded(
 def _write_tables(
     arrays: Arrays, raw: RawData, train: NDArray[np.int64], folder: Path
 ) -> list[str]:
-    """Store what is known of each item and user; return what is odd about the source."""
+    """Write the tables of items and users; return warnings about the source."""
     warnings = [*raw.warnings, *number_warnings(raw.unreadable)]
     for side, ids, table, features in (
         ("item", arrays.item_ids, raw.items, raw.features.items),
@@ -171,7 +171,7 @@ def _write_tables(
 
 
 def _write_split(phases: Segments, folder: Path) -> dict[str, int]:
-    """Store the rows of each phase; return how many they are."""
+    """Write the rows of each phase; return their numbers."""
     rows = {"train": phases.train, "validation": phases.validation, "test": phases.test}
     for label, array in rows.items():
         save_npy(folder / f"{label}.npy", array)
@@ -190,6 +190,6 @@ def _fingerprint(log: FlatLog, arrays: Arrays, parts: Preparation) -> str:
 def _refuse_one_user(offsets: NDArray[np.int64]) -> None:
     if len(offsets) == 2:
         raise UserError(
-            f"only one user is left, with {offsets[-1]} events: a recommender needs several. "
-            "Check data.user_column and the filter settings"
+            f"only one user is left, with {offsets[-1]} events; expected several. Check "
+            "data.user_column and the filter settings"
         )

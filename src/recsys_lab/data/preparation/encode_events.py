@@ -1,4 +1,4 @@
-"""Raw log -> coded events in order, written once in narwhals for every engine.
+"""Encodes and orders the events of a raw log, in narwhals for every engine.
 
 Shapes: T events, U users, V items.
 """
@@ -29,30 +29,30 @@ from recsys_lab.data.preparation.row_filters import Filters, Rule
 from recsys_lab.data.raw import PART, RUNS, ParquetLog, RawData
 
 TIE_RULE = "file order"
-"""Events of a user that share their time (and order, where there is one) keep the file's order."""
+"""Events of a user with equal time (and order, if there is one) keep the order of the file."""
 
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
-"""Of the years that a calendar date can have, in seconds since the epoch."""
+"""First and last second of the years 1 to 9999, in seconds since the epoch."""
 
 EVENT = "event_"
-"""Before the name of a feature in `Coded`."""
+"""Prefix of the names of features in `Coded`."""
 
 BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-"""Characters that are white space in Unicode; what an engine strips by itself differs."""
+"""White space of Unicode; the engines differ in what they strip by default."""
 
 SOURCE_ROW = "_source_row"
-"""Column of `Coded` with each event's `ROW`, where something is taken from the rows of the log."""
+"""Column of `Coded` with each event's `ROW`, if values are read from the rows of the log later."""
 
 _RULE = "_failed_rule"
 _KEY = "_user_and_time"
 
 EXAMPLES = 3
-"""Bad rows that are shown for each reason."""
+"""Number of bad rows shown for each reason."""
 
 KIND = "kind"
-"""Column of `Coded` with the event type, where the log has one: not always a feature."""
+"""Column of `Coded` with the event type, if the log has one; not always a feature."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Coded:
     """The log in order of user, part, time, order and row, on disk column by column.
 
     Attributes:
-        columns: ``user`` and ``item`` (int32 codes), ``timestamp``, ``order`` (int64) and `PART`
-            (int8), where there are, features of events (int32 codes, -1 where missing, or float64),
-            `KIND` and `RUNS` (likewise), and, where `RawData.from_log` has columns, `SOURCE_ROW`
-            (int64) and ``present`` of each (bool), (T,) each, memory-mapped.
-        values: of every coded column its raw values by code, Arrow arrays, ascending.
-        warnings: what is odd about the ids.
+        columns: ``user`` and ``item`` (int32 codes); where they exist, ``timestamp``, ``order``
+            (int64), `PART` (int8), features of events, `KIND` and `RUNS` (int32 codes, -1 where
+            missing, or float64); if `RawData.from_log` has columns, `SOURCE_ROW` (int64) and
+            ``present`` of each (bool). All (T,), memory-mapped.
+        values: coded column -> its raw values by code, an Arrow array, ascending.
+        warnings: about the ids.
     """
 
     columns: Mapping[str, Any]
@@ -76,10 +76,10 @@ class Coded:
 def order_events(
     session: Session, raw: RawData, filters: Filters, row_counts: RowCounts, scratch: Path
 ) -> Coded:
-    """Drop bad rows, give ids dense codes, put events in order.
+    """Drop bad rows, encode ids as dense codes, and order the events.
 
     Raises:
-        UserError: when the log is empty, all its times are unreadable, or nothing is left.
+        UserError: if the log is empty, none of its times can be read, or no row is left.
     """
     frame = session.scan(raw.interactions)
     present = frame.collect_schema().names()
@@ -118,8 +118,8 @@ def order_events(
     columns = _write(session, frame.select(*names), names, row_counts.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]
-    doubts = (_spelling_warning(values[side], side, raw) for side in ("user", "item"))
-    return Coded(columns, values, [doubt for doubt in doubts if doubt])
+    warnings = (_spelling_warning(values[side], side, raw) for side in ("user", "item"))
+    return Coded(columns, values, [warning for warning in warnings if warning])
 
 
 def _spelling_warning(ids: pa.Array, side: str, raw: RawData) -> str | None:
@@ -129,7 +129,7 @@ def _spelling_warning(ids: pa.Array, side: str, raw: RawData) -> str | None:
 
 
 def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:
-    """Name and type of every declared column of the events."""
+    """Name and type of every declared event column."""
     for name, kind in raw.features.events.items():
         if name not in present:
             raise UserError(
@@ -138,29 +138,29 @@ def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str
             )
         if kind not in ("categorical", "numeric"):
             raise UserError(
-                f"data.event_features: '{name}' is declared {kind}; columns of events are "
-                "categorical or numeric"
+                f"data.event_features: '{name}' is declared {kind}; allowed for event columns are "
+                "categorical and numeric"
             )
     return list(raw.features.events.items())
 
 
 def _trimmed(frame: Frame, columns: Sequence[str]) -> Frame:
-    """Categories without blanks around them, as those of items and users are."""
+    """Strip blanks around categories, as for items and users."""
     schema = frame.collect_schema()
     texts = [name for name in columns if schema[name] == nw.String]
     return frame.with_columns(nw.col(name).str.strip_chars(BLANKS) for name in texts)
 
 
 def _distinct(frame: Frame, column: str) -> pa.Array:
-    """The values of a column, ascending: numbers by size, strings by their bytes.
+    """The unique values of a column, ascending: numbers by size, strings by their bytes.
 
-    Nulls, and strings without a visible character, are missing and not among them.
+    Nulls and blank strings are missing values and left out.
 
     Raises:
-        UserError: when they are neither integers nor strings.
+        UserError: if they are neither integers nor strings.
     """
-    found = frame.select(column).unique().collect(backend="pyarrow").to_native()[column]
-    array = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    unique = frame.select(column).unique().collect(backend="pyarrow").to_native()[column]
+    array = unique.combine_chunks() if isinstance(unique, pa.ChunkedArray) else unique
     kind = array.type
     if pa.types.is_null(kind):
         return pa.array([], pa.int64())
@@ -170,15 +170,15 @@ def _distinct(frame: Frame, column: str) -> pa.Array:
         array = array.cast(pa.large_string())
         array = array.filter(pc.not_equal(pc.utf8_trim_whitespace(array), ""))
     else:
-        raise UserError(f"{column}: is {kind}; allowed are integers and strings")
+        raise UserError(f"{column}: is of type {kind}; expected integers or strings")
     array = array.drop_null()
     if len(array) > np.iinfo(np.int32).max:
-        raise UserError(f"{column}: {len(array):,} different values are more than int32 can count")
+        raise UserError(f"{column}: {len(array):,} different values; at most 2^31 - 1 are allowed")
     return array.take(pc.sort_indices(array))
 
 
 def _encode(session: Session, frame: Frame, name: str, column: str, values: pa.Array) -> Frame:
-    """Add the place of every value among the sorted ones, int32; null where missing."""
+    """Add a column of codes: index of every value among the sorted ones, int32; null if missing."""
     codes = pa.array(np.arange(len(values), dtype=np.int32))
     key = f"{name}_value"
     table = session.table(pa.table({key: values, name: codes}))
@@ -190,8 +190,10 @@ def _bad_rows(keys: Sequence[str], *, has_mark: bool) -> list[Rule]:
         Rule(BAD, f"missing {name}", nw.col(f"_{name}").is_null()) for name in ("user", "item")
     ]
     names = {"timestamp": "unparseable timestamp", "order": "unparseable order"}
-    rules += [Rule(BAD, said, nw.col(key).is_null()) for key, said in names.items() if key in keys]
-    if has_mark:  # of a row that lacks something, the reason; a row that lacks nothing stays
+    rules += [
+        Rule(BAD, reason, nw.col(key).is_null()) for key, reason in names.items() if key in keys
+    ]
+    if has_mark:  # too few values is the reason if one of them is needed; else the row stays
         lacks = nw.any_horizontal(*(rule.fails for rule in rules[1:]), ignore_nulls=True)
         rules.insert(1, Rule(BAD, "row with too few values", nw.col(SHORT) & lacks))
     if "timestamp" in keys:
@@ -202,37 +204,37 @@ def _bad_rows(keys: Sequence[str], *, has_mark: bool) -> list[Rule]:
 
 
 def _first_failed(rules: Sequence[Rule]) -> nw.Expr:
-    """Number of the first rule that a row fails; ``len(rules)`` for rows that stay."""
-    number = nw.lit(len(rules))
-    for place, rule in reversed(list(enumerate(rules))):
-        number = nw.when(rule.fails).then(nw.lit(place)).otherwise(number)
-    return number.cast(nw.Int8)
+    """Index of the first rule that a row fails; ``len(rules)`` for rows to keep."""
+    first = nw.lit(len(rules))
+    for index, rule in reversed(list(enumerate(rules))):
+        first = nw.when(rule.fails).then(nw.lit(index)).otherwise(first)
+    return first.cast(nw.Int8)
 
 
 def _count(
     frame: Frame, raw: RawData, rules: Sequence[Rule], row_counts: RowCounts, max_bad_rows: float
 ) -> None:
-    """Note how many rows each rule drops, and some of the bad ones."""
+    """Record how many rows each rule drops, with examples of bad rows."""
     table = frame.group_by(_RULE).agg(nw.len().alias("rows")).collect(backend="pyarrow")
     rows = dict(zip(table[_RULE].to_list(), table["rows"].to_list(), strict=True))
     dropped = dict(raw.dropped or {})
     row_counts.read(sum(rows.values()) + sum(dropped.values()))
     for reason, number in dropped.items():
         row_counts.drop(READER, number, reason)
-    for place, rule in enumerate(rules):
-        number = rows.get(place, 0)
+    for index, rule in enumerate(rules):
+        number = rows.get(index, 0)
         row_counts.drop(rule.step, number, rule.reason)
         if number and rule.step == BAD:
-            row_counts.show(_examples(frame, raw, place))
+            row_counts.show(_examples(frame, raw, index))
     row_counts.refuse_nothing()
     row_counts.refuse_many(max_bad_rows)
 
 
-def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:
-    """The first rows that fail a rule, for people."""
-    failing = frame.filter(nw.col(_RULE) == place).select(nw.col(ROW).cast(nw.Int64))
-    found = failing.sort(ROW).head(EXAMPLES).collect(backend="pyarrow")[ROW].to_numpy()
-    rows = running_rows(found, raw.interactions)
+def _examples(frame: Frame, raw: RawData, rule: int) -> list[str]:
+    """Descriptions of the first rows that fail a rule."""
+    failing = frame.filter(nw.col(_RULE) == rule).select(nw.col(ROW).cast(nw.Int64))
+    first = failing.sort(ROW).head(EXAMPLES).collect(backend="pyarrow")[ROW].to_numpy()
+    rows = running_rows(first, raw.interactions)
     if raw.describe_rows is not None:
         return raw.describe_rows(rows)
     log = raw.interactions
@@ -245,7 +247,7 @@ def _examples(frame: Frame, raw: RawData, place: int) -> list[str]:
 
 
 def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:
-    """By user, then the keys, then the row in the file, which makes the order unique."""
+    """Order by user, then the keys, then the row of the file, which makes the order unique."""
     if not keys:
         return session.ordered(frame, ["user"])
     first = nw.col(keys[0])
@@ -255,7 +257,7 @@ def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:
     span = high - low + 1
     if (last_user + 1) * span >= 2**63:
         return session.ordered(frame, ["user", *keys])
-    # User and first key in one number: one comparison for two.
+    # User and first key as one number: a single comparison.
     packed = nw.col("user").cast(nw.Int64) * span + (first - low)
     frame = frame.with_columns(packed.alias(_KEY))
     return session.ordered(frame, [_KEY, *keys[1:]]).drop(_KEY)
@@ -264,7 +266,7 @@ def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:
 def _write(
     session: Session, frame: Frame, names: Sequence[str], rows: int, scratch: Path
 ) -> dict[str, NDArray[Any]]:
-    """Stream the frame to disk and map it."""
+    """Stream the frame to disk and memory-map it."""
     types: dict[str, np.dtype[Any]] = {}
     written = 0
     with ExitStack() as stack:

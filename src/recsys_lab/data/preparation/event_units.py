@@ -1,9 +1,9 @@
-"""Which events a split may ask for, and which belong together.
+"""Target events of a split, and the sessions and baskets of a log.
 
-**A session or basket is a run of consecutive events of a user** with one session or basket id; an
-event without an id is a run of its own. Without a column of ids, sessions end where the user has no
-event for longer than ``filter.session_gap``, and baskets hold the events of one time. Ids that come
-again after another one are told: their events are several runs.
+**A session or basket is a run of consecutive events of a user** with the same session or basket id;
+an event without an id is a run by itself. Without a column of ids, a session ends where the user
+has no event for longer than ``filter.session_gap``, and a basket holds the events of one time. If
+an id occurs again after another one, its events are several runs, and a warning says so.
 
 Shapes: T events, U users, S runs.
 """
@@ -28,21 +28,21 @@ from recsys_lab.data.raw import RUNS
 from recsys_lab.data.splits.base import FlatLog, Split
 
 IS_TARGET = "is_target"
-"""Column of `Coded` that tells whether an event may be a target, bool, where not all may."""
+"""Column of `Coded`: whether an event may be a target, bool; absent if all may."""
 
 _CHUNK = 1 << 22
 
 
 def with_units(coded: Coded, split: Split, scratch: Path) -> Coded:
-    """The coded log with the columns that a split needs besides.
+    """The coded log with the further columns that a split needs.
 
     Args:
         coded: the log.
         split: its ``target_events`` become the column `IS_TARGET`.
-        scratch: where that is written.
+        scratch: the folder where it is written.
 
     Raises:
-        UserError: the log has no event types, or none of these.
+        UserError: if the log has no event types, or lacks one of these.
     """
     wanted = split.config.target_events
     if wanted is None:
@@ -57,40 +57,40 @@ def with_units(coded: Coded, split: Split, scratch: Path) -> Coded:
 
 
 def _codes_of(coded: Coded, wanted: Sequence[str]) -> list[int]:
-    """Codes of some event types.
+    """Codes of the wanted event types.
 
     Raises:
-        UserError: for one that no event has.
+        UserError: for a type that no event has.
     """
     option = f"split.target_events=[{','.join(wanted)}]"
     if KIND not in coded.columns:
         raise UserError(
             f"{option}: this log has no event types. Name their column with "
-            "data.event_type_column where the source has one, or set split.target_events=null"
+            "data.event_type_column if the source has one, or set split.target_events=null"
         )
     values = coded.values[KIND if KIND in coded.values else f"{EVENT}event_type"].to_pylist()
     kinds = coded.columns[KIND]
     counts = np.zeros(len(values) + 1, dtype=np.int64)  # of -1, missing, first
     for first in range(0, len(kinds), _CHUNK):
         counts += np.bincount(kinds[first : first + _CHUNK] + 1, minlength=len(counts))
-    places = {str(value): code for code, value in enumerate(values) if counts[code + 1]}
-    unknown = [kind for kind in wanted if kind not in places]
+    codes = {str(value): code for code, value in enumerate(values) if counts[code + 1]}
+    unknown = [kind for kind in wanted if kind not in codes]
     if unknown or not wanted:
-        said = f"no event is of type '{unknown[0]}'" if unknown else "no type is given"
-        hint = did_you_mean(unknown[0], places) if unknown else ""
-        listed = ", ".join(f"{kind} ({counts[code + 1]:,})" for kind, code in places.items())
-        raise UserError(f"{option}: {said}.{hint} Types of the events that were kept: {listed}")
-    return [places[kind] for kind in wanted]
+        problem = f"no event is of type '{unknown[0]}'" if unknown else "no type is given"
+        hint = did_you_mean(unknown[0], codes) if unknown else ""
+        listed = ", ".join(f"{kind} ({counts[code + 1]:,})" for kind, code in codes.items())
+        raise UserError(f"{option}: {problem}.{hint} Types of the events that were kept: {listed}")
+    return [codes[kind] for kind in wanted]
 
 
 @dataclass
 class Runs:
-    """The sessions and baskets of what is left of the log.
+    """The sessions and baskets of the kept events.
 
     Attributes:
-        sessions: place of the first event of each, ascending, int64 (S,); None: not known.
+        sessions: index of the first event of each session, ascending, int64 (S,); None: unknown.
         baskets: likewise.
-        warnings: what is odd about them.
+        warnings: about their ids.
     """
 
     sessions: NDArray[np.int64] | None = None
@@ -99,7 +99,7 @@ class Runs:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many there are of what is known."""
+        """The numbers of sessions and baskets, without unknown ones."""
         known = {"sessions": self.sessions, "baskets": self.baskets}
         return {name: len(starts) for name, starts in known.items() if starts is not None}
 
@@ -111,17 +111,17 @@ def known_runs(
     split: Split,
     scratch: Path,
 ) -> Runs:
-    """Sessions, where the log or the filters say what they are, and baskets, if the split asks.
+    """Sessions, if the log or the filters define them, and baskets, if the split uses them.
 
     Args:
-        trim: what is left.
+        trim: the kept events.
         columns: of `Coded`.
         filters: for ``session_gap``.
         split: for ``unit``.
-        scratch: for the columns of what is left.
+        scratch: a folder for the columns of the kept events.
 
     Raises:
-        UserError: sessions are given twice, or a gap without times.
+        UserError: if both define sessions, or a gap is given for a log without times.
     """
     gap = filters.config.session_gap
     offsets = trim.kept_offsets()
@@ -129,32 +129,32 @@ def known_runs(
     def kept(name: str) -> NDArray[Any]:
         return trim.kept(columns[name], scratch / f"runs_{name}.npy")
 
-    found = Runs()
+    runs = Runs()
     session, basket = RUNS
     if gap is not None:
         option = f"filter.session_gap={gap:g}"
         if session in columns:
             raise UserError(
-                f"{option}: the log has sessions of its own (data.session_column); set one of the "
+                f"{option}: the log already has sessions (data.session_column); set one of the "
                 "two to null"
             )
         if "timestamp" not in columns:
             raise UserError(f"{option}: the log has no times; name data.timestamp_column")
-        found.sessions = _by_time(offsets, kept("timestamp"), 60 * gap)
+        runs.sessions = _by_time(offsets, kept("timestamp"), 60 * gap)
     elif session in columns:
-        found.sessions = _by_id(offsets, kept(session), session, found.warnings)
+        runs.sessions = _by_id(offsets, kept(session), session, runs.warnings)
     if basket in columns and split.config.unit != "basket":
-        found.warnings.append("data.basket_column: is read with split.unit=basket alone")
+        runs.warnings.append("data.basket_column: is only read with split.unit=basket")
     if split.config.unit == "basket":
         if basket in columns:
-            found.baskets = _by_id(offsets, kept(basket), basket, found.warnings)
+            runs.baskets = _by_id(offsets, kept(basket), basket, runs.warnings)
         elif "timestamp" in columns:
-            found.baskets = _by_time(offsets, kept("timestamp"), 0)
-    return found
+            runs.baskets = _by_time(offsets, kept("timestamp"), 0)
+    return runs
 
 
 def content_of(log: FlatLog, split: Split) -> list[NDArray[Any]]:
-    """What the targets of a split depend on besides items and times, for the fingerprint."""
+    """Arrays besides items and times that a split's targets depend on, for the fingerprint."""
     runs = {"event": None, "session": log.sessions, "basket": log.baskets}[split.config.unit]
     return [array for array in (log.is_target, runs) if array is not None]
 
@@ -183,12 +183,13 @@ def _by_id(
     if again:
         warnings.append(
             f"data.{name}_column: {again:,} of {len(starts):,} {name}s have the id of an earlier "
-            f"one of the same user, with another between; each run of events counts as a {name}"
+            f"{name} of the same user, with another one between; each run of events counts as a "
+            f"{name}"
         )
     if not known.all():
         warnings.append(
             f"data.{name}_column: {int((~known).sum()):,} events have no {name} id; each counts as "
-            f"a {name} of its own"
+            f"a separate {name}"
         )
     return starts
 
@@ -196,11 +197,11 @@ def _by_id(
 def _starts(
     offsets: NDArray[np.int64], begins: Callable[[int, int], NDArray[np.bool_]]
 ) -> NDArray[np.int64]:
-    """Places where a user or a run begins.
+    """Indices of the events where a user or a run begins.
 
     Args:
-        offsets: user u owns the places ``offsets[u] .. offsets[u + 1]``, at least one.
-        begins: whether a run begins at each of the places ``first .. end``, from 1 on.
+        offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, at least one.
+        begins: whether a run begins at each of the events ``first .. end``, from 1 on.
     """
     is_start_T = np.zeros(int(offsets[-1]), dtype=np.bool_)
     for first in range(1, len(is_start_T), _CHUNK):

@@ -1,7 +1,7 @@
-"""Filters that look at an event's neighbours and counts, on coded arrays, part by part.
+"""Filters by a user's other events and by counts, on coded arrays, chunk by chunk.
 
-All three engines hand over the same coded columns, so from here on there is one code path and
-its results cannot differ; memory is a part of the events plus a few numbers a user and item.
+All engines return the same coded columns, so from here on there is a single code path whose
+results cannot differ. Memory: a chunk of events and a few numbers per user and item.
 
 Shapes: T events in order, U users, V items (codes before trimming), t events of a part.
 """
@@ -24,18 +24,18 @@ EVENTS_A_PART = 1 << 21
 
 
 class HistoryFilters:
-    """Which of the ordered events stay.
+    """Selects the events to keep.
 
     Args:
-        columns: ``user``, ``item`` and, where there are, ``timestamp``, ``order``, `PART` and
+        columns: ``user``, ``item`` and, where they exist, ``timestamp``, ``order``, `PART` and
             ``kind`` (the event type), (T,) each.
         num_users: U.
         num_items: V.
-        part: events looked at in one go, more where one user has more.
+        part: events per chunk; more if a single user has more.
 
     Attributes:
         part: as given.
-        keep_T: whether an event stays, bool (T,).
+        keep_T: whether an event is kept, bool (T,).
         user_counts: kept events of every user, int64 (U,).
         item_counts: kept events of every item, int64 (V,).
     """
@@ -46,7 +46,7 @@ class HistoryFilters:
     ) -> None:  # fmt: skip
         self._users, self._items = columns["user"], columns["item"]
         self._keys = {name: columns[name] for name in ("timestamp", "order") if name in columns}
-        if self._keys and PART in columns:  # the same event in two parts is a row of each
+        if self._keys and PART in columns:  # an event may be in two parts
             self._keys[PART] = columns[PART]
         self._kinds = columns.get("kind")
         self.keep_T = np.ones(len(self._users), dtype=np.bool_)
@@ -59,12 +59,12 @@ class HistoryFilters:
         self.recount()
 
     def apply(self, filters: Filters, row_counts: RowCounts) -> None:
-        """Drop what the settings ask for, and note it.
+        """Apply the filters and record the drops.
 
-        Counts of the training part are left to `recsys_lab.data.preparation.training_filters`.
+        Counts of the training part are applied by `recsys_lab.data.preparation.training_filters`.
 
         Raises:
-            UserError: when nothing is left.
+            UserError: if nothing is left.
         """
         config = filters.config
         row_counts.counts[-1].update(self.distinct())
@@ -74,7 +74,7 @@ class HistoryFilters:
         if config.drop_consecutive_repeats:
             self._each_part(self._not_consecutive)
             self._note(row_counts, "repeats", "same item as the user's event before")
-        if config.counts == "training":  # the rest needs the split
+        if config.counts == "training":  # the other filters need the split
             row_counts.refuse_nothing()
             return
         if config.max_history:
@@ -92,18 +92,18 @@ class HistoryFilters:
         row_counts.refuse_nothing()
 
     def parts(self) -> Iterator[tuple[int, int]]:
-        """Ranges of events that hold whole users."""
+        """Ranges of events (start, end) that hold whole users."""
         start, total = 0, len(self._users)
         while start < total:
             user = np.searchsorted(self._offsets, start + self.part, side="right") - 1
             end = int(self._offsets[user])
-            if end <= start:  # one user alone is longer than a part
+            if end <= start:  # a single user is longer than a chunk
                 end = int(self._offsets[np.searchsorted(self._offsets, start, side="right")])
             yield start, end
             start = end
 
     def recount(self) -> None:
-        """Count what is left of every user and item."""
+        """Count the kept events of every user and item."""
         users = np.zeros(len(self._offsets) - 1, dtype=np.int64)
         items = np.zeros(self._num_items, dtype=np.int64)
         for start, end in self.parts():
@@ -114,12 +114,12 @@ class HistoryFilters:
     def write_kept(
         self, column: NDArray[Any], file: Path, codes: NDArray[np.int32] | None = None
     ) -> None:
-        """Write what is left of a column as npy.
+        """Write the kept events of a column as npy.
 
         Args:
             column: (T,).
-            file: what is made.
-            codes: what each value becomes; None: itself.
+            file: the file to write.
+            codes: value -> new value; None: values are unchanged.
         """
         with npy_writer(file, column.dtype, int(self.user_counts.sum())) as write:
             for start, end in self.parts():
@@ -127,12 +127,12 @@ class HistoryFilters:
                 write(part if codes is None else codes[part])
 
     def kept(self, column: NDArray[Any], file: Path) -> NDArray[Any]:
-        """What is left of a column, memory-mapped from a file that is made."""
+        """The kept events of a column, written to a file and memory-mapped."""
         self.write_kept(column, file)
         return map_npy(file)
 
     def kept_offsets(self) -> NDArray[np.int64]:
-        """Where the events of each user who is left begin, and the end of all."""
+        """Start of the events of each remaining user, and the end of the last one."""
         lengths = self.user_counts[self.user_counts > 0]
         return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
@@ -142,14 +142,14 @@ class HistoryFilters:
         row_counts.drop(step, dropped, reason, **self.distinct())
 
     def distinct(self) -> dict[str, int]:
-        """Users and items that are left, for the tally."""
+        """Numbers of remaining users and items, for `RowCounts`."""
         return {
             "users": int(np.count_nonzero(self.user_counts)),
             "items": int(np.count_nonzero(self.item_counts)),
         }
 
     def _each_part(self, stays: Callable[[int, int], NDArray[np.bool_]]) -> None:
-        """Ask which of the kept events of each part stay."""
+        """Apply a rule to the kept events of each chunk."""
         for start, end in self.parts():
             kept = np.flatnonzero(self.keep_T[start:end]) + start
             self.keep_T[kept[~stays(start, end)]] = False
@@ -158,7 +158,7 @@ class HistoryFilters:
         return column[start:end][self.keep_T[start:end]]
 
     def _same(self) -> str:
-        """What two events share of which the later one is dropped."""
+        """The reason for dropping duplicates: the columns in which they agree."""
         names = {"timestamp": "time", "order": "order", PART: "part"}
         shared = ["user", "item", *(names[key] for key in self._keys)]
         shared += [] if self._kinds is None else ["event type"]
@@ -183,7 +183,7 @@ class HistoryFilters:
         return recent
 
     def _counts_at_least(self, min_user: int, min_item: int, *, iterative: bool) -> int:
-        """Drop rare users and items; return the passes that it took.
+        """Drop rare users and items; return the number of passes.
 
         The largest k-core is unique, so the order of removals does not matter.
         """
@@ -236,7 +236,7 @@ def later_duplicates(
     tied = users_T[1:] == users_T[:-1]
     for key in keys:
         tied &= key[1:] == key[:-1]
-    # Only events that share user and keys with a neighbour can be duplicates: few, as a rule.
+    # Only events that share user and keys with a neighbour can be duplicates; usually few.
     in_tie = np.concatenate([tied, [False]]) | np.concatenate([[False], tied])
     group = np.cumsum(~np.concatenate([[False], tied]))[in_tie].astype(np.int64)
     pair = group * (int(items_T.max()) + 1) + items_T[in_tie]

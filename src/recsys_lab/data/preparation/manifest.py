@@ -1,4 +1,4 @@
-"""The manifest of a prepared dataset: what it holds, where it came from, its fingerprint."""
+"""The manifest of a prepared dataset: its contents, its source and its fingerprint."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from recsys_lab.files.digests import SEAL, content_hash, damage, digests, seal, 
 from recsys_lab.files.reading import reading
 
 MANIFEST = "manifest.json"
-PREPARE_AGAIN = "; delete that folder, then the command that made it makes it again"
+PREPARE_AGAIN = "; delete that folder and repeat the command that made it"
 SCHEMA_VERSION = 5
-"""Raise it when the prepared files change their meaning: older ones are then prepared anew."""
+"""Raised when prepared files change their meaning; older datasets are then prepared again."""
 
 
 def reader_settings(reader: Reader) -> dict[str, Any]:
-    """The reader's options without places, as two copies of a file are one content, or secrets."""
+    """The reader's options without paths (copies of a file are equal) and without secrets."""
     return scrubbed(
         {
             name: value
@@ -42,7 +42,7 @@ def reader_settings(reader: Reader) -> dict[str, Any]:
 def fingerprint(
     arrays: Sequence[NDArray[Any]], ids: Sequence[Any], settings: Mapping[str, Any]
 ) -> str:
-    """SHA-256 of what a model can learn or be judged by; equal on every machine and engine.
+    """SHA-256 of the data that models learn from and are evaluated on; equal on every engine.
 
     Args:
         arrays: the flat arrays, also memory-mapped.
@@ -69,9 +69,10 @@ def fingerprint(
 
 
 def features_fingerprint(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """SHA-256 of the encoded columns and of the texts; apart from the log's own fingerprint.
+    """SHA-256 of the encoded columns and of the texts.
 
-    So a model that reads columns can be compared with one that does not.
+    Separate from the fingerprint of the log, so that a model that reads columns can be compared
+    with one that does not.
 
     Args:
         folder: the prepared dataset.
@@ -88,7 +89,7 @@ def features_fingerprint(folder: Path, entries: Mapping[str, Mapping[str, Any]])
 
 
 def sealed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest that lists the digest of every file of its folder but itself, and has a seal."""
+    """The manifest with a digest of every other file of its folder, and a seal."""
     names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     listed = digests(folder, sorted(name for name in names if name != MANIFEST))
     whole = {**manifest, "files": listed}
@@ -96,7 +97,7 @@ def sealed(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, str]:
-    """The manifest of a prepared folder, or None and what is wrong with the folder."""
+    """The manifest of a prepared folder, or None and a message about what is wrong with it."""
     file = folder / MANIFEST
     try:
         with reading(file, ""):
@@ -105,7 +106,7 @@ def read_manifest(folder: Path, verify: Verify) -> tuple[dict[str, Any] | None, 
     except UserError as error:
         return None, str(error)
     if version != SCHEMA_VERSION:
-        return None, f"{file} has schema version {version}, this version reads {SCHEMA_VERSION}"
+        return None, f"{file} has schema version {version}; this version reads {SCHEMA_VERSION}"
     if manifest.get(SEAL) != seal(manifest):
         return None, f"{file} is damaged: its content does not match its own '{SEAL}'"
     problem = damage(folder, manifest["files"], verify)

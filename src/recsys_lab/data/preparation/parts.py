@@ -1,4 +1,4 @@
-"""The part of a published split that each row of a source is in: read, checked, told.
+"""Published splits: the part (train, validation, test) that a source states for each row.
 
 Shapes: T events in order of user, part, time, order and row.
 """
@@ -26,44 +26,44 @@ WORDS = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
-"""What may stand for each part, in small or capital letters; parts are numbered in this order."""
+"""Part -> the words that mean it, in any case; parts are numbered in this order."""
 
 _EXAMPLE = {str(number): part for number, part in enumerate(WORDS)}
 _NUMBERS = {word: number for number, words in enumerate(WORDS.values()) for word in words}
 
 
 def plan_parts(frame: pl.LazyFrame, column: str, where: str) -> tuple[ColumnPlan, dict[str, int]]:
-    """How a column of words becomes `PART`.
+    """Plan how a column of words becomes `PART`.
 
     Args:
         frame: the source.
-        column: of one word a row.
+        column: has one word per row.
         where: the option and the path, named in errors.
 
     Returns:
-        The plan, and the rows of each part.
+        The plan, and the number of rows of each part.
 
     Raises:
-        UserError: for any value that names no part, missing ones too.
+        UserError: for a value that is not the name of a part, or is missing.
     """
     stored = frame.collect_schema()[column]
     if stored.is_nested():
-        raise UserError(f"{where}: column '{column}' is of type {stored}; a word a row is needed")
+        raise UserError(f"{where}: column '{column}' is of type {stored}; expected a word per row")
     text = pl.col(column).cast(pl.String)
     table = frame.group_by(text.alias("word")).len().collect(engine="streaming")
-    found = dict(table.sort("len", "word", descending=[True, False]).iter_rows())
-    wrong = {word: rows for word, rows in found.items() if _part_of(word) is None}
+    counts = dict(table.sort("len", "word", descending=[True, False]).iter_rows())
+    wrong = {word: rows for word, rows in counts.items() if _part_of(word) is None}
     if wrong:
         shown = ", ".join(f"{word!r} ({rows:,} rows)" for word, rows in list(wrong.items())[:3])
         raise UserError(
-            f"{where}: column '{column}' holds words that name no part: {shown}. Allowed: "
+            f"{where}: column '{column}' holds words that are not parts: {shown}. Allowed: "
             f"{'; '.join(', '.join(words) for words in WORDS.values())}. Write these into the "
             f"column, e.g. with Polars, for 0, 1, 2: log.with_columns(pl.col('{column}')"
             f".cast(pl.String).replace({_EXAMPLE}))"
         )
     words: list[list[str]] = [[], [], []]
     rows = dict.fromkeys(WORDS, 0)
-    for word, number in found.items():
+    for word, number in counts.items():
         part = _part_of(word)
         assert part is not None
         words[part].append(word)
@@ -82,61 +82,61 @@ def _part_of(word: str | None) -> int | None:
 
 
 def require_parts(raw: RawData, split: Split) -> None:
-    """Check that the source and the split speak of the same thing.
+    """Check that a source with parts is used with the split ``given``, and the other way round.
 
     Raises:
-        UserError: one of them has parts alone, or a part has no row.
+        UserError: if only one of them has parts, or a part has no row.
     """
     rows = raw.part_rows
     if rows is None:
         if isinstance(split, Given):
             raise UserError(NO_PARTS)
         return
-    said = ", ".join(f"{part} {number:,}" for part, number in rows.items())
+    shown = ", ".join(f"{part} {number:,}" for part, number in rows.items())
     if not isinstance(split, Given):
         raise UserError(
-            f"split={split.settings()['name']}: the source states the part of every row ({said} "
-            "rows), which this split would not heed. Use split=given; for a split of your own "
-            "leave data.part_column, data.validation_path and data.test_path out, or join "
-            "RecBole's files into one"
+            f"split={split.settings()['name']}: the source states the part of every row ({shown} "
+            "rows), which this split would ignore. Use split=given; for another split leave out "
+            "data.part_column, data.validation_path and data.test_path, or join RecBole's files "
+            "into one"
         )
     missing = [part for part, number in rows.items() if not number]
     if missing:
         raise UserError(
-            f"split=given: the source has no row of {' and '.join(missing)} (rows: {said}); all "
-            "three parts are needed: models are chosen by validation and judged by test"
+            f"split=given: the source has no row of {' and '.join(missing)} (rows: {shown}); all "
+            "three parts are needed: validation chooses the model and test evaluates it"
         )
 
 
 def time_order_notes(coded: Coded, split: Split) -> list[str]:
-    """A sentence where parts contradict the time, for a split that allows it.
+    """A note if parts contradict the order of time and the split allows it.
 
     Raises:
-        UserError: for one that does not.
+        UserError: if the split does not allow it.
     """
     if not isinstance(split, Given):
         return []
     users = coded.columns["user"]
-    places = _backwards(coded.columns)
-    if not len(places):
+    indices = _out_of_order(coded.columns)
+    if not len(indices):
         return []
-    number, everybody = len(np.unique(users[places])), len(np.unique(users))
-    user = coded.values["user"][int(users[places[0]])].as_py()
-    parts = [list(WORDS)[coded.columns[PART][places[0] + step]] for step in (1, 0)]
-    said = (
-        f"split=given: {number:,} of {everybody:,} users have a row that is earlier than one of a "
-        f"part before it, such as user {user!r}: {parts[0]} earlier than {parts[1]}"
+    number, total = len(np.unique(users[indices])), len(np.unique(users))
+    user = coded.values["user"][int(users[indices[0]])].as_py()
+    parts = [list(WORDS)[coded.columns[PART][indices[0] + step]] for step in (1, 0)]
+    message = (
+        f"split=given: {number:,} of {total:,} users have a row that is earlier than one of the "
+        f"preceding part, such as user {user!r}: {parts[0]} earlier than {parts[1]}"
     )
     if split.config.out_of_order == "refuse":
         raise UserError(
-            f"{said}. Their histories would hold what comes after the target. "
-            "split.out_of_order=keep takes the parts as they are, as published random splits need"
+            f"{message}. Their histories would hold events after the target. Correct the parts, "
+            "or set split.out_of_order=keep, as published random splits need"
         )
-    return [f"{said}. Their histories hold what comes after the target"]
+    return [f"{message}. Their histories hold events after the target"]
 
 
-def _backwards(columns: Mapping[str, Any]) -> NDArray[np.int64]:
-    """Last events of a user's part that are later than the first of the next part."""
+def _out_of_order(columns: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Indices of a part's last events that are later than the first of the user's next part."""
     users, parts = columns["user"], columns[PART]
     last = np.flatnonzero((users[1:] == users[:-1]) & (parts[1:] != parts[:-1]))
     keys = [columns[name] for name in ("timestamp", "order") if name in columns]
@@ -146,7 +146,7 @@ def _backwards(columns: Mapping[str, Any]) -> NDArray[np.int64]:
 
 
 def dropped_row_notes(raw: RawData, parts_T: NDArray[np.int8] | None) -> list[str]:
-    """A sentence where rows of validation or test were dropped, which a published split has."""
+    """A note if rows of the published validation or test part were dropped."""
     if parts_T is None or raw.part_rows is None:
         return []
     left = dict(zip(WORDS, np.bincount(parts_T, minlength=len(WORDS)).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The bookkeeping of a preparation: rows in = rows out + dropped, at every step."""
+"""Counts of rows at every step of a preparation: rows before = rows after + rows dropped."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import Any
 from recsys_lab.config import UserError
 
 READER, BAD = "reader", "bad rows"
-"""Steps: what the reader left out, and what lacks a user, an item or a time; see `Filters`."""
+"""Steps: rows that the reader left out, and rows without user, item or time; see `Filters`."""
 
 
 @dataclass
 class RowCounts:
-    """What happened to every row of the source.
+    """Counts of the rows that each step kept and dropped.
 
     Attributes:
-        counts: one entry a step: step, rows, users and items (None where not counted), dropped,
-            reason, and of bad rows ``examples``, the first few for people.
+        counts: one entry per step: step, rows, users and items (None if not counted), dropped,
+            reason, and for bad rows ``examples``, descriptions of the first few.
     """
 
     counts: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, rows: int) -> None:
-        """Begin with the source's rows."""
+        """Start with the number of rows of the source."""
         self._add("read", rows, 0, "rows of the source")
 
     def _dropped_by(self, step: str) -> int:
         return sum(int(entry["dropped"]) for entry in self.counts if entry["step"] == step)
 
     def drop(self, step: str, dropped: int, reason: str, **left: int) -> None:
-        """Note a step, also one that dropped nothing.
+        """Record a step, also one that dropped nothing.
 
         Args:
             step: its name.
-            dropped: rows.
-            reason: why.
-            left: ``users`` and ``items``, where they were counted.
+            dropped: number of rows.
+            reason: why they were dropped.
+            left: remaining ``users`` and ``items``, if they were counted.
         """
         self._add(step, self.rows - dropped, dropped, reason, **left)
 
     def show(self, examples: Sequence[str]) -> None:
-        """Keep a few of the rows that the last step dropped, as words for people."""
+        """Record descriptions of some rows that the last step dropped."""
         self.counts[-1]["examples"] = list(examples)
 
     def _add(self, step: str, rows: int, dropped: int, reason: str, **left: int) -> None:
@@ -52,14 +52,14 @@ class RowCounts:
 
     @property
     def rows(self) -> int:
-        """What is left now."""
+        """The number of remaining rows."""
         return int(self.counts[-1]["rows"])
 
     def refuse_nothing(self) -> None:
-        """An empty log is an error that says where the rows went.
+        """Refuse an empty log, with the reasons why rows were dropped.
 
         Raises:
-            UserError: when no row is left.
+            UserError: if no row is left.
         """
         if self.rows:
             return
@@ -71,13 +71,13 @@ class RowCounts:
         )
 
     def refuse_many(self, most: float) -> None:
-        """A log of which much cannot be used is hardly the log that was meant.
+        """Refuse a log with too many bad rows.
 
         Args:
-            most: the largest share of bad rows that is allowed.
+            most: the largest allowed share of bad rows.
 
         Raises:
-            UserError: with the reasons and their examples.
+            UserError: with the reasons and examples of bad rows.
         """
         bad = [entry for entry in self.counts if entry["step"] == BAD and entry["dropped"]]
         dropped = sum(entry["dropped"] for entry in bad)
@@ -87,12 +87,12 @@ class RowCounts:
         reasons = "; ".join(f"{e['reason']}: {e['dropped']:,}{format_examples(e)}" for e in bad)
         raise UserError(
             f"{dropped:,} of {rows:,} rows ({dropped / rows:.1%}) cannot be used, more than "
-            f"filter.max_bad_rows={most:g} allows. {reasons}. Check the column mapping and the "
-            "options of reading (data.*), or allow it: filter.max_bad_rows=1"
+            f"filter.max_bad_rows={most:g} allows. {reasons}. Check the columns and the other "
+            "options of the reader (data.*), or allow it with filter.max_bad_rows=1"
         )
 
 
 def format_examples(entry: Mapping[str, Any]) -> str:
-    """The examples of one of `RowCounts.counts` as words; empty where it has none."""
+    """The examples of an entry of `RowCounts.counts` as text; empty if it has none."""
     examples = entry.get("examples", ())
     return f", such as {'; '.join(examples)}" if examples else ""

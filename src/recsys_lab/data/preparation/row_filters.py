@@ -1,4 +1,4 @@
-"""Which events of the raw log stay: conditions on a row, and on its place among others."""
+"""The filter settings, and the rules that single rows of the raw log must pass."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recsys_lab.data.columns.timestamps import parse_date
 
 
 class Rule(NamedTuple):
-    """One reason to drop a row.
+    """A reason to drop rows.
 
     Attributes:
         step: name of the step in the counts.
-        reason: for people.
-        fails: true for the rows to drop; where an earlier rule fails it may be null.
+        reason: shown to the user.
+        fails: true for the rows to drop; may be null where an earlier rule fails.
     """
 
     step: str
@@ -28,11 +28,11 @@ class Rule(NamedTuple):
 
 
 class Filters:
-    """The filter settings, applied in the order of the options; bad rows are gone before.
+    """The filter settings, applied in the order of the options, after bad rows are dropped.
 
-    Bad are rows without a user, an item or, where the log has them, a time or place that can be
-    read. How many there may be is `max_bad_rows`; it changes no result and is not recorded. What is
-    prepared already is refused by it as a new dataset is.
+    A row is bad without a user, an item or, where the log has them, a readable time or order.
+    `max_bad_rows` limits their share; it does not change results and is not recorded, and it also
+    applies to a dataset that is already prepared.
 
     Args:
         config: the settings.
@@ -48,28 +48,28 @@ class Filters:
         Attributes:
             max_bad_rows: share of bad rows above which nothing is prepared; 1 allows all.
             event_types: events of other types are dropped; null for all.
-            min_rating: events with a smaller or no rating are dropped; null for off.
-            start: earlier events are dropped: ISO 8601, UTC where no zone is given; null for off.
+            min_rating: events with a lower rating or none are dropped; null for off.
+            start: earlier events are dropped: ISO 8601, UTC if no zone is given; null for off.
             end: events at or after it are dropped; null for off.
-            drop_duplicates: drop rows that repeat user, item, time (and order) and, where the log
-                has one, event type; the first stays. Without a timestamp and an order nothing is
-                a duplicate.
-            drop_consecutive_repeats: of an item that a user has several times in a row the first
-                event stays.
-            counts: which events the next three look at. ``whole``: all, as published protocols
-                have it; what stays is then decided by validation and test, too. ``training``: what
-                the split trains on (of users it holds out, their input): see
+            drop_duplicates: drop rows that repeat an earlier one in user, item, time (and order)
+                and, if the log has one, event type. Without a timestamp and an order no row is a
+                duplicate.
+            drop_consecutive_repeats: keep only the first of a user's consecutive events with the
+                same item.
+            counts: which events the next three options count. ``whole``: all, as in published
+                protocols, so validation and test also decide what is kept. ``training``: those the
+                split trains on (for held-out users, their input): see
                 `recsys_lab.data.preparation.training_filters`.
             session_gap: minutes without an event of the user that end a session; null: sessions
-                are those of ``data.session_column``, if any. No event is dropped for it.
-            max_history: a user's older events are dropped; 0 for off.
+                are those of ``data.session_column``, if any. It drops no event.
+            max_history: keep only this many latest events of each user; 0 for off.
             min_user_count: users with fewer events are dropped; 0 for off.
             min_item_count: items with fewer events are dropped; 0 for off.
-            iterative: repeat the two counts until nothing changes (k-core); else each is taken
-                once, items first, and what users are then left may make items rarer.
-            catalogue: which items can be recommended. ``events``: those with an event that stays.
-                ``table``: those of the source's table of items, too, for models that read its
-                columns or texts; also items whose events these filters dropped.
+            iterative: repeat the two counts until nothing changes (k-core); false: apply each
+                once, items first, so dropping users may leave items below their minimum.
+            catalogue: which items can be recommended. ``events``: those with an event after the
+                filters. ``table``: also all others of the source's table of items, for models that
+                read its columns or texts.
         """
 
         max_bad_rows: Annotated[float, Ge(0), Le(1)] = field(default=1.0, kw_only=True)
@@ -100,32 +100,31 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint.
 
-        Without ``counts: whole``, ``catalogue: events`` and ``session_gap: null``, which is what
-        filters did before there
-        was a choice.
+        Without ``counts: whole``, ``catalogue: events`` and ``session_gap: null``: these options
+        are newer, and these values are what filters did before.
         """
-        found = asdict(self.config)
-        del found["max_bad_rows"]
+        settings = asdict(self.config)
+        del settings["max_bad_rows"]
         for option, older in (("counts", "whole"), ("catalogue", "events"), ("session_gap", None)):
-            if found[option] == older:
-                del found[option]
-        return found
+            if settings[option] == older:
+                del settings[option]
+        return settings
 
     def rules(self, columns: Collection[str]) -> list[Rule]:
-        """The conditions on single rows.
+        """The rules for single rows.
 
         Args:
             columns: of the log.
 
         Raises:
-            UserError: when the log has no column that a setting needs.
+            UserError: if the log lacks a column that a setting needs.
         """
         config = self.config
-        found = []
+        rules = []
         if config.event_types is not None:
             _require("event_type", columns, f"event_types={config.event_types}")
             kind = nw.col("event_type")
-            found += [
+            rules += [
                 Rule("event type", "missing event type", kind.is_null()),
                 Rule(
                     "event type",
@@ -136,7 +135,7 @@ class Filters:
         if config.min_rating is not None:
             _require("rating", columns, f"min_rating={config.min_rating:g}")
             rating = nw.col("rating")
-            found += [
+            rules += [
                 Rule("rating", "missing or unreadable rating", rating.is_null() | rating.is_nan()),
                 Rule("rating", f"rating below {config.min_rating:g}", rating < config.min_rating),
             ]
@@ -147,9 +146,9 @@ class Filters:
             _require("timestamp", columns, f"{option}={text}")
             time = nw.col("timestamp")
             fails = time < limit if option == "start" else time >= limit
-            found.append(Rule("dates", f"{word} {text} on" if option == "end" else f"{word} {text}",
+            rules.append(Rule("dates", f"{word} {text} on" if option == "end" else f"{word} {text}",
                               fails))  # fmt: skip
-        return found
+        return rules
 
 
 def _seconds(option: str, text: str | None) -> int | None:
@@ -163,5 +162,5 @@ def _require(column: str, columns: Collection[str], setting: str) -> None:
         also = f" (data=recbole: data.{atomic})" if atomic is not None else ""
         raise UserError(
             f"filter.{setting}: this log has no {column}. Name its column with "
-            f"data.{column}_column{also} where the source has one, or set the filter to null"
+            f"data.{column}_column{also} if the source has one, or set the filter to null"
         )

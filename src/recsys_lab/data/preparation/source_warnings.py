@@ -1,4 +1,4 @@
-"""What is odd about a source that could be read: for the manifest, the card and the terminal."""
+"""Warnings about a source's values, for the manifest, the data card and the terminal."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from recsys_lab.data.raw import Unreadable
 from recsys_lab.pages.number_format import number, percent
 
 FIRST_PLAUSIBLE = 631_152_000
-"""1990-01-01 in seconds since the epoch: few logs of a shop or a site begin earlier."""
+"""1990-01-01 in seconds since the epoch; few logs of a shop or a site begin earlier."""
 DAY, LONGEST_YEARS = 86_400, 40
 _PART = 1 << 22
 
 FEW = 0.5
-"""A table of items or users that knows a smaller share of those of the log is doubted."""
+"""Warn if a table of items or users has a smaller share of those of the log."""
 
 
 def number_warnings(unreadable: Mapping[str, Unreadable]) -> list[str]:
-    """One sentence for each column with values that are no numbers.
+    """A warning for each numeric column with values that are not numbers.
 
     Args:
         unreadable: of the raw data.
     """
+    one, several = "value is not a number and counts", "values are not numbers and count"
     return [
-        f"{name}: {number(found.rows)} {'value is' if found.rows == 1 else 'values are'} no "
-        f"number and count as missing; the first is {found.first!r} ({found.place}). Write numbers "
-        f"as 5.0, with a point{decimal_hint(found.first)}"
-        for name, found in unreadable.items()
+        f"{name}: {number(odd.rows)} {one if odd.rows == 1 else several} as missing; the first is "
+        f"{odd.first!r} ({odd.place}). Write numbers as 5.0, with a point{decimal_hint(odd.first)}"
+        for name, odd in unreadable.items()
     ]
 
 
 def decimal_hint(value: str) -> str:
-    """A sentence with the option for numbers with a comma, where this may be one; else nothing."""
+    """A hint at ``data.decimal_comma`` if the value may have a decimal comma, else empty."""
     if not re.fullmatch(r"[+-]?[\d.]*,\d*", value.strip()):
         return ""
     return ". If that is a decimal comma, set data.decimal_comma=true"
 
 
 def time_warnings(timestamps: NDArray[np.int64] | None) -> list[str]:
-    """Sentences about times that are hardly meant: too early, in the future, all at once.
+    """Warnings about implausible times: too early, in the future, all within a day.
 
     Args:
         timestamps: seconds since the epoch of every event, also memory-mapped, or None.
@@ -58,26 +58,26 @@ def time_warnings(timestamps: NDArray[np.int64] | None) -> list[str]:
     late = sum(int((part > tomorrow).sum()) for part in parts)
     span = f"{_moment(low)} to {_moment(high)}"
     cure = "See data.timestamp_unit and data.timestamp_format"
-    found = []
+    warnings = []
     if early == len(timestamps):
         return [
             f"times: all events lie before 1990, {span}: days or years instead of seconds, or "
-            f"counted from a start of their own (then only their order means something)? {cure}"
+            f"counted from another origin (then only their order is meaningful)? {cure}"
         ]
     if early:
-        found.append(
+        warnings.append(
             f"times: {_events(early, timestamps)} before 1990, the earliest at {_moment(low)}: a "
             f"missing time written as 0, days or years instead of seconds, or another unit? {cure}"
         )
     if late:
-        found.append(
+        warnings.append(
             f"times: {_events(late, timestamps)} in the future, the last at {_moment(high)}. {cure}"
         )
     if high - low > LONGEST_YEARS * 365.25 * DAY:
-        found.append(f"times: span more than {LONGEST_YEARS} years, {span}. {cure}")
+        warnings.append(f"times: span more than {LONGEST_YEARS} years, {span}. {cure}")
     if high - low < DAY and len(timestamps) > 1:
-        found.append(f"times: all events lie within one day, {span}. {cure}")
-    return found
+        warnings.append(f"times: all events lie within one day, {span}. {cure}")
+    return warnings
 
 
 def _events(count: int, timestamps: NDArray[np.int64]) -> str:
@@ -92,26 +92,26 @@ def _moment(seconds: int) -> str:
 
 
 def table_warnings(side: str, ids: Any, table: Any, matched: int, cold: int = 0) -> list[str]:
-    """A sentence when a table of items or users says nothing of most of those of the log.
+    """A warning if a table of items or users lacks most of those of the log.
 
     Args:
         side: ``item`` or ``user``.
         ids: raw ids of the dataset, an Arrow array.
         table: of the source, with a column ``<side>_id``, or None.
-        matched: how many of the ids it has.
-        cold: how many of the ids are of the table alone.
+        matched: number of ids that the table has.
+        cold: number of ids that only the table has.
     """
     matched, total = matched - cold, len(ids) - cold
     if table is None or matched >= FEW * total:
         return []
-    said = (
+    warning = (
         f"the table of {side}s has {number(matched)} of the {number(total)} {side}s of the log "
-        f"({percent(matched / total)}); of the others nothing is known"
+        f"({percent(matched / total)}); the others have no values"
     )
     if matched or not len(table):
-        return [said]
+        return [warning]
     example = table[f"{side}_id"][0]
     return [
-        f"{said}. Ids of the log are such as {ids[0].as_py()!r}, of the table such as "
-        f"{example!r}: name the column that holds the log's ids, e.g. data.{side}s_id_column=sku"
+        f"{warning}. Ids of the log look like {ids[0].as_py()!r}, those of the table like "
+        f"{example!r}: name the column with the log's ids, e.g. data.{side}s_id_column=sku"
     ]

@@ -1,7 +1,7 @@
-"""What a prepared dataset looks like, in numbers that are ready for JSON.
+"""Statistics of a prepared dataset, ready for JSON.
 
-Shapes: U users, V items, T events laid end to end by user, n rows of one phase. Memory: a few
-arrays of one chunk, of U, and of V, however long the log is.
+Shapes: U users, V items, T events concatenated by user, n rows of one phase. Memory: a few arrays
+of one chunk, of U, and of V, however long the log is.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.ranges import CHUNK, row_chunks
 
 MAX_BINS = 120
-"""Bars of the series over time, at most."""
+"""Largest number of bars of the series over time."""
 
 CURVE_POINTS = 50
-"""Points of the concentration curve, at most."""
+"""Largest number of points of the concentration curve."""
 
 _QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75, "p90": 0.9, "p99": 0.99}
 _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
-# What a bar of the series covers: its name, numpy's calendar unit, how many of them, and what is
-# added so that weeks begin on Mondays and decades with a round year.
+# Length of a bar of the series: name, numpy's calendar unit, number of units, and an offset so that
+# weeks begin on Mondays and decades in a round year.
 _PERIODS = (
     ("day", "D", 1, 0),
     ("week", "D", 7, 3),
@@ -43,21 +43,21 @@ def describe(log: FlatLog, segments: Segments, *, chunk: int = CHUNK) -> dict[st
     Args:
         log: at least one event; the arrays may be memory-mapped.
         segments: its split.
-        chunk: events that are looked at at once.
+        chunk: events per chunk.
 
     Returns:
         - ``history_length``, ``item_popularity``: events per user and per item, see
-          `distribution`; the latter also as in `concentration`.
-        - ``distinct_pairs``: (user, item) pairs that occur; ``density``: their share of all
-          U * V pairs; ``sparsity``: 1 - density.
+          `distribution`; the latter also with `concentration`.
+        - ``distinct_pairs``: number of distinct (user, item) pairs; ``density``: their share of
+          all U * V pairs; ``sparsity``: 1 - density.
         - ``repeat_share``: share of events whose user had the item before;
-          ``consecutive_repeat_share``: of those that repeat the event just before.
+          ``consecutive_repeat_share``: share that repeats the user's previous event.
         - ``time``: None without timestamps; else ``first`` and ``last`` (ISO 8601, UTC), ``days``
-          between them, ``events`` (``unit``, ``starts`` as ISO dates, ``counts``), and
-          ``gap_seconds`` between consecutive events of a user (None where nobody has two): the
-          smallest gap that at least the share is up to, so always one that occurs.
-        - ``split``: by phase ``users``, ``events`` (trained on, or targets), ``targets`` (but for
-          train) and ``median_history`` (events that a target is found by; for train: trained on).
+          between them, ``events`` (``unit``, ``starts`` as ISO dates, ``counts``), and quartiles
+          ``gap_seconds`` between consecutive events of a user (None if no user has two), not
+          interpolated, so each is a gap that occurs.
+        - ``split``: per phase ``users``, ``events`` (trained on, or targets), ``targets`` (not for
+          train) and ``median_history`` (events before a target; for train: events trained on).
     """
     lengths_U = np.diff(log.offsets)
     popularity_V, consecutive = _count_events(log, chunk)
@@ -78,10 +78,10 @@ def describe(log: FlatLog, segments: Segments, *, chunk: int = CHUNK) -> dict[st
 
 
 def distribution(counts: NDArray[np.int64]) -> dict[str, Any]:
-    """Extremes, mean, quantiles (linearly interpolated) and histogram of some counts.
+    """Extremes, mean, quantiles (linearly interpolated) and histogram of counts.
 
-    The histogram's bins grow with the numbers, two to each doubling (edges are powers of the root
-    of 2, rounded): bin i holds the counts from ``edges[i]`` to ``edges[i + 1] - 1``.
+    The histogram has two bins per doubling (edges are rounded powers of the square root of 2): bin
+    i holds the counts from ``edges[i]`` to ``edges[i + 1] - 1``.
 
     Args:
         counts: not negative, at least one.
@@ -92,10 +92,10 @@ def distribution(counts: NDArray[np.int64]) -> dict[str, Any]:
     last = int(np.searchsorted(edges, high, side="right"))
     edges = edges[first : last + 1]
     bins = np.searchsorted(edges, counts, side="right") - 1
-    found = np.quantile(counts, list(_QUANTILES.values()))
+    quantiles = np.quantile(counts, list(_QUANTILES.values()))
     return {
         "min": low,
-        **dict(zip(_QUANTILES, found.tolist(), strict=True)),
+        **dict(zip(_QUANTILES, quantiles.tolist(), strict=True)),
         "max": high,
         "mean": float(counts.mean()),
         "histogram": {
@@ -106,13 +106,13 @@ def distribution(counts: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def concentration(popularity_V: NDArray[np.int64]) -> dict[str, Any]:
-    """How unevenly the events lie on the items.
+    """How unevenly events are distributed over items.
 
     Returns:
         ``gini`` (0: all equal; near 1: all on one item), ``top_1_percent_share`` and
-        ``top_10_percent_share`` of the events on the most popular items (a number of items that
-        is not whole is rounded up), and ``curve``: pairs (share of the items, the most popular
-        first; share of the events), denser where items are popular.
+        ``top_10_percent_share``: share of events on the most popular items (their number is
+        rounded up), and ``curve``: pairs (share of items, most popular first; share of events),
+        denser where items are popular.
     """
     falling = np.sort(popularity_V)[::-1]
     size, total = len(falling), int(falling.sum())
@@ -130,7 +130,7 @@ def concentration(popularity_V: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _count_events(log: FlatLog, chunk: int) -> tuple[NDArray[np.int64], int]:
-    """Events of every item, (V,), and events whose item is that of the user's event before."""
+    """Events of every item, (V,), and the number of events that repeat the user's previous item."""
     popularity_V = np.zeros(log.num_items, dtype=np.int64)
     for start in range(0, len(log.items), chunk):
         popularity_V += np.bincount(log.items[start : start + chunk], minlength=log.num_items)
@@ -143,7 +143,7 @@ def _count_events(log: FlatLog, chunk: int) -> tuple[NDArray[np.int64], int]:
 
 
 def _steps(log: FlatLog, chunk: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Runs of places from 1 on: the first, and whether each is of the user of the one before."""
+    """Chunks of events from index 1 on: the first index, and whether the previous user is equal."""
     for start in range(1, len(log.items), chunk):
         end = min(start + chunk, len(log.items))
         same_user = np.ones(end - start, dtype=bool)
@@ -153,7 +153,7 @@ def _steps(log: FlatLog, chunk: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
 
 
 def _distinct_pairs(log: FlatLog, lengths_U: NDArray[np.int64], chunk: int) -> int:
-    """(user, item) pairs that occur."""
+    """The number of distinct (user, item) pairs."""
     pairs = 0
     for rows in row_chunks(lengths_U, chunk):
         start, end = int(log.offsets[rows.start]), int(log.offsets[rows.stop])
@@ -194,7 +194,7 @@ def _time(log: FlatLog, times_T: NDArray[np.int64], chunk: int) -> dict[str, Any
 
 
 def _periods(first: int, last: int) -> tuple[str, NDArray[np.datetime64]]:
-    """The shortest unit that needs no more than `MAX_BINS` bars, and the start of each."""
+    """The shortest unit with at most `MAX_BINS` bars, and the start of each bar."""
     ends = np.array([first, last], dtype="datetime64[s]")
     decades = ((f"{10**power} years", "Y", 10**power, 1970) for power in itertools.count(1))
     for unit, code, step, shift in itertools.chain(_PERIODS, decades):
@@ -208,16 +208,16 @@ def _periods(first: int, last: int) -> tuple[str, NDArray[np.datetime64]]:
 def _gap_quartiles(
     log: FlatLog, times_T: NDArray[np.int64], bits: int, chunk: int
 ) -> dict[str, int] | None:
-    """Quartiles of the seconds between consecutive events of a user, exact.
+    """Exact quartiles of the seconds between consecutive events of a user.
 
-    The gaps are counted by their highest bits, then those with the right ones by their next, so
-    that no copy of them is kept or sorted.
+    A radix selection: gaps are counted by their highest bits, then those in the quartile's bin by
+    their next bits, so that no copy of the gaps is stored or sorted.
 
     Args:
-        log: says whose the events are.
-        times_T: not decreasing within a user, or (of a published split) a part of it.
-        bits: that every gap fits into.
-        chunk: events that are looked at at once.
+        log: for the users of the events.
+        times_T: not decreasing within a user (within each part of a published split).
+        bits: enough for the largest gap.
+        chunk: events per chunk.
     """
     number = len(times_T) - int(np.count_nonzero(np.diff(log.offsets)))
     if not number:
@@ -239,21 +239,21 @@ def _gap_quartiles(
 def _count_digits(
     log: FlatLog, times_T: NDArray[np.int64], heads: set[int], bits: tuple[int, int], chunk: int
 ) -> dict[int, NDArray[np.int64]]:
-    """Gaps by the bits from ``bits[1]`` up to ``bits[0]``, for each value of those above."""
+    """Numbers of gaps by their bits ``bits[1] .. bits[0]``, for each value of the higher bits."""
     high, low = (np.uint64(bit) for bit in bits)
     width = 1 << (bits[0] - bits[1])
     counts = {head: np.zeros(width, dtype=np.int64) for head in heads}
     for start, same_user in _steps(log, chunk):
         end = start + len(same_user)
         gaps = times_T[start:end] - times_T[start - 1 : end - 1]
-        if log.parts is not None:  # a part may begin before the one before it has ended
+        if log.parts is not None:  # a part may begin before the previous one ends
             gaps = np.abs(gaps)
-        # As unsigned numbers, gaps of more than 2^63 seconds are right as well.
+        # Unsigned, gaps of more than 2^63 seconds are correct as well.
         gaps = gaps[same_user].view(np.uint64)
         above = gaps >> high
-        for head, found in counts.items():
+        for head, counts_of_head in counts.items():
             digits = (gaps[above == head] >> low) & np.uint64(width - 1)
-            found += np.bincount(digits.astype(np.int64), minlength=width)
+            counts_of_head += np.bincount(digits.astype(np.int64), minlength=width)
     return counts
 
 
@@ -268,8 +268,8 @@ def _split(segments: Segments) -> dict[str, Any]:
     }
     dropped = segments.dropped_targets
     for name, rows in (("validation", segments.validation), ("test", segments.test)):
-        gone = np.searchsorted(dropped, rows[:, 3]) - np.searchsorted(dropped, rows[:, 2])
-        targets = int((rows[:, 3] - rows[:, 2] - gone).sum())
+        excluded = np.searchsorted(dropped, rows[:, 3]) - np.searchsorted(dropped, rows[:, 2])
+        targets = int((rows[:, 3] - rows[:, 2] - excluded).sum())
         phases[name] = {
             "users": len(np.unique(rows[:, 0])),
             "events": targets,

@@ -1,4 +1,4 @@
-"""Items of the source's table that have no event: in the catalogue where an option says so.
+"""Items of the source's table without an event, which ``filter.catalogue=table`` includes.
 
 Shapes: v items that have an event, V items of the catalogue.
 """
@@ -20,10 +20,10 @@ from recsys_lab.pages.number_format import number
 
 
 def listed_items(raw: RawData, filters: Filters) -> pl.DataFrame | None:
-    """The table whose items are in the catalogue also without an event; None where none are.
+    """The table whose items are all in the catalogue; None if only items with events are.
 
     Raises:
-        UserError: when the source has no table.
+        UserError: if the source has no table of items.
     """
     if filters.config.catalogue == "events":
         return None
@@ -37,15 +37,15 @@ def listed_items(raw: RawData, filters: Filters) -> pl.DataFrame | None:
 
 
 def with_listed(ids: pa.Array, table: pl.DataFrame) -> tuple[pa.Array, NDArray[Any]]:
-    """The items that have an event, and all others that the table lists.
+    """The items that have an event, and all others of a table.
 
     Args:
         ids: raw ids of items with an event, ascending, (v,).
         table: with a column ``item_id``.
 
     Returns:
-        All ids, (V,), ascending, as text where the log or the table has text, and the place of
-        each of the given ones among them, int32 (v,).
+        All ids, ascending, (V,), as text if the log or the table has text; and the index of each
+        given id among them, int32 (v,).
     """
     listed = table["item_id"].drop_nulls()
     if listed.dtype.is_integer() and pa.types.is_integer(ids.type):
@@ -53,34 +53,34 @@ def with_listed(ids: pa.Array, table: pl.DataFrame) -> tuple[pa.Array, NDArray[A
     else:
         listed, ids = listed.cast(pl.String), ids.cast(pa.large_string())
         listed = listed.filter(listed.str.strip_chars() != "")
-    found = pa.concat_arrays([ids, listed.to_arrow().cast(ids.type)]).unique()
-    found = found.take(pc.sort_indices(found))
-    return found, pc.index_in(ids, value_set=found).to_numpy().astype(np.int32)
+    every = pa.concat_arrays([ids, listed.to_arrow().cast(ids.type)]).unique()
+    every = every.take(pc.sort_indices(every))
+    return every, pc.index_in(ids, value_set=every).to_numpy().astype(np.int32)
 
 
 def count_table_items(ids: pa.Array, cold: int, table: pl.DataFrame | None) -> dict[str, int]:
-    """Items that the source's table has alone: in the catalogue, or left out of it.
+    """Numbers of items that only the source's table has, in the catalogue and left out of it.
 
     Args:
         ids: raw ids of the catalogue, ascending.
-        cold: how many of them have no event.
-        table: of the source; None: there is none.
+        cold: number of them without an event.
+        table: of the source, or None.
     """
     left_out = 0
     if table is not None:
         left_out = len(with_listed(ids, table)[0]) - len(ids)
-    found = {
+    counts = {
         "items_without_events": cold,
-        "table_items_left_out": left_out,  # filter.catalogue=table takes them in
+        "table_items_left_out": left_out,  # filter.catalogue=table would include them
     }
-    return {name: number for name, number in found.items() if number}
+    return {name: number for name, number in counts.items() if number}
 
 
 def cold_item_notes(cold: int, items: int) -> list[str]:
-    """A sentence about items that have no event, where there are any."""
+    """A note about items without an event, if there are any."""
     if not cold:
         return []
     return [
-        f"filter.catalogue=table: {number(cold)} of {number(items)} items have no event that "
-        "stayed; they can be recommended by what the table says of them alone"
+        f"filter.catalogue=table: {number(cold)} of {number(items)} items have no event after the "
+        "filters; they can only be recommended by their columns in the table"
     ]

@@ -1,12 +1,13 @@
-"""Counts and history lengths of the training part alone: what filters may know of a log.
+"""Filters by counts of training events only (``filter.counts=training``).
 
-A k-core of the whole log knows the test period: an item with one event before the cut and thirty
-after stays, one with four before and none after goes. With ``filter.counts=training`` users and
-items are counted by their training events, and `max_history` cuts the training events of a user,
-not the targets' neighbours. Filters change what the split divides (a quantile, the last events of
-a user), so both are done in turn until nothing changes: the limits hold of the split that results.
+A k-core of the whole log depends on the test period: an item with one event before the cut and
+thirty after is kept, one with four before and none after is dropped. With
+``filter.counts=training`` users and items are counted by their training events, and `max_history`
+limits the training events of a user. Filters change the input of the split (a quantile, the last
+events of a user), so both are repeated in turn until nothing changes: the limits then hold for the
+resulting split.
 
-Users whom the split holds out have no training event by design: their input counts instead.
+Users held out by the split have no training events by design; their input is counted instead.
 
 Shapes: T events before, t events that are left, U and V users and items before, n training rows.
 """
@@ -33,7 +34,7 @@ from recsys_lab.data.splits.ranges import count_items, range_chunks
 
 @dataclass
 class _Dropped:
-    """How many events went, by reason."""
+    """Numbers of dropped events by reason, and of passes."""
 
     history: int = 0
     rare: int = 0
@@ -48,26 +49,26 @@ def apply_filters(
     row_counts: RowCounts,
     scratch: Path,
 ) -> None:
-    """Apply all filters that look at more than a row.
+    """Apply all filters that need more than a single row.
 
     Args:
-        trim: nothing is dropped yet.
+        trim: with all events.
         columns: of `Coded`.
-        filters: their limits.
-        split: what is trained on.
-        row_counts: the drops are noted.
-        scratch: for the events of a pass.
+        filters: the settings.
+        split: selects the training events.
+        row_counts: records the drops.
+        scratch: a folder for the events of a pass.
 
     Raises:
-        UserError: when nothing is left, or the split of what is left lacks a part.
+        UserError: if nothing is left, or the split of the rest lacks a part.
     """
     trim.apply(filters, row_counts)
     config = filters.config
     if config.counts != "training":
         return
-    found = _Dropped()
+    dropped = _Dropped()
     while True:  # the counts and `max_history`, in turn with the split
-        found.passes += 1
+        dropped.passes += 1
         log = _flat_log(trim, columns, scratch)
         if split.config.unit != "event":
             known = known_runs(trim, columns, filters, split, scratch)
@@ -78,19 +79,19 @@ def apply_filters(
         if config.max_history:
             for runs in (train, held):
                 _cut(runs, config.max_history, stays_t)
-        found.history += int((~stays_t).sum())
+        dropped.history += int((~stays_t).sum())
         before = int(stays_t.sum())
         _drop_rare(log, train, held, filters, stays_t)
-        found.rare += before - int(stays_t.sum())
+        dropped.rare += before - int(stays_t.sum())
         trim.keep_T[trim.keep_T.copy()] = stays_t
         trim.recount()
         if stays_t.all() or not stays_t.any() or not config.iterative:
             break
-    _note(trim, filters, found, row_counts)
+    _note(trim, filters, dropped, row_counts)
 
 
 def _flat_log(trim: HistoryFilters, columns: Mapping[str, NDArray[Any]], scratch: Path) -> FlatLog:
-    """What is left; items keep their codes, users are numbered anew."""
+    """The kept events; items keep their codes, users are renumbered."""
     written = {
         name: trim.kept(columns[name], scratch / f"left_{name}.npy")
         for name in ("item", "timestamp", PART, IS_TARGET)
@@ -103,17 +104,17 @@ def _flat_log(trim: HistoryFilters, columns: Mapping[str, NDArray[Any]], scratch
 
 
 def _held_out(split: Split, rows: Segments) -> NDArray[np.int64]:
-    """The inputs of users who are held out, before their first targets: rows (user, start, end)."""
+    """Inputs of held-out users, before their first targets: rows (user, start, end)."""
     phases = [first_rows(getattr(rows, phase))[:, :3] for phase in split.held_out_phases]
     held = np.concatenate([*phases, np.empty((0, 3), dtype=np.int64)])
     return held[~np.isin(held[:, 0], rows.train[:, 0])].astype(np.int64)
 
 
 def _cut(runs: NDArray[np.int64], limit: int, stays_t: NDArray[np.bool_]) -> None:
-    """Mark all but the last events of each run as dropped, and shorten the runs, in place."""
+    """Mark all but the last ``limit`` events of each run as dropped; shorten the runs, in place."""
     starts = np.maximum(runs[:, 1], runs[:, 2] - limit)
-    for places in range_chunks(runs[:, 1], starts):
-        stays_t[places] = False
+    for indices in range_chunks(runs[:, 1], starts):
+        stays_t[indices] = False
     runs[:, 1] = starts
 
 
@@ -132,27 +133,27 @@ def _drop_rare(
     counts_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)
     counts_U[runs[:, 0]] = runs[:, 2] - runs[:, 1]
     if not config.iterative:  # items first
-        for places in range_chunks(runs[:, 1], runs[:, 2]):
-            rare = places[is_rare_V[log.items[places]]]
+        for indices in range_chunks(runs[:, 1], runs[:, 2]):
+            rare = indices[is_rare_V[log.items[indices]]]
             users = np.searchsorted(log.offsets, rare, side="right") - 1
             counts_U -= np.bincount(users, minlength=len(counts_U))
     is_rare_U = counts_U < config.min_user_count
-    for places in range_chunks(log.offsets[:-1], log.offsets[1:]):
-        users = np.searchsorted(log.offsets, places, side="right") - 1
-        stays_t[places] &= ~(is_rare_V[log.items[places]] | is_rare_U[users])
+    for indices in range_chunks(log.offsets[:-1], log.offsets[1:]):
+        users = np.searchsorted(log.offsets, indices, side="right") - 1
+        stays_t[indices] &= ~(is_rare_V[log.items[indices]] | is_rare_U[users])
 
 
-def _note(trim: HistoryFilters, filters: Filters, found: _Dropped, row_counts: RowCounts) -> None:
+def _note(trim: HistoryFilters, filters: Filters, dropped: _Dropped, row_counts: RowCounts) -> None:
     config = filters.config
     if config.max_history:
         reason = f"older than the user's last {config.max_history} training events"
-        row_counts.drop("history", found.history, reason)
+        row_counts.drop("history", dropped.history, reason)
     if max(config.min_user_count, config.min_item_count) > 0:
-        passes = f"{found.passes} pass{'es' if found.passes > 1 else ''}"
+        passes = f"{dropped.passes} pass{'es' if dropped.passes > 1 else ''}"
         reason = (
             f"user with fewer than {config.min_user_count} or item with fewer than "
             f"{config.min_item_count} training events ({passes})"
         )
         step = "k-core" if config.iterative else "counts"
-        row_counts.drop(step, found.rare, reason, **trim.distinct())
+        row_counts.drop(step, dropped.rare, reason, **trim.distinct())
     row_counts.refuse_nothing()

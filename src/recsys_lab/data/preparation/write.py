@@ -1,4 +1,4 @@
-"""Coded, trimmed events -> the files of a prepared dataset.
+"""Writes coded, filtered events as the files of a prepared dataset.
 
 Shapes: T events, U users, V items, n rows of a phase.
 """
@@ -34,7 +34,7 @@ from recsys_lab.files.arrays import save_npy
 
 @dataclass(frozen=True)
 class Arrays:
-    """What was written, memory-mapped.
+    """The arrays that were written, memory-mapped.
 
     Attributes:
         items: dense item code of every event, int32 (T,).
@@ -43,11 +43,10 @@ class Arrays:
         is_target: which events may be targets, bool (T,); None: all.
         user_ids: raw id of every user, an Arrow array (U,), ascending.
         item_ids: raw id of every item, (V,), ascending.
-        items_without_events: how many of them are known by the source's table alone.
+        items_without_events: number of items that only the source's table has.
         features: column of every event feature, as coded in `Coded`.
-        sources: what is known of every event's row in the source, likewise: see
-            `recsys_lab.data.features.first_values`; without values where nothing is taken from the
-            rows, but for `PART` where the source has it.
+        sources: further columns of `Coded` with each event's row in the source: see
+            `recsys_lab.data.features.first_values`; and `PART`, if the source has it.
     """
 
     items: NDArray[np.int32]
@@ -62,7 +61,7 @@ class Arrays:
 
     @property
     def parts(self) -> NDArray[np.int8] | None:
-        """The part of a published split that each event is in, (T,), or None."""
+        """The part of a published split of each event, (T,), or None."""
         return self.sources.get(PART)
 
 
@@ -73,21 +72,21 @@ def write_arrays(
     scratch: Path,
     listed: pl.DataFrame | None = None,
 ) -> Arrays:
-    """Write ``items``, ``offsets`` and ``timestamps`` with codes that are dense again.
+    """Write ``items``, ``offsets`` and ``timestamps`` with dense codes of the kept events.
 
     Args:
         coded: the events.
-        trim: those that stay.
+        trim: the kept events.
         folder: of the dataset.
-        scratch: for other columns.
-        listed: a table whose items are in the catalogue also without an event.
+        scratch: a folder for other columns.
+        listed: a table whose items are in the catalogue even without an event.
     """
     present = trim.item_counts > 0
     dense = (np.cumsum(present) - 1).astype(np.int32)
     item_ids = coded.values["item"].take(pa.array(np.flatnonzero(present)))
     if listed is not None:
-        item_ids, places = with_listed(item_ids, listed)
-        dense = places[np.maximum(dense, 0)]
+        item_ids, codes = with_listed(item_ids, listed)
+        dense = codes[np.maximum(dense, 0)]
     offsets = trim.kept_offsets()
     save_npy(folder / "offsets.npy", offsets)
 
@@ -123,7 +122,7 @@ def write_arrays(
 def write_features(
     raw: Features, coded: Coded, arrays: Arrays, train: NDArray[np.int64], folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Encode the declared columns below ``folder/features``.
+    """Encode the declared columns in ``folder/features``.
 
     Args:
         raw: the declarations.
@@ -133,34 +132,34 @@ def write_features(
         folder: with ``items.parquet`` and ``users.parquet``.
 
     Returns:
-        The manifest's ``features``: side -> column -> what is known of it.
+        The manifest's ``features``: side -> column -> its entry.
     """
     if not (raw.items or raw.users or raw.events):
         return {}
-    place = folder / "features"
-    place.mkdir()
+    target = folder / "features"
+    target.mkdir()
     events = {}
     for name, column in arrays.features.items():
         if raw.events[name] == "numeric":
-            events[name] = write_event_numbers(name, column, train, place)
+            events[name] = write_event_numbers(name, column, train, target)
         else:
             values = coded.values[f"{EVENT}{name}"]
-            events[name] = write_event_codes(name, column, values, train, place)
+            events[name] = write_event_codes(name, column, values, train, target)
     trained = {
         "item": count_items(arrays.items, train[:, 1], train[:, 2], len(arrays.item_ids)) > 0,
         "user": np.isin(np.arange(len(arrays.user_ids)), train[:, 0]),
     }
-    found = {}
+    entries = {}
     for side, kinds in (("item", raw.items), ("user", raw.users)):
         table = pl.read_parquet(folder / f"{side}s.parquet", glob=False)
-        found[side] = write_table_features(table, kinds, trained[side], place, side)
-    return {**found, "event": events}
+        entries[side] = write_table_features(table, kinds, trained[side], target, side)
+    return {**entries, "event": events}
 
 
 def write_interactions(
     arrays: Arrays, sessions: NDArray[np.int64] | None, trim: HistoryFilters, file: Path
 ) -> None:
-    """The same events as a table for other programs: user, item, timestamp, session's number."""
+    """Write the events as a table for other programs: user, item, timestamp, session number."""
     fields = [("user", pa.int32()), ("item", pa.int32())]
     if arrays.timestamps is not None:
         fields.append(("timestamp", pa.int64()))
@@ -188,10 +187,10 @@ def _user_parts(offsets: NDArray[np.int64], size: int) -> list[tuple[int, int]]:
 
 
 def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[pl.DataFrame, int]:
-    """One row a code: ``kind`` (the code), ``kind_id``, and the source's other columns.
+    """One row per code: ``kind`` (the code), ``kind_id``, and the other columns of the source.
 
     Returns:
-        That table, and how many of the ids the source's table has.
+        The table, and the number of ids that the source's table has.
     """
     key = f"{kind}_id"
     codes = pa.array(np.arange(len(ids), dtype=np.int32))
@@ -203,7 +202,7 @@ def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[pl.DataFrame, in
         known = known.rename({kind: free_name(kind, known.columns)})
     known = known.filter(~nw.col(key).is_null()).unique(key, keep="first", maintain_order=True)
     if frame.schema[key] == nw.String or known.schema[key] == nw.String:
-        on = nw.col(key).cast(nw.String)  # the log's ids may be text where the table's are numbers
+        on = nw.col(key).cast(nw.String)  # ids may be text in the log and numbers in the table
     else:
         on = nw.col(key).cast(nw.Int64)
     known = known.with_columns(on.alias("_on"), nw.lit(value=True).alias("_known")).drop(key)

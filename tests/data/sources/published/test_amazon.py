@@ -143,7 +143,7 @@ def test_the_file_itself_and_its_key(tmp_path, reader):
 
 BAD_LINES = {
     "cut": ('{"reviewerID": "A1", "asin":', r"row 5 is neither JSON nor .*character"),
-    "list": ("[1, 2]", r"row 5 is list '\[1, 2\]'; expected is a record in braces"),
+    "list": ("[1, 2]", r"row 5 is list '\[1, 2\]'; expected a record in braces"),
     "encoding": (b'{"asin": "\xff"}', r"row 5 is not UTF-8 \(byte 11 of the line is 0xff\)"),
     "code": ("{'asin': __import__('os').getcwd()}", r"row 5 is neither JSON nor a Python literal"),
     "deep": ("{'a': " + "[" * 5000, r"row 5 is neither JSON nor a Python literal"),
@@ -198,11 +198,9 @@ def test_wrong_places(tmp_path, reader):
           path=str(tmp_path))  # fmt: skip
     log = tmp_path / "reviews_Beauty_5.json.gz"
     log.write_bytes(log.read_bytes()[:-20])
-    fails(r"reviews_Beauty_5.json.gz: is not a whole gzip archive", path=str(log), metadata=False)
+    fails(r"reviews_Beauty_5.json.gz: not a complete gzip archive", path=str(log), metadata=False)
     (tmp_path / "All_Beauty.csv").write_text("user,item,rating,time\n")
-    with pytest.raises(
-        UserError, match=r"row 1 is 'user,item,rating,time'; expected is 'user_id,p"
-    ):
+    with pytest.raises(UserError, match=r"row 1 is 'user,item,rating,time'; expected 'user_id,p"):
         reader(2023, path=str(tmp_path), metadata=False).read_raw(tmp_path)
 
 

@@ -62,7 +62,9 @@ def test_delimited_logs_name_the_row(tmp_path, reader, monkeypatch):
     with pytest.raises(UserError, match=r"ratings_Beauty.csv: row 11 is not UTF-8 \(byte 0xff\)"):
         reader(2014, **options).read_raw(tmp_path)
     log.write_text(good * 10 + "A,B,C,D,E\n" + good)
-    with pytest.raises(UserError, match=r"row 11 is not in the official form \(user, item, rating"):
+    with pytest.raises(
+        UserError, match=r"row 11 is not in the official format \(user, item, rating"
+    ):
         reader(2014, **options).read_raw(tmp_path)
     log.write_text(good * 10)
     assert events(reader(2014, **options).read_raw(tmp_path)).height == 10

@@ -79,7 +79,7 @@ def test_errors(reader, scratch, make, tmp_path):
         reader("user_000001,2009,a\n").read_raw(scratch)
     archive = tmp_path / "lastfm-dataset-1K.tar.gz"
     archive.write_bytes(archive.read_bytes()[:60])
-    with pytest.raises(UserError, match="is damaged or cut short"):
+    with pytest.raises(UserError, match="damaged or cut short"):
         make(LastFM, "data", "lastfm", path=str(archive)).read_raw(scratch)
 
 

@@ -130,16 +130,14 @@ def test_odd_rows_are_nulls_or_errors(tmp_path, reader):
         (22, 7, 1.0, None),
     ]
     log.write_text("user,movie\n1,2\n")
-    with pytest.raises(
-        UserError, match=r"ratings.csv .*row 1 is 'user,movie'; expected is 'userId"
-    ):
+    with pytest.raises(UserError, match=r"ratings.csv .*row 1 is 'user,movie'; expected 'userId"):
         reader("20m", path=str(place)).read_raw(tmp_path)
     log.write_text(FILES["20m"]["ratings.csv"] + "1,2,3,4,5\n")
-    with pytest.raises(UserError, match=r"ratings.csv .*row 6 is not in the official form"):
+    with pytest.raises(UserError, match=r"ratings.csv .*row 6 is not in the official format"):
         reader("20m", path=str(place)).read_raw(tmp_path)
     log.write_text(FILES["20m"]["ratings.csv"])
     (place / "movies.csv").write_bytes(b"movieId,title,genres\n1,\xff,Drama\n")
-    with pytest.raises(UserError, match=r"movies.csv .*not in the official form.*0xff"):
+    with pytest.raises(UserError, match=r"movies.csv .*not in the official format.*0xff"):
         reader("20m", path=str(place)).read_raw(tmp_path)
 
 
@@ -160,12 +158,12 @@ def test_wrong_places(tmp_path, reader):
         reader("1m", path=str(tmp_path)).read_raw(tmp_path)
     broken = tmp_path / "broken.zip"
     broken.write_bytes((tmp_path / "ml-100k.zip").read_bytes()[:200])
-    with pytest.raises(UserError, match=r"is not a whole zip archive \(File is not a zip file\)"):
+    with pytest.raises(UserError, match=r"not a complete zip archive \(File is not a zip file\)"):
         reader("100k", path=str(broken)).read_raw(tmp_path)
     folder = write(tmp_path, "100k", "folder")
     (folder / "u.data").write_text("1\t2\t3\t4\t5\t6\n")
     with pytest.raises(
-        UserError, match=r"u.data \(MovieLens 100k\): row 1 is not in the official form"
+        UserError, match=r"u.data \(MovieLens 100k\): row 1 is not in the official format"
     ):
         reader("100k", path=str(folder)).read_raw(tmp_path)
 
@@ -234,7 +232,7 @@ def test_download_errors(site, tmp_path, reader, monkeypatch):
     again = reader("100k", download_dir=str(folder))
     place = site(md5="0" * 32)
     again = reader("100k", download_dir=str(folder))
-    with pytest.raises(UserError, match=r"its MD5 is [0-9a-f]{32}, 0{32} is expected"):
+    with pytest.raises(UserError, match=r"its MD5 is [0-9a-f]{32}, expected 0{32}"):
         again.read_raw(tmp_path)
     place.unlink()
     with pytest.raises(UserError, match=r"HTTP Error 404.*data.path=<the file"):

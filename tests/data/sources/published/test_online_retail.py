@@ -194,7 +194,7 @@ def test_errors(read, make, tmp_path):
         read(ROWS, "till.ods")
     with pytest.raises(UserError, match=r"cannot be read as \.parquet"):
         read(ROWS, "till.parquet")
-    with pytest.raises(UserError, match="not a whole zip archive"):
+    with pytest.raises(UserError, match="not a complete zip archive"):
         read(b"PK cut", "till.zip")
     with pytest.raises(UserError, match="item_column=StockCode"):
         read(ROWS.replace("StockCode", "a"), item_column="StockCode")

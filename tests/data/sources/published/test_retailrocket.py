@@ -90,7 +90,7 @@ def test_without_properties(reader, scratch):
 def test_errors(reader, scratch, make):
     with pytest.raises(UserError, match=r"get it from https://www\.kaggle.*account is needed"):
         make(Retailrocket, "data", "retailrocket").source_key()
-    with pytest.raises(UserError, match="category_as_of=soon: is no date"):
+    with pytest.raises(UserError, match="category_as_of=soon: not a valid date"):
         reader(category_as_of="soon")
     wrong = {LOG: FILES[LOG].replace("visitorid", "visitor")}
     with pytest.raises(UserError, match=r"no column visitorid Did you mean 'visitor'\?"):

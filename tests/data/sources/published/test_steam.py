@@ -110,7 +110,7 @@ def test_errors(tmp_path, reader):
     with pytest.raises(UserError, match=r"row 1 is neither JSON nor a Python literal"):
         reader(path=str(log), metadata=False).read_raw(tmp_path)
     log.write_bytes(gzip.compress(REVIEWS.encode())[:100])
-    with pytest.raises(UserError, match=r"not a whole gzip archive"):
+    with pytest.raises(UserError, match=r"not a complete gzip archive"):
         reader(path=str(log), metadata=False).read_raw(tmp_path)
 
 

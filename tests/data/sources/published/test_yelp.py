@@ -143,7 +143,7 @@ def test_errors(tmp_path, reader):
         reader(path=str(log), metadata=False).read_raw(tmp_path)
     place = write(tmp_path, "tgz")
     place.write_bytes(place.read_bytes()[:-30])
-    with pytest.raises(UserError, match=r"yelp_dataset.tgz: is not a whole tar archive"):
+    with pytest.raises(UserError, match=r"yelp_dataset.tgz: not a complete tar archive"):
         reader(path=str(place)).read_raw(tmp_path)
 
 

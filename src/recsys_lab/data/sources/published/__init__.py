@@ -1,1 +1,1 @@
-"""Readers of published datasets in their official form, one file each."""
+"""Readers of published datasets in their official formats, one module each."""

@@ -92,8 +92,8 @@ def told(file: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, e.g. no space left, not of the file's form
         raise UserError(
-            f"data.path={file}: cannot be read in its official form: {first_line(error)}. It may "
-            "be damaged, cut short, or changed; get it again"
+            f"data.path={file}: cannot be read in its official format: {first_line(error)}. It may "
+            "be damaged, cut short, or changed; download it again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""MovieLens 100k, 1M, 10M, 20M and 32M in their official form (Harper and Konstan, 2015)."""
+"""MovieLens 100k, 1M, 10M, 20M and 32M in their official format (Harper and Konstan, 2015)."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class MovieLens(PublishedDataset):
             )
         except (PolarsError, UnicodeDecodeError) as error:
             raise UserError(
-                f"{self._where(place, name)} is not in the official form "
+                f"{self._where(place, name)} is not in the official format "
                 f"({', '.join(columns[:4])}, ...): {first_line(error)}"
             ) from error
 
