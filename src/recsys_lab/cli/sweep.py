@@ -15,7 +15,6 @@ from recsys_lab.config.choice import say
 from recsys_lab.evaluation.metrics.registry import own_metrics
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.sweeps.agreement import refuse_another_study
 from recsys_lab.sweeps.faults import GO_ON, explain_faults
 from recsys_lab.sweeps.first_weights import refuse_other_architectures
 from recsys_lab.sweeps.plan import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from recsys_lab.sweeps.study import Study
+from recsys_lab.sweeps.study_folder import refuse_another_study
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:

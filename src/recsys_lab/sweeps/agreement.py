@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.storage.attributes import DATA
-
-if TYPE_CHECKING:
-    from recsys_lab.sweeps.plan import Plan
-    from recsys_lab.sweeps.study import Study
-
-FILE = "study.id"
 
 
 def refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
@@ -44,25 +37,3 @@ def refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]
             f"sweep.name: the study '{name}' exists with other settings ({said}). Give the same "
             "command to go on with it, or another sweep.name"
         )
-
-
-def refuse_another_study(plan: Plan, study: Study) -> None:
-    """Note whose the folder is; trials of two studies would share run directories by number.
-
-    Raises:
-        UserError: it holds the runs of another study.
-    """
-    file = plan.path / FILE
-    if not file.exists():
-        unknown = not study.trials() and any((plan.path / "trials").glob("*"))
-        if not unknown:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, study.id + "\n")
-            return
-    elif file.read_text().strip() == study.id:
-        return
-    raise UserError(
-        f"sweep.storage={plan.storage}: {plan.folder} holds the runs of another study than "
-        f"the one of the name '{study.name}' there. Give the storage that this sweep began with, "
-        "or another sweep.name or sweep.dir; or move the folder away"
-    )

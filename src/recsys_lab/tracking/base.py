@@ -103,7 +103,7 @@ class Tracker:
         """What Lightning logs to, once the run is open; by default it calls `log`."""
         from recsys_lab.tracking.epoch_logger import EpochLogger
 
-        return EpochLogger(self)
+        return EpochLogger(type(self).__name__, self.log)
 
     def finish(self, end: End) -> None:
         """Write what is left and close the run."""

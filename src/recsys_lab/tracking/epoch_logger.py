@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.loggers import Logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from recsys_lab.tracking.base import Tracker
+    from collections.abc import Callable, Mapping
 
 
 class EpochLogger(Logger):
-    """Passes what Lightning logs on to `Tracker.log`.
+    """Passes what Lightning logs on to a tracker.
 
     Args:
-        tracker: receives it.
+        name: of the tracker.
+        log: `recsys_lab.tracking.base.Tracker.log` of it.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, name: str, log: Callable[[Mapping[str, float], int | None], None]) -> None:
         super().__init__()
-        self._tracker = tracker
+        self._name, self._log = name, log
 
     @property
     def name(self) -> str:
-        """Of the tracker's class."""
-        return type(self._tracker).__name__
+        """Of the tracker."""
+        return self._name
 
     @property
     def version(self) -> str:
@@ -35,7 +34,7 @@ class EpochLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Pass them on."""
-        self._tracker.log(metrics, step)
+        self._log(metrics, step)
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Not needed: the tracker has the run's whole config."""

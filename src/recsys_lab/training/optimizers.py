@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from recsys_lab.config import Choice, UserError
 from recsys_lab.config.errors import did_you_mean
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from recsys_lab.training.recipe import Recipe
 
 OPTIMIZERS = Choice(
     "optimizer",
@@ -24,6 +23,44 @@ OPTIMIZERS = Choice(
     base="optimizers.OptimizerFactory",
 )
 _OF_RECIPE = ("lr", "betas", "weight_decay")
+
+
+class Rates(Protocol):
+    """The options of a recipe that optimizers may read."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak."""
+        ...
+
+    @property
+    def beta1(self) -> float:
+        """Decay of the mean of gradients."""
+        ...
+
+    @property
+    def beta2(self) -> float:
+        """Decay of the mean of their squares."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Of all weights."""
+        ...
+
+
+class HasRates(Protocol):
+    """What an optimizer reads of a recipe."""
+
+    @property
+    def allows_fused(self) -> bool:
+        """Whether one pass over memory may do a whole step."""
+        ...
+
+    @property
+    def config(self) -> Rates:
+        """Its options."""
+        ...
 
 
 class OptimizerFactory:
@@ -50,7 +87,7 @@ class OptimizerFactory:
     def __init__(self, config: Any = None) -> None:
         self.config = config
 
-    def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    def make(self, parameters: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """The optimizer.
 
         Args:
@@ -60,7 +97,7 @@ class OptimizerFactory:
         """
         raise NotImplementedError
 
-    def make_sparse(self, tables: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    def make_sparse(self, tables: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """The optimizer of item tables with gradients of few rows (``sparse_embeddings``).
 
         Raises:
@@ -79,7 +116,7 @@ class Adam(OptimizerFactory):
     of = "Adam"
     values_per_weight = 2
 
-    def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    def make(self, parameters: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """See `OptimizerFactory`."""
         from torch import optim
 
@@ -93,7 +130,7 @@ class Adam(OptimizerFactory):
         )
         return made
 
-    def make_sparse(self, tables: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    def make_sparse(self, tables: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """Lazy Adam: only rows with a gradient are moved, their averages included."""
         from torch.optim import SparseAdam
 
@@ -156,7 +193,7 @@ class TorchOptimizer(OptimizerFactory):
             )
         self.config = config
 
-    def make(self, parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    def make(self, parameters: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """See `OptimizerFactory`."""
         config = recipe.config
         values = (config.learning_rate, (config.beta1, config.beta2), config.weight_decay)

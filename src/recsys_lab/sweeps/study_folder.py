@@ -1,0 +1,32 @@
+"""Whose folder it is: the runs in it belong to one study."""
+
+from __future__ import annotations
+
+from recsys_lab.config import UserError
+from recsys_lab.files.atomic import write_text
+from recsys_lab.sweeps.plan import Plan
+from recsys_lab.sweeps.study import Study
+
+STUDY_FILE = "study.id"
+
+
+def refuse_another_study(plan: Plan, study: Study) -> None:
+    """Note whose the folder is; trials of two studies would share run directories by number.
+
+    Raises:
+        UserError: it holds the runs of another study.
+    """
+    file = plan.path / STUDY_FILE
+    if not file.exists():
+        unknown = not study.trials() and any((plan.path / "trials").glob("*"))
+        if not unknown:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, study.id + "\n")
+            return
+    elif file.read_text().strip() == study.id:
+        return
+    raise UserError(
+        f"sweep.storage={plan.storage}: {plan.folder} holds the runs of another study than "
+        f"the one of the name '{study.name}' there. Give the storage that this sweep began with, "
+        "or another sweep.name or sweep.dir; or move the folder away"
+    )
