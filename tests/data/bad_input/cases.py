@@ -139,9 +139,9 @@ REFUSED = [
         "timestamp outside the years 1 to 9999: 6", {"timestamp_unit": "s"}),
     Bad("truth values as times", parquet(timestamp=[True, False]), "no time in column 'timestamp'"),
     Bad("places that are no whole numbers", parquet(place=[1.5, 2.0]),
-        "data.order_column=place: .* no whole numbers, such as 1.5", {"order_column": "place"}),
+        "data.order_column=place: .* not whole numbers, such as 1.5", {"order_column": "place"}),
     Bad("ratings in words", text("user_id,item_id,timestamp,stars\na,b,1,good\nb,c,2,bad\n"),
-        "data.rating_column=stars: .*holds no number; the first value is 'good'",
+        "data.rating_column=stars: .*has no numbers; the first value is 'good'",
         {"rating_column": "stars"}),
     Bad("a feature of the wrong type", parquet(tags=[[1], [2]]),
         r"data.event_features.tags=categorical: .* is of type List\(Int64\); declare it as list",
@@ -192,7 +192,7 @@ REFUSED += [
     # Numbers and rows that cannot be used
     Bad("prices with a decimal comma", text(GOOD.replace(",", ";").replace("\n", ";3,5\n").replace(
         "timestamp;3,5", "timestamp;price")),
-        r"holds no number; the first value is '3,5'\. If .*, set data.decimal_comma=true",
+        r"has no numbers; the first value is '3,5'\. If .*, set data.decimal_comma=true",
         {"separator": ";", "price_column": "price"}),
     Bad("a log of which a fifth has no time that can be read",
         text(GOOD.replace(",17", ",17 or ", 8)),

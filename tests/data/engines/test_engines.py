@@ -200,7 +200,7 @@ def test_ids_of_other_kinds_are_refused(run, engine):
 def test_duckdb_names_its_limits(make):
     from recsys_lab.data.engines.duckdb import DuckDB
 
-    with pytest.raises(UserError, match=r"engine.memory_limit=lots: is no amount of memory"):
+    with pytest.raises(UserError, match=r"engine.memory_limit=lots: not a valid amount of memory"):
         make(DuckDB, "engine", "duckdb", memory_limit="lots")
 
 
@@ -302,7 +302,7 @@ def test_sparks_secrets_come_from_the_environment(monkeypatch):
     ],
 )
 def test_properties_of_spark_that_run_code_may_not_stand_in_a_config(option, key):
-    with pytest.raises(UserError, match=rf"engine.{option}: '{key}' may not stand in a config"):
+    with pytest.raises(UserError, match=rf"engine.{option}: '{key}' may not be set in a config"):
         build(Spark, "engine", "spark", **{option: {key: "HOME"}})
 
 

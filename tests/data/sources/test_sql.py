@@ -286,7 +286,7 @@ def _scratch(tmp_path):
         (
             "postgresql://localhost:xx/db",
             {},
-            r"is no address \(.*'xx'.*write e.g. postgresql://host",
+            r"not a valid URL \(.*'xx'.*expected e.g. postgresql://host",
         ),
         ("sqlite:///nowhere.db", {}, "no such file"),
         ("duckdb:///nowhere.duckdb", {}, "no such file"),
