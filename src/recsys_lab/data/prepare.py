@@ -160,8 +160,8 @@ def _usable(root: Path) -> Iterator[None]:
         if out_of_space(error):
             raise _full(root, error) from error
         raise UserError(
-            f"prepared_dir={root}: cannot make or write this folder ({error.strerror}); change its "
-            "mode (chmod u+rwx), or choose another"
+            f"prepared_dir={root}: cannot create or write this folder ({error.strerror}); change "
+            "its mode (chmod u+rwx), or choose another"
         ) from error
 
 
@@ -179,5 +179,5 @@ def _disk_told(root: Path) -> Iterator[None]:
 def _full(root: Path, error: Exception) -> MachineFault:
     return MachineFault(
         f"prepared_dir={root}: no space left while preparing ({reason(error)}); nothing was kept. "
-        "Free some, or choose another prepared_dir"
+        "Free some space, or choose another prepared_dir"
     )

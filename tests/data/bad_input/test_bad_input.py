@@ -230,7 +230,7 @@ def tidy(message: str, folder: str) -> str:
     message = re.sub(r"port \d+", "port N", message)
     message = re.sub(r"(as Parquet: ).*?(\. The file may)", r"\1...\2", message, flags=re.DOTALL)
     message = re.sub(r"(cannot be read \().*?(\)\. Check)", r"\1...\2", message)
-    message = re.sub(r"(cannot be undone \().*?(\)\. Get)", r"\1...\2", message)
+    message = re.sub(r"(cannot be undone \().*?(\)\. Download)", r"\1...\2", message)
     return " ".join(message.split()).replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -124,7 +124,9 @@ def test_files_of_one_log_are_told_of(table, tmp_path):
     raw = read(table(make(tmp_path)))
     assert len(raw.interactions) == 2
     assert "empty files (0 bytes) are left out: b.csv" in raw.warnings[0]
-    assert "c.csv has columns that not every file has and nothing reads: note" in raw.warnings[1]
+    assert (
+        "c.csv has columns that not every file has and that are not read: note" in raw.warnings[1]
+    )
 
 
 def test_dates_and_moments_of_two_files_are_one_kind(table, tmp_path):

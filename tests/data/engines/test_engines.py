@@ -197,7 +197,7 @@ def test_ids_of_other_kinds_are_refused(run, engine):
 def test_duckdb_names_its_limits(make):
     from recsys_lab.data.engines.duckdb import DuckDB
 
-    with pytest.raises(UserError, match=r"engine.memory_limit=lots: is no amount of memory"):
+    with pytest.raises(UserError, match=r"engine.memory_limit=lots: not a valid amount of memory"):
         make(DuckDB, "engine", "duckdb", memory_limit="lots")
 
 

@@ -98,7 +98,7 @@ def test_sparks_secrets_come_from_the_environment(monkeypatch):
     ],
 )
 def test_properties_of_spark_that_run_code_may_not_stand_in_a_config(option, key):
-    with pytest.raises(UserError, match=rf"engine.{option}: '{key}' may not stand in a config"):
+    with pytest.raises(UserError, match=rf"engine.{option}: '{key}' may not be set in a config"):
         build(Spark, "engine", "spark", **{option: {key: "HOME"}})
 
 

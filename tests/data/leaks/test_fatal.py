@@ -49,7 +49,7 @@ def test_what_stops(option, stopped_by):
     head, *lines, last = str(error.value).splitlines()
     assert head == f"fail_on_leaks={','.join(words)}: this dataset leaks."
     assert [line.split(" (")[0].strip() for line in lines] == list(stopped_by)
-    assert last == "Do as is said, choose another split, or a laxer fail_on_leaks"
+    assert last == "Follow the advice above, choose another split, or relax fail_on_leaks"
 
 
 def test_the_cure_is_said():
@@ -67,8 +67,8 @@ def test_a_word_that_is_none():
     with pytest.raises(UserError) as error:
         words_of(["tied_time", "x"])
     first, second, allowed = str(error.value).splitlines()
-    assert first == "fail_on_leaks: there is no leak 'tied_time'. Did you mean 'tied_times'?"
-    assert second == "fail_on_leaks: there is no leak 'x'."
+    assert first == "fail_on_leaks: unknown kind of leak 'tied_time'. Did you mean 'tied_times'?"
+    assert second == "fail_on_leaks: unknown kind of leak 'x'."
     assert all(word in allowed for word in ("false", "leak", "warning", "true", "all", *KINDS))
 
 
@@ -77,7 +77,7 @@ def test_a_dataset_that_was_not_checked_for_all():
     fatal(older, [])
     fatal(older, ["cold_targets"])
     for word in ("tied_times", "leak"):
-        with pytest.raises(UserError, match="did not look for tied_times; delete its folder"):
+        with pytest.raises(UserError, match="did not check for tied_times; delete its folder"):
             fatal(older, [word])
-    with pytest.raises(UserError, match=r"did not look for target_in_training, "):
+    with pytest.raises(UserError, match=r"did not check for target_in_training, "):
         fatal({"leaks": []}, ["all"])

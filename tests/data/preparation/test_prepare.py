@@ -148,7 +148,9 @@ def test_unusable_logs_have_clear_errors(table, run):
 
 def test_unwritable_root_is_named(table, run, tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(UserError, match=r"prepared_dir=.*taken.*cannot make or write this folder"):
+    with pytest.raises(
+        UserError, match=r"prepared_dir=.*taken.*cannot create or write this folder"
+    ):
         run(table(LOG), root=tmp_path / "taken" / "inside")
 
 

@@ -197,10 +197,10 @@ def test_an_unreadable_folder(folder):
 
 def test_which_log(folder, tmp_path):
     (folder / "other.inter").write_text(INTER)
-    with pytest.raises(UserError, match=r"it has 2: other.inter, shop.inter; name one of them"):
+    with pytest.raises(UserError, match=r"got 2: other.inter, shop.inter; name one of them"):
         recbole(folder).source_key()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"it has 0. It holds: nothing"):
+    with pytest.raises(UserError, match=r"got 0. It holds: nothing"):
         recbole(tmp_path / "empty").source_key()
     with pytest.raises(UserError, match=r"data.path is not set"):
         build(RecBole, "data", "recbole").source_key()

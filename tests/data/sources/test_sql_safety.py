@@ -105,7 +105,7 @@ def test_a_percent_sign_is_part_of_the_query(run, request, secrets, kind):
         (
             "postgresql://localhost:xx/db",
             {},
-            r"is no address \(.*'xx'.*write e.g. postgresql://host",
+            r"not a valid URL \(.*'xx'.*expected e.g. postgresql://host",
         ),
         ("sqlite:///nowhere.db", {}, "no such file"),
         ("duckdb:///nowhere.duckdb", {}, "no such file"),

@@ -95,7 +95,7 @@ def test_mixed_and_odd_id_types(tmp_path, table):
 def test_places_that_are_no_whole_numbers_are_refused(table):
     """Cut to integers, 1.2, 1.9 and 1.5 would be one place."""
     text = "user_id,item_id,place\n1,a,1.2\n1,b,1.9\n1,c,1.5\n"
-    with pytest.raises(UserError, match=r"order_column=place: .*no whole numbers, such as 1.2"):
+    with pytest.raises(UserError, match=r"order_column=place: .*not whole numbers, such as 1.2"):
         read(table(text, timestamp_column=None, order_column="place"))
     whole = table(text.replace(".2", ".0").replace("1.9", "3.0").replace("1.5", ""),
                   timestamp_column=None, order_column="place")  # fmt: skip

@@ -20,7 +20,7 @@ def test_what_else_the_log_says(table):
     assert not raw.dropped
     assert raw.unreadable == {"rating": (1, "x", "row 3")}
     text = "user_id,item_id,timestamp,stars\n1,1,1,good\n"
-    with pytest.raises(UserError, match=r"rating_column=stars: .* holds no number; .* is 'good'"):
+    with pytest.raises(UserError, match=r"rating_column=stars: .* has no numbers; .* is 'good'"):
         read(table(text, rating_column="stars"))
 
 
@@ -157,7 +157,7 @@ def test_features_of_tables_beside_the_log(tmp_path, table):
     assert raw.items["price"].to_list() == [3.0, None]
     assert raw.items["n"].to_list() == [7, 8]
     with pytest.raises(
-        UserError, match=r"data.item_features.kind: column 'kind' .* holds no number"
+        UserError, match=r"data.item_features.kind: column 'kind' .* has no numbers"
     ):
         read(table(CSV, items_path=str(items), item_features={"kind": "numeric"}))
 

@@ -170,7 +170,7 @@ def test_only_cold_targets():
          "split.validation_ratio=0.6 and split.test_ratio=0.4 leave nothing to train on: their "
          "sum must be below 1"),
         ("unseen_users", {"validation_users": 0.5, "test_users": 0.5},
-         "split.validation_users=0.5 and split.test_users=0.5 leave nobody to train on"),
+         "split.validation_users=0.5 and split.test_users=0.5 leave no user to train on"),
     ],
 )  # fmt: skip
 def test_shares_beyond_one(name, options, message):

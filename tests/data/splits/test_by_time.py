@@ -215,7 +215,7 @@ def test_wrong_options(name, options, message):
         ("global_temporal", {"test_start": "2020-01-01", "test_quantile": None},
          "split=global_temporal: no test target is left. The log runs from 1970-01-01 00:00:01 to "
          "1970-01-01 00:00:30; test cut: 2020-01-01 00:00:00, validation cut: 1970-01-01 00:00:21"),
-        ("rolling", {}, "split=rolling: one dataset is one window; split.window=null stands for "
+        ("rolling", {}, "split=rolling: a dataset has one window, and split.window=null means "
          "all. Set split.window to one of 0 (the oldest) to 2"),
         ("rolling", {"window": 0}, "split=rolling: no event to train on is left. The log runs "
          "from 1970-01-01 00:00:01"),

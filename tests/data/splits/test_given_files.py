@@ -30,7 +30,7 @@ from tests.data.splits.test_given import (
          "column 'fold' holds words that are not parts: None (3 rows)"),
         ({"words": {"train": "train", "validation": "train", "test": "test"}},
          "split=given: the source has no row of validation (rows: train 9, validation 0, test 5)"),
-        ({"validation_path": "x.csv"}, "data.validation_path: a published split has three files"),
+        ({"validation_path": "x.csv"}, "data.validation_path: a published split needs three files"),
         ({"rows": {**ROWS, "train": ["z,y,1"], "validation": ["y,z,2"]}},
          "split=given: no validation target is left (1 users have no event before their targets)"),
     ],
@@ -49,7 +49,7 @@ def test_split_and_source_belong_together(table, run, tmp_path):
         run(plain, split=split())
     files(tmp_path)
     with pytest.raises(
-        UserError, match=r"data\.validation_path: a published split has three files"
+        UserError, match=r"data\.validation_path: a published split needs three files"
     ):
         run(table(tmp_path / "train.csv", validation_path="validation.csv"), split=split())
 
@@ -59,7 +59,7 @@ def test_files_of_a_published_split_must_be_whole(run, tmp_path):
     (tmp_path / "shop.item").write_text("item_id:token\ttitle:token\nx\tHat\n")
     assert "Hat" in run(reader, split=split()).item_titles()
     (tmp_path / "shop.valid.inter").unlink()
-    with pytest.raises(UserError, match=r"of a published split shop\.valid\.inter is missing"):
+    with pytest.raises(UserError, match=r"shop\.valid\.inter of a published split is missing"):
         run(recbole_of(tmp_path), split=split())
     other = "user_id:token\titem_id:token\ttime:float\na\tx\t1\n"
     (tmp_path / "shop.valid.inter").write_text(other)

@@ -111,7 +111,7 @@ def test_units_that_are_not_known():
         make("last_n", unit="session").segments(typed_log("1 2 3"))
     with pytest.raises(UserError, match=r"split.unit=basket: the log has neither baskets nor"):
         make("last_n", unit="basket").segments(typed_log("1 2 3"))
-    with pytest.raises(UserError, match=r"split.target=successive: one event is held out"):
+    with pytest.raises(UserError, match=r"split.target=successive: a single event is held out"):
         make("leave_one_out", target="successive")
-    with pytest.raises(UserError, match=r"one basket is held out, .* set split.unit=session"):
+    with pytest.raises(UserError, match=r"a single basket is held out, .* set split.unit=session"):
         make("leave_one_out", target="successive", unit="basket")

@@ -1,6 +1,6 @@
-"""What the pipeline asks of an engine.
+"""Interface of engines.
 
-The pipeline speaks narwhals; an engine knows how frames come in, stay and go out.
+The pipeline is written in narwhals; an engine reads, caches, orders and returns its frames.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from recsys_lab.data.raw import ParquetLog
 Frame = nw.LazyFrame[Any]
 
 ROW = "row"
-"""Column that `Session.scan` adds: it ascends in the log's order, with gaps or without."""
+"""Column that `Session.scan` adds; it ascends in the order of the log and may have gaps."""
 
 FILE, NUMBER, PLACE = "_recsys_lab_file", "_recsys_lab_number", "_recsys_lab_place"
-"""An engine's own columns beside those of the source: a row's file, the file's number, the row's
-place in it."""
+"""Internal columns of an engine: the file of a row, the number of the file, the row within it."""
 
 ROWS_A_FILE = 2**40
-"""Where an engine numbers rows within files, the file's number counts this much."""
+"""Rows of file number n are numbered from n times this, if an engine numbers rows by file."""
 
 
 def running_rows(rows: NDArray[np.int64], log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Any:
-    """Rows of an engine, counted from 0 through all files of the log, int64.
+    """Row numbers from 0 through all files of the log, int64.
 
     Args:
-        rows: values of `ROW`: file and place in it, or counted through, as if in the first file.
-        log: what was scanned.
+        rows: values of `ROW`.
+        log: the scanned log.
     """
     lengths = [0]
     if isinstance(log, ParquetLog) and len(log.files) > 1:
@@ -48,22 +47,22 @@ def running_rows(rows: NDArray[np.int64], log: pl.DataFrame | pl.LazyFrame | Par
 
 
 class Session(Protocol):
-    """One preparation's hold of an engine."""
+    """The use of an engine by one preparation."""
 
     def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
         """The log with a column `ROW`."""
         ...
 
     def table(self, table: pa.Table) -> Frame:
-        """A table of this process, to be joined to."""
+        """A table of this process as a frame, for joins."""
         ...
 
     def keep(self, frame: Frame) -> Frame:
-        """The same rows, computed once, for several uses."""
+        """The same rows, computed once and cached."""
         ...
 
     def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
-        """The rows by some columns, then by `ROW`, which the result lacks."""
+        """The rows ordered by some columns, then by `ROW`, which is dropped."""
         ...
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
@@ -72,35 +71,35 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """Makes sessions."""
+    """Opens sessions."""
 
     @property
     def name(self) -> str:
-        """For the manifest."""
+        """Its name in the manifest."""
         ...
 
     def open(self, scratch: Path) -> AbstractContextManager[Session]:
-        """Begin a preparation.
+        """Open a session for one preparation.
 
         Args:
-            scratch: an empty folder for what does not fit into memory.
+            scratch: an empty folder for data that do not fit into memory.
 
         Raises:
-            UserError: when the engine is not installed or cannot start.
+            UserError: if the engine is not installed or cannot start.
         """
         ...
 
 
 def unreadable(error: BaseException) -> UserError:
-    """For what an engine finds only when it reads the rows, such as a damaged page."""
+    """The error for damage that shows only when rows are read, such as a damaged page."""
     return UserError(
         f"the log could not be read to its end: {first_line(error)}. A file may be "
-        "damaged or cut short; fetch it again"
+        "damaged or cut short; copy or download it again"
     )
 
 
 def stage(log: pl.DataFrame | pl.LazyFrame, folder: str) -> str:
-    """Write a frame as one Parquet file, in its order, without holding all of it."""
+    """Stream a frame to one Parquet file, in its order."""
     file = f"{folder}/staged.parquet"
     log.lazy().sink_parquet(file, maintain_order=True, mkdir=True)
     return file

@@ -1,4 +1,4 @@
-"""On one machine's disk: a bounded memory, the rest spills."""
+"""The DuckDB engine: bounded memory; data beyond it spill to disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DuckDB:
     """For logs larger than memory, on one machine.
 
     Args:
-        config: how much of the machine it may take.
+        config: limits of memory and threads.
     """
 
     name = "duckdb"
@@ -46,8 +46,8 @@ class DuckDB:
         """Options of `DuckDB`.
 
         Attributes:
-            memory_limit: beyond it data spill to disk, e.g. 4GiB.
-            threads: null: all cores.
+            memory_limit: memory beyond which data spill to disk, e.g. 4GiB.
+            threads: number of threads; null: all cores.
         """
 
         memory_limit: str
@@ -56,8 +56,8 @@ class DuckDB:
     def __init__(self, config: Config) -> None:
         if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", config.memory_limit):
             raise UserError(
-                f"engine.memory_limit={config.memory_limit}: is no amount of memory; write e.g. "
-                "4GiB or 500MB"
+                f"engine.memory_limit={config.memory_limit}: not a valid amount of memory; "
+                "expected e.g. 4GiB or 500MB"
             )
         self.config = config
 
@@ -95,9 +95,9 @@ class DuckDBSession:
         self._tables = 0
 
     def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
-        """The log; rows are numbered by file and place in it."""
+        """The log; rows are numbered by file and row in it."""
         files = self._files(log)
-        # A name is no pattern here: the lab's listing has resolved those.
+        # Names are not patterns here: the lab's listing has resolved those.
         places = ", ".join(_quoted(glob.escape(file)) for file in files)
         numbers = pa.table({FILE: files, NUMBER: range(len(files))})
         relation = self._connection.sql(

@@ -1,4 +1,4 @@
-"""In memory, on all cores of this machine."""
+"""The polars engine: in memory, on all cores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS_A_BATCH = 1 << 20
 
 
 class Polars:
-    """The default: fastest for what fits into memory.
+    """The default: the fastest engine for logs that fit into memory.
 
     Args:
         config: no options.
@@ -38,7 +38,7 @@ class Polars:
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[PolarsSession]:
-        """Begin a preparation; nothing is written to ``scratch``."""
+        """Open a session; nothing is written to ``scratch``."""
         del scratch
         try:
             yield PolarsSession()
@@ -72,8 +72,8 @@ class PolarsSession:
     def ordered(self, frame: Frame, by: Sequence[str]) -> Frame:
         """The rows by some columns, then by `ROW`.
 
-        Most frames are in the order of `ROW` still; a stable sort by the other columns is then
-        several times as fast as one by all.
+        Most frames are still in the order of `ROW`; a stable sort by the other columns is then
+        several times faster than a sort by all.
         """
         collected: pl.DataFrame = frame.to_native().collect()
         if not collected[ROW].is_sorted():

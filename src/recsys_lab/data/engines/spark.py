@@ -1,4 +1,4 @@
-"""On many machines: any Spark master."""
+"""The Spark engine: on one or many machines."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ALLOWED = re.compile(
     r"|dynamicAllocation\.\w+|ui\.(enabled|port|showConsoleProgress)|log\.level"
     r"|sql\.(shuffle\.partitions|files\.\w+|autoBroadcastJoinThreshold|adaptive\.[\w.]+))"
 )
-"""Properties that a config may give: a configuration is no way to run code."""
+"""Properties that a config may set: a config must not be able to run code."""
 _SECRET = re.compile(r"spark\.(hadoop\.(fs|google)\.[\w.-]+|[\w.-]*[pP]assword|[\w.-]*[sS]ecret)")
-"""Those that a config may give by the environment variable that holds them."""
+"""Properties that a config may set by naming an environment variable."""
 
 
 class Spark:
-    """The way past one machine. Needs ``pip install 'recsys-lab[spark]'`` and Java.
+    """For logs too large for one machine. Needs ``pip install 'recsys-lab[spark]'`` and Java.
 
     Args:
         config: the master and its settings.
@@ -46,14 +46,14 @@ class Spark:
         """Options of `Spark`.
 
         Attributes:
-            master: e.g. local[2], yarn, spark://host:7077; null: the one that spark-submit or
-                spark-defaults.conf names.
-            staging_dir: a folder or URL that this process and all workers can write and read;
+            master: e.g. local[2], yarn, spark://host:7077; null: that of spark-submit or
+                spark-defaults.conf.
+            staging_dir: a folder or URL that this process and all workers can read and write;
                 null: a folder below prepared_dir, which is enough for a local master.
             settings: Spark properties of memory, cores and partitions, e.g.
-                +engine.settings={spark.executor.memory: 8g}. All others, some of which run code
-                (Java options, packages, plugins), belong into spark-defaults.conf.
-            settings_env: those with a secret, by the environment variable that holds it, e.g.
+                +engine.settings={spark.executor.memory: 8g}. Set all others, some of which run
+                code (Java options, packages, plugins), in spark-defaults.conf.
+            settings_env: properties with a secret -> environment variable that holds it, e.g.
                 +engine.settings_env={spark.hadoop.fs.s3a.secret.key: AWS_SECRET_ACCESS_KEY}.
         """
 
@@ -76,8 +76,8 @@ class Spark:
         refused = [key for key in settings if not allowed.fullmatch(key)]
         if refused:
             raise UserError(
-                f"engine.{option}: {', '.join(map(repr, refused))} may not stand in a config: many "
-                f"of Spark's properties run code. Allowed are {words}; all others belong into "
+                f"engine.{option}: {', '.join(map(repr, refused))} may not be set in a config, as "
+                f"many of Spark's properties run code. Allowed: {words}; set all others in "
                 "spark-defaults.conf"
             )
 
@@ -141,7 +141,7 @@ class SparkSession:
         self._kept: list[Any] = []
 
     def scan(self, log: pl.DataFrame | pl.LazyFrame | ParquetLog) -> Frame:
-        """The log; rows are numbered by file and place in it."""
+        """The log; rows are numbered by file and row in it."""
         from pyspark.sql import functions as F
 
         if isinstance(log, ParquetLog):
@@ -151,7 +151,7 @@ class SparkSession:
         frame = self._session.read.parquet(*map(_escaped, files))
         place = F.col("_metadata.file_path").alias(FILE)
         frame = frame.select("*", place, F.col("_metadata.row_index").alias(PLACE))
-        # Spark escapes names in its own way: take its spelling of each file.
+        # Spark escapes file names: match its spelling of each.
         order = {_bare(file): number for number, file in enumerate(files)}
         spelt = [row[FILE] for row in frame.select(FILE).distinct().collect()]
         places = [order[_bare(unquote(name))] for name in spelt]
@@ -164,12 +164,12 @@ class SparkSession:
         return scanned.with_columns(row).drop(FILE, PLACE, NUMBER)
 
     def table(self, table: pa.Table) -> Frame:
-        """Sent to the workers."""
+        """Send a table to the workers."""
         sent: Frame = nw.from_native(self._session.createDataFrame(table))
         return sent
 
     def keep(self, frame: Frame) -> Frame:
-        """Kept on the workers' disks."""
+        """Cache a frame on the workers' disks."""
         from pyspark import StorageLevel
 
         self._kept.append(frame.to_native().persist(StorageLevel.DISK_ONLY))
@@ -181,7 +181,7 @@ class SparkSession:
         return frame.sort(*by, ROW).drop(ROW)
 
     def batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
-        """Written by the workers, part by part, and read here in the parts' order."""
+        """Rows that the workers write in parts, read here in the order of the parts."""
         target = f"{self._staging}/sorted"
         frame.to_native().write.parquet(target)
         import fsspec
@@ -193,7 +193,7 @@ class SparkSession:
                 yield from pq.ParquetFile(stream).iter_batches()
 
     def close(self) -> None:
-        """Free the workers' disks, and the shared folder; the scratch folder is its owner's."""
+        """Free the workers' disks and remove the shared folder; its owner removes the scratch."""
         for kept in self._kept:
             kept.unpersist()
         if self._is_shared:
@@ -209,11 +209,11 @@ def _absolute(file: str) -> str:
 
 
 def _escaped(file: str) -> str:
-    """A name as Hadoop takes it literally: what is read here is never a pattern."""
+    """Escape a name so that Hadoop does not read it as a pattern."""
     return re.sub(r"([\\{}\[\]*?^])", r"\\\1", file)
 
 
 def _bare(file: str) -> str:
-    """A file's name without the scheme, of which s3, s3a and file: are variants."""
+    """A file's name without its scheme, which Spark may spell differently (s3, s3a, file:)."""
     scheme, colon, rest = file.partition(":")
     return "/" + (rest if colon and scheme.isalnum() else file).lstrip("/")

@@ -97,8 +97,8 @@ class TableFile:
             )
         if self.form.compression and suffix == ".parquet":
             raise UserError(
-                f"{where}: a Parquet file cannot be read from {self.form.compression}: it is "
-                "compressed inside; unpack it first"
+                f"{where}: a Parquet file inside {self.form.compression} cannot be read; unpack "
+                f"the {self.form.compression} first"
             )
         if separator == "\\t":  # as shells and YAML's single quotes leave it
             separator = "\t"

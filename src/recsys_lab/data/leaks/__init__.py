@@ -1,1 +1,1 @@
-"""Does the split, or a column, let the answer be seen? Checks of a prepared dataset."""
+"""Checks of a prepared dataset for leaks: splits or columns that reveal the targets."""

@@ -1,4 +1,4 @@
-"""All checks of a prepared dataset, by family: a new kind is one function and one entry here."""
+"""All leak checks of a prepared dataset, by family."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from recsys_lab.data.leaks.world import World
 
 
 class Family(NamedTuple):
-    """Kinds that are looked for together.
+    """Kinds of findings that are checked together.
 
     Attributes:
         kinds: by name.
-        find: `World` (and `Columns`) -> the findings, in any order.
+        find: `World` (and `Columns`) -> findings, in any order.
     """
 
     kinds: Mapping[str, Kind]
@@ -29,45 +29,45 @@ OF_LOG = (
     Family(twins.KINDS, twins.find),
     Family(future.KINDS, future.find),
 )
-"""Families that need events and the split alone."""
+"""Families that only need the events and the split."""
 
 OF_COLUMNS = (Family(names.KINDS, names.find), Family(numbers.KINDS, numbers.find))
-"""Families that read the declared columns, too."""
+"""Families that also read the declared columns."""
 
 ALL_KINDS: Mapping[str, Kind] = {
     name: kind for family in (*OF_LOG, *OF_COLUMNS) for name, kind in family.kinds.items()
 }
 KINDS = tuple(ALL_KINDS)
-"""What is looked for."""
+"""Names of all kinds, in order."""
 
 KINDS_BY_TIME = tuple(name for name, kind in ALL_KINDS.items() if kind.by_time)
-"""Kinds that cannot be found in a log without timestamps."""
+"""Kinds that need timestamps."""
 
 OF_CANDIDATES = tuple(name for name, kind in ALL_KINDS.items() if kind.of_candidates)
-"""Kinds that do not concern an evaluation with another choice of candidates than ``all``."""
+"""Kinds that only concern evaluations with ``evaluation.candidates=all``."""
 
 
 def check_leaks(world: World) -> list[Leak]:
-    """All findings that events and the split tell; nothing found gives an empty list.
+    """All findings from the events and the split.
 
     Memory is bounded: see the families.
 
     Args:
         world: the dataset.
     """
-    return in_order(found for family in OF_LOG for found in family.find(world))
+    return in_order(leak for family in OF_LOG for leak in family.find(world))
 
 
 def check_columns(world: World, columns: Columns) -> list[Leak]:
-    """All findings that the declared columns tell.
+    """All findings from the declared columns.
 
     Args:
         world: the dataset, with ids.
-        columns: what models may read.
+        columns: the columns that models may read.
     """
-    return in_order(found for family in OF_COLUMNS for found in family.find(world, columns))
+    return in_order(leak for family in OF_COLUMNS for leak in family.find(world, columns))
 
 
-def in_order(found: Iterable[Leak]) -> list[Leak]:
-    """By phase, then in the order of `KINDS`."""
-    return sorted(found, key=lambda leak: (PHASES.index(leak.phase), KINDS.index(leak.kind)))
+def in_order(leaks: Iterable[Leak]) -> list[Leak]:
+    """Findings by phase, then in the order of `KINDS`."""
+    return sorted(leaks, key=lambda leak: (PHASES.index(leak.phase), KINDS.index(leak.kind)))

@@ -1,4 +1,4 @@
-"""The declared columns of a dataset, as the checks read them.
+"""The declared columns of a dataset, for the leak checks.
 
 Shapes: T events, R items or users.
 """
@@ -20,11 +20,11 @@ from recsys_lab.data.features.store import FeatureStore
 
 @dataclass(frozen=True)
 class Columns:
-    """What models may read besides ids and times.
+    """The columns that models may read besides ids and times.
 
     Attributes:
-        folder: the prepared dataset, whose columns are encoded.
-        entries: the manifest's ``features``: side -> column -> what is known of it.
+        folder: the prepared dataset, with encoded columns.
+        entries: the manifest's ``features``: side -> column -> its entry.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Columns:
         return FeatureStore(self.folder, self.entries)
 
     def of(self, side: str, *types: str) -> Iterator[str]:
-        """Columns of a side that have one of some types."""
+        """Names of the columns of a side with one of these types."""
         for name, entry in self.entries.get(side, {}).items():
             if entry["type"] in types:
                 yield name
@@ -46,7 +46,7 @@ class Columns:
         return (self._items if side == "item" else self._users)[name]
 
     def titles(self) -> list[Any]:
-        """The titles of the items, an Arrow array, where they have some; else nothing."""
+        """A list with the titles of the items, an Arrow array; empty without titles."""
         if self._items.schema.get("title") != pl.String:
             return []
         return [self._items["title"].to_arrow()]
@@ -60,17 +60,17 @@ class Columns:
         return self._table("user")
 
     def _table(self, side: str, *more: str) -> pl.DataFrame:
-        """The declared columns of a side, read in one go, and others where there are."""
+        """The declared columns of a side, and further ones if they exist, read at once."""
         file = self.folder / f"{side}s.parquet"
         wanted = {*self.entries.get(side, {}), *more}
         there = [name for name in pl.read_parquet_schema(file) if name in wanted]
         return pl.read_parquet(file, columns=there, glob=False)
 
     def events(self, name: str, places: NDArray[np.int64]) -> pl.Series:
-        """Values of a column of the events at some places; of those that models know."""
+        """Values of an event column at some indices; null for categories unknown to models."""
         column = self.store.column(f"event.{name}")
         assert isinstance(column, np.ndarray)
-        found = pl.Series(column[places])
+        codes = pl.Series(column[places])
         if self.entries["event"][name]["type"] == "numeric":
-            return found
-        return pl.Series([None, None, *self.store.values(f"event.{name}")]).gather(found)
+            return codes
+        return pl.Series([None, None, *self.store.values(f"event.{name}")]).gather(codes)

@@ -1,4 +1,4 @@
-"""The option ``fail_on_leaks``: which findings stop a preparation."""
+"""The option ``fail_on_leaks``: findings that stop a preparation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 
 LEVELS: Mapping[str, tuple[str, ...]] = {"leak": ("leak",), "warning": STOPPABLE, "all": STOPPABLE}
-"""Words for severities. Notes and properties of the split are no mistakes: they stop nothing,
-unless their kind is named. ``all`` is the older word for ``warning``."""
+"""Level -> severities that stop. Notes and properties of the split are not mistakes and only stop
+if their kind is named. ``all`` is the older name of ``warning``."""
 
 
 def words_of(option: bool | str | Sequence[str]) -> list[str]:
@@ -29,7 +29,7 @@ def words_of(option: bool | str | Sequence[str]) -> list[str]:
     words = [option] if isinstance(option, str) else list(option)
     allowed = (*LEVELS, *KINDS)
     wrong = [
-        f"fail_on_leaks: there is no leak {word!r}.{did_you_mean(word, allowed)}"
+        f"fail_on_leaks: unknown kind of leak {word!r}.{did_you_mean(word, allowed)}"
         for word in words
         if word not in allowed
     ]
@@ -38,9 +38,8 @@ def words_of(option: bool | str | Sequence[str]) -> list[str]:
             "\n".join(
                 [
                     *wrong,
-                    "Allowed: false; leak (what is a mistake); warning, true or all (that, and "
-                    "what bends the numbers: the strictest); or kinds by name: "
-                    f"{', '.join(KINDS)}",
+                    "Allowed: false; leak (only mistakes); warning, true or all (also what biases "
+                    f"the numbers: the strictest); or names of kinds: {', '.join(KINDS)}",
                 ]
             )
         )
@@ -50,47 +49,46 @@ def words_of(option: bool | str | Sequence[str]) -> list[str]:
 def fatal(
     manifest: Mapping[str, Any], words: Collection[str], *, all_are_candidates: bool = True
 ) -> None:
-    """Refuse a dataset with findings that the user does not want.
+    """Refuse a dataset with findings that ``fail_on_leaks`` excludes.
 
     Args:
         manifest: of the dataset.
-        words: of `words_of`.
+        words: from `words_of`.
         all_are_candidates: whether the evaluation ranks every item; findings about candidates
-            concern no other.
+            only concern such an evaluation.
 
     Raises:
-        UserError: listing them, or where the manifest is older than a check that is asked for.
+        UserError: listing the findings, or if the manifest is older than a check of the option.
     """
     if not words:
         return
     levels = {severity for word in words for severity in LEVELS.get(word, ())}
     _refuse_older(manifest, words, any_level=bool(levels))
-    found = [
+    leaks = [
         leak
         for leak in manifest["leaks"]
         if (leak["kind"] in words or leak["severity"] in levels)
         and (all_are_candidates or leak["kind"] not in OF_CANDIDATES)
     ]
-    if found:
-        lines = [f"  {leak['kind']} ({leak['phase']}): {in_words(leak)}" for leak in found]
+    if leaks:
+        lines = [f"  {leak['kind']} ({leak['phase']}): {in_words(leak)}" for leak in leaks]
         raise UserError(
             "\n".join(
                 [
                     f"fail_on_leaks={','.join(words)}: this dataset leaks.",
                     *lines,
-                    "Do as is said, choose another split, or a laxer fail_on_leaks",
+                    "Follow the advice above, choose another split, or relax fail_on_leaks",
                 ]
             )
         )
 
 
 def _refuse_older(manifest: Mapping[str, Any], words: Collection[str], *, any_level: bool) -> None:
-    """A dataset that an older version prepared was not checked for all that is asked for."""
-    looked_for = manifest.get("leak_kinds", ())
-    missing = [kind for kind in KINDS if kind not in looked_for and (any_level or kind in words)]
+    """Refuse a dataset that an older version prepared without all of the checks."""
+    checked = manifest.get("leak_kinds", ())
+    missing = [kind for kind in KINDS if kind not in checked and (any_level or kind in words)]
     if missing:
         raise UserError(
             f"fail_on_leaks={','.join(words)}: this dataset was prepared by a version that did not "
-            f"look for {', '.join(missing)}; delete its folder, then it is prepared and checked "
-            "again"
+            f"check for {', '.join(missing)}; delete its folder to prepare and check it again"
         )

@@ -1,4 +1,4 @@
-"""What a check of a prepared dataset finds, and how bad it is."""
+"""Findings of the leak checks and their severity."""
 
 from __future__ import annotations
 
@@ -7,37 +7,36 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 Severity = Literal["note", "property", "warning", "leak"]
-"""How much a finding weighs, rising.
+"""Severity of a finding, in ascending order.
 
-- ``note``: good to know of the data.
-- ``property``: the split's own rule lets it happen, as published protocols do: numbers are better
-  than they would be in use, and another split is the cure. Nothing is wrong with the data.
-- ``warning``: something in the data or the settings bends the numbers; look at it.
-- ``leak``: the answer can be read before it is to be found: a mistake.
+- ``note``: good to know about the data.
+- ``property``: a consequence of the split's rule, as in published protocols: numbers are better
+  than in deployment, and another split avoids it. Nothing is wrong with the data.
+- ``warning``: something in the data or the settings biases the numbers; check it.
+- ``leak``: the model can read the target before predicting it: a mistake.
 """
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 STOPPABLE: tuple[Severity, ...] = ("warning", "leak")
-"""What is told during the preparation: not what is good to know, or a property of the split."""
+"""Severities that are logged during the preparation and that ``fail_on_leaks`` can refuse."""
 
 FEW, RARE = 5, 0.01
-"""Fewer targets than these, or a smaller share of them, may be so by chance."""
+"""Fewer targets, or a smaller share of them, may be due to chance."""
 
 PHASES = ("validation", "test")
 
 
 class Kind(NamedTuple):
-    """What is looked for.
+    """A kind of finding.
 
     Attributes:
         severity: the usual one.
-        said: how the sentence ends that begins with the count.
-        cure: what to do about it, a sentence without its full stop; empty where nothing is.
-        of: what is counted, with ``{phase}`` for its name.
-        by_time: whether it cannot be found in a log without timestamps.
-        of_candidates: whether a choice of candidates other than ``all`` is the cure, so that it
-            does not concern an evaluation that has one.
+        said: the end of the sentence that begins with the count.
+        cure: advice, a sentence without its full stop; empty for none.
+        of: what is counted, with ``{phase}`` for the phase.
+        by_time: whether the check needs timestamps.
+        of_candidates: whether it only concerns evaluations with ``evaluation.candidates=all``.
     """
 
     severity: Severity
@@ -55,12 +54,12 @@ class Leak:
     Attributes:
         kind: its name, one of `recsys_lab.data.leaks.check.KINDS`.
         phase: ``validation`` or ``test``.
-        count: targets (or what the kind counts) concerned, at least 1.
-        total: of which they are a part.
+        count: number of affected targets (or of what the kind counts), at least 1.
+        total: number of all targets.
         share: ``count / total``.
         severity: see `Severity`.
-        explanation: one sentence for people.
-        cure: what to do about it; empty where nothing is to be done, or in older manifests.
+        explanation: one readable sentence.
+        cure: advice; empty for none, and in older manifests.
     """
 
     kind: str
@@ -80,15 +79,15 @@ class Leak:
 def leak(
     kinds: Mapping[str, Kind], name: str, phase: str, count: int, total: int, **changes: Any
 ) -> Leak:
-    """A finding in words.
+    """Make a finding.
 
     Args:
         kinds: of the family.
         name: of the kind.
         phase: ``validation`` or ``test``.
-        count: what was found, at least 1.
-        total: of how many.
-        changes: fields of `Kind` that differ this time.
+        count: number of affected targets, at least 1.
+        total: number of all targets.
+        changes: fields of `Kind` to replace for this finding.
     """
     kind = kinds[name]._replace(**changes)
     share, of = count / total, kind.of.format(phase=phase)
@@ -97,22 +96,22 @@ def leak(
 
 
 def weighed(count: int, total: int, severity: Severity) -> Severity:
-    """The severity of what may happen by chance: a ``note`` below `FEW` targets or `RARE` of all.
+    """A severity that is lowered to ``note`` below `FEW` targets or a share of `RARE`.
 
     Args:
-        count: what was found.
-        total: of how many.
-        severity: above these.
+        count: number of affected targets.
+        total: number of all targets.
+        severity: above these limits.
     """
     return severity if count >= max(FEW, RARE * total) else "note"
 
 
 def by_weight(leaks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Findings as they stand in a manifest, the gravest first."""
-    return sorted(leaks, key=lambda found: -SEVERITIES.index(found["severity"]))
+    """Findings of a manifest, the most severe first."""
+    return sorted(leaks, key=lambda entry: -SEVERITIES.index(entry["severity"]))
 
 
-def in_words(found: Mapping[str, Any]) -> str:
-    """The explanation of a finding in a manifest, and what to do."""
-    cure = found.get("cure")  # older manifests have none
-    return f"{found['explanation']}. {cure}" if cure else str(found["explanation"])
+def in_words(entry: Mapping[str, Any]) -> str:
+    """The explanation of a finding in a manifest, with its advice."""
+    cure = entry.get("cure")  # older manifests have none
+    return f"{entry['explanation']}. {cure}" if cure else str(entry["explanation"])

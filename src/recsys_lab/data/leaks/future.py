@@ -1,6 +1,6 @@
-"""What is decided by events that nobody could have seen yet: candidates and filters.
+"""Leaks through candidates and filters that depend on events after the targets.
 
-Where the split trains on events after its targets anyway, both are a property of the split.
+If the split also trains on events after its targets, both are a property of the split.
 
 Shapes: T events, U users, V items, G targets.
 """
@@ -17,8 +17,8 @@ from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import first_times, row_chunks
 
 SOME, MANY = 0.01, 0.1
-"""Shares of the candidates below which items that come later are not told of, or only noted: any
-shop gets a few new items."""
+"""Shares of candidates released after the target that give a note, and a warning; any shop gets a
+few new items."""
 
 KINDS: Mapping[str, Kind] = {
     "unreleased_candidates": Kind(
@@ -45,7 +45,7 @@ def find(world: World) -> Iterator[Leak]:
 
 
 def _candidates(world: World) -> Iterator[Leak]:
-    """Pairs of a target and an item whose first event lies after it."""
+    """Findings on pairs of a target and an item whose first event is after it."""
     log = world.log
     assert log.timestamps is not None
     first_V = np.sort(first_times(log.items, log.timestamps, log.num_items))
@@ -53,22 +53,22 @@ def _candidates(world: World) -> Iterator[Leak]:
     for phase in PHASES:
         rows, count, total = world.rows(phase), 0, 0
         for part in row_chunks(rows[:, 3] - rows[:, 2]):
-            places, _ = target_ranges(rows[part], world.segments.dropped_targets)
-            there_G = np.searchsorted(first_V, log.timestamps[places], side="right")
-            count += int((len(first_V) - there_G).sum())
-            total += len(first_V) * len(places)
+            targets, _ = target_ranges(rows[part], world.segments.dropped_targets)
+            released_G = np.searchsorted(first_V, log.timestamps[targets], side="right")
+            count += int((len(first_V) - released_G).sum())
+            total += len(first_V) * len(targets)
         if total and count >= SOME * total:
             severity = _severity(world, phase) if count >= MANY * total else "note"
             yield leak(KINDS, "unreleased_candidates", phase, count, total, severity=severity)
 
 
 def _filters(world: World) -> Iterator[Leak]:
-    """Items and users that stay, or are cut, by their events of validation and test."""
+    """Findings on items and users that the filters kept or cut by events of validation and test."""
     if world.filters is None or world.filters.config.counts == "training":
         return
     config, log = world.filters.config, world.log
     lengths = world.train[:, 2] - world.train[:, 1]
-    found = (
+    cases = (
         (
             "items",
             int((world.train_counts_V < config.min_item_count).sum()),
@@ -89,7 +89,7 @@ def _filters(world: World) -> Iterator[Leak]:
             "them",
         ),
     )
-    for of, count, total, said in found:
+    for of, count, total, said in cases:
         if count:
             said = f"{said}: filter.counts=whole reads events of validation and test, too"
             severity = _severity(world, "test")

@@ -1,21 +1,20 @@
-"""Columns that are the target, or name it.
+"""Leaks through columns that contain or name the target.
 
-A column of the users that holds their target (its id, or its title); a column of the items that
-holds the user who is to be recommended them or the time at which, as the review of a test row does;
-a column of the events that tells the next one; in a list, a text or an address, too, and in other
-spelling (capitals, forms of characters, 5.0 for 5). The share of targets that
-are told is compared with what an honest column reaches, in two ways:
+A user column may hold the target (its id or title); an item column the user or the time of the
+target, as the review of a test row does; an event column the next item; also in a list, a text or
+an address, and in another spelling (case, Unicode form, 5.0 for 5). The share of targets that are
+named is compared with that of a legitimate column, in two ways:
 
-- of all targets: the same question for the last event that the user is *trained* on, which a
-  summary of histories knows at least as well, and for the target of another user, which popularity
-  alone hits;
-- of targets that are new to their user, which no summary of histories knows: for the target of
-  another user. So a list of all that a user ever had is found, though it tells what is trained on
-  as well.
+- of all targets: how often the last *training* event of the user is named, which a summary of
+  histories names at least as often; and how often the target of another user is, as expected from
+  popularity alone;
+- of targets that are new to their user, which no summary of histories names: how often the target
+  of another user is. This detects a list of all items a user ever had, which also names training
+  events.
 
-At most `SAMPLE` targets of a phase are looked at, evenly spread.
+At most `SAMPLE` targets of a phase are checked, evenly spread.
 
-Shapes: G targets that are looked at, R items or users.
+Shapes: G checked targets, R items or users.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from recsys_lab.data.splits.ranges import repeated
 SAMPLE = 3_000
 
 SURE = 3.0
-"""How many standard errors more targets must be told than honest columns tell (a sign test)."""
+"""Standard errors by which named targets must exceed those of legitimate columns (a sign test)."""
 
 SOME, MANY, MANY_NEW = 0.02, 0.2, 0.5
-"""Shares of targets that are told beyond what honest columns tell: a warning; a leak; a leak among
-the new ones, of which what people say of themselves may tell some."""
+"""Shares of named targets in excess of legitimate columns: a warning; a leak; a leak among targets
+that are new to their user, some of which a user's profile may name."""
 
 TYPES = ("categorical", "numeric", "list", "text")
 
@@ -53,10 +52,10 @@ WORDS = tuple(rf"[^{_ENDS}{marks}]*[^{_ENDS}{marks}:.!?]" for marks in ("", "/<>
 addresses and arrows part it into; and what colons and underscores part that into, too."""
 
 Pair = tuple[NDArray[Any], list[pl.Series]]
-"""Whose value is read, and the names of what is looked for in it, each (G,)."""
+"""Owners whose value is read, and the names to search for in it, each (G,)."""
 
 Names = Callable[[NDArray[Any]], list[pl.Series]]
-"""Codes of what is looked for -> what it is called, in several ways, each (G,)."""
+"""Codes -> their names, in several forms, each (G,)."""
 
 KINDS: Mapping[str, Kind] = {
     "column_names_target": Kind(
@@ -66,14 +65,14 @@ KINDS: Mapping[str, Kind] = {
 
 
 class _Looked(NamedTuple):
-    """Targets that are looked at, all (G,).
+    """Checked targets, all (G,).
 
     Attributes:
-        place: of each.
-        user: whose it is.
-        item: what it is.
-        last: place of the last event that is read before.
-        trained: place of the user's last training event; of users without one the last read.
+        place: index of each target.
+        user: its user.
+        item: its item.
+        last: index of the last event of its history.
+        trained: index of the user's last training event; without one, ``last``.
         is_new_G: whether the history lacks the item.
     """
 
@@ -110,7 +109,7 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
 
 
 def _honest(owner_G: NDArray[Any], names: Names, code_G: NDArray[Any]) -> Pair:
-    """Whose value is read, and what an honest column may tell."""
+    """Owners whose value is read, and names that a legitimate column may hold."""
     return owner_G, names(code_G)
 
 
@@ -121,7 +120,7 @@ def _items(world: World, columns: Columns) -> Names:
 
 
 def _visits(world: World) -> Names:
-    """Events by their users and times, the latter in seconds and as ISO 8601 writes them."""
+    """Events by their users and times, the latter in seconds and in ISO 8601."""
     log = world.log
 
     def names(place_G: NDArray[np.int64]) -> list[pl.Series]:
@@ -146,12 +145,12 @@ def _taken(ids: Any, code_G: NDArray[Any]) -> pl.Series:
 
 
 def _look(world: World, phase: str) -> _Looked:
-    """Some targets of a phase."""
+    """Sample targets of a phase."""
     log, rows = world.log, _spread(world.rows(phase))
     places, of_row = target_ranges(rows, world.segments.dropped_targets)
     some = _spread(np.arange(len(places)))
     places, of_row = places[some], of_row[some]
-    last_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)  # place after the last trained event
+    last_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)  # end of the training events
     last_U[world.train[:, 0]] = world.train[:, 2]
     user, last = rows[of_row, 0], rows[of_row, 2] - 1
     trained = np.where(last_U[user] > 0, last_U[user] - 1, last)
@@ -167,12 +166,12 @@ def _spread(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) -> NDArray[np.bool_]:
-    """Whether the value of each owner is or holds one of the names, in any spelling, (G,).
+    """Whether the value of each owner is or contains one of the names, in any spelling, (G,).
 
     Args:
         column_R: of items, users or events.
-        owner_G: whose value is read.
-        named: names of what is looked for, each (G,).
+        owner_G: owners whose value is read.
+        named: the names to search for, each (G,).
     """
     value = column_R.gather(owner_G)
     names = pl.DataFrame({f"name_{place}": name for place, name in enumerate(named)})
@@ -189,7 +188,7 @@ def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) ->
         frame = frame.with_columns(text=normalized(pl.col("text"), DIFFERENCES))
         frame = frame.with_columns(held=pl.concat_list("text"))
     if kind == pl.String:
-        # Taking texts apart is slow, so only those that can hold a name.
+        # Splitting texts is slow, so only those that can contain a name.
         text = pl.col("text")
         can = pl.any_horizontal(text.str.contains(name, literal=True) for name in wanted)
         frame = frame.with_columns(text=pl.when(can).then(text).otherwise(pl.lit("")))
@@ -218,15 +217,15 @@ def _judge(
     asked: tuple[pl.Series, NDArray[Any], list[pl.Series]],
     honest: Callable[[], Pair] | None,
 ) -> Iterator[Leak]:
-    """A finding where more is told than an honest column would tell.
+    """A finding if more targets are named than by a legitimate column.
 
     Args:
         name: of the column.
         phase: ``validation`` or ``test``.
         seen: the targets.
-        asked: the column, whose value is read for each target, and what is looked for in it.
-        honest: gives whose value is read and what is looked for in it that an honest column may
-            tell as well; None: only targets that are new to their users are judged.
+        asked: the column, the owner whose value is read for each target, and the names of it.
+        honest: returns owners and names that a legitimate column may hold as well; None: only
+            targets that are new to their users are checked.
     """
     column_R, owner_G, named = asked
     hit_G = _told(*asked)
@@ -247,7 +246,7 @@ def _judge(
 
 
 def _beyond(hit_G: NDArray[np.bool_], by_chance: list[NDArray[np.bool_]]) -> float:
-    """The share that is told beyond what others tell; 0 where it may be chance."""
+    """The share of named targets in excess of others; 0 if it may be due to chance."""
     ahead = [int(hit_G.sum()) - int(other_G.sum()) for other_G in by_chance]
     either = [int((hit_G ^ other_G).sum()) for other_G in by_chance]
     if any(more < SURE * np.sqrt(e) for more, e in zip(ahead, either, strict=True)):

@@ -1,17 +1,16 @@
-"""Columns of numbers that know how often items occur after training.
+"""Leaks through numeric columns that depend on how often items occur after training.
 
-A count over the whole log, a rank of bestsellers, an average over all months: each tells which
-items will be asked for. What training itself tells of that is taken out first: the ranks of the
-column and of the events after training are both freed, by least squares, of the ranks of the
-training events, of those of its last window, and of the time of an item's first training event;
-what is left of the two is correlated (a partial rank correlation).
+A count over the whole log, a rank of bestsellers or an average over all months reveals which items
+will be targets. The check is a partial rank correlation between the column and the number of events
+after training: the ranks of the training events, of those in the last window, and of the time of an
+item's first training event are regressed out of both by least squares.
 
-Where a column counts the whole log it is 0.57 to 0.98, from 37 items to 50,000 (of the synthetic
-shop, MovieLens-100k and simulated logs). Honest columns stay below: a measure of quality that all
-counts go with at 0.2, the year of release and the mean rating of MovieLens-100k at 0.37 and 0.26,
-whatever the split; a price at 0.12.
+For columns that count the whole log the correlation is 0.57 to 0.98, from 37 items to 50,000
+(synthetic shop, MovieLens-100k, simulated logs). For legitimate columns it is lower: 0.2 for a
+measure of quality that correlates with all counts, 0.37 and 0.26 for the year of release and the
+mean rating of MovieLens-100k with any split, 0.12 for a price.
 
-Shapes: T events, V items, v items that are trained on and have a number.
+Shapes: T events, V items, v items with training events and a number.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ from recsys_lab.data.leaks.world import World
 from recsys_lab.data.splits.ranges import count_items, range_chunks
 
 SOME, MANY = 0.3, 0.5
-"""Partial correlations from which a column is noted, and called a leak."""
+"""Partial correlations from which a column is a note, and a leak."""
 
 SURE = 5.0
-"""Fisher's z of the correlation, in its standard errors, below which it may be chance."""
+"""Fisher's z of the correlation, in standard errors, below which it may be due to chance."""
 
 KINDS: Mapping[str, Kind] = {
     "column_knows_test_counts": Kind(
@@ -78,7 +77,7 @@ def _beyond(
     told: list[NDArray[np.int64]],
     compared_V: NDArray[np.bool_],
 ) -> float:
-    """The partial correlation over some items; 0 where it is small or may be chance."""
+    """The partial correlation over some items; 0 if it is small or may be due to chance."""
     known = [column[compared_V] for column in told]
     r, z = partial_correlation(number_V[compared_V], later_V[compared_V], known)
     return r if abs(r) >= SOME and z >= SURE else 0.0
@@ -87,16 +86,16 @@ def _beyond(
 def partial_correlation(
     x_v: NDArray[Any], y_v: NDArray[Any], given: list[NDArray[Any]]
 ) -> tuple[float, float]:
-    """Spearman's correlation of two columns where others are held fixed, and its Fisher z.
+    """Partial Spearman correlation of two columns given others, and its Fisher z.
 
     Args:
         x_v: numbers, (v,).
         y_v: numbers, (v,).
-        given: what is held fixed, each (v,).
+        given: the columns to control for, each (v,).
 
     Returns:
-        The correlation, 0 where a column is determined by the others, and ``artanh(|r|)`` in its
-        standard errors.
+        The correlation, 0 if a column is determined by the others, and ``artanh(|r|)`` in standard
+        errors.
     """
     freedom = len(x_v) - 3 - len(given)
     if freedom < 1:
@@ -121,7 +120,7 @@ def _ranks(column: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _later_counts(world: World) -> NDArray[np.int64]:
-    """Events of each item after what each user is trained on, (V,)."""
+    """Number of events of each item after its users' training events, (V,)."""
     log = world.log
     starts = log.offsets[:-1].copy()
     starts[world.train[:, 0]] = world.train[:, 2]
@@ -139,7 +138,7 @@ def _first_trained(world: World) -> NDArray[np.int64]:
 
 
 def _by_item(world: World, column_T: Any) -> NDArray[np.float64]:
-    """The mean of a column of the events over the training events of each item, (V,)."""
+    """Mean of an event column over the training events of each item, (V,)."""
     sums_V, counts_V = np.zeros((2, world.log.num_items))
     for places in range_chunks(world.train[:, 1], world.train[:, 2]):
         values = column_T[places]

@@ -1,4 +1,4 @@
-"""What a user's own events around their targets tell: visits cut in two, later events trained on.
+"""Leaks through a user's other events: sessions that are cut in two, later training events.
 
 Shapes: U users, S sessions, G targets, n rows of one phase.
 """
@@ -50,8 +50,7 @@ def find(world: World) -> Iterator[Leak]:
 def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[int, int]:
     """Sessions with targets of a phase that began in an earlier part, and all with targets.
 
-    Earlier than ``validation`` is what is trained on; than ``test``, what validation reads and asks
-    for as well.
+    The training part is earlier than ``validation``; training and validation than ``test``.
 
     Args:
         log: with ``sessions``.
@@ -68,22 +67,22 @@ def straddling_sessions(log: FlatLog, segments: Segments, phase: str) -> tuple[i
 
 
 def before_trained(log: FlatLog, segments: Segments, phase: str) -> int:
-    """Targets of a phase with a later event of their user that is trained on."""
+    """Number of targets of a phase with a later training event of their user."""
     rows = segments.rows(phase)
     _, end_U = runs_of_users(log.offsets, segments.train)
-    found = 0
+    count = 0
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
-        places, of_row = target_ranges(rows[part], segments.dropped_targets)
-        found += int((places < end_U[rows[part][of_row, 0]] - 1).sum())
-    return found
+        targets, of_row = target_ranges(rows[part], segments.dropped_targets)
+        count += int((targets < end_U[rows[part][of_row, 0]] - 1).sum())
+    return count
 
 
 def _sessions_of(
     starts_S: NDArray[np.int64], rows: NDArray[np.int64], dropped: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Numbers of the sessions that hold targets, ascending."""
-    found = [np.empty(0, dtype=np.int64)]
+    sessions = [np.empty(0, dtype=np.int64)]
     for part in row_chunks(rows[:, 3] - rows[:, 2]):
-        places, _ = target_ranges(rows[part], dropped)
-        found.append(np.unique(np.searchsorted(starts_S, places, side="right") - 1))
-    return np.unique(np.concatenate(found))
+        targets, _ = target_ranges(rows[part], dropped)
+        sessions.append(np.unique(np.searchsorted(starts_S, targets, side="right") - 1))
+    return np.unique(np.concatenate(sessions))

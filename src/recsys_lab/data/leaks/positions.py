@@ -1,6 +1,7 @@
-"""What places and times tell: targets that are trained on, read, or told by the history.
+"""Leaks through positions and times: targets in training or history, or easy to guess from it.
 
-All kinds of one pass over the targets. Shapes: U users, V items, n rows of one phase, G targets.
+All kinds are counted in one pass over the targets. Shapes: U users, V items, n rows of one phase, G
+targets.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from recsys_lab.data.splits.cold_start import first_rows, target_ranges
 from recsys_lab.data.splits.ranges import inside, merged, repeated, row_chunks
 
 MANY, SOME = 0.5, 0.1
-"""Shares of targets that copy the last event, beyond those that do by chance: a leak, as the log is
-hardly one of choices then; a warning if so many do within `QUICK`. Double clicks do, and a row for
-a view beside one for its purchase; people who hear a song again stay below."""
+"""Shares of targets that repeat the last event, in excess of chance: a leak (the log hardly records
+choices), and a warning if the repeats are within `QUICK` seconds. Double clicks and a view logged
+beside its purchase exceed them; users who hear a song again do not."""
 
 QUICK = 60
-"""Seconds between two events that are hardly two decisions."""
+"""Seconds; two closer events are hardly two decisions."""
 
 _QUICK_REPEATS = "quick repeats"  # counted in the same pass
 
@@ -70,11 +71,11 @@ def find(world: World) -> Iterator[Leak]:
     """
     segments = world.segments
     validation = segments.validation
-    # A user's later rows may read what the earlier ones had to find: what the first reads counts.
+    # A user's later rows may read the targets of earlier ones: only the first row counts.
     read, test = first_rows(validation), first_rows(segments.test)
     hidden = {
         "validation": merged(read[:, 1], read[:, 2]),
-        # Validation chooses the model: what it reads or looks for is known before the test.
+        # Validation chooses the model: its histories and targets are known before the test.
         "test": merged(
             np.concatenate([test[:, 1], validation[:, 1]]),
             np.concatenate([test[:, 2], validation[:, 3]]),
@@ -115,7 +116,7 @@ def _weigh_repeats(count: int, quick: int, total: int, chance: float) -> dict[st
 
 
 def _roles(world: World, phase: str) -> Iterator[Leak]:
-    """Users of a phase that have another part, too."""
+    """Findings on users of a phase who are also in another part."""
     held_out = world.held_out_phases
     count = _users_in_two_roles(world.segments, phase, held_out)
     if not count:
@@ -136,9 +137,9 @@ def _count_targets(
     hidden: tuple[NDArray[np.int64], NDArray[np.int64]],
     popular_V: NDArray[np.bool_],
 ) -> tuple[dict[str, int], int, float]:
-    """Targets of one phase by the kind of leak, all targets, and the share that copies by chance.
+    """Targets of a phase by kind of leak, all targets, and the share that repeats by chance.
 
-    By chance: if each target came after the history of another row.
+    Chance: the share of repeats if each target followed the history of a random row.
     """
     log, dropped = world.log, world.segments.dropped_targets
     counts = dict.fromkeys(KINDS, 0)
@@ -174,7 +175,7 @@ def _count_targets(
 
 
 def _users_in_two_roles(segments: Segments, phase: str, held_out: Collection[str]) -> int:
-    """Users of a phase that are trained on, or (where both are held out) in the other phase."""
+    """Number of users of a phase in training or (if both are held out) in the other phase."""
     rows = {"validation": segments.validation, "test": segments.test}
     others = [segments.train[:, 0]]
     if phase in held_out:

@@ -1,10 +1,10 @@
-"""One person under two ids, one item under two ids: the other one of them tells the answer.
+"""Leaks through users or items with two ids: the twin reveals the target.
 
-Twins have equal sequences of (item, time), or (user, time). Sequences are compared by the sum of a
-64-bit hash of each event, so that nothing is sorted or joined but the sums. Item ids that differ in
-spelling alone are twins as well.
+Twins have equal sequences of (item, time), or of (user, time). Sequences are compared by the sum of
+a 64-bit hash of each event, so only the sums are sorted. Item ids that differ only in spelling are
+twins as well.
 
-Shapes: T events laid end to end by user, U users, V items, G targets of some rows.
+Shapes: T events concatenated by user, U users, V items, G targets of some rows.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from recsys_lab.data.splits.cold_start import target_ranges
 from recsys_lab.data.splits.ranges import count_items, flat_index, repeated, row_chunks
 
 USER_EVENTS, USER_TIMES, ITEM_EVENTS = 3, 3, 5
-"""Shorter sequences, or with fewer different times, are equal by chance: two people who buy one
-basket on one day, two rare items that were only ever bought together."""
+"""Shorter sequences, or with fewer different times, may be equal by chance: two users who buy the
+same basket on one day, two rare items that are only bought together."""
 
 AT_ONCE = 1 << 16
-"""Events whose hashes are made at once: they fit into a core's cache."""
+"""Events that are hashed at once: they fit into a core's cache."""
 
 KINDS: Mapping[str, Kind] = {
     "twin_users": Kind(
@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Groups(NamedTuple):
-    """Which users or items are the same.
+    """Users or items that are the same.
 
     Attributes:
         code: users or items with one code are the same, int64.
@@ -106,7 +106,7 @@ def _mixed(codes: NDArray[np.uint64], times: NDArray[np.uint64]) -> NDArray[np.u
 
 
 def _groups(sums: NDArray[np.uint64], is_long: NDArray[np.bool_]) -> Groups:
-    """Those with one sum, among the long ones; all others are groups of their own."""
+    """Groups with equal sums among the long sequences; every other one is a group by itself."""
     code = np.arange(len(sums))
     long = np.flatnonzero(is_long)
     _, first, of, counts = np.unique(
@@ -119,21 +119,21 @@ def _groups(sums: NDArray[np.uint64], is_long: NDArray[np.bool_]) -> Groups:
 
 
 def _item_groups(world: World, sums_V: NDArray[np.uint64]) -> Groups:
-    """Items with one sequence that is long enough."""
-    found = _groups(sums_V, sums_V > 0)  # without an event nothing is the same
-    if found.has_twin.any():
+    """Items with equal, sufficiently long sequences."""
+    groups = _groups(sums_V, sums_V > 0)  # items without events are not twins
+    if groups.has_twin.any():
         offsets = world.log.offsets
         events_V = count_items(world.log.items, offsets[:-1], offsets[1:], world.log.num_items)
-        found.has_twin[events_V < ITEM_EVENTS] = False
-    return found
+        groups.has_twin[events_V < ITEM_EVENTS] = False
+    return groups
 
 
 def _user_groups(world: World, sums_U: NDArray[np.uint64]) -> Groups:
-    """Users with one sequence that is long enough and has several times."""
+    """Users with equal, sufficiently long sequences of several times."""
     offsets, times = world.log.offsets, world.log.timestamps
     assert times is not None
-    found = _groups(sums_U, np.diff(offsets) >= USER_EVENTS)
-    twins = np.flatnonzero(found.has_twin)
+    groups = _groups(sums_U, np.diff(offsets) >= USER_EVENTS)
+    twins = np.flatnonzero(groups.has_twin)
     starts, ends = offsets[twins], offsets[twins + 1]
     for part in row_chunks(ends - starts):
         lengths = ends[part] - starts[part]
@@ -142,12 +142,12 @@ def _user_groups(world: World, sums_U: NDArray[np.uint64]) -> Groups:
         is_new = (when[1:] != when[:-1]) | (of[1:] != of[:-1])  # but for the very first
         several = 1 + np.bincount(of[1:][is_new], minlength=len(lengths))
         several[1:] -= 1
-        found.has_twin[twins[part]] = several >= USER_TIMES
-    return found
+        groups.has_twin[twins[part]] = several >= USER_TIMES
+    return groups
 
 
 def _twin_users(world: World, groups: Groups) -> Iterator[Leak]:
-    """Targets of twins, and how many of them a twin is trained on."""
+    """Findings on targets of twins, and on those among them that a twin is trained on."""
     if not groups.has_twin.any():
         return
     offsets = world.log.offsets
@@ -176,7 +176,7 @@ def _twin_users(world: World, groups: Groups) -> Iterator[Leak]:
 
 
 def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
-    """Targets that are new to the history but for a twin."""
+    """Findings on targets that are not in the history, but have a twin there."""
     if not groups.has_twin.any():
         return
     log = world.log
@@ -202,7 +202,7 @@ def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
 
 
 def _spelled(ids: Any) -> Groups | None:
-    """Items whose ids are one but for blanks, case, form of characters or ``.0``."""
+    """Items whose ids only differ in blanks, case, Unicode form or ``.0``."""
     if ids is None or not len(ids) or pa.types.is_integer(ids.type):
         return None
     frame = pl.DataFrame({"id": pl.from_arrow(ids)})

@@ -1,6 +1,6 @@
-"""What the checks are given: the log, its split, and what training knows of them.
+"""Input of the leak checks: the log, its split, and statistics of the training events.
 
-Shapes: T events laid end to end by user, V items, U users.
+Shapes: T events concatenated by user, V items, U users.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from recsys_lab.data.splits.ranges import count_items, first_from, merged, time_
 
 @dataclass(frozen=True)
 class World:
-    """A dataset under check.
+    """The dataset to check.
 
     Attributes:
         log: the events.
         segments: the split.
-        filters: what made the log of the source; None: not known.
-        item_ids: raw id of every item, an Arrow array (V,); None: not known.
+        filters: the filters that were applied; None: unknown.
+        item_ids: raw id of every item, an Arrow array (V,); None: unknown.
         user_ids: raw id of every user, (U,), likewise.
-        held_out_phases: phases whose users the split promises to hold out of the other parts.
-        top_k: items that a list of the most popular ones holds.
-        last_window: share of the training events, the latest, by which popularity is counted;
-            without timestamps it is counted by all of them.
+        held_out_phases: phases whose users the split holds out of the other parts.
+        top_k: length of the list of most popular items.
+        last_window: share of the latest training events that popularity is counted on; without
+            timestamps it is counted on all of them.
     """
 
     log: FlatLog
@@ -55,17 +55,17 @@ class World:
 
     @cached_property
     def trained(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The places that are trained on, as runs that ascend."""
+        """The indices of training events, as ascending ranges."""
         return merged(self.train[:, 1], self.train[:, 2])
 
     @cached_property
     def train_counts_V(self) -> NDArray[np.int64]:
-        """Training events of each item."""
+        """Number of training events of each item."""
         return count_items(self.log.items, self.train[:, 1], self.train[:, 2], self.log.num_items)
 
     @cached_property
     def recent_counts_V(self) -> NDArray[np.int64]:
-        """The same of the last window of training."""
+        """Number of training events of each item in the last window."""
         times, starts, ends = self.log.timestamps, self.train[:, 1], self.train[:, 2]
         if times is None or not len(starts):
             return self.train_counts_V
@@ -75,16 +75,15 @@ class World:
 
     @cached_property
     def last_time(self) -> int | None:
-        """When the last event was that is trained on; None without times or training."""
+        """Time of the last training event; None without times or training events."""
         if self.log.timestamps is None or not len(self.train):
             return None
         return int(self.log.timestamps[self.train[:, 2] - 1].max())
 
     def keeps_the_future(self, phase: str) -> bool:
-        """Whether the split trains on nothing at or after a target of the phase.
+        """Whether all training events are before all targets of the phase.
 
-        What reads the future is a property of a split that does not, and to be told of one that
-        does.
+        If not, reading the future is a property of the split; if so, it deserves a warning.
         """
         rows, times = self.rows(phase), self.log.timestamps
         if times is None or self.last_time is None or not len(rows):

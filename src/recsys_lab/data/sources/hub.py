@@ -1,4 +1,4 @@
-"""Hugging Face ``datasets``: an id on the Hub, or a local folder."""
+"""Events from Hugging Face ``datasets``: an id on the Hub, or a local folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS_A_BATCH = 50_000
 class Hub:
     """Reads one split as events, or three as the parts of a published split.
 
-    No code of the dataset's repository is run.
+    Code in the dataset's repository is never run.
 
     Args:
         config: the dataset and its columns.
@@ -39,10 +39,10 @@ class Hub:
             path: an id on the Hub (owner/name), a folder of data files, or one that
                 ``Dataset.save_to_disk`` wrote.
             name: configuration of the dataset; null: its only one.
-            hub_split: e.g. train.
-            validation_split: with split=given, the dataset's split that is the validation part;
-                ``hub_split`` is the training part then. null for none.
-            test_split: likewise.
+            hub_split: the split to read, e.g. train.
+            validation_split: with split=given, the split of the dataset for the validation part;
+                ``hub_split`` is then the training part. null for none.
+            test_split: likewise for the test part.
             revision: commit, tag or branch on the Hub; null: the newest.
             streaming: read without storing a copy in the cache of ``datasets``.
         """
@@ -64,8 +64,8 @@ class Hub:
         self._splits = {part: pair for part, pair in given.items() if pair[1] is not None}
         if len(self._splits) == 2 or (len(self._splits) > 2 and config.part_column):
             raise UserError(
-                "data.validation_split, data.test_split: a published split has three splits "
-                "(data.hub_split for training and these two), or one with data.part_column"
+                "data.validation_split, data.test_split: a published split needs three splits "
+                "(data.hub_split for training and these two), or one split with data.part_column"
             )
 
     def source_key(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Hub:
         return {key: value for key, value in file_key(self._file()).items() if key != "name"}
 
     def read_raw(self, scratch: Path) -> RawData:
-        """Read the rows that `source_key` brought here."""
+        """Read the rows that `source_key` has staged."""
         place = f"data.path={self.config.path}"
         config = self.config
         if len(self._splits) > 1:
@@ -81,7 +81,7 @@ class Hub:
         return read_mapped(config, {"path": self._file()}, scratch, {"path": place})
 
     def _file(self) -> Path:
-        """The rows as Parquet, in a folder that goes with this reader."""
+        """The rows as Parquet, in a folder that is removed with this reader."""
         if self._staged is None:
             path = require_option(self.config.path, "data.path", "data.path=owner/name")
             with staging_folder(self) as folder:
@@ -92,8 +92,8 @@ class Hub:
 
     def _batches(self, path: str) -> Iterator[Any]:
         for part, (option, split) in self._splits.items():
-            # A stream is read, and may be found damaged, only here.
-            with self._told(path, f"data.{option}={split}"):
+            # A stream is only read here, so damage also shows here.
+            with self._explained(path, f"data.{option}={split}"):
                 data = self._load(path, split).with_format("arrow")
                 for table in data.iter(ROWS_A_BATCH):
                     if len(self._splits) > 1:
@@ -101,20 +101,20 @@ class Hub:
                     yield from table.combine_chunks().to_batches()
 
     def _load(self, path: str, split: str) -> Any:
-        """One split, as the library gives it."""
+        """One split, as loaded by the library."""
         import datasets
 
         config = self.config
-        place = Path(path).expanduser()
-        if (place / "dataset_dict.json").exists() or (place / "dataset_info.json").exists():
-            found = datasets.load_from_disk(str(place))
-            if not isinstance(found, datasets.DatasetDict):
-                return found
-            if split not in found:
-                raise ValueError(f"Splits: {', '.join(found)}")
-            return found[split]
+        folder = Path(path).expanduser()
+        if (folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists():
+            loaded = datasets.load_from_disk(str(folder))
+            if not isinstance(loaded, datasets.DatasetDict):
+                return loaded
+            if split not in loaded:
+                raise ValueError(f"Splits: {', '.join(loaded)}")
+            return loaded[split]
         return datasets.load_dataset(
-            str(place) if place.exists() else path,
+            str(folder) if folder.exists() else path,
             config.name,
             split=split,
             revision=config.revision,
@@ -122,19 +122,20 @@ class Hub:
         )
 
     @contextmanager
-    def _told(self, path: str, split: str) -> Iterator[None]:
-        """Turn what the library says into a `UserError`."""
+    def _explained(self, path: str, split: str) -> Iterator[None]:
+        """Turn errors of the library into a `UserError`."""
         try:
             yield
-        except Exception as error:  # the library raises whatever its many parts raise
+        except Exception as error:  # the library does not limit what it raises
             if out_of_space(error) or (error.__cause__ and out_of_space(error.__cause__)):
                 raise MachineFault(
-                    f"data.path={path}: no space left in the cache of datasets. Free some, name "
-                    "another place (HF_HOME=FOLDER recsys-lab ...), or set data.streaming=true"
+                    f"data.path={path}: no space left in the cache of datasets. Free some space, "
+                    "choose another folder (HF_HOME=FOLDER recsys-lab ...), or set "
+                    "data.streaming=true"
                 ) from error
             raise UserError(
                 f"data.path={path}, {split}: cannot be loaded by datasets "
-                f"({type(error).__name__}: {first_line(error)}). Allowed are an id on the Hub "
+                f"({type(error).__name__}: {first_line(error)}). Expected an id on the Hub "
                 "(owner/name; needs a network), a folder of data files, or one written by "
                 "save_to_disk"
             ) from error

@@ -1,4 +1,4 @@
-"""Which columns of a table become which columns of the log, and how."""
+"""Plans of how columns of a table become columns of the log."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from recsys_lab.data.preparation.source_warnings import decimal_hint
 from recsys_lab.data.raw import RUNS, SEPARATOR, FeatureType, Unreadable
 
 NUMBERS = ("rating", "price", "quantity")
-"""Columns of the log that hold numbers."""
+"""Numeric columns of the log."""
 
 RESERVED = ("user", "item", "user_id", "item_id", "timestamp", "order", "row", "event_type",
             *RUNS, *NUMBERS)  # fmt: skip
-"""Names that no feature of an event can have: they are columns of the log already."""
+"""Names that features of events cannot have, as the log has such columns already."""
 
 
 def wanted_columns(config: Any) -> dict[str, str | None]:
-    """Option -> column of the log that it names, None where it is off.
+    """Option -> the column of the log that it names, or None if it is off.
 
     Raises:
-        UserError: for a feature whose name the log uses itself.
+        UserError: for a feature with a reserved name.
     """
     options = ["user_column", "item_column", "timestamp_column", "order_column",
                "event_type_column", *(f"{name}_column" for name in (*RUNS, *NUMBERS))]  # fmt: skip
@@ -36,7 +36,7 @@ def wanted_columns(config: Any) -> dict[str, str | None]:
             other = f"data.{name}_column" if f"{name}_column" in options else "its own option"
             raise UserError(
                 f"data.event_features.{name}: the log has a column of this name already; name the "
-                f"source's column with {other}, or give it another name in the source"
+                f"source's column with {other}, or rename it in the source"
             )
     return {
         **{option: getattr(config, option) for option in options},
@@ -47,17 +47,17 @@ def wanted_columns(config: Any) -> dict[str, str | None]:
 def plan_events(
     frame: pl.LazyFrame, config: Any, where: str, *, untyped: bool, portable: bool
 ) -> dict[str, ColumnPlan]:
-    """How every column of the log is made.
+    """Plan every column of the log.
 
     Args:
-        frame: the source, all of it: one value may decide for all.
-        config: the names of columns and the form of times.
+        frame: the whole source; all values decide the type of a column.
+        config: the names of columns and the format of times.
         where: the option and the path, named in errors.
-        untyped: whether strings may stand for numbers.
-        portable: whether datetimes are to be read by what runs on every engine.
+        untyped: whether strings may be read as numbers.
+        portable: whether datetimes must be read by operations that every engine has.
 
     Raises:
-        UserError: for a column of a type that does not fit.
+        UserError: for a column of an unsuitable type.
     """
     spelling = Spelling.of(config)
     plans = {
@@ -73,7 +73,7 @@ def plan_events(
             portable=portable,
         )  # fmt: skip
     if config.order_column is not None:
-        plans["order"] = _places(frame, config.order_column, where)
+        plans["order"] = _positions(frame, config.order_column, where)
     if config.event_type_column is not None:
         plans["event_type"] = _texts(frame, config.event_type_column, spelling)
     for name in RUNS:
@@ -92,7 +92,7 @@ def plan_events(
 
 
 def event_features(config: Any) -> dict[str, FeatureType]:
-    """The columns of the log that models may read, with their types."""
+    """Columns of the log that models may read -> their types."""
     kinds: dict[str, FeatureType] = {}
     if config.event_type_column is not None:
         kinds["event_type"] = "categorical"
@@ -103,22 +103,22 @@ def event_features(config: Any) -> dict[str, FeatureType]:
 def plan_feature(
     frame: pl.LazyFrame, column: str, kind: FeatureType, option: str, where: str, spelling: Spelling
 ) -> ColumnPlan:
-    """How a column becomes a feature.
+    """Plan how a column becomes a feature.
 
-    Categories are strings or whole numbers as they are, anything else as text; numbers float64;
-    text strings; lists as they are, or text split at ``|`` where any value of the column holds
-    one, else at blanks.
+    Categories are strings or integers unchanged, other types as text; numbers are float64; text is
+    strings; lists are unchanged, or text split at ``|`` if any value of the column has one, else at
+    blanks.
 
     Args:
         frame: the source.
         column: its name.
-        kind: of the feature.
+        kind: type of the feature.
         option: where it is declared, named in errors.
         where: the option and the path of the source, named in errors.
         spelling: how values are written.
 
     Raises:
-        UserError: when the column cannot be read as this.
+        UserError: if the column cannot be read as this type.
     """
     if kind == "numeric":
         return plan_numbers(frame, column, option, where, spelling)
@@ -128,14 +128,14 @@ def plan_feature(
             return ColumnPlan(column, _split(frame, column), same)
         if not isinstance(stored, pl.List | pl.Array):
             raise UserError(
-                f"{option}=list: column '{column}' of {where} is of type {stored}; a list, or "
-                f"text with '{SEPARATOR}' or blanks between the values is needed"
+                f"{option}=list: column '{column}' of {where} is of type {stored}; expected lists, "
+                f"or text with '{SEPARATOR}' or blanks between the values"
             )
         return ColumnPlan(column, None, same)
     if stored.is_nested():
         raise UserError(
             f"{option}={kind}: column '{column}' of {where} is of type {stored}; declare it as "
-            "list, or store one value a row"
+            "list, or store one value per row"
         )
     if kind == "categorical" and stored.is_integer() and stored not in (pl.UInt64, pl.Int128):
         return ColumnPlan(column, None, lambda values: values.cast(nw.Int64))
@@ -143,7 +143,7 @@ def plan_feature(
 
 
 def _split(frame: pl.LazyFrame, column: str) -> pl.Expr:
-    """Lists of text: one value decides for all, so that 'Film Noir|Drama' and 'Film Noir' agree."""
+    """Split text at ``|`` if any value has one (so 'Film Noir' is one word), else at blanks."""
     text = pl.col(column)
     bars = one_row(frame, bars=text.str.contains(SEPARATOR, literal=True).any())["bars"]
     parts = text.str.split(SEPARATOR if bars else " ")
@@ -154,10 +154,10 @@ def _texts(frame: pl.LazyFrame, column: str, spelling: Spelling) -> ColumnPlan:
     """Strings; null where missing."""
     stored = frame.collect_schema()[column]
     if stored == pl.String:
-        found = missing_values(frame, column, spelling.missing)
-        words = ["", *found]
+        missing = missing_values(frame, column, spelling.missing)
+        words = ["", *missing]
         return ColumnPlan(
-            column, None, lambda values: nw.when(~values.is_in(words)).then(values), missing=found
+            column, None, lambda values: nw.when(~values.is_in(words)).then(values), missing=missing
         )
     if stored == pl.Categorical or isinstance(stored, pl.Enum) or stored.is_integer():
         return ColumnPlan(column, None, lambda values: _not_blank(values.cast(nw.String)))
@@ -171,7 +171,7 @@ def _not_blank(values: nw.Expr) -> nw.Expr:
 def plan_numbers(
     frame: pl.LazyFrame, column: str, option: str, where: str, spelling: Spelling
 ) -> ColumnPlan:
-    """How a column becomes float64 numbers, null where there is none, as with NaN.
+    """Plan how a column becomes float64 numbers; null where missing, NaN or not a number.
 
     Args:
         frame: the source.
@@ -181,7 +181,7 @@ def plan_numbers(
         spelling: how values are written.
 
     Raises:
-        UserError: when no value is a number.
+        UserError: if no value is a number.
     """
     stored = frame.collect_schema()[column]
     if stored == pl.String:
@@ -189,20 +189,20 @@ def plan_numbers(
         plain = _with_point(text) if spelling.decimal_comma else text
         number = plain.cast(pl.Float64, strict=False)
         odd = number.is_null() & ~is_missing(text, spelling.missing)
-        found = one_row(frame, some=number.count(), given=text.count(), odd=odd.sum())
-        if found["given"] and not found["some"]:
+        counts = one_row(frame, numbers=number.count(), texts=text.count(), odd=odd.sum())
+        if counts["texts"] and not counts["numbers"]:
             first = first_row(frame, column, pl.col(column).is_not_null())
             raise UserError(
-                f"{option}: column '{column}' of {where} holds no number; the first value is "
+                f"{option}: column '{column}' of {where} has no numbers; the first value is "
                 f"{first[1] if first else None!r}"
                 f"{decimal_hint(first[1]) if first else ''}"
             )
-        first = first_row(frame, column, odd) if found["odd"] else None
-        unreadable = None if first is None else Unreadable(found["odd"], first[1], first[0])
+        first = first_row(frame, column, odd) if counts["odd"] else None
+        unreadable = None if first is None else Unreadable(counts["odd"], first[1], first[0])
         return ColumnPlan(column, number, _not_nan, unreadable)
     if not (stored.is_numeric() or stored in (pl.Boolean, pl.Null)):
         raise UserError(
-            f"{option}: column '{column}' of {where} is of type {stored}; numbers are needed"
+            f"{option}: column '{column}' of {where} is of type {stored}; expected numbers"
         )
     wide = isinstance(stored, pl.Decimal) or stored in (pl.Int128, pl.UInt128, pl.Boolean, pl.Null)
     prepare = pl.col(column).cast(pl.Float64) if wide else None
@@ -210,7 +210,7 @@ def plan_numbers(
 
 
 def _with_point(text: pl.Expr) -> pl.Expr:
-    """1.234,5 as 1234.5; null where a point stands elsewhere than before three digits."""
+    """Rewrite 1.234,5 as 1234.5; null where a point does not separate thousands."""
     in_groups = text.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$")
     whole = pl.when(in_groups).then(text.str.replace_all(".", "", literal=True)).otherwise(text)
     has_point = whole.str.contains(".", literal=True)
@@ -222,8 +222,8 @@ def _not_nan(values: nw.Expr) -> nw.Expr:
     return nw.when(~numbers.is_nan()).then(numbers)
 
 
-def _places(frame: pl.LazyFrame, column: str, where: str) -> ColumnPlan:
-    """Places in a history: whole numbers, exact; beyond 2^53 a float would merge neighbours."""
+def _positions(frame: pl.LazyFrame, column: str, where: str) -> ColumnPlan:
+    """Plan positions in a history: exact integers; floats would merge neighbours beyond 2^53."""
     stored = frame.collect_schema()[column]
     path = where.partition("=")[2]
     value = pl.col(column)
@@ -238,16 +238,16 @@ def _places(frame: pl.LazyFrame, column: str, where: str) -> ColumnPlan:
     elif stored.is_float():
         prepare = None
     else:
-        raise _no_places(frame, column, path)
-    found = first_row(frame, column, value.is_finite() & (value != value.floor()))
-    if found is not None:
+        raise _no_positions(frame, column, path)
+    first = first_row(frame, column, value.is_finite() & (value != value.floor()))
+    if first is not None:
         raise UserError(
-            f"data.order_column={column}: {path} has places that are no whole numbers, such as "
-            f"{found[1]}; cutting them would change the order. Number the events, or use "
+            f"data.order_column={column}: {path} has positions that are not whole numbers, such as "
+            f"{first[1]}; rounding them would change the order. Number the events, or use "
             "data.timestamp_column"
         )
     if not one_row(frame, some=value.is_finite().any())["some"]:
-        raise _no_places(frame, column, path)
+        raise _no_positions(frame, column, path)
     if stored == pl.String and _all_whole(frame, column):
         return ColumnPlan(column, pl.col(column).cast(pl.Int64, strict=False), same)
     return ColumnPlan(column, prepare, whole_numbers(LARGEST))
@@ -256,11 +256,11 @@ def _places(frame: pl.LazyFrame, column: str, where: str) -> ColumnPlan:
 def _all_whole(frame: pl.LazyFrame, column: str) -> bool:
     text = pl.col(column)
     number, whole = text.cast(pl.Float64, strict=False), text.cast(pl.Int64, strict=False)
-    found = one_row(frame, number=number.count(), whole=whole.count())
-    return bool(found["number"] == found["whole"])
+    counts = one_row(frame, number=number.count(), whole=whole.count())
+    return bool(counts["number"] == counts["whole"])
 
 
-def _no_places(frame: pl.LazyFrame, column: str, path: str) -> UserError:
+def _no_positions(frame: pl.LazyFrame, column: str, path: str) -> UserError:
     first = frame.select(column).head(1).collect().item()
     return UserError(
         f"data.order_column={column}: no value in this column of {path} is a whole number; the "

@@ -1,4 +1,4 @@
-"""Options that several sources have, each documented once. No heavy import: read at every start."""
+"""Options shared by several sources. Without heavy imports: loaded at every start."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class SpellingOptions:
     """How values are written.
 
     Attributes:
-        missing_values: words that stand for a missing value, in small or capital letters; null:
-            NULL, None, NaN, NA, N/A, <NA>, #N/A, backslash-N and -. What is met is told.
-        id_normalization: differences in spelling that tell no ids apart: blanks, case, unicode
-            (NFKC), decimal (100.0 is 100). Those that are met are told.
-        decimal_comma: whether numbers that are text are written 1.234,5: prices, ratings,
-            features; not times.
+        missing_values: words that mean a missing value, ignoring case; null: NULL, None, NaN, NA,
+            N/A, <NA>, #N/A, backslash-N and -. A warning lists those that occur.
+        id_normalization: differences in spelling to ignore in ids: blanks, case, unicode (NFKC),
+            decimal (100.0 is 100). A warning lists those that occur.
+        decimal_comma: whether numbers in text are written 1.234,5: prices, ratings, features; not
+            times.
     """
 
     missing_values: list[str] | None = field(default_factory=list, kw_only=True)
@@ -30,38 +30,37 @@ class SpellingOptions:
 
 @dataclass(frozen=True)
 class ColumnOptions(SpellingOptions):
-    """Which columns of a log mean what.
+    """The meaning of the columns of a log.
 
     Attributes:
-        user_column: who; integers or strings.
-        item_column: what; integers or strings.
-        timestamp_column: when: numbers, dates or datetimes; null where there is none. Values of no
-            such form are dropped and counted, as are years outside 1 to 9999.
-        timestamp_unit: of numbers; auto: by their size.
-        timestamp_format: of text and whole numbers, as in strptime, e.g. %Y%m%d; null: numbers or
-            ISO 8601, what most are.
-        order_column: the place in the user's history, integers; alone it replaces the timestamp,
-            beside one it orders events of the same time. With neither, events are in the source's
-            order.
-        event_type_column: what happened, such as view or purchase; null where all are alike.
-        part_column: of a published split, for split=given, the part of every row: train(ing),
-            valid(ation), val or dev, test, in small or capital letters; null for none.
-        session_column: which visit the event belongs to; null for none. See
+        user_column: user ids; integers or strings.
+        item_column: item ids; integers or strings.
+        timestamp_column: times: numbers, dates or datetimes; null for none. Rows whose time cannot
+            be read or lies outside the years 1 to 9999 are dropped and counted.
+        timestamp_unit: unit of numbers; auto: inferred from their size.
+        timestamp_format: format of text and whole numbers, as in strptime, e.g. %Y%m%d; null:
+            numbers or ISO 8601, whichever fits more values.
+        order_column: position in the user's history, integers; it replaces the timestamp, or
+            orders events with the same one. With neither, events keep the order of the source.
+        event_type_column: type of event, such as view or purchase; null for none.
+        part_column: part of a published split, for split=given: train(ing), valid(ation), val or
+            dev, test, ignoring case; null for none.
+        session_column: id of the session; null for none. See
             `recsys_lab.data.preparation.event_units`.
-        basket_column: which order or receipt the event belongs to; null for none. Without one the
-            events of a user at one time are a basket.
-        rating_column: how much it was liked, a number; null for none.
-        price_column: what one piece cost; null for none.
-        quantity_column: how many pieces; null for none.
+        basket_column: id of the order or receipt; null for none: the events of a user at one time
+            are then a basket.
+        rating_column: rating, a number; null for none.
+        price_column: price of one piece; null for none.
+        quantity_column: number of pieces; null for none.
         event_features: further columns of the log and their types, e.g.
             ``+data.event_features.colour=categorical``.
         item_features: columns of the table of items or, without one, of the log, and their types.
-            Of the log the value in an item's first training event that has one counts, first in
-            time; an item without one has a missing value. Text of type list is split at ``|`` where
-            any value of the column holds one, else at blanks.
-        user_features: the same of the users.
-        title_column: item title for people to read: a column of the table of items or, without
-            one, of the log; null for none.
+            From the log, an item gets the value of its first training event (in time) that has
+            one, else a missing value. Text of type list is split at ``|`` if any value of the
+            column has one, else at blanks.
+        user_features: likewise for users.
+        title_column: readable title of an item: a column of the table of items or, without one,
+            of the log; null for none.
     """
 
     user_column: str
@@ -89,9 +88,10 @@ class DownloadOptions:
 
     Attributes:
         path: the official file or archive, also unpacked, or the folder that holds it; null:
-            download.
-        download_dir: where downloaded files are kept.
-        sha256: of the downloaded file, checked where it is given, beside a published MD5.
+            download it.
+        download_dir: folder for downloaded files.
+        sha256: expected hash of the downloaded file, checked in addition to a published MD5; null
+            for none.
     """
 
     path: str | None

@@ -1,8 +1,8 @@
-"""RecBole's atomic files, as they are: ``.inter``, and ``.item`` and ``.user`` where there are.
+"""RecBole's atomic files: ``.inter``, and ``.item`` and ``.user`` where they exist.
 
 A file is tab-separated with a header of ``name:type``; types are token (categorical), token_seq
-(a list, separated by blanks), float (numeric) and float_seq (not read). A field whose name the
-prepared dataset needs for itself, such as ``order``, is called ``order_raw`` there.
+(a list, separated by blanks), float (numeric) and float_seq (not read). A field with a name that
+the prepared dataset reserves, such as ``order``, is called ``order_raw`` there.
 See https://recbole.io/docs/user_guide/data/atomic_files.html.
 """
 
@@ -27,7 +27,7 @@ from recsys_lab.data.sources.log_columns import NUMBERS
 from recsys_lab.data.sources.options import SpellingOptions
 
 SPLIT = {"train": ".train.inter", "validation": ".valid.inter", "test": ".test.inter"}
-"""How the names of a published split's files end, by part."""
+"""Part -> suffix of its file in a published split."""
 
 
 class RecBole:
@@ -45,13 +45,13 @@ class RecBole:
             path: the folder with one ``.inter`` file, or that file; or with the three of a
                 published split, NAME.train.inter, NAME.valid.inter and NAME.test.inter, for
                 split=given.
-            user_field: who.
-            item_field: what.
-            time_field: when; null: the order of the file.
-            rating_field: null where there is none.
-            text_columns: token and token_seq columns that are texts, not categories.
-            title_column: item title for people to read; null: the field ``title``, else the only
-                one whose name ends in ``_title``, else in ``_name``.
+            user_field: field of user ids.
+            item_field: field of item ids.
+            time_field: field of times; null: the order of the file.
+            rating_field: field of ratings; null for none.
+            text_columns: token and token_seq fields that are texts, not categories.
+            title_column: readable title of an item; null: the field ``title``, else the only one
+                whose name ends in ``_title``, else in ``_name``.
         """
 
         path: str | None
@@ -116,7 +116,7 @@ class RecBole:
     def _further(
         self, log: AtomicFile, own: set[str]
     ) -> tuple[list[pl.Series], dict[str, FeatureType]]:
-        """What events have besides the fields that options name."""
+        """Features of events: the fields that no option names."""
         taken = {*OWN["event"], *(["rating"] if self.config.rating_field is not None else [])}
         columns: list[pl.Series] = []
         kinds: dict[str, FeatureType] = {}
@@ -145,7 +145,7 @@ class RecBole:
         kinds: dict[str, FeatureType] = {}
         columns = [table.ids(key).alias(f"{side}_id")]
         title = self._title(table) if side == "item" else None
-        beside = title if title != "title" else None  # gets a column that is no feature
+        beside = title if title != "title" else None  # gets a column that is not a feature
         taken = {*OWN[side], *(["title"] if beside is not None else [])}
         for source, kind in table.kinds(config.text_columns, {key}).items():
             name = table.name(source, taken)
@@ -158,7 +158,7 @@ class RecBole:
         return pl.DataFrame(columns), kinds, table.warnings
 
     def _title(self, table: AtomicFile) -> str | None:
-        """The field that items are shown by; it changes no feature and no fingerprint."""
+        """The field of readable titles; it changes neither features nor the fingerprint."""
         if self.config.title_column is not None:
             table.require({"title_column": self.config.title_column})
             return self.config.title_column
@@ -184,7 +184,7 @@ class RecBole:
             if len(logs) != 1:
                 names = ", ".join(file.name for file in logs or inside[:8])
                 raise UserError(
-                    f"data.path={path}: one .inter file is needed, it has {len(logs)}"
+                    f"data.path={path}: expected one .inter file, got {len(logs)}"
                     f"{'. It holds: ' if not logs else ': '}{names or 'nothing'}"
                     f"{'; name one of them' if logs else ''}"
                 )
@@ -193,46 +193,46 @@ class RecBole:
 
 
 def _parts(logs: list[Path]) -> dict[str, Path]:
-    """The files of a published split by suffix; empty where the folder has another log, too.
+    """Files of a published split by suffix; empty if the folder is not a published split.
 
     Raises:
-        UserError: where one of the three is missing.
+        UserError: if one of the three is missing.
     """
     suffixes = {file: "".join(file.suffixes[-2:]) for file in logs}
     names = {file.name.removesuffix(suffix) for file, suffix in suffixes.items()}
     if not logs or len(names) > 1 or not set(suffixes.values()) <= set(SPLIT.values()):
         return {}
-    found = {suffix: require_file(file, "data.path") for file, suffix in suffixes.items()}
-    missing = [names.copy().pop() + suffix for suffix in SPLIT.values() if suffix not in found]
+    files = {suffix: require_file(file, "data.path") for file, suffix in suffixes.items()}
+    missing = [names.copy().pop() + suffix for suffix in SPLIT.values() if suffix not in files]
     if missing:
         raise UserError(
-            f"data.path={logs[0].parent}: of a published split {' and '.join(missing)} is missing; "
+            f"data.path={logs[0].parent}: {' and '.join(missing)} of a published split is missing; "
             f"it holds {', '.join(file.name for file in logs)}. split=given needs all three; for "
-            "a split of your own name one file"
+            "another split name one file"
         )
-    return {suffix: found[suffix] for suffix in SPLIT.values()}
+    return {suffix: files[suffix] for suffix in SPLIT.values()}
 
 
 def _together(parts: dict[str, Path]) -> Path:
-    """A name for the files of all parts, whose last suffix is that of a log."""
+    """A path that names the files of all parts, with the suffix of a log."""
     first = parts[SPLIT["train"]]
     return first.with_name(first.name.removesuffix(SPLIT["train"]) + ".inter")
 
 
 def _tables(log: Path) -> dict[str, Path]:
     """The tables beside a log, by suffix."""
-    found = {suffix: log.with_suffix(suffix) for suffix in (".item", ".user")}
+    files = {suffix: log.with_suffix(suffix) for suffix in (".item", ".user")}
     return {
-        suffix: require_file(file, "data.path") for suffix, file in found.items() if file.exists()
+        suffix: require_file(file, "data.path") for suffix, file in files.items() if file.exists()
     }
 
 
 def _refuse_sequences(log: AtomicFile, item_field: str) -> None:
-    """Files whose rows are no events: RecBole's augmented sequences."""
+    """Refuse files whose rows are not events: RecBole's augmented sequences."""
     listed = f"{item_field}_list"
     if log.types.get(listed) == "token_seq":
         raise UserError(
             f"data.path={log.file}: the field '{listed}' holds whole histories, each with its "
             "target: sequences that were made for training, not events. The lab makes those "
-            "itself; give the log with one event a row"
+            "itself; pass the log with one event per row"
         )

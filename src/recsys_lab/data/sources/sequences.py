@@ -1,4 +1,4 @@
-"""One user a line, ``user item item ...``, oldest first: the form of S3-Rec's data."""
+"""One user per line, ``user item item ...``, oldest first: the format of S3-Rec's data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsys_lab.data.raw import RawData
 
 
 class Sequences:
-    """Reads whitespace-separated histories; a user's several lines are joined in file order.
+    """Reads whitespace-separated histories; several lines of a user are joined in file order.
 
     Args:
         config: the file.
@@ -48,8 +48,8 @@ class Sequences:
             text = file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(
-                f"data.path={file}: is not UTF-8 text (byte {error.start}); 'user item item ...' "
-                "on each line is expected"
+                f"data.path={file}: is not UTF-8 text (byte {error.start}); expected 'user item "
+                "item ...' on each line"
             ) from error
         lines = pl.DataFrame({"line": text.split("\n")}).select(
             pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ")
@@ -65,7 +65,7 @@ class Sequences:
                 f"data.path={file}: no line is 'user item item ...' separated by spaces or tabs; "
                 f"the first is {first!r}. For tables with a header use data=table"
             )
-        # Turned into numbers before the lists are laid out: once a user, not once an event.
+        # Parsed as numbers before the lists are exploded: once per user, not once per event.
         users = numbers_if_alike(frame["user_id"])
         frame = frame.with_columns(users).filter(pl.col("item_id").list.len() > 0)
         events = frame.explode("item_id")

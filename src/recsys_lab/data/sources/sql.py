@@ -1,4 +1,4 @@
-"""A query over a database: DuckDB, SQLite, PostgreSQL, MySQL."""
+"""Events from a query of a database: DuckDB, SQLite, PostgreSQL or MySQL."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from recsys_lab.data.sources.staged_table import read_mapped
 class SQL:
     """Runs one query and reads its rows as events.
 
-    The rows are streamed once into Parquet files; their hash tells whether the data have changed.
-    Credentials come from the environment alone and are stored nowhere.
+    The rows are streamed once to Parquet files, whose hash shows whether the data have changed.
+    Credentials are only read from the environment and never stored.
 
     Args:
         config: the database, the query and the columns of its result.
@@ -34,15 +34,15 @@ class SQL:
         Attributes:
             url: duckdb:///file.duckdb, sqlite:///file.db, postgresql://host:5432/database or
                 mysql://host/database, without a password.
-            user_env: environment variable with the user's name; null: as the URL or driver says.
-            password_env: environment variable with the password; null: as the driver finds it
-                (PGPASSWORD, ~/.pgpass).
-            query: one SELECT; nothing is written: not into the database, nor beside it.
+            user_env: environment variable with the user name; null: from the URL or the driver.
+            password_env: environment variable with the password; null: where the driver looks for
+                it (PGPASSWORD, ~/.pgpass).
+            query: one SELECT; nothing is written to the database or beside it.
             query_is_ordered: whether the query orders its rows, so that they need no timestamp.
             items_query: a query for items, all of whose columns are kept; null for none.
-            items_id_column: the item id in it.
+            items_id_column: its column of item ids.
             users_query: a query for users; null for none.
-            users_id_column: the user id in it.
+            users_id_column: its column of user ids.
         """
 
         url: str | None
@@ -61,21 +61,21 @@ class SQL:
         self._staged: dict[str, Path] | None = None
 
     def source_key(self) -> dict[str, Any]:
-        """SHA-256 of the rows of each query; runs them."""
+        """SHA-256 of the rows of each query; runs the queries."""
         return {
             option: {key: value for key, value in file_key(file).items() if key != "name"}
             for option, file in self._files().items()
         }
 
     def read_raw(self, scratch: Path) -> RawData:
-        """Read the rows that `source_key` brought here."""
+        """Read the rows that `source_key` has staged."""
         files = self._files()
         names = {option: f"data.{option.replace('path', 'query')}" for option in files}
         ids = self.config.items_id_column, self.config.users_id_column
         return read_mapped(self.config, files, scratch, names, ids)
 
     def _files(self) -> dict[str, Path]:
-        """The rows of each query as Parquet, in a folder that goes with this reader."""
+        """The rows of each query as Parquet, in a folder that is removed with this reader."""
         if self._staged is None:
             config = self.config
             url = require_option(config.url, "data.url", "data.url=sqlite:///shop.db")
@@ -111,9 +111,9 @@ class SQL:
         ordered = config.timestamp_column or config.order_column or config.query_is_ordered
         if not ordered:
             raise UserError(
-                "data.query: rows of a database have no order of their own. Name a time or a "
-                "place (data.timestamp_column, data.order_column), or end the query with ORDER BY "
-                "and set data.query_is_ordered=true"
+                "data.query: rows of a database have no order of their own. Name a column of times "
+                "or positions (data.timestamp_column, data.order_column), or end the query with "
+                "ORDER BY and set data.query_is_ordered=true"
             )
 
 

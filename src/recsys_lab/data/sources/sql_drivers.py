@@ -1,4 +1,4 @@
-"""How the rows of a query come out of each kind of database, batch by batch."""
+"""Runs a query on each kind of database and yields its rows in batches."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")
 ROWS_A_BATCH = 100_000
 
 NOT_ALLOWED = "not authorized"
-"""What SQLite says of a statement that `open_sqlite` does not allow."""
+"""SQLite's message for a statement that `open_sqlite` does not allow."""
 
-_SECONDS = 60.0  # to wait for somebody who writes
-_VERSION_AT = 18  # in the header, of what is needed to write; 2: a write-ahead log
+_SECONDS = 60.0  # to wait while another process writes
+_VERSION_AT = 18  # offset of the write version in the header; 2: a write-ahead log
 _REFUSED = frozenset([
     sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH,  # VACUUM INTO attaches a new file, too
     sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT,
@@ -50,7 +50,7 @@ class Run(Protocol):
     """Makes a call."""
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """What the call returns or raises."""
+        """Return what the call returns, or raise what it raises."""
         ...
 
 
@@ -61,14 +61,14 @@ def batches_of(
 
     Args:
         url: of the database, without a password.
-        query: one that gives rows.
-        user: overrides the URL's.
+        query: one that returns rows.
+        user: overrides that of the URL.
         password: or None.
-        option: that the query came from, named in errors.
+        option: the config option of the query, named in errors.
 
     Raises:
-        UserError: with the database's own words when it cannot be reached, refuses the user, or
-            does not understand the query. The password is in no message.
+        UserError: with the database's message if it cannot be reached, refuses the user, or
+            refuses the query. The password is removed from messages.
     """
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme in ("duckdb", "sqlite"):
@@ -103,25 +103,25 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
 
 
 def _read_only_in(connection: Any, folder: Path) -> None:
-    """Views over files beside the database work; a query reads nothing elsewhere, nor the web."""
+    """Restrict queries to files beside the database (for its views): no other files, no web."""
     connection.execute("SET allowed_directories = ?", [[str(folder)]])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
 
 def _require_select(connection: Any, query: str, option: str) -> None:
-    """A database that is opened read-only still exports to files; views over files stay open."""
+    """Refuse anything but one SELECT: a database opened read-only could still export to files."""
     import duckdb
 
     kinds = [statement.type for statement in connection.extract_statements(query)]
     tree = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()[0][0]
-    # Newer versions take COPY inside WITH, which counts as a SELECT.
+    # Newer versions allow COPY inside WITH, which counts as a SELECT.
     if kinds != [duckdb.StatementType.SELECT] or '"type":"COPY_QUERY_NODE"' in tree:
         raise _no_select(option)
 
 
 def _no_select(option: str) -> UserError:
-    return UserError(f"{option}: is no query that gives rows; one SELECT is needed")
+    return UserError(f"{option}: not a query that returns rows; expected one SELECT")
 
 
 def _sqlite(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
@@ -150,23 +150,23 @@ def _sqlalchemy(
         raise UserError("data=sql needs sqlalchemy: pip install 'recsys-lab[sql]'") from error
     scheme, _, rest = url.partition("://")
     scheme = scheme.partition("+")[0]
-    with _told(url, password):
+    with _explained(url, password):
         try:
-            made = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
-        except ValueError as error:  # of a port that is no number
+            address = sqlalchemy.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
+        except ValueError as error:  # the port is not a number
             raise UserError(
-                f"data.url={url}: is no address ({first_line(error)}); write e.g. "
+                f"data.url={url}: not a valid URL ({first_line(error)}); expected e.g. "
                 f"{scheme}://host:5432/database"
             ) from error
         if user is not None:
-            made = made.set(username=user)
+            address = address.set(username=user)
         if password is None and scheme == "postgresql" and _PG_PASSWORD in os.environ:
             # The driver would send it to whichever host the config names.
             password = environment_value(_PG_PASSWORD, f"data.password_env={_PG_PASSWORD}")
         if password is not None:
-            made = made.set(password=password)
+            address = address.set(password=password)
         try:
-            engine = sqlalchemy.create_engine(made)
+            engine = sqlalchemy.create_engine(address)
         except ImportError as error:
             raise UserError(
                 f"data.url={url}: the driver is not installed ({error.name}): "
@@ -174,9 +174,9 @@ def _sqlalchemy(
             ) from error
         connection = engine.connect()
     try:
-        with _told(option, password):
+        with _explained(option, password):
             connection.execute(sqlalchemy.text(_READ_ONLY[scheme]))
-            # Without parameters, a % in the query is no placeholder.
+            # Without parameters, a % in the query is not a placeholder.
             streaming = connection.execution_options(stream_results=True, no_parameters=True)
             result = streaming.exec_driver_sql(query)
             if not result.returns_rows:
@@ -190,19 +190,19 @@ def _sqlalchemy(
 
 
 @contextmanager
-def _told(where: str, password: str | None) -> Iterator[None]:
-    """A database's complaint becomes a message, without the password."""
+def _explained(where: str, password: str | None) -> Iterator[None]:
+    """Turn a database's error into a `UserError` without the password."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except SQLAlchemyError as error:
-        said = first_line(getattr(error, "orig", None) or error)
+        message = first_line(getattr(error, "orig", None) or error)
         if password:
-            said = said.replace(password, "***")
+            message = message.replace(password, "***")
         where = where if where.startswith("data.") else f"data.url={where}"
-        # From None: the driver's own error may hold the whole connection string.
-        raise UserError(f"{where}: {said}") from None
+        # From None: the driver's error may hold the whole connection string.
+        raise UserError(f"{where}: {message}") from None
 
 
 def _batch(names: list[str], rows: Sequence[Any], option: str) -> pa.RecordBatch:
@@ -227,10 +227,10 @@ def _array(name: str, values: Sequence[Any], option: str) -> pa.Array:
 
 @contextmanager
 def stoppable(connection: Any) -> Iterator[Run]:
-    """Make calls in a thread of their own while this one waits.
+    """Make calls in another thread while this one waits, so that Ctrl-C can interrupt a query.
 
-    Python handles a signal between two steps of its main thread, and a database inside the process
-    takes no step of Python's for as long as its query lasts.
+    Python handles signals between two instructions of its main thread, and a database inside the
+    process runs no Python instruction during a query.
 
     Args:
         connection: has ``interrupt()``, which ends its query from another thread.
@@ -251,7 +251,7 @@ def stoppable(connection: Any) -> Iterator[Run]:
 
 
 def open_sqlite(file: str) -> sqlite3.Connection:
-    """A connection that can read rows and do nothing else, for threads that take turns.
+    """Open a connection that can only read rows; several threads may use it in turn.
 
     Args:
         file: an existing database; ``~`` is expanded.
@@ -265,17 +265,17 @@ def open_sqlite(file: str) -> sqlite3.Connection:
 
 
 def _mode(path: Path) -> str:
-    """How to open a file without leaving a trace.
+    """The mode that opens a file without leaving files beside it.
 
-    A reader of a write-ahead log makes two files beside the database. A connection that could
-    write takes them away at its end; where they are there already, they are somebody else's.
+    Reading a database with a write-ahead log creates two files beside it, which only a connection
+    with write access removes when it closes; existing ones belong to another process.
     """
     with path.open("rb") as stream:
         has_log = stream.read(_VERSION_AT + 1)[-1:] == b"\x02"
     if not has_log or path.with_name(f"{path.name}-wal").exists():
         return "mode=ro"
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    # On a medium that is only read nobody writes, and no file can be made.
+    # On a read-only medium nobody writes, and no file can be created.
     return "mode=rw" if writable else "immutable=1"
 
 

@@ -1,4 +1,4 @@
-"""Rows in a Parquet file of ours, read as `recsys_lab.data.sources.table` reads a file."""
+"""Reads staged Parquet files in the same way as `recsys_lab.data.sources.table`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def read_mapped(
     names: dict[str, str],
     ids: tuple[str, str] = ("item_id", "user_id"),
 ) -> RawData:
-    """The log in staged Parquet files.
+    """Read the log from staged Parquet files.
 
     Args:
         config: the columns.
-        staged: ``path`` and, where there are, ``items_path`` and ``users_path``.
+        staged: ``path`` and, if they exist, ``items_path`` and ``users_path``.
         scratch: as in `Reader.read_raw`.
-        names: what stands for each of the files in errors.
+        names: the name of each file in errors.
         ids: columns of the ids in the tables of items and users.
 
     Raises:
@@ -46,6 +46,6 @@ def read_mapped(
     except UserError as error:
         message = str(error)
         for option, file in files.items():
-            for said in (f"data.{option}={file}", file):
-                message = message.replace(said, names[option])
+            for internal in (f"data.{option}={file}", file):
+                message = message.replace(internal, names[option])
         raise UserError(message) from error

@@ -1,4 +1,4 @@
-"""Your own log: CSV, TSV, JSON lines or Parquet with a column mapping."""
+"""A user's own log: CSV, TSV, JSON lines or Parquet with a column mapping."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from recsys_lab.data.sources.options import ColumnOptions
 from recsys_lab.data.sources.table_files import OpenTables, Tables
 
 IN_MEMORY = 512 << 20
-"""Bytes of files; a longer log that is no Parquet is streamed to Parquet."""
+"""Bytes; a larger log in another format than Parquet is streamed to Parquet."""
 
 
 class Table:
-    """Reads one row an event, from one file or from many of equal columns.
+    """Reads a log with one row per event, from one file or from several with equal columns.
 
-    Parquet is scanned by the engine itself where its columns have fitting types; other logs are
-    read into memory, or streamed to Parquet when they are large.
+    Parquet is scanned by the engine itself if its columns have suitable types; other logs are read
+    into memory, or streamed to Parquet if they are large.
 
     Args:
         config: the files and their columns.
@@ -57,18 +57,20 @@ class Table:
             path: the log: .csv, .tsv, .jsonl, .ndjson, .parquet, RecBole's .inter; text also with
                 .gz, .bz2, .xz, .zst. A file, a pattern such as logs/*.csv.gz (``**`` for any
                 depth), a folder, or a URL of these (s3://, gs://, az://, https://; read through
-                fsspec), or env:NAME for an environment variable with one of these, where it holds
-                a secret, as a presigned URL does. Files are read in the order of their names
-                below the folder, numbers in them compared as numbers (2.csv before 10.csv), and
-                need the columns that are read; folders named day=2024-01-01 are a column ``day``.
-            validation_path: of a published split, for split=given, whose training part is ``path``.
-            test_path: likewise; each what ``path`` can be, null for none.
+                fsspec), or env:NAME for an environment variable that holds one of these, if it
+                contains a secret, as a presigned URL does. Files are read in the order of their
+                names relative to the folder, numbers in them compared as numbers (2.csv before
+                10.csv); each needs the columns that are read; folders named day=2024-01-01 are a
+                column ``day``.
+            validation_path: the validation part of a published split, for split=given, whose
+                training part is ``path``; null for none.
+            test_path: likewise the test part.
             separator: of delimited text; null: by the suffix.
-            quoted: whether a quotation mark quotes in delimited text; else it is a character.
+            quoted: whether quotation marks quote values in delimited text.
             items_path: a table of items, all of whose columns are kept; null for none.
-            items_id_column: the item id in it.
+            items_id_column: its column of item ids.
             users_path: a table of users; null for none.
-            users_id_column: the user id in it.
+            users_id_column: its column of user ids.
         """
 
         path: str | None
@@ -101,14 +103,14 @@ class Table:
     def _later(self) -> dict[str, tuple[str, str]]:
         """The files of validation and test: part -> option and path."""
         paths = {part: getattr(self.config, f"{part}_path") for part in ("validation", "test")}
-        found = {part: (f"data.{part}_path", path) for part, path in paths.items() if path}
-        if found and (len(found) < len(paths) or self.config.part_column):
-            given = ", ".join(option for option, _ in found.values())
+        later = {part: (f"data.{part}_path", path) for part, path in paths.items() if path}
+        if later and (len(later) < len(paths) or self.config.part_column):
+            given = ", ".join(option for option, _ in later.values())
             raise UserError(
-                f"{given}: a published split has three files (data.path for training, "
+                f"{given}: a published split needs three files (data.path for training, "
                 "data.validation_path and data.test_path), or one table with data.part_column"
             )
-        return found
+        return later
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of every file that is read."""
@@ -127,7 +129,7 @@ class Table:
         folder.mkdir()
         log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
         with log.explained():
-            frame = _at_hand(log, scratch)
+            frame = _cached(log, scratch)
             if not one_row(frame, rows=pl.len())["rows"]:
                 raise UserError(f"{log.where}: the file has a header but no rows")
             plans = plan_events(
@@ -150,9 +152,9 @@ class Table:
         sides: dict[str, pl.DataFrame | None] = {"item": None, "user": None}
         for side in sides:
             if getattr(config, f"{side}s_path") is not None:
-                sides[side], own, said = self._table(side, folder)
+                sides[side], own, notes = self._table(side, folder)
                 odd |= own
-                warnings += said
+                warnings += notes
         return RawData(
             interactions, sides["item"], sides["user"], from_log=taken, unreadable=odd,
             features=features, warnings=warnings, normalizes_ids=True,
@@ -165,14 +167,14 @@ class Table:
         if titled and "title" in config.item_features:
             raise UserError(
                 f"data.item_features.title: the title is column '{config.title_column}' "
-                "(data.title_column); set that to null, or give the source's column another name"
+                "(data.title_column); set that to null, or rename the column of the source"
             )
         return Features(
             dict(config.item_features), dict(config.user_features), event_features(config)
         )
 
     def _of_log(self, side: str) -> dict[str, tuple[str, str]]:
-        """Columns of items or users that the log holds: name -> option and column."""
+        """Columns of items or users in the log: name -> option and column."""
         config = self.config
         if getattr(config, f"{side}s_path") is not None:
             return {}
@@ -188,16 +190,16 @@ class Table:
     ) -> tuple[
         dict[str, dict[str, FromLog]], dict[str, ColumnPlan], dict[str, Unreadable], list[str]
     ]:
-        """What the rows of the log hold of items and users.
+        """Plan the columns of items and users that are read from the log.
 
         Returns:
-            Side -> column -> how it is taken; the further columns of the log that it needs; what
-            columns of numbers hold besides; what is odd.
+            Side -> column -> how it is read; the further columns of the log that this needs;
+            values of numeric columns that are not numbers; notes.
         """
         taken: dict[str, dict[str, FromLog]] = {}
         flags: dict[str, ColumnPlan] = {}
         odd: dict[str, Unreadable] = {}
-        said: list[str] = []
+        notes: list[str] = []
         for side, columns in beside.items():
             kinds, spelling = getattr(self.config, f"{side}_features"), Spelling.of(self.config)
             plans = {
@@ -210,13 +212,13 @@ class Table:
             taken[side] = {name: from_log(frame, plans[name], present[name]) for name in plans}
             flags |= {present[name]: plan.as_flag() for name, plan in plans.items()}
             odd |= unreadable(plans, f"{side}s.")
-            said += missing_value_notes(plans, f"{side}s.")
-        return taken, flags, odd, said
+            notes += missing_value_notes(plans, f"{side}s.")
+        return taken, flags, odd, notes
 
     def _table(
         self, side: str, folder: Path
     ) -> tuple[pl.DataFrame, dict[str, Unreadable], list[str]]:
-        """A table with id and title under their standard names; what is odd about it."""
+        """A table with standard names of id and title; values that are not numbers; notes."""
         config, key = self.config, f"{side}_id"
         column = getattr(config, f"{side}s_id_column")
         title = config.title_column if side == "item" else None
@@ -239,13 +241,13 @@ class Table:
                 plans["title"] = ColumnPlan(title, None, same)
                 if title != "title" and title not in kinds:
                     del plans[title]
-            said = [*opened.warnings, *missing_value_notes(plans, f"{side}s.")]
-            said += short_row_notes(frame, opened.columns, where)
-            return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), said
+            notes = [*opened.warnings, *missing_value_notes(plans, f"{side}s.")]
+            notes += short_row_notes(frame, opened.columns, where)
+            return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), notes
 
 
-def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
-    """The rows where they can be read several times at little cost."""
+def _cached(log: OpenTables, scratch: Path) -> pl.LazyFrame:
+    """The rows in memory or as Parquet, so that they can be read several times at low cost."""
     if log.parquet is not None:
         return log.frame
     if log.bytes <= IN_MEMORY:
@@ -258,16 +260,16 @@ def _at_hand(log: OpenTables, scratch: Path) -> pl.LazyFrame:
 def _interactions_of(
     log: OpenTables, frame: pl.LazyFrame, plans: dict[str, ColumnPlan], scratch: Path
 ) -> pl.DataFrame | ParquetLog:
-    """The log as the engine scans it, without a copy where that can be."""
+    """The log for the engine, without a copy if possible."""
     if log.parquet is not None:
         scanned = as_parquet_log(log.parquet, plans)
         if scanned is not None:
             return scanned
-    made = apply_plans(frame, plans)
+    events = apply_plans(frame, plans)
     if log.bytes <= IN_MEMORY:
-        return made.collect()
+        return events.collect()
     file = scratch / "log.parquet"
-    made.sink_parquet(file, maintain_order=True)
+    events.sink_parquet(file, maintain_order=True)
     columns = {name: ColumnPlan(name, None, same) for name in plans}
     stored = as_parquet_log([str(file)], columns)
     assert stored is not None

@@ -1,4 +1,4 @@
-"""All files of a table as one: fetched, opened, compared, joined end to end."""
+"""All files of a table as one frame: copied, opened, compared and concatenated."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from recsys_lab.data.raw import PART
 from recsys_lab.files.faults import out_of_space
 
 _NAMED = "env:"
-"""Begins the name of the environment variable with an address that holds a secret."""
+"""Prefix of the name of an environment variable that holds the address."""
 
 
 class Tables:
-    """The files that a path stands for, of equal columns, read one after the other.
+    """The files that a path means, with equal columns, read one after the other.
 
     Args:
         path: a file, pattern, folder or URL: see `list_files`; or ``env:NAME``, the environment
             variable that holds it.
         option: the config option it came from, named in errors.
         separator: of delimited text; None: by the suffix.
-        quoted: whether a quotation mark quotes in delimited text.
-        later: further parts of a log whose path is its training part: part -> option and path.
-            Every row has its part in the column `PART` then.
+        quoted: whether quotation marks quote values in delimited text.
+        later: further parts of a log whose training part is ``path``: part -> option and path. The
+            column `PART` then holds the part of every row.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Tables:
         """Check every file.
 
         Args:
-            scratch: an existing folder for what is fetched and unpacked.
-            wanted: option (without ``data.``) -> column to read; None where the option is off.
-            ids: the columns that are ids of users or items.
-            every: whether to read all other columns too.
+            scratch: an existing folder for copies and unpacked files.
+            wanted: option (without ``data.``) -> column to read; None if the option is off.
+            ids: the columns with ids of users or items.
+            every: whether to also read all other columns.
 
         Raises:
-            UserError: when one cannot be read, or lacks a column that another has.
+            UserError: if one cannot be read, or lacks a column.
         """
         names = [column for column in wanted.values() if column is not None]
         listed, tables, opened = [], [], []
@@ -116,24 +116,24 @@ class Tables:
         return OpenTables(self.where, listed, tables, opened, read, warnings)
 
     def _warnings(self, listed: list[Listed], opened: list[Opened], names: list[str]) -> list[str]:
-        """What is odd about the files beside each other, and changes nothing that is read."""
-        found = []
+        """Warnings about empty files and about columns that only some files have."""
+        warnings = []
         empty = [file.shown for file in self.listed if file not in listed]
         if empty:
-            found.append(f"{self.where}: empty files (0 bytes) are left out: {', '.join(empty)}")
+            warnings.append(f"{self.where}: empty files (0 bytes) are left out: {', '.join(empty)}")
         shared = set.intersection(*(set(one.columns) for one in opened))
         for file, one in zip(listed, opened, strict=True):
             further = [name for name in one.columns if name not in shared and name not in names]
             if further and not file.name.lower().endswith(JSON_LINES):
-                found.append(
-                    f"{self.where}: {file.shown} has columns that not every file has and nothing "
-                    f"reads: {', '.join(further)}"
+                warnings.append(
+                    f"{self.where}: {file.shown} has columns that not every file has and that are "
+                    f"not read: {', '.join(further)}"
                 )
                 break
-        return found
+        return warnings
 
     def _table(self, file: Listed, scratch: Path) -> TableFile | None:
-        """The file, or None where it is an empty one among several."""
+        """The file, or None if it is an empty one among several."""
         where = self.where if len(self.listed) == 1 else f"{self.where}: {file.name}"
         where = file.told or where
         place = Path(file.place)
@@ -142,7 +142,7 @@ class Tables:
             got = copy_url(file.place, place, self._option)
             known = self._keys.get(file.place, got)
             if got["sha256"] != known["sha256"]:
-                raise UserError(f"{where}: changed while it was read; try again")
+                raise UserError(f"{where}: the file changed while it was read; try again")
         table = TableFile(place, where, self._separator, quoted=self._quoted)
         if place.stat().st_size == 0:
             if len(self.listed) > 1:
@@ -151,7 +151,7 @@ class Tables:
         return table
 
     def _compare(self, file: Listed, first: Opened, other: Opened) -> None:
-        """Where all columns are read, all files need the same; JSON lines may lack some."""
+        """Refuse files with different columns if all are read; JSON lines may lack some."""
         lines = form_of(file.name).suffix in JSON_LINES
         if set(first.columns) != set(other.columns) and not lines:
             raise UserError(
@@ -167,7 +167,7 @@ class Tables:
         columns: list[str],
         file: Listed | None = None,
     ) -> None:
-        # Where files state the part, its column is none that the user knows.
+        # If files state the part, the user does not know its column.
         wanted = {option: name for option, name in wanted.items() if name != PART}
         columns = [name for name in columns if name != PART]
         missing = [name for name in wanted.values() if name is not None and name not in columns]
@@ -186,7 +186,7 @@ class Tables:
 
 
 def _address(path: str, option: str) -> str:
-    """A path, or what the environment variable holds that it names."""
+    """The path, or the value of the environment variable that it names."""
     named = path.removeprefix(_NAMED)
     return path if named == path else environment_value(named, f"{option}={path}")
 
@@ -197,19 +197,19 @@ class OpenTables:
     Args:
         where: the option and the path, named in errors.
         listed: the files.
-        tables: the same.
-        opened: the same.
+        tables: the same files, checked.
+        opened: the same files, opened.
         columns: to read.
-        warnings: what is odd about the files.
+        warnings: about the files.
 
     Attributes:
-        warnings: likewise.
-        frame: all rows in order; beside the columns `FILE`, where there are several files, and
-            `SHORT`, where a row has too few values.
+        warnings: as given.
+        frame: all rows in order, with the further columns `FILE`, if there are several files, and
+            `SHORT`, if a row has too few values.
         is_text: whether values have no types: delimited text.
-        bytes: of the files, unpacked.
-        columns: what `frame` has.
-        parquet: the local Parquet files whose rows `frame` has unchanged, or None.
+        bytes: total size of the unpacked files.
+        columns: the columns that were asked for.
+        parquet: the local Parquet files, if their rows are those of `frame` unchanged, else None.
     """
 
     def __init__(
@@ -253,12 +253,12 @@ class OpenTables:
                 if family(kind) != family(first) and pl.Null not in (kind, first):
                     raise UserError(
                         f"{self.where}: column '{column}' mixes types: {first} in "
-                        f"{listed[0].shown}, {kind} in {file.shown}. Write it in one way"
+                        f"{listed[0].shown}, {kind} in {file.shown}. Write it as one type"
                     )
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn what polars says of the files while they are read into a `UserError`."""
+        """Turn polars' errors while the files are read into a `UserError`."""
         try:
             yield
         except (PolarsError, OSError) as error:
@@ -267,7 +267,7 @@ class OpenTables:
             raise self._culprit(error) from error
 
     def _culprit(self, error: Exception) -> UserError:
-        """Polars does not say which file is damaged: read each alone."""
+        """The error of the damaged file; polars does not name it, so each is read alone."""
         for table, frame in zip(self._tables, self._frames, strict=True):
             try:
                 frame.select(pl.all().count()).collect(engine="streaming")

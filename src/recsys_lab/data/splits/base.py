@@ -1,6 +1,6 @@
-"""What a split reads and gives.
+"""Interface of splits: the log they read and the rows they return.
 
-Shapes: U users, T events laid end to end by user, V items, n rows of one phase.
+Shapes: U users, T events concatenated by user, V items, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class FlatLog:
-    """All events by user, oldest first; the arrays may be memory-mapped.
+    """All events, grouped by user, oldest first; the arrays may be memory-mapped.
 
     Attributes:
         items: item of every event, int32 (T,).
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch, int64 (T,), or None.
         num_items: V.
-        parts: the part of a published split that an event is in, ascending within a user: see
+        parts: the part of a published split of every event, ascending within a user: see
             `recsys_lab.data.raw.PART`; int8 (T,), or None.
         is_target: which events may be targets, bool (T,); None: all.
-        sessions: place of the first event of every session, ascending, int64; None: not known.
-        baskets: likewise of every basket.
+        sessions: index of the first event of every session, ascending, int64; None: unknown.
+        baskets: likewise for every basket.
     """
 
     items: NDArray[np.int32]
@@ -41,16 +41,16 @@ class FlatLog:
 
 @dataclass(frozen=True)
 class Segments:
-    """One split as rows of places in the flat arrays, all int64, ascending by user, then place.
+    """A split as rows of indices into the flat arrays, all int64, ascending by user, then index.
 
     Attributes:
         train: (user, start, end), (n, 3): users with training events.
         validation: (user, history start, history end, target end), (n, 4): targets are the
             events ``history end .. target end``.
         test: likewise.
-        counts: what people must know of the split, by name, e.g. targets dropped as cold.
-        dropped_targets: places of both phases that are no targets although they lie among them,
-            int64, ascending. Nothing else changes for them: a test history may hold one.
+        counts: numbers to report with the split, by name, e.g. of targets dropped as cold.
+        dropped_targets: indices in the target ranges of both phases that are not targets, int64,
+            ascending. They remain events: a test history may hold one.
     """
 
     train: NDArray[np.int64]
@@ -65,7 +65,7 @@ class Segments:
 
 
 class Split:
-    """A rule that gives every event its part.
+    """Base class of splits: a rule that assigns events to training, validation and test.
 
     A subclass has a ``Config`` with the options of `recsys_lab.data.splits.options`.
 
@@ -86,8 +86,8 @@ class Split:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint, ready for JSON.
 
-        Without options that have a default in Python and are at it: they were added later, and
-        their default is what was done before there was a choice, whose fingerprints stay valid.
+        Options at a default in Python are left out: they were added later, and their default is
+        the earlier behaviour, whose fingerprints stay valid.
         """
         older = {entry.name: entry.default for entry in fields(self.config)}
         chosen = asdict(self.config).items()
@@ -98,7 +98,7 @@ class Split:
         """Split the events.
 
         Raises:
-            UserError: when the log lacks what the rule needs (times), or nothing is left to train
-                on or to find.
+            UserError: if the log lacks what the rule needs (times), or no training events or
+                targets are left.
         """
         raise NotImplementedError

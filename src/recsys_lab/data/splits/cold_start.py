@@ -1,6 +1,6 @@
-"""What all splits share: cold users and items, counts, and errors when nothing is left.
+"""Common steps of all splits: cold users and items, counts, and errors if nothing is left.
 
-Shapes: U users, T events laid end to end by user, V items, n rows of one phase, G targets.
+Shapes: U users, T events concatenated by user, V items, n rows of one phase, G targets.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from recsys_lab.data.splits.base import FlatLog, Segments
 from recsys_lab.data.splits.ranges import count_items, flat_index, range_chunks, row_chunks
 
 Cold = Literal["keep", "drop", "report"]
-"""``keep`` them and say nothing; ``drop`` them and count; keep and ``report`` their count."""
+"""``keep`` them silently; ``drop`` and count them; or keep them and ``report`` their number."""
 
 
 def target_ranges(
     rows_n4: NDArray[np.int64], dropped: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The targets of some rows of validation or test.
+    """The targets of rows of validation or test.
 
     Args:
         rows_n4: (user, history start, history end, target end).
-        dropped: places that are no targets, ascending.
+        dropped: indices that are not targets, ascending.
 
     Returns:
-        Place of every target, (G,), and the number of its row, (G,), ascending.
+        Index of every target, (G,), and the number of its row, (G,), ascending.
     """
     lengths = rows_n4[:, 3] - rows_n4[:, 2]
     places = flat_index(rows_n4[:, 2], rows_n4[:, 3])
@@ -44,9 +44,9 @@ def target_ranges(
 def train_and_validation(
     train_n3: NDArray[np.int64], validation_n4: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Training rows that reach to each user's last validation target.
+    """Training rows extended to each user's last validation target.
 
-    A user without training events has the history that validation read, and the targets.
+    For a user without training events: the history of validation and its targets.
 
     Args:
         train_n3: (user, start, end).
@@ -63,17 +63,17 @@ def train_and_validation(
 
 
 def first_rows(rows_n4: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each user the first of their rows in a phase."""
+    """The first row of each user in a phase."""
     return rows_n4[np.unique(rows_n4[:, 0], return_index=True)[1]]
 
 
 def runs_of_users(
     offsets: NDArray[np.int64], *phases: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First place of each user's rows and the place after the last, (U,); empty for one without.
+    """Start of each user's first row and end of the last, (U,); an empty range without rows.
 
     Args:
-        offsets: user u owns the places ``offsets[u] .. offsets[u + 1]``.
+        offsets: user u owns events ``offsets[u] .. offsets[u + 1]``.
         phases: rows (user, start, ..., end), (n, 3) or (n, 4), ascending by user, who may have
             several.
     """
@@ -97,23 +97,23 @@ def finish(
     cold_users: Cold = "keep",
     held_out: NDArray[np.bool_] | None = None,
 ) -> Segments:
-    """Apply what is common to all splits to the rows that a rule gives.
+    """Apply the common steps of all splits to the rows of a rule.
 
     Rows without training events, without targets or (for validation and test) without history
-    go: a sequential recommender has no input for a user whose targets come first. They are
-    counted, as are cold targets and users unless they are kept silently.
+    are dropped: a sequential recommender has no input for a user whose targets come first. They
+    are counted, as are cold targets and users unless they are kept silently.
 
     Args:
         log: the events.
         split: its config name, for errors.
         rule: the rows; its counts are kept.
-        hint: what to do when nothing is left, for the error.
-        cold_items: of targets whose item has no training event.
-        cold_users: of rows whose user has no training event.
-        held_out: users that the rule holds out of training on purpose, (U,): never cold.
+        hint: what to do if nothing is left, for the error.
+        cold_items: handling of targets whose item has no training event.
+        cold_users: handling of rows whose user has no training event.
+        held_out: users that the rule holds out of training, which are never cold, (U,).
 
     Raises:
-        UserError: when a phase has no rows.
+        UserError: if a phase has no rows.
     """
     train = rule.train[rule.train[:, 2] > rule.train[:, 1]]
     counts = dict(rule.counts)
@@ -128,7 +128,7 @@ def finish(
         phases[name] = rows[has_input]
     first, last = runs_of_users(log.offsets, train, *phases.values())
     counts["events_unused"] = len(log.items) - int((last - first).sum())
-    if counts["events_unused"]:  # their items are in the catalogue nevertheless
+    if counts["events_unused"]:  # their items are still in the catalogue
         used_V = count_items(log.items, first, last, log.num_items)
         counts["items_unused"] = int((used_V == 0).sum())
     trained = count_items(log.items, train[:, 1], train[:, 2], log.num_items) > 0
@@ -140,20 +140,20 @@ def finish(
         gaps += [others, gap]
     result = Segments(train, phases["validation"], phases["test"])
     _refuse_nothing(split, result, counts, hint)
-    found = np.zeros(len(known), dtype=bool)
-    found[result.validation[:, 0]] = True
-    found[result.test[:, 0]] = True
-    counts["users_without_targets"] = int((known & ~found).sum())
+    has_targets = np.zeros(len(known), dtype=bool)
+    has_targets[result.validation[:, 0]] = True
+    has_targets[result.test[:, 0]] = True
+    counts["users_without_targets"] = int((known & ~has_targets).sum())
     dropped = np.sort(np.concatenate(gaps))
     return replace(result, counts=counts, dropped_targets=dropped)
 
 
 def _no_targets(log: FlatLog, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places among the targets of some rows that are of other types, ascending."""
+    """Indices in the target ranges of rows whose event type is not a target's, ascending."""
     if log.is_target is None:
         return np.empty(0, dtype=np.int64)
-    found = [places[~log.is_target[places]] for places in range_chunks(rows[:, 2], rows[:, 3])]
-    return np.concatenate([*found, np.empty(0, dtype=np.int64)])
+    others = [i[~log.is_target[i]] for i in range_chunks(rows[:, 2], rows[:, 3])]
+    return np.concatenate([*others, np.empty(0, dtype=np.int64)])
 
 
 def _cold_users(
@@ -180,7 +180,7 @@ def _cold_items(
     cold: Cold,
     counts: dict[str, int],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows that stay, and the places of cold targets in them; `others` are no targets."""
+    """The kept rows, and the indices of cold targets in them; `others` are not targets."""
     lengths = rows[:, 3] - rows[:, 2]
     counts[f"{name}_targets"] = int(lengths.sum()) - len(others)
     nothing = np.empty(0, dtype=np.int64)
@@ -218,5 +218,5 @@ def _refuse_nothing(split: str, result: Segments, counts: dict[str, int], hint: 
             for whose in ("users", "targets")
             if (number := counts.get(f"dropped_cold_{phase}_{whose}"))
         ]
-        said = f" ({'; '.join(why)})" if why else ""
-        raise UserError(f"split={split}: {what} is left{said}. {hint}")
+        reasons = f" ({'; '.join(why)})" if why else ""
+        raise UserError(f"split={split}: {what} is left{reasons}. {hint}")

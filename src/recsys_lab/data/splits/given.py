@@ -1,6 +1,6 @@
-"""The split that the source states: every row is in the part that its file or a column names.
+"""A published split: the source states the part of every row, by file or column.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ NO_PARTS = (
 class Given(Split):
     """A published split, row by row: no row changes its part.
 
-    A user's events stand in order of their part (train, validation, test), then of time. All rows
-    of a user in validation are to be found by the user's training rows; all in test by those of
-    training and validation (with ``target_events``: by all before the first target). Users without
-    a row of an earlier part have no input there: they are left out and counted.
+    A user's events are ordered by part (train, validation, test), then by time. Validation rows
+    are predicted from the user's training rows, test rows from those of training and validation
+    (with ``target_events``: from all before the first target). Users without a row of an earlier
+    part have no input in a phase: they are left out and counted.
 
-    Where a row of a later part is earlier in time than one of an earlier part, as in random splits,
-    the history would hold what comes after the target: `Config.out_of_order` decides.
+    If a row of a later part is earlier in time than one of an earlier part, as in random splits,
+    the history would hold events after the target: `Config.out_of_order` decides.
     """
 
     name = "given"
@@ -44,10 +44,10 @@ class Given(Split):
         """Options of `Given`.
 
         Attributes:
-            out_of_order: users with a row that is earlier than one of an earlier part: ``refuse``
-                the split, or ``keep`` it as it is and tell how many they are.
-            target: whether all targets of a user are to be found at once, by the events before the
-                first of them, or (``successive``) each in turn, by all events before it.
+            out_of_order: if users have a row that is earlier than one of an earlier part,
+                ``refuse`` the split, or ``keep`` it and warn with their number.
+            target: ``all``: predict all targets of a user at once from the events before the
+                first; ``successive``: each in turn, from all events before it.
         """
 
         out_of_order: Literal["refuse", "keep"]
@@ -55,7 +55,7 @@ class Given(Split):
 
         @property
         def unit(self) -> Literal["event"]:
-            """Sessions and baskets stay as the source cut them."""
+            """Always events: the parts of the source are kept."""
             return "event"
 
     def settings(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Given(Split):
         """Split the events.
 
         Raises:
-            UserError: when the log has no parts, or a part has no row that can be used.
+            UserError: if the log has no parts, or a part has no usable row.
         """
         if log.parts is None:
             raise UserError(NO_PARTS)
@@ -81,7 +81,7 @@ class Given(Split):
             test=units.rows(target, users, *units.between(test, ends)),
         )
         hint = (
-            "A target is found by what its user has in the parts before: users of validation and "
-            "test need rows of an earlier part, under the same id"
+            "A target is predicted from its user's events in earlier parts: users of validation "
+            "and test need rows of an earlier part, under the same id"
         )
         return finish(log, self.name, rule, hint, cold_items=self.config.cold_items)

@@ -1,6 +1,6 @@
-"""One moment for all users: what came before it is known, what came after must be found.
+"""Global temporal split: one cut in time for all users; events after it are targets.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from recsys_lab.data.splits.units import Target, Units
 class GlobalTemporal(Split):
     """A cut in time that is the same for all users (Meng et al. 2020; Gusak et al. 2025).
 
-    An event at or after the test cut is after it. Of a user's events after the cut, `target`
-    says which are to be found:
+    An event at the time of the test cut counts as after it. `target` selects the targets among a
+    user's events after the cut:
 
-    - ``first``, ``last`` and ``random``: one event, by all events before it. So **the history
-      includes the user's earlier events after the cut**, if any: the model reads them, though it
-      was not trained on them.
-    - ``all``: all of them at once, by the events before the first of them.
-    - ``successive``: each of them in turn, by all events before it, as a system in use would be
-      asked. A user has a list for each; `recsys_lab.evaluation.metrics.user_mean` says what is
-      averaged.
+    - ``first``, ``last`` and ``random``: one event, predicted from all events before it. So **the
+      history includes the user's earlier events after the cut**, if any: the model reads them,
+      although it was not trained on them.
+    - ``all``: all of them at once, predicted from the events before the first.
+    - ``successive``: each in turn, predicted from all events before it, as in a deployed system. A
+      user has a list for each; see `recsys_lab.evaluation.metrics.user_mean` for the average.
 
-    Validation by ``time`` is the same once more: a validation cut before the test cut, training
-    strictly before it, targets between the two by the same `target` rule. Nothing at or after
-    the test cut is read. Validation by ``users`` trains up to the test cut, but for some users:
-    their last event before the cut is to be found by their earlier ones, and none of their
-    events is trained on. Their events after the cut stay test targets.
+    Validation by ``time`` has a validation cut before the test cut, training strictly before it,
+    and targets between the two by the same `target` rule. Nothing at or after the test cut is
+    read. Validation by ``users`` trains up to the test cut, without some users: their last event
+    before the cut is predicted from their earlier ones, and none of their events is trained on.
+    Their events after the cut remain test targets.
 
-    Users without any event before their targets have no input and are left out, counted. The
-    catalogue is that of the whole log: items first seen after a cut are candidates, too, unless
+    Users without any event before their targets have no input; they are left out and counted. The
+    catalogue is that of the whole log: items first seen after a cut are candidates unless
     ``evaluation.candidates`` is ``known`` or ``released``.
 
     Sources: Meng et al. 2020, "Exploring data splitting strategies for the evaluation of
@@ -50,7 +49,7 @@ class GlobalTemporal(Split):
     strategies for offline evaluation of sequential recommenders".
 
     Raises:
-        UserError: when a cut is given twice or not at all, or a date cannot be read.
+        UserError: if a cut is given twice or not at all, or a date cannot be read.
     """
 
     name = "global_temporal"
@@ -60,18 +59,18 @@ class GlobalTemporal(Split):
         """Options of `GlobalTemporal`.
 
         Attributes:
-            test_start: the test cut as a date, ISO 8601, UTC where no zone is given; or null.
+            test_start: the test cut as a date, ISO 8601, UTC if no zone is given; or null.
             test_quantile: the test cut as the share of all events before it; or null. The cut is
-                the time of event number ``floor(share * events)``, counted from 0: events that
-                share this time are all after it. Exactly one of the two is given.
-            target: which events of a user after a cut are to be found.
+                the time of event number ``floor(share * events)``, counted from 0: all events with
+                this time are after it. Exactly one of the two is given.
+            target: which events of a user after a cut are targets.
             validation: by ``time`` or by ``users``.
             validation_start: the validation cut as a date; read with ``validation: time``.
             validation_quantile: the validation cut as the share of all events before it; read
                 with ``validation: time``. Exactly one of the two is given.
             validation_users: share of the users with 2 events before the cut that are held out,
                 rounded down, but at least one; read with ``validation: users``.
-            seed: of ``target: random`` and ``validation: users``; the draws are equal on every
+            seed: of ``target: random`` and ``validation: users``; the draws are the same on every
                 machine.
         """
 
@@ -95,7 +94,7 @@ class GlobalTemporal(Split):
             )
 
     def settings(self) -> dict[str, Any]:
-        """What is recorded in the manifest and the protocol fingerprint: options that are read."""
+        """What is recorded in the manifest and the protocol fingerprint, without unused options."""
         config = self.config
         by_time = config.validation == "time"
         unread = {"validation_users"} if by_time else {"validation_start", "validation_quantile"}
@@ -107,8 +106,8 @@ class GlobalTemporal(Split):
         """Split the events.
 
         Raises:
-            UserError: when the log has no times, the validation cut is not before the test cut,
-                or a part is empty.
+            UserError: if the log has no times, the validation cut is not before the test cut, or a
+                part is empty.
         """
         config = self.config
         times = require_times(log, self.name)
@@ -135,12 +134,12 @@ class GlobalTemporal(Split):
             held = units.between(cut_before, cut)
             validation = units.rows(config.target, users, *held, seed=config.seed, stream=1)
         rule = Segments(np.stack([users, starts, trained_to], axis=1), validation, test, cuts)
-        said = ", ".join(f"{key[:-9]} cut: {format_time(time)}" for key, time in cuts.items())
+        shown = ", ".join(f"{key[:-9]} cut: {format_time(time)}" for key, time in cuts.items())
         return finish(
             log,
             self.name,
             rule,
-            f"{format_span(log, times)}; {said}. Move the cuts (split.test_start or "
+            f"{format_span(log, times)}; {shown}. Move the cuts (split.test_start or "
             "split.test_quantile, split.validation_start or split.validation_quantile)",
             cold_items=config.cold_items,
             cold_users=config.cold_users,
@@ -150,7 +149,7 @@ class GlobalTemporal(Split):
     def _by_users(
         self, units: Units, starts: NDArray[np.int64], end: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """The last unit before number `end` of some users who have an event before it."""
+        """Rows of the last unit before number `end`, of chosen users with an event before it."""
         users = np.flatnonzero(end > units.offsets[:-1])
         users = users[units.starts(users, end[users] - 1) > starts[users]]
         number = max(1, int(rounded_down(self.config.validation_users, len(users))))
@@ -168,7 +167,7 @@ class GlobalTemporal(Split):
 
 
 def _one_cut(phase: str, start: str | None, quantile: float | None) -> int | float:
-    """Seconds since the epoch (int) or a share of events (float)."""
+    """The cut in seconds since the epoch (int) or as a share of events (float)."""
     if start is None and quantile is None:
         raise UserError(
             f"split.{phase}_start and split.{phase}_quantile are both null: set one, e.g. "

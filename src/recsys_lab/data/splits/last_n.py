@@ -1,6 +1,6 @@
-"""The last n events of every user are found by what came before them.
+"""Last n: the last n events of every user are the test targets.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from recsys_lab.data.splits.units import Units
 class LastN(Split):
     """A user's last events are the test targets, those before them the validation targets.
 
-    The history at test time includes the validation targets. Users with too few events
-    for all targets and one training event are trained on wholly and have no targets.
+    The history at test time includes the validation targets. All events of users with too few
+    for all targets and one training event are trained on; they have no targets.
     """
 
     name = "last_n"
@@ -31,15 +31,15 @@ class LastN(Split):
         """Options of `LastN`.
 
         Attributes:
-            validation_events: validation targets a user.
-            test_events: test targets a user.
+            validation_events: number of validation targets per user.
+            test_events: number of test targets per user.
         """
 
         validation_events: Annotated[int, Ge(1)]
         test_events: Annotated[int, Ge(1)]
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events; refused when every user has too few events."""
+        """Split the events; an error if every user has too few events."""
         config = self.config
         targets = config.validation_events + config.test_events
         rule, units = last_units(log, config, config.validation_events, config.test_events)
@@ -53,13 +53,13 @@ class LastN(Split):
 def last_units(
     log: FlatLog, config: PositionOptions, validation: int, test: int
 ) -> tuple[Segments, Units]:
-    """Rows that hold out the last units of each user who has as many, and an event before them.
+    """Rows that hold out the last units of each user with enough units and an event before them.
 
     Args:
         log: the events.
-        config: what the units are, and what is to be found of them.
-        validation: units of validation, before those of test.
-        test: units of test, the last.
+        config: defines the units and the targets.
+        validation: number of validation units, before the test units.
+        test: number of test units, the last ones.
     """
     starts, ends = log.offsets[:-1], log.offsets[1:]
     users = np.arange(len(starts), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""The last event of every user is found by what came before it.
+"""Leave-one-out: the last event of every user is the test target.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from recsys_lab.data.splits.options import PositionOptions
 class LeaveOneOut(Split):
     """A user's last event is the test target, the one before the validation target.
 
-    The history at test time includes the validation target; at validation it does not. Users
-    without two such events and another event before both are trained on wholly and have no
-    targets.
+    The history at test time includes the validation target. All events of users without two such
+    events and another event before both are trained on; they have no targets.
 
     Raises:
-        UserError: for targets in turn where there is one.
+        UserError: for ``target: successive`` with a single target.
     """
 
     name = "leave_one_out"
@@ -33,15 +32,15 @@ class LeaveOneOut(Split):
         """Options of `LeaveOneOut`.
 
         Attributes:
-            target: with ``unit: session``: whether all events of the session are to be found at
-                once, by the events before it, or (``successive``) each in turn, by all before it.
+            target: with ``unit: session``: ``all``: predict all events of the session at once from
+                the events before it; ``successive``: each in turn, from all events before it.
         """
 
     def __init__(self, config: Config) -> None:
         if config.target != "all" and config.unit != "session":
             raise UserError(
-                f"split.target={config.target}: one {config.unit} is held out, so that there is "
-                "nothing to find in turn; set split.unit=session, or split.target=all"
+                f"split.target={config.target}: a single {config.unit} is held out, so targets "
+                "cannot be successive; set split.unit=session, or split.target=all"
             )
         super().__init__(config)
 
@@ -50,6 +49,6 @@ class LeaveOneOut(Split):
         return {"validation": "second last", "test": "last", **super().settings()}
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events; refused when no user has enough events."""
+        """Split the events; an error if no user has enough events."""
         rule, units = last_units(log, self.config, 1, 1)
         return finish(log, self.name, rule, units.needs(2), cold_items=self.config.cold_items)

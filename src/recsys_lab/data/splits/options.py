@@ -1,4 +1,4 @@
-"""Options that several splits have, each documented once. No heavy import: read at every start."""
+"""Options shared by several splits. Without heavy imports: loaded at every start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class SplitOptions:
     """Options of all splits.
 
     Attributes:
-        cold_items: targets whose item has no training event: ``keep``, ``drop`` (and count), or
-            keep and ``report`` their number.
-        target_events: types of the events that may be targets; null: all. See
+        cold_items: handling of targets whose item has no training event: ``keep``, ``drop`` (and
+            count), or keep and ``report`` their number.
+        target_events: types of events that may be targets; null: all. See
             `recsys_lab.data.splits.units`.
     """
 
@@ -26,8 +26,8 @@ class PositionOptions(SplitOptions):
     """Options of splits that hold out the last events of users.
 
     Attributes:
-        target: whether all targets of a user are to be found at once, by the events before the
-            first of them, or (``successive``) each in turn, by all events before it.
+        target: ``all``: predict all targets of a user at once from the events before the first;
+            ``successive``: each in turn, from all events before it.
         unit: what is counted and held out: events, whole sessions or whole baskets; see
             `recsys_lab.data.splits.units`.
     """
@@ -41,7 +41,7 @@ class TimeOptions(SplitOptions):
     """Options of splits that cut by time.
 
     Attributes:
-        cold_users: rows of users without training events, as with ``cold_items``. Users that are
+        cold_users: handling of rows whose user has no training event, as for ``cold_items``. Users
             held out for validation are not cold.
         unit: what is counted and held out: events, whole sessions or whole baskets; see
             `recsys_lab.data.splits.units`.

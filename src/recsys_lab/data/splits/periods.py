@@ -1,6 +1,6 @@
-"""Splits by time: dates and cuts.
+"""Times of splits by time: checks and formatting.
 
-Shapes: T events laid end to end by user, U users.
+Shapes: T events concatenated by user, U users.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ def require_times(log: FlatLog, split: str) -> NDArray[np.int64]:
     """The times of all events, (T,).
 
     Raises:
-        UserError: when the log has none.
+        UserError: if the log has none.
     """
     if log.timestamps is None:
         raise UserError(
             f"split={split}: this split cuts by time and the log has no timestamps. Name their "
-            "column with data.timestamp_column, or take a split by position: "
+            "column with data.timestamp_column, or use a split by position: "
             "split=leave_one_out, last_n, user_ratio or unseen_users"
         )
     return log.timestamps
 
 
 def seconds_of(option: str, text: str) -> int:
-    """First whole second at or after a date, since the epoch: see `parse_date`."""
+    """The first whole second since the epoch at or after a date: see `parse_date`."""
     return math.ceil(parse_date(option, text).timestamp())
 
 
 def format_time(seconds: int) -> str:
-    """A time for people, in UTC."""
+    """A readable time in UTC."""
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     except OverflowError:
@@ -56,6 +56,6 @@ def span(log: FlatLog, times_T: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def format_span(log: FlatLog, times_T: NDArray[np.int64]) -> str:
-    """Where the log's events lie, for errors."""
+    """A sentence about the first and the last time of the log, for errors."""
     first, last = span(log, times_T)
     return f"The log runs from {format_time(first)} to {format_time(last)}"

@@ -1,6 +1,6 @@
-"""Places in the flat arrays: rows in bounded chunks, searches by time, seeded choices.
+"""Index ranges of the flat arrays: bounded chunks, searches by time, seeded choices.
 
-Shapes: T events laid end to end by user, n rows (of users or of one phase).
+Shapes: T events concatenated by user, n rows (of users or of one phase).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from recsys_lab.data.shuffle import scattered
 
 CHUNK = 2_000_000
-"""Events that are looked at at once: temporary arrays stay below about 100 MB."""
+"""Events per chunk: temporary arrays stay below about 100 MB."""
 
 _BINS = 1 << 16
 _WORD = (1 << 64) - 1
 
 
 def row_chunks(weights_n: NDArray[np.int64], size: int = CHUNK) -> Iterator[slice]:
-    """Consecutive rows whose weights sum to at most `size`; a heavier row comes alone."""
+    """Slices of consecutive rows whose weights sum to at most `size`; a heavier row is alone."""
     ends = np.cumsum(weights_n)
     first = 0
     while first < len(ends):
@@ -32,7 +32,7 @@ def row_chunks(weights_n: NDArray[np.int64], size: int = CHUNK) -> Iterator[slic
 
 
 def flat_index(starts_n: NDArray[np.int64], ends_n: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places ``start .. end`` of all rows, one row after the other."""
+    """The indices ``start .. end`` of all rows, concatenated."""
     lengths = ends_n - starts_n
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts_n - before, lengths) + np.arange(int(lengths.sum()))
@@ -41,7 +41,7 @@ def flat_index(starts_n: NDArray[np.int64], ends_n: NDArray[np.int64]) -> NDArra
 def range_chunks(
     starts_n: NDArray[np.int64], ends_n: NDArray[np.int64]
 ) -> Iterator[NDArray[np.int64]]:
-    """`flat_index` of all rows, in parts of about `CHUNK` places."""
+    """`flat_index` of all rows, in chunks of about `CHUNK` indices."""
     for rows in row_chunks(ends_n - starts_n):
         yield flat_index(starts_n[rows], ends_n[rows])
 
@@ -52,7 +52,7 @@ def count_items(
     ends_n: NDArray[np.int64],
     num_items: int,
 ) -> NDArray[np.int64]:
-    """Events of each item among the places ``start .. end`` of all rows, (V,)."""
+    """Number of events of each item in the ranges ``start .. end`` of all rows, (V,)."""
     counts = np.zeros(num_items, dtype=np.int64)
     for places in range_chunks(starts_n, ends_n):
         counts += np.bincount(items_T[places], minlength=num_items)
@@ -62,7 +62,7 @@ def count_items(
 def first_times(
     items_T: NDArray[np.int32], times_T: NDArray[np.int64], num_items: int
 ) -> NDArray[np.int64]:
-    """Time of the first event of each item, (V,); the largest number where it has none."""
+    """Time of the first event of each item, (V,); the largest int64 if it has none."""
     first_V = np.full(num_items, np.iinfo(np.int64).max)
     for start in range(0, len(items_T), CHUNK):
         part = slice(start, start + CHUNK)
@@ -76,9 +76,9 @@ def first_from(
     ends_n: NDArray[np.int64],
     time: int,
 ) -> NDArray[np.int64]:
-    """The first place of every row whose time is at or after `time`; its end where none is.
+    """The first index of every row whose time is at or after `time`; the row's end if none is.
 
-    Times must not decrease within a row: one binary search for all rows at once.
+    Times must not decrease within a row. One binary search for all rows at once.
     """
     low, high = starts_n.copy(), ends_n.copy()
     active = np.flatnonzero(low < high)
@@ -96,13 +96,13 @@ def time_at_share(
 ) -> int:
     """The time before which at most this share of the rows' events lies.
 
-    It is the time of event number ``floor(share * events)``, counted from 0 in order of time:
-    exact, found by ever finer histograms, so that no copy of the times is sorted.
+    It is the time of event number ``floor(share * events)``, counted from 0 in order of time,
+    computed exactly by successively finer histograms, so that no copy of the times is sorted.
 
     Args:
         times_T: seconds since the epoch, not decreasing within a row.
-        starts_n: first place of every row.
-        ends_n: place after the last of every row; at least one row has events.
+        starts_n: start of every row.
+        ends_n: end (exclusive) of every row; at least one row has events.
         share: in 0 .. 1.
     """
     filled = ends_n > starts_n
@@ -118,9 +118,9 @@ def time_at_share(
             times = times[(times >= low) & (times <= high)]
             counts += np.bincount((times - low) // width, minlength=_BINS)
         up_to = np.cumsum(counts)
-        found = int(np.searchsorted(up_to, rank, side="right"))
-        rank -= int(up_to[found - 1]) if found else 0
-        low += found * width
+        chosen = int(np.searchsorted(up_to, rank, side="right"))
+        rank -= int(up_to[chosen - 1]) if chosen else 0
+        low += chosen * width
         high = min(high, low + width - 1)
     return low
 
@@ -128,7 +128,7 @@ def time_at_share(
 def merged(
     starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The same places as runs that ascend; of overlapping ones each begins where one ended."""
+    """The same indices as ascending ranges without overlap."""
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], ends[order]
     ends = np.maximum.accumulate(ends)
@@ -139,7 +139,7 @@ def merged(
 def inside(
     runs: tuple[NDArray[np.int64], NDArray[np.int64]], places: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Whether each place lies in one of the runs."""
+    """Whether each index lies in one of the ranges."""
     starts, ends = runs
     if not len(starts):
         return np.zeros(len(places), dtype=bool)
@@ -156,7 +156,7 @@ def repeated(
 ) -> NDArray[np.bool_]:
     """Whether each target's item is in its history, (G,).
 
-    Items with one code in `code_V` are one item.
+    Items with the same code in `code_V` count as the same.
     """
     hit_G = np.zeros(len(places_G), dtype=bool)
     starts, ends = rows_n4[:, 1], rows_n4[:, 2]
@@ -169,7 +169,7 @@ def repeated(
         history, targets = code_V[history], code_V[targets]
     rows = np.repeat(np.arange(len(rows_n4)), lengths)
     if len(places_G) == len(rows_n4) and bool((of_row_G[1:] > of_row_G[:-1]).all()):
-        # One target a row, the usual case: a comparison is far cheaper than a search.
+        # One target per row, the usual case: a comparison is far cheaper than a search.
         return np.bincount(rows[history == targets[rows]], minlength=len(rows_n4)) > 0
     width = int(max(history.max(), targets.max())) + 1
     keys, where = np.unique(of_row_G * width + targets, return_inverse=True)
@@ -181,15 +181,15 @@ def repeated(
 
 
 def rounded_down(share: float, counts: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """``floor(share * count)``, where 0.29 of 100 is 29 although its product is 28.999..."""
+    """``floor(share * count)`` without rounding errors: 0.29 of 100 is 29, not 28."""
     return np.floor(share * np.asarray(counts) + 1e-9).astype(np.int64)
 
 
 def draw(seed: int, stream: int, users_n: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """One pseudo-random number for each user, equal on every machine and numpy version.
+    """One pseudo-random number per user, the same on every machine and numpy version.
 
-    A number depends on nothing but seed, stream and user: splitmix64 (Steele et al. 2014, "Fast
-    splittable pseudorandom number generators").
+    A number depends only on seed, stream and user: splitmix64 (Steele et al. 2014, "Fast splittable
+    pseudorandom number generators").
     """
     state = users_n.astype(np.uint64)
     for key in (seed, stream):

@@ -1,6 +1,6 @@
-"""Back-tests: train up to a window, test on it, move on.
+"""Back-tests: consecutive test windows, each with the training period before it.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -44,23 +44,22 @@ class Window(NamedTuple):
 
 
 class Rolling(Split):
-    """One of several consecutive windows, each with its own training: how retraining is judged.
+    """One of several consecutive windows, each with a training period: evaluates retraining.
 
-    Test windows of `window_days` are laid backwards from the end without gaps; window 0 is the
-    oldest. Before each lies its validation window, before that its training period. In a window
-    only the events of these three are used, as input too; no event after the test window is.
-    The catalogue is that of the whole log, though: items first seen after the window are
-    candidates, too, unless ``evaluation.candidates`` is ``known`` or ``released``; ``items_unused``
-    in the manifest's split is how many items have no event in the three.
-    Targets are taken in the validation and in the test window by the same rule: the user's
-    ``first`` or ``last`` event in it, by all events before that one (this includes earlier events
-    of the window), ``all`` of them, by the events before the first of them, or (``successive``)
-    each in turn, by all events before it.
+    Test windows of `window_days` are placed backwards from the end without gaps; window 0 is the
+    oldest. Each has a validation window before it, and a training period before that. Only events
+    of these three are used, also as input. The catalogue is that of the whole log: items first seen
+    after the window are candidates unless ``evaluation.candidates`` is ``known`` or ``released``;
+    ``items_unused`` in the manifest's split is the number of items without an event in the three.
+    Targets of the validation and the test window follow the same rule: the user's ``first`` or
+    ``last`` event in it, predicted from all events before it (also those of the window); ``all``,
+    predicted from the events before the first of them; or ``successive``: each in turn, from all
+    events before it.
 
-    Users without any event before their targets have no input and are left out, counted.
+    Users without any event before their targets have no input; they are left out and counted.
 
     Raises:
-        UserError: when there is no such window, or the end is no date.
+        UserError: if there is no such window, or the end is not a date.
     """
 
     name = "rolling"
@@ -70,15 +69,15 @@ class Rolling(Split):
         """Options of `Rolling`.
 
         Attributes:
-            num_windows: test windows in all.
-            window: which of them this dataset is, 0 the oldest; null: all of them, which
-                commands turn into one run for each.
+            num_windows: number of test windows.
+            window: index of this dataset's window, 0 for the oldest; null: all, for which commands
+                make one run each.
             window_days: length of a test window, in days.
             validation_days: length of the validation window before it, in days.
             train_days: length of the training period before that, in days; null for everything.
-            end: events at or after this date are not used: ISO 8601, UTC where no zone is given;
+            end: events at or after this date are not used: ISO 8601, UTC if no zone is given;
                 null: the last window ends with the log's last event.
-            target: which events of a user in a window are to be found.
+            target: which events of a user in a window are targets.
         """
 
         num_windows: Annotated[int, Ge(1)]
@@ -102,30 +101,30 @@ class Rolling(Split):
         """All windows of the back-test, the oldest first.
 
         Raises:
-            UserError: when the log has no times.
+            UserError: if the log has no times.
         """
         config = self.config
         times = require_times(log, self.name)
         end = span(log, times)[1] + 1 if self._end is None else self._end
         length, before = _seconds(config.window_days), _seconds(config.validation_days)
-        found = []
+        windows = []
         for back in range(config.num_windows, 0, -1):
             test = end - back * length
             validation = test - before
             train = None if config.train_days is None else validation - _seconds(config.train_days)
-            found.append(Window(train, validation, test, test + length))
-        return found
+            windows.append(Window(train, validation, test, test + length))
+        return windows
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events of the chosen window.
 
         Raises:
-            UserError: when no window is chosen, the log has no times, or a part is empty.
+            UserError: if no window is chosen, the log has no times, or a part is empty.
         """
         config = self.config
         if config.window is None:
             raise UserError(
-                "split=rolling: one dataset is one window; split.window=null stands for all. Set "
+                "split=rolling: a dataset has one window, and split.window=null means all. Set "
                 f"split.window to one of 0 (the oldest) to {config.num_windows - 1}, or use a "
                 "command that runs every window"
             )

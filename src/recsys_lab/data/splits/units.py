@@ -1,20 +1,20 @@
-"""What a split counts and holds out, and which events it asks for.
+"""Units of a split (events, sessions or baskets) and its target events.
 
-**Target events.** The option ``target_events`` names the event types that are to be found (views
-are read, purchases must be found); null: all. A split then counts, draws and holds out events of
-these types alone: "the last event" is the last purchase. **Every event before a target is its
-history**, whatever its type. What is trained on is as without the option: each user's events before
-the first one that is held out, of all types; whether the loss looks at all of them is
-``recipe.supervise``. Events after a user's validation target are never trained on, those after the
-test target are not used (``events_unused``).
+**Target events.** The option ``target_events`` names the event types of targets (e.g. purchases,
+predicted from views); null: all. A split then only counts, draws and holds out events of these
+types: "the last event" is the last purchase. **Every event before a target is its history**,
+whatever its type. Training events are the same as without the option: each user's events of all
+types before the first held-out one; ``recipe.supervise`` selects those in the loss. Events after a
+user's validation target are never trained on, those after the test target are not used
+(``events_unused``).
 
-**Units.** With ``unit: session`` or ``basket`` whole sessions or baskets are counted, drawn and
-held out in place of events: those that hold an event that may be a target. A session or basket is a
-run of a user's events, see `recsys_lab.data.preparation.event_units`; it is never cut. One with
-events on both sides of a cut in time is history alone: not trained on, not to be found. A basket is
-to be found at once, as a set; of sessions `Target` says whether all events are, or each in turn.
+**Units.** With ``unit: session`` or ``basket`` whole sessions or baskets with a possible target are
+counted, drawn and held out instead of events. A session or basket is a run of a user's events, see
+`recsys_lab.data.preparation.event_units`; it is never cut. One with events on both sides of a cut
+in time is only history, neither trained on nor a target. A basket is predicted at once, as a set;
+for sessions `Target` selects whether all events are, or each in turn.
 
-Shapes: U users, T events laid end to end by user, N units, S runs, n rows of one phase.
+Shapes: U users, T events concatenated by user, N units, S runs, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from recsys_lab.data.splits.base import FlatLog
 from recsys_lab.data.splits.ranges import draw, flat_index
 
 Target = Literal["first", "last", "random", "all", "successive"]
-"""Which of what is held out must be found: one event (or basket); ``all`` at once, by the events
-before the first of them; or, ``successive``, each in turn, by all events before it (Gusak et al.
-2025), so that a user has as many rows as events (or baskets)."""
+"""Which held-out events (or baskets) are targets: a single one; ``all`` at once, predicted from the
+events before the first; or ``successive``: each in turn, from all events before it (Gusak et al.
+2025), so that a user has as many rows as targets."""
 
 
 class Units:
@@ -45,15 +45,15 @@ class Units:
 
     Attributes:
         offsets: user u owns the units ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
-        named: what they are, for people.
+        named: what they are called in messages.
 
     Raises:
-        UserError: the log has no such units.
+        UserError: if the log has no such units.
     """
 
     def __init__(self, log: FlatLog, unit: str, target_events: Sequence[str] | None) -> None:
         self._log = log
-        self._first_N: NDArray[np.int64] | None = None  # None: unit and place are one number
+        self._first_N: NDArray[np.int64] | None = None  # None: units are events
         self._end_N: NDArray[np.int64] | None = None
         self._runs_S = _runs(log, unit)
         self._targets = self  # what is a target in turn
@@ -80,13 +80,13 @@ class Units:
         return np.diff(self.offsets)
 
     def starts(self, users_n: NDArray[np.int64], units_n: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Place of each unit's first event; the user's end for a number past the user's last."""
+        """Index of each unit's first event; the user's end for numbers after the last unit."""
         ends = self._log.offsets[users_n + 1]
         is_past = units_n >= self.offsets[users_n + 1]
         return np.where(is_past, ends, self._start(np.where(is_past, 0, units_n)))
 
     def needs(self, number: int) -> str:
-        """What users need for this many units to be held out, and what they have, for errors."""
+        """A sentence about what users need and have for this many held-out units, for errors."""
         longest = int(np.diff(self._log.offsets).max(initial=0))
         if self._first_N is None:
             return f"Targets need users with {number + 1} events; the longest history has {longest}"
@@ -97,11 +97,11 @@ class Units:
         )
 
     def from_places(self, places_n: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number of the first unit that begins at or after each place."""
+        """Number of the first unit that begins at or after each index."""
         return places_n if self._first_N is None else np.searchsorted(self._first_N, places_n)
 
     def until_places(self, places_n: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number after the last unit that ends at or before each place."""
+        """Number after the last unit that ends at or before each index."""
         if self._end_N is None:
             return places_n
         return np.searchsorted(self._end_N, places_n, side="right")
@@ -109,11 +109,11 @@ class Units:
     def between(
         self, first_n: NDArray[np.int64], end_n: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers of the first unit that lies whole between two places each, and after the last."""
+        """Numbers of the first whole unit between two indices each, and after the last."""
         return self.from_places(first_n), self.until_places(end_n)
 
     def whole_until(self, places_n: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The same places, or the first event of the session or basket that each would cut."""
+        """The indices, moved to the start of the session or basket that each would cut."""
         if self._runs_S is None:
             return places_n
         return self._runs_S[np.searchsorted(self._runs_S, places_n, side="right") - 1]
@@ -129,19 +129,19 @@ class Units:
         seed: int = 0,
         stream: int = 0,
     ) -> NDArray[np.int64]:
-        """Rows (user, history start, history end, target end) of what is held out, (n, 4).
+        """Rows (user, history start, history end, target end) of held-out units, (n, 4).
 
-        A history ends where the first target of its row begins, or the unit that it is in where
-        all of a unit's are to be found at once.
+        A history ends where the first target of its row begins, or where its unit begins if all
+        targets of a unit are predicted at once.
 
         Args:
             rule: which of the units are targets.
             users_n: ascending.
-            first_n: first unit that is held out of each user.
+            first_n: first held-out unit of each user.
             end_n: number after the last one; users without any get no row.
             history_n: first event that may be read; None: the user's first.
             seed: of the random choice.
-            stream: tells validation and test draws apart.
+            stream: separates the draws of validation and test.
         """
         if history_n is None:
             history_n = self._log.offsets[users_n]
@@ -177,10 +177,10 @@ class Units:
 
 
 def _runs(log: FlatLog, unit: str) -> NDArray[np.int64] | None:
-    """Where sessions or baskets begin, and the end of all, ascending, (S + 1,); None for events.
+    """Starts of sessions or baskets and the end of the last, ascending, (S + 1,); None for events.
 
     Raises:
-        UserError: the log does not say.
+        UserError: if the log has none.
     """
     if unit == "event":
         return None

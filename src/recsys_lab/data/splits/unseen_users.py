@@ -1,6 +1,6 @@
-"""Whole users are held out: what is learnt from some users is judged on others.
+"""Unseen users: models are evaluated on users that are held out of training.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from recsys_lab.data.splits.units import Units
 
 
 class UnseenUsers(Split):
-    """Some users are for validation, some for test; none of their events is trained on.
+    """Some users are held out for validation, others for test; none of their events is trained on.
 
-    A held-out user's last `targets` events are to be found by the earlier ones. Every user has
-    one role. Only users with another event before these are held out; all others are trained on
-    (Liang et al. 2018, "Variational autoencoders for collaborative filtering", call it strong
-    generalization; their targets are drawn at random, ours are the latest). Models that learn
-    a vector for each user cannot be judged by it.
+    A held-out user's last `targets` events are predicted from the earlier ones. Only users with
+    another event before these are held out; all others are trained on. Liang et al. 2018,
+    "Variational autoencoders for collaborative filtering", call it strong generalization; their
+    targets are drawn at random, ours are the latest. Models that learn a vector for each user
+    cannot be evaluated by it.
 
     Raises:
-        UserError: when the shares leave nobody to train on.
+        UserError: if the shares leave no user to train on.
     """
 
     name = "unseen_users"
@@ -44,8 +44,8 @@ class UnseenUsers(Split):
             validation_users: share of the users with `targets` events and one before them that
                 are held out for validation, rounded down, but at least one user.
             test_users: likewise for test.
-            targets: last events of a held-out user that are to be found.
-            seed: of the choice of users; it is equal on every machine.
+            targets: number of targets of a held-out user, the last events.
+            seed: of the choice of users, which is the same on every machine.
         """
 
         validation_users: Annotated[float, Gt(0), Lt(1)]
@@ -58,12 +58,12 @@ class UnseenUsers(Split):
         if config.validation_users + config.test_users > 1 - 1e-6:
             raise UserError(
                 f"split.validation_users={config.validation_users:g} and "
-                f"split.test_users={config.test_users:g} leave nobody to train on: their sum must "
+                f"split.test_users={config.test_users:g} leave no user to train on: their sum must "
                 "be below 1"
             )
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events; refused when too few users have enough events."""
+        """Split the events; an error if too few users have enough events."""
         config = self.config
         starts, ends = log.offsets[:-1], log.offsets[1:]
         units = Units(log, config.unit, config.target_events)

@@ -1,6 +1,6 @@
-"""A share of every user's events is found by what came before it.
+"""User ratio: a share of every user's events, the last ones, are the test targets.
 
-Shapes: U users, T events laid end to end by user, n rows of one phase.
+Shapes: U users, T events concatenated by user, n rows of one phase.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from recsys_lab.data.splits.units import Units
 
 
 class UserRatio(Split):
-    """The last share of a user's events is the test targets, the share before it validation.
+    """The last share of a user's events are test targets, the share before it validation targets.
 
     Of a user's n events, ``floor(ratio * n)`` but at least one are test targets, likewise
-    validation targets; where these "at least one" would leave no training event, the
-    validation target goes first, then the test target. So 1 event is trained on, 2 are train
-    and test, 3 one each. (The rule of RecBole's ratio split, ``RS`` with order ``TO``.)
+    validation targets. If this minimum would leave no training event, the validation target is
+    given up first, then the test target: 1 event is trained on, 2 are train and test, 3 one each.
+    This is the rule of RecBole's ratio split, ``RS`` with order ``TO``.
 
     Raises:
-        UserError: when the ratios leave nothing to train on.
+        UserError: if the ratios leave nothing to train on.
     """
 
     name = "user_ratio"
@@ -55,7 +55,7 @@ class UserRatio(Split):
             )
 
     def segments(self, log: FlatLog) -> Segments:
-        """Split the events; refused when every user has too few events."""
+        """Split the events; an error if every user has too few events."""
         starts = log.offsets[:-1]
         users = np.arange(len(starts), dtype=np.int64)
         units = Units(log, self.config.unit, self.config.target_events)

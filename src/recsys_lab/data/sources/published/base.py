@@ -1,7 +1,7 @@
-"""What the readers of published datasets share: described, found, fetched, checked, unpacked.
+"""Base class of readers of published datasets: describes, downloads, checks and unpacks files.
 
 A reader declares its files and parses them. `recsys-lab datasets` lists every config of the group
-``data`` by what its reader says in `PublishedDataset.named`.
+``data`` whose reader describes it in `PublishedDataset.named`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ OPTION = "data.path"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A published dataset, for people who choose one.
+    """Description of a published dataset.
 
     Attributes:
         about: title, homepage, licence, citation, protocol notes.
-        size: rows, users and items of the raw log, and of the download.
-        needs: what must be there or be done first, e.g. an account.
-        has_md5: whether its publisher states a hash, which downloads are compared with.
+        size: rows, users and items of the raw log, and size of the download.
+        needs: what is needed first, e.g. an account.
+        has_md5: whether its publisher states a hash, with which downloads are compared.
     """
 
     about: About
@@ -41,10 +41,10 @@ class DatasetInfo:
 
 
 def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | None:
-    """What a reader class says of the dataset that these options choose.
+    """The description of the dataset that these options of a reader class choose.
 
     Returns:
-        None for generic sources, and for a variant that the class does not describe.
+        None for generic sources, and for a variant without a description.
     """
     named = getattr(reader, "named", None)
     if isinstance(named, Mapping):
@@ -55,20 +55,20 @@ def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | Non
 class PublishedDataset:
     """Reader of a published dataset.
 
-    A subclass has a ``Config`` with the option ``path`` and, where it can be downloaded,
-    ``download_dir`` and ``sha256``. What depends on the options it sets in ``__init__``.
+    A subclass has a ``Config`` with the option ``path`` and, if it can be downloaded,
+    ``download_dir`` and ``sha256``. It sets attributes that depend on options in ``__init__``.
 
     Args:
-        config: where the files are, and what is read of them.
+        config: where the files are, and what to read.
 
     Attributes:
-        named: the dataset, or one for each value of the option ``variant``.
+        named: the description, or one for each value of the option ``variant``.
         official: what to pass as ``data.path``, for messages.
-        url: of the one file that is downloaded; None: see `obtain`.
+        url: of the file to download; None: see `obtain`.
         md5: of that file, as published with it; None: the first use is trusted.
-        obtain: how people get the files that no program can download.
-        files: official names that must be there; a plain file, or a gzip of one, is the first of
-            them, whatever it is called, and the others lie beside it.
+        obtain: how to get files that no program can download.
+        files: required official names; a plain file or gzip under any name counts as the first of
+            them, and the others lie beside it.
         optional: official names that may be absent.
         about: of the chosen variant.
     """
@@ -88,17 +88,17 @@ class PublishedDataset:
         self.about = named.about
 
     def source_key(self) -> dict[str, Any]:
-        """Name, size and SHA-256 of every file that is read; of an archive as a whole."""
+        """Name, size and SHA-256 of every file that is read, or of the archive."""
         place = self.place()
         if _is_archive(place):
             return {self.files[0]: file_key(place)}
         return {name: file_key(file) for name, file in self._plain(place).items()}
 
     def place(self) -> Path:
-        """The file, archive or folder that ``data.path`` names; without one it is downloaded.
+        """The file, archive or folder that ``data.path`` names; downloaded if it is null.
 
         Raises:
-            UserError: when there is nothing, an empty file, or no permission.
+            UserError: if it does not exist, is empty, or may not be read.
         """
         path = self.config.path
         if path is None and self.url is not None:
@@ -125,13 +125,13 @@ class PublishedDataset:
         """A published file in ``data.download_dir``, downloaded at the first use.
 
         Args:
-            url: where it is.
+            url: its address.
             folders: below ``data.download_dir``.
             md5: as published with it; None: the first use is trusted.
-            sha256: as the user pins it, or None.
+            sha256: as pinned by the user, or None.
 
         Raises:
-            UserError: when it cannot be had, or is not what was expected.
+            UserError: if it cannot be downloaded, or does not match its hash.
         """
         folder = Path(self.config.download_dir).expanduser().joinpath(*folders)
         notice = f"{self.about.title}: {self.about.licence} {self.about.citation}"
@@ -140,10 +140,10 @@ class PublishedDataset:
     def unpacked(self, scratch: Path) -> dict[str, Path]:
         """Plain files by name, from a folder, a zip, a tar, a gzip, or a file itself.
 
-        What is compressed is written to ``scratch``, a part at a time and only what is asked for.
+        Compressed files among `files` and `optional` are unpacked to ``scratch`` in chunks.
 
         Raises:
-            UserError: when a file is absent, or the archive is damaged, unsafe or a zip bomb.
+            UserError: if a file is absent, or the archive is damaged, unsafe or a zip bomb.
         """
         place, wanted = self.place(), [*self.files, *self.optional]
         if _is_archive(place):
@@ -159,24 +159,24 @@ class PublishedDataset:
         return there
 
     def require(self, place: Path, there: Mapping[str, Any] | Sequence[str]) -> None:
-        """Check that no official file is absent.
+        """Check that all required files are present.
 
         Raises:
-            UserError: naming all that are.
+            UserError: naming all that are absent.
         """
         missing = [name for name in self.files if name not in there]
         if missing:
             raise UserError(
-                f"{OPTION}={place}: has no {', '.join(missing)}; expected are "
+                f"{OPTION}={place}: has no {', '.join(missing)}; expected "
                 f"{', '.join([*self.files, *self.optional])} of {self.about.title}"
             )
 
     def _plain(self, place: Path) -> dict[str, Path]:
-        """Files by name: of a folder at any depth, also with .gz; of a log those beside it."""
+        """Files by name: of a folder at any depth, also with .gz; or a file and those beside it."""
         first, *others = names = [*self.files, *self.optional]
         if place.is_dir():
-            found = {name: find_in_folder(place, name) for name in names}
-            return {name: file for name, file in found.items() if file is not None}
+            files = {name: find_in_folder(place, name) for name in names}
+            return {name: file for name, file in files.items() if file is not None}
         beside = {name: place.with_name(name) for name in others}
         return {first: place} | {
             name: file for name, file in beside.items() if file.is_file() and file != place
