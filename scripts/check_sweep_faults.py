@@ -225,7 +225,7 @@ def storage(sweep: Sweep, options: argparse.Namespace) -> Found:
         proxy.away = True
         time.sleep(options.away)
         proxy.away = False
-        sweep.expect(process, 0, "the study's storage has been away")
+        sweep.expect(process, 0, "the study's storage has not answered")
         return judge(sweep)
 
 

@@ -76,9 +76,10 @@ def test_overrides_that_cannot_be_read_do_not_hide_the_others(shell):
     ("content", "said"),
     [
         (b"_target_: [toy\n", "not valid YAML: line 2, column 1: expected ',' or ']'"),
-        (b"model:\n\tx: 1\n", "line 2, column 1: found character '\\t' that cannot start "
-         "any token; indent with spaces, not tabs."),
-        (b"seed: 1\nmodel: {}\nseed: 2\n", "YAML: line 3, column 1: found duplicate key seed."),
+        (b"model:\n\tx: 1\n", "not valid YAML: line 2, column 1: found character '\\t' that "
+         "cannot start any token; indent with spaces, not tabs."),
+        (b"seed: 1\nmodel: {}\nseed: 2\n",
+         "not valid YAML: line 3, column 1: found duplicate key seed."),
         (b"# caf\xe9\nseed: 1\n", "not UTF-8"),
     ],
     ids=["bracket", "tab", "twice", "latin-1"],
