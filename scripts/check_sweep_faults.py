@@ -179,7 +179,7 @@ def data(sweep: Sweep, options: argparse.Namespace) -> Found:
     sweep.until_ended(3)
     for name in ("prepared", "log.csv"):
         (sweep.folder / name).rename(sweep.folder / f"{name}.away")
-    sweep.expect(process, 1, "the dataset of all trials is not whole")
+    sweep.expect(process, 1, "the prepared dataset of all trials is damaged")
     for name in ("prepared", "log.csv"):
         (sweep.folder / f"{name}.away").rename(sweep.folder / name)
     sweep.expect(sweep.begin(), 0)
@@ -225,7 +225,7 @@ def storage(sweep: Sweep, options: argparse.Namespace) -> Found:
         proxy.away = True
         time.sleep(options.away)
         proxy.away = False
-        sweep.expect(process, 0, "the study's storage has been away")
+        sweep.expect(process, 0, "the study's storage has not answered")
         return judge(sweep)
 
 

@@ -102,7 +102,7 @@ class TestComponents:
         del cfg.model["note"]
         assert problems(cfg)[1:] == [
             "model.dropout: missing; give a float >= 0 and < 1: model.dropout=...",
-            "model.note: missing; Net needs it and no config gives it.",
+            "model.note: missing; Net needs it, and no config sets it.",
         ]
 
     @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ class TestComponents:
         cfg = OmegaConf.create({"seed": "???"})
         assert problems(cfg)[1:] == [
             "seed: missing; give an int >= 0: seed=...",
-            "model: missing; no config gives it.",
-            "name: missing; no config gives it.",
+            "model: missing, and no config sets it; give model=...",
+            "name: missing, and no config sets it; give name=...",
         ]
 
     def test_a_component_must_have_a_target(self):

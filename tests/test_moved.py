@@ -126,7 +126,9 @@ def test_an_option_by_its_old_name_is_set_and_its_new_name_named(tmp_path, caplo
     assert config["recipe"]["validate_every_epochs"] == 3
     assert config["evaluation"]["max_k"] == 30
     assert "validate_every" not in config["recipe"]
-    assert "recipe.validate_every is now recipe.validate_every_epochs; write that" in caplog.text
+    assert (
+        "recipe.validate_every is now recipe.validate_every_epochs; use the new name" in caplog.text
+    )
     mine = tmp_path / "experiment/mine.yaml"
     mine.parent.mkdir()
     mine.write_text("# @package _global_\nrecipe:\n  validate_every: 5\n")

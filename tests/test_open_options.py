@@ -171,7 +171,7 @@ def test_names_and_nodes_pass(changes):
         ),
         (
             {"paint": {"_target_": "open_mine.Mine"}},
-            "data.paint.gloss: missing; Mine needs it and no config gives it.",
+            "data.paint.gloss: missing; Mine needs it, and no config sets it.",
         ),
         (
             {"paint": {"_target_": "open_mine.Min", "gloss": 1}},
@@ -230,7 +230,7 @@ def test_names_and_nodes_are_made(caplog):
         for _ in range(2):
             assert build_chosen(PAINT, "rouge", wall="north").wall == "north"
     [said] = caplog.messages
-    assert said.startswith("the paint rouge is now red; write that: ")
+    assert said.startswith("the paint rouge is now red; use the new name: ")
     free = Choice("paint", "tests", {})
     made = build_chosen(free, MINE_NODE, wall="south")
     assert (made.gloss, made.wall) == (0.5, "south")

@@ -177,7 +177,7 @@ def test_one_run_each_is_said_to_leave_seeds_out(tmp_path):
     two_systems(tmp_path, seeds=1)
     found = judged(tmp_path)
     assert not found.pair("ndcg@10", "SASRec", "Popularity").test.difference.covers_seeds
-    assert any("variance of seeds is not covered" in note for note in found.notes)
+    assert any("does not cover the variance over seeds" in note for note in found.notes)
     assert found.systems[0].scores["ndcg@10"].sd is None
 
 

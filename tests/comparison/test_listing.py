@@ -103,7 +103,7 @@ def test_trials_without_a_test_show_the_validation(tmp_path):
         (
             ["model"],
             "created",
-            r"where: 'model' is no condition; write column=value, or with one of != > < >= <= in",
+            r"where: 'model' is not a condition, expected column=value, or one of != > < >= <=",
         ),
         (
             ["test/ndcg@10>high"],

@@ -30,7 +30,7 @@ def test_forced_data_are_not_tested_user_by_user(tmp_path):
     write_run(tmp_path / "b", {"ndcg@10": results(40, 0)}, fields={"data": "d2"})
     found = judged(tmp_path)
     assert (found.pairs, found.slices) == ((), ())
-    assert any("nothing is tested user by user" in note for note in found.notes)
+    assert any("so there are no paired tests" in note for note in found.notes)
     assert found.systems[1].scores["ndcg@10"].interval is not None
 
 
@@ -45,7 +45,7 @@ def test_notes_of_training(tmp_path):
         )  # fmt: skip
     notes = "\n".join(judged(tmp_path).notes)
     assert "Still improving when training ended" in notes
-    assert "disagree in rank: ndcg@10 of SASRec num_layers=1 is 0.9000 and " in notes
+    assert "rank differently: ndcg@10 of SASRec num_layers=1 is 0.9000 and " in notes
     assert "made with different code (commit0+" in notes
     assert "uncommitted changes" in notes
 
@@ -53,7 +53,7 @@ def test_notes_of_training(tmp_path):
 def test_sampled_candidates_are_named(tmp_path):
     fields = {"candidates": "sampled", "num_candidates": 100}
     write_run(tmp_path / "a", {"ndcg@10": results(30, 0)}, fields=fields)
-    assert judged(tmp_path).notes[0].startswith("Candidates are not all items but 'sampled'")
+    assert judged(tmp_path).notes[0].startswith("Candidates are 'sampled', not all items")
 
 
 def test_runs_without_a_metric_in_common_are_told(tmp_path):
@@ -117,15 +117,15 @@ def test_a_model_that_ignores_the_seed_needs_one_run(tmp_path):
     found = judged(tmp_path / "several")
     assert [system.deterministic for system in found.systems] == [True, False]
     assert found.pair("ndcg@10", "SASRec", "Popularity").test.difference.covers_seeds
-    assert any(note.endswith("one run stands for all: Popularity.") for note in found.notes)
-    assert not any("are taken to vary" in note for note in found.notes)
+    assert any(note.endswith("one run is enough: Popularity.") for note in found.notes)
+    assert not any("is assumed to equal" in note for note in found.notes)
 
     two_systems(tmp_path / "lone", seeds=3)
     shutil.rmtree(tmp_path / "lone/sas/1")
     shutil.rmtree(tmp_path / "lone/sas/2")
     lone = judged(tmp_path / "lone")
     assert not lone.pair("ndcg@10", "SASRec", "Popularity").test.difference.covers_seeds
-    assert any("another seed may turn the result round" in note for note in lone.notes)
+    assert any("another seed may reverse the result" in note for note in lone.notes)
 
 
 def test_equal_runs_of_an_unknown_model_are_deterministic(tmp_path):

@@ -61,7 +61,7 @@ def test_the_end_of_a_trial_is_lost_and_found_again(journal, caplog):
     assert [trial.value for trial in found] == [0.0, 1.0, None, 3.0, 4.0, 5.0]
     assert journal.with_name("s.journal.damaged").read_bytes() == before
     assert "1 of" in caplog.text
-    assert "the file as it was is kept as s.journal.damaged" in caplog.text
+    assert "the original file is kept as s.journal.damaged" in caplog.text
     assert study(str(journal)).claim(6) is None  # this process lives and has it
     damage(journal, place + 1)
     opened(journal)
@@ -80,7 +80,7 @@ def test_a_trial_whose_beginning_is_lost_counts_as_failed(journal, caplog, also)
     for trial in found[:3] + found[4:]:
         assert (trial.value, trial.params) == (float(trial.number), points[trial.number])
     assert found[3].params == {}
-    assert "what stood there of this trial is lost" in found[3].user_attrs["cause"]
+    assert "the journal was damaged, and this trial is lost" in found[3].user_attrs["cause"]
     assert "trials 3 are lost and count as failed" in caplog.text
     assert study(str(journal)).claim(6) is None
 
@@ -124,10 +124,12 @@ def test_an_id_out_of_all_bounds_makes_no_million_of_trials(journal):
 
 def test_a_journal_of_which_nothing_can_be_used_is_left_as_it_is(journal):
     before = damage(journal, 0)
-    with pytest.raises(UserError, match=r"s\.journal: damaged in the lines that say what the "):
+    with pytest.raises(
+        UserError, match=r"s\.journal: the lines that describe the study are damaged"
+    ):
         opened(journal)
     assert journal.read_bytes() == before
-    with pytest.raises(UserError, match=r"with another sweep\.name"):
+    with pytest.raises(UserError, match=r"use another sweep\.name"):
         opened(journal)
 
 

@@ -24,9 +24,9 @@ def slurm(**options):
         ({"partition": ""}, "launcher.partition: got ''"),
         ({"partition": "gpu\x1b[2J"}, "one line of printable characters"),
         ({"parameters": {"account": "x\ntouch evil"}}, "launcher.parameters.account: got"),
-        ({"parameters": {"account x\ntouch evil": "1"}}, "no name of an sbatch option"),
-        ({"parameters": {"--wrap": "evil"}}, "no name of an sbatch option"),
-        ({"parameters": {"account=x --wrap": "evil"}}, "no name of an sbatch option"),
+        ({"parameters": {"account x\ntouch evil": "1"}}, "not a valid name of an sbatch option"),
+        ({"parameters": {"--wrap": "evil"}}, "not a valid name of an sbatch option"),
+        ({"parameters": {"account=x --wrap": "evil"}}, "not a valid name of an sbatch option"),
     ],
 )
 def test_what_would_be_more_than_one_option_is_refused(options, said):

@@ -164,7 +164,7 @@ def test_a_storage_that_is_away_for_a_moment_costs_nothing(tmp_path, monkeypatch
     with pytest.raises(StorageInternalError):
         shared.note(other.trial, "a", 2)
     assert clock.slept == [1.0, 1.5]
-    assert "been away for 1 s, and is asked for 2 s more: the server was restarted" in caplog.text
+    assert "not answered for 1 s; retrying for 2 s: the server was restarted" in caplog.text
     with pytest.raises(ZeroDivisionError):  # an error of another kind at once
         shared.patiently(lambda: 1 / 0)
 

@@ -52,8 +52,8 @@ def _check(record: RunRecord) -> None:
         raise UserError(msg)
     if "test" not in record.values:
         raise UserError(
-            f"{record.folder}: a trial of a search, which never opens the test split; train its "
-            "config as a run of its own, e.g. the sweep's best: experiment=best"
+            f"{record.folder}: a trial of a sweep, which has no test result; train its config as "
+            "an ordinary run, e.g. the sweep's best: experiment=best"
         )
 
 

@@ -36,11 +36,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         )
     if cfg.phase == "test" and "test" not in record.values:
         raise UserError(
-            f"{record.folder}: a trial of a search, which never opens the test split; use "
+            f"{record.folder}: phase=test, but a trial of a sweep has no test result; use "
             "phase=validation"
         )
     if cfg.phase == "validation" and record.values.get("refit"):
-        console.print("note: this model was refit on validation events, so it knows what is wanted")
+        console.print("note: this model was refit on validation events, so it has seen the targets")
     folder = output_folder(cfg.output)
     explanation = explain(
         restore(record, cfg.verify, prepare=cfg.prepare), record.values["name"], cfg

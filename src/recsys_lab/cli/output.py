@@ -54,6 +54,6 @@ def output_folder(output: str | None, option: str = "output") -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_dead_temporaries(folder)
     except OSError as error:
-        msg = f"{option}: {folder} cannot be made a folder ({reason(error)}); choose another folder"
+        msg = f"{option}: cannot create the folder {folder} ({reason(error)}); choose another one"
         raise UserError(msg) from None
     return folder

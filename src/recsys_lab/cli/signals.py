@@ -64,7 +64,7 @@ class _Stop:
         if self._raised is None or self._raised() is None:
             self._asked = self._asked or now
             stop = Interrupted(
-                f"stopped by {signal.Signals(number).name}; the same command begins again"
+                f"stopped by {signal.Signals(number).name}; run the same command to restart"
             )
             self._raised = weakref.ref(stop, lambda _: self._ask_again(number))
             try:

@@ -1,4 +1,4 @@
-"""What must be said beside the numbers of a comparison."""
+"""Notes that belong to the numbers of a comparison: what they cover, and what they do not."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def with_notes(
     """The comparison with its notes.
 
     Args:
-        comparison: as judged.
+        comparison: without notes.
         records: of its runs, in order.
         same_users: whether users could be paired.
-        small_slices: how many were left out for few users.
-        other_metrics: in words, those that mean something else in some runs.
+        other_metrics: texts about metrics that are defined differently in some runs.
+        small_slices: number of slices that were left out because they have few users.
     """
     notes = [
         *_on_protocol(comparison, same_users=same_users),
@@ -50,20 +50,20 @@ def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
     notes = []
     if not comparison.is_comparable:
         fields = ", ".join(comparison.protocol_differences)
-        notes.append(f"NOT COMPARABLE: the runs were judged under different protocols ({fields}).")
+        notes.append(f"NOT COMPARABLE: the runs have different evaluation protocols ({fields}).")
     candidates = comparison.protocol.get("candidates", "all items")
     if candidates in ("sampled", "file"):
         notes.append(
-            f"Candidates are not all items but '{candidates}': such metrics can order models "
-            "differently from the full ranking (Krichene & Rendle 2020)."
+            f"Candidates are '{candidates}', not all items: such metrics can rank models "
+            "differently than the full ranking does (Krichene & Rendle 2020)."
         )
     if not same_users:
-        notes.append("The test users or their targets differ, so nothing is tested user by user.")
+        notes.append("The test users or their targets differ, so there are no paired tests.")
     return notes
 
 
 def _on_tests(comparison: Comparison) -> list[str]:
-    """What the verdicts cover; said once, for the main metric's pairs."""
+    """What the tests cover, by the pairs of the main metric."""
     pairs = [p for p in comparison.pairs if p.metric == comparison.main_metric]
     if not pairs:
         return []
@@ -71,33 +71,39 @@ def _on_tests(comparison: Comparison) -> list[str]:
     notes = []
     if any(not pair.test.difference.covers_seeds for pair in pairs):
         notes.append(
-            "Where no system of a pair has several runs that differ, the test (marked †) says "
-            "whether these trained models differ on other users, NOT whether the systems do: the "
-            "variance of seeds is not covered, and another seed may turn the result round. Train "
-            "more seeds of each, e.g. --multirun seed=0,1,2."
+            "Where no system of a pair has several runs that differ, the test (marked †) is about "
+            "these trained models on other users, NOT about the systems: it does not cover the "
+            "variance over seeds, and another seed may reverse the result. Train more seeds of "
+            "each, e.g. --multirun seed=0,1,2."
         )
     over_seeds = [pair for pair in pairs if pair.test.difference.covers_seeds]
     tested = [systems[name] for pair in over_seeds for name in (pair.first, pair.second)]
     if any(len(system.runs) == 1 and not system.deterministic for system in tested):
         notes.append(
-            "Where one system has a single run, its seeds are taken to vary as much as the other's."
+            "Where one system has a single run, its variance over seeds is assumed to equal the "
+            "other's."
         )
     if any(pair.test.matched for pair in pairs):
         notes.append(
-            "Where both systems of a pair have the same seeds, runs of one seed are compared with "
-            "each other, so what a seed does to both (order of batches, first values) drops out."
+            "Where both systems of a pair have the same seeds, runs of the same seed are paired, "
+            "which cancels a seed's common effect (order of batches, initial weights)."
         )
-    few = [name for pair in pairs if pair.test.few_seeds for name in (pair.first, pair.second)
-           if len(systems[name].runs) == FEW]  # fmt: skip
+    few = [
+        name
+        for pair in pairs
+        if pair.test.few_seeds
+        for name in (pair.first, pair.second)
+        if len(systems[name].runs) == FEW
+    ]
     if few:
         notes.append(
-            f"Two seeds say too little of how much seeds vary, so no difference is marked (*) for "
-            f"{', '.join(dict.fromkeys(few))}: by chance p would be below 5% in up to 9% of cases. "
-            "Train a third seed."
+            "Two seeds are too few to estimate the variance over seeds, so no difference is "
+            f"marked (*) for {', '.join(dict.fromkeys(few))}: p would be below 5% by chance in up "
+            "to 9% of cases. Train a third seed."
         )
     fixed = dict.fromkeys(system.name for system in comparison.systems if system.deterministic)
     if fixed:
-        notes.append(f"The seed changes nothing, so one run stands for all: {', '.join(fixed)}.")
+        notes.append(f"Deterministic, so one run is enough: {', '.join(fixed)}.")
     count = len(pairs)
     against = "all pairs" if comparison.baseline is None else f"against {comparison.baseline}"
     family = "1 test" if count == 1 else f"{count} tests"
@@ -113,8 +119,8 @@ def _on_slices(small: int) -> list[str]:
         return []
     slices = "1 slice is" if small == 1 else f"{small} slices are"
     return [
-        f"{slices} left out for fewer than {FEWEST_USERS} users, of which chance decides; "
-        "slices.parquet of each run has the means."
+        f"{slices} left out because of fewer than {FEWEST_USERS} users; slices.parquet of each run "
+        "has the means."
     ]
 
 
@@ -131,7 +137,7 @@ def _on_training(comparison: Comparison) -> list[str]:
 
 
 def _on_choice(comparison: Comparison) -> list[str]:
-    """Pairs that validation orders one way and test the other."""
+    """Pairs that validation and test rank differently."""
     metric = comparison.metric
     if not comparison.is_comparable:
         return []
@@ -144,9 +150,9 @@ def _on_choice(comparison: Comparison) -> list[str]:
     for (one, one_val, one_test), (two, two_val, two_test) in combinations(known, 2):
         if (one_val - two_val) * (one_test - two_test) < 0:
             notes.append(
-                f"Validation and test disagree in rank: {metric.name} of {one} is {one_val:.4f} "
-                f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; who chooses by "
-                "validation chooses the other one."
+                f"Validation and test rank differently: {metric.name} of {one} is {one_val:.4f} "
+                f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; the better one by "
+                "validation is the worse one by test."
             )
     return notes
 
@@ -165,9 +171,9 @@ def _on_code(records: Sequence[RunRecord]) -> list[str]:
     names = dict.fromkeys(code_names(records).values())
     if len(names) > 1:
         notes.append(
-            f"The runs were made with different code ({', '.join(names)}), so what "
-            "differs between systems may be the code's doing; runs of other code are systems of "
-            "their own. git diff of two commits, or code.diff in a run's folder, shows the change."
+            f"The runs were made with different code ({', '.join(names)}), which may cause "
+            "differences between systems; runs of different code count as different systems. git "
+            "diff of two commits, or code.diff in a run's folder, shows the change."
         )
     if any((record.values.get("code") or {}).get("dirty") for record in records):
         notes.append("Some runs were made with uncommitted changes (code.diff in their folder).")
@@ -175,7 +181,7 @@ def _on_code(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _on_files(records: Sequence[RunRecord]) -> list[str]:
-    """Runs of which nobody can tell whether they are as they were written."""
+    """Runs whose files could not be verified against their checksums."""
     unverified = [record.folder for record in records if not record.is_verified]
     if not unverified:
         return []

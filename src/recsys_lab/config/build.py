@@ -108,7 +108,7 @@ def _imported(target: str) -> type[Any]:
 @cache
 def _tell_renamed(choice: Choice, old: str) -> None:
     new = choice.renamed[old]
-    _log.warning("the %s %s is now %s; write that: %s", choice, old, new, WORKS_UNTIL)
+    _log.warning("the %s %s is now %s; use the new name: %s", choice, old, new, WORKS_UNTIL)
 
 
 def _config(cls: type[Any], node: Node) -> Any:

@@ -19,18 +19,18 @@ class Component:
 
 
 class Sources(Protocol):
-    """What the checker asks about where a config came from."""
+    """Where the values of a config came from, for the checker's messages."""
 
     def origin(self, path: str) -> str:
         """Where the value at a dotted path was set, in brackets, or an empty string."""
         ...
 
     def elsewhere(self, group: str, option: str) -> str:
-        """Other choices of a group that have an option like this one, in words, or nothing."""
+        """Other choices of a group that have such an option, as text; empty if none has."""
         ...
 
     def groups(self) -> list[str]:
-        """The config groups, of which some are no top-level keys (``experiment``)."""
+        """The config groups; some of them (``experiment``) are not top-level keys."""
         ...
 
 
@@ -43,7 +43,7 @@ def check_config(
         cfg: the composed config, without the ``hydra`` node.
         schema: dataclass of the command's top-level keys, components marked `Component`;
             without it only the components are checked.
-        sources: tells where values came from.
+        sources: where values came from.
 
     Raises:
         UserError: one message with all problems.
@@ -68,10 +68,11 @@ class _Checker:
         self.schemas: dict[str, Schema] = {}
 
     def problems(self) -> Iterator[str]:
-        found = [p for key in self._component_keys() for p in self._component(key)]
-        if self.top:  # components first: a top-level typo may mean an option of one of them
+        # Components first: a typo at the top level may mean an option of one of them.
+        of_components = [p for key in self._component_keys() for p in self._component(key)]
+        if self.top:
             yield from self._top_level(self.top)
-        yield from found
+        yield from of_components
 
     def _component_keys(self) -> list[str]:
         from omegaconf import DictConfig
@@ -110,7 +111,7 @@ class _Checker:
         given = {str(key) for key in node.keys()}  # noqa: SIM118 - `in` does not see ???
         for option in schema.types:
             if option in schema.required - given - meant:
-                what = f"missing; {schema.name} needs it and no config gives it."
+                what = f"missing; {schema.name} needs it, and no config sets it."
                 yield self._say(f"{key}.{option}", what, f"{key}._target_")
 
     def _no_option(self, key: str, option: str, guess: str | None, schema: Schema) -> str:
@@ -133,7 +134,7 @@ class _Checker:
         given = {str(key) for key in self.cfg.keys()}  # noqa: SIM118 - `in` does not see ???
         for key in top.types:
             if key in top.required - given:
-                yield self._say(key, "missing; no config gives it.")
+                yield self._say(key, f"missing, and no config sets it; give {key}=...")
 
     def _no_key(self, key: str, top: Schema) -> str:
         if self.sources and key in self.sources.groups():
@@ -141,12 +142,12 @@ class _Checker:
                 "its keys belong to the top level; begin the file with the line "
                 "'# @package _global_', before any other comment."
             )
-        places = [f"{group}.{key}" for group, s in self.schemas.items() if key in s.types]
+        options = [f"{group}.{key}" for group, s in self.schemas.items() if key in s.types]
         guess = closest(key, [*top.types, *(self.sources.groups() if self.sources else ())])
-        if not places and not guess:
+        if not options and not guess:
             near = {g: closest(key, s.types) for g, s in self.schemas.items()}
-            places = [f"{group}.{option}" for group, option in near.items() if option]
-        meant = " or ".join(repr(p) for p in places) if places else repr(guess) if guess else ""
+            options = [f"{group}.{option}" for group, option in near.items() if option]
+        meant = " or ".join(map(repr, options or ([guess] if guess else [])))
         hint = f"; did you mean {meant}?" if meant else "."
         return f"no such key{hint} Keys: {', '.join(top.types)}."
 
@@ -172,7 +173,7 @@ class _Checker:
             yield from self._chosen(inner, chosen, choice)
 
     def _chosen(self, path: str, chosen: Chosen, choice: Choice) -> Iterator[str]:
-        """The problems of one value of an open option: its name, or its node."""
+        """The problems with one value of an open option, given as a name or a node."""
         from omegaconf import OmegaConf
 
         if isinstance(chosen, str):

@@ -1,10 +1,10 @@
 """Hydra's config loader, without the settings of Hydra that run code or write files.
 
-A config file describes an experiment. Hydra would let it do more: build callbacks, launchers and
-log handlers of any class, set environment variables, import packages. Here a file may set what
-`OF_FILES` and `FIXED` list, and the command line what `OF_COMMANDS` lists besides. Every config is
-composed by this loader, so nothing is composed unchecked: jobs of a multirun, trials of a sweep,
-``--cfg`` and ``--help`` included.
+A config file describes an experiment. Hydra lets it do more: build callbacks, launchers and log
+handlers of any class, set environment variables, import packages. Here a file may set what
+`OF_FILES` and `FIXED` list, and the command line may also set what `OF_COMMANDS` lists. This loader
+composes and checks every config: jobs of a multirun, trials of a sweep, ``--cfg`` and ``--help``
+included.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
 _log = logging.getLogger(__name__)
 
 OF_FILES = ("run.dir", "sweep.dir", "sweep.subdir", "help")
-"""Settings below ``hydra`` that a config file may give any value: where runs go, what help says."""
+"""Settings below ``hydra`` that a config file may set to any value: output folders, help text."""
 
 FIXED: Mapping[str, Any] = {"output_subdir": None, "job.chdir": False}
-"""Settings that a file may repeat as the lab's own configs have them."""
+"""Settings that a file may repeat with the value of the lab's own configs."""
 
 OF_COMMANDS = (
     *OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper",
     "hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config",
 )  # fmt: skip
-"""Settings that the command line may give; ``hydra/GROUP=CHOICE`` of what is installed, too."""
+"""Settings that the command line may set, besides ``hydra/GROUP=CHOICE`` of installed plugins."""
 
 _PLUGINS = {"launcher": "basic_launcher", "sweeper": "basic_sweeper"}
 _HYDRAS_OWN = "hydra._internal.core_plugins."
 _INSTALLED = (_HYDRAS_OWN, "hydra_plugins.")
-_FORBIDDEN = "is not allowed: a config may not run any code."
+_FORBIDDEN = "is not allowed: it could run arbitrary code."
 
 
 class RefusedSetting(ConfigCompositionException):
-    """A setting of Hydra that neither a file nor the command line may give."""
+    """A setting of Hydra that a file, or the command line, may not set."""
 
 
 class Loader(ConfigLoaderImpl):
-    """Composes configs; refuses `RefusedSetting` before anything acts on them.
+    """Composes configs, and raises `RefusedSetting` before anything acts on a refused setting.
 
     Args:
-        config_search_path: where configs are, as Hydra wants it.
+        config_search_path: of Hydra.
     """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
@@ -82,7 +82,7 @@ class Loader(ConfigLoaderImpl):
         """Compose a config, as Hydra does.
 
         Raises:
-            RefusedSetting: a file or an override gives a setting of Hydra that it may not give.
+            RefusedSetting: a file or an override sets a setting of Hydra that it may not set.
         """
         typed = OverridesParser.create().parse_overrides(overrides)
         for override in typed:
@@ -103,7 +103,7 @@ class Loader(ConfigLoaderImpl):
         parsed_overrides: list[Override],
         repo: CachingConfigRepository,
     ) -> None:
-        """Check the primary config before its ``hydra.searchpath`` is followed: it may import."""
+        """Check the primary config before its ``hydra.searchpath`` is used, which may import."""
         self._primary = config_name
         loaded = repo.load_config(config_path=config_name) if config_name is not None else None
         if loaded is not None:
@@ -118,11 +118,11 @@ class Loader(ConfigLoaderImpl):
         return super()._load_single_config(default, repo)
 
     def _refuse_file(self, name: str, loaded: ConfigResult) -> None:
-        """Refuse a file of the user's that gives settings which no file may give."""
+        """Refuse a user's file with settings that no file may set."""
         if not loaded.path.startswith("file:") or _is_the_labs(loaded.path):
-            return  # the lab's own, or of an installed package
+            return  # a config of the lab, or of an installed package
         config = loaded.config
-        if isinstance(config, DictConfig) and name != self._primary:  # that of a stored run
+        if isinstance(config, DictConfig) and name != self._primary:  # not a stored run's config
             for _, old in _targets("", config):
                 if old != current(old):
                     _warn_moved(str(shown(path_of(loaded.path, name))), old)
@@ -134,9 +134,8 @@ class Loader(ConfigLoaderImpl):
             if not (_within(path, OF_FILES) or (path in FIXED and value == FIXED[path])):
                 file = shown(path_of(loaded.path, name))
                 raise RefusedSetting(
-                    f"{_named(path)}: set by the file {file}. Of Hydra's settings "
-                    f"a file may give {', '.join(OF_FILES)}; take this one out: in a file it "
-                    f"{_FORBIDDEN}"
+                    f"{_named(path)}: set by the file {file}. Of Hydra's settings a file may set "
+                    f"{', '.join(OF_FILES)}; remove this one: in a file it {_FORBIDDEN}"
                 )
 
 
@@ -145,7 +144,7 @@ def _is_the_labs(path: str) -> bool:
 
 
 def _refuse_typed(override: Override) -> None:
-    """Refuse what the command line may not give, e.g. callbacks or a class by name."""
+    """Refuse what the command line may not set, e.g. callbacks or a class by name."""
     key = override.key_or_group
     if not key.startswith("hydra.") and key != "hydra":
         return
@@ -156,7 +155,7 @@ def _refuse_typed(override: Override) -> None:
 
 
 def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
-    """Refuse what can be seen in the composed settings alone, e.g. which plugins were chosen."""
+    """Refuse what only the composed settings show, e.g. which plugins were chosen."""
     for path in ("callbacks", "job.env_set", "job.env_copy"):
         if OmegaConf.select(cfg.hydra, path):
             raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
@@ -173,7 +172,7 @@ def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
 
 
 def _rename_targets(node: Any) -> None:
-    """Let components that have moved be named as they are today."""
+    """Replace old names of components that have moved by the current ones."""
     if isinstance(node, DictConfig) and not node._is_none():
         for key in list(node.keys()):
             value = node._get_node(key)
@@ -188,16 +187,16 @@ def _rename_targets(node: Any) -> None:
 
 
 def _forced(text: str, override: Override) -> str:
-    """An option by its old name, which no config has any more, is forced in and then renamed."""
+    """The override; with ``++`` for an old name, which no config has, to be renamed later."""
     is_old = override.key_or_group in old_keys() and not override.is_delete()
     return f"++{text.lstrip('+')}" if is_old else text
 
 
 def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
-    """Give the lab's components their options by today's names; a typed one goes before a file's.
+    """Rename old options of the lab's components; the command line goes before a file.
 
     Args:
-        cfg: composed.
+        cfg: the composed config.
         typed: the keys of the command line.
     """
     for key in old_keys():
@@ -219,12 +218,12 @@ def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
 
 @cache
 def _warn_renamed(key: str) -> None:
-    _log.warning("%s is now %s; write that: %s", key, current_key(key), WORKS_UNTIL)
+    _log.warning("%s is now %s; use the new name: %s", key, current_key(key), WORKS_UNTIL)
 
 
 @cache
 def _warn_moved(file: str, old: str) -> None:
-    _log.warning("%s: %s is now %s; write that: %s", file, old, current(old), WORKS_UNTIL)
+    _log.warning("%s: %s is now %s; use the new name: %s", file, old, current(old), WORKS_UNTIL)
 
 
 def _within(path: str, allowed: Sequence[str]) -> bool:
@@ -236,7 +235,7 @@ def _named(path: str) -> str:
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths with values; an empty mapping is a value, but for the outermost."""
+    """Dotted paths with values; an empty mapping below the root counts as a value."""
     if not isinstance(node, Mapping) or (prefix and not node):
         yield prefix, node
         return
@@ -257,7 +256,7 @@ def _targets(path: str, node: Any) -> Iterator[tuple[str, str]]:
 
 
 def _resolved(node: Any, key: Any) -> Any:
-    """A value, or None where it is missing or can be known only when a job runs."""
+    """A value, or None if it is missing or is resolved only when a job runs."""
     try:
         return node[key] if isinstance(node, DictConfig | ListConfig) else None
     except (OmegaConfBaseException, LookupError):

@@ -12,13 +12,13 @@ from recsys_lab.config.origins import path_of, shown
 
 
 class Repository(ConfigRepository):
-    """Reads config files; one that cannot be read is told by its name."""
+    """Reads config files; the error for an unreadable one names it."""
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Read a file, as Hydra does; a byte order mark does not hide its first line.
 
         Raises:
-            UserError: it is no YAML, no UTF-8, or may not be read.
+            UserError: the file is not YAML, not UTF-8, or cannot be opened.
         """
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
@@ -29,9 +29,9 @@ class Repository(ConfigRepository):
             with path_of(source.path, config_path).open(encoding="utf-8-sig") as text:
                 header = ConfigSource._get_header_dict(text.read(512))
         except UnicodeDecodeError as error:
-            raise UserError(f"{file}: no UTF-8 ({error}); save it as UTF-8.") from error
+            raise UserError(f"{file}: not UTF-8 ({error}); save it as UTF-8.") from error
         except YAMLError as error:
-            raise UserError(f"{file}: no YAML: {_of_yaml(error)}") from error
+            raise UserError(f"{file}: not valid YAML: {_of_yaml(error)}") from error
         except OSError as error:
             raise UserError(f"{file}: cannot be read as a config: {error}") from error
         if loaded is not None:
@@ -44,5 +44,5 @@ def _of_yaml(error: YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())
-    hint = "; indent with blanks, not with tabs" if "'\\t'" in str(error.problem) else ""
+    hint = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{hint}."

@@ -72,7 +72,8 @@ def _opened(path: Path) -> IO[str]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise UserError(f"{path}: is a symbolic link, and a lock is none; remove it") from None
+            msg = f"{path}: is a symbolic link, but a lock must be a regular file; remove it"
+            raise UserError(msg) from None
         raise
     return os.fdopen(descriptor, "r+")
 

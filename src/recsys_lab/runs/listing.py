@@ -185,11 +185,11 @@ def _main(record: RunRecord) -> str | None:
 
 def _condition(text: str, rows: Sequence[Row]) -> tuple[str, Callable[[Any], bool]]:
     """The column and what must hold of a run's value there."""
-    found = _CONDITION.fullmatch(text)
-    if found is None:
-        msg = f"where: {text!r} is no condition; write column=value"
-        raise UserError(f"{msg}, or with one of != > < >= <= in place of the =.")
-    column, sign, wanted = found.groups()
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        msg = f"where: {text!r} is not a condition, expected column=value"
+        raise UserError(f"{msg}, or one of != > < >= <= instead of =.")
+    column, sign, wanted = match.groups()
     _require(column, rows, "where")
     if sign in ("=", "!="):
         return column, lambda value: _matches(value, wanted) == (sign == "=")

@@ -11,12 +11,12 @@ from recsys_lab.sweeps.storage.attributes import DATA
 
 
 def refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
-    """Refuse to go on with a study of another search.
+    """Refuse to resume a study with other settings.
 
     Args:
         name: of the study.
-        stored: what it was begun with.
-        spec: what the command says, for JSON.
+        stored: settings of the study.
+        spec: settings of the command; JSON-serialisable.
 
     Raises:
         UserError: they differ.
@@ -25,15 +25,15 @@ def refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]
     if stored.get(DATA) != spec.get(DATA):
         raise UserError(
             f"sweep.name: the data have changed since the sweep '{name}' began (fingerprint "
-            f"{stored.get(DATA)}, now {spec.get(DATA)}), and trials on other data cannot be "
-            "compared; bring the original data back, or give another sweep.name"
+            f"{stored.get(DATA)}, now {spec.get(DATA)}), and trials on different data cannot be "
+            "compared; restore the original data, or use another sweep.name"
         )
     differing = [key for key in {**stored, **spec} if stored.get(key) != spec.get(key)]
     if differing:
-        said = "; ".join(
-            f"{key}: {stored.get(key)} there, {spec.get(key)} now" for key in differing
+        changes = "; ".join(
+            f"{key}: stored {stored.get(key)}, got {spec.get(key)}" for key in differing
         )
         raise UserError(
-            f"sweep.name: the study '{name}' exists with other settings ({said}). Give the same "
-            "command to go on with it, or another sweep.name"
+            f"sweep.name: the study '{name}' exists with other settings ({changes}). Use the same "
+            "settings to resume it, or another sweep.name"
         )

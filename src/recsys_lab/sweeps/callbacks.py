@@ -1,4 +1,4 @@
-"""What a sweep's worker hears from the training of a trial."""
+"""Callbacks of a trial's training: time to the first step, deadline, reports for the pruner."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class FirstStep(pl.Callback):
-    """Notes with a trial how long it took to its first training step, as `FIRST_STEP`.
+    """Stores the seconds until a trial's first training step as its attribute `FIRST_STEP`.
 
     Args:
-        note: keeps a value with the trial of the run.
-        begun: when its process began to look for a trial, by `time.monotonic`.
+        note: stores an attribute of the trial.
+        begun: when the process began to look for a trial, by `time.monotonic`.
     """
 
     def __init__(self, note: Callable[[str, float], None], begun: float) -> None:
@@ -65,12 +65,12 @@ class StopAt(pl.Callback):
 
 
 class Report(pl.Callback):
-    """Tells the study every validation, and stops the run where the pruner says so.
+    """Reports every validation to the study, and stops the run if the pruner decides so.
 
     Args:
         trial: of the run.
-        objective: the watched metric, ``val/...``.
-        patiently: makes a call that asks the study's storage.
+        objective: the monitored metric, ``val/...``.
+        patiently: makes a call to the study's storage, with retries.
     """
 
     def __init__(self, trial: Trial, objective: str, patiently: Patience) -> None:
@@ -78,13 +78,13 @@ class Report(pl.Callback):
         self._objective = objective
         self._patiently = patiently
         frozen = patiently(lambda: trial.study.trials)[trial.number]
-        self._told = set(frozen.intermediate_values)  # by the process that died
+        self._reported = set(frozen.intermediate_values)  # by a process that died
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After every validation."""
         assert isinstance(pl_module, SequentialModule)
         value = pl_module.validation[self._objective]
-        if trainer.current_epoch not in self._told:
+        if trainer.current_epoch not in self._reported:
             self._patiently(lambda: self._trial.report(float(value), trainer.current_epoch))
         if self._patiently(self._trial.should_prune):
             raise Pruned(f"pruned at epoch {trainer.current_epoch}")

@@ -1,4 +1,4 @@
-"""When the time of a sweep's worker is over."""
+"""The deadline of a sweep's worker."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _LOOK_EVERY = 1.0  # seconds between two looks for a file on what may be a netwo
 
 
 class Deadline:
-    """Says that the time is over, by a clock of its own or by a file.
+    """A deadline, by this process's clock or by a file.
 
-    The clock of the machine that the command runs on is not this one's, and a worker may wait in a
-    queue, so that the command says by a file that its time is over. Where it was killed, the
-    worker counts by itself, from its own beginning.
+    The command may run on a machine with another clock, and a worker may wait in a queue, so the
+    command creates a file when its time is over. If the command was killed, the worker counts the
+    seconds from its own start.
 
     Args:
-        seconds: from now on, or None for never.
-        over: file that is there when the time is over, wherever this process counts from.
+        seconds: from now, or None for no deadline.
+        over: file that exists once the time is over.
 
     Attributes:
-        reached: whether a training was stopped for it.
+        reached: whether a training was stopped at the deadline.
     """
 
     def __init__(self, seconds: float | None, over: Path | None = None) -> None:

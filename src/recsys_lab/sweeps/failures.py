@@ -19,7 +19,7 @@ def describe_exit(code: int, last_words: str = "") -> str:
 
     Args:
         code: its exit code, negative where a signal killed it.
-        last_words: the last line of its log, for an end of its own.
+        last_words: the last line of its log, if it exited by itself.
     """
     if code < 0:
         try:
@@ -30,18 +30,18 @@ def describe_exit(code: int, last_words: str = "") -> str:
 
 
 def describe_deaths(ends: Sequence[str]) -> str:
-    """Why a trial has failed whose process died each time.
+    """Why a trial failed whose process died each time.
 
     Args:
-        ends: as `describe_exit` tells them, at least one.
+        ends: texts of `describe_exit`, at least one.
     """
     times = "once" if len(ends) == 1 else f"{len(ends)} times"
     different = list(dict.fromkeys(ends))
     if len(different) == 1:
-        said = f"its process {different[0]}" + ("" if len(ends) == 1 else f" {times}")
+        text = f"its process {different[0]}" + ("" if len(ends) == 1 else f" {times}")
     else:
-        said = f"its process died {times}: it {'; '.join(ends)}"
-    return said + ("; out of memory?" if any("SIGKILL" in end for end in ends) else "")
+        text = f"its process died {times}: it {'; '.join(ends)}"
+    return text + ("; out of memory?" if any("SIGKILL" in end for end in ends) else "")
 
 
 def cause_of(error: BaseException) -> str:
@@ -54,15 +54,15 @@ def cause_of(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Of the device or of the machine; torch has no class of its own for the latter."""
-    said = str(error)
+    """Whether the device or the machine ran out of memory; torch has no class for the latter."""
+    message = str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in said for words in ("out of memory", "can't allocate memory")
+        words in message for words in ("out of memory", "can't allocate memory")
     )
 
 
 def smaller_batch_helps(error: BaseException) -> bool:
-    """Whether the memory ran out, and not for the weights alone."""
+    """Whether memory ran out, and not for the weights alone."""
     if isinstance(error, CannotFit):
         return not error.whatever_batch
     return is_out_of_memory(error)

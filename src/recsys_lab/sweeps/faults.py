@@ -1,16 +1,16 @@
-"""What stops a sweep: faults of the machine and of what all trials share, told from a trial's own.
+"""Which errors stop the whole sweep, and which ones only fail their trial.
 
 A trial that ends with an error has failed, unless
 
 1. the error is a full disk, a broken file system or the like (`recsys_lab.files.faults`);
 2. the study's storage is away, for longer than every call waits for it;
 3. another process holds the trial's run directory, or its dataset is no longer whole;
-4. something that all trials share is unwell when the error comes: the working directory, the
-   sweep's folder, which must take a file, the prepared dataset or, where that is searched, the
-   source that every trial reads, and the file of the study's storage.
+4. something that all trials share is broken when the error comes: the working directory, the
+   sweep's folder (a file must be writable there), the prepared dataset or, where the data are
+   searched, the source that every trial reads, or the file of the study's storage.
 
-Then the trial is given back as it is, and the sweep stops: the next trial would fare no better. So
-a file that only this trial's point names, and that is not there, is the trial's own failure.
+Then the trial is released unchanged, and the sweep stops: the next trial would fail, too. A missing
+file that only this trial's config names is a failure of the trial.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
 STOPPED = 75
 """Exit code of a worker that a fault stopped (EX_TEMPFAIL of ``sysexits.h``)."""
 GO_ON = (
-    "the sweep has stopped; finished trials are kept, unfinished ones go on from their last "
-    "checkpoint when the same command is given again"
+    "the sweep has stopped; finished trials are kept, and the same command resumes unfinished "
+    "ones from their last checkpoint"
 )
 _PROBE = 1 << 16  # bytes
 
 
 def fault_of(error: BaseException, plan: Plan) -> str | None:
-    """What is wrong for all trials, in one line with a cure; None for a trial's own error.
+    """What is wrong for all trials and what to do, in one line; None for a trial's own error.
 
     Args:
-        error: as a trial, or a worker between trials, ended with it.
+        error: that ended a trial, or a worker between trials.
         plan: of the sweep.
     """
     if any(isinstance(cause, OSError) and cause.errno == errno.EROFS for cause in chain(error)):
-        return machine_fault(error)  # what could not be made would be said to be missing
-    # A full disk is often told without its name: what is shared is named, where it is on that.
-    error_tail = storage_fault(error) or unwell(plan)
-    if error_tail:
-        return error_tail
+        return machine_fault(error)  # else what could not be made would be reported as missing
+    # Errors of a full disk often name no path; `unwell` names one, if it is on that disk.
+    fault = storage_fault(error) or unwell(plan)
+    if fault:
+        return fault
     for cause in chain(error):
         if isinstance(cause, Busy) or (isinstance(cause, NotWhole) and plan.prepared):
             return str(cause)
@@ -64,11 +64,11 @@ def fault_of(error: BaseException, plan: Plan) -> str | None:
 
 
 def unwell(plan: Plan) -> str | None:
-    """What is wrong with that which all trials share, or None."""
+    """What is wrong with the files that all trials share, in one line; None if nothing is."""
     try:
-        for place in _shared(plan):
-            if not place.exists():
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
+        for path in _shared(plan):
+            if not path.exists():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         with tempfile.TemporaryFile(dir=plan.folder) as file:
             file.write(bytes(_PROBE))
             file.flush()
@@ -83,15 +83,15 @@ def unwell(plan: Plan) -> str | None:
     manifest, problem = read_manifest(folder, "sizes")
     if manifest is None:
         return (
-            f"{folder}: the dataset of all trials is not whole: {problem}; bring it back, or give "
-            "the same command again, which prepares it anew"
+            f"{folder}: the prepared dataset of all trials is damaged: {problem}; restore it, or "
+            "run the same command again, which prepares it anew"
         )
     return None
 
 
 def _shared(plan: Plan) -> Iterator[Path]:
     """Files and folders without which no trial can run."""
-    yield Path.cwd()  # raises where it is gone
+    yield Path.cwd()  # raises if it was removed
     yield plan.path
     storage = file_of(plan.storage)
     if storage is not None:
@@ -102,10 +102,10 @@ def _shared(plan: Plan) -> Iterator[Path]:
 
 @contextmanager
 def explain_faults(plan: Plan) -> Iterator[None]:
-    """Let a fault end the command with a message that says what was kept.
+    """End the command with a message that says what was kept, if a fault stops it.
 
     Raises:
-        MachineFault: in place of what the machine or the storage said.
+        MachineFault: instead of the error of the machine or the storage.
     """
     try:
         yield

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:
-    """Refuse a space of which some trials could not begin with the weights.
+    """Refuse a space with trials that cannot load the weights.
 
     Args:
         plan: of the sweep.
@@ -43,8 +43,8 @@ def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:
     fixed = [] if whole else [said for key, said in differing([]).items() if key not in searched]
     if fixed:
         raise UserError(
-            f"init_from={init_from}: is another architecture, so its weights mean nothing in any "
-            f"trial: {'; '.join(fixed)}. Give the same options, or search without init_from"
+            f"init_from={init_from}: has another architecture, so no trial can use its weights: "
+            f"{'; '.join(fixed)}. Give the same options, or search without init_from"
         )
     for dimension in dimensions:
         group, _, option = dimension.key.partition(".")
@@ -59,8 +59,8 @@ def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:
     if wrong:
         values = "; ".join(", ".join(texts) for texts in wrong.values())
         raise UserError(
-            f"init_from={init_from}: is another architecture than some trials would have, so its "
-            f"weights mean nothing there: {values}. Take "
-            f"{', '.join(f'search.params.{key}' for key in wrong)} out of the space, or search "
+            f"init_from={init_from}: has another architecture than some trials, which cannot use "
+            f"its weights: {values}. Remove "
+            f"{', '.join(f'search.params.{key}' for key in wrong)} from the space, or search "
             "without init_from"
         )

@@ -1,4 +1,4 @@
-"""Who works on a trial, and whether they still live."""
+"""Which process runs a trial, and whether it is alive."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ DEAD_AFTER = 120.0
 """Seconds without a sign of life after which a process on another machine counts as dead."""
 _beats = itertools.count(1)
 _seen: dict[tuple[Any, ...], tuple[Any, float, float]] = {}
-"""Owner on another machine -> its last sign of life, the seconds that it has been silent while
-this process looked, and when this process last looked."""
+"""Owner on another machine -> its last sign of life, its seconds of silence while this process
+watched, and the time of the last look."""
 
 
 def process_identity(worker: str | None = None) -> dict[str, Any]:
-    """This process: its machine, its number there and when it began.
+    """This process: its machine, its process id and start time, and its parent.
 
     Args:
-        worker: its name in the sweep, by which whoever started it finds what it left.
+        worker: its name in the sweep, by which the parent finds its trial after a crash.
     """
     parent = os.getppid()
-    looked_after = os.environ.get(PARENT) == str(parent)
+    is_supervised = os.environ.get(PARENT) == str(parent)
     return {
         "machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid()), "worker": worker,
-        "parent": {"pid": parent, "began": _began(parent)} if looked_after else None,
+        "parent": {"pid": parent, "began": _began(parent)} if is_supervised else None,
     }  # fmt: skip
 
 
 def sign_of_life() -> int:
-    """A number that this process has not given before; no clock is needed for it."""
+    """A number that this process has not used before; it needs no clock."""
     return next(_beats)
 
 
 def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
-    """Whether somebody cares for a running trial: its owner, or whoever started that one.
+    """Whether the owner of a running trial is alive, or the parent that watches the owner.
 
-    Whoever started a process that died knows how, notes that and gives the trial free.
+    A parent records how its worker died and frees the trial, so its trials are left to it.
 
-    No clock of another machine is read. A process on another machine is dead when it gave no new
-    sign of life while this process looked for `DEAD_AFTER` seconds of its own clock. Between two
-    looks at most `BEAT_SECONDS` count: the storage may have been away for everybody.
+    No clock of another machine is read. A process on another machine counts as dead when it gave
+    no new sign of life in `DEAD_AFTER` seconds of this process's clock. Between two looks at most
+    `BEAT_SECONDS` count: the storage may have been unreachable for all processes.
 
     Args:
         attributes: the trial's user attributes.
         now: this process's `time.monotonic`.
     """
     owner = attributes.get(OWNER)
-    if owner is None:  # released, or it died between taking the trial and signing it
+    if owner is None:  # released, or it died before it stored itself as the owner
         return False
     if owner["machine"] == _machine():
         return _is_running(owner) or _is_running(owner.get("parent"))
@@ -82,7 +82,7 @@ def heartbeat(trial: Trial) -> Iterator[None]:
 
     def beat() -> None:
         while not done.wait(BEAT_SECONDS):
-            with suppress(Exception):  # a storage that is away for a moment has the next one
+            with suppress(Exception):  # if the storage does not answer, the next beat counts
                 trial.set_user_attr(BEAT, sign_of_life())
 
     thread = threading.Thread(target=beat, daemon=True)
@@ -95,7 +95,7 @@ def heartbeat(trial: Trial) -> Iterator[None]:
 
 
 def process_began() -> float:
-    """When this process began, in seconds since the epoch: before its imports."""
+    """Start time of this process, before its imports, in seconds since the epoch."""
     ticks, up = _began(os.getpid()), Path("/proc/uptime")
     if ticks is None or not up.exists():
         return time.time()
@@ -104,7 +104,7 @@ def process_began() -> float:
 
 
 def _is_running(process: Mapping[str, Any] | None) -> bool:
-    """Whether a process of this machine is the one that it was."""
+    """Whether a process of this machine still runs; its process id may belong to another now."""
     if process is None:
         return False
     began = _began(process["pid"])
@@ -112,7 +112,7 @@ def _is_running(process: Mapping[str, Any] | None) -> bool:
 
 
 def _machine() -> str:
-    """Where a process number means one process: name, boot and, as in containers, namespace."""
+    """Within which a process id is unique: host name, boot and namespace (of a container)."""
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if not boot.exists():
         return socket.gethostname()
@@ -120,7 +120,7 @@ def _machine() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """When a process of this machine began, in ticks of its own clock; None where it is dead."""
+    """Start time of a process of this machine, in clock ticks since boot; None if it is dead."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What parent and workers of a sweep agree on, and the config of one trial."""
+"""The plan that parent and workers of a sweep share, and the config of one trial."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DATA_KEYS = ("data", "filter", "split", "engine", "prepared_dir")
 """Parts of a config that decide what is prepared, and where."""
 _OF_ONE_RUN = {
     "run_dir": "every trial has a folder of its own below sweep.dir/sweep.name",
-    "resume": "the same command goes on with the sweep",
+    "resume": "the same command resumes the sweep",
     "group": "the trackers' group of all trials is sweep.name",
     "name": "trials are named by sweep.name and their number",
 }
@@ -52,7 +52,7 @@ BATCH, ACCUMULATION = "recipe.batch_size", "recipe.accumulate_grad_batches"
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a worker process must know; stored as ``plan.json``.
+    """Everything that a worker process needs; stored as ``plan.json``.
 
     Attributes:
         folder: of the sweep's files, absolute.
@@ -94,11 +94,11 @@ class Plan:
         return Search(Search.Config(dict(self.params)))
 
     def study(self, sampler_seed: int, worker: str | None = None) -> Study:
-        """The study, created where there is none.
+        """Open the study, or create it.
 
         Args:
             sampler_seed: of the sampler.
-            worker: name of this process, where it is a worker.
+            worker: name of this process, if it is a worker.
 
         Raises:
             UserError: it exists with other settings.
@@ -119,7 +119,7 @@ class Plan:
         )  # fmt: skip
 
     def request(self, overrides: Sequence[str], *, multirun: bool = False) -> Request:
-        """To compose a run's config."""
+        """The request that composes a run's config."""
         return Request(
             config_path=config_dir(),
             config_name="train",
@@ -130,14 +130,14 @@ class Plan:
         )
 
     def trial_folder(self, number: int, changes: Mapping[str, Scalar] | None = None) -> Path:
-        """The run directory of a trial; another one for every batch that it was tried with."""
+        """The run directory of a trial; retries with a smaller batch have their own."""
         halved = f"-batch{changes[BATCH]}" if changes else ""
         return self.path / "trials" / f"{number:04d}{halved}"
 
     def trial_config(
         self, number: int, point: Mapping[str, Scalar], changes: Mapping[str, Scalar]
     ) -> DictConfig:
-        """The config of a trial, with what was changed because memory ran out."""
+        """The config of a trial, with the changes of a retry after memory ran out."""
         name = f"{self.options['name']} {number}"
         own = [
             f"run_dir={quoted(str(self.trial_folder(number, changes)))}",
@@ -147,7 +147,7 @@ class Plan:
         return self.composed([*self.point_overrides({**point, **changes}), *own])
 
     def prepared_for(self, cfg: DictConfig) -> Path | None:
-        """The dataset that was prepared for a run; None where it is another one's."""
+        """Folder of the prepared dataset; None if this config needs another dataset."""
         if self.prepared is None or self.prepared["config"] != data_config(cfg):
             return None
         return Path(self.prepared["folder"])
@@ -175,10 +175,10 @@ class Plan:
     def check(self) -> None:
         """Compose and check every listed value and both ends of every interval.
 
-        Keys below a searched group are checked with each of its values that they may meet.
+        Keys of a searched group are checked with each choice that they can be combined with.
 
         Raises:
-            UserError: with every problem of the first dimension that has one.
+            UserError: with every problem of the first invalid dimension.
         """
         dimensions = self.search.space.dimensions
         free = [d for d in dimensions if d.values and not d.when and self.is_group(d.key)]
@@ -188,17 +188,17 @@ class Plan:
                 dict(zip((group.key for group in above), values, strict=True))
                 for values in itertools.product(*(group.values for group in above))
             ]
-            found = [(chosen, self._problem(dimension, chosen)) for chosen in met]
-            wrong = [(chosen, problem) for chosen, problem in found if problem]
+            checked = [(chosen, self._problem(dimension, chosen)) for chosen in met]
+            wrong = [(chosen, problem) for chosen, problem in checked if problem]
             if wrong:
                 chosen, problem = wrong[0]
-                # Where it is wrong with all of them, a condition would not help.
+                # If it is wrong with all of them, a condition does not help.
                 advice = _advice(dimension, chosen) if len(wrong) < len(met) else ""
                 raise UserError(f"{problem}{advice}")
 
     def _problem(self, dimension: Dimension, chosen: Mapping[str, Scalar]) -> UserError | None:
         groups = [as_override(key, value) for key, value in chosen.items()]
-        # A problem of the key would be told once for each value: one of them first.
+        # One value first, or a problem of the key would be reported once for each value.
         single = replace(dimension, values=dimension.extremes[:1])
         try:
             check(self.request([*groups, *_extremes(single)], multirun=True))
@@ -208,14 +208,14 @@ class Plan:
         return None
 
     def is_exhausted(self, tried: int) -> bool:
-        """Whether the space has no point more, and trials were to be done yet."""
+        """Whether all points were tried before ``n_trials`` was reached."""
         points = self.search.space.points()
         if points is None or tried >= self.options["n_trials"]:
             return False
         return sum(1 for _ in itertools.islice(points, tried + 1)) == tried
 
     def store(self) -> Path:
-        """Write it for the workers, readable for the owner alone: it has the password."""
+        """Write it for the workers, readable by the owner only: the URL may have a password."""
         path = self.path / "plan.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(self), indent=2) + "\n", private=True)
@@ -236,7 +236,7 @@ def data_config(cfg: DictConfig) -> Any:
 
 
 def _is_above(group: str, dimension: Dimension) -> bool:
-    """Whether a searched group decides if there is such a key."""
+    """Whether it depends on a searched group if the key exists."""
     below = dimension.key.startswith(f"{group}.") or group == "experiment" != dimension.key
     return below and group not in dimension.when
 
@@ -245,7 +245,7 @@ def _advice(dimension: Dimension, chosen: Mapping[str, Scalar]) -> str:
     met = ", ".join(f"{key}={value}" for key, value in chosen.items())
     key = next(iter(chosen))
     return (
-        f"\n  {dimension.key} is searched with {met}, too; say with which value it belongs: "
+        f"\n  {dimension.key} is searched with {met}, too; give the value that it belongs to: "
         f"'search.params.{dimension.key}={{when: {{{key}: VALUE}}, space: ...}}'"
     )
 
@@ -257,14 +257,14 @@ def _extremes(dimension: Dimension) -> list[str]:
 
 
 def measured(evaluation: DictConfig) -> tuple[list[str], list[str]]:
-    """Metrics of the lists, and those beyond accuracy, that a config computes."""
+    """Names of the accuracy metrics, and of the beyond-accuracy metrics, that a config computes."""
     accuracy = accuracy_names(evaluation.metrics, evaluation.ks)
     beyond = named(BEYOND, evaluation.beyond_accuracy, evaluation.beyond_ks)
     return accuracy, [metric.name for metric in beyond]
 
 
 def refuse_keys_of_one_run(texts: Sequence[str]) -> None:
-    """Refuse overrides that would change nothing.
+    """Refuse overrides of keys that the sweep sets for each trial.
 
     Raises:
         UserError: with all of them.
@@ -272,14 +272,14 @@ def refuse_keys_of_one_run(texts: Sequence[str]) -> None:
     parser = OverridesParser.create()
     keys = [parser.parse_override(text).key_or_group for text in texts]
     problems = [
-        f"{key}: a sweep takes none: {_OF_ONE_RUN[key]}." for key in keys if key in _OF_ONE_RUN
+        f"{key}: not allowed in a sweep: {_OF_ONE_RUN[key]}." for key in keys if key in _OF_ONE_RUN
     ]
     if problems:
         raise UserError(report(problems, "the command"))
 
 
 def base_overrides(texts: Sequence[str]) -> list[str]:
-    """The overrides of the command that are every trial's: all but the sweep's own."""
+    """The overrides of the command that every trial gets: all but the sweep's own."""
     parser = OverridesParser.create()
     kept = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""The next point of a study: one that no trial has."""
+"""Proposes the next point of a study: one that no trial has."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from recsys_lab.sweeps.space import Scalar, Space
 
-_DRAWS = 50  # of points that were there already, before the space is gone through
+_DRAWS = 50  # duplicate points in a row, before the rest of the space is enumerated
 _DRAWS_BY_CHANCE = 1000
 
 
 def copy_of(
     study: optuna.Study, directions: Sequence[str], trials: Sequence[FrozenTrial]
 ) -> optuna.Study:
-    """A study of the same trials in memory: no call to it asks the storage."""
+    """A copy of a study in memory, so that no call to it needs the storage."""
     import optuna
 
     copy = optuna.create_study(sampler=study.sampler, directions=list(directions))  # type: ignore[arg-type]
@@ -33,17 +33,17 @@ def new_point(
     study: optuna.Study, directions: Sequence[str], space: Space, *, exhaustive: bool,
     trials: Sequence[FrozenTrial],
 ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:  # fmt: skip
-    """A point that no trial has, and what the sampler wants to remember of it.
+    """A point that no trial has, and the sampler's attributes of its trial.
 
     Args:
-        study: has the sampler, and keeps what that notes.
+        study: has the sampler, and stores the sampler's attributes.
         directions: of the study.
         space: what is searched.
-        exhaustive: go through a finite space instead of asking the sampler.
+        exhaustive: enumerate a finite space instead of asking the sampler.
         trials: all of the study.
 
     Returns:
-        None where the space has no point more.
+        None if every point of the space was tried.
     """
     from optuna.samplers import RandomSampler
 
@@ -52,30 +52,30 @@ def new_point(
     taken = {identity(_point_of(trial)) for trial in trials}
     points = space.points()
     if not exhaustive:
-        # Proposed in a copy: a point that is there already would else be a trial of its own.
+        # In a copy: each duplicate point would become a trial of the study otherwise.
         copy = copy_of(study, directions, trials)
         known = samplers_notes(study)
         keep_samplers_notes(copy, known)
         trial = _draw(copy, space, taken, _DRAWS)
         if trial is None and points is None:
-            # The sampler stays in a finite branch of a space that is endless elsewhere.
+            # The sampler stays in a finite branch of a space that is infinite elsewhere.
             copy.sampler = RandomSampler(seed=len(taken))
             trial = _draw(copy, space, taken, _DRAWS_BY_CHANCE)
         if trial is not None:
-            # Of QMC, how far its sequence has come.
+            # For QMC: the position in its sequence.
             now = samplers_notes(copy).items()
             keep_samplers_notes(study, {k: v for k, v in now if k not in known or known[k] != v})
             return trial.params, samplers_notes(copy, trial)
     if points is None:
-        raise RuntimeError("no new point was found in an endless space")
+        raise RuntimeError("the sampler proposed no new point of an infinite space")
     left = [point for point in points if identity(point) not in taken]
-    return (left[_place(len(taken), len(left))], {}) if left else None
+    return (left[_index(len(taken), len(left))], {}) if left else None
 
 
 def _draw(
     copy: optuna.Study, space: Space, taken: set[tuple[Any, ...]], draws: int
 ) -> Trial | None:
-    """A trial of the copy whose point nobody has, or None after so many draws."""
+    """A trial of the copy with a new point, or None after ``draws`` duplicates."""
     from optuna.trial import TrialState
 
     for _ in range(draws):
@@ -87,11 +87,11 @@ def _draw(
 
 
 def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:
-    """The parameters, also of a trial that was proposed and not yet begun."""
+    """The parameters, also of a trial that was proposed and not started."""
     proposed: Mapping[str, Scalar] = trial.system_attrs.get("fixed_params", {})
     return {**proposed, **trial.params}
 
 
-def _place(taken: int, left: int) -> int:
-    """A fixed pseudo-random place, so that an interrupted grid is no corner of the space."""
+def _index(taken: int, left: int) -> int:
+    """A fixed pseudo-random index, so that an interrupted grid covers more than a corner."""
     return (taken * 0x9E3779B1 + 0x7F4A7C15) % (1 << 32) % left

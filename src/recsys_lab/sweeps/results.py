@@ -1,4 +1,4 @@
-"""What is shown of a sweep, and what it leaves behind."""
+"""The progress and the results of a sweep, printed and written to files."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
 
 def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     """Trials by state."""
-    found = Counter(STATES[trial.state.name] for trial in trials)
-    return {name: found[name] for name in STATES.values() if found[name] or name == "complete"}
+    counts = Counter(STATES[trial.state.name] for trial in trials)
+    return {name: counts[name] for name in STATES.values() if counts[name] or name == "complete"}
 
 
 def status_line(
     study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
 ) -> str:
-    """Where the sweep stands, in one line."""
+    """The progress of the sweep in one line."""
     trials = study.trials()
-    said = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
+    counts = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
     values = [t.values[0] for t in _kept(trials)]
     better = max if study.directions[0] == "maximize" else min
     best = f"; best {better(values):.4f}" if values else ""
-    return f"{said} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
+    return f"{counts} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
 
 
 def status_table(
     study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
 ) -> Table:
-    """The same with what every worker does."""
+    """The progress, with what every worker does."""
     keys = ("device", "doing", "trials")
     rows = [
         (str(number), *(str(state[key]) for key in keys), f"{idle(state):.1%}")
@@ -60,7 +60,7 @@ def status_table(
 
 
 def idle(state: Mapping[str, Any]) -> float:
-    """Share of a worker's time that no trial had."""
+    """Share of a worker's time that it did not train."""
     running = state["now"] - state["since"] if state["since"] else 0.0
     whole = state["now"] - state["began"]
     return float(max(0.0, 1 - (state["busy"] + running) / whole)) if whole else 0.0
@@ -93,68 +93,68 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     if plan.is_exhausted(len(trials)):
         console.print(
-            f"the space has {len(trials)} points, and all of them were tried: no more than that of "
+            f"all {len(trials)} points of the space were tried, fewer than "
             f"sweep.n_trials={plan.options['n_trials']}",
             soft_wrap=True,
             highlight=False,
         )
     for sentence in summary.get("said", []):
         console.print(sentence, soft_wrap=True, highlight=False)
-    again = best_command(plan)
-    write_report(plan, study, summary, again)
+    command = best_command(plan)
+    write_report(plan, study, summary, command)
     console.print(f"report: {plan.path / 'report.html'}", soft_wrap=True)
     if not best:
         raise UserError(f"{plan.folder}: {_why_none(plan, trials)}")
-    # After training again with several seeds: what won then.
+    # If configs were retrained with several seeds, the winner of that.
     chosen = summary.get("winner", {}).get("trial", best[0].number)
     write_best(plan, trials[chosen])
-    console.print(f"the best again, with its test: {again}", soft_wrap=True)
+    console.print(f"train and test the best config: {command}", soft_wrap=True)
 
 
 def _top(plan: Plan, study: Study) -> dict[str, Any]:
-    """The best configs trained again, where that is wanted."""
+    """The results of the retrained configs, for ``sweep.json``; empty if there are none."""
     if not plan.options["retrain_top_n"]:
         return {}
     metric = watched_metric(plan)
     again, missing = top_results(plan, study, metric)
     values: dict[str, Any] = {"metric": metric, "top": [config.summary() for config in again]}
-    said = []
+    sentences = []
     if missing:
-        said.append(
-            f"{len(missing)} runs of the best are not finished: see {plan.path / 'top'} "
+        sentences.append(
+            f"{len(missing)} retraining runs are not finished: see {plan.path / 'top'} "
             f"({'; '.join(missing)})"
         )
     if again:
         winner = pick_winner(again)
         values["winner"] = asdict(winner)
-        said.append(winner.sentence)
-    return {**values, "said": said}
+        sentences.append(winner.sentence)
+    return {**values, "said": sentences}
 
 
 def watched_metric(plan: Plan) -> str:
-    """What the best configs are compared by: the first objective that is an accuracy metric."""
+    """Metric that the best configs are compared by: the first accuracy metric of the objectives."""
     sweep = plan.sweep
     named = next(name for name in sweep.config.objectives if sweep.is_accuracy(name))
     return named.removeprefix("val/")
 
 
 def _kept(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Finished trials that break no constraint."""
+    """Finished trials that violate no constraint."""
     return [t for t in trials if t.state.name == "COMPLETE" and keeps_constraints(t)]
 
 
 def _why_none(plan: Plan, trials: Sequence[FrozenTrial]) -> str:
     if not any(trial.state.name == "COMPLETE" for trial in trials):
-        return "no trial came to its end; see sweep.json there for the causes"
+        return "no trial finished; its sweep.json has the causes"
     limits = ", ".join(plan.options["constraints"])
     return (
-        f"no trial keeps the constraints ({limits}); see report.html there for what the trials "
-        "reached, and search other values, or loosen sweep.constraints under another sweep.name"
+        f"no trial satisfies the constraints ({limits}); its report.html has the trials' values. "
+        "Search other values, or loosen sweep.constraints with another sweep.name"
     )
 
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The best trial, or those of the Pareto front, of those that keep the constraints."""
+    """The best trial, or the Pareto front, of the trials that satisfy the constraints."""
     if not _kept(trials):
         return []
     copy = study.copy()

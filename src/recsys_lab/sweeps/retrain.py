@@ -1,4 +1,4 @@
-"""After a search: its best configs again as ordinary runs with seeds of their own, then tested."""
+"""After a search: its best configs are retrained with other seeds and then tested."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _DEATHS = "deaths.json"
 
 @dataclass(frozen=True)
 class TopRun:
-    """One of the runs.
+    """One retraining run.
 
     Attributes:
         trial: whose config it has.
-        seed: its own: the search's seed and the trial's luck with it are not used again.
+        seed: not the search's, by which the config was chosen.
         folder: its run directory.
         cfg: its config.
     """
@@ -54,7 +54,7 @@ class TopRun:
 
     @property
     def record(self) -> RunRecord | None:
-        """Of the finished run."""
+        """The record; None until the run is finished."""
         try:
             record = RunRecord.load(self.folder)
         except UserError:
@@ -63,12 +63,12 @@ class TopRun:
 
     @property
     def deaths(self) -> list[str]:
-        """How each process ended that died with it."""
+        """How each process ended that died during the run."""
         return _deaths(self.folder)
 
 
 def top_runs(plan: Plan, study: Study) -> Iterator[TopRun]:
-    """The runs, first seeds of all configs first."""
+    """The retraining runs: all configs with the first seed, then with the second, ..."""
     best = best_trials(study.copy(), plan.options["retrain_top_n"])
     for offset in range(1, plan.options["retrain_seeds"] + 1):
         for trial in best:
@@ -91,7 +91,7 @@ def _top_run(plan: Plan, trial: FrozenTrial, offset: int) -> TopRun:
 
 
 def wait_for_trials(study: Study) -> bool:
-    """Wait a moment where trials are still worked on; whether there were any."""
+    """Wait a moment if a process still runs a trial; whether one does."""
     running = [trial for trial in study.trials() if trial.state.name == "RUNNING"]
     if not any(is_alive(trial.user_attrs) for trial in running):
         return False
@@ -100,12 +100,12 @@ def wait_for_trials(study: Study) -> bool:
 
 
 def note_death(plan: Plan, name: str, end: str) -> None:
-    """Keep how the process of a run ended that did not say so itself.
+    """Record how the process of a run died.
 
     Args:
         plan: of the sweep.
         name: of the run's folder.
-        end: as `recsys_lab.sweeps.failures.describe_exit` tells it.
+        end: text of `recsys_lab.sweeps.failures.describe_exit`.
     """
     folder = plan.path / "top" / name
     write_text(folder / _DEATHS, json.dumps([*_deaths(folder), end]) + "\n")
@@ -117,12 +117,12 @@ def _deaths(folder: Path) -> list[str]:
 
 
 def work_on_top(plan: Plan, study: Study, console: Console, notes: WorkerStatus) -> None:
-    """Do the runs that nobody has done or does; every worker calls this when trials are done."""
+    """Do the runs that no other worker has done or does; called when all trials have ended."""
     for run in top_runs(plan, study):
         if run.record is not None or len(run.deaths) >= study.most_deaths:
             continue
         notes.tell_of_top(run.folder.name)
-        console.print(f"trial {run.trial.number} again with seed {run.seed}", soft_wrap=True)
+        console.print(f"retraining trial {run.trial.number} with seed {run.seed}", soft_wrap=True)
         try:
             recorded(run.cfg, run.folder, console, prepared=plan.prepared_for(run.cfg))
         except (Interrupted, KeyboardInterrupt):
@@ -130,21 +130,21 @@ def work_on_top(plan: Plan, study: Study, console: Console, notes: WorkerStatus)
         except Busy:  # another worker has it
             continue
         except BaseException as error:  # some libraries' own are no `Exception`, nor is SystemExit
-            error_tail = fault_of(error, plan)
-            if error_tail:
-                raise MachineFault(error_tail) from error
-            console.print(f"not done: {one_line(error)}", soft_wrap=True, markup=False)
+            fault = fault_of(error, plan)
+            if fault:
+                raise MachineFault(fault) from error
+            console.print(f"failed: {one_line(error)}", soft_wrap=True, markup=False)
 
 
 def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[RetrainedConfig], list[str]]:
-    """What the runs found, by config, and which of them are not finished, with a known reason.
+    """The results of the retraining runs by config, and the unfinished runs with their reasons.
 
     Args:
         plan: of the sweep.
         study: has the trials.
         metric: without its phase, e.g. ``ndcg@10``.
     """
-    found: dict[int, list[tuple[int, float, float]]] = {}
+    by_trial: dict[int, list[tuple[int, float, float]]] = {}
     trials: dict[int, FrozenTrial] = {}
     missing = []
     for run in top_runs(plan, study):
@@ -155,16 +155,16 @@ def top_results(plan: Plan, study: Study, metric: str) -> tuple[list[RetrainedCo
             continue
         values = record.values
         row = (run.seed, values["validation"][metric], values["test"][metric])
-        found.setdefault(run.trial.number, []).append(row)
+        by_trial.setdefault(run.trial.number, []).append(row)
         trials[run.trial.number] = run.trial
-    return [_again(plan, trials[n], rows, metric) for n, rows in found.items()], missing
+    return [_retrained(plan, trials[n], rows, metric) for n, rows in by_trial.items()], missing
 
 
-def _again(plan: Plan, trial: FrozenTrial, rows: list[Any], metric: str) -> RetrainedConfig:
+def _retrained(plan: Plan, trial: FrozenTrial, rows: list[Any], metric: str) -> RetrainedConfig:
     seeds, validation, test = zip(*rows, strict=True)
     try:
         folder = plan.trial_folder(trial.number, trial.user_attrs.get(CHANGES))
         searched = float(RunRecord.load(folder).values["validation"][metric])
-    except (UserError, KeyError):  # it was another machine's
+    except (UserError, KeyError):  # the trial ran on a machine with another disk
         searched = None
     return RetrainedConfig(trial.number, trial.params, searched, seeds, validation, test)

@@ -1,4 +1,4 @@
-"""The options of a sweep, as they stand in its config."""
+"""The options of a sweep: how to search (`Sweep`) and what (`Search`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
-"""Of a trial's record, the smaller the better."""
+"""Measures of a trial's record besides metrics; smaller is better."""
 
 
 class Sweep:
@@ -33,7 +33,7 @@ class Sweep:
         own_metrics: see `recsys_lab.evaluation.metrics.registry.own_metrics`.
 
     Raises:
-        UserError: an objective or constraint that cannot be, or methods that do not fit them.
+        UserError: an objective or constraint is invalid, or the sampler or pruner cannot use it.
     """
 
     @dataclass(frozen=True)
@@ -41,32 +41,31 @@ class Sweep:
         """Options of `Sweep`.
 
         Attributes:
-            name: of the study; the same name goes on with it.
-            dir: the sweep's files stand in ``dir/name``.
+            name: of the study; a command with the name of an existing study resumes it.
+            dir: folder of the sweep's files, in ``dir/name``.
             storage: of the study: PATH.journal, sqlite:///FILE, postgresql://..., mysql://...;
                 null for a journal among the sweep's files.
-            n_trials: trials of the study in all, whoever runs them.
-            timeout: seconds after which this command begins no more trials, and stops those that
-                it trains at their next whole step; the next command, with a timeout of its own,
-                goes on with them. null for none.
-            workers: processes, each with a device of its own; auto: one for each GPU, else one
-                for every two cores.
-            sampler: see `recsys_lab.sweeps.samplers`; a name of the lab or a class of your own.
-            pruner: see `recsys_lab.sweeps.pruners`, likewise; for one objective only.
-            objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes; each is made
-                larger or smaller, as is better for it.
-            constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER: trials that break one are worse
-                than all that do not.
-            max_deaths: a trial whose process was killed, or ended by itself, so many times has
-                failed; the others go on.
-            storage_patience: seconds that a storage may be away; then the command ends, and
-                nothing is lost.
-            retry_out_of_memory: a trial that runs out of memory is tried again with half the batch
-                and twice the batches a step, three times at most.
-            retrain_top_n: number of the best configs that are trained again after the trials (or
-                the timeout), with seeds of their own, and then tested; 0 for none.
-            retrain_seeds: runs of each of them.
-            seed: of the sampler; every process has a seed of its own that is made from it.
+            n_trials: number of trials of the study, over all commands that share it.
+            timeout: seconds after which this command begins no more trials, and stops running
+                ones at their next training step; the next command resumes them. null for none.
+            workers: number of processes, one device each; auto: one for each GPU, else one for
+                every two cores.
+            sampler: proposes the points: a name of `recsys_lab.sweeps.samplers`, or a class.
+            pruner: stops bad trials early: a name of `recsys_lab.sweeps.pruners`, or a class;
+                for one objective only.
+            objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes; each one knows
+                whether larger is better.
+            constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER; a trial that violates one ranks
+                below all that do not.
+            max_deaths: crashes of a trial's process after which the trial has failed.
+            storage_patience: seconds to wait for a storage that does not answer before the
+                command ends; nothing is lost.
+            retry_out_of_memory: retry a trial that runs out of memory with half the batch and
+                twice the gradient accumulation, three times at most.
+            retrain_top_n: number of the best configs that are retrained with other seeds after the
+                search (or the timeout), and then tested; 0 for none.
+            retrain_seeds: runs of each retrained config.
+            seed: of the sampler; each process derives its own seed from it.
         """
 
         name: Annotated[str, MinLen(1)]
@@ -100,15 +99,15 @@ class Sweep:
             self._check_several()
         if config.retrain_top_n and not any(map(self.is_accuracy, config.objectives)):
             raise UserError(
-                "sweep.retrain_top_n: the best are compared by an accuracy metric of the "
-                f"validation, and sweep.objectives has none: {', '.join(config.objectives)}; add "
-                "one, or use sweep.retrain_top_n=0"
+                "sweep.retrain_top_n: the best configs are compared by an accuracy metric of the "
+                f"validation split, and sweep.objectives={', '.join(config.objectives)} has none; "
+                "add one, e.g. val/ndcg@10, or use sweep.retrain_top_n=0"
             )
         if config.storage is not None:
             kind_of(config.storage)
         if config.constraints and not self.sampler.knows_constraints:
             raise UserError(
-                f"sweep.constraints: the sampler {say(config.sampler)} knows none; use "
+                f"sweep.constraints: the sampler {say(config.sampler)} does not support any; use "
                 f"sweep.sampler={_samplers_that(lambda kind: kind.knows_constraints)}"
             )
         self.limits = [read_limit(text) for text in config.constraints]
@@ -117,37 +116,37 @@ class Sweep:
         config = self.config
         if self.pruner.prunes:
             raise UserError(
-                f"sweep.pruner: got {say(config.pruner)} with {len(config.objectives)} objectives, "
-                "of which no single one says that a trial is bad; use sweep.pruner=none"
+                f"sweep.pruner: got {say(config.pruner)} with {len(config.objectives)} objectives; "
+                "pruning needs a single objective; use sweep.pruner=none"
             )
         if not self.sampler.several_objectives:
             raise UserError(
-                f"sweep.sampler: {say(config.sampler)} knows one objective, and sweep.objectives "
-                f"has {len(config.objectives)}; use "
+                f"sweep.sampler: {say(config.sampler)} supports one objective, and "
+                f"sweep.objectives has {len(config.objectives)}; use "
                 f"sweep.sampler={_samplers_that(lambda kind: kind.several_objectives)}"
             )
 
     @property
     def directions(self) -> list[str]:
-        """``maximize`` or ``minimize`` for each objective: the metrics know what is better."""
+        """``maximize`` or ``minimize`` for each objective, by its metric."""
         return [self._direction(name) for name in self.config.objectives]
 
     @property
     def measures(self) -> list[tuple[str, str]]:
-        """All that is measured of a trial, each with the option that names it."""
+        """Option and measure of every objective and constraint."""
         objectives = [("sweep.objectives", name) for name in self.config.objectives]
         return [*objectives, *(("sweep.constraints", name) for name, _, _ in self.limits)]
 
     @property
     def beyond(self) -> list[str]:
-        """Metrics beyond accuracy of the validation that a trial is measured by."""
+        """Beyond-accuracy metrics, without ``val/``, that objectives and constraints need."""
         named = {name for _, name in self.measures}
         return sorted(
             n.removeprefix("val/") for n in named - {*MEASURES} if not self.is_accuracy(n)
         )
 
     def is_accuracy(self, name: str) -> bool:
-        """Whether a measure is known after every validation; what is beyond accuracy is not."""
+        """Whether a measure is an accuracy metric, which is known after every validation."""
         kind = _kind(name)
         beyond = self._own[kind]["beyond"] if kind in self._own else kind in BEYOND.names
         return name.startswith("val/") and not beyond
@@ -177,7 +176,7 @@ class Search:
         config: the options.
 
     Raises:
-        UserError: a space that is not understood.
+        UserError: the space cannot be parsed.
     """
 
     @dataclass(frozen=True)
@@ -185,8 +184,8 @@ class Search:
         """Options of `Search`.
 
         Attributes:
-            params: config key or group -> space, in Hydra's syntax, or -> {space: ..., when: {key:
-                value}}; null takes a key out again.
+            params: config key or group -> space in Hydra's syntax, or -> {space: ..., when: {key:
+                value}}; null removes a key.
         """
 
         params: dict[str, Any]
@@ -197,20 +196,20 @@ class Search:
 
 
 def _samplers_that(has: Callable[[type[SamplerFactory]], bool]) -> str:
-    """The names of the lab's samplers of which something is true."""
+    """Names of the lab's samplers that have a property."""
     return ", ".join(n for n in SAMPLERS.names if has(class_of_chosen(SAMPLERS, n)))
 
 
 def check_computed(sweep: Sweep, accuracy: Sequence[str], beyond: Sequence[str]) -> None:
-    """Refuse metrics that no trial will have.
+    """Refuse objectives and constraints on metrics that are not computed.
 
     Args:
-        sweep: names them.
-        accuracy: what validation computes, e.g. ``ndcg@10``.
-        beyond: what it can compute besides, at the end of a trial.
+        sweep: has the objectives and constraints.
+        accuracy: metrics that validation computes, e.g. ``ndcg@10``.
+        beyond: beyond-accuracy metrics that can be computed at the end of a trial.
 
     Raises:
-        UserError: with all of them.
+        UserError: with all such metrics.
     """
     known = [f"val/{name}" for name in (*accuracy, *beyond)]
     problems = [
@@ -225,38 +224,40 @@ def check_computed(sweep: Sweep, accuracy: Sequence[str], beyond: Sequence[str])
 
 
 def check_measure(where: str, name: str) -> None:
-    """Refuse what a search may not look at, or what no trial has.
+    """Refuse a metric of the test split, and unknown measures.
 
     Raises:
-        UserError: it is the test split's, or unknown.
+        UserError: the measure is one of these.
     """
     if name.startswith("test/"):
         raise UserError(
-            f"{where}: got {name}; a search that looks at the test split chooses by it, and the "
-            f"test is none any more. Use val/{name.removeprefix('test/')}"
+            f"{where}: got {name}; a search must not use the test split, or its test results are "
+            f"biased. Use val/{name.removeprefix('test/')}"
         )
     if not name.startswith("val/") and name not in MEASURES:
-        raise UserError(f"{where}: got {name}; use val/METRIC, {', '.join(MEASURES)}")
+        raise UserError(f"{where}: got {name}, expected val/METRIC, {', '.join(MEASURES)}")
 
 
 def read_limit(text: str) -> tuple[str, str, float]:
     """A constraint as measure, sign and number.
 
     Raises:
-        UserError: it is none.
+        UserError: the text is not a constraint.
     """
     for sign in ("<=", ">="):
-        name, found, number = text.partition(sign)
-        if found:
+        name, matched, number = text.partition(sign)
+        if matched:
             check_measure("sweep.constraints", name.strip())
             try:
                 return name.strip(), sign, float(number)
             except ValueError:
                 break
-    raise UserError(f"sweep.constraints: got '{text}'; write MEASURE<=NUMBER or val/METRIC>=NUMBER")
+    raise UserError(
+        f"sweep.constraints: got '{text}', expected MEASURE<=NUMBER or val/METRIC>=NUMBER"
+    )
 
 
 def constraint_violation(limit: tuple[str, str, float], value: float) -> float:
-    """How far a value breaks a constraint, at most 0 where it does not."""
+    """How far a value violates a constraint; at most 0 if it does not."""
     _, sign, number = limit
     return value - number if sign == "<=" else number - value

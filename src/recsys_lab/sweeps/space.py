@@ -31,7 +31,7 @@ class Dimension:
         step: distance of neighbouring numbers; None for all.
         log: whether numbers are drawn by their logarithm.
         integer: whether numbers are whole.
-        when: other key -> value, which must be chosen for this one to count.
+        when: other key -> value that must be chosen for this key to be searched.
     """
 
     key: str
@@ -45,7 +45,7 @@ class Dimension:
 
     @property
     def distribution(self) -> BaseDistribution:
-        """The same for Optuna."""
+        """The dimension as a distribution of Optuna."""
         from optuna.distributions import (
             CategoricalDistribution,
             FloatDistribution,
@@ -61,19 +61,19 @@ class Dimension:
 
     @property
     def every(self) -> tuple[Scalar, ...] | None:
-        """All values; None where there is no end of them."""
+        """All values; None if there are infinitely many."""
         if self.values:
             return self.values
         if not self.integer and self.step is None:
             return None
         step = self.step or 1
         count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        found = (self.low + place * step for place in range(count))
-        return tuple(int(v) if self.integer else v for v in found)
+        values = (self.low + index * step for index in range(count))
+        return tuple(int(v) if self.integer else v for v in values)
 
     @property
     def extremes(self) -> tuple[Scalar, ...]:
-        """What has to be allowed for all of it to be: every listed value, or both ends."""
+        """Every listed value, or both ends: if these are valid, all values are."""
         if self.values:
             return self.values
         ends = dict.fromkeys((self.low, self.high))
@@ -91,7 +91,7 @@ class Space:
     dimensions: tuple[Dimension, ...]
 
     def suggest(self, trial: Trial) -> dict[str, Scalar]:
-        """A point, in the order of the dimensions; keys whose condition fails are not in it."""
+        """A point, in the order of the dimensions, without keys whose condition fails."""
         point: dict[str, Scalar] = {}
         for dimension in self.dimensions:
             if _holds(dimension, point):
@@ -99,7 +99,7 @@ class Space:
         return point
 
     def points(self) -> Iterator[dict[str, Scalar]] | None:
-        """Every point; None where there is no end of them."""
+        """Every point; None if there are infinitely many."""
         if any(dimension.every is None for dimension in self.dimensions):
             return None
         return self._points()
@@ -123,20 +123,20 @@ def identity(point: Mapping[str, Scalar]) -> tuple[Any, ...]:
 
 
 def refuse_endless(space: Space, sampler: str) -> None:
-    """Refuse what a sampler that goes through all points cannot go through.
+    """Refuse an infinite space for a sampler that tries every point.
 
     Args:
         space: what is searched.
-        sampler: in words.
+        sampler: its name, for the message.
 
     Raises:
-        UserError: with the keys that have no end of values.
+        UserError: with the keys that have infinitely many values.
     """
     endless = [d.key for d in space.dimensions if d.every is None]
     if endless:
         raise UserError(
-            f"sweep.sampler: got {sampler}, and {', '.join(endless)} has no end of values: give "
-            "choice(a,b), or range(a,b,step=c), or use another sampler"
+            f"sweep.sampler: got {sampler}, which tries every point, and {', '.join(endless)} has "
+            "infinitely many values; use choice(a,b) or range(a,b,step=c), or another sampler"
         )
 
 

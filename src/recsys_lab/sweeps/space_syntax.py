@@ -35,38 +35,40 @@ def read_space(params: Mapping[str, Any]) -> Space:
     """The space of a config's ``search.params``.
 
     Args:
-        params: key as one word -> text, or -> ``{space: text, when: {key: value}}``; null takes
-            a key out.
+        params: dotted key -> text, or -> ``{space: text, when: {key: value}}``; null removes a
+            key.
 
     Raises:
-        UserError: nothing is searched, or one of these is not understood.
+        UserError: nothing is searched, or a space cannot be parsed.
     """
-    given = {key: value for key, value in params.items() if value is not None}
-    found = [_dimension(key, value) for key, value in given.items()]
-    if not found:
+    dimensions = [_dimension(key, value) for key, value in params.items() if value is not None]
+    if not dimensions:
         raise UserError(
-            "search.params: nothing is searched; choose search=NAME, or give keys as "
+            "search.params: nothing is searched; choose search=NAME, or search a key, e.g. "
             "'search.params.model.hidden_dim=choice(32,64)'"
         )
-    free = {dimension.key: dimension for dimension in found if not dimension.when}
-    for dimension in found:
+    free = {dimension.key: dimension for dimension in dimensions if not dimension.when}
+    for dimension in dimensions:
         for key, value in dimension.when.items():
             known = key in free and (free[key].every is None or value in (free[key].every or ()))
             if not known:
                 raise UserError(
-                    f"search.params.{dimension.key}.when: {key}={value} is never chosen; name a "
-                    f"value that is searched without a condition: {', '.join(free) or 'none'}"
+                    f"search.params.{dimension.key}.when: {key}={value} is never chosen; use a "
+                    "value of a key that is searched without a condition: "
+                    f"{', '.join(free) or 'none'}"
                 )
-    return Space(tuple(sorted(found, key=lambda dimension: bool(dimension.when))))
+    return Space(tuple(sorted(dimensions, key=lambda dimension: bool(dimension.when))))
 
 
 def _dimension(key: str, given: Any) -> Dimension:
     where = f"search.params.{key}"
     if not _KEY.fullmatch(key) or re.split(r"[./]", key.lstrip("+"))[0] == "hydra":
-        raise UserError(f"{where}: {key!r} is no key of a run's config; write e.g. model.dropout")
+        raise UserError(
+            f"{where}: {key!r} is not a key of a run's config, expected e.g. model.dropout"
+        )
     text, when = given, {}
     value = given if isinstance(given, Mapping) else _parsed(key, given)
-    if isinstance(value, Mapping):  # typed, it was a text until now
+    if isinstance(value, Mapping):  # on the command line it is a text until it is parsed
         _check_mapping(where, value)
         text, when = value["space"], dict(_leaves(value.get("when") or {}))
         value = _parsed(key, text)
@@ -74,7 +76,7 @@ def _dimension(key: str, given: Any) -> Dimension:
 
 
 def _parsed(key: str, text: Any) -> Any:
-    """What a text says in Hydra's syntax; what is no text was read already."""
+    """The value of a text in Hydra's syntax; anything else is returned as it is."""
     plain = text.text if isinstance(text, QuotedString) else text
     if isinstance(plain, Sweep):
         return plain
@@ -82,7 +84,8 @@ def _parsed(key: str, text: Any) -> Any:
         return OverridesParser.create().parse_override(f"{key}={plain}").value()
     except HydraException as error:
         raise UserError(
-            f"search.params.{key}: got '{plain}', which is not understood ({error}); {SYNTAX}"
+            f"search.params.{key}: got '{plain}', which cannot be parsed ({error}); "
+            f"expected {SYNTAX}"
         ) from None
 
 
@@ -90,14 +93,14 @@ def _check_mapping(where: str, given: Mapping[str, Any]) -> None:
     form = "{when: {KEY: VALUE}, space: choice(a,b)}"
     if "space" not in given:
         raise UserError(
-            f"{where}: got a mapping without space; write {form}, and each key as one word, as "
+            f"{where}: got a mapping without space; write {form}, and each key with dots, e.g. "
             "model.hidden_dim"
         )
     unknown = set(given) - {"space", "when"}
     if unknown:
-        raise UserError(f"{where}: got {', '.join(unknown)}; only space and when are known")
+        raise UserError(f"{where}: got {', '.join(unknown)}, expected space and when only")
     if not isinstance(given.get("when") or {}, Mapping):
-        raise UserError(f"{where}.when: got '{given['when']}'; write {form}")
+        raise UserError(f"{where}.when: got '{given['when']}', expected {form}")
 
 
 def _leaves(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Scalar]]:
@@ -133,16 +136,19 @@ def _from_sweep(key: str, value: Any, when: Mapping[str, Scalar]) -> Dimension |
 
 def _checked(where: str, text: Any, dimension: Dimension | None) -> Dimension:
     if dimension is None:
-        raise UserError(f"{where}: got '{text}', which is one value; {SYNTAX}")
+        raise UserError(f"{where}: got '{text}', a single value; expected {SYNTAX}")
     if not dimension.values:
         if dimension.high < dimension.low:
-            raise UserError(f"{where}: got '{text}', whose end lies before its start")
+            raise UserError(f"{where}: got '{text}', whose end is below its start")
         if dimension.log and dimension.low <= 0:
-            raise UserError(f"{where}: got '{text}'; a logarithm needs numbers above 0")
+            raise UserError(f"{where}: got '{text}'; tag(log,...) needs numbers above 0")
         if dimension.log and dimension.step is not None:
-            raise UserError(f"{where}: got '{text}'; a range has steps, so it has no logarithm")
+            raise UserError(
+                f"{where}: got '{text}'; tag(log,...) cannot be used for a range, which has "
+                "steps; use interval(a,b)"
+            )
     if len(dimension.values) != len(set(map(str, dimension.values))):
-        raise UserError(f"{where}: got '{text}', in which a value stands twice")
+        raise UserError(f"{where}: got '{text}', which has a duplicate value; list each once")
     return dimension
 
 
@@ -153,4 +159,6 @@ def _plain(value: Any) -> Scalar:
         return value
     if isinstance(value, dict) and "_target_" in value:  # of an open option, as it is typed
         return str(Override._get_value_element_as_str(value))
-    raise UserError(f"search.params: got the choice {value!r}; only single values can be searched")
+    raise UserError(
+        f"search.params: got the choice {value!r}, expected a single value (no list or mapping)"
+    )

@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 STORAGE_PATIENCE = 600.0
 MOST_ATTEMPTS = 10
-"""Of a trial, besides releases and noted deaths: whoever began its processes died as well."""
+"""Starts of a trial besides releases and recorded deaths: its processes' parents died, too."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that this process has to run.
+    """A trial that this process runs.
 
     Attributes:
         trial: the trial.
         point: key -> value.
-        attempts: how often it was begun, this time included.
+        attempts: how often it was started, this time included.
     """
 
     trial: Trial
@@ -62,21 +62,21 @@ class Study:
         name: of the study.
         directions: ``maximize`` or ``minimize``, one for each objective.
         space: what is searched.
-        spec: everything that must be equal for two commands to share the study, for JSON.
+        spec: settings that must be equal for two commands to share the study; JSON-serialisable.
         sampler: proposes points.
         pruner: stops bad trials.
-        exhaustive: go through a finite space instead of asking the sampler.
-        most_deaths: of a trial's processes, after which it has failed.
-        patience: seconds that every call waits for a storage that is away.
-        worker: name in the sweep of a process that goes on with the study. It waits for a storage
-            that is away when it opens it, too; a new command does not: its address may be wrong.
+        exhaustive: try every point of a finite space instead of asking the sampler.
+        most_deaths: deaths of a trial's processes after which it has failed.
+        patience: seconds that every call waits for a storage that does not answer.
+        worker: name of this process, if it is a worker. A worker also waits for the storage when
+            it opens the study; a new command does not, as its URL may be wrong.
 
     Attributes:
-        id: like no other study's, also of this name in another storage.
-        patiently: makes a call that asks the storage, again while that is away.
+        id: unique, also among studies of this name in other storages.
+        patiently: makes a call to the storage, and repeats it while the storage does not answer.
 
     Raises:
-        UserError: the storage cannot be opened, or holds a study of this name with another spec.
+        UserError: the storage cannot be opened, or has a study of this name with another spec.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Study:
             return study, str(study.user_attrs[ID])
 
     def close(self) -> None:
-        """Leave the database."""
+        """Close the connections to the storage."""
         from recsys_lab.sweeps.storage.optuna_internals import leave
 
         leave(self._storage)
@@ -131,15 +131,15 @@ class Study:
         return self.patiently(self._trials)
 
     def _trials(self) -> list[FrozenTrial]:
-        """The same, asked once: who holds the lock does not wait, for the lock may be gone."""
+        """All trials, without retries: the lock may be lost while its holder waits."""
         return self.study.get_trials(deepcopy=False)
 
     def copy(self) -> optuna.Study:
-        """The study as it is now, in memory: whatever is asked of it cannot fail."""
+        """A copy of the study in memory, which needs no storage."""
         return copy_of(self.study, self.directions, self.trials())
 
     def join(self) -> int:
-        """The number of this process among all that ever worked on the study."""
+        """Count this process; its number among all that ever worked on the study."""
 
         def count() -> int:
             with study_lock(self.url, self.name):
@@ -153,9 +153,9 @@ class Study:
         """A trial whose process died, or a new one; None when nothing is left to do.
 
         Args:
-            n_trials: of the study in all; it is never exceeded, however many processes ask.
+            n_trials: of the study, never exceeded, however many processes claim trials.
         """
-        # Once more does no harm: a trial that was taken and not signed is nobody's.
+        # Safe to repeat: a trial that was claimed but has no owner yet can be claimed again.
         return self.patiently(lambda: self._claim(n_trials))
 
     def _claim(self, n_trials: int) -> Claim | None:
@@ -165,9 +165,9 @@ class Study:
 
         with study_lock(self.url, self.name) as assure:
             trials = self._trials()
-            for found in trials:
-                if found.state == TrialState.RUNNING and not is_alive(found.user_attrs):
-                    claim = self._sign(running(self.study, found), assure)
+            for old in trials:
+                if old.state == TrialState.RUNNING and not is_alive(old.user_attrs):
+                    claim = self._sign(running(self.study, old), assure)
                     if claim is not None:
                         return claim
             if all(t.state != TrialState.WAITING for t in trials):
@@ -182,14 +182,14 @@ class Study:
                 values, attributes = point
                 assure()
                 self.study.enqueue_trial(values, user_attrs={NUMBER: len(trials)})
-            else:  # somebody died between proposing a point and taking it
+            else:  # a process died between proposing a point and claiming it
                 attributes = {}
             trial = self.study.ask()
             keep_samplers_notes(self.study, attributes, trial)
             return self._sign(trial, assure)
 
     def bury(self, worker: str, cause: str, *, death: bool = True) -> int | None:
-        """A worker is gone: its trial is anybody's, or has failed where it killed too many.
+        """Free the trial of a dead worker; it fails once its processes have died too often.
 
         Args:
             worker: its name.
@@ -197,7 +197,7 @@ class Study:
             death: whether that counts against the trial.
 
         Returns:
-            The number of the trial that it had not given back, or None.
+            The number of the trial that the worker had not released, or None.
         """
 
         def once() -> int | None:
@@ -221,7 +221,7 @@ class Study:
         self._set(trial, OWNER, None)
 
     def free(self, trial: FrozenTrial) -> None:
-        """Nobody works on a trial that was seen any more, unless others took it since."""
+        """Let other processes claim a trial, unless its owner has changed since it was read."""
 
         def once() -> None:
             with study_lock(self.url, self.name):
@@ -232,21 +232,21 @@ class Study:
         self.patiently(once)
 
     def fail(self, trial: Trial, cause: str) -> None:
-        """The trial ended by an error of its own."""
+        """End a trial as failed."""
         self.patiently(lambda: self._fail(trial, cause))
 
     def prune(self, trial: Trial) -> None:
-        """The trial was stopped because others do better."""
+        """End a trial as pruned."""
         from optuna.trial import TrialState
 
         self.patiently(lambda: self._tell(trial, state=TrialState.PRUNED))
 
     def complete(self, trial: Trial, values: Sequence[float]) -> None:
-        """The trial came to its end."""
+        """End a trial with its values, one for each objective."""
         self.patiently(lambda: self._tell(trial, values=list(values)))
 
     def release(self, trial: Trial) -> None:
-        """The process stops and leaves the trial, whole, to whoever comes next."""
+        """Give a trial back unfinished, so that another process can resume it."""
         released = int(trial.user_attrs.get(RELEASED, 0)) + 1
 
         def once() -> None:
@@ -256,7 +256,7 @@ class Study:
         self.patiently(once)
 
     def note(self, trial: Trial, key: str, value: Any) -> None:
-        """Keep something with a trial."""
+        """Store an attribute of a trial."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         with suppress(UpdateFinishedTrialError):
@@ -269,11 +269,11 @@ class Study:
         self._tell(trial, state=TrialState.FAIL)
 
     def _tell(self, trial: Trial | FrozenTrial, **end: Any) -> None:
-        # Finished already: by this call, whose answer was lost, or by others who took it over.
+        # It may have ended: by this call, whose answer was lost, or by a process that resumed it.
         self.study.tell(trial.number, skip_if_finished=True, **end)
 
     def _set(self, trial: Trial | FrozenTrial, key: str, value: Any) -> None:
-        """Keep something with a trial, which may have ended: others may have taken it over."""
+        """Store an attribute of a trial; ignored if another process has ended the trial."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         from recsys_lab.sweeps.storage.optuna_internals import set_user_attribute
@@ -282,17 +282,16 @@ class Study:
             set_user_attribute(self.study, trial, key, value)
 
     def _sign(self, trial: Trial, assure: Callable[[], None]) -> Claim | None:
-        """Take a trial; None, and the trial failed, where it killed too many processes."""
+        """Own a trial; None, and the trial fails, if its processes have died too often."""
         attempts = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
-        error_tail = int(trial.user_attrs.get(RELEASED, 0)) + len(trial.user_attrs.get(DEATHS, {}))
+        explained = int(trial.user_attrs.get(RELEASED, 0)) + len(trial.user_attrs.get(DEATHS, {}))
         assure()
-        if attempts - error_tail > MOST_ATTEMPTS:
+        if attempts - explained > MOST_ATTEMPTS:
             self._fail(trial, f"its process died {MOST_ATTEMPTS} times")
             return None
         point = self.space.suggest(trial)
         trial.set_user_attr(BEAT, sign_of_life())
         trial.set_user_attr(ATTEMPTS, attempts)
-        trial.set_user_attr(
-            OWNER, process_identity(self.worker)
-        )  # last: until then anybody may take it
+        # Last: until then any process may claim it.
+        trial.set_user_attr(OWNER, process_identity(self.worker))
         return Claim(trial, point, attempts)

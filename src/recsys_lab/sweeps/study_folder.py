@@ -11,10 +11,10 @@ STUDY_FILE = "study.id"
 
 
 def refuse_another_study(plan: Plan, study: Study) -> None:
-    """Note whose the folder is; trials of two studies would share run directories by number.
+    """Record which study a folder belongs to: two studies would share run directories.
 
     Raises:
-        UserError: it holds the runs of another study.
+        UserError: the folder has the runs of another study.
     """
     file = plan.path / STUDY_FILE
     if not file.exists():
@@ -26,7 +26,7 @@ def refuse_another_study(plan: Plan, study: Study) -> None:
     elif file.read_text().strip() == study.id:
         return
     raise UserError(
-        f"sweep.storage={plan.storage}: {plan.folder} holds the runs of another study than "
-        f"the one of the name '{study.name}' there. Give the storage that this sweep began with, "
-        "or another sweep.name or sweep.dir; or move the folder away"
+        f"sweep.storage={plan.storage}: {plan.folder} has the runs of another study than "
+        f"'{study.name}' in this storage. Use the storage that the folder's sweep began with, or "
+        "another sweep.name or sweep.dir; or move the folder away"
     )

@@ -1,4 +1,4 @@
-"""The process of ``recsys-lab sweep``: starts workers, looks after them until all is done."""
+"""The process of ``recsys-lab sweep``: starts the workers and watches them until all are done."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _POLL = 0.5
 _LINE_EVERY = 15.0
 _LOOK_EVERY = 10.0  # less than `BEAT_SECONDS`: all the time between two looks counts
-_QUICK = 5.0  # seconds: whatever kills a worker sooner, again and again, kills the next one too
+_QUICK = 5.0  # seconds: what kills worker after worker sooner than that kills the next one, too
 _GIVE_UP = 3
 _INTERRUPTED = 130
 
@@ -52,7 +52,7 @@ class _Worker:
 
 
 class Parent:
-    """Starts workers, begins dead ones again, shows what goes on."""
+    """Starts workers, restarts those that died, and shows the progress."""
 
     def __init__(
         self, plan: Plan, path: Path, study: Study, console: Console, launcher: Launcher, count: int
@@ -65,17 +65,17 @@ class Parent:
         self.looked = self.begun
         self.workers: list[_Worker] = []
         self.lives: Counter[int] = Counter()
-        # Unlike any other's: containers may share the name of their box and all be process 1.
+        # Unique: containers may share their host's name, and each be process 1.
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.notes = plan.path / "workers"
         self.notes.mkdir(parents=True, exist_ok=True)
         self.over = self.notes / f"{self.name}.over"
 
     def work(self) -> None:
-        """Until every trial that may be begun is ended, whoever runs it.
+        """Return when every trial of the budget has ended, whichever command runs it.
 
         Raises:
-            UserError: workers end before they have begun anything, again and again.
+            UserError: workers repeatedly end before they begin a trial.
             MachineFault: something is wrong for all trials; nothing is lost.
         """
         try:
@@ -101,23 +101,23 @@ class Parent:
                 time.sleep(_POLL)
 
     def _look_after_all(self) -> bool:
-        """Begin dead workers again; whether one has done all there was to do."""
+        """Restart dead workers; whether a worker ended because nothing was left to do."""
         before = len(self.workers)
         for worker in tuple(self.workers):
-            place = self.workers.index(worker)
+            index = self.workers.index(worker)
             now = self._check_worker(worker)
-            self.workers[place : place + 1] = [now] if now else []
+            self.workers[index : index + 1] = [now] if now else []
         return len(self.workers) < before
 
     def stop(self) -> None:
-        """Wait for the workers to store where they are."""
+        """Interrupt the workers and wait until they have written their checkpoints."""
         for worker in self.workers:
             worker.job.interrupt()
         for worker in self.workers:
             worker.job.finish()
 
     def _call_off(self) -> None:
-        """One found nothing left to do: whoever still waits in a queue would not either."""
+        """Cancel workers that still wait in a queue: nothing is left for them to do."""
         waiting = [w for w in self.workers if not self._state(w.name)]
         self.workers = [w for w in self.workers if w not in waiting]
         for worker in waiting:
@@ -126,9 +126,9 @@ class Parent:
             worker.job.finish()
 
     def states(self) -> list[dict[str, Any]]:
-        """What the workers of this command last told."""
-        found = [self._state(file.stem) for file in sorted(self.notes.glob(f"{self.name}-*.json"))]
-        return [state for state in found if state]
+        """The last status of each worker of this command."""
+        files = sorted(self.notes.glob(f"{self.name}-*.json"))
+        return [state for file in files if (state := self._state(file.stem))]
 
     def _state(self, worker: str) -> dict[str, Any]:
         with suppress(ValueError, OSError):
@@ -141,14 +141,14 @@ class Parent:
         return int(self.plan.options["n_trials"]) - ended
 
     def _left_of_top(self) -> int:
-        """Runs of the best that are to be done; all of them while the best are not known."""
+        """Retraining runs that are left; all of them until the best configs are known."""
         options = self.plan.options
         if not options["retrain_top_n"] or self._left():
             return int(options["retrain_top_n"]) * int(options["retrain_seeds"])
         return sum(run.record is None for run in top_runs(self.plan, self.study))
 
     def _orphans(self) -> bool:
-        """Whether a trial is left that nobody works on; waits for those of other commands."""
+        """Whether a trial is left that no process runs; waits for trials of other commands."""
         from optuna.trial import TrialState
 
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -164,14 +164,14 @@ class Parent:
             time.sleep(_POLL)
 
     def _free_dead(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Free trials of processes that are gone: workers look for signs of life too seldom."""
+        """Free the trials of dead processes: workers look for signs of life too seldom."""
         dead = [t for t in trials if t.state.name == "RUNNING" and not is_alive(t.user_attrs)]
         for trial in dead:
             self.study.free(trial)
         return bool(dead)
 
     def _look_around(self) -> None:
-        """Now and then: say that the time is over, look for signs of life."""
+        """Now and then: tell the workers that the time is over, and look for signs of life."""
         now = time.monotonic()
         if self.deadline is not None and now > self.deadline and not self.over.exists():
             self.over.touch()
@@ -180,7 +180,7 @@ class Parent:
             self._free_dead(self.study.trials())
 
     def _start(self, number: int, deaths: int = 0) -> _Worker:
-        self.lives[number] += 1  # with notes of its own each: none of its time is forgotten
+        self.lives[number] += 1  # each start has its own status file: no time is forgotten
         name = f"{self.name}-{number}-{self.lives[number]}"
         arguments = ["-m", "recsys_lab.sweeps.worker", str(self.path), name]
         if self.deadline is not None:
@@ -193,7 +193,7 @@ class Parent:
         return self.notes / f"{worker}.log"
 
     def _check_worker(self, worker: _Worker) -> _Worker | None:
-        """The worker, the one that is begun in its place, or None when it has done all."""
+        """The worker, its replacement if it died, or None if nothing was left to do."""
         code = worker.job.code()
         if code is None:
             return worker
@@ -204,23 +204,23 @@ class Parent:
             return self._start(worker.number)
         if code == 0:
             return None
-        # Killed ones may do better; those that gave up by themselves will not.
+        # Another try may help a worker that was killed, but not one that exited by itself.
         gave_up = code > 0 and code != _INTERRUPTED
-        before = 0 if state.get("trials") else worker.deaths  # it came on meanwhile
+        before = 0 if state.get("trials") else worker.deaths  # a finished trial resets the count
         deaths = before + 1 if gave_up or _was_short(state) else 0
         if deaths >= _GIVE_UP:
             raise UserError(
                 f"a worker died {_GIVE_UP} times (exit code {code}); its log "
                 f"{self._log(worker.name)} ends with:\n{self._last_words(worker)}"
             )
-        self.console.print(f"worker {worker.number} died (exit code {code}); beginning it again")
+        self.console.print(f"worker {worker.number} died (exit code {code}); restarting it")
         return self._start(worker.number, deaths)
 
     def _was_its_task(self, worker: _Worker, code: int, state: dict[str, Any]) -> bool:
-        """Whether a worker ended in the middle of a trial or a run of the best; notes its death.
+        """Whether a worker ended during a trial or a retraining run; records its death.
 
         Raises:
-            MachineFault: something is wrong for all trials, e.g. the dataset is cut off.
+            MachineFault: something is wrong for all trials, e.g. the dataset is truncated.
         """
         if code != 0 and state:
             mark_dead(self.notes / f"{worker.name}.json", state)
@@ -237,13 +237,13 @@ class Parent:
         else:
             return False
         self.console.print(
-            f"worker {worker.number}: the process of {task} {end}; beginning it again",
+            f"worker {worker.number}: the process of {task} {end}; restarting it",
             soft_wrap=True, markup=False, highlight=False,
         )  # fmt: skip
         return True
 
     def _last_words(self, worker: _Worker) -> str:
-        """The end of a worker's log, and what its launcher knows."""
+        """The last lines of a worker's log, and of its launcher's messages."""
         log = self._log(worker.name)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join([*lines[-5:], *worker.job.error_tail().splitlines()[-5:]])
@@ -271,5 +271,5 @@ class Parent:
 
 
 def _was_short(state: Mapping[str, Any]) -> bool:
-    """Whether a worker hardly began; it may have waited in a queue before."""
+    """Whether a worker lived for a few seconds only, without its time in a queue."""
     return not state or state["now"] + EVERY - state["ready"] < _QUICK

@@ -1,4 +1,4 @@
-"""The best configs trained again with several seeds: which one wins, and how sure that is."""
+"""The best of the retrained configs, and how certain that choice is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENOUGH = 5
 
 @dataclass(frozen=True)
 class RetrainedConfig:
-    """A config of the search, trained again.
+    """A config of the search that was retrained with other seeds.
 
     Attributes:
         trial: number of its trial.
@@ -58,7 +58,7 @@ class RetrainedConfig:
 
 @dataclass(frozen=True)
 class Winner:
-    """Of several configs the one with the best mean validation value; test has no say.
+    """The config with the best mean validation value; test values play no part.
 
     Attributes:
         trial: its number.
@@ -79,19 +79,19 @@ class Winner:
 
     @property
     def sentence(self) -> str:
-        """How sure it is, in one plain sentence."""
+        """The winner and how certain it is, as one sentence."""
         gap = f"its test value lies {abs(self.test_optimism):.4f} " + (
             "below" if self.test_optimism >= 0 else "above"
         )
         if self.configs == 1:
             return (
-                f"Trial {self.trial} was trained again alone, so nothing says whether another one "
-                f"is better; {gap} its validation value."
+                f"Trial {self.trial} is the only one that was retrained, so it was not compared "
+                f"with others; {gap} its validation value."
             )
         if self.seeds == 1:
             return (
-                f"Trial {self.trial} is the best of {self.configs}, but with one seed nothing says "
-                f"how sure that is; {gap} its validation value."
+                f"Trial {self.trial} is the best of {self.configs}, but one seed cannot show how "
+                f"sure that is; {gap} its validation value."
             )
         words = "sure" if self.share >= _SURE else "likely" if self.share >= _LIKELY else "unsure"
         # Resamples of few runs differ too little: their share is a hint and no more.
@@ -106,8 +106,8 @@ class Winner:
 def pick_winner(found: Sequence[RetrainedConfig], draws: int = DRAWS, seed: int = 0) -> Winner:
     """The config with the highest mean validation value.
 
-    Seeds are drawn with replacement, for every config on its own; where several are the best of a
-    draw each gets its part of it.
+    Seeds are drawn with replacement, independently for every config; configs that tie for the best
+    of a draw share it equally.
 
     Args:
         found: at least one config, each with at least one run.
@@ -115,21 +115,21 @@ def pick_winner(found: Sequence[RetrainedConfig], draws: int = DRAWS, seed: int 
         seed: of the draws.
     """
     means = [statistics.fmean(again.validation) for again in found]
-    place = int(np.argmax(means))
+    best = int(np.argmax(means))
     rng = np.random.default_rng(seed)
     drawn_BC = np.stack(
         [rng.choice(np.asarray(a.validation), (draws, len(a.seeds))).mean(axis=1) for a in found],
         axis=1,
     )
     best_BC = np.isclose(drawn_BC, drawn_BC.max(axis=1, keepdims=True), rtol=1e-12, atol=0.0)
-    again = found[place]
+    again = found[best]
     return Winner(
         trial=again.trial,
-        share=float((best_BC[:, place] / best_BC.sum(axis=1)).mean()),
+        share=float((best_BC[:, best] / best_BC.sum(axis=1)).mean()),
         configs=len(found),
         seeds=min(len(a.seeds) for a in found),
-        search_optimism=None if again.searched is None else again.searched - means[place],
-        test_optimism=means[place] - statistics.fmean(again.test),
+        search_optimism=None if again.searched is None else again.searched - means[best],
+        test_optimism=means[best] - statistics.fmean(again.test),
     )
 
 
@@ -150,7 +150,7 @@ def best_trials(study: OptunaStudy, n: int) -> list[FrozenTrial]:
 
 
 def keeps_constraints(trial: FrozenTrial) -> bool:
-    """Whether a finished trial breaks none."""
+    """Whether a finished trial satisfies all constraints."""
     return all(value <= 0 for value in (trial.constraints or {}).values())
 
 

@@ -2,7 +2,7 @@
 
 python -m recsys_lab.sweeps.worker PLAN.json NAME [SECONDS OVER]
 
-With SECONDS it begins no trial after them, nor when the file OVER is there.
+It begins no trial after SECONDS, nor once the file OVER exists.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from recsys_lab.sweeps.study import Claim, Study
 
 OUT_OF_MEMORY = "out_of_memory"
-"""Why a trial was tried again with half the batch: one cause for each time."""
+"""Attribute of a trial that was retried with half the batch: the cause of each retry."""
 _HALVINGS = 3
 
 
@@ -62,10 +62,10 @@ class Worker:
     """One process of a sweep.
 
     Args:
-        plan: what to do.
-        name: of this process, like no other's of the sweep.
-        alarm: says when no trial is begun any more and none goes on.
-        notes: what it tells of itself.
+        plan: of the sweep.
+        name: of this process, unique in the sweep.
+        alarm: after it no trial begins or goes on.
+        notes: its status file.
     """
 
     def __init__(self, plan: Plan, name: str, alarm: Deadline, notes: WorkerStatus) -> None:
@@ -76,7 +76,7 @@ class Worker:
         self.study.study.sampler = make_sampler(sampler, self.sampler_seed)
 
     def run(self) -> None:
-        """Until nothing is left to claim."""
+        """Run trials, then retraining runs, until none is left."""
         with self.notes.written():
             self._work_on_trials(Terminal())
             self._work_on_top(Terminal())
@@ -88,7 +88,7 @@ class Worker:
             self.notes.tell("looking for a trial")
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
-                # Their processes may die yet, and the best are known when all are done.
+                # Other processes may still die, and the best are known when all trials ended.
                 if self.plan.options["retrain_top_n"] and wait_for_trials(self.study):
                     continue
                 break
@@ -108,24 +108,24 @@ class Worker:
                 self.notes.trials += 1
 
     def _let_go(self, claim: Claim, error: Exception) -> None:
-        """Give a trial back; where that fails too, whoever comes next sees that nobody has it."""
-        if any(map(is_away, chain(error))):  # it was waited for already
+        """Release a trial; if that fails, too, the next process sees that its owner is dead."""
+        if any(map(is_away, chain(error))):  # every call has waited for the storage already
             return
         try:
             self.study.release(claim.trial)
         except Exception as another:
-            _say(f"trial {claim.trial.number} was not given back: {one_line(another)}")
+            _say(f"trial {claim.trial.number} could not be released: {one_line(another)}")
 
     def _work_on_top(self, console: Console) -> None:
         if not self.plan.options["retrain_top_n"]:
             return
         while wait_for_trials(self.study):  # those that others began before the deadline
             self.notes.tell("waiting for trials")
-        with self.notes.busy_with("the best again"):
+        with self.notes.busy_with("retraining the best"):
             work_on_top(self.plan, self.study, console, self.notes)
 
     def _watchers(self, trial: Trial, free: float) -> list[Callback]:
-        """What hears from the training of a trial."""
+        """Callbacks of a trial's training."""
         from recsys_lab.sweeps.callbacks import FirstStep, Report, StopAt  # Lightning
 
         objectives = self.plan.sweep.config.objectives
@@ -172,7 +172,7 @@ class Worker:
                 self.study.complete(trial, values)
 
     def _recorded(self, claim: Claim, console: Console, run: TrialRun) -> RunRecord:
-        """The finished run; with half the batch where memory ran out, if that is wanted."""
+        """The finished run; retried with half the batch when memory runs out, if so configured."""
         trial = claim.trial
         while True:
             changes = trial.user_attrs.get(CHANGES, {})
@@ -191,64 +191,59 @@ class Worker:
                 causes = [*before, cause_of(error)]
             self.study.note(trial, OUT_OF_MEMORY, causes)
             self.study.note(trial, CHANGES, halved)
-            console.print(f"trial {trial.number}: {causes[-1]}; again with {halved}")
+            console.print(f"trial {trial.number}: {causes[-1]}; retrying with {halved}")
 
 
 def _set_aside(folder: Path) -> None:
-    """Keep the run of an earlier trial of this number, of which the storage knows no more."""
+    """Keep the run of an earlier trial of this number, which the storage has lost."""
     if folder.exists():
-        place = next(
-            place
-            for number in itertools.count(1)
-            if not (place := folder.with_name(f"{folder.name}-lost{number}")).exists()
-        )
-        folder.rename(place)
+        names = (folder.with_name(f"{folder.name}-lost{number}") for number in itertools.count(1))
+        folder.rename(next(path for path in names if not path.exists()))
 
 
 def measure(values: Mapping[str, Any], name: str) -> float:
     """An objective or the left side of a constraint, from a trial's record."""
     if name in MEASURES:
-        found = values["parameters"] if name == "parameters" else values["compute"][name]
-        return float(found)
+        return float(values["parameters"] if name == "parameters" else values["compute"][name])
     return float(values["validation"][name.removeprefix("val/")])
 
 
 def _halved(batch_size: int, accumulation: int) -> dict[str, int]:
-    """Half the batch and twice the batches a step; empty where there is no half."""
+    """Half the batch and twice the batches a step; empty for a batch of one."""
     if batch_size < 2:
         return {}
     return {BATCH: batch_size // 2, ACCUMULATION: accumulation * 2}
 
 
 def die_with_parent() -> None:
-    """Be asked to stop when the parent is gone: nobody would begin it again."""
+    """Get SIGTERM when the parent dies: nobody would restart this process."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _stop(number: int, frame: Any) -> NoReturn:
-    """SIGTERM outside of training, where it would else be a death."""
+    """Handle SIGTERM outside of training, where it would count as a crash otherwise."""
     del number, frame
     raise Interrupted("stopped")
 
 
 def _say(text: str) -> None:
-    """Print a line into the log, which may stand on the disk that is full."""
+    """Print a line into the log, which may be on the full disk."""
     try:
         print(text, flush=True)
-    except OSError:  # what waits to be written would else fail once more, and change the exit code
+    except OSError:  # flushing the rest at exit would fail again, and change the exit code
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> int:
     """Run the worker; the exit code."""
-    # SLURM tells all processes of a job of its time limit; the one that started this one answers.
+    # SLURM signals its time limit to all processes of a job; the parent handles it.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    faulthandler.enable()  # where it was, into the log, when e.g. SIGSEGV kills it
+    faulthandler.enable()  # writes a traceback into the log when e.g. SIGSEGV kills it
     die_with_parent()
     guard_outputs()
-    if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it died during the imports
+    if os.environ.get(PARENT) not in (None, str(os.getppid())):  # the parent died meanwhile
         return 1
     find_allowed_modules_in(os.getcwd())
     began = process_began()

@@ -1,4 +1,4 @@
-"""What a worker process of a sweep tells of itself, in a file of its own."""
+"""The status file of a worker process."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVERY = 2.0
-"""Seconds between two notes: at most this much of a killed worker's time is not counted."""
+"""Seconds between two updates: at most this much of a killed worker's time is not counted."""
 INTERRUPTED = "interrupted"
 DIED = "died"
-"""What a worker does of which the parent found that it is gone."""
+"""Written by the parent for a worker that died."""
 
 
 class WorkerStatus:
-    """Written anew every `EVERY` seconds while it is entered; never a reason to end.
+    """Writes the status file, every `EVERY` seconds within `written`; ignores a failed write.
 
-    All times are of one clock, which nobody sets: differences of them are true.
+    All times are of a monotonic clock, so their differences are correct.
 
     Args:
         path: the file.
@@ -41,13 +41,13 @@ class WorkerStatus:
         self._offset = time.time() - time.monotonic()
         self._began, self._ready = began, self._now()
         self._busy = 0.0
-        self._doing = "beginning"
+        self._doing = "starting"
         self._since: float | None = None
         self._lock = threading.Lock()
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Keep the file up to date, also while nothing is told."""
+        """Keep the file up to date in the background."""
         done = threading.Event()
 
         def write() -> None:
@@ -63,38 +63,38 @@ class WorkerStatus:
             thread.join()
 
     def tell(self, doing: str, fault: str | None = None) -> None:
-        """What the process does now; it does not keep the device busy.
+        """Write what the process does, without using its device.
 
         Args:
             doing: in a word or two.
-            fault: of the machine, where one stopped it.
+            fault: of the machine, if one stopped the process.
         """
         self._doing, self.fault, self.top = doing, fault, None
         self._write()
 
     def tell_of_top(self, name: str) -> None:
-        """Which run of the best the process does now; its device is busy all the while."""
-        self._doing, self.top = f"the best again: {name}", name
+        """Write which retraining run the process does; its device stays busy."""
+        self._doing, self.top = f"retraining: {name}", name
         self._write()
 
     @contextmanager
     def busy_with(self, doing: str) -> Iterator[None]:
-        """What the process does now, on its device."""
-        begun = self._now()
-        self._doing, self._since = doing, begun
+        """Write what the process does on its device, and count the time."""
+        start = self._now()
+        self._doing, self._since = doing, start
         self._write()
         try:
             yield
         finally:
             with self._lock:
-                self._busy += self._now() - begun
+                self._busy += self._now() - start
                 self._since = None
 
     def _now(self) -> float:
         return time.monotonic() + self._offset
 
     def _write(self) -> None:
-        # A disk that is full or away for a moment; a folder that was moved is not made again.
+        # Ignores a full or absent disk; does not create a folder that was moved.
         with self._lock, suppress(OSError):
             if not self.path.parent.is_dir():
                 return
@@ -109,6 +109,6 @@ class WorkerStatus:
 
 
 def mark_dead(path: Path, state: dict[str, Any]) -> None:
-    """Say of a worker that is gone what it could not say itself."""
+    """Write into a worker's file that it died."""
     with suppress(OSError):
         write_text(path, json.dumps({**state, "doing": DIED}))

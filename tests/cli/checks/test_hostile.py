@@ -138,7 +138,7 @@ def test_an_experiment(capsys, number, body):
 def test_a_command(capsys, text, flags):
     said = refusal(capsys, "train", "--config-dir", "conf", text, *flags)
     assert IN_COMMAND[text] in said
-    assert "is not allowed: a config may not run any code." in said
+    assert "is not allowed: it could run arbitrary code." in said
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_unlike_protocols_need_force(folder, capsys, force):
         (["nowhere"], "runs: nowhere: no such folder"),
         (["runs", "level=2"], "level: expected a float > 0 and < 1"),
         (["runs", "baseline=Nobody"], "baseline: no system 'Nobody'"),
-        (["runs", "output=runs/pop/0/run.json"], "cannot be made a folder"),
+        (["runs", "output=runs/pop/0/run.json"], "cannot create the folder"),
         (["runs", "metrics=x"], "metrics"),
         (["runs", "by=seed"], "by: expected one of 'config', 'group', 'name', got 'seed'"),
     ],
@@ -122,7 +122,7 @@ def test_mistakes_of_runs_and_show(capsys):
     for arguments, message in (
         (["runs", "nowhere"], "dir: nowhere: no such folder"),
         (["runs", "columns=[nothing]"], "columns: no run has a column 'nothing'"),
-        (["runs", "where=seed"], "where: 'seed' is no condition"),
+        (["runs", "where=seed"], "where: 'seed' is not a condition"),
         (["runs", "where=seed>x"], "> compares numbers, got 'x'"),
         (["runs", "format=xml"], "format"),
         (["show", "runs"], "no run there (run.json is missing)"),

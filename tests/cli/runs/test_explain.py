@@ -131,7 +131,7 @@ def test_what_the_user_got_wrong_is_told(capsys):
     assert run_command(["explain", "sasrec"]) == 2
     assert "user: missing" in capsys.readouterr().err
     assert run_command(["explain", "sasrec", "user=u7", "output=log.csv"]) == 2
-    assert "output: log.csv cannot be made a folder" in capsys.readouterr().err
+    assert "output: cannot create the folder log.csv" in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "method=integrated_gradients"]) == 2
     assert "ItemKNN has no gradients" in capsys.readouterr().err
 
@@ -143,7 +143,7 @@ def test_a_trial_of_a_search_keeps_its_test_closed(capsys):
     del values["test"]
     rewrite("trial", values)
     assert run_command(["explain", "trial", "user=u7"]) == 2
-    assert "never opens the test split; use phase=validation" in capsys.readouterr().err
+    assert "has no test result; use phase=validation" in capsys.readouterr().err
     assert run_command(["explain", "trial", "user=u7", "phase=validation"]) == 0
 
 

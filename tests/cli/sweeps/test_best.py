@@ -77,15 +77,15 @@ def test_weights_to_begin_with_fit_every_trial(shop, capfd):
     wide = "search.params.model.hidden_dim=choice(8,16)"
     assert run_command([*begin, wide, "search.params.model.dropout=choice(0.1,0.2)"]) == 2
     said = capfd.readouterr().err
-    assert "so its weights mean nothing there: model.hidden_dim=16. Take" in said
-    assert "Take search.params.model.hidden_dim out of the space" in said
+    assert "which cannot use its weights: model.hidden_dim=16. Remove" in said
+    assert "Remove search.params.model.hidden_dim from the space" in said
     assert not Path("sweeps/s/study.journal").exists()
     group = [text for text in begin if not text.startswith("model.feedforward")]
     group += ["model=sasrec", "search.params.model=choice(gsasrec,gru4rec)"]
     assert run_command(group) == 2
     assert "model=gru4rec" in capfd.readouterr().err
     assert run_command([*begin, "search.params.seed=choice(1,2)", "model.hidden_dim=16"]) == 2
-    assert "in any trial: model.hidden_dim (8 there, 16 here)" in capfd.readouterr().err
+    assert "can use its weights: model.hidden_dim (8 there, 16 here)" in capfd.readouterr().err
     base = (*BASE, "init_from=first")
     plan = Plan(str(shop / "s"), "", {"name": "s"}, {}, base=base, config_dir=None)
     trial = SimpleNamespace(number=0, values=[0.5], params={"seed": 2}, user_attrs={})

@@ -239,7 +239,7 @@ def test_a_worker_that_waits_in_a_queue_is_called_off_when_all_is_done(monkeypat
 def test_workers_must_be_counted_where_this_machine_says_nothing(shop, capsys):
     command = ["sweep", *COUNTS, *SEARCH, "sweep.pruner=none", "launcher=slurm"]
     assert run_command(command) == 2
-    assert "say how many jobs launcher=slurm is to submit" in capsys.readouterr().err
+    assert "give the number of jobs that launcher=slurm submits" in capsys.readouterr().err
     assert not (shop / "prepared").exists()
 
 

@@ -161,13 +161,13 @@ def test_any_error_while_what_all_trials_share_is_gone_is_no_trial_s(shop, monke
         sweep_faults.unwell(replace(plan, source=str(log))),
         sweep_faults.unwell(replace(plan, source=str(log.with_name("gone.csv")))),
     ]
-    assert "the dataset of all trials is not whole: " in found[0]
+    assert "the prepared dataset of all trials is damaged: " in found[0]
     assert found[1] is None
     assert "gone.csv: No such file or directory (error 2); bring it back" in found[2]
     failing(monkeypatch, ValueError("a reader's own words"))
     on_data = planned(shop / "on_data", n_trials=5)
     on_data = replace(on_data, prepared=prepared)
-    with pytest.raises(MachineFault, match="the dataset of all trials is not whole"):
+    with pytest.raises(MachineFault, match="the prepared dataset of all trials is damaged"):
         worker(on_data).run()
     assert [trial.state.name for trial in on_data.study(0).trials()] == ["RUNNING"]
     journal = Path(plan.storage)

@@ -36,15 +36,15 @@ RATE = "search.params.recipe.learning_rate=interval(0.001,0.1)"
     [
         (
             [MODEL, "search.params.model.feedforward_dim=choice(16,32)"],
-            "with model=gru4rec, too; say with which value it belongs: "
+            "with model=gru4rec, too; give the value that it belongs to: "
             "'search.params.model.feedforward_dim={when: {model: VALUE}, space: ...}'",
         ),
         ([MODEL, "search.params.model.dropout=interval(0,2)"], "and < 1, got 2.0"),
         (["search.params.modle.hidden_dim=choice(4,8)"], "1 problem in the config"),
-        ([RATE, "sweep.sampler=grid"], "got grid, and recipe.learning_rate has no end of values"),
+        ([RATE, "sweep.sampler=grid"], "recipe.learning_rate has infinitely many values"),
         ([WIDTH, "run_dir=x", "name=y"], "2 problems in the command"),
-        ([WIDTH, "group=x"], "group: a sweep takes none: the trackers' group of all trials is"),
-        ([WIDTH, "resume=auto"], "resume: a sweep takes none: the same command goes on"),
+        ([WIDTH, "group=x"], "group: not allowed in a sweep: the trackers' group of all trials is"),
+        ([WIDTH, "resume=auto"], "resume: not allowed in a sweep: the same command resumes"),
         ([WIDTH, "--multirun"], "--multirun: a sweep runs all its trials without it"),
     ],
 )
@@ -53,7 +53,9 @@ def test_refused_before_anything_starts(tmp_path, monkeypatch, capsys, typed, me
     assert run_command(["sweep", *typed]) == 2
     said = capsys.readouterr().err
     assert message in said
-    assert ("say with which value" in said) == ("say with which value" in message)
+    assert ("give the value that it belongs to" in said) == (
+        "give the value that it belongs to" in message
+    )
     assert not list(tmp_path.iterdir())
 
 

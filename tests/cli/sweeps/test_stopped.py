@@ -44,7 +44,7 @@ def test_a_worker_s_fault_stops_the_others_and_ends_the_command(monkeypatch, cap
     assert run_command(command) == 1
     told = capsys.readouterr().err
     assert "the moon is full; wait for it" in told
-    assert "finished trials are kept, unfinished ones go on from their last checkpoint" in told
+    assert "finished trials are kept, and the same command resumes unfinished ones" in told
     assert "Traceback" not in told
     assert jobs[1].interrupted
 

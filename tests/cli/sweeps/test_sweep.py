@@ -36,18 +36,24 @@ def trials() -> list[optuna.trial.FrozenTrial]:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([WIDTH, "sweep.objectives=[test/ndcg@10]"], "the test is none any more. Use val/ndcg@10"),
+        (
+            [WIDTH, "sweep.objectives=[test/ndcg@10]"],
+            "its test results are biased. Use val/ndcg@10",
+        ),
         (["search.params.model.hiden_dim=choice(4,8)"], "did you mean 'hidden_dim'"),
         (["search.params.model.dropout=interval(0,2)"], "expected a float >= 0 and < 1, got 2.0"),
         (
             ["search.params.model=choice(sasrec,sasrek)"],
             "no choice 'sasrek'; did you mean 'sasrec'",
         ),
-        (["search.params.model.hidden_dim=8"], "is one value"),
+        (["search.params.model.hidden_dim=8"], "a single value"),
         ([], "nothing is searched"),
         (["search=sasrek"], "no choice 'sasrek'; did you mean 'sasrec'"),
         ([WIDTH, "sweep.storage=study.txt"], "give PATH.journal"),
-        ([WIDTH, "sweep.sampler=random", "sweep.constraints=['parameters<=5']"], "knows none"),
+        (
+            [WIDTH, "sweep.sampler=random", "sweep.constraints=['parameters<=5']"],
+            "does not support any",
+        ),
         ([WIDTH, "sweep.objectives=[seconds]"], "known at the end only; use sweep.pruner=none"),
         ([WIDTH, "sweep.objectives=[val/gini@10]"], "known at the end only; use sweep.pruner=none"),
         (
@@ -103,10 +109,10 @@ def test_a_space_that_ends_before_the_budget_says_so(capfd):
     days = "search.params.model.window_days=choice(1,2)"
     more = ["sweep.name=mine", "sweep.pruner=none", "sweep.workers=1"]
     assert run_command(["sweep", *COUNTS, days, *more, "sweep.n_trials=2"]) == 0
-    assert "all of them were tried" not in capfd.readouterr().out
+    assert "points of the space were tried" not in capfd.readouterr().out
     assert run_command(["sweep", *COUNTS, days, *more, "sweep.n_trials=9"]) == 0
     said = capfd.readouterr().out
-    assert "the space has 2 points, and all of them were tried: no more than that of" in said
+    assert "all 2 points of the space were tried, fewer than sweep.n_trials=" in said
     assert "sweep.n_trials=9" in said
     assert len(trials()) == 2
 
@@ -174,12 +180,12 @@ def test_constraints_that_nothing_meets_are_told_after_the_report(shop, capfd, o
     limits = [f"sweep.objectives={objectives}", "sweep.constraints=['val/hr@10>=2','seconds<=1e9']"]
     assert run_command(["sweep", *COUNTS, days, *more, *limits]) == 2
     said = capfd.readouterr()
-    assert "no trial keeps the constraints (val/hr@10>=2, seconds<=1e9); see report" in said.err
+    assert "no trial satisfies the constraints (val/hr@10>=2, seconds<=1e9); its report" in said.err
     assert "; best" not in said.out
     summary = json.loads((shop / "sweeps/mine/sweep.json").read_text())
     assert (summary["best"], summary["counts"]) == ([], {"complete": 2})
     for name in ("report.html", "report.md"):
-        assert "No trial keeps the constraints." in (shop / "sweeps/mine" / name).read_text()
+        assert "No trial satisfies the constraints." in (shop / "sweeps/mine" / name).read_text()
     assert not (shop / "sweeps/mine/configs").exists()
 
 

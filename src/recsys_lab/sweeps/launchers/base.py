@@ -1,4 +1,4 @@
-"""What starts a sweep's worker processes, here or elsewhere."""
+"""The interface of launchers, which start a sweep's worker processes here or elsewhere."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 from recsys_lab.config.environment import for_workers
 
 KILLED = -signal.SIGKILL
-"""Exit code of a worker of which nothing more is known than that it is gone."""
+"""Exit code of a worker that ended for an unknown reason."""
 PARENT = "RECSYS_LAB_SWEEP_PARENT"
-"""Variable with the number of the process that a worker ends with."""
+"""Environment variable with the process id of a worker's parent; the worker ends with it."""
 _PATIENCE = 60.0
 _POLL = 0.2
 
@@ -27,10 +27,10 @@ class Task:
     """A worker to start.
 
     Attributes:
-        arguments: after the name of the Python that runs it.
-        log: file that its output is added to; on a file system that all machines share.
-        folder: that it runs in; likewise.
-        environment: variables besides those that it finds.
+        arguments: of the Python interpreter.
+        log: file that its output is appended to, on a file system that all machines share.
+        folder: working directory, likewise.
+        environment: additional variables.
     """
 
     arguments: Sequence[str]
@@ -46,13 +46,13 @@ class Job(Protocol):
         """Its exit code, negative where it was killed, None while it waits or runs."""
 
     def interrupt(self) -> None:
-        """Ask it to store where it is and to end."""
+        """Ask it to write a checkpoint and to end."""
 
     def finish(self) -> None:
-        """Wait until it has ended; end it where that takes too long."""
+        """Wait until it has ended; kill it if that takes too long."""
 
     def error_tail(self) -> str:
-        """What is known of its end besides its log; empty where nothing is."""
+        """The launcher's message about its end, besides its log; may be empty."""
 
 
 class Launcher(Protocol):
@@ -62,7 +62,7 @@ class Launcher(Protocol):
         """How many workers to start.
 
         Raises:
-            UserError: it cannot be told.
+            UserError: the launcher cannot decide it.
         """
 
     def start(self, number: int, task: Task) -> Job:
@@ -73,7 +73,7 @@ class Launcher(Protocol):
         """
 
     def close(self) -> None:
-        """Give back what was held; all jobs have ended."""
+        """Release resources; all jobs have ended."""
 
 
 def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:

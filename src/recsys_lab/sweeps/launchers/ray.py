@@ -55,7 +55,7 @@ class RayCluster:
         self.config = config
 
     def count(self, wanted: int | Literal["auto"]) -> int:
-        """As many as wanted; auto: as many as the cluster has room for now.
+        """As many as wanted; auto: as many as fit the cluster's resources.
 
         Raises:
             UserError: the cluster cannot be reached, or has no room for one.
@@ -65,13 +65,13 @@ class RayCluster:
         self._connect()
         import ray
 
-        found = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         needed = {"CPU": self.config.cpus, "GPU": self.config.gpus}
-        room = [int(found.get(name, 0) // each) for name, each in needed.items() if each]
+        room = [int(resources.get(name, 0) // each) for name, each in needed.items() if each]
         if min(room) < 1:
             raise UserError(
                 f"launcher: no worker fits the Ray cluster: it needs {needed}, the cluster has "
-                f"{ {name: found.get(name, 0) for name in needed} }; set launcher.gpus or "
+                f"{ {name: resources.get(name, 0) for name in needed} }; lower launcher.gpus or "
                 "launcher.cpus"
             )
         return min(room)
@@ -91,7 +91,7 @@ class RayCluster:
         return _Job(remote.remote(task))
 
     def close(self) -> None:
-        """Leave the cluster; one of our own ends."""
+        """Leave the cluster; a local one ends."""
         import ray
 
         ray.shutdown()

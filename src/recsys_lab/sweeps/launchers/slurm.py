@@ -34,14 +34,14 @@ class Slurm:
     """A job for each worker, on whatever node SLURM gives it.
 
     The workers need the sweep's folder, the data and this environment under the same paths on
-    every node: a shared file system, or a container. They go on when the command that submitted
+    every node: a shared file system, or a container. They continue when the command that submitted
     them is killed; Ctrl-C cancels them.
 
     Args:
         config: the options.
 
     Raises:
-        UserError: submitit is not installed, or what is to be an option of sbatch is none.
+        UserError: submitit is not installed, or ``parameters`` has an invalid option of sbatch.
     """
 
     @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Slurm:
         """Options of `Slurm`.
 
         Attributes:
-            cluster: slurm; or local: submitit's own processes on this machine, to try it out.
+            cluster: slurm; or local: submitit's processes on this machine, to try it out.
             partition: of the jobs, or null for the cluster's own choice.
-            minutes: time limit of a job; its worker stores where it is a minute before, and goes
-                on in the next one.
+            minutes: time limit of a job; a minute before it, its worker writes a checkpoint, which
+                the next job resumes.
             gpus: of each worker.
             cpus: of each worker.
             memory_gib: of each worker, or null.
-            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}; none
-                that names a command, a file or variables.
+            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}, but
+                no commands, files or environment variables.
         """
 
         cluster: Literal["slurm", "local"]
@@ -87,8 +87,8 @@ class Slurm:
         """
         if wanted == "auto":
             raise UserError(
-                "sweep.workers: got auto, which counts this machine's devices; say how many jobs "
-                "launcher=slurm is to submit, e.g. sweep.workers=8"
+                "sweep.workers: got auto, which counts this machine's devices; give the number of "
+                "jobs that launcher=slurm submits, e.g. sweep.workers=8"
             )
         return wanted
 
@@ -105,7 +105,7 @@ class Slurm:
         try:
             return _Job(self._executor(task).submit(run, task), self._queue)
         except (FailedJobError, FailedSubmissionError, RuntimeError, OSError) as error:
-            raise UserError(f"launcher: SLURM took no job: {error}") from error
+            raise UserError(f"launcher: SLURM did not accept the job: {error}") from error
 
     def close(self) -> None:
         """Nothing is held."""
@@ -136,27 +136,27 @@ def _refuse_more_than_options(config: Slurm.Config) -> None:
     for name in config.parameters:
         if name.replace("_", "-").lower() in _NOT_PLACEMENT:
             raise UserError(
-                f"launcher.parameters.{name}: names a command, a file or variables, which a config "
-                "may not; the environment may: sbatch reads SBATCH_ variables"
+                f"launcher.parameters.{name}: not allowed in a config, as it names a command, a "
+                "file or variables; use sbatch's SBATCH_ environment variables"
             )
         if not _NAME.fullmatch(name):
             raise UserError(
-                f"launcher.parameters: {name!r} is no name of an sbatch option; write it as in "
-                "its manual without the dashes, e.g. {account: x, mail-type: FAIL}"
+                f"launcher.parameters: {name!r} is not a valid name of an sbatch option; write it "
+                "as in its manual without the dashes, e.g. {account: x, mail-type: FAIL}"
             )
     values = {f"parameters.{name}": value for name, value in config.parameters.items()}
     for name, value in {"partition": config.partition, **values}.items():
         if value is not None and not (value and value.isprintable()):
             raise UserError(
-                f"launcher.{name}: got {value!r}; one line of printable characters is needed"
+                f"launcher.{name}: got {value!r}, expected one line of printable characters"
             )
 
 
 class _Queue:
     """The jobs that SLURM has, waiting or running.
 
-    submitit would ask sacct, which knows nothing on a cluster without accounting, and ask it every
-    ten minutes at last.
+    submitit asks sacct instead, which knows no jobs on a cluster without accounting, and asks it
+    every ten minutes at last.
     """
 
     def __init__(self) -> None:
@@ -164,20 +164,20 @@ class _Queue:
         self._asked = self._answered = float("-inf")
 
     def has_lost(self, job: str, submitted: float, every: float) -> bool:
-        """Whether a job is there no more.
+        """Whether a job has left the queue.
 
         Args:
             job: its number.
             submitted: when, by `time.monotonic`.
-            every: seconds that an answer is good for.
+            every: seconds for which an answer is reused.
         """
         now = time.monotonic()
         if now - self._asked > every:
             self._asked = now
             command = ["squeue", "--me", "--noheader", "--format=%A"]
-            error_tail = subprocess.run(command, capture_output=True, text=True, check=False)
-            if error_tail.returncode == 0:  # else: the controller does not answer
-                self._ids, self._answered = frozenset(error_tail.stdout.split()), now
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+            if answer.returncode == 0:  # else the controller does not answer
+                self._ids, self._answered = frozenset(answer.stdout.split()), now
         return self._answered > submitted and job not in self._ids
 
 

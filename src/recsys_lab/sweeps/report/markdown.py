@@ -34,7 +34,7 @@ def markdown(story: SweepSummary) -> str:
         parts += ["## Pareto front", front.markdown()]
     if story.top:
         parts += ["## The best with several seeds", top_table(story).markdown()]
-    parts += ["## Importance", f"By {plain(method)}." if shares else f"Not known: {plain(method)}."]
+    parts += ["## Importance", f"By {plain(method)}." if shares else f"Unknown: {plain(method)}."]
     if shares:
         rows = [(key, f"{share:.1%}") for key, share in shares.items()]
         parts.append(Table("", ("key", "share"), rows, right=(1,)).markdown())

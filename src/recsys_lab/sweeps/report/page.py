@@ -31,7 +31,7 @@ def html(story: SweepSummary) -> str:
         ("pruned", str(counts["pruned"])),
         ("failed", str(counts["failed"])),
     ]
-    lead = f"{NONE_KEEPS}." if story.complete else f"{NONE_ENDED}; the causes stand below."
+    lead = f"{NONE_KEEPS}." if story.complete else f"{NONE_ENDED}; the causes are listed below."
     if story.best:
         best = story.ranked[0]
         tiles.insert(0, (f"best {story.objectives[0]}", f"{best.values[0]:.4g}"))
@@ -77,10 +77,10 @@ def best_table(story: SweepSummary) -> Table:
 
 
 def top_table(story: SweepSummary) -> Table:
-    """The best configs that were trained again."""
+    """The retrained configs."""
     caption = (
         f"{story.metric}, mean ± standard deviation over seeds that the search did not use, beside "
-        "the value of the search. The winner is chosen by validation; test has no say."
+        "the value of the search. The winner is chosen by validation, not by test."
     )
     return Table(caption, TOP_HEADS, top_rows(story), right=range(1, 5))
 
@@ -89,5 +89,5 @@ def _importance(story: SweepSummary) -> Table:
     shares, method = story.importance
     largest = max(shares.values(), default=0.0) or 1.0
     rows = [[key, join(f"{s:.1%}", track(s / largest))] for key, s in shares.items()]
-    caption = f"Share in the differences of {story.objectives[0]} between trials, by {method}."
+    caption = f"Share of the variance of {story.objectives[0]} between trials, by {method}."
     return Table(caption, ("key", "share"), rows)

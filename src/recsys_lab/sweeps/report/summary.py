@@ -1,4 +1,4 @@
-"""What a report says of a sweep, read from its trials and run records."""
+"""The contents of a sweep's report, read from its trials and run records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """Everything that a report says.
+    """The contents of a report.
 
     Attributes:
         name: of the sweep.
@@ -36,11 +36,11 @@ class SweepSummary:
         trials: by number.
         best: numbers of the best trial, or of the Pareto front, best first.
         importance: share of each key, and the method; or nothing, and the reason.
-        workers: notes of the worker processes: ``began``, ``now``, ``busy``, in seconds.
-        metric: that the best configs were compared by when they were trained again.
-        top: what that gave, by config (`recsys_lab.sweeps.winner.RetrainedConfig.summary`).
-        said: sentences on it.
-        command: runs the best again.
+        workers: status of the worker processes: ``began``, ``now``, ``busy``, in seconds.
+        metric: by which the retrained configs were compared.
+        top: their results, by config (`recsys_lab.sweeps.winner.RetrainedConfig.summary`).
+        said: sentences about these results.
+        command: trains the best config again.
     """
 
     name: str
@@ -64,7 +64,7 @@ class SweepSummary:
 
     @property
     def complete(self) -> list[FrozenTrial]:
-        """Trials that came to their end."""
+        """Trials that finished."""
         return [trial for trial in self.trials if trial.state.name == "COMPLETE"]
 
     @property
@@ -74,23 +74,25 @@ class SweepSummary:
 
     @property
     def failures(self) -> list[tuple[str, str]]:
-        """Number and cause."""
+        """Number and cause of each failed trial."""
         failed = [trial for trial in self.trials if trial.state.name == "FAIL"]
         return [
-            (str(trial.number), str(trial.user_attrs.get(CAUSE, "not known"))) for trial in failed
+            (str(trial.number), str(trial.user_attrs.get(CAUSE, "unknown"))) for trial in failed
         ]
 
     @property
     def ranked(self) -> list[FrozenTrial]:
-        """Finished trials: the best or the front, the others by the first objective.
+        """Finished trials: the best or the front, then the others by the first objective.
 
-        Those that break a constraint come last.
+        Those that violate a constraint come last.
         """
         sign = -1 if self.directions[0] == "maximize" else 1
-        places = {number: place for place, number in enumerate(self.best)}
-        last = len(places)
-        key = {t.number: (places.get(t.number, last), not keeps_constraints(t), sign * t.values[0])
-               for t in self.complete}  # fmt: skip
+        ranks = {number: rank for rank, number in enumerate(self.best)}
+        last = len(ranks)
+        key = {
+            t.number: (ranks.get(t.number, last), not keeps_constraints(t), sign * t.values[0])
+            for t in self.complete
+        }
         return sorted(self.complete, key=lambda trial: key[trial.number])
 
 
@@ -114,8 +116,8 @@ def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
         ("Pruned", _share(counts["pruned"], ended)),
         ("Sampler", say(options["sampler"])),
         ("Pruner", say(options["pruner"])),
-        ("Gone on with after their process died", str(resumed)),
-        ("Tried again with half the batch", str(halved)),
+        ("Resumed after a crash", str(resumed)),
+        ("Retried with half the batch", str(halved)),
         *cost_facts(story),
     ]  # fmt: skip
     if options["constraints"]:
@@ -124,10 +126,10 @@ def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
 
 
 def cost_facts(story: SweepSummary) -> list[tuple[str, str]]:
-    """Device-hours and idle share of the worker processes that left notes."""
+    """Device-hours and idle share of the worker processes, and times of trials."""
     spans = [float(note["now"] - note["began"]) for note in story.workers]
     hours, whole = sum(spans) / 3600, sum(spans)
-    # A killed worker's last note was written during a trial.
+    # The last status of a killed worker was written during a trial.
     running = sum(float(note["now"] - note["since"]) for note in story.workers if note["since"])
     busy = running + sum(float(note["busy"]) for note in story.workers)
     idle = _share(max(0.0, whole - busy), whole)
@@ -153,7 +155,7 @@ def best_rows(story: SweepSummary) -> list[list[str]]:
 
 
 def front_rows(story: SweepSummary) -> list[list[str]]:
-    """The same for all of the front, by the first objective."""
+    """Rows of the whole Pareto front, by the first objective."""
     sign = -1 if story.directions[0] == "maximize" else 1
     front = [trial for trial in story.complete if trial.number in story.best]
     return [_row(story, t) for t in sorted(front, key=lambda t: (sign * t.values[0], t.number))]
@@ -168,7 +170,7 @@ def _row(story: SweepSummary, trial: FrozenTrial) -> list[str]:
 
 
 def top_rows(story: SweepSummary) -> list[list[str]]:
-    """Rows of the configs that were trained again."""
+    """Rows of the retrained configs."""
     return [
         [
             str(config["trial"]),
@@ -182,8 +184,8 @@ def top_rows(story: SweepSummary) -> list[list[str]]:
     ]
 
 
-NONE_ENDED = "No trial came to its end"
-NONE_KEEPS = "No trial keeps the constraints"
+NONE_ENDED = "No trial finished"
+NONE_KEEPS = "No trial satisfies the constraints"
 TOP_HEADS = ("Trial", "Seeds", "Search", "Validation", "Test", "Parameters")
 
 
@@ -192,19 +194,19 @@ def space_rows(story: SweepSummary) -> list[list[str]]:
     rows = []
     for dimension in story.space.dimensions:
         if dimension.values:
-            said = ", ".join(map(str, dimension.values))
+            values = ", ".join(map(str, dimension.values))
         else:
-            said = f"{dimension.low:g} to {dimension.high:g}"
-            said += ", whole" if dimension.integer else ""
-            said += f", step {dimension.step:g}" if dimension.step else ""
-            said += ", by its logarithm" if dimension.log else ""
+            values = f"{dimension.low:g} to {dimension.high:g}"
+            values += ", integer" if dimension.integer else ""
+            values += f", step {dimension.step:g}" if dimension.step else ""
+            values += ", log scale" if dimension.log else ""
         when = ", ".join(f"{key}={value}" for key, value in dimension.when.items())
-        rows.append([dimension.key, said, when or "always"])
+        rows.append([dimension.key, values, when or "always"])
     return rows
 
 
 def format_point(params: Mapping[str, Any]) -> str:
-    """``key=value, ...`` with numbers in three digits."""
+    """``key=value, ...`` with floats to three significant digits."""
     return ", ".join(f"{key}={brief(value)}" for key, value in params.items())
 
 
@@ -215,7 +217,7 @@ def format_spread(spread: Mapping[str, float | None]) -> str:
 
 
 def brief(value: Any) -> str:
-    """A number in three digits; anything else as it is."""
+    """A float to three significant digits; anything else as it is."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""``report.html`` and ``report.md`` of a sweep, with how much each searched key matters."""
+"""Writes ``report.html`` and ``report.md`` of a sweep, with the importance of each key."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
     Args:
         plan: of the sweep.
         study: has the trials.
-        summary: what ``sweep.json`` says.
-        command: runs the best again.
+        summary: the contents of ``sweep.json``.
+        command: trains the best config again.
     """
     story = SweepSummary(
         name=str(plan.options["name"]),
@@ -57,24 +57,24 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
 
 
 def worker_notes(folder: Path) -> list[dict[str, Any]]:
-    """What every worker last told, those of earlier commands included."""
-    found = []
+    """The last status of every worker, those of earlier commands included."""
+    notes = []
     for file in sorted(folder.glob("*.json")):
         with suppress(ValueError, OSError):
-            found.append(json.loads(file.read_text()))
-    return found
+            notes.append(json.loads(file.read_text()))
+    return notes
 
 
 def importance(study: OptunaStudy, objective: int = 0) -> tuple[Mapping[str, float], str]:
-    """Share of each key in the differences between trials, largest first, and how it was found.
+    """Share of each key in the variance between trials, largest first, and the method.
 
-    fANOVA where scikit-learn is installed and all trials have the same keys, Optuna's default
-    (PED-ANOVA), which needs neither, elsewhere. Empty, with the reason in place of the method,
-    where nothing can be said.
+    fANOVA if scikit-learn is installed and all trials have the same keys, otherwise Optuna's
+    default, PED-ANOVA, which needs neither. Empty, with the reason in place of the method, if the
+    importance cannot be computed.
 
     Args:
-        study: at least two different values.
-        objective: place among the objectives.
+        study: needs two finished trials with different values.
+        objective: index of the objective.
     """
     import optuna
 
@@ -87,7 +87,7 @@ def importance(study: OptunaStudy, objective: int = 0) -> tuple[Mapping[str, flo
     some = set.union(*(set(trial.params) for trial in complete))
     sign = -1 if study.directions[objective].name == "MAXIMIZE" else 1
     with warnings.catch_warnings():
-        # Of methods that are new, and that PED-ANOVA takes low values as good ones: it gets them.
+        # Of experimental methods; and that PED-ANOVA takes low values as good: `sign` sees to it.
         warnings.simplefilter("ignore", UserWarning)
         if always == some and find_spec("sklearn") is not None:
             evaluator: optuna.importance.BaseImportanceEvaluator
@@ -95,9 +95,9 @@ def importance(study: OptunaStudy, objective: int = 0) -> tuple[Mapping[str, flo
         else:
             evaluator, method = optuna.importance.PedAnovaImportanceEvaluator(), PED_ANOVA
         try:
-            found = optuna.importance.get_param_importances(
+            shares = optuna.importance.get_param_importances(
                 study, evaluator=evaluator, target=lambda trial: sign * trial.values[objective]
             )
         except (ValueError, RuntimeError) as error:  # e.g. a key that took one value only
             return {}, str(error)
-    return {key: float(value) for key, value in found.items()}, method
+    return {key: float(value) for key, value in shares.items()}, method

@@ -1,4 +1,4 @@
-"""Where a study is kept, and the lock under which its trials are claimed."""
+"""Opens the storage of a study, and locks a study while its trials are claimed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONNECT_SECONDS = 10  # to wait for a server; a call is made again
 
 
 class StorageAway(UserError):
-    """The storage does not answer; perhaps it does a moment later."""
+    """The storage does not answer; a later call may succeed."""
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -36,8 +36,8 @@ def open_storage(url: str) -> BaseStorage:
             ``mysql://...``.
 
     Raises:
-        UserError: it is none of these.
-        StorageAway: it cannot be reached.
+        UserError: the URL has another form.
+        StorageAway: the storage cannot be opened.
     """
     import optuna
 
@@ -63,7 +63,7 @@ def _connecting(kind: str) -> dict[str, Any]:
 
 
 def file_of(url: str) -> Path | None:
-    """The file of a storage; None for a server."""
+    """The file of a storage; None if it is on a server."""
     kind = kind_of(url)
     if kind in SERVERS:
         return None
@@ -74,7 +74,7 @@ def kind_of(url: str) -> str:
     """``journal``, ``sqlite``, ``postgresql`` or ``mysql``.
 
     Raises:
-        UserError: none of them.
+        UserError: the URL has another form.
     """
     kind = url.partition(":")[0].partition("+")[0]
     if url.endswith(".journal") and "://" not in url:
@@ -91,13 +91,13 @@ def kind_of(url: str) -> str:
 
 def _away(url: str, error: Exception) -> StorageAway:
     return StorageAway(
-        f"sweep.storage={url}: cannot be opened: {first_line(error)}. Is the address right, and "
-        "does the server run?"
+        f"sweep.storage={url}: cannot be opened: {first_line(error)}. Check the address, and that "
+        "the server is running"
     )
 
 
 def with_driver(url: str) -> str:
-    """The address with the database drivers that the lab installs."""
+    """The URL with the database driver that the lab installs."""
     for plain, full in (
         ("postgresql://", "postgresql+psycopg://"),
         ("mysql://", "mysql+pymysql://"),
@@ -109,18 +109,18 @@ def with_driver(url: str) -> str:
 
 @contextmanager
 def study_lock(url: str, name: str) -> Iterator[Callable[[], None]]:
-    """Hold a study; the lock goes with the process, however it ends.
+    """Lock a study; the lock ends with the process, however that ends.
 
     Args:
         url: of the storage.
         name: of the study.
 
     Yields:
-        What to call before a change that only the holder may make: it raises `StorageAway` where
-        the server has lost the lock since, e.g. because it was restarted.
+        A function to call before a change that only the holder may make: it raises `StorageAway`
+        if the server has lost the lock since, e.g. by a restart.
 
     Raises:
-        StorageAway: the server does not answer, or somebody else holds the study for too long.
+        StorageAway: the server does not answer, or another process holds the lock for too long.
     """
     file = file_of(url)
     if file is None:
@@ -154,7 +154,7 @@ def _lock_of_server(url: str, kind: str, name: str) -> Iterator[Callable[[], Non
         connection.close()
         raise StorageAway(
             f"sweep.storage={url}: another process has held the study '{name}' for "
-            f"{_LONGEST} seconds; end it (SHOW PROCESSLIST names it), then give the command again"
+            f"{_LONGEST} seconds; end it (SHOW PROCESSLIST lists it), then run the command again"
         )
 
     def assure() -> None:

@@ -1,7 +1,7 @@
-"""The journal file of a study: locked, mended after a writer's death, salvaged after damage.
+"""The journal file of a study: locked, repaired after a writer's death or other damage.
 
-Every line is one operation as JSON. Trials have no id in the lines that create them: the first one
-is 0, the next one 1. A lost line must therefore never shift the others.
+Every line is one operation as JSON. Lines that create trials have no id: the first trial is 0, the
+next one 1. A lost line must therefore never shift the others.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from optuna.storages import JournalStorage
 
 _SHORTEST = 50  # bytes of a line that creates a trial, at least
-_LOST = "the journal was damaged, and what stood there of this trial is lost"
+_LOST = "the journal was damaged, and this trial is lost"
 _log = logging.getLogger(__name__)
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """The storage of a journal file, which is made when absent.
+    """Open a journal file as a storage, or create it.
 
-    Damaged lines are left out; the file as it was is kept beside it.
+    Damaged lines are left out; the original file is kept beside it.
 
     Raises:
-        UserError: nothing in the file can be used.
+        UserError: the file is too damaged to be used.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -57,7 +57,7 @@ def open_journal(path: Path) -> JournalStorage:
             try:
                 return storage()
             except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
-                pass  # a line that is JSON and no operation: found below
+                pass  # a line is JSON but not an operation; `_salvage` leaves it out
         _salvage(path, lines)
         return storage()
     finally:
@@ -65,9 +65,9 @@ def open_journal(path: Path) -> JournalStorage:
 
 
 class _JournalLock:
-    """A lock that a killed process cannot leave behind, and that mends what it left half-written.
+    """A lock that ends with its process, and removes the half-written line of a killed one.
 
-    Optuna's own are files: whoever dies with one blocks all others for half a minute.
+    Optuna's own locks are files: a process that dies with one blocks the others for half a minute.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class _JournalLock:
         self._held = ExitStack()
 
     def acquire(self) -> bool:
-        if not self._path.exists():  # it would be begun anew, without what it had
+        if not self._path.exists():  # Optuna would create an empty one
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
         self._held.enter_context(hold(self._path.with_name(f".{self._path.name}.lock"), wait=True))
         _mend(self._path)
@@ -86,7 +86,7 @@ class _JournalLock:
 
 
 def _mend(path: Path) -> None:
-    """Cut off a last line without an end: its writer died, and readers would stumble over it."""
+    """Cut off a last line without a line end: its writer died, and readers would fail on it."""
     with path.open("rb+") as journal:
         size = journal.seek(0, 2)
         if not size:
@@ -95,42 +95,44 @@ def _mend(path: Path) -> None:
         if journal.read(1) == b"\n":
             return
         journal.seek(0)
-        whole = journal.read().rfind(b"\n") + 1
-        journal.truncate(whole)
+        journal.truncate(journal.read().rfind(b"\n") + 1)
         _log.warning("%s: dropped a half-written line", path)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """An operation, or None where the line is none."""
+    """The operation of a line, or None if the line is damaged."""
     try:
         log = json.loads(line)
-    except ValueError:  # also: bytes that are no text
+    except ValueError:  # also: not UTF-8
         return None
     whole = isinstance(log, dict) and isinstance(log.get("op_code"), int)
     return log if whole and isinstance(log.get("trial_id", 0), int) else None
 
 
 def _salvage(path: Path, lines: Sequence[bytes]) -> None:
-    """Write the journal anew without its damaged lines, and say what was lost."""
-    found = _Salvage()
+    """Rewrite the journal without its damaged lines, and log what was lost."""
+    salvage = _Salvage()
     for line in lines:
-        found.read(line)
-    if not found.has_header():
+        salvage.read(line)
+    if not salvage.has_header():
         raise UserError(
-            f"{path}: damaged in the lines that say what the study is, so that nothing in it can "
-            "be used; it was left as it is. Bring an older copy of it back, or begin anew with "
-            "another sweep.name"
+            f"{path}: the lines that describe the study are damaged, so the file cannot be used; "
+            "it was not changed. Restore an older copy, or use another sweep.name"
         )
     backup = path.with_name(f"{path.name}.damaged")
     while backup.exists():
         backup = backup.with_name(f"{backup.name}+")
     replace_atomically(backup, lambda file: file.write_bytes(b"".join(lines)))
-    replace_atomically(path, lambda file: file.write_bytes(b"".join(found.kept)))
+    replace_atomically(path, lambda file: file.write_bytes(b"".join(salvage.kept)))
     _log.warning(
         "%s: the journal was damaged: %d of %d lines could not be read and are left out%s; the "
-        "study goes on with the others, and the file as it was is kept as %s",
-        path, found.lost, len(lines), found.concerned(), backup.name,
-    )  # fmt: skip
+        "study continues with the others, and the original file is kept as %s",
+        path,
+        salvage.lost,
+        len(lines),
+        salvage.concerned(),
+        backup.name,
+    )
 
 
 @dataclass
@@ -138,9 +140,9 @@ class _Salvage:
     """Reads a damaged journal line by line.
 
     A line that creates one of the lab's trials has the trial's number, and one that changes a
-    trial has its id. Where a number or an id is larger than the lines before explain, trials were
-    lost: each gets a failed one in its place, which takes up whatever is said of it later. Where a
-    line creates a trial without saying which, nothing after it can be trusted.
+    trial has its id. If a number or an id is larger than the lines before explain, trials were
+    lost: each is replaced by a failed one, to which later lines about it apply. If a line after a
+    lost one creates a trial without a number, the lines that follow cannot be trusted.
 
     Attributes:
         kept: the lines of the new journal.
@@ -162,7 +164,7 @@ class _Salvage:
         self._replay = Replay()
 
     def read(self, line: bytes) -> None:
-        """Take a line, or leave it out."""
+        """Keep a line, or leave it out."""
         log = _parsed(line)
         if log is None or self._stopped or not self._fits(log) or not self._applies(log):
             self.lost += 1
@@ -172,21 +174,21 @@ class _Salvage:
         self.kept.append(line)
 
     def has_header(self) -> bool:
-        """Whether every study is known with what belongs to it."""
+        """Whether every study has its id and spec."""
         studies = self._replay.studies()
         return bool(studies) and all({ID, SPEC} <= study.user_attrs.keys() for study in studies)
 
     def concerned(self) -> str:
-        """The trials that lost something, as far as that is known."""
-        said = ""
+        """The affected trials, as far as they are known."""
+        text = ""
         if self.numbers:
-            said += f"; trials {', '.join(map(str, self.numbers))} are lost and count as failed"
+            text += f"; trials {', '.join(map(str, self.numbers))} are lost and count as failed"
         if self.named:
-            said += f"; left out is something of trials {', '.join(map(str, sorted(self.named)))}"
-        return said
+            text += f"; trials {', '.join(map(str, sorted(self.named)))} have lost some values"
+        return text
 
     def _fits(self, log: dict[str, Any]) -> bool:
-        """Whether it is clear which study or trial a line is of; makes up for lost trials."""
+        """Whether the study or trial of a line is certain; replaces lost trials before it."""
         from recsys_lab.sweeps.storage.optuna_internals import CREATE_TRIAL
 
         studies = self._replay.trials()
@@ -208,7 +210,7 @@ class _Salvage:
         return True
 
     def _replace(self, study: int, count: int) -> None:
-        """Put failed trials in the place of lost ones."""
+        """Add failed trials in place of lost ones."""
         from optuna.trial import TrialState
 
         from recsys_lab.sweeps.storage.optuna_internals import CREATE_TRIAL

@@ -1,6 +1,6 @@
-"""Everything that is used of Optuna beyond its documented interface.
+"""All uses of Optuna's private interface.
 
-Written against Optuna 5.0; a test names the version, so that who raises it looks here.
+Written for Optuna 5.0; a test fails for another version, as a reminder to check this module.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ CREATE_TRIAL = JournalOperation.CREATE_TRIAL
 
 
 def running(study: Study, trial: FrozenTrial) -> Trial:
-    """A trial that somebody began, to be gone on with."""
+    """A running trial, to be resumed."""
     return Trial(study, trial._trial_id)
 
 
 def set_user_attribute(study: Study, trial: Trial | FrozenTrial, key: str, value: Any) -> None:
-    """Keep something with a trial; Optuna refuses it for one that has ended."""
+    """Store an attribute of a trial; Optuna refuses it for a trial that has ended."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
 def samplers_notes(study: Study, trial: Trial | None = None) -> dict[str, Any]:
-    """What the sampler keeps with a study, or with one of its trials."""
+    """The sampler's attributes of a study, or of one of its trials."""
     if trial is not None:
         return dict(study._storage.get_trial(trial._trial_id).system_attrs)
     return dict(study._storage.get_study_system_attrs(study._study_id))
 
 
 def keep_samplers_notes(study: Study, notes: Mapping[str, Any], trial: Trial | None = None) -> None:
-    """Let a sampler read them in this study, or in one of its trials."""
+    """Store a sampler's attributes with a study, or with one of its trials."""
     for key, value in notes.items():
         if trial is not None:
             study._storage.set_trial_system_attr(trial._trial_id, key, value)
@@ -54,13 +54,13 @@ def leave(storage: BaseStorage) -> None:
 
 
 class Replay:
-    """What the lines of a journal make up so far."""
+    """The studies and trials that the lines of a journal give so far."""
 
     def __init__(self) -> None:
         self._result = JournalStorageReplayResult("salvage")
 
     def apply(self, log: Mapping[str, Any]) -> None:
-        """Take one more line; many kinds of error where it does not fit those before."""
+        """Apply one more line; raises many kinds of error if it does not fit those before."""
         self._result.apply_logs([dict(log)])
 
     def studies(self) -> Sequence[FrozenStudy]:
@@ -72,5 +72,5 @@ class Replay:
         return self._result._study_id_to_trial_ids
 
     def count(self) -> int:
-        """Of all trials; the next one has this id."""
+        """Number of all trials, which is the id of the next one."""
         return len(self._result._trials)
