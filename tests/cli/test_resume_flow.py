@@ -63,7 +63,7 @@ def test_stopped_by_hand_then_killed_then_resumed():
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert "what was done is kept. Go on with: recsys-lab train resume=" in errors
+    assert "progress is saved. Resume with: recsys-lab train resume=" in errors
     assert "Traceback" not in errors
     assert record("stopped")["status"] == "interrupted"
     done = len(record("stopped")["epochs"])

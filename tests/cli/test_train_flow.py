@@ -250,7 +250,7 @@ def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):
     assert train("run_dir=run", "recipe.monitor=val/ndcg@7", "evaluation.ks=[5,10]") == 2
     told = capsys.readouterr().err
     assert "recipe.monitor: got 'val/ndcg@7', which validation does not compute" in told
-    assert "choose one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
+    assert "use one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
     assert record("run")["status"] == "failed"
 
 

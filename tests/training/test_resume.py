@@ -164,3 +164,5 @@ def test_patience_counts_epochs_not_validations(tmp_path, monkeypatch):
     assert keeper.best_epoch == 1
     assert watched(keeper) == [1, 3, 5]
     assert not keeper.still_improving
+    resumed, _ = train(tmp_path, monkeypatch, None, validate_every_epochs=2, **frozen)
+    assert resumed.history == keeper.history  # stopped early, so nothing is trained

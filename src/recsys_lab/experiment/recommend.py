@@ -1,4 +1,4 @@
-"""A restored run ranks for any histories, by the parts that judged it.
+"""Ranking for any histories with a restored run.
 
 Shapes: n histories, V items, D width, K list length.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import NO_ITEM, traits
+from recsys_lab.contracts import NO_ITEM, ScoresByProduct, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.given_histories import HistoryReader
 from recsys_lab.evaluation.protocols.base import ranked_lists
@@ -26,22 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recsys_lab.contracts import Batch, EvaluationBatch, Exclude
+    from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.data.given_histories import GivenHistories, Histories
     from recsys_lab.experiment.components import Components
-
-
-@runtime_checkable
-class HasVectors(Protocol):
-    """A model whose score is the product of a state and an item's vector."""
-
-    def query_states(self, batch: Batch) -> Tensor:
-        """The state that the next item is ranked by, (B, D)."""
-        ...
-
-    def item_table(self) -> Tensor:
-        """Vectors of all items, (V, D)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,7 @@ class HistoryRanker:
             UserError: k is below 1, or the histories lack what the model reads.
         """
         if k < 1:
-            raise UserError(f"k: got {k}; a list length of at least 1 is needed")
+            raise UserError(f"k: got {k}, expected a list length of at least 1")
         k = min(k, len(self._item_ids))
         given = self._read(histories)
         ranked = given if self._ranks_empty else given.where(given.lengths > 0)
@@ -200,8 +187,8 @@ class HistoryRanker:
             score=pl.Series(scores_nK[rows, places]),
         )
 
-    def _with_vectors(self) -> HasVectors:
-        if isinstance(self._model, HasVectors):
+    def _with_vectors(self) -> ScoresByProduct:
+        if isinstance(self._model, ScoresByProduct):
             return self._model
         raise UserError(
             f"{self._name} has no vectors of users and items: its scores are not products of two "
