@@ -132,8 +132,8 @@ def test_a_finished_run_is_trained_longer_to_what_it_would_have_been():
 @pytest.mark.parametrize(
     ("begun", "longer", "said"),
     [
-        ([], "recipe.max_epochs=1", "recipe.max_epochs=1 is less than the 2"),
-        ([], "recipe.batch_size=8", "recipe.batch_size=8 cannot stand beside resume"),
+        ([], "recipe.max_epochs=1", "recipe.max_epochs: got 1, expected at least 2"),
+        ([], "recipe.batch_size=8", "resume: got recipe.batch_size=8, but a run resumes"),
         (["recipe.schedule=cosine"], "recipe.max_epochs=4", "recipe.schedule=cosine depend on"),
         (["recipe.learning_rate=0.3", "recipe.patience=1", "recipe.max_epochs=9"],
          "recipe.max_epochs=12", "recipe.patience=1 leaves nothing to train"),

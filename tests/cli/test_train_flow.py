@@ -219,7 +219,7 @@ def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
     Path("prepared").rename("away")
     assert run_command(["evaluate", "runs/one"]) == 2
     assert "table_log-" in (said := capsys.readouterr().err)
-    assert "is missing: the run's prepared dataset. Bring it back" in said
+    assert "is missing: the run's prepared dataset. Restore it" in said
     assert run_command(["evaluate", "runs/one", "prepare=true"]) == 2
     assert "data.path=log.csv: no such file" in capsys.readouterr().err
 
@@ -260,7 +260,7 @@ def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
     assert train("run_dir=out") == 0
     assert record("out")["config"]["recipe"]["monitor"] == "val/ndcg@10"
     assert train("run_dir=out") == 2  # a real run is not overwritten
-    assert "already holds a run" in capsys.readouterr().err
+    assert "already has a run" in capsys.readouterr().err
     Path("taken").write_text("")
     assert train("run_dir=taken") == 2
     assert "run_dir: taken is a file" in capsys.readouterr().err
@@ -280,7 +280,7 @@ def test_evaluate_refuses_other_data(capsys):
     capsys.readouterr()
     assert run_command(["evaluate", "run", "prepare=true"]) == 2
     told = capsys.readouterr().err
-    assert f"the run saw data with fingerprint {record('run')['data']['fingerprint']}" in told
+    assert f"the run used data with fingerprint {record('run')['data']['fingerprint']}" in told
     assert "bring back the original data" in told
 
 

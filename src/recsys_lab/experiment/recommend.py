@@ -36,10 +36,9 @@ class Recommendations:
     """Ranked lists with raw ids.
 
     Attributes:
-        lists: one row for each recommended item, history by history, best first: ``history`` (its
-            index) or ``user_id`` (and ``list``), ``rank`` (from 1), ``item_id``, ``score``. A
-            history has fewer than k rows where fewer items are left, and none where the model
-            cannot rank for it.
+        lists: one row per recommended item, sorted by history and rank: ``history`` (its index) or
+            ``user_id`` (and ``list``), ``rank`` (from 1), ``item_id``, ``score``. A history has
+            fewer than k rows if fewer items are left, and none if the model cannot rank for it.
         num_unknown: events that were skipped because their item is not in the catalogue.
         num_unranked: histories without a known item, which this model cannot rank for.
     """
@@ -50,10 +49,10 @@ class Recommendations:
 
 
 class HistoryRanker:
-    """Ranks for histories; holds no state between calls, so threads may share it.
+    """Ranks for histories; stateless between calls, so threads may share it.
 
     Args:
-        parts: of a restored run.
+        parts: components of a restored run.
 
     Raises:
         UserError: the model cannot rank outside of the lab's own evaluation.
@@ -114,7 +113,7 @@ class HistoryRanker:
         """Vectors of all items, (V, D), in the order of the catalogue.
 
         Raises:
-            UserError: the model has none.
+            UserError: the model has no vectors.
         """
         with torch.inference_mode():
             return self._numpy(self._with_vectors().item_table())
@@ -123,7 +122,7 @@ class HistoryRanker:
         """The state of each history, (n, D): its product with `item_vectors` is the score.
 
         Raises:
-            UserError: the model has none, or a history has no known item.
+            UserError: the model has no vectors, or a history has no known item.
         """
         model, given = self._with_vectors(), self._read(histories)
         empty = np.flatnonzero(given.lengths == 0)
@@ -134,13 +133,13 @@ class HistoryRanker:
             )
         with torch.inference_mode():
             batches = self._batches(given, exclude_seen=False)
-            found = [self._numpy(model.query_states(batch.history)) for batch in batches]
+            states = [self._numpy(model.query_states(batch.history)) for batch in batches]
         width = self.item_vectors().shape[1]
-        return np.concatenate([np.empty((0, width), np.float32), *found])
+        return np.concatenate([np.empty((0, width), np.float32), *states])
 
     @cached_property
     def _ranks_empty(self) -> bool:
-        """Whether the model ranks for a history without events: models that cannot must refuse."""
+        """Whether the model ranks for an empty history: models that cannot raise an error."""
         (batch,) = self._batches(self._read.nothing(), exclude_seen=False)
         try:
             with torch.inference_mode():
@@ -163,7 +162,7 @@ class HistoryRanker:
     def _find_not_candidates(self) -> Tensor:
         """Items that the run's protocol never ranks: with candidates=known, those not trained on.
 
-        Other protocols choose by the target, which nobody knows here: the catalogue is ranked.
+        Other protocols select by the target, which is not known here: all items are candidates.
         """
         left_out = np.empty(0, dtype=np.int64)
         if self._parts.protocol.candidates() == {"candidates": "known items"}:
@@ -180,11 +179,11 @@ class HistoryRanker:
     def _frame(
         self, keys: pl.DataFrame, items_nK: NDArray[np.int64], scores_nK: NDArray[np.float32]
     ) -> pl.DataFrame:
-        rows, places = np.nonzero(items_nK != NO_ITEM)
+        rows, columns = np.nonzero(items_nK != NO_ITEM)
         return keys[rows].with_columns(
-            rank=pl.Series(places + 1, dtype=pl.Int32),
-            item_id=self._item_ids.gather(items_nK[rows, places]),
-            score=pl.Series(scores_nK[rows, places]),
+            rank=pl.Series(columns + 1, dtype=pl.Int32),
+            item_id=self._item_ids.gather(items_nK[rows, columns]),
+            score=pl.Series(scores_nK[rows, columns]),
         )
 
     def _with_vectors(self) -> ScoresByProduct:
@@ -196,7 +195,7 @@ class HistoryRanker:
         )
 
     def _numpy(self, vectors: Tensor) -> NDArray[Any]:
-        """As they are multiplied: of length 1 where the model ranks by cosines."""
+        """Vectors as NumPy arrays, of unit length if the model ranks by cosines."""
         if traits(self._model).cosine:
             vectors = F.normalize(vectors, dim=-1)
         return vectors.float().cpu().numpy()

@@ -54,7 +54,7 @@ def test_runs_on_other_columns_are_two_systems(capsys):
         "honest", {**values, "data": {**values["data"], "path": record("leaky")["data"]["path"]}}
     )
     assert run_command(["evaluate", "honest"]) == 2
-    assert "saw columns of items, users and events with fingerprint" in capsys.readouterr().err
+    assert "used columns of items, users and events with fingerprint" in capsys.readouterr().err
 
 
 def test_a_calibration_over_another_column_is_not_compared(capsys):
