@@ -1,7 +1,7 @@
-"""Names of the lab that have changed: runs, configs and code made before have the old ones.
+"""Renamed modules, options, classes and metrics of the lab.
 
-A stored run is read under today's names. A user's config or import with an old name works until the
-next release, and says what to write instead.
+Stored runs are read with the current names. A config or import with an old name works until the
+next release, with a warning that names the new one.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _RENAMED = {
         "shift": "next_item_targets",
     },
 }
-"""Module -> old name in it -> new name, of what a user's own part may import."""
+"""Module -> old name in it -> new name, for names that a user's own code may import."""
 
 RENAMED_METRICS = {"calibration": "miscalibration"}
 """Old name -> new name, without k."""
@@ -106,7 +106,7 @@ WORKS_UNTIL = "the old name works until the next release"
 
 
 def current(target: Any) -> Any:
-    """A ``_target_`` by today's name; anything else is returned as it is."""
+    """A ``_target_`` with its current name; other values are returned unchanged."""
     if not isinstance(target, str):
         return target
     module, _, name = target.rpartition(".")
@@ -115,25 +115,25 @@ def current(target: Any) -> Any:
 
 
 def current_key(key: str) -> str:
-    """A dotted key such as ``recipe.validate_every`` by today's name."""
+    """The current name of a dotted key such as ``recipe.validate_every``."""
     group, _, option = key.partition(".")
     new = _KEYS.get(group, {}).get(option)
     return key if new is None else f"{group}.{new}"
 
 
 def old_keys() -> list[str]:
-    """The dotted keys that have another name today."""
+    """The old names of renamed keys."""
     return [f"{group}.{old}" for group, renamed in _KEYS.items() for old in renamed]
 
 
 def with_current_options(group: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of one of the lab's components with today's names."""
+    """The options of a component of the lab with their current names."""
     renamed = _KEYS.get(group, {})
     return {renamed.get(key, key): value for key, value in options.items()}
 
 
 def with_current_names(config: Any) -> Any:
-    """A stored config in plain containers with every ``_target_`` and option by today's name."""
+    """A stored config, as plain containers, with current names of targets and options."""
     config = _with_current_targets(config)
     if not isinstance(config, dict):
         return config
@@ -154,14 +154,14 @@ def _with_current_targets(node: Any) -> Any:
 
 
 def current_metric(name: str) -> str:
-    """A metric such as ``val/calibration@10`` by today's name, ``val/miscalibration@10``."""
+    """The current name of a metric: ``val/calibration@10`` is ``val/miscalibration@10``."""
     phase, slash, rest = name.rpartition("/")
     kind, at, k = rest.partition("@")
     return f"{phase}{slash}{RENAMED_METRICS.get(kind, kind) if at else kind}{at}{k}"
 
 
 def with_current_metrics(node: Any) -> Any:
-    """A record in plain containers, or a part of one, with every metric by today's name."""
+    """A record or a part of it, as plain containers, with current names of metrics."""
     if isinstance(node, Mapping):
         return {current_metric(key): with_current_metrics(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -175,7 +175,7 @@ class _Moved(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """For old names alone."""
+        """Handle only old names."""
         del path, target
         is_old = fullname.startswith(_ROOT) and fullname.removeprefix(_ROOT) in _MOVED
         return ModuleSpec(fullname, self) if is_old else None
@@ -189,7 +189,7 @@ class _Moved(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has run already; the import system has set the spec of the old name."""
+        """Restore the spec, which the import system replaced by that of the old name."""
         module.__spec__ = self._spec
 
 
@@ -215,6 +215,6 @@ def _warn(old: str, new: str) -> None:
 
 
 def find_moved_modules() -> None:
-    """Let imports by old names work; last in line, so that what is there comes first."""
+    """Make imports by old names work; the finder is last, so that existing modules come first."""
     if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
         sys.meta_path.append(_Moved())

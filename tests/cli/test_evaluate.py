@@ -80,7 +80,7 @@ def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
     Path("prepared").rename("away")
     assert run_command(["evaluate", "runs/one"]) == 2
     assert "table_log-" in (said := capsys.readouterr().err)
-    assert "is missing: the run's prepared dataset. Bring it back" in said
+    assert "is missing: the run's prepared dataset. Restore it" in said
     assert run_command(["evaluate", "runs/one", "prepare=true"]) == 2
     assert "data.path=log.csv: no such file" in capsys.readouterr().err
 
@@ -111,7 +111,7 @@ def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):
     assert train("run_dir=run", "recipe.monitor=val/ndcg@7", "evaluation.ks=[5,10]") == 2
     told = capsys.readouterr().err
     assert "recipe.monitor: got 'val/ndcg@7', which validation does not compute" in told
-    assert "choose one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
+    assert "use one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
     assert record("run")["status"] == "failed"
 
 
@@ -121,7 +121,7 @@ def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
     assert train("run_dir=out") == 0
     assert record("out")["config"]["recipe"]["monitor"] == "val/ndcg@10"
     assert train("run_dir=out") == 2  # a real run is not overwritten
-    assert "already holds a run" in capsys.readouterr().err
+    assert "already has a run" in capsys.readouterr().err
     Path("taken").write_text("")
     assert train("run_dir=taken") == 2
     assert "run_dir: taken is a file" in capsys.readouterr().err
@@ -141,5 +141,5 @@ def test_evaluate_refuses_other_data(capsys):
     capsys.readouterr()
     assert run_command(["evaluate", "run", "prepare=true"]) == 2
     told = capsys.readouterr().err
-    assert f"the run saw data with fingerprint {record('run')['data']['fingerprint']}" in told
+    assert f"the run used data with fingerprint {record('run')['data']['fingerprint']}" in told
     assert "bring back the original data" in told

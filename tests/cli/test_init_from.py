@@ -110,15 +110,15 @@ def test_items_of_other_data_are_found_by_their_ids(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["model.num_heads=4"], "is another architecture, so its weights mean nothing here: "
+        (["model.num_heads=4"], "has another architecture, so its weights cannot be used: "
          "model.num_heads (2 there, 4 here)"),
         (["model=gru4rec"], "model._target_ ("),
-        (["model=popularity"], "Popularity is fitted in one pass, so it begins with nothing"),
+        (["model=popularity"], "Popularity is a fitted model without initial weights"),
         (["init_from=nowhere"], "nowhere"),
-        (["data.path=far.csv"], "has no item in common with these data: ids there are such as "
+        (["data.path=far.csv"], "has no item in common with these data: ids there are e.g. "
          "'i0', here 'j0'"),
-        (["init_from=counts"], "has no weights to begin with: it was fitted"),
-        (["init_from=open"], "has no weights to begin with: its status is 'interrupted'"),
+        (["init_from=counts"], "has no weights to start from: it was fitted"),
+        (["init_from=open"], "has no weights to start from: its status is 'interrupted'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(arguments, said, capsys):
@@ -170,11 +170,11 @@ def test_texts_and_columns_need_the_same_data(monkeypatch, tmp_path, capsys):
     )  # the same vectors, wherever they are from
     assert record("second")["test"] == record("texts")["test"]
     assert train(*same, "run_dir=third", "data.seed=2", base=base) == 2
-    assert "inputs of columns or texts have codes of those" in capsys.readouterr().err
+    assert "inputs of columns or texts depend on the codes of those" in capsys.readouterr().err
     shutil.rmtree("prepared/text_vectors")
     monkeypatch.setattr(encoding, "_load", load(2))
     assert train(*same, "run_dir=fourth", base=base) == 2
-    assert "reads other vectors of the items' texts" in capsys.readouterr().err
+    assert "was trained with other text vectors" in capsys.readouterr().err
 
 
 def test_a_refit_begins_with_the_same_weights(capsys):

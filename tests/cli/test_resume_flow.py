@@ -60,7 +60,7 @@ def test_stopped_by_hand_then_killed_then_resumed():
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert "what was done is kept. Go on with: recsys-lab train resume=" in errors
+    assert "progress is saved. Resume with: recsys-lab train resume=" in errors
     assert "Traceback" not in errors
     assert record("stopped")["status"] == "interrupted"
     done = len(record("stopped")["epochs"])
@@ -129,8 +129,8 @@ def test_a_finished_run_is_trained_longer_to_what_it_would_have_been():
 @pytest.mark.parametrize(
     ("begun", "longer", "said"),
     [
-        ([], "recipe.max_epochs=1", "recipe.max_epochs=1 is less than the 2"),
-        ([], "recipe.batch_size=8", "recipe.batch_size=8 cannot stand beside resume"),
+        ([], "recipe.max_epochs=1", "recipe.max_epochs: got 1, expected at least 2"),
+        ([], "recipe.batch_size=8", "resume: got recipe.batch_size=8, but a run resumes"),
         (["recipe.schedule=cosine"], "recipe.max_epochs=4", "recipe.schedule=cosine depend on"),
         (["recipe.learning_rate=0.3", "recipe.patience=1", "recipe.max_epochs=9"],
          "recipe.max_epochs=12", "recipe.patience=1 leaves nothing to train"),

@@ -77,8 +77,8 @@ def test_an_occupied_directory_is_refused(shell):
     shell.write("old/run.json", "{}")
     [line] = shell.refused("toy", "run_dir=old")
     assert line == (
-        "recsys-lab: run_dir: old already holds a run. Add resume=auto to go on with it, "
-        "or choose another run_dir."
+        "recsys-lab: run_dir: old already has a run. Add resume=auto to resume it, or choose "
+        "another run_dir."
     )
     assert shell("toy", "run_dir=old", "resume=auto")[0] == 0
     assert shell.jobs[0]["cfg"]["resume"] == "auto"
@@ -118,10 +118,9 @@ class TestResume:
     def test_other_overrides_are_refused(self, shell, run_dir):  # noqa: ARG002
         [line] = shell.refused("toy", "resume='runs/a b'", "seed=3", "-m", "model=net")
         assert line == (
-            "recsys-lab: resume: a run continues exactly as it was configured, so seed=3, "
-            "model=net, --multirun cannot stand beside resume (recipe.max_epochs and "
-            "recipe.patience may: they train it longer). Drop it, or start a new run without "
-            "resume."
+            "recsys-lab: resume: got seed=3, model=net, --multirun, but a run resumes with its "
+            "stored config; only recipe.max_epochs and recipe.patience may be given with resume, "
+            "to train it longer. Drop the others, or start a new run without resume."
         )
 
     def test_a_stored_config_that_no_longer_fits_names_its_file(self, shell, run_dir):

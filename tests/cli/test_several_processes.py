@@ -84,15 +84,15 @@ def test_what_several_processes_cannot_do_is_told(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert train("run_dir=other") == 2
     said = capsys.readouterr().err
-    assert "train: got 2 processes (WORLD_SIZE=2), and a run is made by one" in said
-    assert "recsys-lab sweep uses every GPU" in said
+    assert "train: got 2 processes (WORLD_SIZE=2), expected one" in said
+    assert "recsys-lab sweep uses all GPUs" in said
     assert not Path("other").exists()
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     assert run_command(["evaluate", "run"]) == 2
     said = capsys.readouterr().err
     assert "RANK expected" in said
-    assert "start them with torchrun --nproc-per-node 2 -m recsys_lab evaluate" in said
+    assert "start the processes with torchrun --nproc-per-node 2 -m recsys_lab evaluate" in said
     monkeypatch.setenv("WORLD_SIZE", "two")
     assert run_command(["evaluate", "run"]) == 2
-    assert "WORLD_SIZE: got 'two'; a number of processes" in capsys.readouterr().err
+    assert "WORLD_SIZE: got 'two', expected a number of processes" in capsys.readouterr().err

@@ -43,7 +43,7 @@ NONE = NO_ITEM
     ],
 )  # fmt: skip
 def test_lists_that_are_none_are_refused_by_name(items, scores, message):
-    with pytest.raises(ValueError, match=rf"^Listed.recommend gave {message}"):
+    with pytest.raises(ValueError, match=rf"^Listed.recommend returned {message}"):
         rank(Listed(items, scores), two_users(), protocol(), protocol().exclude(two_users()))
 
 

@@ -175,11 +175,14 @@ def test_random_exposures_over_a_stated_number_of_items(shop):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "off-policy estimates need off_policy_reward, and one of off_policy_propensity"),
-        ([PROPENSITY, "evaluation.off_policy_items=9"], "and one of off_policy_propensity"),
-        (["evaluation.off_policy_items=3"], "so they were not drawn from so few"),
+        ([], "off-policy estimates need off_policy_reward, and either off_policy_propensity"),
+        ([PROPENSITY, "evaluation.off_policy_items=9"], "and either off_policy_propensity"),
+        (["evaluation.off_policy_items=3"], "off_policy_items: got 3, expected at least"),
         (["evaluation.off_policy_propensity=event.click"], "propensities are not valid"),
-        (["evaluation.off_policy_propensity=event.random"], "a numeric column of the events is"),
+        (
+            ["evaluation.off_policy_propensity=event.random"],
+            "expected a numeric column of the events",
+        ),
     ],
 )
 def test_what_gives_no_estimate_is_refused_before_training(capsys, options, said):

@@ -60,7 +60,7 @@ def test_no_bit_gives_another_content(stored):
 @pytest.mark.parametrize("length", [0, 30, 1000, -200])
 def test_one_that_is_cut_short_is_refused(stored, length):
     stored.write_bytes(stored.read_bytes()[:length])
-    with pytest.raises(UserError, match=r"last.ckpt.* is damaged.* the run then begins anew"):
+    with pytest.raises(UserError, match=r"last.ckpt.* is damaged.* the run then restarts"):
         read_checkpoint(stored)
 
 
@@ -149,7 +149,7 @@ def test_other_best_weights_than_the_checkpoint_names_are_refused(tmp_path, monk
     content[-5] ^= 1
     (tmp_path / BEST).write_bytes(content)
     (tmp_path / NEXT).write_bytes(content)  # of an epoch that would be trained again
-    with pytest.raises(UserError, match=r"best.safetensors is damaged: .*last.ckpt names other"):
+    with pytest.raises(UserError, match=r"best.safetensors is damaged: .*last.ckpt has another"):
         train(tmp_path, monkeypatch, None)
     (tmp_path / BEST).unlink()
     with pytest.raises(UserError, match=r"best.safetensors is missing or is not \d+ bytes long"):

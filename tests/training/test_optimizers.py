@@ -84,7 +84,7 @@ def test_the_rate_is_followed_by_both_and_kept_with_the_state():
 
 
 def test_what_it_is_not_for():
-    with pytest.raises(UserError, match=r"weight_decay=0\.1, which reads every item's vector"):
+    with pytest.raises(UserError, match=r"weight_decay=0\.1, which needs all item vectors"):
         recipe(sparse_embeddings=True, weight_decay=0.1)
     with pytest.raises(UserError, match=r"set recipe\.gradient_clip=null"):
         recipe(sparse_embeddings=True, gradient_clip=1.0)
@@ -92,7 +92,7 @@ def test_what_it_is_not_for():
         recipe(sparse_embeddings=True).optimizer(make("sasrec"), part("loss", "softmax"))
     model = make("sasrec")
     model.items = torch.nn.Identity()
-    with pytest.raises(UserError, match=r"are no plain table; use inputs=ids"):
+    with pytest.raises(UserError, match=r"are not a plain embedding table; use inputs=ids"):
         recipe(sparse_embeddings=True).optimizer(model, part("loss", "bce"))
     sgd = {
         "_target_": "recsys_lab.training.optimizers.TorchOptimizer",

@@ -82,7 +82,7 @@ def test_monitor_must_be_computed():
 
 def test_a_warm_up_that_outlasts_the_training_is_refused():
     _check(recipe(warmup_steps=100), protocol(), 5)  # 20 epochs: the peak is reached at the end
-    with pytest.raises(UserError, match=r"warmup_steps: got 101, more than the 100 steps"):
+    with pytest.raises(UserError, match=r"warmup_steps: got 101, expected at most 100"):
         _check(recipe(warmup_steps=101), protocol(), 5)
 
 
@@ -159,10 +159,10 @@ def test_what_one_of_your_own_may_not_do(monkeypatch, factor):
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", __name__)
     node = {"_target_": f"{__name__}.Odd", "factor": factor}
     made = recipe(optimizer=node, schedule=node, warmup_steps=2, accelerator="cpu")
-    with pytest.raises(UserError, match=r"recipe\.optimizer: Odd\.make gave a list, not a torch"):
+    with pytest.raises(UserError, match=r"recipe\.optimizer: Odd\.make returned a list, expected"):
         made.optimizer(torch.nn.Linear(1, 1), None)
     assert made.rate(0, 10) == 0.5
-    with pytest.raises(UserError, match=rf"Odd gives the factor {factor} at step 1 of 8; it must"):
+    with pytest.raises(UserError, match=rf"Odd: got factor {factor} at step 1 of 8, expected"):
         made.rate(3, 10)
 
 

@@ -144,7 +144,7 @@ def test_the_loss_asks_for_target_events_alone(name):
 
 def test_what_cloze_draws_cannot_be_restricted():
     model = small("bert4rec", **MODELS["bert4rec"])
-    with pytest.raises(UserError, match=r"supervise=target_events: BERT4Rec draws at random"):
+    with pytest.raises(UserError, match=r"supervise=target_events: BERT4Rec predicts randomly"):
         supervised_positions(model, next(iter(typed(model))))
 
 
@@ -154,7 +154,7 @@ def test_nothing_to_ask_for_is_refused():
     assert supervised_events(data, build(options("recipe", "default"))) is None
     assert supervised_events(data, recipe) is Typed.is_target
     data.is_target = np.arange(USERS * LENGTH) % LENGTH == 0
-    with pytest.raises(UserError, match="none of the events that are trained on is of these types"):
+    with pytest.raises(UserError, match="no training event is of these types"):
         supervised_events(data, recipe)
     data.is_target = None
     with pytest.raises(UserError, match=r"split.target_events=null\); name types there"):

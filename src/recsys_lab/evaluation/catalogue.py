@@ -1,4 +1,4 @@
-"""What is known of the items besides scores; metrics beyond accuracy are made with it.
+"""Item data for metrics beyond accuracy: counts, categories, embeddings.
 
 Shapes: V items, D width of an embedding, S pairs of a row and an item.
 """
@@ -21,10 +21,10 @@ from recsys_lab.contracts import FIRST_KNOWN, ListFeature, TrainingData
 
 
 class RankedData(TrainingData, Protocol):
-    """A prepared dataset as protocols read it.
+    """A prepared dataset, as protocols read it.
 
     Attributes:
-        dropped_targets: places among the targets that are none, int64, ascending.
+        dropped_targets: indices of events in target ranges that are not targets, int64, ascending.
     """
 
     dropped_targets: NDArray[np.int64]
@@ -38,7 +38,7 @@ class RankedData(TrainingData, Protocol):
         ...
 
     def target_ranges(self, phase: str) -> NDArray[np.int64]:
-        """Places of the targets of a phase in the flat arrays, int64 (G,)."""
+        """Indices of the targets of a phase in the flat arrays, int64 (G,)."""
         ...
 
     def first_event_times(self) -> NDArray[np.int64]:
@@ -49,19 +49,19 @@ class RankedData(TrainingData, Protocol):
         """A column of the items as seconds since the epoch, (V,), and whether it has a value.
 
         Raises:
-            UserError: there is no such column, or no time in it.
+            UserError: there is no such column, or it has no times.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items that lists are made of.
+    """The items of the lists.
 
     Attributes:
-        counts_V: training events of each item, int64 (V,).
-        categories: the categories of each item, any number, or None.
-        embeddings_VD: a vector of each item, any float type, or None.
+        counts_V: number of training events of each item, int64 (V,).
+        categories: categories of each item, any number per item, or None.
+        embeddings_VD: embedding of each item, any float type, or None.
     """
 
     counts_V: Tensor
@@ -69,7 +69,7 @@ class Catalogue:
     embeddings_VD: Tensor | None = None
 
     def content(self, option: str) -> str:
-        """A hash of what an option named, ``category_feature`` or ``embeddings_path``."""
+        """A hash of the data of an option, ``category_feature`` or ``embeddings_path``."""
         kinds = self.categories
         arrays = {
             "category_feature": () if kinds is None else (kinds.codes, kinds.offsets),
@@ -81,7 +81,7 @@ class Catalogue:
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> Catalogue:
-        """The same on another device."""
+        """A copy on another device."""
         return Catalogue(
             self.counts_V.to(device),
             None if self.categories is None else self.categories.to(device),
@@ -159,11 +159,11 @@ def _embeddings(path: Path, data: RankedData) -> Tensor:
 
 
 def known_codes(codes: Tensor, offsets: Tensor | None) -> ListFeature:
-    """A column of items as lists of its known values.
+    """An item column as lists of its known values.
 
     Args:
-        codes: as in a prepared dataset: 0 missing, 1 unknown, which are no category.
-        offsets: of a column of lists; None where every item has one code.
+        codes: codes of a prepared dataset; 0 (missing) and 1 (unknown) are left out.
+        offsets: offsets of a list column; None if every item has one code.
     """
     if offsets is None:
         offsets = torch.arange(len(codes) + 1)
@@ -175,14 +175,14 @@ def known_codes(codes: Tensor, offsets: Tensor | None) -> ListFeature:
 def category_mix(
     rows_S: Tensor, items_S: Tensor, categories: ListFeature, num_rows: int, num_codes: int
 ) -> Tensor:
-    """Share of each category among the items of a row, float64 (rows, codes).
+    """Category distribution of the items of each row, float64 (rows, codes).
 
-    An item with several categories counts for each in equal parts; one without is left out. A row
-    without any category is all zeros.
+    An item with several categories counts in equal parts; items without are left out. A row without
+    any category is all zeros.
     """
     lengths_S = categories.offsets.diff()[items_S]
     mix = torch.zeros(num_rows * num_codes, dtype=torch.float64, device=rows_S.device)
-    # Items of one length together: these are counted, and counts have no rounding.
+    # Items with equally many categories together: counts have no rounding errors.
     for length in lengths_S[lengths_S > 0].unique().tolist():
         alike = lengths_S == length
         rows = torch.repeat_interleave(rows_S[alike], length)

@@ -38,25 +38,25 @@ _log = logging.getLogger(__name__)
 
 
 class Components:
-    """What a run is made of: the only reader of its config, which builds each component once.
+    """The components of a run, each built once from its config.
 
-    What needs no data is built at once; data and model come with `attach`; a loss and trackers are
-    built when they are first asked for, since not every run has them.
+    Components that need no data are built immediately, data and model in `attach`, the loss and
+    trackers on first use, because not every run has them.
 
     Args:
         cfg: the whole config.
 
     Attributes:
-        seed: of the weights, and of all that is drawn in training.
-        inputs: what the model knows of items and events.
-        recipe: how it is trained (a fitted model reads nothing of it).
-        protocol: how it is judged.
-        init_from: the run whose weights it begins with, or None.
-        origin: of a run that begins with another's weights: see `recsys_lab.experiment.init_from`.
+        seed: seed of the weights and of all random draws in training.
+        inputs: features, texts and context of the model.
+        recipe: training settings (not used by a fitted model).
+        protocol: evaluation protocol.
+        init_from: the run with the initial weights, or None.
+        origin: the source of the initial weights: see `recsys_lab.experiment.init_from`.
         data: the prepared dataset.
         model: the recommender, untrained.
-        catalogue: the items, for the metrics beyond accuracy.
-        device: where ranking happens.
+        catalogue: the items, for metrics beyond accuracy.
+        device: device of ranking.
     """
 
     data: PreparedDataset
@@ -74,24 +74,24 @@ class Components:
 
     @cached_property
     def loss(self) -> Any:
-        """What it is trained with; a fitted model has none."""
+        """The training loss; not used by a fitted model."""
         return build(self._cfg.loss)
 
     @cached_property
     def tracking(self) -> Tracking:
-        """Who is told of the run."""
+        """The trackers of the run."""
         tracking: Tracking = build(self._cfg.tracking)
         return tracking
 
     def prepare(self) -> PreparedDataset:
-        """The dataset, read from its source where it is not prepared yet."""
+        """The prepared dataset; prepared from its source if it does not exist."""
         return prepare_from(self._cfg)
 
     def new_model(self, num_items: int) -> Any:
-        """The model, with weights drawn as torch's generator stands.
+        """A new model, with weights drawn from torch's generator.
 
         Raises:
-            UserError: it lacks what every model has.
+            UserError: the model lacks a required attribute or method.
         """
         model = build(self._cfg.model, num_items=num_items)
         check_model(model)
@@ -100,12 +100,12 @@ class Components:
     def attach(
         self, data: PreparedDataset, run: Path | None = None, *, refit: bool = False
     ) -> None:
-        """Take over the data, seed everything, build the model.
+        """Set the data, seed all generators, build the model.
 
         Args:
             data: the prepared dataset.
-            run: the folder of the finished run that is restored.
-            refit: whether its model has learned from validation, too.
+            run: folder of the finished run to restore, or None.
+            refit: whether its model was refit on training and validation events.
         """
         self.data = data
         self.protocol.attach(data)
@@ -113,17 +113,17 @@ class Components:
         self.catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
         self._make_model(data.with_validation() if refit else data, run)
         self.device = self.recipe.device() if isinstance(self.model, torch.nn.Module) else "cpu"
-        self.beyond()  # what they lack is told before anything is trained
+        self.beyond()  # raises what they lack before anything is trained
         if self.traits.reads_next_time:
             _log.warning(
-                "LEAK: %s reads when the event to be predicted comes, in training and in ranking. "
-                "No deployed model can, so its numbers are no evidence against other models'; its "
-                "protocol is marked, and compare sets it beside others only with --force",
+                "LEAK: %s reads the time of the event that it predicts, in training and in "
+                "ranking. A deployed model cannot, so its results are not comparable with those "
+                "of other models; its protocol is marked, and compare needs --force for it",
                 self.model_name,
             )
 
     def again(self, data: PreparedDataset) -> Components:
-        """The same with a model and a loss as they were at first, to learn from other data."""
+        """A copy with a new model and loss, to train on other data."""
         again = copy(self)
         again.__dict__.pop("loss", None)
         again.data = data
@@ -131,7 +131,7 @@ class Components:
         return again
 
     def _make_model(self, data: PreparedDataset, run: Path | None = None) -> None:
-        """The model before it learns, the same whenever it is made."""
+        """Build the untrained model, from the same seed each time."""
         seed_everything(self.seed)
         self.model = self.new_model(data.num_items)
         if isinstance(self.model, ValidatesData):
@@ -141,23 +141,23 @@ class Components:
             self._rank_by_cosine()
 
     def _rank_by_cosine(self) -> None:
-        """Lists come from the scores that were trained."""
+        """Make the model rank by the cosines that the loss trains."""
         if self.traits.cosine is None:
             raise UserError(
-                f"loss.cosine: got true, and {self._cfg.model._target_} ranks by the product "
-                "alone: give the model an attribute cosine that its recommend heeds (as "
-                "DotProductModel has), or use loss.cosine=false"
+                f"loss.cosine: got true, but {self._cfg.model._target_} ranks only by dot "
+                "products: give the model an attribute cosine that its recommend reads (as in "
+                "DotProductModel), or use loss.cosine=false"
             )
         self.model.cosine = True
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the model is fitted in one pass instead of trained."""
+        """Whether the model is fitted instead of trained by gradient descent."""
         return isinstance(self.model, FittedModel)
 
     @property
     def traits(self) -> Traits:
-        """What the model states of itself."""
+        """The traits of the model."""
         return traits(self.model)
 
     @property
@@ -166,11 +166,11 @@ class Components:
         return type(self.model).__name__
 
     def batches(self, phase: str, *, beyond: bool = False) -> EvaluationBatches:
-        """The users of a phase, as the protocol asks; of several processes, this one's share.
+        """Batches of the users of a phase; with several processes, of this process's share.
 
         Args:
             phase: ``validation`` or ``test``.
-            beyond: whether metrics beyond accuracy are to be computed.
+            beyond: whether metrics beyond accuracy are computed.
         """
         seen, stated = self.protocol.config.exclude_seen, self.traits
         return EvaluationBatches(
@@ -188,7 +188,7 @@ class Components:
 
     @property
     def knows_ids_alone(self) -> bool:
-        """Whether the model reads nothing of an item but its index."""
+        """Whether the model reads only the index of an item."""
         return bool(self.inputs.plain) and not self.traits.features
 
     def evaluate(self, phase: str, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
@@ -204,7 +204,7 @@ class Components:
         return make_beyond(config.beyond_accuracy, config.beyond_ks, self.catalogue.to(self.device))
 
     def metric_definitions(self) -> dict[str, dict[str, Any]]:
-        """What each metric that reads a column or a file, or is a user's own, is computed from."""
+        """Definitions of metrics that read a column or a file, or are a user's own."""
         return definitions(self.protocol.config, self.catalogue, self.protocol.values)
 
     def protocol_fields(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class Components:
 
 
 def seed_everything(seed: int) -> None:
-    """Python, NumPy and torch; batch order is drawn from the seed on its own."""
+    """Seed Python, NumPy and torch; the batch order has a separate generator."""
     random.seed(seed)
     np.random.seed(seed)  # for libraries that read the global state
     torch.manual_seed(seed)

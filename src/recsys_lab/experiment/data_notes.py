@@ -1,4 +1,4 @@
-"""What must be known of the data under the chosen protocol, said before a run begins."""
+"""Notes about the data under the chosen protocol, printed before a run begins."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ if TYPE_CHECKING:
     from recsys_lab.experiment.components import Components
 
 FEW = 0.01
-"""A smaller share of targets is not worth a note."""
+"""Smallest share of targets for a note."""
 
 
 def notes_on_data(parts: Components) -> Iterator[str]:
-    """A sentence each.
+    """The notes, one sentence each.
 
     Args:
-        parts: the assembled run.
+        parts: components of the run.
     """
     manifest, protocol = parts.data.manifest, parts.protocol
     if protocol.config.mean_over == "lists" and not protocol.over_lists:
         yield (
-            "evaluation.mean_over=lists: every user has one list in this split, so that it is the "
-            "same as users, and the protocol is that of users (several lists come with "
-            "split.target=successive)"
+            "evaluation.mean_over=lists: every user has one list in this split, so it equals users "
+            "and the protocol is recorded as that (split.target=successive gives several lists)"
         )
     ranks_all = protocol.candidates()["candidates"] == "all items"
     leaks = {(leak["kind"], leak["phase"]): leak for leak in manifest["leaks"]}
     share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
     if protocol.config.exclude_seen and share > FEW:
         yield (
-            f"{share:.1%} of the test targets stand in their user's history already; with "
+            f"{share:.1%} of the test targets are already in their user's history; with "
             "evaluation.exclude_seen=true no model can hit these"
         )
     if ranks_all:
@@ -45,15 +44,15 @@ def notes_on_data(parts: Components) -> Iterator[str]:
     period = protocol.config.target_period
     if period is not None and parts.data.timestamps is None:
         yield (
-            f"evaluation.target_period={period}: the log has no times, so the test is not cut by "
-            "those of its targets"
+            f"evaluation.target_period={period}: the log has no timestamps, so the test is not "
+            "sliced by them"
         )
     cold = manifest["split"].get("items_without_events", 0)
     if cold and ranks_all and parts.knows_ids_alone:
         name = type(parts.model).__name__
         yield (
             f"{cold:,} of {parts.data.num_items:,} items have no event (filter.catalogue=table), "
-            f"and {name} knows items by their ids alone: it learns nothing of them and ranks them "
-            "nevertheless. evaluation.candidates=known leaves them out; inputs=text or "
-            "inputs=side_information says what they are"
+            f"and {name} reads only item ids: it ranks these items without having learned them. "
+            "evaluation.candidates=known leaves them out; inputs=text or inputs=side_information "
+            "gives the model their features"
         )

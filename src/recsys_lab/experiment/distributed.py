@@ -1,6 +1,6 @@
-"""Several processes that share one evaluation: ``torchrun`` starts them, each ranks its part.
+"""Evaluation with several processes, started by ``torchrun``; each ranks for a part of the users.
 
-Torch is imported late: every command line passes through here.
+Torch is imported in the functions: every command imports this module.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Join the processes that were started together; one alone is left as it is.
+    """Join the process group, if several processes were started together.
 
-    What they exchange are finished rows in host memory, so they meet by gloo, also where each
-    ranks on a GPU of its own.
+    The processes exchange finished rows in host memory, so the backend is gloo, also with GPUs.
 
     Raises:
-        UserError: the environment does not say where they meet.
+        UserError: environment variables of the process group are missing.
     """
     world = number_of_processes()
     if world == 1:
@@ -32,15 +31,16 @@ def joined_processes() -> Iterator[None]:
     import torch
     from torch import distributed
 
-    if torch.cuda.is_available():  # as many processes as GPUs, or they take turns
+    if torch.cuda.is_available():  # with more processes than GPUs, they share them
         local = int(os.environ.get("LOCAL_RANK", "0"))
         torch.cuda.set_device(local % torch.cuda.device_count())
     try:
         distributed.init_process_group("gloo")
     except ValueError as error:  # of torch: a variable is missing
         raise UserError(
-            f"WORLD_SIZE={world}: these processes cannot meet ({error}); start them with torchrun "
-            f"--nproc-per-node {world} -m recsys_lab evaluate RUN_DIR, or unset WORLD_SIZE"
+            f"WORLD_SIZE={world}: cannot join the process group ({error}); start the processes "
+            f"with torchrun --nproc-per-node {world} -m recsys_lab evaluate RUN_DIR, or unset "
+            "WORLD_SIZE"
         ) from None
     try:
         yield
@@ -49,29 +49,29 @@ def joined_processes() -> Iterator[None]:
 
 
 def number_of_processes() -> int:
-    """Processes that were started together, as torchrun tells each of them."""
-    told = os.environ.get("WORLD_SIZE", "1")
-    if not told.isdecimal() or int(told) < 1:
-        raise UserError(f"WORLD_SIZE: got {told!r}; a number of processes from 1 on is needed")
-    return int(told)
+    """Number of processes started together, from torchrun's WORLD_SIZE."""
+    value = os.environ.get("WORLD_SIZE", "1")
+    if not value.isdecimal() or int(value) < 1:
+        raise UserError(f"WORLD_SIZE: got {value!r}, expected a number of processes of at least 1")
+    return int(value)
 
 
 def refuse_several(verb: str) -> None:
-    """Stop before a run directory is made.
+    """Refuse several processes, before a run directory is made.
 
     Raises:
-        UserError: there are other processes beside this one.
+        UserError: WORLD_SIZE is larger than 1.
     """
     world = number_of_processes()
     if world > 1:
         raise UserError(
-            f"{verb}: got {world} processes (WORLD_SIZE={world}), and a run is made by one; start "
-            "it without torchrun. recsys-lab sweep uses every GPU, a run on each"
+            f"{verb}: got {world} processes (WORLD_SIZE={world}), expected one; start it without "
+            "torchrun. recsys-lab sweep uses all GPUs, with one run on each"
         )
 
 
 def shard() -> tuple[int, int]:
-    """This process among those that have joined: its rank and their number."""
+    """Rank of this process and number of processes in the process group."""
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()):

@@ -29,23 +29,22 @@ _HOW = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """A list with its causes.
+    """A list with attributions to the events of the history.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         user: raw id.
-        list_number: of the list among the user's, from 1 (earliest).
-        num_lists: that the user has in the phase.
-        phase: ``test`` or ``validation``: whose events were to be found.
-        method: how the causes were found.
+        list_number: number of the list among the user's, from 1 (earliest).
+        num_lists: number of the user's lists in the phase.
+        phase: ``test`` or ``validation``.
+        method: attribution method.
         history: titles of the events that the model read, oldest first.
-        history_ids: their items' raw ids.
+        history_ids: raw ids of their items.
         items: titles of the list.
         ids: raw ids of the list.
-        hits: for each item of the list whether it is a target.
-        scores: of the list.
-        attributions: for each item of the list a number for each event; positive ones raised the
-            score.
+        hits: whether each item of the list is a target.
+        scores: scores of the list.
+        attributions: for each item of the list a number per event; positive ones raised the score.
         wanted: titles of the targets.
     """
 
@@ -66,21 +65,21 @@ class Explanation:
 
     @property
     def of_lists(self) -> str:
-        """Which list it is in words, where the user has several; else empty."""
+        """Which list it is, if the user has several, e.g. "list 1 of 3"; else empty."""
         return f"list {self.list_number} of {self.num_lists}" if self.num_lists > 1 else ""
 
 
 def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
-    """The list of a user with its causes.
+    """The list of a user with attributions.
 
     Args:
-        parts: a restored run.
-        name: of its model.
-        cfg: ``user`` (raw id), ``list`` (its number from 1; null: the last), ``k``, ``method`` and
+        parts: components of a restored run.
+        name: name of its model.
+        cfg: ``user`` (raw id), ``list`` (number from 1; null: the last), ``k``, ``method`` and
             ``phase`` of ``explain``.
 
     Raises:
-        UserError: no such user or list in the split, or the method does not fit the model.
+        UserError: the split has no such user or list, or the model does not support the method.
     """
     data = parts.data
     user, number, num_lists = _judged_list(parts, cfg.user, cfg.list, cfg.phase)
@@ -95,7 +94,7 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
             causes_KT = occlusion(parts.model, history, items_K, data.num_items)
     else:
         causes_KT = integrated_gradients(parts.model, history, items_K)
-    item_ids = [str(found) for found in data.item_ids()]
+    item_ids = [str(item) for item in data.item_ids()]
     titles = data.item_titles() or item_ids
     events, listed = history.items_T.tolist(), items_K.tolist()
     wanted = batch.target_items.tolist()
@@ -133,32 +132,31 @@ def _judged_list(
 ) -> tuple[int, int, int]:
     """Index of a user who has a list in the split, number of the list from 1, and how many."""
     segments = np.asarray(parts.data.segments(phase))
-    ids = [str(found) for found in parts.data.user_ids()]
-    judged = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
+    ids = [str(raw_id) for raw_id in parts.data.user_ids()]
+    examples = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
     if user not in ids:
         raise UserError(
             f"user: {user!r} is not in the data{did_you_mean(user, ids)} "
-            f"Users of the {phase} split are e.g. {judged}."
+            f"Users of the {phase} split are e.g. {examples}."
         )
     rows = segments[segments[:, 0] == ids.index(user)]
     if not len(rows):
         raise UserError(
             f"user: {user!r} has no list, because none of their events is in the {phase} split; "
-            f"those with one are e.g. {judged}"
+            f"users with a list are e.g. {examples}"
         )
     number = len(rows) if number is None else number
     if number > len(rows):
-        have = "one list" if len(rows) == 1 else f"{len(rows)} lists"
         raise UserError(
-            f"list: got {number}; user {user!r} has {have} in the {phase} split: give a number "
-            f"from 1 to {len(rows)}, or leave it out for the last"
+            f"list: got {number}, expected a number from 1 to {len(rows)}, the lists of user "
+            f"{user!r} in the {phase} split; leave it out for the last"
         )
     index, start, end, _ = map(int, rows[number - 1])
     if end == start:
         which = f"list {number} of " if len(rows) > 1 else ""
         cure = "a later list, or another user" if number < len(rows) else "another user"
         raise UserError(
-            f"user: {user!r} has no events before {which}the {phase} split: nothing moved their "
-            f"list; choose {cure}"
+            f"user: {user!r} has no events before {which}the {phase} split that could have moved "
+            f"their list; choose {cure}"
         )
     return index, number, len(rows)

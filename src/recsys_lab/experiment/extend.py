@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def train_longer(record: RunRecord, config: Mapping[Any, Any]) -> None:
-    """Let a run, finished or not, go on to more epochs, to what it would be if begun with them.
+    """Train a run, finished or not, for more epochs; it equals a run started with that many.
 
-    The record keeps under ``extended`` how long it was trained before, and the test result that it
-    had then: the test split is opened once more at the end.
+    The record has the earlier epochs and test result under ``extended``; the test is repeated at
+    the end.
 
     Args:
-        record: of the run.
-        config: the run's, with another recipe.
+        record: record of the run.
+        config: the run's config, with another recipe.
 
     Raises:
-        UserError: it would not be what a run with more epochs is, or nothing is left to train.
+        UserError: it would differ from a run with more epochs, or nothing is left to train.
     """
     old, new = record.values["config"]["recipe"], config["recipe"]
     _refuse(record, old, new)
@@ -39,7 +39,7 @@ def train_longer(record: RunRecord, config: Mapping[Any, Any]) -> None:
         **{name.partition(".")[2]: old.get(name.partition(".")[2]) for name in LONGER},
         **{name: record.values.get(name) for name in ("best", "test")},
     }
-    # The config last: a process that is killed in between is told to give the same command again.
+    # The config last: if the process is killed in between, the same command works again.
     files = {name: noted for name, noted in record.values["files"].items() if name != CONFIG}
     extended = [*record.values.get("extended", []), earlier]
     record.update(config=dict(config), status="interrupted", files=files, extended=extended)
@@ -54,22 +54,23 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
         raise UserError(f"{where} its recipe differs in {', '.join(others)} as well")
     if new["max_epochs"] < old["max_epochs"]:
         raise UserError(
-            f"{where} recipe.max_epochs={new['max_epochs']} is less than the {old['max_epochs']} "
-            "that it was configured with; give more"
+            f"{where} recipe.max_epochs: got {new['max_epochs']}, expected at least "
+            f"{old['max_epochs']}, the value that it was configured with"
         )
     longer = new["max_epochs"] != old["max_epochs"]
     if longer and class_of_chosen(SCHEDULES, new["schedule"]).reads_total:
         raise UserError(
             f"{where} the learning rates of recipe.schedule={say(new['schedule'])} depend on the "
-            f"number of epochs, and would have been others up to epoch {old['max_epochs']}; begin "
-            "a new run"
+            f"number of epochs, and would have been different up to epoch {old['max_epochs']}; "
+            "start a new run"
         )
     if record.status == "finished" and not (record.folder / "checkpoints" / LAST).exists():
-        raise UserError(f"{where} it has no checkpoints/{LAST}; begin a new run")
+        raise UserError(f"{where} it has no checkpoints/{LAST}; start a new run")
     epochs, best = record.values.get("epochs") or [], record.values.get("best") or {}
     epochs_without_improvement = epochs[-1]["epoch"] - best["epoch"] if epochs and best else 0
     if new["patience"] is not None and epochs_without_improvement >= new["patience"]:
         raise UserError(
             f"{where} it stopped {epochs_without_improvement} epochs after its best one, so "
-            f"recipe.patience={new['patience']} leaves nothing to train; give more of it, or null"
+            f"recipe.patience={new['patience']} leaves nothing to train; use a larger value, or "
+            "null"
         )

@@ -1,4 +1,4 @@
-"""What is recorded of a run before it trains: its data, protocol, code, precision and machine."""
+"""The record of a run before training: data, protocol, code, precision and machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 
 def begin(parts: Components, record: RunRecord, entry: str) -> None:
-    """Note what the run works on.
+    """Record data, protocol, code and machine of a run.
 
     Args:
-        parts: of the run.
-        record: of the run, which may have begun before.
-        entry: name of the module that does the work.
+        parts: components of the run.
+        record: record of the run, which may be resumed.
+        entry: name of the module that executes the run.
 
     Raises:
-        UserError: these are not the data or columns that the run began with.
+        UserError: data or columns have changed since the run began.
     """
     refuse_other_data(parts, record)
     record.update(
@@ -52,10 +52,10 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
 
 
 def refuse_other_data(parts: Components, record: RunRecord) -> None:
-    """The data of a run that goes on are those that it began with.
+    """Check that the data of a resumed run have not changed.
 
     Raises:
-        UserError: they are not.
+        UserError: they have.
     """
     noted = record.values.get("data") or {}
     now = {
@@ -64,22 +64,22 @@ def refuse_other_data(parts: Components, record: RunRecord) -> None:
             "features_fingerprint", parts.data.features_fingerprint,
         ),
     }  # fmt: skip
-    for what, (key, found) in now.items():
-        if noted.get(key, found) != found:
+    for what, (key, value) in now.items():
+        if noted.get(key, value) != value:
             raise UserError(
                 f"{record.folder}: the {what} have changed since the run began ({key} "
-                f"{noted[key]}, now {found}); bring the original data back, or start a new run"
+                f"{noted[key]}, now {value}); restore the original data, or start a new run"
             )
 
 
 def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
-    """What is recorded of the machine, with the GPU's name where one is used."""
+    """The machine's record, with the GPU's name if one is used."""
     name = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
     return {**record.values["machine"], **name}
 
 
 def _identity(parts: Components) -> dict[str, str]:
-    """What makes the numbers besides settings and code; see `recsys_lab.comparison.identity`."""
+    """What determines results besides settings and code: see `recsys_lab.comparison.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
     columns = {"features": parts.data.features_fingerprint[:8]}
     begun = {} if parts.origin is None else {"init_from": parts.origin["weights_sha256"][:8]}
@@ -87,7 +87,7 @@ def _identity(parts: Components) -> dict[str, str]:
 
 
 def _code(record: RunRecord, entry: str) -> dict[str, Any]:
-    """The state of the code with the digest of what the run reads; all of them if it changed."""
+    """The state of the code with digests of the modules that the run imports."""
     state = record.values.get("code") or {}
     now = {
         "source": source_digest(entry, record.values["config"]),
@@ -96,8 +96,8 @@ def _code(record: RunRecord, entry: str) -> dict[str, Any]:
     if "source" not in state or state["source"].endswith(now["source"]):
         return {**now, **state}
     _log.warning(
-        "%s: the code of the run's parts has changed since it began; it goes on with the code of "
-        "today, and compare takes it for a system of its own",
+        "%s: the code of the run's components has changed since it began; it resumes with the "
+        "current code, and compare treats it as a separate system",
         record.folder,
     )
     return {**state, **{key: f"{state[key]}+{digest}" for key, digest in now.items()}}

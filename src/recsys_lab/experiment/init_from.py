@@ -1,11 +1,12 @@
-"""``train init_from=RUN_DIR``: a new run that begins with another run's weights.
+"""``train init_from=RUN_DIR``: a new run initialised with another run's weights.
 
-Those that its test is of: the best ones, or of its refit, which have met its validation events.
+The weights are those of the other run's test: of its best epoch, or of its refit, which was trained
+on validation events.
 
-On the same data (one fingerprint) all weights are taken. On other data the layers are, and the
-vectors of items that both have, by raw id; the others begin fresh. What was taken is printed and
-stands in ``run.json`` (``init_from``); the weights' hash is part of what makes the run's system. A
-refit of this run begins with them as well: they are kept for it in `FIRST`.
+On the same data (equal fingerprints) all weights are copied. On other data the layers are copied,
+and the vectors of items with equal raw ids; new items keep their random initialisation. A summary
+is printed and recorded in ``run.json`` (``init_from``); the weights' hash is part of the run's
+identity. A refit of the new run starts with the same weights, stored in `FIRST`.
 
 Shapes: V items of this run, S items of the other.
 """
@@ -40,21 +41,21 @@ if TYPE_CHECKING:
     from recsys_lab.runs.record import RunRecord
 
 FIRST = "first.safetensors"
-"""The weights that a run with a refit begins with, twice: the other run may be gone by then."""
+"""The initial weights, stored for the refit: the other run may be deleted by then."""
 
-_CURE = "; bring the file back, or begin from another run"
+_CURE = "; restore the file, or use another run"
 
 
 def begin_from(parts: Components, record: RunRecord, console: Console, *, refits: bool) -> None:
-    """Put the weights of the run that ``init_from`` names into the model, and note what was taken.
+    """Load the weights of ``init_from`` into the model, and record their source.
 
-    A run that has checkpoints goes on from those: the other run is not read again.
+    A run with checkpoints resumes from those: the other run is not read again.
 
     Args:
-        parts: of the run; the model is changed, and ``parts.origin`` set.
-        record: of the run.
-        console: for people.
-        refits: whether a refit follows, which begins with the same weights: see `begin_again`.
+        parts: components of the run; the model is changed, and ``parts.origin`` set.
+        record: record of the run.
+        console: the console.
+        refits: whether a refit follows, with the same initial weights: see `begin_again`.
 
     Raises:
         UserError: the other run has no weights, or they do not fit this model.
@@ -69,7 +70,8 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
     where = f"init_from={parts.init_from}"
     if parts.is_fitted:
         raise UserError(
-            f"{where}: {parts.model_name} is fitted in one pass, so it begins with nothing"
+            f"{where}: {parts.model_name} is a fitted model without initial weights; use a trained "
+            "model, or leave init_from out"
         )
     source = whole_record(Path(parts.init_from))
     _refuse(where, source, record, parts)
@@ -93,9 +95,9 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
     _load(where, parts.model, weights)
     if noted and noted["weights_sha256"] != taken["weights_sha256"]:
         raise UserError(
-            f"{where}: the weights are not those that this run began with "
-            f"({noted['weights_sha256'][:8]}, now {taken['weights_sha256'][:8]}); bring them back, "
-            "or begin a new run"
+            f"{where}: the weights have changed since this run began "
+            f"({noted['weights_sha256'][:8]}, now {taken['weights_sha256'][:8]}); restore them, or "
+            "start a new run"
         )
     parts.origin = taken
     record.update(init_from=taken)
@@ -107,11 +109,11 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
 
 
 def begin_again(model: Any, record: RunRecord) -> None:
-    """Put the weights that the run began with into the model of its refit.
+    """Load the run's initial weights into the model of its refit.
 
     Args:
-        model: as it was made; is changed.
-        record: of a run that `begin_from` was told the refit of.
+        model: the untrained model; changed in place.
+        record: record of a run for which `begin_from` stored the weights.
 
     Raises:
         UserError: they are missing or damaged.
@@ -121,7 +123,7 @@ def begin_again(model: Any, record: RunRecord) -> None:
 
 
 def said(taken: Mapping[str, Any]) -> str:
-    """What was taken, for people."""
+    """A readable summary of the initial weights."""
     begin = f"begins with the {first_weights(taken)}"
     if taken["same_data"]:
         told = "; they have learned from its validation events, so validation is too good"
@@ -135,54 +137,54 @@ def said(taken: Mapping[str, Any]) -> str:
 
 
 def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Components) -> None:
-    """The other run is finished, has weights, and the same architecture."""
+    """Check that the other run is finished, has weights, and the same architecture."""
     if not source.done or source.weights not in source.values.get("files", {}):
         reason = f"its status is '{source.status}'" if not source.done else "it was fitted"
         raise UserError(
-            f"{where}: {source.folder} has no weights to begin with: {reason}. A finished run of "
-            "a trained model is needed"
+            f"{where}: {source.folder} has no weights to start from: {reason}; use a finished run "
+            "of a trained model"
         )
     differing = other_architecture(source.values["config"], record.values["config"])
     if differing:
         raise UserError(
-            f"{where}: is another architecture, so its weights mean nothing here: "
-            f"{'; '.join(differing.values())}. Give the same options, or begin without init_from"
+            f"{where}: has another architecture, so its weights cannot be used: "
+            f"{'; '.join(differing.values())}. Use the same options, or leave init_from out"
         )
     data, own = source.values["data"], parts.data
     same = data["fingerprint"], data.get("features_fingerprint")
     if not parts.inputs.plain and same != (own.fingerprint, own.features_fingerprint):
         raise UserError(
-            f"{where}: was trained on other data, and inputs of columns or texts have codes of "
-            "those; with inputs=ids items are found by their raw ids. Use the same data, or begin "
-            "without init_from"
+            f"{where}: was trained on other data, and inputs of columns or texts depend on the "
+            "codes of those; only with inputs=ids items are matched by raw ids. Use the same data, "
+            "or leave init_from out"
         )
     texts = (source.values.get("identity") or {}).get("text_vectors")
     if texts not in (None, parts.inputs.contents().get("text_vectors")):
         raise UserError(
-            f"{where}: reads other vectors of the items' texts, so its weights mean nothing here; "
-            "use the same texts and the same encoder"
+            f"{where}: was trained with other text vectors, so its weights cannot be used; use the "
+            "same texts and the same encoder"
         )
 
 
 def other_architecture(source: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
-    """The options by which a run's model is another one than the source's: key -> both values.
+    """The options of the architecture that differ between two runs: key -> both values in words.
 
     Args:
-        source: the config of the run whose weights are to be taken.
-        config: of the run that is to begin with them.
+        source: config of the run with the weights.
+        config: config of the run to be initialised with them.
     """
-    found = {}
+    differing = {}
     for group in ("model", "inputs"):
         other, this = _options(source[group]), _options(config[group])
         for key in dict.fromkeys([*other, *this]):
             if other.get(key) != this.get(key) and not _is_free(key):
-                said = f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
-                found[f"{group}.{key}"] = said
-    return found
+                values = f"{group}.{key} ({other.get(key)!r} there, {this.get(key)!r} here)"
+                differing[f"{group}.{key}"] = values
+    return differing
 
 
 def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a component; those that an older run lacks have what it did."""
+    """All options of a component, with defaults for options that older runs do not have."""
     later = [f for f in fields(import_class(settings["_target_"]).Config) if f.kw_only]
     older = {
         f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in later
@@ -191,9 +193,9 @@ def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_free(key: str) -> bool:
-    """Options that no weight depends on: how much is dropped in training, and places.
+    """Whether the weights do not depend on an option: dropout rates, encoders and folders.
 
-    What a text encoder gives is compared by its content.
+    Text vectors are compared by their content.
     """
     return "dropout" in key or key == "encoder" or key.endswith("_dir")
 
@@ -201,33 +203,33 @@ def _is_free(key: str) -> bool:
 def _map_items(
     where: str, source: RunRecord, parts: Components, weights: dict[str, Tensor]
 ) -> dict[str, int]:
-    """Replace the vectors of the other run's items by those of this one's, in place."""
+    """Map the other run's item vectors to this run's items, in place."""
     model = parts.model
     if not isinstance(model, DotProductModel):
         raise UserError(
-            f"{where}: was trained on other data, and which weights of {parts.model_name} belong "
-            "to items is not known; use the same data, or a model that derives from "
+            f"{where}: was trained on other data, and the item weights of {parts.model_name} are "
+            "not known; use the same data, or a model that derives from "
             "recsys_lab.models.sequential.dot_product.DotProductModel"
         )
     ids, theirs = parts.data.item_ids(), prepared_of(source).item_ids()
-    place = {str(item): number for number, item in enumerate(theirs)}
-    from_V = np.array([place.get(str(item), -1) for item in ids])
-    found = int((from_V >= 0).sum())
-    if not found:
+    index = {str(item): number for number, item in enumerate(theirs)}
+    from_V = np.array([index.get(str(item), -1) for item in ids])
+    shared = int((from_V >= 0).sum())
+    if not shared:
         raise UserError(
-            f"{where}: has no item in common with these data: ids there are such as "
-            f"{theirs[0]!r}, here {ids[0]!r}"
+            f"{where}: has no item in common with these data: ids there are e.g. {theirs[0]!r}, "
+            f"here {ids[0]!r}"
         )
     tables = [table.weight for table in (model.items, model.output) if table is not None]
     for name, own in model.named_parameters(remove_duplicate=False):
         if any(own is table for table in tables):
             weights[name] = _mapped(weights[name], own.detach(), from_V)
-    left = len(theirs) - found
-    return {"items_taken": found, "items_fresh": len(ids) - found, "items_left_out": left}
+    left = len(theirs) - shared
+    return {"items_taken": shared, "items_fresh": len(ids) - shared, "items_left_out": left}
 
 
 def _mapped(theirs_SD: Tensor, own_VD: Tensor, from_V: NDArray[np.int64]) -> Tensor:
-    """Rows of the other table where an item has one, else this one's."""
+    """Rows of the other table for shared items, else those of this table."""
     rows = torch.from_numpy(from_V)
     mapped = own_VD.clone().cpu()
     mapped[rows >= 0] = theirs_SD[rows[rows >= 0]].to(mapped.dtype)

@@ -1,6 +1,6 @@
-"""What a model learns from, its training, and where what it has learned is kept.
+"""Training data, training, and storage of fitted models.
 
-Lightning is imported late: a fitted model needs none of it.
+Lightning is imported in the functions: a fitted model does not need it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def ready_loss(parts: Components) -> None:
-    """Tell the loss what it must know of the data.
+    """Check the loss's device, and pass it the item counts.
 
     Raises:
-        UserError: it does not work on the run's device.
+        UserError: the loss does not work on the run's device.
     """
     if isinstance(parts.loss, ValidatesDevice):
         parts.loss.check_device(parts.device)
@@ -51,12 +51,12 @@ def train(
     callbacks: Sequence[Callback] = (),
     epochs: int | None = None,
 ) -> tuple[CheckpointCallback, dict[str, Any]]:
-    """Train the model with a loss that `ready_loss` has seen, and leave it on the run's device.
+    """Train the model, after `ready_loss`, and move it to the run's device.
 
     See `recsys_lab.training.fit.fit` for the arguments and errors.
 
     Returns:
-        The keeper of the checkpoints, and what the training cost.
+        The checkpoint callback, and the cost of the training.
     """
     from recsys_lab.training.cost import CostMonitor
     from recsys_lab.training.fit import fit
@@ -80,7 +80,7 @@ def training_batches(parts: Components) -> TrainingBatches:
     """The histories of the training part of ``parts.data``.
 
     Raises:
-        UserError: there are none, or the model cannot be trained on some of the events alone.
+        UserError: there are none, or the model does not support ``recipe.supervise``.
     """
     from recsys_lab.training.targets import supervised_events, supervised_positions
 
@@ -88,7 +88,7 @@ def training_batches(parts: Components) -> TrainingBatches:
     training = TrainingBatches(
         parts.data,
         batch_size=parts.recipe.config.batch_size,
-        window=parts.model.window + 1,  # one more than is read: the first target
+        window=parts.model.window + 1,  # one event more than is read: the last target
         seed=parts.seed,
         crop=parts.recipe.config.crop,
         prefixes=stated.one_target,
@@ -96,15 +96,15 @@ def training_batches(parts: Components) -> TrainingBatches:
         supervised=supervised_events(parts.data, parts.recipe),
     )
     if not len(training):
-        msg = f"{parts.data.path}: no user has two training events, so there is nothing to train on"
+        msg = f"{parts.data.path}: no user has at least two training events to train on"
         raise UserError(msg)
     if parts.recipe.config.supervise != "all":
-        supervised_positions(parts.model, next(training.first_epoch()))  # refused now, if at all
+        supervised_positions(parts.model, next(training.first_epoch()))  # raises early
     return training
 
 
 def keep_arrays(model: Any, record: RunRecord, **changes: Any) -> None:
-    """Store what a fitted model has learned, with its size and ``changes`` of the record."""
+    """Store a fitted model's arrays; update the record with its size and ``changes``."""
     arrays = model.arrays()
     replace_atomically(record.folder / FITTED, lambda path: save_npz(path, arrays))
     size = sum(int(np.size(values)) for values in arrays.values())

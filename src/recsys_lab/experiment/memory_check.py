@@ -1,4 +1,4 @@
-"""Refuse a run of a search that cannot fit into memory, before anything of it is made."""
+"""Refuses trials that do not fit into memory, before the model is built."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _log = logging.getLogger(__name__)
 
 
 def refuse_too_large(parts: Components, data: PreparedDataset) -> None:
-    """Compare what training needs at least with what is free.
+    """Compare the estimated memory of a training step with the free memory.
 
     Args:
-        parts: of the run, without data and model yet.
+        parts: components of the run, without data and model.
         data: the prepared dataset.
 
     Raises:
-        CannotFit: it is more.
+        CannotFit: the estimate, a lower bound, is larger.
     """
     model = _without_memory(parts, data.num_items)
-    if not isinstance(model, torch.nn.Module):  # it is fitted, or nothing is known
+    if not isinstance(model, torch.nn.Module):  # a fitted model, or no estimate
         return
     recipe, stated = parts.recipe, traits(model)
     segments = np.asarray(data.segments("train"))
@@ -49,16 +49,15 @@ def refuse_too_large(parts: Components, data: PreparedDataset) -> None:
 
 
 def _without_memory(parts: Components, num_items: int) -> Any:
-    """The model on torch's meta device, where tensors have shapes and no content.
+    """The model on torch's meta device, where tensors have shapes but no content.
 
-    One more than the run's own: shapes are known once a model is made, and weights are drawn as it
-    is made, so that the same object cannot come before the memory and have the seed's weights.
+    The run builds its own model later: weights are drawn from the seed during construction.
     """
     try:
         with torch.device("meta"):
             return parts.new_model(num_items)
     except UserError:
-        return None  # told when the model is made in earnest
-    except Exception as error:  # a model that needs content to be made: there is no estimate
-        _log.info("no estimate of the memory: %s", error)
+        return None  # raised again when the run builds the model
+    except Exception as error:  # the model cannot be built on the meta device
+        _log.info("no memory estimate: %s", error)
         return None

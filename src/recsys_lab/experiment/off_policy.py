@@ -1,9 +1,9 @@
-"""Off-policy estimates of a run: test events as logged feedback, its lists as a policy.
+"""Off-policy estimates of a run: test events are the logged feedback, its lists the target policy.
 
-The policy with k shows one of the first k items of the user's list, each with the same probability.
-The list is made once a user, from the history before the first target; under
-``split.target=successive`` once an event, from what is before it. The reward model is the mean
-reward of an item's training events, drawn towards that of all events by ten events' weight.
+The policy with k shows one of the first k items of the user's list, each with equal probability.
+There is one list per user, from the history before the first target, or, with
+``split.target=successive``, one per event, from the events before it. The reward model is the mean
+reward of an item's training events, shrunk towards the mean of all events with a weight of ten.
 """
 
 from __future__ import annotations
@@ -30,20 +30,17 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PRIOR_EVENTS = 10
-"""Weight of the mean of all events in an item's modelled reward."""
-_OPTIONS = (
-    "off_policy_reward", "off_policy_propensity", "off_policy_items", "off_policy_where",
-    "off_policy_clip",
-)  # fmt: skip
+"""Weight, in events, of the overall mean in an item's modelled reward."""
+
 _log = logging.getLogger(__name__)
 
 
 def check_off_policy(parts: Components) -> None:
-    """Refuse what will give no estimates, before anything is trained.
+    """Check options, columns and values, before anything is trained.
 
     Raises:
-        UserError: options do not go together, a column is not there or of another kind, or a
-            propensity or reward of a test event is missing or impossible.
+        UserError: options contradict each other, a column is missing or of another type, or a
+            propensity or reward of a test event is missing or not valid.
     """
     config, data = parts.protocol.config, parts.data
     _refuse_idle(config)
@@ -53,12 +50,11 @@ def check_off_policy(parts: Components) -> None:
 
 
 def off_policy(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]] | None:
-    """The estimates for each k of ``evaluation.ks``; None where they are not asked for.
+    """The estimates for each k of ``evaluation.ks``; None without ``off_policy_reward``.
 
     Args:
-        parts: of the run.
-        rows: per user and test target, as `recsys_lab.evaluation.results.Results.per_user` has
-            them.
+        parts: components of the run.
+        rows: per user and test target, from `recsys_lab.evaluation.results.Results.per_user`.
     """
     config, data = parts.protocol.config, parts.data
     if config.off_policy_reward is None:
@@ -68,8 +64,8 @@ def off_policy(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]] | 
     lists_NK = np.stack(rows["items"].to_list()).astype(np.int64)
     rank_N = rows["rank"].fill_null(0).to_numpy()
     rewards_V = _modelled(config.off_policy_reward, data)
-    given = {name: getattr(config, name) for name in _OPTIONS}
-    found = []
+    given = _options(config)
+    table = []
     for k in config.ks:
         shown_NK = lists_NK[:, :k] >= 0
         sizes_N = np.maximum(shown_NK.sum(1), 1)
@@ -83,19 +79,19 @@ def off_policy(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]] | 
         )
         facts = {"k": k, **diagnostics(logged, config.off_policy_clip)}
         for estimate in estimates(logged, config.off_policy_clip):
-            found.append({**asdict(estimate), **facts, **given, **events.told})
-    return [_plain(row) for row in found]
+            table.append({**asdict(estimate), **facts, **given, **events.counts})
+    return [_plain(row) for row in table]
 
 
 class _Events:
-    """The test events that count, with reward and propensity.
+    """The test events of the estimates, with reward and propensity.
 
     Attributes:
-        chosen_G: which of the test targets they are.
-        places_N: in the flat arrays.
-        rewards_N: of them.
-        propensities_N: of them.
-        told: what was counted on the way, for the record.
+        chosen_G: whether each test target is used.
+        places_N: index of the used events in the flat arrays.
+        rewards_N: their rewards.
+        propensities_N: their propensities.
+        counts: numbers for the record.
     """
 
     def __init__(self, config: Options, data: PreparedDataset) -> None:
@@ -105,7 +101,7 @@ class _Events:
         if not len(self.places_N):
             raise UserError(
                 f"evaluation.off_policy_where={config.off_policy_where}: is 1 for none of the "
-                f"{len(places_G):,} test events, so there is nothing to estimate from"
+                f"{len(places_G):,} test events, so no event is left; choose another column"
             )
         assert config.off_policy_reward is not None
         rewards = _numbers("off_policy_reward", config.off_policy_reward, data)
@@ -125,24 +121,24 @@ class _Events:
             assert items is not None  # checked before
             if shown > items:
                 raise UserError(
-                    f"evaluation.off_policy_items={items:,}: the test events show {shown:,} items, "
-                    "so they were not drawn from so few; give the number that they were drawn from"
+                    f"evaluation.off_policy_items: got {items:,}, expected at least {shown:,}, the "
+                    "items of the test events; give the number of items that they were drawn from"
                 )
             self.propensities_N = np.full(len(self.places_N), 1 / items)
-        self.told = {"left_out": int((~self.chosen_G).sum()), "items_shown": shown}
+        self.counts = {"left_out": int((~self.chosen_G).sum()), "items_shown": shown}
 
 
 def _where(
     name: str | None, data: PreparedDataset, places_G: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Whether a column is 1 at each place; everywhere where there is none."""
+    """Whether a column is 1 at each event; all true without a column."""
     if name is None:
         return np.ones(len(places_G), dtype=bool)
     kind = data.features.entry(name)["type"]
     if not name.startswith("event.") or kind not in ("numeric", "categorical"):
         raise UserError(
-            f"evaluation.off_policy_where: '{name}' is a {kind} column; a numeric or categorical "
-            "column of the events is needed, with 1 where an event counts"
+            f"evaluation.off_policy_where: '{name}' is a {kind} column, expected a numeric or "
+            "categorical column of the events, with 1 for the events to use"
         )
     column = data.features.column(name)
     assert isinstance(column, np.ndarray)
@@ -150,24 +146,24 @@ def _where(
     if kind == "categorical":
         values = list(map(str, data.features.values(name)))
         one = values.index("1") + FIRST_KNOWN if "1" in values else -1
-    found: NDArray[np.bool_] = np.asarray(column[places_G]) == one
-    return found
+    chosen_G: NDArray[np.bool_] = np.asarray(column[places_G]) == one
+    return chosen_G
 
 
 def _numbers(option: str, name: str, data: PreparedDataset) -> NDArray[np.float32]:
     kind = data.features.entry(name)["type"]
     if not name.startswith("event.") or kind != "numeric":
         raise UserError(
-            f"evaluation.{option}: '{name}' is a {kind} column; a numeric column of the events is "
-            "needed"
+            f"evaluation.{option}: '{name}' is a {kind} column, expected a numeric column of the "
+            "events"
         )
-    found = data.features.column(name)
-    assert isinstance(found, np.ndarray)
-    return found
+    column = data.features.column(name)
+    assert isinstance(column, np.ndarray)
+    return column
 
 
 def _modelled(name: str, data: PreparedDataset) -> Floats:
-    """Q of every item: see the module, (V,)."""
+    """Modelled reward q of every item, (V,): see the module."""
     column = _numbers("off_policy_reward", name, data)
     sums_V, counts_V = np.zeros(data.num_items), np.zeros(data.num_items)
     _, starts, ends = np.asarray(data.segments("train")).T
@@ -182,20 +178,29 @@ def _modelled(name: str, data: PreparedDataset) -> Floats:
     return modelled_V
 
 
+def _options(config: Options) -> dict[str, Any]:
+    return {
+        "off_policy_reward": config.off_policy_reward,
+        "off_policy_propensity": config.off_policy_propensity,
+        "off_policy_items": config.off_policy_items,
+        "off_policy_where": config.off_policy_where,
+        "off_policy_clip": config.off_policy_clip,
+    }
+
+
 def _refuse_idle(config: Options) -> None:
-    given = [name for name in _OPTIONS if getattr(config, name) is not None]
+    given = [name for name, value in _options(config).items() if value is not None]
     if not given:
         return
     sources = {"off_policy_propensity", "off_policy_items"} & {*given}
     if "off_policy_reward" not in given or len(sources) != 1:
         raise UserError(
-            f"evaluation: off-policy estimates need off_policy_reward, and one of "
-            "off_policy_propensity (a column with the probability of what was shown) and "
-            "off_policy_items (drawn uniformly from so many items); given are "
-            f"{', '.join(given)}"
+            f"evaluation: got {', '.join(given)}; off-policy estimates need off_policy_reward, and "
+            "either off_policy_propensity (a column with the probability of the shown item) or "
+            "off_policy_items (drawn uniformly from this many items)"
         )
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """For JSON: no NaN."""
+    """Replace NaN by None, for JSON."""
     return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}

@@ -1,4 +1,4 @@
-"""The prepared dataset that a config names."""
+"""The prepared dataset of a config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
-    """The prepared dataset that a config names."""
+    """The prepared dataset of a config; prepared if it does not exist."""
     words = words_of(cfg.fail_on_leaks)
     parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
     root, name = Path(cfg.prepared_dir), data_name(cfg.data)
@@ -29,10 +29,10 @@ def prepare_from(cfg: DictConfig) -> PreparedDataset:
 
 
 def data_name(node: DictConfig) -> str:
-    """A short name for people: the source, its variant, and the file's name."""
+    """A short readable name: the source, its variant, and the file's name."""
     source = node._target_.split(".")[-2]
     path = str(node.get("path") or "").partition("?")[0]
     parts = [source, node.get("variant"), Path(path).stem if path else None]
     name = re.sub(r"[^\w.-]+", "_", "_".join(str(part) for part in parts if part))
-    # Part of folder names, of which the system allows 255 bytes; brackets would be patterns.
+    # Used in folder names (at most 255 bytes); brackets would be glob patterns.
     return name.encode()[:80].decode(errors="ignore")

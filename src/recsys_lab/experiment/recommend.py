@@ -1,4 +1,4 @@
-"""A restored run ranks for any histories, by the parts that judged it.
+"""Ranking for any histories with a restored run.
 
 Shapes: n histories, V items, D width, K list length.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import NO_ITEM, traits
+from recsys_lab.contracts import NO_ITEM, ScoresByProduct, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.given_histories import HistoryReader
 from recsys_lab.evaluation.protocols.base import ranked_lists
@@ -26,22 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recsys_lab.contracts import Batch, EvaluationBatch, Exclude
+    from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.data.given_histories import GivenHistories, Histories
     from recsys_lab.experiment.components import Components
-
-
-@runtime_checkable
-class HasVectors(Protocol):
-    """A model whose score is the product of a state and an item's vector."""
-
-    def query_states(self, batch: Batch) -> Tensor:
-        """The state that the next item is ranked by, (B, D)."""
-        ...
-
-    def item_table(self) -> Tensor:
-        """Vectors of all items, (V, D)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -49,10 +36,9 @@ class Recommendations:
     """Ranked lists with raw ids.
 
     Attributes:
-        lists: one row for each recommended item, history by history, best first: ``history`` (its
-            index) or ``user_id`` (and ``list``), ``rank`` (from 1), ``item_id``, ``score``. A
-            history has fewer than k rows where fewer items are left, and none where the model
-            cannot rank for it.
+        lists: one row per recommended item, sorted by history and rank: ``history`` (its index) or
+            ``user_id`` (and ``list``), ``rank`` (from 1), ``item_id``, ``score``. A history has
+            fewer than k rows if fewer items are left, and none if the model cannot rank for it.
         num_unknown: events that were skipped because their item is not in the catalogue.
         num_unranked: histories without a known item, which this model cannot rank for.
     """
@@ -63,10 +49,10 @@ class Recommendations:
 
 
 class HistoryRanker:
-    """Ranks for histories; holds no state between calls, so threads may share it.
+    """Ranks for histories; stateless between calls, so threads may share it.
 
     Args:
-        parts: of a restored run.
+        parts: components of a restored run.
 
     Raises:
         UserError: the model cannot rank outside of the lab's own evaluation.
@@ -102,7 +88,7 @@ class HistoryRanker:
             UserError: k is below 1, or the histories lack what the model reads.
         """
         if k < 1:
-            raise UserError(f"k: got {k}; a list length of at least 1 is needed")
+            raise UserError(f"k: got {k}, expected a list length of at least 1")
         k = min(k, len(self._item_ids))
         given = self._read(histories)
         ranked = given if self._ranks_empty else given.where(given.lengths > 0)
@@ -127,7 +113,7 @@ class HistoryRanker:
         """Vectors of all items, (V, D), in the order of the catalogue.
 
         Raises:
-            UserError: the model has none.
+            UserError: the model has no vectors.
         """
         with torch.inference_mode():
             return self._numpy(self._with_vectors().item_table())
@@ -136,7 +122,7 @@ class HistoryRanker:
         """The state of each history, (n, D): its product with `item_vectors` is the score.
 
         Raises:
-            UserError: the model has none, or a history has no known item.
+            UserError: the model has no vectors, or a history has no known item.
         """
         model, given = self._with_vectors(), self._read(histories)
         empty = np.flatnonzero(given.lengths == 0)
@@ -147,13 +133,13 @@ class HistoryRanker:
             )
         with torch.inference_mode():
             batches = self._batches(given, exclude_seen=False)
-            found = [self._numpy(model.query_states(batch.history)) for batch in batches]
+            states = [self._numpy(model.query_states(batch.history)) for batch in batches]
         width = self.item_vectors().shape[1]
-        return np.concatenate([np.empty((0, width), np.float32), *found])
+        return np.concatenate([np.empty((0, width), np.float32), *states])
 
     @cached_property
     def _ranks_empty(self) -> bool:
-        """Whether the model ranks for a history without events: models that cannot must refuse."""
+        """Whether the model ranks for an empty history: models that cannot raise an error."""
         (batch,) = self._batches(self._read.nothing(), exclude_seen=False)
         try:
             with torch.inference_mode():
@@ -176,7 +162,7 @@ class HistoryRanker:
     def _find_not_candidates(self) -> Tensor:
         """Items that the run's protocol never ranks: with candidates=known, those not trained on.
 
-        Other protocols choose by the target, which nobody knows here: the catalogue is ranked.
+        Other protocols select by the target, which is not known here: all items are candidates.
         """
         left_out = np.empty(0, dtype=np.int64)
         if self._parts.protocol.candidates() == {"candidates": "known items"}:
@@ -193,15 +179,15 @@ class HistoryRanker:
     def _frame(
         self, keys: pl.DataFrame, items_nK: NDArray[np.int64], scores_nK: NDArray[np.float32]
     ) -> pl.DataFrame:
-        rows, places = np.nonzero(items_nK != NO_ITEM)
+        rows, columns = np.nonzero(items_nK != NO_ITEM)
         return keys[rows].with_columns(
-            rank=pl.Series(places + 1, dtype=pl.Int32),
-            item_id=self._item_ids.gather(items_nK[rows, places]),
-            score=pl.Series(scores_nK[rows, places]),
+            rank=pl.Series(columns + 1, dtype=pl.Int32),
+            item_id=self._item_ids.gather(items_nK[rows, columns]),
+            score=pl.Series(scores_nK[rows, columns]),
         )
 
-    def _with_vectors(self) -> HasVectors:
-        if isinstance(self._model, HasVectors):
+    def _with_vectors(self) -> ScoresByProduct:
+        if isinstance(self._model, ScoresByProduct):
             return self._model
         raise UserError(
             f"{self._name} has no vectors of users and items: its scores are not products of two "
@@ -209,7 +195,7 @@ class HistoryRanker:
         )
 
     def _numpy(self, vectors: Tensor) -> NDArray[Any]:
-        """As they are multiplied: of length 1 where the model ranks by cosines."""
+        """Vectors as NumPy arrays, of unit length if the model ranks by cosines."""
         if traits(self._model).cosine:
             vectors = F.normalize(vectors, dim=-1)
         return vectors.float().cpu().numpy()

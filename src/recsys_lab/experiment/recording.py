@@ -1,4 +1,4 @@
-"""A run with its folder, record and log: begun, gone on with, or shown when it is finished."""
+"""A run with its folder, record and log: started, resumed, or shown if it is finished."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def recorded(
     trial: TrialRun | None = None,
     prepared: Path | None = None,
 ) -> RunRecord:
-    """The finished run of a config in a folder, begun or gone on with.
+    """Start or resume the run of a config in a folder; returns its record when finished.
 
     Args:
         cfg: the whole config.
         folder: the run directory.
-        console: for people.
-        trial: set when the run is one of a search.
+        console: the console.
+        trial: set if the run is a trial of a search.
         prepared: folder of the dataset that was prepared for it, or None to prepare it.
 
     Raises:
@@ -52,7 +52,7 @@ def recorded(
         if record.done:
             console.print(f"{folder}: this run is finished", soft_wrap=True)
             if not all((folder / name).exists() for name in (CARD, PAGE)):
-                write_card(record)  # its process was killed just before
+                write_card(record)  # the process was killed before writing it
             _show(console, record)
             return record
         with _logged_to(folder / "run.log"):
@@ -61,7 +61,7 @@ def recorded(
             except (Interrupted, KeyboardInterrupt):
                 record.update(status="interrupted")
                 raise Interrupted(
-                    f"stopped; what was done is kept. Go on with: recsys-lab train resume={folder}"
+                    f"stopped; progress is saved. Resume with: recsys-lab train resume={folder}"
                 ) from None
             except Pruned:
                 record.update(status="pruned", **finish_time())
@@ -70,10 +70,10 @@ def recorded(
                 record.update(status="failed")
                 raise
             except BaseException as error:
-                # A fault of the machine is told at the end, in one line; the log has the rest.
+                # A fault of the machine is reported in one line; the log has the traceback.
                 level = logging.INFO if machine_fault(error) else logging.ERROR
                 _log.log(level, "the run failed\n%s", traceback.format_exc())
-                with suppress(OSError):  # of a full disk, too, the cause is told
+                with suppress(OSError):  # on a full disk, report the original error
                     record.update(status="failed")
                 raise
         write_card(record)
@@ -123,26 +123,26 @@ def _show(console: Console, record: RunRecord) -> None:
 
 
 class _RunLog(logging.FileHandler):
-    """Losing the log on a full disk never loses the run, and shows no traceback."""
+    """A log file whose write errors (a full disk) are ignored: they must not stop the run."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """In place of a traceback on the terminal."""
+        """Ignore the error; the base class prints a traceback."""
 
     def close(self) -> None:
-        """Also where what is left cannot be written."""
+        """Close, even if the buffer cannot be written."""
         with suppress(OSError):
             super().close()
 
 
 @contextmanager
 def _logged_to(path: Path) -> Iterator[None]:
-    """Everything of the lab goes into the run's log; warnings also to the terminal.
+    """Log messages of the lab to the run's log, and warnings also to the terminal.
 
     Raises:
-        UserError: the log is a link, as in a run that somebody else made: it may lead anywhere.
+        UserError: the log is a symbolic link, which could point anywhere in an untrusted run.
     """
     if path.is_symlink():
-        raise UserError(f"{path}: is a symbolic link, which a run does not make; remove it")
+        raise UserError(f"{path}: is a symbolic link, expected a file; remove it")
     handler = _RunLog(path)
     logging.getLogger("recsys_lab").setLevel(logging.INFO)
     terminal = logging.StreamHandler()

@@ -1,4 +1,4 @@
-"""``recipe.refit=true``: the chosen model once more, on training and validation events."""
+"""``recipe.refit=true``: retrain the chosen model on training and validation events."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ if TYPE_CHECKING:
 
 
 def refit(parts: Components, record: RunRecord, console: Console) -> None:
-    """Replace the chosen model by what the test is of: one that has learned from both parts.
+    """Replace the chosen model by one trained on both parts, which is then tested.
 
-    It begins from the same seed, and with the same weights where the run began with another run's
-    (``init_from``).
+    It starts from the same seed, and the same initial weights if the run has ``init_from``.
 
-    The protocol stays as it was: candidates that are ``known``, popularity and slices are of the
-    training part alone, so that runs with and without refit are judged alike.
+    The protocol does not change: ``known`` candidates, popularity and slices are from the training
+    part, so that runs with and without refit are evaluated in the same way.
 
     Args:
-        parts: of the run; its model is replaced.
-        record: of the run; gets a field ``refit``.
-        console: for people.
+        parts: components of the run; the model is replaced.
+        record: record of the run; gets a field ``refit``.
+        console: the console.
     """
     again = parts.again(parts.data.with_validation())
     segments = again.data.segments("train")
@@ -58,7 +57,7 @@ def _train(parts: Components, record: RunRecord, console: Console, noted: dict[s
     )  # fmt: skip
     ready_loss(parts)
     folder = (record.folder / REFIT_WEIGHTS).parent
-    # Nothing of its epochs is logged or recorded: those that chose are.
+    # Its epochs are not logged or recorded; those of the model selection are.
     keeper, cost = train(parts, folder, console, on_epoch=lambda _: None, epochs=epochs)
     losses = [row["train/loss"] for row in keeper.history]
     record.update(

@@ -33,16 +33,16 @@ _CURE = (
 
 
 def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Components:
-    """The data, protocol and trained model of a finished run.
+    """Load the data, protocol and trained model of a finished run.
 
     Args:
-        record: of the run.
-        verify: how the prepared dataset is checked; the run's own files always are in full.
-        prepare: whether its source may be read and the dataset written again, wherever the run's
-            config says; else nothing but the dataset that is there is read.
+        record: record of the run.
+        verify: how the prepared dataset is checked; the run's files are always checked in full.
+        prepare: whether a missing dataset may be prepared again from its source, as the run's
+            config says.
 
     Raises:
-        UserError: the data has changed since, or a file of the run is gone or damaged.
+        UserError: the data have changed, or a file of the run is missing or damaged.
     """
     if not record.is_verified:
         _log.warning("%s: not verified: %s", record.folder, NOT_VERIFIED)
@@ -60,8 +60,8 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     except OmegaConfBaseException as error:
         commit = (record.values.get("code") or {}).get("commit") or "not recorded"
         raise UserError(
-            f"{record.folder}: made by another version of the lab, whose config has no "
-            f"'{error.full_key}'; restore it with that version (commit {commit})"
+            f"{record.folder}: its config has no '{error.full_key}', so it was made by another "
+            f"version of the lab; restore it with that version (commit {commit})"
         ) from error
     if parts.is_fitted:
         with record.reading(FITTED, _CURE) as path, np.load(path, allow_pickle=False) as arrays:
@@ -83,32 +83,31 @@ def _config(record: RunRecord) -> DictConfig:
 
 
 def _refuse_other(record: RunRecord, data: PreparedDataset) -> None:
-    """The dataset is the one that the run saw."""
+    """Check that the dataset is that of the run."""
     noted = record.values["data"]
     if data.fingerprint != noted["fingerprint"]:
         msg = (
-            f"{record.folder}: the run saw data with fingerprint {noted['fingerprint']}, but "
-            f"{data.path} has {data.fingerprint}; bring back the original data"
+            f"{record.folder}: the run used data with fingerprint {noted['fingerprint']}, but "
+            f"{data.path} has {data.fingerprint}; restore the original data"
         )
         raise UserError(msg)
     columns = noted.get("features_fingerprint", data.features_fingerprint)
     if data.features_fingerprint != columns:
         raise UserError(
-            f"{record.folder}: the run saw columns of items, users and events with fingerprint "
-            f"{columns}, but {data.path} has {data.features_fingerprint}; bring back the original "
-            "data"
+            f"{record.folder}: the run used columns of items, users and events with fingerprint "
+            f"{columns}, but {data.path} has {data.features_fingerprint}; restore the original data"
         )
 
 
 def prepared_of(record: RunRecord, verify: Verify = "full") -> PreparedDataset:
-    """The dataset of a run, where it was, or where a moved project has it.
+    """The dataset of a run, at its recorded path, or relative to a moved project.
 
     Args:
-        record: of the run.
+        record: record of the run.
         verify: how it is checked.
 
     Raises:
-        NotWhole: it is not there, or damaged.
+        NotWhole: it is missing or damaged.
     """
     stored = record.values["config"]
     noted = Path(record.values["data"]["path"])
@@ -116,7 +115,7 @@ def prepared_of(record: RunRecord, verify: Verify = "full") -> PreparedDataset:
         base / stored["prepared_dir"] / noted.name  # named by its content
         for base in (Path.cwd(), *record.folder.resolve().parents)
     )
-    folder = next((place for place in (noted, *moved) if place.is_dir()), noted)
+    folder = next((path for path in (noted, *moved) if path.is_dir()), noted)
     return PreparedDataset(folder, verify)
 
 
@@ -125,6 +124,7 @@ def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
         return prepared_of(record, stored.verify)
     except NotWhole as error:
         raise UserError(
-            f"{error.problem}: the run's prepared dataset. Bring it back, or give prepare=true: it "
-            f"is made again in {stored.prepared_dir}, from the source in {record.folder / CONFIG}"
+            f"{error.problem}: the run's prepared dataset. Restore it, or use prepare=true to "
+            f"prepare it again in {stored.prepared_dir}, from the source in "
+            f"{record.folder / CONFIG}"
         ) from error

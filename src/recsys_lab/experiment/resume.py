@@ -1,4 +1,4 @@
-"""``resume=RUN_DIR``: go on with a run from the config stored in it, and nothing else."""
+"""``resume=RUN_DIR``: resume a run from the config stored in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recsys_lab.config.compose import Request
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
 LONGER = ("recipe.max_epochs", "recipe.patience")
-"""What may stand beside ``resume``: how long the run is trained."""
+"""Keys allowed together with ``resume``: they train the run longer."""
 
 _HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
 
@@ -38,8 +38,8 @@ def resumed(request: Request) -> Request:
         settings as in the lab's config.
 
     Raises:
-        UserError: RUN_DIR holds no run, or one with a config that no run has stored, or other
-            overrides stand beside ``resume``.
+        UserError: RUN_DIR has no run, its config was changed, or other overrides are given
+            together with ``resume``.
     """
     overrides = [_parsed(text) for text in request.overrides]
     wanted = [o for o in overrides if o is not None and o.key_or_group == "resume"]
@@ -66,13 +66,13 @@ def resumed(request: Request) -> Request:
     others += ["--multirun"] if request.multirun else []
     if others:
         raise UserError(
-            f"resume: a run continues exactly as it was configured, so {', '.join(others)} cannot "
-            f"stand beside resume ({' and '.join(LONGER)} may: they train it longer). Drop it, or "
-            "start a new run without resume."
+            f"resume: got {', '.join(others)}, but a run resumes with its stored config; only "
+            f"{' and '.join(LONGER)} may be given with resume, to train it longer. Drop the "
+            "others, or start a new run without resume."
         )
-    place = QuotedString(str(run_dir), Quote.single).with_quotes()
+    folder = QuotedString(str(run_dir), Quote.single).with_quotes()
     settings = [
-        f"hydra.run.dir={place}",
+        f"hydra.run.dir={folder}",
         "hydra.output_subdir=null",
         "hydra.job.chdir=false",
         "hydra/job_logging=none",
@@ -85,72 +85,75 @@ def resumed(request: Request) -> Request:
         config_path=run_dir,
         config_name=CONFIG.removesuffix(".yaml"),
         config_dir=None,
-        overrides=[f"++run_dir={place}", f"++resume={place}", *settings, *hydra, *longer],
+        overrides=[f"++run_dir={folder}", f"++resume={folder}", *settings, *hydra, *longer],
     )
 
 
 def refuse_changed(path: Path, stored: Any) -> None:
-    """Refuse a stored config that holds more than a run stores: plain values.
+    """Refuse a stored config with anything but plain values.
 
-    What is to be worked out once more (``${oc.env:HOME}``), what includes other files and what
-    sets Hydra up was not written by a run: somebody else's run is no way to do such things here.
+    A run stores no interpolations (``${oc.env:HOME}``), includes or settings of Hydra. They are
+    refused, so that a run from an untrusted source cannot use them.
 
     Args:
         path: the file.
-        stored: what was read from it.
+        stored: its content.
 
     Raises:
-        UserError: with everything else that it holds.
+        UserError: the config has such entries; the message lists them.
     """
     if not isinstance(stored, DictConfig):
-        raise UserError(f"{path}: a mapping of keys to values is needed, got a list.")
-    problems = [f"{key}: no run stores this key" for key in ("hydra", "defaults") if key in stored]
+        raise UserError(f"{path}: got a list, expected a mapping of keys to values.")
+    problems = [f"{key}: a run does not store this key" for key in ("hydra", "defaults")
+                if key in stored]  # fmt: skip
     if _HEADER.search(path.read_text(encoding="utf-8")):
-        problems.append("'# @package': no run stores this line")
+        problems.append("'# @package': a run does not store this line")
     plain = OmegaConf.to_container(stored, resolve=False)
-    problems += [f"{key}: {value!r} is no plain value" for key, value in _worked_out(plain)]
+    problems += [
+        f"{key}: got {value!r}, expected a plain value" for key, value in _interpolations(plain)
+    ]
     if problems:
         raise UserError(
-            f"{path} was changed after the run stored it. {'; '.join(problems)}. Take that out, "
-            "or bring the file back as it was."
+            f"{path} was changed after the run stored it. {'; '.join(problems)}. Remove that, or "
+            "restore the original file."
         )
 
 
-def _worked_out(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Texts, keys too, that OmegaConf would work out."""
+def _interpolations(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Strings, including keys, that OmegaConf would interpolate."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _worked_out(value, f"{path}.{key}" if path else str(key))
+            yield from _interpolations(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _worked_out(value, f"{path}.{index}")
+            yield from _interpolations(value, f"{path}.{index}")
     elif isinstance(node, str) and "${" in node:
         yield path, node
 
 
 def refuse_occupied(cfg: DictConfig) -> None:
-    """Refuse to start a new run where one already is.
+    """Refuse to start a new run in the folder of another one.
 
     Raises:
-        UserError: ``run_dir`` holds a run and ``resume`` is null.
+        UserError: ``run_dir`` has a run and ``resume`` is null.
     """
     run_dir = Path(str(cfg.run_dir))
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"run_dir: {run_dir} is a file; choose another run_dir.")
     if cfg.resume is None and _holds_run(run_dir):
         raise UserError(
-            f"run_dir: {run_dir} already holds a run. Add resume=auto to go on with it, "
-            "or choose another run_dir."
+            f"run_dir: {run_dir} already has a run. Add resume=auto to resume it, or choose "
+            "another run_dir."
         )
 
 
 def _holds_run(run_dir: Path) -> bool:
-    """Whether there is a run that got further than a wrong setting."""
+    """Whether there is a run that did not fail before training."""
     if not (run_dir / RECORD).exists():
         return False
     try:
         return not RunRecord.load(run_dir).failed_before_training
-    except UserError:  # damaged, but somebody's
+    except UserError:  # a damaged record is still a run
         return True
 
 
@@ -166,12 +169,12 @@ def _require_run(run_dir: Path) -> None:
 
 
 def _runs_near(run_dir: Path) -> str:
-    """Names the newest runs below or beside a directory that is none."""
+    """The newest runs near a directory that is not a run, for a message."""
     base = run_dir if run_dir.is_dir() else run_dir.parent
-    found = [
+    runs = [
         p.parent for pattern in (RECORD, f"*/{RECORD}", f"*/*/{RECORD}") for p in base.glob(pattern)
     ]
-    newest = sorted(found, key=lambda folder: folder.stat().st_mtime)[-3:]
+    newest = sorted(runs, key=lambda folder: folder.stat().st_mtime)[-3:]
     shown = ", ".join(os.path.relpath(folder) for folder in reversed(newest))
     return f". Runs there: {shown}." if shown else ". resume takes auto or a run directory."
 
@@ -180,4 +183,4 @@ def _parsed(text: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException:
-        return None  # the check reports it
+        return None  # reported by the config check

@@ -41,12 +41,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrialRun:
-    """What is different for a run of a search: the test split stays closed.
+    """Settings of a run that is a trial of a search; trials do not use the test split.
 
     Attributes:
-        callbacks: gives Lightning callbacks that watch the training; called where there is one.
-        beyond: metrics beyond accuracy, which else only the test has, to be computed on validation
-            at the end, e.g. ``coverage@10``.
+        callbacks: returns additional Lightning callbacks; called if the model is trained.
+        beyond: metrics beyond accuracy to compute on validation at the end, e.g. ``coverage@10``.
     """
 
     callbacks: Callable[[], Sequence[Callback]] = tuple
@@ -60,18 +59,18 @@ def execute(
     trial: TrialRun | None = None,
     prepared_in: Path | None = None,
 ) -> None:
-    """Do everything that is still to do of a run.
+    """Execute a run, from the start or where it stopped.
 
     Args:
         cfg: the whole config.
-        record: of this run; says how far it came.
-        console: for people.
-        trial: set when the run is one of a search.
+        record: record of the run, with its progress.
+        console: the console.
+        trial: set if the run is a trial of a search.
         prepared_in: folder of the dataset that was prepared for this run; the source, which may
             have changed since, is not read again.
 
     Raises:
-        UserError: also when the data are no longer those that the run began with.
+        UserError: the run cannot be executed, or its data have changed since it began.
     """
     forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
@@ -119,14 +118,14 @@ def execute(
 
 
 def _tell_unread(parts: Components) -> None:
-    """Say which options of the command line a model that is fitted in one pass does not read."""
+    """Warn of options on the command line that a fitted model does not read."""
     if not HydraConfig.initialized():
         return
     keys = [given.partition("=")[0].lstrip("+~") for given in HydraConfig.get().overrides.task]
     unread = [k for k in keys if k.partition(".")[0] in ("recipe", "loss") and k != REFIT]
     if unread:
         _log.warning(
-            "%s: not read: %s is fitted in one pass, without a loss and a recipe",
+            "%s: not read: %s is a fitted model, without a loss and a recipe",
             ", ".join(unread),
             parts.model_name,
         )
@@ -134,13 +133,13 @@ def _tell_unread(parts: Components) -> None:
 
 @contextmanager
 def _on_whole_data(parts: Components, record: RunRecord) -> Iterator[None]:
-    """What is done in the body on data that somebody damaged meanwhile counts for nothing.
+    """Check the prepared data after the body, and discard checkpoints if they were damaged.
 
-    The arrays are memory-mapped, so a change of their files is a change of what is read.
+    The arrays are memory-mapped, so a change of their files changes what the run reads.
 
     Raises:
-        NotWhole: the data are no longer what was prepared, also in place of the error that this
-            led to. The run has no checkpoint then, so that it begins anew.
+        NotWhole: the data were damaged; also replaces an error that this caused. The checkpoints
+            are removed, so that the run restarts.
     """
     try:
         try:
@@ -156,19 +155,19 @@ def _on_whole_data(parts: Components, record: RunRecord) -> Iterator[None]:
 def _prepare(
     parts: Components, record: RunRecord, spent: Callable[[], float], folder: Path | None
 ) -> PreparedDataset:
-    """The data, and the seconds that this took: who comes first pays for all runs on them."""
+    """The prepared data; records the seconds, which the first run on them has for all."""
     began = spent()
-    # Who prepared it for many runs has checked every byte: once for all of them.
+    # The sweep that prepared it has checked every byte, once for all its runs.
     data = PreparedDataset(folder, "sizes") if folder else parts.prepare()
     compute = record.values["compute"]
     seconds = compute.get("prepare_seconds", 0.0) + spent() - began
     compute["prepare_seconds"] = round(seconds, 3)
-    record.note_compute(spent())  # the whole too, or a run killed now would miss this part of it
+    record.note_compute(spent())  # also if the run is killed before the next update
     return data
 
 
 def _stopwatch(before: float) -> Callable[[], float]:
-    """Seconds spent on the run: those of earlier processes and of this one."""
+    """Seconds spent on the run, by earlier processes and this one."""
     started = time.monotonic()
     return lambda: before + time.monotonic() - started
 
@@ -208,17 +207,17 @@ def _fit(parts: Components, record: RunRecord) -> None:
 
 def _test(parts: Components, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen."""
-    found = compute_test_results(parts, rank_test_users(parts))
-    found.write(record.folder)
+    results = compute_test_results(parts, rank_test_users(parts))
+    results.write(record.folder)
     record.note_files(
         PER_USER, SLICES,
-        test=found.means, intervals=found.intervals, fairness=found.fairness,
-        **({} if found.off_policy is None else {"off_policy": found.off_policy}),
+        test=results.means, intervals=results.intervals, fairness=results.fairness,
+        **({} if results.off_policy is None else {"off_policy": results.off_policy}),
     )  # fmt: skip
 
 
 def _look_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:
     chosen = {name: metric for name, metric in parts.beyond().items() if name in names}
-    found = parts.evaluate("validation", chosen).compute()
-    values = {name: found[name] for name in chosen if name in found}
+    computed = parts.evaluate("validation", chosen).compute()
+    values = {name: computed[name] for name in chosen if name in computed}
     record.update(validation={**record.values["validation"], **values})

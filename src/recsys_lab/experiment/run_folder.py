@@ -1,4 +1,4 @@
-"""The folder of a run: opened new, or that of the same run which goes on."""
+"""The folder of a run, new or resumed."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ def run_folder(cfg: DictConfig, output_dir: Path) -> Path:
     for path in output_dir.parents[1].glob(f"*/*/{RECORD}"):  # runs/DAY/RUN/run.json
         try:
             record = whole_record(path.parent)
-        except UserError:  # another run's damaged record is no reason to stop
+        except UserError:  # skip damaged records of other runs
             continue
         if not record.done and _identity(record.values["config"]) == wanted:
             candidates.append((record.values["created"], path.parent))
     if not candidates:
         return output_dir
     with suppress(OSError):
-        output_dir.rmdir()  # Hydra made it, empty, before anybody knew
+        output_dir.rmdir()  # created by Hydra, empty
     return max(candidates)[1]
 
 
 def _identity(config: Any) -> dict[str, Any]:
-    """The config without what may differ between a run and its continuation."""
+    """The config without the keys that may differ when a run is resumed."""
     own = {k: v for k, v in config.items() if k not in ("run_dir", "resume", "verify")}
     if own.get("init_from") is None:  # runs of older versions have no such key
         own.pop("init_from", None)
-    else:  # they have it as it was given
+    else:  # older runs have the path as it was given
         own["init_from"] = str(Path(own["init_from"]).absolute())
     return own
 
 
 def open_record(cfg: DictConfig, folder: Path) -> RunRecord:
-    """The record of a run in its folder, which is begun where there is none.
+    """The record of a run in its folder; created if there is none.
 
     Raises:
-        UserError: the folder holds a run with another config.
+        UserError: the folder has a run with another config.
     """
     config = scrubbed(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(config, dict)
     if config.get("init_from") is not None:
         config["init_from"] = str(Path(config["init_from"]).absolute())
     if not (folder / RECORD).exists() or RunRecord.load(folder).failed_before_training:
-        # The record last: a folder with a record can be resumed, so it must hold the config.
+        # The record last: a folder with a record can be resumed, so it needs the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
         return RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]
     record = RunRecord.load(folder)
@@ -72,17 +72,17 @@ def open_record(cfg: DictConfig, folder: Path) -> RunRecord:
         train_longer(record, config)
     elif differing:
         msg = (
-            f"{folder}: holds a run with another config (differs in {', '.join(differing)}); "
-            f"continue that one with resume={folder} alone, or choose another run_dir"
+            f"{folder}: has a run with another config (differs in {', '.join(differing)}); resume "
+            f"that run with resume={folder} and no other keys, or choose another run_dir"
         )
         raise UserError(msg)
     return record
 
 
 def _default_name(cfg: DictConfig) -> str:
-    """The model's class, or the config that was chosen where it has another name.
+    """The model's class, or the name of its config if that is a variant.
 
-    So a variant (``model=ease_decayed``) is not recorded under the published model's name.
+    A variant (``model=ease_decayed``) is not recorded under the published model's name.
     """
     name = str(cfg.model._target_.rpartition(".")[2])
     chosen = HydraConfig.get().runtime.choices.get("model") if HydraConfig.initialized() else None

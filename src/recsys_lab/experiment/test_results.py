@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestResults:
-    """What the test says of a model.
+    """Results of the test.
 
     Attributes:
-        means: every metric, e.g. ``ndcg@10`` and ``coverage@10``.
-        intervals: 95% interval of every metric that users have a value of.
-        users: a row for each user and target, with the raw ids as text in ``user_id``,
-            ``target_id`` and ``item_ids`` (the list) and the keys that slices are cut by.
-        slices: of every slice the accuracy metrics, and those of lists that read no targets.
+        means: all metrics, e.g. ``ndcg@10`` and ``coverage@10``.
+        intervals: 95% interval of every metric with per-user values.
+        users: a row per user and target, with raw ids as text in ``user_id``, ``target_id`` and
+            ``item_ids`` (the list), and the keys of slices.
+        slices: accuracy metrics of every slice, and list metrics that do not read targets.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
-        off_policy: estimates from logged propensities; None where they are not asked for.
+        off_policy: estimates from logged propensities, or None.
     """
 
     means: dict[str, float]
@@ -47,19 +47,19 @@ class TestResults:
     off_policy: list[dict[str, Any]] | None
 
     def write(self, folder: Path) -> None:
-        """``test_users.parquet`` and ``slices.parquet``, each whole or not at all."""
+        """Write ``test_users.parquet`` and ``slices.parquet``, each atomically."""
         for name, frame in ((PER_USER, self.users), (SLICES, self.slices)):
             replace_atomically(folder / name, frame.write_parquet)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The lists of all users, whichever process ranked for them.
+    """The lists of all users, gathered from all processes.
 
     Attributes:
-        results: of the test.
-        means: every metric.
-        rows: a row for each user and target.
+        results: results of the test.
+        means: all metrics.
+        rows: a row per user and target.
     """
 
     results: Results
@@ -68,13 +68,13 @@ class Gathered:
 
 
 def rank_test_users(parts: Components) -> Gathered:
-    """Open the test split; all processes that have joined must call it."""
+    """Rank for the test users; all processes must call it."""
     results = parts.evaluate("test")
     return Gathered(results, results.compute(), results.per_user())
 
 
 def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
-    """What the lists say; one process is enough."""
+    """Compute the test results from the lists; in one process."""
     results, rows = gathered.results, gathered.rows
     period = parts.protocol.config.target_period
     keys = slice_keys(parts.data, "test", period)

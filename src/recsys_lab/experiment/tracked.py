@@ -1,4 +1,4 @@
-"""What a run's trackers are told when it begins and when it ends."""
+"""Data sent to a run's trackers at its start and end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HIT = "* "
 
 
 def start_of(record: RunRecord, job_type: str) -> Start:
-    """What trackers are told: what the record says, which holds no secret."""
+    """Data sent at the start: from the record, which has no secrets."""
     config = record.values["config"]
     fingerprint = record.values["data"]["fingerprint"]
     return Start(
@@ -39,7 +39,7 @@ def start_of(record: RunRecord, job_type: str) -> Start:
 
 
 def end_of(parts: Components, record: RunRecord, *, failed: bool) -> End:
-    """What they are told at the end: numbers, small tables, files worth keeping."""
+    """Data sent at the end: numbers, small tables, files to store."""
     folder = record.folder
     kept = {path.name: path for path in (
         folder / record.weights, folder / FITTED, folder / PER_USER, folder / RECORD,
@@ -62,12 +62,12 @@ def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS)
 
     Returns:
         Columns ``user`` (raw id), ``history`` (titles of the latest `HISTORY` events, oldest
-        first), ``targets`` and ``list`` (titles of the first `LIST` places, hits marked by `HIT`),
+        first), ``targets`` and ``list`` (titles of the first `LIST` items, hits marked by `HIT`),
         as text.
     """
     titles = data.item_titles() or [str(item) for item in data.item_ids()]
     ids = data.user_ids()
-    # Of several rows of a user the last stays, as of the lists.
+    # The last segment of each user, as with the lists.
     segments = {int(row[0]): row for row in np.asarray(data.segments("test"))}
     by_user = (
         last_lists(rows)
@@ -75,13 +75,13 @@ def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS)
         .agg("target", pl.col("items").first())
     )
     step = max(1, len(by_user) // users)
-    found = []
+    examples = []
     for row in by_user.gather_every(step).head(users).iter_rows(named=True):
         _, start, end, _ = segments[row["user"]]
         history = data.items[max(start, end - HISTORY) : end]
         wanted = set(row["target"])
         shown = [item for item in row["items"][:LIST] if item != NO_ITEM]
-        found.append(
+        examples.append(
             {
                 "user": str(ids[row["user"]]),
                 "history": "; ".join(titles[item] for item in history),
@@ -89,7 +89,7 @@ def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS)
                 "list": "; ".join(f"{HIT if i in wanted else ''}{titles[i]}" for i in shown),
             }
         )
-    return pl.DataFrame(found)
+    return pl.DataFrame(examples)
 
 
 def _summary(record: RunRecord) -> Mapping[str, float]:
@@ -98,18 +98,18 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
     if not validation and (row := _best_so_far(values)):  # it was stopped
         validation = {k.removeprefix("val/"): v for k, v in row.items() if k.startswith("val/")}
         best = {"epoch": row["epoch"]}
-    found = {f"best/{k}": v for k, v in (validation or {}).items()}
-    found |= {f"val/{k}": v for k, v in (validation or {}).items()}
-    found |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
+    summary = {f"best/{k}": v for k, v in (validation or {}).items()}
+    summary |= {f"val/{k}": v for k, v in (validation or {}).items()}
+    summary |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
     compute = {"parameters": values.get("parameters"), **values["compute"]}
-    found |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
+    summary |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
     if best:
-        found["best/epoch"] = best["epoch"]
-    return found
+        summary["best/epoch"] = best["epoch"]
+    return summary
 
 
 def _best_so_far(values: Mapping[str, Any]) -> Mapping[str, float] | None:
-    """The judged epoch that is the best until now, the first of equal ones."""
+    """The best validated epoch so far, the first of equal ones."""
     monitor = (values["config"].get("recipe") or {}).get("monitor")
     judged = [row for row in values.get("epochs") or () if monitor in row]
     noted = (values.get("metrics") or {}).get(str(monitor).removeprefix("val/"), {})

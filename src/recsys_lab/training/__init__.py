@@ -1,4 +1,4 @@
-"""How a model is trained: the LightningModule, recipe, checkpoints, resume, cost and memory.
+"""Training: the LightningModule, recipe, checkpoints, resume, cost and memory estimate.
 
-It knows no file of a run but its checkpoints: callers pass what is to happen after an epoch.
+Of a run's files only checkpoints are written here; callers pass what to do after an epoch.
 """

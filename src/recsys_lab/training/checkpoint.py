@@ -1,12 +1,11 @@
-"""Keeps what a run must not lose: the best weights, the place to resume from, the history.
+"""Best weights, early stopping, history and the checkpoint of a run.
 
-Best epoch, early stopping and the resume checkpoint live in one callback because they have to
-be stored at one instant: a checkpoint that is older than the early stopping's count would
-resume into a different run.
+They are in one callback because they must be stored at the same time: a checkpoint older than the
+state of early stopping would resume into a different run.
 
-The best weights are a file of their own, and the checkpoint holds their digest. New ones are first
-written beside the old ones (`NEXT`), then the checkpoint that names them, then they take the old
-ones' place. Wherever a run is killed, one of the two files is the one that the checkpoint names.
+The best weights are a separate file, and the checkpoint has their digest. New best weights are
+first written to `NEXT`, then the checkpoint with their digest, then `NEXT` replaces `BEST`. At any
+time one of the two files matches the digest in the checkpoint.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ if TYPE_CHECKING:
 
 
 class Stateful(Protocol):
-    """Something iterated whose place can be stored."""
+    """An iterable whose position can be stored."""
 
     def state_dict(self) -> dict[str, int]:
-        """The place."""
+        """The position."""
         ...
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to a stored place."""
+        """Restore a stored position."""
         ...
 
 
@@ -51,14 +50,14 @@ class CheckpointCallback(pl.Callback):
     """Best weights, early stopping, history and exact resume.
 
     Args:
-        folder: receives `LAST` and `BEST`.
+        folder: folder of `LAST` and `BEST`.
         recipe: monitor, patience and the checkpoint interval.
-        batches: the training batches, whose place is stored here because Lightning stores it
+        batches: the training batches; their position is stored here, because Lightning stores it
             only within an epoch.
         on_epoch: called with the history after each epoch, before the checkpoint.
-        stop_asked: becomes true when the user wants to stop (Ctrl-C).
-        epochs: train exactly so many, judge none, and keep what the last one gives; None: as the
-            recipe says.
+        stop_asked: returns true after the user asked to stop (Ctrl-C).
+        epochs: train exactly this many epochs without validation, and store the weights of the
+            last one; None: as in the recipe.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class CheckpointCallback(pl.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether the recipe has no more epochs for this run."""
+        """Whether training is over: all epochs are done, or early stopping."""
         patience = self._config.patience
         done = self.history[-1]["epoch"] + 1 if self.history else 0
         if self._epochs is not None:
@@ -97,19 +96,19 @@ class CheckpointCallback(pl.Callback):
 
     @property
     def still_improving(self) -> bool:
-        """Whether the best of the validated epochs is the last of them."""
+        """Whether the best of the validated epochs is the last one."""
         judged = [row["epoch"] for row in self.history if self._config.monitor in row]
         return bool(judged) and judged[-1] == self.best_epoch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Random states are restored last, after everything that may draw from them."""
-        self.on_train_epoch_start(trainer, pl_module)  # an epoch that goes on has no start
+        """Restore random states last, after everything that may draw from them."""
+        self.on_train_epoch_start(trainer, pl_module)  # not called for a resumed epoch
         if self._random is not None:
             _set_random_states(self._random)
             self._random = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning knows every n-th epoch alone, and the last is to be validated, too."""
+        """Validate every n-th and the last epoch; Lightning has only every n-th."""
         del pl_module
         judged = self._judges(trainer.current_epoch)
         trainer.check_val_every_n_epoch = 1 if judged else self._config.max_epochs + 1
@@ -118,11 +117,11 @@ class CheckpointCallback(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
-        """Checkpoint within the epoch; the last batch is left to the end of the epoch."""
+        """Checkpoint within the epoch; after its last batch `on_train_epoch_end` does."""
         del pl_module, outputs, batch
         step, within = divmod(batch_idx + 1, self._config.accumulate_grad_batches)
         if within or batch_idx + 1 >= int(trainer.num_training_batches):
-            return  # gathered gradients are in no checkpoint
+            return  # accumulated gradients are not in checkpoints
         every = self._config.checkpoint_every_steps
         stop = self._stop_asked()
         if stop or (every is not None and step % every == 0):
@@ -131,7 +130,7 @@ class CheckpointCallback(pl.Callback):
             raise Interrupted("stopped before the end")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take note of the epoch, keep the best, decide whether to go on, store all of it."""
+        """Add the epoch to the history, store the best weights, check for early stopping, save."""
         assert isinstance(pl_module, SequentialModule)
         epoch = trainer.current_epoch
         row = {"epoch": epoch, "step": trainer.global_step, "train/loss": pl_module.mean_loss}
@@ -169,14 +168,14 @@ class CheckpointCallback(pl.Callback):
         self.best_epoch, self.best_digest = epoch, digest(self.folder / NEXT)
 
     def settle(self) -> None:
-        """Give the best weights that the checkpoint names their place, wherever a run was killed.
+        """Move the best weights named by the checkpoint to `BEST`, after a run was killed.
 
         Raises:
-            UserError: they are not there, or damaged.
+            UserError: they are missing or damaged.
         """
         if self.best_digest is not None and not damage(self.folder, {NEXT: self.best_digest}):
             self._place_best()
-        (self.folder / NEXT).unlink(missing_ok=True)  # else of an epoch that is trained again
+        (self.folder / NEXT).unlink(missing_ok=True)  # from an epoch that is trained again
         if self.best_epoch >= 0:
             self.best_weights()
 
@@ -185,7 +184,7 @@ class CheckpointCallback(pl.Callback):
         sync(self.folder)
 
     def best_weights(self) -> Path:
-        """The file with the weights of the best epoch, byte for byte.
+        """The file with the weights of the best epoch, verified.
 
         Raises:
             UserError: it is missing or damaged.
@@ -195,9 +194,9 @@ class CheckpointCallback(pl.Callback):
         problem = damage(self.folder, {BEST: noted})
         if problem:
             raise UserError(
-                f"{problem}; {LAST} names other weights as the best ones. Bring the file back from "
+                f"{problem}; {LAST} has another digest of the best weights. Restore the file from "
                 f"a copy, or remove {self.folder} and give the same command again: the run then "
-                "begins anew"
+                "restarts"
             )
         self.best_digest = noted
         return path
@@ -211,7 +210,7 @@ class CheckpointCallback(pl.Callback):
         return "Keeper"
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain containers and tensors."""
+        """The state, as plain containers and tensors."""
         return {
             "history": self.history,
             "best_value": self.best_value,
@@ -223,10 +222,9 @@ class CheckpointCallback(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The reverse; the random states wait for `on_train_start`."""
+        """The reverse of `state_dict`; random states are restored in `on_train_start`."""
         self.history = state_dict["history"]
-        self.best_value = state_dict["best_value"]
-        self.best_epoch = state_dict["best_epoch"]
+        self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
         self.epochs_without_improvement = state_dict["waited"]
         self.best_digest = state_dict.get("best_digest")  # older versions had none
         self._batches.load_state_dict(state_dict["place"])

@@ -1,7 +1,7 @@
-"""Checkpoints with their own SHA-256, written whole and read without pickle's code execution.
+"""Checkpoint files with a checksum, written atomically and read without executing pickled code.
 
-The file is the zip archive that `torch.save` writes, with the hash of all bytes before it as the
-archive's comment: no other file can be torn from it, and `torch.load` reads it as ever.
+The file is the zip archive of `torch.save`; the archive's comment is the SHA-256 of all bytes
+before it. `torch.load` reads it as usual.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _COMMENT = len(_MARK) + 64
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
-    """How Lightning writes and reads ``last.ckpt``."""
+    """Writes and reads ``last.ckpt`` for Lightning."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write beside, flush to disk, rename."""
+        """Write to a temporary file, flush to disk, rename."""
         del storage_options
         replace_atomically(Path(path), lambda temporary: _write(checkpoint, temporary))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> Any:
-        """Tensors and plain containers only, whatever the caller asked for."""
+        """Read tensors and plain containers only, whatever ``weights_only`` is."""
         del weights_only
         return read_checkpoint(Path(path), map_location or "cpu")
 
@@ -42,11 +42,11 @@ class SealedCheckpointIO(TorchCheckpointIO):
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
     """The content of a checkpoint: tensors and plain containers.
 
-    One of an older version, which has no hash, is read as it is.
+    A checkpoint of an older version, without a checksum, is read without the check.
 
     Args:
         path: the file.
-        map_location: where tensors go.
+        map_location: device of the tensors.
 
     Raises:
         UserError: it is damaged.
@@ -54,31 +54,29 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
     cure = begin_anew(path)
     with reading(path, cure), path.open("rb") as file:
         if not _is_whole(file):
-            raise UserError(
-                f"{path} is damaged: its content is not what was written (SHA-256){cure}"
-            )
+            raise UserError(f"{path} is damaged: its SHA-256 does not match what was written{cure}")
         file.seek(0)
         return torch.load(file, map_location=map_location, weights_only=True)
 
 
 def begin_anew(path: Path) -> str:
-    """What to do about a damaged file of the checkpoints: the end of a sentence."""
+    """Advice for a damaged checkpoint file: the end of a message."""
     return (
-        f"; nothing can go on from there. Bring the file back from a copy, or remove {path.parent} "
-        "and give the same command again: the run then begins anew"
+        f"; the run cannot resume from it. Restore the file from a copy, or remove {path.parent} "
+        "and give the same command again: the run then restarts"
     )
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
-    # Through a file of Python's: what torch itself raises on a full disk says nothing of the disk.
+    # Through a Python file: torch's own error on a full disk does not name the cause.
     with path.open("w+b") as file:
         try:
             torch.save(checkpoint, file)
-        except RuntimeError as error:  # raised on the way out, over what the system says
+        except RuntimeError as error:  # raised over the system's own error
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
-        end = file.seek(-2, 2)  # of an archive without a comment: the comment's length
+        end = file.seek(-2, 2)  # the last two bytes are the length of the comment
         assert file.read() == b"\0\0", "torch writes no comment"
         file.seek(end)
         file.write(_COMMENT.to_bytes(2, "little"))

@@ -1,6 +1,6 @@
-"""What the files in a run's folder of checkpoints are called."""
+"""File names in a run's checkpoints folder."""
 
 LAST = "last.ckpt"
 BEST = "best.safetensors"
 NEXT = "next_best.safetensors"
-"""Best weights until the checkpoint that names them is on the disk."""
+"""New best weights until the checkpoint with their digest is written."""

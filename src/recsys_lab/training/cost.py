@@ -1,4 +1,4 @@
-"""What training costs: events, arithmetic, time, memory, energy."""
+"""Cost of training: events, FLOPs, time, memory, energy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Batch
 
-_COUNTED = 3  # steps whose arithmetic is counted: counting slows a step down
+_COUNTED = 3  # steps whose FLOPs are counted: counting slows a step down
+_STORED = (
+    "events", "steps", "step_seconds", "wait_seconds", "counted_events", "counted_flops", "joules",
+)  # fmt: skip
 
 
 class CostMonitor(pl.Callback):
-    """Measures the training steps of a run, over all the processes that worked on it."""
+    """Measures the training steps of a run, including those before a resume."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -35,14 +38,14 @@ class CostMonitor(pl.Callback):
         self._counter: FlopCounterMode | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validation lies between: waiting is counted within an epoch."""
+        """Reset the mark: validation between epochs is not waiting time."""
         del trainer, pl_module
         self._mark = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """The batch is here: what passed since the last step was spent waiting for it."""
+        """Count the time since the last step as waiting for the batch."""
         del trainer, pl_module, batch, batch_idx
         now = time.perf_counter()
         if self._mark is not None:
@@ -56,7 +59,7 @@ class CostMonitor(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch,
         batch_idx: int,
     ) -> None:  # fmt: skip
-        """A step is done, backward and optimizer included."""
+        """Count a step, including backward pass and optimizer."""
         del trainer, pl_module, outputs, batch_idx
         events = batch.items_T.shape[0]
         if self._counter is not None:
@@ -74,14 +77,14 @@ class CostMonitor(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """A step that did not end is not counted; the counting mode must not outlive it."""
+        """Leave the counting mode; an unfinished step is not counted."""
         del trainer, pl_module, exception
         if self._counter is not None:
             self._counter.__exit__(None, None, None)
             self._counter = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The device may lag behind: what it still does belongs to the steps."""
+        """Wait for the device: its remaining work belongs to the steps."""
         del trainer, pl_module
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             begun = time.perf_counter()
@@ -90,14 +93,13 @@ class CostMonitor(pl.Callback):
         self.joules += self._energy.spent()
 
     def values(self) -> dict[str, float | int | None]:
-        """For the run record.
+        """The measured values, for the run record.
 
         Returns:
-            ``events`` read in training (each history's every epoch), ``steps``,
-            ``step_seconds`` and ``wait_seconds`` (for batches), ``events_per_second``,
-            ``training_flops`` (counted in `_COUNTED` steps and scaled to all events; a
-            multiplication and an addition are two), ``joules`` (of the processor packages or the
-            GPU, everything else that runs there included; None where it cannot be read) and
+            ``events`` read in training (over all epochs), ``steps``, ``step_seconds``,
+            ``wait_seconds`` (for batches), ``events_per_second``, ``training_flops`` (counted in
+            `_COUNTED` steps and scaled to all events; a multiply-add is two), ``joules`` (of the
+            processor packages or the GPU, including other processes; None if not readable) and
             ``device_peak_mebibytes`` (None without CUDA).
         """
         spent = self.step_seconds + self.wait_seconds
@@ -122,14 +124,9 @@ class CostMonitor(pl.Callback):
         return "Meter"
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning keeps it in every checkpoint."""
-        names = (
-            "events", "steps", "step_seconds", "wait_seconds", "counted_events", "counted_flops",
-            "joules",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        """The counters, stored by Lightning in every checkpoint."""
+        return {name: vars(self)[name] for name in _STORED}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The reverse of `state_dict`."""
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        vars(self).update(state_dict)

@@ -1,4 +1,4 @@
-"""Training in which a step moves the vectors of the looked up items alone."""
+"""Training with sparse gradients: a step updates only the item vectors that it looked up."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
 
 
 class DenseSparseOptimizer(Optimizer):
-    """One optimizer for most parameters, another for tables of which a step touches few rows.
+    """Combines an optimizer of dense parameters with one of parameters with sparse gradients.
 
     Args:
-        dense: of all other parameters.
-        sparse: of the parameters with sparse gradients.
+        dense: optimizer of all other parameters.
+        sparse: optimizer of the parameters with sparse gradients.
     """
 
     def __init__(self, dense: Optimizer, sparse: Optimizer) -> None:
-        # Not the base class's: the parameters belong to the two.
+        # Without the base class's __init__: the parameters belong to the two optimizers.
         self.dense, self.sparse = dense, sparse
         self.defaults = dense.defaults
         self.param_groups = [*dense.param_groups, *sparse.param_groups]
 
     @property
     def state(self) -> dict[Any, Any]:  # type: ignore[override]
-        """What is kept of every parameter."""
+        """The state of all parameters."""
         return {**self.dense.state, **self.sparse.state}
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move all parameters."""
+        """Update all parameters."""
         loss = closure() if closure is not None else None
         self.dense.step()
         self.sparse.step()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         self.dense.zero_grad(set_to_none)
         self.sparse.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """Of both."""
+        """The states of both optimizers."""
         return {"dense": self.dense.state_dict(), "sparse": self.sparse.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -59,10 +59,10 @@ class DenseSparseOptimizer(Optimizer):
 
 @runtime_checkable
 class HasItems(Protocol):
-    """A model that looks its item vectors up.
+    """A model with an item embedding module.
 
     Attributes:
-        items: of an item's number its vector; a plain table where it is an `nn.Embedding`.
+        items: item vectors by index; `nn.Embedding` for a plain table.
     """
 
     items: nn.Module
@@ -70,32 +70,32 @@ class HasItems(Protocol):
 
 @runtime_checkable
 class ReadsFewItems(Protocol):
-    """A loss that reads the vectors of few items a step.
+    """A loss that reads the vectors of a sample of items in each step.
 
     Attributes:
-        sparse: whether the table's gradient is to be that of these rows alone.
+        sparse: whether the table's gradient is a sparse tensor of these rows.
     """
 
     sparse: bool
 
 
 def sparse_tables(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
-    """Let the item tables have gradients of the looked up rows alone.
+    """Switch the item tables to sparse gradients.
 
     Returns:
         The tables.
 
     Raises:
-        UserError: the loss reads the whole table, or the item vectors are no plain table.
+        UserError: the loss reads the whole table, or the item vectors are not a plain table.
     """
     if not isinstance(model, HasItems) or not isinstance(model.items, nn.Embedding):
         raise UserError(
-            "recipe.sparse_embeddings: got true, and the item vectors of this model are no plain "
-            "table; use inputs=ids, or recipe.sparse_embeddings=false"
+            "recipe.sparse_embeddings: got true, but the item vectors of this model are not a "
+            "plain embedding table; use inputs=ids, or recipe.sparse_embeddings=false"
         )
     if not isinstance(loss, ReadsFewItems):
         raise UserError(
-            "recipe.sparse_embeddings: got true, and this loss reads the vectors of all items; use "
+            "recipe.sparse_embeddings: got true, but this loss reads the vectors of all items; use "
             "a sampled one (loss=sampled_softmax, bce, gbce, bpr), or "
             "recipe.sparse_embeddings=false"
         )

@@ -1,4 +1,4 @@
-"""Energy counters of the machine: of the GPU that is used, else of the processor packages."""
+"""Energy counters of the GPU, or else of the processor packages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _POWERCAP = Path("/sys/class/powercap")
 class EnergyCounter:
     """Joules since the last reading, of the GPU or of all processor packages.
 
-    Everything else that runs there counts too.
+    Includes the energy of all other processes.
 
     Attributes:
-        readable: whether there is a counter that may be read.
+        readable: whether there is a readable counter.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class EnergyCounter:
         self.readable = bool(self._last)
 
     def spent(self) -> float:
-        """Joules since the last call, or since this counter was made."""
+        """Joules since the last call, or since this object was created."""
         now, joules = _counters(), 0.0
         for name, (reading, size) in now.items():
             if name in self._last:
@@ -34,7 +34,7 @@ class EnergyCounter:
 
 
 def _counters() -> dict[str, tuple[float, float]]:
-    """Each counter's reading and the value at which it begins anew, in joules."""
+    """Each counter's reading and the value at which it wraps around, in joules."""
     return _of_gpu() if torch.cuda.is_available() else _of_packages()
 
 

@@ -1,4 +1,4 @@
-"""Train one model on one prepared dataset, or go on where a killed run stood."""
+"""Train a model on a prepared dataset, or resume from a checkpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BEGIN_ANEW = "; bring the file back, or begin a new run in another run_dir"
 
 
 class TrainingBatches(Stateful, Protocol):
-    """Batches with a place, a known number an epoch."""
+    """Batches of an epoch, whose position can be stored."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
@@ -59,30 +59,30 @@ def fit(
     callbacks: Sequence[pl.Callback] = (),
     epochs: int | None = None,
 ) -> CheckpointCallback:
-    """Train until the recipe says stop; leave the best weights in ``model``.
+    """Train as long as the recipe says, and load the best weights into ``model``.
 
     Args:
-        model: a dense sequential model.
-        loss: any loss.
+        model: a trained model.
+        loss: the loss.
         recipe: optimizer, epochs, early stopping.
-        protocol: how validation ranks.
+        protocol: ranking protocol of the validation.
         training: the training batches.
         validation: the users of the validation phase.
-        folder: checkpoints; a ``last.ckpt`` there is continued.
+        folder: folder of checkpoints; a ``last.ckpt`` there is resumed.
         loggers: Lightning loggers.
         console: for the progress line.
-        on_epoch: gets the history after each epoch.
-        callbacks: more Lightning callbacks.
-        epochs: train exactly so many, without validation, and leave the weights of the last one;
-            learning rates fall as in a training of all the recipe's epochs.
+        on_epoch: called with the history after each epoch.
+        callbacks: additional Lightning callbacks.
+        epochs: train exactly this many epochs without validation, and load the weights of the last
+            one; the learning rate schedule is that of all the recipe's epochs.
 
     Returns:
-        The keeper: history, best epoch and value.
+        The checkpoint callback: history, best epoch and value.
 
     Raises:
-        Interrupted: the user asked to stop; a checkpoint was stored first.
-        UserError: the checkpoint or the best weights are damaged; the recipe's options do not go
-            together.
+        Interrupted: the user stopped the training, after a checkpoint.
+        UserError: the checkpoint or the best weights are damaged, or options of the recipe
+            contradict each other.
     """
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol, steps)
@@ -90,7 +90,7 @@ def fit(
         keeper = CheckpointCallback(folder, recipe, training, on_epoch, stop_asked, epochs)
         last = folder / LAST
         if last.exists():
-            # Before the model's, to see whether anything is left to train.
+            # Restored before the trainer is built: the run may be finished.
             states = read_checkpoint(last)["callbacks"]
             if keeper.state_key not in states:
                 raise UserError(
@@ -136,7 +136,7 @@ def _trainer(
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
         logger=list(loggers),
-        # One process, also in a SLURM job, of which Lightning would else take the environment.
+        # One process, also in a SLURM job, whose environment Lightning would otherwise read.
         plugins=[SealedCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -150,23 +150,23 @@ def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> N
     total = steps_per_epoch * recipe.config.max_epochs
     if recipe.config.warmup_steps > total:
         raise UserError(
-            f"recipe.warmup_steps: got {recipe.config.warmup_steps}, more than the {total} steps "
-            f"of the whole training ({recipe.config.max_epochs} epochs of {steps_per_epoch}), so "
-            "that the learning rate and its schedule are never reached; use fewer, or more epochs"
+            f"recipe.warmup_steps: got {recipe.config.warmup_steps}, expected at most {total}, the "
+            f"steps of the training ({recipe.config.max_epochs} epochs of {steps_per_epoch}); use "
+            "fewer, or more epochs"
         )
     config = protocol.config
     allowed = [f"val/{name}" for name in accuracy_names(config.metrics, config.ks)]
     if recipe.config.monitor not in allowed:
         msg = (
             f"recipe.monitor: got '{recipe.config.monitor}', which validation does not compute; "
-            f"choose one of {', '.join(allowed)}, or extend evaluation.metrics and evaluation.ks"
+            f"use one of {', '.join(allowed)}, or extend evaluation.metrics and evaluation.ks"
         )
         raise UserError(msg)
 
 
 @contextmanager
 def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks for a stop at the next whole step; a second one stops at once."""
+    """Ctrl-C stops after the current step; a second one stops immediately."""
     asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -196,7 +196,7 @@ _KNOWN_WARNINGS = (
 
 @contextmanager
 def _known_warnings() -> Iterator[None]:
-    """Silence what says nothing to the user of this lab."""
+    """Silence warnings that do not concern the user."""
     with warnings.catch_warnings():
         for message in _KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)

@@ -1,7 +1,4 @@
-"""Arithmetic of the kernels that torch's counter does not know.
-
-Without them the counter says nothing and counts them as free.
-"""
+"""FLOP formulas for kernels that torch's counter does not know, and would count as 0."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def counter() -> FlopCounterMode:
-    """A counter that knows every product of the lab's models and losses; prints nothing."""
+    """A FLOP counter that covers all matrix products of the lab's models and losses."""
     aten = torch.ops.aten
     formulas = {
         aten.addmm_: _added_product,
@@ -36,12 +33,12 @@ def counter() -> FlopCounterMode:
 def recurrent_flops(
     input_shape: Sequence[int], weight_shapes: Sequence[Sequence[int]], *args: Any, **kwargs: Any
 ) -> int:
-    """Of cuDNN's recurrent layers: each weight matrix meets every event once.
+    """FLOPs of cuDNN's recurrent layers: each weight matrix is applied once per event.
 
     Args:
         input_shape: (..., D), events of all sequences in the leading dimensions.
-        weight_shapes: of the matrices and bias vectors of all layers and directions.
-        args: what else the kernel gets.
+        weight_shapes: shapes of the matrices and bias vectors of all layers and directions.
+        args: other arguments of the kernel.
         kwargs: likewise.
     """
     del args, kwargs
@@ -50,7 +47,7 @@ def recurrent_flops(
 
 
 def _recurrent_backward_flops(*shapes: Any, **kwargs: Any) -> int:
-    """One product for the inputs' gradient and one for the weights', as large as the forward."""
+    """Two products as large as the forward pass: gradients of the inputs and of the weights."""
     return 2 * recurrent_flops(*shapes, **kwargs)
 
 
@@ -62,12 +59,12 @@ def _added_product(
 
 
 def _attention(*shapes: Any, **kwargs: Any) -> int:
-    """Of query, key and value; as for the kernels of a GPU, a causal mask saves nothing."""
+    """From query, key and value; as for GPU kernels, a causal mask does not reduce the count."""
     del kwargs
     return int(sdpa_flop_count(*shapes[:3]))
 
 
 def _attention_backward(*shapes: Any, **kwargs: Any) -> int:
-    """Of the output's gradient, query, key and value."""
+    """From the output's gradient, query, key and value."""
     del kwargs
     return int(sdpa_backward_flop_count(*shapes[:4]))

@@ -1,4 +1,4 @@
-"""Memory that a process can still get."""
+"""Free memory of the device or the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsys_lab.training.memory import return_freed_memory
 
 
 def free_memory(device: str) -> int:
-    """Bytes that this process can still get, what it holds without need included.
+    """Bytes that this process can still allocate, after returning its own unused memory.
 
     Args:
         device: ``"cuda"`` or ``"cpu"``.
@@ -31,12 +31,12 @@ def _free_of_machine(meminfo: Path) -> int:
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         return sum(int(lines[name].split()[0]) << 10 for name in ("MemAvailable", "SwapFree"))
-    except (OSError, KeyError):  # not Linux: all there is
+    except (OSError, KeyError):  # not Linux: the total memory
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _free_of_group(folder: Path) -> int:
-    """What a container's limit leaves; file caches give way."""
+    """Memory below the container's limit; file caches count as free."""
     try:
         limit = int((folder / "memory.max").read_text())
         rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())

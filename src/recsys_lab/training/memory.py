@@ -6,11 +6,11 @@ import ctypes
 
 
 def return_freed_memory() -> None:
-    """Give freed memory back to the system; does nothing where the C library cannot.
+    """Return freed memory to the system; no effect if the C library does not support it.
 
-    Every batch has another number of events, so glibc's heap breaks into pieces that fit no
-    later batch: SASRec on MovieLens-1M grew from 0.7 to 5.2 GiB over 71 epochs, all of it free.
-    Once an epoch costs a few page faults and keeps a process at the size of its largest epoch.
+    Batches differ in their number of events, which fragments glibc's heap: SASRec on MovieLens-1M
+    grew from 0.7 to 5.2 GiB over 71 epochs, all of it free. A call per epoch costs a few page
+    faults and keeps a process at the size of its largest epoch.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

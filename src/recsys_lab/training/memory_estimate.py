@@ -1,8 +1,8 @@
-"""How much memory a training step needs at least, known before it is tried.
+"""A lower bound of the memory of a training step, computed before training.
 
-Every number is a lower bound of something that surely is in memory at once: at the end of a
-forward pass the weights, the optimizer's averages, the gradients of the step before (Lightning
-frees them after the forward pass) and what backward will read.
+It is the memory at the end of a forward pass: the weights, the optimizer's state, the gradients of
+the previous step (Lightning frees them after the forward pass), and the activations that the
+backward pass reads.
 
 Shapes: T events of a batch, N supervised positions, V items, D width.
 """
@@ -30,11 +30,11 @@ _GIBIBYTE = 1 << 30
 
 
 class CannotFit(UserError):
-    """A step surely needs more memory than is free.
+    """A training step needs more memory than is free.
 
     Args:
-        message: for people.
-        whatever_batch: even the weights alone are too large.
+        message: the error message.
+        whatever_batch: whether the weights alone are too large, for any batch size.
     """
 
     def __init__(self, message: str, *, whatever_batch: bool) -> None:
@@ -44,14 +44,14 @@ class CannotFit(UserError):
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes of a training step, at least.
+    """Lower bounds of the bytes of a training step.
 
     Attributes:
         parameters: weights.
-        gradients: of the weights that are trained.
-        optimizer: what it keeps for the weights, e.g. Adam's running averages.
-        logits: scores of items that are in memory together.
-        activations: what backward reads of the layers.
+        gradients: gradients of the trained weights.
+        optimizer: optimizer state, e.g. Adam's moments.
+        logits: item scores that are in memory at once.
+        activations: activations that the backward pass reads.
     """
 
     parameters: int
@@ -67,10 +67,10 @@ class MemoryEstimate:
         return per_weight + self.logits + self.activations
 
     def refuse(self, free: int) -> None:
-        """Say no to what surely is too large.
+        """Raise an error if the step does not fit.
 
         Args:
-            free: bytes.
+            free: free memory in bytes.
 
         Raises:
             CannotFit: it needs more.
@@ -92,17 +92,17 @@ def estimate_memory(
     """The lower bound for a model, which may be on torch's meta device.
 
     Args:
-        model: states its ``blocks``, where activations are to be counted: see `Traits`.
-        loss: says which scores it holds: see `HoldsScores`; others are taken to hold none.
-        recipe: precision, device, and the optimizer, which says what it keeps for each weight.
+        model: activations are counted for the layers in its ``blocks``: see `Traits`.
+        loss: scores are counted if it implements `HoldsScores`.
+        recipe: precision, device and optimizer.
         num_items: V.
-        events: T of a batch.
-        histories: of a batch.
+        events: T, events per batch.
+        histories: histories per batch.
     """
     stated, weights = traits(model), list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     dense = trained
-    if recipe.config.sparse_embeddings:  # a step has gradients of the looked up rows alone
+    if recipe.config.sparse_embeddings:  # gradients only of the rows looked up
         items = stated.items
         tables = [items.weight, model.item_table()] if isinstance(items, nn.Embedding) else []
         dense = [weight for weight in trained if not any(weight is table for table in tables)]
@@ -125,7 +125,7 @@ def estimate_memory(
 
 
 def kept_per_event(model: nn.Module) -> int:
-    """Numbers that backward reads for every event: inputs of the layers with weights to train."""
+    """Numbers that the backward pass reads per event: inputs of layers with trained weights."""
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
     kept = sum(cells.input_size + cells.num_layers * cells.hidden_size for cells in recurrent)
     for name, module in (traits(model).blocks or nn.ModuleList()).named_modules():
@@ -142,14 +142,14 @@ def kept_per_event(model: nn.Module) -> int:
 def events_per_batch(
     lengths: NDArray[np.int64], *, window: int, batch_size: int, crop: str, prefixes: bool
 ) -> tuple[float, float]:
-    """Events and histories of a mean batch; the largest one is no smaller.
+    """Mean events and histories per batch, a lower bound of the largest batch.
 
     Args:
-        lengths: events of the users' training histories.
-        window: most recent events that the model reads, the targets not counted.
-        batch_size: histories a batch.
-        crop: which window of a longer history is trained on.
-        prefixes: every beginning of a window is a history of its own.
+        lengths: numbers of events of the users' training histories.
+        window: most recent events that the model reads, without targets.
+        batch_size: histories per batch.
+        crop: window of a longer history: see `Recipe.Config`.
+        prefixes: whether every prefix of a window is a separate history.
     """
     read = np.asarray(lengths)[np.asarray(lengths) >= 2].astype(np.int64) - 1
     if not len(read):

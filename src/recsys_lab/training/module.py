@@ -1,4 +1,4 @@
-"""The only LightningModule: any dense sequential model, any loss, one protocol."""
+"""The LightningModule for all trained models, losses and protocols."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class SequentialModule(pl.LightningModule):
-    """Trains ``model`` with ``loss`` and validates it with the code that `evaluate` uses.
+    """Trains ``model`` with ``loss``, and validates with the same code as the test.
 
     Args:
-        model: gives ``training_states``, ``item_table`` and ``recommend``.
-        loss: tensors in, scalar out.
+        model: a trained model.
+        loss: the loss.
         recipe: optimizer and schedule.
-        protocol: how validation ranks.
-        steps_per_epoch: for schedules that end.
+        protocol: ranking protocol of the validation.
+        steps_per_epoch: optimizer steps per epoch, for the schedule.
     """
 
     model: Any  # torch registers it as a sub-module and loses its type
@@ -63,7 +63,7 @@ class SequentialModule(pl.LightningModule):
         return float(self.loss_sum) / max(1, self.loss_steps)
 
     def on_train_epoch_start(self) -> None:
-        """A new mean; not called when an epoch is resumed in its middle."""
+        """Reset the mean loss; not called when an epoch is resumed."""
         self.loss_sum, self.loss_steps = 0.0, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -75,9 +75,9 @@ class SequentialModule(pl.LightningModule):
             states_ND, targets_N = states_ND[keep_N], targets_N[keep_N]
         if len(targets_N):
             loss = self._loss(states_ND, targets_N, self.model.item_table())
-        else:  # no event of this batch counts: every parameter still gets a gradient, of zeros
+        else:  # no supervised position: zero gradients for all parameters
             loss = 0.0 * (states_ND.sum() + self.model.item_table().sum())
-        # Summed on the device: reading it each step would make the host wait.
+        # Summed on the device: reading it each step would sync.
         self.loss_sum = self.loss_sum + loss.detach()
         self.loss_steps += bool(len(targets_N))
         self._positions.append(targets_N.shape[0])
@@ -85,10 +85,10 @@ class SequentialModule(pl.LightningModule):
         return loss * (self._positions[-1] / (self._positions[0] or 1))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Make the gradient that of the mean over the step's supervised positions.
+        """Rescale the gradient to that of the mean over the step's supervised positions.
 
-        Lightning divides each batch's loss by ``accumulate_grad_batches``, however many batches
-        the step has and however many positions a batch.
+        Lightning divides each batch's loss by ``accumulate_grad_batches``, regardless of the number
+        of batches in the step and of positions in a batch.
         """
         del optimizer
         first, total = self._positions[0] or 1, sum(self._positions) or 1
@@ -101,7 +101,7 @@ class SequentialModule(pl.LightningModule):
                 parameter.grad.mul_(scale)
 
     def on_validation_epoch_start(self) -> None:
-        """Start empty."""
+        """Reset the results."""
         self._results = self._protocol.results()
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
@@ -111,7 +111,7 @@ class SequentialModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Publish the means as ``val/...`` for trackers and callbacks."""
-        # Kept beside Lightning's log, which rounds to float32.
+        # Stored separately, because Lightning's log rounds to float32.
         self.validation = {f"val/{name}": v for name, v in self._results.compute().items()}
         self.log_dict(self.validation)
 
@@ -120,7 +120,7 @@ class SequentialModule(pl.LightningModule):
         self.log("train/loss", self.mean_loss)
 
     def configure_optimizers(self) -> Any:
-        """From the recipe."""
+        """Optimizer and schedule of the recipe."""
         optimizer = self._recipe.optimizer(self.model, self._loss)
         scheduler = self._recipe.scheduler(optimizer, self._total_steps)
         if scheduler is None:
@@ -129,7 +129,7 @@ class SequentialModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": per_step}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The running loss belongs to the place within the epoch."""
+        """Store the running loss of the epoch."""
         checkpoint["loss"] = [float(self.loss_sum), self.loss_steps]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

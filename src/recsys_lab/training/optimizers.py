@@ -1,4 +1,4 @@
-"""Optimizers: those of the lab, any of torch's, and what one of your own has to be."""
+"""Optimizers, and the base class for your own."""
 
 from __future__ import annotations
 
@@ -64,18 +64,17 @@ class HasRates(Protocol):
 
 
 class OptimizerFactory:
-    """Makes the optimizer of a run; derive your own from it.
+    """Makes the optimizer of a run; base class for your own.
 
-    A run is resumed exactly if the optimizer's ``state_dict`` holds everything that its next step
-    depends on, as tensors, numbers and texts; `torch.optim.Optimizer` sees to that for whatever is
-    kept in ``self.state`` and ``param_groups``.
+    Exact resume needs an optimizer whose ``state_dict`` has everything that its next step depends
+    on, as tensors, numbers and strings; `torch.optim.Optimizer` does this for ``self.state`` and
+    ``param_groups``.
 
     Args:
         config: the options.
 
     Attributes:
-        values_per_weight: numbers that it keeps for each trained weight, at least; the memory
-            estimate counts them.
+        values_per_weight: numbers stored per trained weight, at least; for the memory estimate.
     """
 
     @dataclass(frozen=True)
@@ -91,37 +90,39 @@ class OptimizerFactory:
         """The optimizer.
 
         Args:
-            parameters: all that are trained.
-            recipe: ``recipe.config`` has ``learning_rate``, the peak, and ``beta1``, ``beta2`` and
-                ``weight_decay``; what is not read has no effect.
+            parameters: the trained parameters.
+            recipe: ``recipe.config`` has ``learning_rate`` (the peak), ``beta1``, ``beta2`` and
+                ``weight_decay``; options that are not read have no effect.
         """
         raise NotImplementedError
 
     def make_sparse(self, tables: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
-        """The optimizer of item tables with gradients of few rows (``sparse_embeddings``).
+        """The optimizer of item tables with sparse gradients (``sparse_embeddings``).
 
         Raises:
-            UserError: there is none.
+            UserError: not supported.
         """
         del tables, recipe
         raise UserError(
-            f"recipe.sparse_embeddings: got true, and {type(self).__name__} has no make_sparse; "
+            f"recipe.sparse_embeddings: got true, but {type(self).__name__} has no make_sparse; "
             "use recipe.optimizer=adam, or recipe.sparse_embeddings=false"
         )
 
 
 class Adam(OptimizerFactory):
-    """Kingma and Ba, 2015; fused where that is allowed (one pass over memory, not several)."""
+    """Adam (Kingma and Ba, 2015); fused where allowed (one pass over memory)."""
 
-    of = "Adam"
     values_per_weight = 2
+
+    def _kind(self) -> type[Any]:
+        from torch import optim
+
+        return optim.Adam
 
     def make(self, parameters: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """See `OptimizerFactory`."""
-        from torch import optim
-
         config = recipe.config
-        made: Optimizer = getattr(optim, self.of)(
+        made: Optimizer = self._kind()(
             parameters,
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
@@ -131,7 +132,7 @@ class Adam(OptimizerFactory):
         return made
 
     def make_sparse(self, tables: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
-        """Lazy Adam: only rows with a gradient are moved, their averages included."""
+        """Lazy Adam: updates only rows with a gradient, including their moments."""
         from torch.optim import SparseAdam
 
         config = recipe.config
@@ -139,21 +140,24 @@ class Adam(OptimizerFactory):
 
 
 class AdamW(Adam):
-    """The same with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-    of = "AdamW"
+    def _kind(self) -> type[Any]:
+        from torch import optim
+
+        return optim.AdamW
 
 
 class TorchOptimizer(OptimizerFactory):
-    """Another optimizer of `torch.optim`, by the name of its class.
+    """Any optimizer of `torch.optim`, by class name.
 
-    The recipe's learning rate, weight decay and, where it takes them, betas are passed to it.
+    It gets the recipe's learning rate, weight decay and, if it has them, betas.
 
     Args:
         config: the options.
 
     Raises:
-        UserError: torch has no such optimizer, or that has no such option.
+        UserError: torch has no such optimizer, or the optimizer has no such option.
     """
 
     @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class TorchOptimizer(OptimizerFactory):
         """Options of `TorchOptimizer`.
 
         Attributes:
-            name: of the class, e.g. ``SGD``.
+            name: name of the class, e.g. ``SGD``.
             options: its other options, e.g. ``{momentum: 0.9}``.
         """
 
@@ -171,7 +175,7 @@ class TorchOptimizer(OptimizerFactory):
     def __init__(self, config: Config) -> None:
         from torch import optim
 
-        # The others are for gradients of few rows, or compute the loss several times a step.
+        # The others are for sparse gradients, or compute the loss several times per step.
         kinds = {
             name: kind
             for name, kind in vars(optim).items()

@@ -1,4 +1,4 @@
-"""Progress for people: loss, validation metric, time left."""
+"""Progress display: loss, validation metric, time left."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _EVERY = 8  # steps between refreshes: reading the loss makes a GPU wait
 
 
 class ProgressDisplay(pl.Callback):
-    """One line: epoch, steps done of all, mean loss of the epoch, validation, time left.
+    """One line: epoch, steps done, mean loss of the epoch, validation metric, time left.
 
-    Time left assumes that all epochs are run; early stopping only shortens it.
+    Time left assumes that all epochs are run, without early stopping.
 
     Args:
-        console: where to draw.
-        monitor: validation metric to show; None where no epoch is validated.
+        console: the console.
+        monitor: validation metric to show; None without validation.
     """
 
     def __init__(self, console: Console, monitor: str | None) -> None:
@@ -47,7 +47,7 @@ class ProgressDisplay(pl.Callback):
         self._task: TaskID | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the display, at the resumed place if there is one."""
+        """Start the display, at the resumed step if there is one."""
         del pl_module
         steps = int(trainer.num_training_batches)
         total = steps * (trainer.max_epochs or 1)
@@ -64,7 +64,7 @@ class ProgressDisplay(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Refresh now and then."""
+        """Refresh every `_EVERY` steps."""
         del outputs, batch
         if (batch_idx + 1) % _EVERY == 0:
             self._show(trainer, pl_module)
@@ -76,7 +76,7 @@ class ProgressDisplay(pl.Callback):
             self._show(trainer, pl_module, validation=self._judged(value))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Show the whole epoch, which no validation may follow."""
+        """Show the finished epoch; it may have no validation."""
         self._show(trainer, pl_module)
 
     def _judged(self, value: str) -> str:
@@ -100,6 +100,6 @@ class ProgressDisplay(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Give the terminal back."""
+        """Stop the display."""
         del trainer, pl_module, exception
         self._progress.stop()

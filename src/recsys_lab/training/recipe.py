@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Recipe:
-    """How a model is trained, apart from the model, the loss and the data.
+    """Training settings, independent of the model, the loss and the data.
 
     Args:
         config: the options.
@@ -36,39 +36,37 @@ class Recipe:
         """Options of `Recipe`.
 
         Attributes:
-            max_epochs: passes over the training users.
-            batch_size: histories a batch.
-            crop: which window of a history is trained on that is longer than the model reads: the
-                last one (last), as SASRec's authors do, so that older events are never targets;
-                one at random, another each epoch (random); or all of them, so that each event but
-                the first is a target once an epoch (sliding), which takes longer epochs.
-            refit: after the best epoch is known, train once more from scratch (or from what
-                ``init_from`` gave), with the same seed and for as many epochs, on the events of
-                training and validation; the test is of that model. A model that is
-                fitted in one pass is fitted to both.
-            supervise: which events of a window the loss asks for: all of them, or those alone whose
-                types are the split's ``target_events``; histories are of all types in any case.
-            accumulate_grad_batches: batches a step; its gradient is that of the mean loss over
-                all their supervised positions, as if they were one batch.
-            optimizer: "adam", "adamw" (decoupled weight decay), or a class of your own: see
+            max_epochs: largest number of passes over the training users.
+            batch_size: histories per batch.
+            crop: window of a history that is longer than the model reads: "last", as SASRec's
+                authors, so that older events are never targets; "random", a new random window in
+                each epoch; "sliding", all windows, so that each event but the first is a target
+                once per epoch, which makes epochs longer.
+            refit: after the best epoch is known, train again from scratch (or from the weights of
+                ``init_from``), with the same seed and number of epochs, on training and validation
+                events, and test that model. A fitted model is fitted to both.
+            supervise: events of a window that are targets of the loss: "all", or "target_events",
+                only the types in the split's ``target_events``. Histories always have all types.
+            accumulate_grad_batches: batches per optimizer step; the gradient is that of the mean
+                loss over all their supervised positions, as if they were one batch.
+            optimizer: "adam", "adamw" (decoupled weight decay), or your own class: see
                 `recsys_lab.training.optimizers`.
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
             beta2: decay of the second moment.
-            weight_decay: of the optimizer, on every parameter.
-            sparse_embeddings: a step moves only the item vectors that it looked up (lazy Adam), for
-                catalogues of millions; needs a loss that samples.
-            schedule: learning rate after the warm-up: constant, falling to 0 at the end along a
-                line (linear) or a half cosine (cosine), or a class of your own: see
-                `recsys_lab.training.schedules`.
-            warmup_steps: steps of linear rise from 0.
-            gradient_clip: largest gradient norm; null for none.
-            precision: "auto" is bf16-mixed on a GPU that has it, else 32 (the run's record says
-                which); "16-mixed" is for GPUs.
-            compile: run the model through torch.compile.
+            weight_decay: weight decay of the optimizer, for all parameters.
+            sparse_embeddings: update only the item vectors looked up in a step (lazy Adam), for
+                catalogues of millions of items; needs a loss with sampled negatives.
+            schedule: learning rate after the warm-up: "constant"; "linear" or "cosine", decay to 0
+                at the end; or your own class: see `recsys_lab.training.schedules`.
+            warmup_steps: steps of linear increase from 0.
+            gradient_clip: largest gradient norm; null for no clipping.
+            precision: "auto" is bf16-mixed on a GPU that supports it, else 32 (the run's record
+                has the choice); "16-mixed" needs a GPU.
+            compile: compile the model with torch.compile.
             accelerator: "auto", "cpu" or "gpu".
-            monitor: validation metric that picks the best epoch and stops early.
-            patience: epochs without a better one before stopping; null for never.
+            monitor: validation metric for the best epoch and early stopping.
+            patience: epochs without improvement before stopping; null for no early stopping.
             validate_every_epochs: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
@@ -104,8 +102,8 @@ class Recipe:
         ):
             if config.sparse_embeddings and value:
                 raise UserError(
-                    f"recipe.sparse_embeddings: got true with recipe.{name}={value}, which reads "
-                    f"every item's vector; set recipe.{name}={off}, or "
+                    f"recipe.sparse_embeddings: got true with recipe.{name}={value}, which needs "
+                    f"all item vectors in each step; set recipe.{name}={off}, or "
                     "recipe.sparse_embeddings=false"
                 )
         self.config = config
@@ -121,7 +119,7 @@ class Recipe:
         """The optimizer of a model's parameters.
 
         Raises:
-            UserError: ``sparse_embeddings`` with a model, loss or optimizer that it is not for.
+            UserError: the model, loss or optimizer does not support ``sparse_embeddings``.
         """
         if not self.config.sparse_embeddings:
             return self._made(model.parameters())
@@ -140,14 +138,14 @@ class Recipe:
         if not isinstance(made, Optimizer):
             name = type(self.optimizer_factory).__name__
             raise UserError(
-                f"recipe.optimizer: {name}.make gave a {type(made).__name__}, not a "
+                f"recipe.optimizer: {name}.make returned a {type(made).__name__}, expected a "
                 "torch.optim.Optimizer"
             )
         return made
 
     @property
     def allows_fused(self) -> bool:
-        """Whether an optimizer may be fused: Lightning clips none under mixed precision."""
+        """Whether an optimizer may be fused: Lightning cannot clip it under mixed precision."""
         return self.config.gradient_clip is None or self.trainer_precision() == "32"
 
     def scheduler(self, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
@@ -162,7 +160,7 @@ class Recipe:
         """Factor of the peak learning rate at a step.
 
         Raises:
-            UserError: the schedule gives none that can be.
+            UserError: the factor of the schedule is negative or not finite.
         """
         warmup = self.config.warmup_steps
         if step < warmup:
@@ -171,8 +169,8 @@ class Recipe:
         factor = self.schedule.factor(min(step - warmup, total), total)
         if not 0 <= factor < math.inf:
             raise UserError(
-                f"recipe.schedule: {type(self.schedule).__name__} gives the factor {factor} at "
-                f"step {step - warmup} of {total}; it must be 0 or more, and finite"
+                f"recipe.schedule: {type(self.schedule).__name__}: got factor {factor} at step "
+                f"{step - warmup} of {total}, expected a finite number of at least 0"
             )
         return factor
 
@@ -180,7 +178,7 @@ class Recipe:
         """Lightning's name of the precision.
 
         Raises:
-            UserError: half precision on a CPU, in whose place Lightning would take bfloat16.
+            UserError: half precision on a CPU, which Lightning would replace by bfloat16.
         """
         import torch
 
@@ -195,17 +193,17 @@ class Recipe:
         return "bf16-mixed" if bf16 else "32"
 
     def device(self) -> str:
-        """Where training and ranking happen, ``"cuda"`` or ``"cpu"``.
+        """The device of training and ranking, ``"cuda"`` or ``"cpu"``.
 
         Raises:
-            UserError: a GPU is asked for and there is none.
+            UserError: ``accelerator`` is "gpu", and there is none.
         """
         import torch
 
         if self.config.accelerator == "gpu" and not torch.cuda.is_available():
             raise UserError(
-                "recipe.accelerator=gpu: torch finds no CUDA device here; use auto or cpu, or "
-                "install torch's CUDA build"
+                "recipe.accelerator=gpu: torch finds no CUDA device; use auto or cpu, or install "
+                "torch's CUDA build"
             )
         on_gpu = self.config.accelerator != "cpu" and torch.cuda.is_available()
         return "cuda" if on_gpu else "cpu"

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: those of the lab, and what one of your own has to be."""
+"""Learning-rate schedules, and the base class for your own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SCHEDULES = Choice(
 
 
 class Schedule:
-    """The learning rate after the warm-up, as a factor of the peak; derive your own from it.
+    """The learning rate after the warm-up, as a factor of the peak; base class for your own.
 
     Args:
         config: the options.
 
     Attributes:
-        reads_total: whether the rates of the first steps depend on how many follow. A run whose
-            schedule does not may be trained longer later.
+        reads_total: whether the rates depend on the total number of steps; if not, a finished run
+            can be trained longer.
     """
 
     @dataclass(frozen=True)
@@ -39,17 +39,17 @@ class Schedule:
     def factor(self, step: int, total: int) -> float:
         """The factor at a step, at least 0.
 
-        It must depend on nothing else, so that a resumed run has the rates of one in one go.
+        It must depend only on its arguments, so that a resumed run has the same rates.
 
         Args:
-            step: from 0 to ``total``, the warm-up not counted.
+            step: from 0 to ``total``, without the warm-up.
             total: steps of the whole training after the warm-up, at least 1.
         """
         raise NotImplementedError
 
 
 class Constant(Schedule):
-    """The peak until the end."""
+    """Constant at the peak."""
 
     reads_total = False
 
@@ -60,7 +60,7 @@ class Constant(Schedule):
 
 
 class Linear(Schedule):
-    """Falls to 0 along a line."""
+    """Linear decay to 0."""
 
     def factor(self, step: int, total: int) -> float:
         """See `Schedule`."""
@@ -68,7 +68,7 @@ class Linear(Schedule):
 
 
 class Cosine(Schedule):
-    """Falls to 0 along a half cosine (Loshchilov and Hutter, 2017)."""
+    """Cosine decay to 0 (Loshchilov and Hutter, 2017)."""
 
     def factor(self, step: int, total: int) -> float:
         """See `Schedule`."""

@@ -1,4 +1,4 @@
-"""Which events are targets in training, and how often each item is one."""
+"""Training targets: which events are targets, and how often each item is one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SupervisedData(Protocol):
-    """The part of a prepared dataset that says what is trained on."""
+    """The part of a prepared dataset with the training targets."""
 
     @property
     def is_target(self) -> NDArray[np.bool_] | None:
@@ -37,11 +37,11 @@ class SupervisedData(Protocol):
 def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) -> Tensor:
     """The expected number of times that each item is a target in an epoch, float64 (V,).
 
-    Exact but for windows at random places (``recipe.crop=random``), of which an epoch is a sample.
+    Exact, except for random windows (``recipe.crop=random``), where an epoch is a sample.
 
     Args:
-        model: says which events of a history it predicts: see `DenseModel` and `SamplesTargets`.
-        epoch: its batches.
+        model: the model; see `SamplesTargets` for models that sample the predicted events.
+        epoch: the batches of an epoch.
         num_items: V.
     """
     counts_V = torch.zeros(num_items, dtype=torch.float64)
@@ -54,48 +54,48 @@ def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) 
 
 
 def supervised_events(data: SupervisedData, recipe: Recipe) -> NDArray[np.bool_] | None:
-    """The events that the loss may ask for, bool (T,); None: all.
+    """The events that may be targets of the loss, bool (T,); None: all.
 
     Raises:
-        UserError: only target events are to be, and the split names none, or none is trained on.
+        UserError: ``supervise`` is "target_events", and the split has no target events, or none is
+            in the training part.
     """
     if recipe.config.supervise == "all":
         return None
     option = "recipe.supervise=target_events"
     if data.is_target is None:
         raise UserError(
-            f"{option}: the split takes events of all types for targets (split.target_events=null);"
-            " name types there, or set recipe.supervise=all"
+            f"{option}: events of all types are targets of the split (split.target_events=null); "
+            "name types there, or set recipe.supervise=all"
         )
     known = data.is_target
     # A history's first event is predicted from nothing.
     if not any(known[start + 1 : end].any() for _, start, end in data.segments("train")):
         raise UserError(
-            f"{option}: none of the events that are trained on is of these types, but for the "
-            "first of a history; set recipe.supervise=all"
+            f"{option}: no training event is of these types, except first events of histories, "
+            "which are never targets; set recipe.supervise=all"
         )
     return known
 
 
 def supervised_positions(model: DenseModel, batch: Batch) -> Tensor:
-    """Which of the N positions of ``training_states`` the loss may look at, bool (N,).
+    """Which of the N positions of ``training_states`` are supervised, bool (N,).
 
     Raises:
-        UserError: the model draws what it predicts, so that its positions are not known.
+        UserError: the model samples the events that it predicts, so the positions are not known.
     """
     assert batch.supervised_T is not None
     chances_T = _chances(model, batch)
     if bool(((chances_T > 0) & (chances_T < 1)).any()):
         raise UserError(
-            f"recipe.supervise=target_events: {type(model).__name__} draws at random which events "
-            "it predicts (Cloze); set recipe.supervise=all, or take a model that predicts the "
-            "next event"
+            f"recipe.supervise=target_events: {type(model).__name__} predicts randomly masked "
+            "events (Cloze); set recipe.supervise=all, or use a model that predicts the next event"
         )
     return batch.supervised_T[chances_T > 0]
 
 
 def _chances(model: DenseModel, batch: Batch) -> Tensor:
-    """Chance of each event to be a target, float32 (T,); models predict in the events' order."""
+    """Probability of each event to be a target, float32 (T,)."""
     if traits(model).one_target:
         chances_T = torch.zeros(len(batch.items_T), device=batch.items_T.device)
         chances_T[batch.last_B] = 1

@@ -80,13 +80,13 @@ IN_COMMAND = {  # typed by the person, who may do as they like otherwise; but it
     "hydra/launcher=mine": "hydra.launcher.x",
 }  # fmt: skip
 STORED = {
-    "hydra: {callbacks: {x: " + TOUCH + "}}": "hydra: no run stores this key",
-    "hydra: {run: {dir: elsewhere}}": "hydra: no run stores this key",
-    "defaults: [/model/sasrec]": "defaults: no run stores this key",
-    "seed: ${oc.decode:${oc.env:PWNED,0}}": "seed: '${oc.decode:${oc.env:PWNED,0}}' is no plain",
-    "tags: ['${oc.env:HOME}']": "tags.0: '${oc.env:HOME}' is no plain value",
-    "data: {path: '${hydra:runtime.cwd}'}": "data.path: '${hydra:runtime.cwd}' is no plain value",
-    "# @package hydra.callbacks\nx: " + TOUCH: "'# @package': no run stores this line",
+    "hydra: {callbacks: {x: " + TOUCH + "}}": "hydra: a run does not store this key",
+    "hydra: {run: {dir: elsewhere}}": "hydra: a run does not store this key",
+    "defaults: [/model/sasrec]": "defaults: a run does not store this key",
+    "seed: ${oc.decode:${oc.env:PWNED,0}}": "seed: got '${oc.decode:${oc.env:PWNED,0}}', expected",
+    "tags: ['${oc.env:HOME}']": "tags.0: got '${oc.env:HOME}', expected a plain",
+    "data: {path: '${hydra:runtime.cwd}'}": "data.path: got '${hydra:runtime.cwd}', expected a",
+    "# @package hydra.callbacks\nx: " + TOUCH: "'# @package': a run does not store this line",
     "- " + TOUCH: "a list",
 }
 

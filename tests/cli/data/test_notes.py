@@ -26,7 +26,7 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
         ),
     )
     said = " ".join(notes_on_data(parts))
-    assert ("25.0% of the test targets stand in" in said) == exclude_seen
+    assert ("25.0% of the test targets are already in" in said) == exclude_seen
     assert ("too new. evaluation.candidates=released" in said) == (candidates == "all items")
     for guard_logger in ({"severity": "note"}, {"phase": "validation"}):
         manifest["leaks"] = [{**late, **guard_logger}]
@@ -39,4 +39,4 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
     manifest["leaks"], manifest["split"] = [], {}
     assert not list(notes_on_data(parts))
     parts.protocol.config.target_period = "week"
-    assert "target_period=week: the log has no times" in " ".join(notes_on_data(parts))
+    assert "target_period=week: the log has no timestamps" in " ".join(notes_on_data(parts))

@@ -54,7 +54,7 @@ def test_runs_on_other_columns_are_two_systems(capsys):
         "honest", {**values, "data": {**values["data"], "path": record("leaky")["data"]["path"]}}
     )
     assert run_command(["evaluate", "honest"]) == 2
-    assert "saw columns of items, users and events with fingerprint" in capsys.readouterr().err
+    assert "used columns of items, users and events with fingerprint" in capsys.readouterr().err
 
 
 def test_a_calibration_over_another_column_is_not_compared(capsys):
@@ -88,5 +88,5 @@ def test_a_run_that_goes_on_with_other_code_says_so(monkeypatch, caplog):
     monkeypatch.setattr(beginning, "source_digest", lambda *_: "other")
     with caplog.at_level(logging.WARNING):
         assert run_command(["train", "resume=run"]) == 0
-    assert "the code of the run's parts has changed since it began" in caplog.text
+    assert "the code of the run's components has changed since it began" in caplog.text
     assert record("run")["code"]["source"] == f"{values['code']['source']}+other"
