@@ -193,5 +193,3 @@ def test_the_state_in_a_checkpoint_has_the_names_that_it_always_had(tmp_path, mo
     SealedCheckpointIO().save_checkpoint(state, tmp_path / "last.ckpt")
     with pytest.raises(UserError, match=r"last\.ckpt: has weights but no state of the run"):
         train(tmp_path, monkeypatch, None, max_epochs=2)
-    resumed, _ = train(tmp_path, monkeypatch, None, validate_every_epochs=2, **frozen)
-    assert resumed.history == keeper.history  # stopped early, so nothing is trained
