@@ -211,7 +211,7 @@ def test_a_folder_that_takes_no_file_is_unwell(shop, monkeypatch):
 class Stopped(Waiting):
     """A worker that a fault has stopped."""
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return ""
 
 
