@@ -16,7 +16,7 @@ size = 100 << 10  # below the threshold at which glibc maps memory of its own
 blocks = [libc.malloc(size) for _ in range(2000)]
 for block in blocks:
     ctypes.memset(block, 1, size)
-pin = libc.malloc(64)  # at the end of the heap: nothing below it is given back by itself
+pin = libc.malloc(size)  # at the end of the heap: nothing below it is given back by itself
 full = rss()
 for block in blocks:
     libc.free(block)

@@ -146,7 +146,7 @@ def test_a_killed_slurm_job_is_known_without_accounting(jobs, tmp_path):
     assert job.code() is None
     os.kill(int((tmp_path / "a.log").read_text()), signal.SIGKILL)
     assert ended(job) == KILLED
-    assert "task 0: Killed" in job.told()
+    assert "task 0: Killed" in job.error_tail()
 
 
 @pytest.mark.usefixtures("slurm_cluster", "soon")
@@ -157,7 +157,7 @@ def test_a_slurm_job_stores_where_it_is_before_its_time_limit(jobs, tmp_path):
     subprocess.run(["scancel", "--signal=USR2", job.job.job_id], check=True)  # as SLURM does then
     assert ended(job) == KILLED
     assert log.read_text() == "begun\nstored\n"
-    assert "timed-out" in job.told()
+    assert "timed-out" in job.error_tail()
 
 
 @pytest.mark.usefixtures("slurm_cluster", "soon")
@@ -201,7 +201,7 @@ class Waiting:
     def finish(self) -> None:
         assert self.interrupted
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return "bash: python: not found"
 
 

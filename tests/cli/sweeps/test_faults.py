@@ -100,7 +100,7 @@ def test_a_folder_belongs_to_one_study(capsys):
     assert run_command([*COMMAND, "sweep.n_trials=1", "sweep.storage=other.journal"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "has the runs of another study than 'mine' in this storage" in said
-    assert "Give the storage that this sweep began with, or another sweep.name" in said
+    assert "Use the storage that the folder's sweep began with, or another sweep.name" in said
     Path("sweeps/mine/study.id").unlink()  # of an older sweep
     Path("sweeps/mine/study.journal").unlink()
     assert run_command([*COMMAND, "sweep.n_trials=1"]) == 2
@@ -169,7 +169,7 @@ class Ended:
     def code(self) -> int:
         return 0
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return ""
 
 

@@ -20,7 +20,7 @@ from tests.cli.sweeps.test_faults import DAYS, planned, worker
 class Stopped(Waiting):
     """A worker that a fault has stopped."""
 
-    def told(self) -> str:
+    def error_tail(self) -> str:
         return ""
 
 
