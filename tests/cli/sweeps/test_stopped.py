@@ -51,7 +51,7 @@ def test_a_worker_s_fault_stops_the_others_and_ends_the_command(monkeypatch, cap
 
 @pytest.mark.usefixtures("shop")
 def test_a_storage_that_stays_away_ends_the_command_with_what_was_kept(monkeypatch, capsys):
-    from recsys_lab.sweeps.storage import StorageAway
+    from recsys_lab.sweeps.storage.backends import StorageAway
     from recsys_lab.sweeps.study import Study
 
     def away(_):
