@@ -13,7 +13,7 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
-from recsys_lab.config.hydra_loader import _warn_renamed
+from recsys_lab.config.hydra_loader import _warn_moved, _warn_renamed
 from recsys_lab.moved import current, current_key, old_keys, with_current_names
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, rewrite, train, write_log
@@ -136,6 +136,16 @@ def test_an_option_by_its_old_name_is_set_and_its_new_name_named(tmp_path, caplo
     assert config["recipe"]["validate_every_epochs"] == 5
     typed = ["experiment=mine", "recipe.validate_every_epochs=7"]
     assert composed(*typed, folder=tmp_path)["recipe"]["validate_every_epochs"] == 7
+
+
+def test_an_old_class_that_is_typed_says_what_to_write(caplog):
+    _warn_moved.cache_clear()
+    old, new = (
+        f"recsys_lab.models.{part}.Popularity" for part in ("popularity", "classical.popularity")
+    )
+    config = composed("model=popularity", f"model._target_={old}")
+    assert config["model"]["_target_"] == new
+    assert f"model._target_: {old} is now {new}; write that" in caplog.text
 
 
 def test_an_option_of_ones_own_class_may_have_a_name_that_the_lab_had(tmp_path, monkeypatch):

@@ -70,6 +70,12 @@ def test_a_list_does_not_depend_on_its_companions(shop):
     assert lists_of(run.recommend(HISTORIES)) == alone
 
 
+def test_histories_may_be_generators(sasrec):
+    found = sasrec.recommend((iter(history) for history in HISTORIES), k=np.int64(3))
+    assert found.equals(sasrec.recommend(HISTORIES, k=3))
+    assert len(found) == 9
+
+
 def test_seen_items_may_stay(sasrec):
     [found] = lists_of(sasrec.recommend([["i0"] * 3], k=ITEMS, exclude_seen=False))
     assert len(found) == ITEMS
@@ -135,15 +141,37 @@ class TestRefused:
                 pl.DataFrame({"user_id": [1], "item_id": ["i0"], "timestamp": ["noon"]}),
                 "timestamp has 0 missing values and the type String; seconds since the epoch",
             ),
+            (None, "histories: got NoneType; give a list of histories"),
+            ({"u1": ["i0"]}, "histories: got dict; give a list of histories"),
+            (pl.LazyFrame({"user_id": [1]}), r"got LazyFrame; give .* is read by .collect\(\)"),
+            (
+                pl.DataFrame({"user_id": [1], "item_id": [["i0"]]}),
+                "item_id has the type List.*a row is one event",
+            ),
         ],
     )
     def test_another_form(self, sasrec, histories, message):
         with pytest.raises(recsys_lab.UserError, match=message):
             sasrec.recommend(histories)
 
-    def test_a_length_below_one(self, sasrec):
-        with pytest.raises(recsys_lab.UserError, match="k: got 0, expected a list length"):
-            sasrec.recommend(HISTORIES, k=0)
+    @pytest.mark.parametrize("k", [0, True, "3", 1.5, None])
+    def test_a_length_that_is_none(self, sasrec, k):
+        with pytest.raises(recsys_lab.UserError, match=f"k: got {k!r}; a list length of at least"):
+            sasrec.recommend(HISTORIES, k=k)
+
+    def test_words_and_folders_that_are_none(self, shop, sasrec):
+        for wrong, message in [
+            (lambda: sasrec.dataset.histories("tset"), "got 'tset'; allowed: 'validation', 'test'"),
+            (lambda: sasrec.dataset.histories("train"), "got 'train'; allowed: 'validation'"),
+            (lambda: sasrec.dataset.events("foo"), "got 'foo'; allowed: 'train', 'validation'"),
+            (lambda: recsys_lab.load(3), "load: got 3; a folder is needed"),
+            (lambda: recsys_lab.dataset(3), "dataset: got 3; a folder is needed"),
+            (lambda: recsys_lab.find_runs(None), "find_runs: got None; a folder is needed"),
+            (lambda: recsys_lab.load(shop / "sasrec", verify="x"), "got 'x'; allowed: 'full'"),
+            (lambda: recsys_lab.dataset(shop, verify="x"), "verify: got 'x'; allowed: 'full'"),
+        ]:
+            with pytest.raises(recsys_lab.UserError, match=message):
+                wrong()
 
     def test_no_times_for_a_model_that_reads_them(self, shop):
         message = "HSTU reads timestamp of every event, and lists of item ids do not have it; give"

@@ -65,6 +65,26 @@ class TestPlainVerbs:
         assert "sort: expected text, got None" in said
         assert "level=a,b: runs takes one value a key" in said
 
+    def test_a_value_may_begin_with_a_minus(self, capsys):
+        assert run_command(["runs", "--sort", "-test/ndcg@10", "--cfg", "job"]) == 0
+        assert yaml.safe_load(capsys.readouterr().out)["sort"] == "-test/ndcg@10"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["runs", "where=seed=0", "where=seed=1"], "where is given twice, also as where=seed"),
+            (["runs", "--where", "seed=0", "--where=seed=1"], "several with commas between"),
+            (["runs", "--where", "seed=0", "where=seed=1"], "where is given twice"),
+            (["compare", "a", "b", "runs=[c]"], "runs is given twice, also as a b; once: run dir"),
+            (["show"], "give a run: recsys-lab show RUN"),
+            (["evaluate"], "give a run: recsys-lab evaluate RUN"),
+            (["compare", "--force"], "give runs: recsys-lab compare runs/"),
+        ],
+    )
+    def test_a_key_is_given_once_and_a_run_at_all(self, arguments, said, capsys):
+        assert run_command([*arguments, "--cfg", "job"]) == 2
+        assert said in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("line", "expected"),
         [

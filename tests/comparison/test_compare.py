@@ -190,7 +190,7 @@ def test_the_newest_of_two_runs_with_one_seed_counts(tmp_path):
     assert "is newer, of the same configuration, code and seed" in found.left_out[0].reason
 
 
-def test_all_pairs_and_a_baseline_by_name(tmp_path):
+def test_all_pairs_and_a_baseline_by_name(tmp_path, monkeypatch):
     for layers in (1, 2, 3):
         for seed in (0, 1):
             cfg = config(seed=seed, model__num_layers=layers)
@@ -206,6 +206,8 @@ def test_all_pairs_and_a_baseline_by_name(tmp_path):
         ("SASRec num_layers=1", "SASRec num_layers=2"),
         ("SASRec num_layers=3", "SASRec num_layers=2"),
     ]
+    # refused before any result is read
+    monkeypatch.setattr("recsys_lab.comparison.compare.user_results", None)
     with pytest.raises(
         UserError, match=r"no system 'SASRec'\. Systems: SASRec .* also first, none\."
     ):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import polars as pl
 
+from recsys_lab.api.arguments import folder_of, require_one_of
+from recsys_lab.config.commands import Verify
 from recsys_lab.contracts import LIST
 from recsys_lab.data.preparation.manifest import PREPARE_AGAIN
 from recsys_lab.data.prepared import PHASES, PreparedDataset
@@ -16,8 +18,6 @@ from recsys_lab.files.reading import read_parquet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from recsys_lab.config.commands import Verify
 
     Part = Literal["train", "validation", "test"]
 
@@ -70,7 +70,11 @@ class Dataset:
             part: ``train``: what models learn from; ``validation`` and ``test``: the held-out
                 targets. None: every event of the log, with a column ``part``, null for an event
                 that is in none of the three (e.g. one that is only a history).
+
+        Raises:
+            UserError: there is no such part.
         """
+        require_one_of("part", part, (*PHASES, None))
         if part is not None:
             return self._frame(self._places(part))
         parts = np.full(self.prepared.num_interactions, -1)
@@ -84,7 +88,11 @@ class Dataset:
 
         Where a user has several lists of targets (``split.target=successive``), a column ``list``
         numbers their histories from 0.
+
+        Raises:
+            UserError: there is no such part; the training part has no targets.
         """
+        require_one_of("part", part, PHASES[1:])
         users, starts, ends, _ = np.asarray(self.prepared.segments(part)).T
         frame = self._frame(flat_index(starts, ends))
         first = np.searchsorted(users, users)
@@ -120,6 +128,7 @@ def dataset(folder: Path | str, *, verify: Verify = "full") -> Dataset:
         verify: ``full`` compares every file with its SHA-256, ``sizes`` the lengths alone.
 
     Raises:
-        UserError: there is no usable prepared dataset.
+        UserError: there is no usable prepared dataset, or `verify` is another word.
     """
-    return Dataset(PreparedDataset(folder, verify))
+    require_one_of("verify", verify, get_args(Verify))
+    return Dataset(PreparedDataset(folder_of("dataset", folder), verify))

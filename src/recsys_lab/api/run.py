@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
 
+from recsys_lab.api.arguments import folder_of, require_one_of
 from recsys_lab.api.dataset import Dataset
 from recsys_lab.config import UserError
+from recsys_lab.config.commands import Verify
 from recsys_lab.experiment.recommend import HistoryRanker
 from recsys_lab.experiment.restore import prepared_of, restore
 from recsys_lab.runs.find import whole_record
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_lab.config.commands import Verify
     from recsys_lab.data.given_histories import Histories
     from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
@@ -233,6 +234,7 @@ def load(folder: Path | str, *, verify: Verify = "full") -> Run:
             compared.
 
     Raises:
-        UserError: there is no readable run.
+        UserError: there is no readable run, or `verify` is another word.
     """
-    return Run(whole_record(Path(folder)), verify)
+    require_one_of("verify", verify, get_args(Verify))
+    return Run(whole_record(folder_of("load", folder)), verify)

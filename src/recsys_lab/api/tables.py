@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from recsys_lab.api.arguments import folder_of
 from recsys_lab.comparison import collect
 from recsys_lab.comparison.compare import Options
 from recsys_lab.comparison.compare import compare as compare_runs
@@ -40,7 +41,7 @@ def find_runs(folder: Path | str) -> pl.DataFrame:
     Raises:
         UserError: there is no such folder.
     """
-    rows = list_runs(Path(folder))
+    rows = list_runs(folder_of("find_runs", folder))
     keys = list(dict.fromkeys(key for row in rows for key in row))
     metrics = [key for key in keys if key.startswith(("test/", "validation/"))]
     columns = [*FIRST_COLUMNS, *_differing(rows, keys), *metrics]

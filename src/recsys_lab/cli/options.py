@@ -11,6 +11,7 @@ import argparse
 import glob
 import importlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,11 +40,12 @@ def run_plain(name: str, arguments: Sequence[str]) -> None:
         RunFailed: the verb's own work failed.
     """
     verb, file = VERBS[name], config_dir() / f"{name}.yaml"
-    args = vars(_parser(name, verb, file).parse_intermixed_args(list(arguments)))
+    words = _joined(arguments, verb)
+    args = vars(_parser(name, verb, file).parse_intermixed_args(words))
     shows = args.pop("cfg")
     typed = args.pop("arguments")
-    typed += [f"{key}={value}" for key, value in args.items() if value is not None]
-    cfg = _checked(OmegaConf.load(file), typed, name, verb)
+    typed += [f"{key}={value}" for key, values in args.items() for value in values or ()]
+    cfg = _checked(file, typed, name, verb)
     if shows:
         print(OmegaConf.to_yaml(cfg), end="")
         return
@@ -78,8 +80,25 @@ class _Typed:
         return []
 
 
-def _checked(cfg: Any, typed: Sequence[str], name: str, verb: Verb) -> DictConfig:
-    """The config with what was typed.
+def _joined(arguments: Sequence[str], verb: Verb) -> list[str]:
+    """``--sort -created`` as ``--sort=-created``: argparse takes a value with a minus so alone."""
+    hints = get_type_hints(verb.schema, include_extras=True)
+    takes_value = {_flag(key) for key, kind in hints.items() if kind is not bool}
+    words: list[str] = []
+    for text in arguments:
+        if words and words[-1] in takes_value and re.match(r"-[^-]", text) and text != "-h":
+            words[-1] += f"={text}"
+        else:
+            words.append(text)
+    return words
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictConfig:
+    """The config of a file with what was typed.
 
     Raises:
         UserError: one message with every problem.
@@ -91,6 +110,7 @@ def _checked(cfg: Any, typed: Sequence[str], name: str, verb: Verb) -> DictConfi
     from recsys_lab.config.quoting import literal
 
     setup_globals()  # ${now:...}
+    cfg: Any = OmegaConf.load(file)
     bare = [text for text in typed if _is_bare(text)]
     if bare and not verb.takes_many and len(bare) > 1:
         what = (verb.positional or "").upper()
@@ -98,6 +118,7 @@ def _checked(cfg: Any, typed: Sequence[str], name: str, verb: Verb) -> DictConfi
     if bare:
         cfg[verb.positional] = bare if verb.takes_many else bare[0]
     problems, texts = [], {}
+    given = {verb.positional: " ".join(bare)} if bare else {}
     for text in typed:
         if text in bare:
             continue
@@ -105,10 +126,17 @@ def _checked(cfg: Any, typed: Sequence[str], name: str, verb: Verb) -> DictConfi
             override = OverridesParser.create().parse_override(literal(text, verb, several=False))
             if override.is_sweep_override() or override.is_delete():
                 raise UserError(f"{name} takes one value a key")
-            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
-            texts[override.key_or_group] = text
+            key = override.key_or_group
+            if key in given:
+                meaning = _comments(file)[1].get(key, "")
+                raise UserError(f"{key} is given twice, also as {given[key]}; once: {meaning}")
+            OmegaConf.update(cfg, key, override.value(), force_add=True)
+            given[key] = texts[key] = text
         except (HydraException, UserError) as error:
             problems.append(f"{text}: {first_line(error)}")
+    if not problems and verb.positional and OmegaConf.is_missing(cfg, verb.positional):
+        what = verb.positional if verb.takes_many else f"a {verb.positional}"
+        raise UserError(f"give {what}: {verb.example}")
     problems += find_problems(cfg, verb.schema, _Typed(texts))
     if problems:
         raise UserError(report(problems))
@@ -138,10 +166,10 @@ def _parser(name: str, verb: Verb, file: Path) -> argparse.ArgumentParser:
     for key, kind in get_type_hints(verb.schema, include_extras=True).items():
         default = "required" if values[key] == "???" else f"default {format_value(values[key])}"
         said = f"{words.get(key, '')} ({describe(kind)}; {default})".replace("%", "%%")
-        how: dict[str, Any] = {"metavar": "VALUE"}
+        how: dict[str, Any] = {"action": "append", "metavar": "VALUE"}
         if kind is bool:
-            how = {"action": "store_const", "const": "true"}
-        parser.add_argument(f"--{key.replace('_', '-')}", dest=key, help=said, **how)
+            how = {"action": "store_const", "const": ["true"]}
+        parser.add_argument(_flag(key), dest=key, help=said, **how)
     parser.add_argument("--cfg", choices=["job"], help="print the options; nothing is done")
     return parser
 

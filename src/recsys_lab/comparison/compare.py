@@ -94,6 +94,8 @@ class _Judge:
         self.code_names = code_names(records)
         settings = [self._settings(group[0]) for group in self.groups]
         self.names = system_names(settings, [self._given_name(group) for group in self.groups])
+        if options.baseline != "none":
+            self._baseline()  # a name that nothing has is told before the long work
         self.differing = what_differs(settings)
         self.main, metrics, self.other_metrics = shared_metrics(records, options.metric)
         of_users = set.intersection(*map(metrics_of_users, records))

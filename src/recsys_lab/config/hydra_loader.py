@@ -87,6 +87,7 @@ class Loader(ConfigLoaderImpl):
         typed = OverridesParser.create().parse_overrides(overrides)
         for override in typed:
             _refuse_typed(override)
+            _warn_of_typed(override)
         cfg: DictConfig = super().load_configuration(
             config_name, [*map(_forced, overrides, typed)], run_mode, from_shell,
             validate_sweep_overrides,
@@ -152,6 +153,17 @@ def _refuse_typed(override: Override) -> None:
     for path, _ in _leaves(value, key.partition(".")[2]):
         if not _within(path, OF_COMMANDS) or "_target_" in path.split("."):
             raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
+
+
+def _warn_of_typed(override: Override) -> None:
+    """Say what to write where a class is typed by its old name."""
+    if override.is_delete() or override.is_sweep_override():  # a multirun's jobs come here, too
+        return
+    typed = OmegaConf.create({})
+    OmegaConf.update(typed, override.key_or_group, override.value(), force_add=True)
+    for path, old in _targets("", typed):
+        if old != current(old):
+            _warn_moved(path.lstrip("."), old)
 
 
 def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
@@ -222,8 +234,8 @@ def _warn_renamed(key: str) -> None:
 
 
 @cache
-def _warn_moved(file: str, old: str) -> None:
-    _log.warning("%s: %s is now %s; use the new name: %s", file, old, current(old), WORKS_UNTIL)
+def _warn_moved(where: str, old: str) -> None:
+    _log.warning("%s: %s is now %s; use the new name: %s", where, old, current(old), WORKS_UNTIL)
 
 
 def _within(path: str, allowed: Sequence[str]) -> bool:

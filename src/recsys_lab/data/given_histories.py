@@ -5,7 +5,7 @@ Shapes: n histories, T known events of all histories end to end, U users of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from recsys_lab.data.prepared import PreparedDataset
 
-Histories = Sequence[Sequence[Any]] | pl.DataFrame
+Histories = Iterable[Iterable[Any]] | pl.DataFrame
 """Raw item ids of each history, oldest first; or a frame of events, see `HistoryReader`."""
 
 _MISSING, _UNKNOWN = 0, 1
+_EXAMPLE = "[['i7', 'i3'], ['i5']]"
 _COLUMNS = "give a polars frame with the columns user_id, item_id"
 
 
@@ -133,7 +134,7 @@ class HistoryReader:
         if isinstance(histories, pl.DataFrame):
             keys, events = self._from_frame(histories)
         else:
-            keys, events = self._from_lists(histories)
+            keys, events = self._from_lists(_as_lists(histories))
         return self._encode(keys, events)
 
     def nothing(self) -> GivenHistories:
@@ -160,15 +161,9 @@ class HistoryReader:
             num_unknown=len(events) - len(known),
         )
 
-    def _from_lists(self, histories: Sequence[Sequence[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _from_lists(self, histories: list[list[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """One key a history, and one row an event with ``row`` and ``item``."""
         self._require(set(), "lists of item ids")
-        for number, history in enumerate(histories):
-            if isinstance(history, str | bytes) or not isinstance(history, Iterable):
-                raise UserError(
-                    f"histories[{number}]: got {history!r}; each history is a list of item ids, "
-                    "e.g. [['i7', 'i3'], ['i5']]"
-                )
         lengths = [len(history) for history in histories]
         items = [self._items.get(str(raw), -1) for history in histories for raw in history]
         rows = np.repeat(np.arange(len(lengths)), lengths)
@@ -184,6 +179,13 @@ class HistoryReader:
                 f"and, where the order is one of time, timestamp. Got: {', '.join(frame.columns)}"
             )
         by = ["user_id", *([LIST] if LIST in frame.columns else [])]
+        for name in ("item_id", *by):
+            if frame[name].dtype.is_nested() or frame[name].dtype == pl.Object:
+                raise UserError(
+                    f"histories: {name} has the type {frame[name].dtype}; a row is one event, with "
+                    "a number or a text in each column (where a cell holds a list: "
+                    f"frame.explode({name!r}))"
+                )
         keys = frame.select(by).unique(maintain_order=True)
         rows = frame.select(by).join(
             keys.with_row_index("row"), on=by, how="left", nulls_equal=True, maintain_order="left"
@@ -217,6 +219,36 @@ class HistoryReader:
         values = column.cast(pl.String).str.strip_chars().to_list()
         found = (codes.get(value, _UNKNOWN) if value else _MISSING for value in values)
         return np.fromiter(found, np.int32, len(values))
+
+
+def _as_lists(histories: Iterable[Iterable[Any]]) -> list[list[Any]]:
+    """Lists, as they are read more than once and may be generators.
+
+    Raises:
+        UserError: they are not sequences of sequences of ids.
+    """
+    if not _is_sequence(histories):
+        hint = "; a LazyFrame is read by .collect()" if isinstance(histories, pl.LazyFrame) else ""
+        raise UserError(
+            f"histories: got {type(histories).__name__}; give a list of histories, e.g. "
+            f"{_EXAMPLE}, or a polars frame of events with user_id and item_id{hint}"
+        )
+    lists = []
+    for number, history in enumerate(histories):
+        if not _is_sequence(history):
+            raise UserError(
+                f"histories[{number}]: got {history!r}; each history is a list of item ids, "
+                f"e.g. {_EXAMPLE}"
+            )
+        lists.append(list(history))
+    return lists
+
+
+def _is_sequence(value: Any) -> bool:
+    """Whether it has an order and elements; the keys of a mapping are no histories."""
+    return isinstance(value, Iterable) and not isinstance(
+        value, str | bytes | Mapping | pl.LazyFrame
+    )
 
 
 def _seconds(column: pl.Series) -> pl.Series:

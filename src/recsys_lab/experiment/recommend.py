@@ -85,11 +85,9 @@ class HistoryRanker:
             exclude_seen: leave out the items of the history.
 
         Raises:
-            UserError: k is below 1, or the histories lack what the model reads.
+            UserError: k is no int of at least 1, or the histories lack what the model reads.
         """
-        if k < 1:
-            raise UserError(f"k: got {k}, expected a list length of at least 1")
-        k = min(k, len(self._item_ids))
+        k = min(_list_length(k), len(self._item_ids))
         given = self._read(histories)
         ranked = given if self._ranks_empty else given.where(given.lengths > 0)
         items, scores = [], []
@@ -199,3 +197,14 @@ class HistoryRanker:
         if traits(self._model).cosine:
             vectors = F.normalize(vectors, dim=-1)
         return vectors.float().cpu().numpy()
+
+
+def _list_length(k: object) -> int:
+    """The length of lists as it was given.
+
+    Raises:
+        UserError: it is no int of at least 1.
+    """
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise UserError(f"k: got {k!r}; a list length of at least 1 is needed, an int")
+    return int(k)
