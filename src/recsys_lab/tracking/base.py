@@ -63,8 +63,9 @@ class End:
 class Tracker:
     """One place that receives copies of a run; derive your own from it.
 
-    Every method has a default that does nothing. A method may raise anything: a warning is printed
-    and the run goes on, also where it calls `sys.exit`. Only a `UserError` of `__init__` or `start` ends the run, before it trains.
+    Every method has a default that does nothing. A method may raise anything, or call `sys.exit`: a
+    warning is printed and the run goes on. Only a `UserError` of `__init__` or `start` ends the
+    run, before it trains.
 
     Args:
         config: the options.

@@ -87,7 +87,7 @@ def make_metrics(
 ) -> dict[str, AccuracyMetric]:
     """One metric for each name and k, keyed ``"ndcg@10"`` and so on."""
     return {
-        name: build_chosen(ACCURACY, chosen, k=num_items if k is None else k)
+        name: _made(ACCURACY, chosen, k=num_items if k is None else k)
         for name, chosen, _, k in named(ACCURACY, metrics, ks)
     }
 
@@ -104,11 +104,25 @@ def make_beyond(
     for name, chosen, kind, k in named(BEYOND, metrics, ks):
         assert k is not None
         _refuse_lacking(kind, k, catalogue)
-        made[name] = build_chosen(BEYOND, chosen, k=k, catalogue=catalogue)
+        made[name] = _made(BEYOND, chosen, k=k, catalogue=catalogue)
         if not isinstance(chosen, str):
             where = f"evaluation.beyond_accuracy: {chosen['_target_']}"
             try_out(where, made[name], len(catalogue.counts_V), catalogue.counts_V.device)
     return made
+
+
+def _made(choice: Choice, chosen: Chosen, **given: Any) -> Any:
+    """One metric; where a user's own cannot be made, its class is named."""
+    try:
+        return build_chosen(choice, chosen, **given)
+    except Exception as error:
+        if isinstance(chosen, str) or isinstance(error, UserError):
+            raise
+        option = "metrics" if choice is ACCURACY else "beyond_accuracy"
+        raise UserError(
+            f"evaluation.{option}: {chosen['_target_']}: fails when it is made "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def largest_value(name: str, most_targets: int | None) -> float | None:
