@@ -138,6 +138,9 @@ class Listed(ListMetric):
         return items_BK
 class Unmade(Listed):
     __init__ = Broken.__init__
+class Undefined(Base):
+    def per_user(self, hits_BK, num_targets_B):
+        return torch.full((len(hits_BK),), torch.nan if len(hits_BK) > 3 else 1.0)
 class Other(Base):
     name = "other"
 """
@@ -197,3 +200,14 @@ def test_a_subclass_with_another_name_stands_beside_its_base():
     nodes = [{"_target_": f"my_metrics.{name}"} for name in ("Base", "Other")]
     config = build({**options, "metrics": nodes}).config
     assert {"mine@10", "other@10"} <= {*accuracy_names(config.metrics, config.ks)}
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_monitored_metric_that_no_user_has_is_named(capsys):
+    Path("my_metrics.py").write_text(BAD)
+    mine = "evaluation.metrics=[ndcg,{_target_:my_metrics.Undefined}]"
+    small = [*SMALL, "tracking=none", "recipe.max_epochs=1", "run_dir=run"]
+    assert run_command(["train", mine, "recipe.monitor=val/mine@10", *small]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "recipe.monitor=val/mine@10 (my_metrics.Undefined): was NaN in every validation" in said
+    assert record("run")["status"] == "failed"
