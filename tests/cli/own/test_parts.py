@@ -92,6 +92,23 @@ def _compared(command, values, capsys):
     assert "effort@10 is not one metric in all runs" in " ".join(capsys.readouterr().err.split())
     assert run_command(["evaluate", "own"]) == 0
     assert values == record("own")
+    _of_another_file(capsys)
+
+
+def _of_another_file(capsys):
+    """The file of the metrics is edited, then removed."""
+    file = Path("my_metrics.py")
+    file.write_text(file.read_text().replace("0.5 **", "0.7 **"))
+    del sys.modules["my_metrics"]
+    assert run_command(["evaluate", "own"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith("my_metrics.py (my_metrics.Effort) has changed since the run")
+    file.unlink()
+    del sys.modules["my_metrics"]
+    assert run_command(["evaluate", "own"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "own: no module 'my_metrics', which the run has in evaluation.metrics[1] (my_m" in said
+    assert f"in the current folder, {Path.cwd()}" in said
 
 
 BAD = """

@@ -16,6 +16,7 @@ from recsys_lab.evaluation.metrics.user_mean import BeyondMetric, UserMean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from recsys_lab.config import Choice, Chosen
     from recsys_lab.evaluation.catalogue import Catalogue
@@ -169,16 +170,37 @@ def definitions(
 
 def _own_definition(chosen: Mapping[str, Any], kind: type[ListsMetric]) -> dict[str, Any]:
     """Class, options, source hash, and the properties that comparisons need."""
-    source = find_source(kind.__module__)
-    content = source.read_bytes() if source else b""
     options = "".join(f" {key}={value}" for key, value in config_values(chosen).items())
     return {
         "option": "class",
         "value": f"{chosen['_target_']}{options}",
-        "content": hashlib.sha256(content).hexdigest()[:16],
+        "content": _content(find_source(kind.__module__)),
         "higher_is_better": bool(kind.higher_is_better),
         "reads_targets": kind.reads_targets or issubclass(kind, PerUserMetric),
     }
+
+
+def _content(source: Path | None) -> str:
+    return hashlib.sha256(source.read_bytes() if source else b"").hexdigest()[:16]
+
+
+def changed_classes(noted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The user's own metrics whose file is another one than when they were recorded.
+
+    Args:
+        noted: `definitions`, as recorded.
+
+    Returns:
+        Metric, e.g. ``effort@10`` -> file and class, ``my_metrics.py (my_metrics.Effort)``.
+    """
+    changed = {}
+    for name, definition in noted.items():
+        if definition["option"] == "class":
+            target = definition["value"].partition(" ")[0]
+            source = find_source(target.rpartition(".")[0])
+            if source is not None and _content(source) != definition["content"]:
+                changed[name] = f"{source.name} ({target})"
+    return changed
 
 
 def _refuse_lacking(kind: type[ListsMetric], k: int, catalogue: Catalogue) -> None:
