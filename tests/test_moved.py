@@ -145,7 +145,7 @@ def test_an_old_class_that_is_typed_says_what_to_write(caplog):
     )
     config = composed("model=popularity", f"model._target_={old}")
     assert config["model"]["_target_"] == new
-    assert f"model._target_: {old} is now {new}; write that" in caplog.text
+    assert f"model._target_: {old} is now {new}; use the new name" in caplog.text
 
 
 def test_an_option_of_ones_own_class_may_have_a_name_that_the_lab_had(tmp_path, monkeypatch):

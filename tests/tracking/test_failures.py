@@ -14,7 +14,7 @@ import pytest
 import wandb
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.tracking.base import End
+from recsys_lab.tracking.base import End, Tracker
 from tests.support.postgres import free_port
 from tests.tracking.test_tracking import RUN, TABLES, logged, tracking
 
@@ -28,6 +28,56 @@ class Dead:
 
     def __getattr__(self, name: str):
         raise ConnectionError(f"no {name}")
+
+
+class Mapped(Tracker):
+    def start(self, *_):
+        return {"id": "a"}
+
+
+class Three(Tracker):
+    def logger(self):
+        return 3
+
+
+class Leaves(Tracker):
+    def start(self, *_):
+        sys.exit("no licence")
+
+
+class LeavesLater(Tracker):
+    def log(self, *_):
+        sys.exit(3)
+
+    def finish(self, *_):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("Mapped", "start returned dict, expected a text or None"),
+        ("Three", "logger returned int, expected a Logger of Lightning"),
+        ("Leaves", "it called sys.exit(no licence)"),
+    ],
+)
+def test_one_of_ones_own_that_does_not_start(tmp_path, monkeypatch, caplog, kind, problem):
+    monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", __name__)
+    chosen = tracking("csv", {"_target_": f"{__name__}.{kind}"})
+    assert list(chosen.start(RUN, tmp_path, {})) == ["csv"]
+    assert len(chosen.loggers()) == 1
+    assert f"{kind}() did not start, the run goes on without it: {problem}" in caplog.text
+
+
+def test_one_that_leaves_the_program_ends_nothing_but_ctrl_c_does(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", __name__)
+    chosen = tracking({"_target_": f"{__name__}.LeavesLater"})
+    chosen.start(RUN, tmp_path, {})
+    [logger] = chosen.loggers()
+    logger.log_metrics({"val/ndcg@10": 0.5}, 3)
+    assert "failed and is left behind, the run goes on: it called sys.exit(3)" in caplog.text
+    with pytest.raises(KeyboardInterrupt):
+        chosen.finish(End({"val/ndcg@10": 0.5}))
 
 
 def test_a_start_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):

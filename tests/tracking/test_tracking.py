@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from recsys_lab.config import Chosen
 from recsys_lab.experiment.tracked import end_of
 from recsys_lab.tracking.base import End, Start
 from recsys_lab.tracking.tracking import Tracking
@@ -27,7 +28,7 @@ TABLES = {
 }
 
 
-def tracking(*trackers: str, **changes) -> Tracking:
+def tracking(*trackers: Chosen, **changes) -> Tracking:
     options = {
         "project": "mine", "mode": "offline", "entity": None, "init_timeout": 20.0,
         "mlflow_uri": "sqlite:///mlflow.db", "artifacts": False, **changes,

@@ -3,7 +3,7 @@
 from recsys_lab.config.build import build, build_chosen, class_of_chosen, config_values
 from recsys_lab.config.check import Component, Sources, check_config
 from recsys_lab.config.choice import Choice, Chosen
-from recsys_lab.config.errors import Disagreement, Interrupted, Pruned, UserError
+from recsys_lab.config.errors import Disagreement, Interrupted, NoModule, Pruned, UserError
 from recsys_lab.config.locations import config_dir
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Component",
     "Disagreement",
     "Interrupted",
+    "NoModule",
     "Pruned",
     "Sources",
     "UserError",

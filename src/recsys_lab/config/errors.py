@@ -20,6 +20,14 @@ class UserError(Exception):
         super().__init__(scrubbed(message))
 
 
+class NoModule(UserError):
+    """A class that a config names is in a module that is not found."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(f"no module {module!r}.")
+        self.module = module
+
+
 class Disagreement(Exception):
     """What was found is not what was recorded; shown as its message alone, exit 1."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lab.config.choice import Choice
-from recsys_lab.config.errors import UserError
+from recsys_lab.config.errors import NoModule, UserError
 from recsys_lab.config.locations import component_packages
 
 ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
@@ -128,7 +128,7 @@ def import_class(target: object, group: str | Choice | None = None) -> type[Any]
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise  # the module is there, but something that it needs is not
-        raise UserError(f"no module {module_name!r}.") from error
+        raise NoModule(module_name) from error
     cls = getattr(module, name, None)
     # A class that the module merely imported is not one of its components.
     if not isinstance(cls, type) or cls.__module__ != module_name or not hasattr(cls, "Config"):

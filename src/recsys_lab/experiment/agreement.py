@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import Disagreement, UserError
+from recsys_lab.evaluation.metrics.registry import changed_classes
 from recsys_lab.runs.record import PER_USER
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def agreement(record: RunRecord, found: TestResults) -> str:
         raise Disagreement("\n".join([
             f"{record.folder}: the record says otherwise for {len(other)} of {len(names)} metrics:",
             *lines,
-            "Data and weights are those of the run, so what differs is the machine (near-equal "
-            "scores may change places on other hardware or with another number of threads, for few "
-            f"users), or code and packages; the run was made with {_made_with(record)}.",
+            *_causes(record, other),
         ]))  # fmt: skip
     gaps = {name: abs(recorded[name] - now[name]) for name in names}
     largest = max(gaps, key=gaps.__getitem__)
@@ -50,6 +49,23 @@ def agreement(record: RunRecord, found: TestResults) -> str:
         f"equal to the run record up to rounding: {unequal} of {len(names)} metrics differ, by at "
         f"most {gaps[largest]:.1g} ({largest})"
     )
+
+
+def _causes(record: RunRecord, other: Sequence[str]) -> list[str]:
+    """What may differ; of the user's own metrics the file that has changed since."""
+    changed = changed_classes(record.values.get("metrics") or {})
+    lines = [
+        f"{one} has changed since the run"
+        for one in dict.fromkeys(changed[name] for name in other if name in changed)
+    ]
+    if all(name in changed for name in other):
+        return lines
+    return [
+        *lines,
+        "Data and weights are those of the run, so what differs is the machine (near-equal "
+        "scores may change places on other hardware or with another number of threads, for few "
+        f"users), or code and packages; the run was made with {_made_with(record)}.",
+    ]
 
 
 def _numbers(

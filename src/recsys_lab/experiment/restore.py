@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
-from recsys_lab.config import UserError
+from recsys_lab.config import NoModule, UserError
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.resume import refuse_changed
@@ -21,6 +21,8 @@ from recsys_lab.moved import with_current_names
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recsys_lab.config.commands import Verify
 
 _log = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
         data = parts.prepare() if prepare else _prepared(record, stored)
         _refuse_other(record, data)
         parts.attach(data, record.folder, refit=refit)
+    except NoModule as error:
+        raise UserError(_without_module(record, stored, error.module)) from error
     except OmegaConfBaseException as error:
         commit = (record.values.get("code") or {}).get("commit") or "not recorded"
         raise UserError(
@@ -71,6 +75,32 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
             parts.model.load_state_dict(load_file(path))
         parts.model.to(torch.device(parts.device)).eval()
     return parts
+
+
+def _without_module(record: RunRecord, stored: DictConfig, module: str) -> str:
+    """Which options of the run need a module that is not found, and where it was looked for."""
+    places = ", ".join(
+        f"{place} ({target})"
+        for place, target in _targets(OmegaConf.to_container(stored))
+        if target.rpartition(".")[0] == module
+    )
+    return (
+        f"{record.folder}: no module {module!r}, which the run has in {places}; looked for among "
+        f"the installed packages and in the current folder, {Path.cwd()}: give the command where "
+        "it is, or bring it back"
+    )
+
+
+def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each option whose value names a class, with the class."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, str(node["_target_"])
+        for key, inner in node.items():
+            yield from _targets(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, inner in enumerate(node):
+            yield from _targets(inner, f"{path}[{index}]")
 
 
 def _config(record: RunRecord) -> DictConfig:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 _log = logging.getLogger(__name__)
+FAILURES = (Exception, SystemExit)
+"""What a tracker may raise at no cost to the run; client libraries call `sys.exit`."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class End:
 class Tracker:
     """One place that receives copies of a run; derive your own from it.
 
-    Every method has a default that does nothing. A method may raise anything: a warning is printed
-    and the run goes on. Only a `UserError` of `__init__` or `start` ends the run, before it trains.
+    Every method has a default that does nothing. A method may raise anything, or call `sys.exit`: a
+    warning is printed and the run goes on. Only a `UserError` of `__init__` or `start` ends the
+    run, before it trains.
 
     Args:
         config: the options.
@@ -116,13 +119,19 @@ def guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def safe(*args: Any, **kwargs: Any) -> Any:
         try:
             return call(*args, **kwargs)
-        except Exception as error:
-            if str(error) not in told:
-                told.add(str(error))
-                _log.warning("%s failed and is left behind, the run goes on: %s", name, error)
+        except FAILURES as error:
+            problem = in_words(error)
+            if problem not in told:
+                told.add(problem)
+                _log.warning("%s failed and is left behind, the run goes on: %s", name, problem)
             return None
 
     return safe
+
+
+def in_words(error: BaseException) -> str:
+    """What a tracker raised."""
+    return f"it called sys.exit({error})" if isinstance(error, SystemExit) else str(error)
 
 
 def guard_logger(name: str, logger: Logger) -> Logger:

@@ -10,7 +10,7 @@ from annotated_types import Gt
 
 from recsys_lab.config import Choice, Chosen, UserError, build_chosen, class_of_chosen
 from recsys_lab.config.choice import say
-from recsys_lab.tracking.base import guard_logger, guarded
+from recsys_lab.tracking.base import FAILURES, guard_logger, guarded, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +86,8 @@ class Tracking:
         Raises:
             UserError: a tracker is not installed.
         """
+        from pytorch_lightning.loggers import Logger
+
         found: dict[str, str] = {}
         for name, chosen in {say(chosen): chosen for chosen in self.config.trackers}.items():
             try:
@@ -93,11 +95,14 @@ class Tracking:
                 identifier = tracker.start(replace(run, id=ids.get(name)), folder)
                 if identifier is None:
                     continue
+                _check_kind("start", identifier, str, "a text or None")
                 logger = tracker.logger()
+                _check_kind("logger", logger, Logger, "a Logger of Lightning")
             except UserError:
                 raise
-            except Exception as error:
-                _log.warning("%s did not start, the run goes on without it: %s", name, error)
+            except FAILURES as error:
+                problem = in_words(error)
+                _log.warning("%s did not start, the run goes on without it: %s", name, problem)
                 continue
             found[name] = identifier
             self._open[name] = tracker
@@ -124,3 +129,9 @@ class Tracking:
         else:
             made = build_chosen(TRACKERS, chosen)
         return made
+
+
+def _check_kind(method: str, value: object, kind: type, expected: str) -> None:
+    """Refuse what a method of a user's own tracker returned."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{method} returned {type(value).__name__}, expected {expected}")

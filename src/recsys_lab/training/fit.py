@@ -13,7 +13,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.evaluation.metrics.registry import accuracy_names
+from recsys_lab.evaluation.metrics.names import ACCURACY
+from recsys_lab.evaluation.metrics.registry import accuracy_names, named
 from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import CheckpointCallback, Stateful
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
@@ -81,8 +82,8 @@ def fit(
 
     Raises:
         Interrupted: the user stopped the training, after a checkpoint.
-        UserError: the checkpoint or the best weights are damaged, or options of the recipe
-            contradict each other.
+        UserError: the checkpoint or the best weights are damaged; options of the recipe contradict
+            each other; the monitored metric is NaN in every validation.
     """
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, protocol, steps)
@@ -114,6 +115,8 @@ def fit(
                     )
                 except SystemExit as stop:  # Lightning's answer to SIGTERM within validation
                     raise Interrupted("stopped before the end") from stop
+    if keeper.best_epoch < 0:
+        raise UserError(_without_best(recipe.config.monitor, protocol))
     best = keeper.best_weights()
     with reading(best, begin_anew(best)):
         model.load_state_dict(load_file(best))
@@ -162,6 +165,19 @@ def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> N
             f"use one of {', '.join(allowed)}, or extend evaluation.metrics and evaluation.ks"
         )
         raise UserError(msg)
+
+
+def _without_best(monitor: str, protocol: RankingProtocol) -> str:
+    """Why no epoch is the best one."""
+    config = protocol.config
+    chosen = {f"val/{m.name}": m.chosen for m in named(ACCURACY, config.metrics, config.ks)}
+    of = chosen[monitor]
+    whose = "" if isinstance(of, str) else f" ({of['_target_']})"
+    return (
+        f"recipe.monitor={monitor}{whose}: was NaN in every validation, as it is where it has a "
+        "value for no user, so no epoch is the best one; monitor another metric"
+        f"{', or mend the class' if whose else ''}"
+    )
 
 
 @contextmanager

@@ -21,7 +21,6 @@ class PerUserMetric(AccuracyMetric, UserMean):
     The lab's metrics are in [0, 1], and 0 for a user without hits; your own need not be.
     """
 
-    higher_is_better = True
     of_hits = True
 
     @abstractmethod
@@ -45,6 +44,7 @@ class NDCG(PerUserMetric):
     """
 
     name = "ndcg"
+    higher_is_better = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
@@ -60,6 +60,7 @@ class Recall(PerUserMetric):
     """Share of a user's targets that are in the first k ranks."""
 
     name = "recall"
+    higher_is_better = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
@@ -70,6 +71,7 @@ class HitRate(PerUserMetric):
     """1 if any target is in the first k ranks, else 0; with one target it equals recall."""
 
     name = "hr"
+    higher_is_better = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
@@ -81,6 +83,7 @@ class Precision(PerUserMetric):
     """Number of targets in the first k ranks, divided by k; at most min(targets, k) / k."""
 
     name = "precision"
+    higher_is_better = True
     by_rank = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
@@ -98,6 +101,7 @@ class MAP(PerUserMetric):
     """
 
     name = "map"
+    higher_is_better = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
@@ -113,6 +117,7 @@ class RPrecision(PerUserMetric):
     """
 
     name = "r_precision"
+    higher_is_better = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
@@ -125,6 +130,7 @@ class MRR(PerUserMetric):
     """Reciprocal rank of the first hit, 0 if there is none in the first k ranks."""
 
     name = "mrr"
+    higher_is_better = True
 
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""

@@ -37,7 +37,8 @@ def check_metrics(config: Options) -> None:
             names[kind.name] += 1
             if names[kind.name] > 1:
                 raise UserError(
-                    f"evaluation.{option}: two metrics have the name {kind.name!r}; leave one out"
+                    f"evaluation.{option}: two metrics have the name {kind.name!r}; leave one out, "
+                    "or give one of your own another name: a subclass of it that sets name = '...'"
                 )
     _refuse_idle_options(config)
     for chosen in config.metrics:

@@ -16,6 +16,7 @@ from recsys_lab.evaluation.metrics.user_mean import BeyondMetric, UserMean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from recsys_lab.config import Choice, Chosen
     from recsys_lab.evaluation.catalogue import Catalogue
@@ -87,7 +88,7 @@ def make_metrics(
 ) -> dict[str, AccuracyMetric]:
     """One metric for each name and k, keyed ``"ndcg@10"`` and so on."""
     return {
-        name: build_chosen(ACCURACY, chosen, k=num_items if k is None else k)
+        name: _made(ACCURACY, chosen, k=num_items if k is None else k)
         for name, chosen, _, k in named(ACCURACY, metrics, ks)
     }
 
@@ -104,11 +105,25 @@ def make_beyond(
     for name, chosen, kind, k in named(BEYOND, metrics, ks):
         assert k is not None
         _refuse_lacking(kind, k, catalogue)
-        made[name] = build_chosen(BEYOND, chosen, k=k, catalogue=catalogue)
+        made[name] = _made(BEYOND, chosen, k=k, catalogue=catalogue)
         if not isinstance(chosen, str):
             where = f"evaluation.beyond_accuracy: {chosen['_target_']}"
             try_out(where, made[name], len(catalogue.counts_V), catalogue.counts_V.device)
     return made
+
+
+def _made(choice: Choice, chosen: Chosen, **given: Any) -> Any:
+    """One metric; where a user's own cannot be made, its class is named."""
+    try:
+        return build_chosen(choice, chosen, **given)
+    except Exception as error:
+        if isinstance(chosen, str) or isinstance(error, UserError):
+            raise
+        option = "metrics" if choice is ACCURACY else "beyond_accuracy"
+        raise UserError(
+            f"evaluation.{option}: {chosen['_target_']}: fails when it is made "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def largest_value(name: str, most_targets: int | None) -> float | None:
@@ -155,16 +170,37 @@ def definitions(
 
 def _own_definition(chosen: Mapping[str, Any], kind: type[ListsMetric]) -> dict[str, Any]:
     """Class, options, source hash, and the properties that comparisons need."""
-    source = find_source(kind.__module__)
-    content = source.read_bytes() if source else b""
     options = "".join(f" {key}={value}" for key, value in config_values(chosen).items())
     return {
         "option": "class",
         "value": f"{chosen['_target_']}{options}",
-        "content": hashlib.sha256(content).hexdigest()[:16],
+        "content": _content(find_source(kind.__module__)),
         "higher_is_better": bool(kind.higher_is_better),
         "reads_targets": kind.reads_targets or issubclass(kind, PerUserMetric),
     }
+
+
+def _content(source: Path | None) -> str:
+    return hashlib.sha256(source.read_bytes() if source else b"").hexdigest()[:16]
+
+
+def changed_classes(noted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The user's own metrics whose file is another one than when they were recorded.
+
+    Args:
+        noted: `definitions`, as recorded.
+
+    Returns:
+        Metric, e.g. ``effort@10`` -> file and class, ``my_metrics.py (my_metrics.Effort)``.
+    """
+    changed = {}
+    for name, definition in noted.items():
+        if definition["option"] == "class":
+            target = definition["value"].partition(" ")[0]
+            source = find_source(target.rpartition(".")[0])
+            if source is not None and _content(source) != definition["content"]:
+                changed[name] = f"{source.name} ({target})"
+    return changed
 
 
 def _refuse_lacking(kind: type[ListsMetric], k: int, catalogue: Catalogue) -> None:

@@ -118,7 +118,6 @@ class TargetValues:
 class ValueMetric(AccuracyMetric, UserMean):
     """Base class: a mean over users, or a ratio of means, computed from target values."""
 
-    higher_is_better = True
     reads_targets = reads_values = True
 
     def update(self, batch: EvaluationBatch, ranked: RankedLists, exclude: Exclude | None) -> None:
@@ -146,6 +145,7 @@ class GradedNDCG(ValueMetric):
     """
 
     name = "graded_ndcg"
+    higher_is_better = True
     of_hits = True
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
@@ -162,6 +162,7 @@ class FoundValue(ValueMetric):
     """
 
     name = "value"
+    higher_is_better = True
     adds_lists = True
 
     def per_user(self, gains_BK: Tensor, values_BT: Tensor) -> Tensor:
@@ -177,6 +178,7 @@ class ValueRecall(ValueMetric):
     """
 
     name = "value_recall"
+    higher_is_better = True
     is_of_users = False
     adds_lists = True
 
