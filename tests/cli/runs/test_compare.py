@@ -87,7 +87,7 @@ def test_unlike_protocols_need_force(folder, capsys, force):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "runs: missing"),
+        ([], "give runs: recsys-lab compare"),
         (["nowhere"], "runs: nowhere: no such folder"),
         (["runs", "level=2"], "level: expected a float > 0 and < 1"),
         (["runs", "baseline=Nobody"], "baseline: no system 'Nobody'"),
