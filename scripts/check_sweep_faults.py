@@ -2,11 +2,10 @@
 
     python scripts/check_sweep_faults.py [--only disk data deaths clocks storage] [--away 180]
 
-Every sweep is a real one, of a small model that takes a second. The faults: the disk is full for a
-while (a file system of its own where this process may mount one, else a limit on the size of
-files); the dataset is removed and brought back; two trials kill their process; two more machines
-whose clocks are two hours off share the study; the database is away for three minutes. A fault that
-stops a sweep may cost a second command, the others none. It needs PostgreSQL for the last one.
+Sweeps are real, of a small model. The faults: a full disk (a file system of its own where this
+process may mount one, else a limit on the size of files); the dataset removed and brought back; two
+trials that kill their process; two more machines with clocks two hours off; the database away for
+three minutes (needs PostgreSQL). A fault that stops a sweep may cost a second command.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def test_reference_defines_every_metric():
     options = reference.component_values(reference.choices("evaluation")["full_ranking"])
     for name in (*options["metrics"], *options["beyond_accuracy"], "auc", "value_hr"):
         assert re.search(rf"^## {name}\n\n[A-Z1]", page, re.MULTILINE), name
-    assert "## mrr\n\nReciprocal of the" in page
+    assert "## mrr\n\nReciprocal rank of the first hit" in page
 
 
 @pytest.fixture(scope="module")
