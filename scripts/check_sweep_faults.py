@@ -291,9 +291,7 @@ def main() -> None:
             subprocess.run(["umount", str(folder / "sweeps")], capture_output=True, check=False)
             shutil.rmtree(folder, ignore_errors=True)
     console = Console()
-    console.print(table)
-    for text in wrong:
-        console.print(text, markup=False)
+    console.print(table, *wrong, sep="\n", markup=False)
     raise SystemExit(1 if wrong else 0)
 
 
