@@ -142,4 +142,4 @@ def test_evaluate_refuses_other_data(capsys):
     assert run_command(["evaluate", "run", "prepare=true"]) == 2
     told = capsys.readouterr().err
     assert f"the run used data with fingerprint {record('run')['data']['fingerprint']}" in told
-    assert "bring back the original data" in told
+    assert "restore the original data" in told

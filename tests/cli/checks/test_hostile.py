@@ -206,7 +206,7 @@ def test_a_searched_key(capsys, key):
     ],
 )
 def test_options_of_jobs(partition, parameters):
-    with pytest.raises(UserError, match=r"(?s)launcher\.p.*(got|is no name|names a)"):
+    with pytest.raises(UserError, match=r"(?s)launcher\.p.*(got|is not a valid name|names a)"):
         Slurm(Slurm.Config("slurm", partition, 30, 0, 1, None, parameters))
 
 

@@ -66,7 +66,7 @@ def test_sources_of_ones_own_data_are_listed_as_such(listed):
     for name in ("table", "sequences", "synthetic_shop"):
         assert listed[name]["kind"] == "source"
         assert listed[name]["licence"] == "depends on your data"
-    assert listed["table"]["title"].startswith("Your own log: CSV")
+    assert listed["table"]["title"].startswith("A user's own log: CSV")
 
 
 def test_it_says_what_a_download_is_compared_with(listed, said):

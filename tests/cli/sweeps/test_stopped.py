@@ -63,7 +63,7 @@ def test_a_storage_that_stays_away_ends_the_command_with_what_was_kept(monkeypat
     assert run_command(command) == 1
     told = capsys.readouterr().err
     assert "the study's storage does not answer: the server is gone" in told
-    assert "when the same command is given again" in told
+    assert "the same command resumes unfinished ones" in told
     assert "Traceback" not in told
 
 
