@@ -128,7 +128,7 @@ def test_no_folder(tmp_path):
 
 
 def test_work_grows_as_the_number_of_runs(tmp_path):
-    """Calls are counted, not seconds: some thousands a run, whatever their number."""
+    """Calls are counted, not seconds: about a thousand a run, whatever their number."""
     text = (write_run(tmp_path / "one", {"ndcg@10": results(9, 0)}) / "run.json").read_text()
     values = json.loads(text)
     values["epochs"] = 20 * values["epochs"]
@@ -144,7 +144,7 @@ def test_work_grows_as_the_number_of_runs(tmp_path):
             as_csv(rows, usual_columns(rows))
         counts.append(sum(calls))
     assert len(found) == 200
-    assert counts[0] < 5000 * 100
+    assert counts[0] < 1500 * 100
     assert counts[1] < 2.1 * counts[0]
 
 

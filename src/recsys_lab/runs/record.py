@@ -22,7 +22,12 @@ from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.digests import SEAL, damage, digests, seal
 from recsys_lab.files.locks import Held, hold, is_held
 from recsys_lab.files.reading import reading
-from recsys_lab.moved import current_metric, with_current_metrics, with_current_names
+from recsys_lab.moved import (
+    RENAMED_METRICS,
+    current_metric,
+    with_current_metrics,
+    with_current_names,
+)
 from recsys_lab.runs.epochs import EPOCHS, read_epochs, write_epochs
 from recsys_lab.runs.memory import peak_memory_mebibytes
 from recsys_lab.runs.provenance import DIFF, code_state, package_versions
@@ -128,7 +133,8 @@ class RunRecord:
         from recsys_lab.runs.fields import refuse_other_types
 
         refuse_other_types(path, values)
-        values.update(with_current_metrics(values))
+        if any(f"{old}@".encode() in text for old in RENAMED_METRICS):  # a long record is slow
+            values.update(with_current_metrics(values))
         values["config"] = with_current_names(values.get("config"))
         epochs = read_epochs(folder)
         if epochs is not None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import warnings
-from pathlib import Path
 
 import narwhals as nw
 import numpy as np
@@ -16,23 +13,13 @@ from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, ParquetLog
 from recsys_lab.data.sources.published.online_retail import OnlineRetail
 from recsys_lab.data.splits.leave_one_out import LeaveOneOut
-from tests.data.conftest import LOG, Given, engines
+from tests.data.conftest import LOG, Given
 from tests.data.features.test_first_values import KINDS_OF_RANDOM, assert_as_loops, random_log
 
 ENGINES = ("polars", "duckdb", "spark")
 
 # Py4J leaves its sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_spark():
-    """The engine joins a session that runs; starting one for each test would take long."""
-    with engines("spark").open(Path()):
-        yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def shop(rows: int, *, text_ids: bool) -> pl.DataFrame:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from datetime import datetime
 from pathlib import Path
 
@@ -17,16 +15,6 @@ from tests.data.conftest import engines
 
 # Py4J leaves its sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_spark():
-    """The engine joins a session that runs."""
-    with engines("spark").open(Path()):
-        yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 MOMENTS = [
