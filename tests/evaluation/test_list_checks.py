@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from recsys_lab.contracts import NO_ITEM, RankedLists
-from recsys_lab.evaluation.list_checks import check_lists
-from recsys_lab.evaluation.protocols.base import rank
+from recsys_lab.evaluation.protocols.base import check_lists, rank
 from recsys_lab.models.ranking import in_order, top_k
 from tests.evaluation.test_full_ranking import protocol, two_users
 
@@ -61,7 +60,7 @@ def test_short_lists_ties_and_no_exclusion_are_fine():
 
 
 def test_excluded_pairs_are_seen_in_every_block(monkeypatch):
-    monkeypatch.setattr("recsys_lab.evaluation.list_checks._ELEMENTS", 8)  # a row at a time
+    monkeypatch.setattr("recsys_lab.evaluation.protocols.base._ELEMENTS", 8)  # a row at a time
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(50, 8, generator=generator)
     exclude = (torch.arange(50), torch.randint(8, (50,), generator=generator))

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.evaluation.list_checks import check_lists
+from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
 from recsys_lab.evaluation.metrics.values import TargetValues
-from recsys_lab.evaluation.protocols.options import Options
+from recsys_lab.evaluation.protocols.admissible import BYTES_A_PAIR, Admissible, joined
+from recsys_lab.evaluation.protocols.options import CatalogueOptions, Options
 from recsys_lab.evaluation.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from recsys_lab.contracts import Batch, EvaluationBatch, Exclude, RankedLists, Recommender
     from recsys_lab.evaluation.catalogue import RankedData
@@ -104,6 +106,33 @@ class RankingProtocol:
         )  # fmt: skip
 
 
+class CatalogueRanking(RankingProtocol):
+    """Base class of protocols whose candidates are items of the catalogue.
+
+    Args:
+        config: the options.
+    """
+
+    def __init__(self, config: CatalogueOptions) -> None:
+        super().__init__(config)
+        self._admissible = Admissible(config)
+        self.reads_times = self._admissible.reads_times
+        if not self._admissible.is_all:
+            self.bytes_per_score += BYTES_A_PAIR
+
+    def attach(self, data: RankedData) -> None:
+        """Also read the release times of the items, if needed."""
+        super().attach(data)
+        self._admissible.attach(data)
+
+    def exclude(self, batch: EvaluationBatch) -> Exclude | None:
+        """The seen pairs, if these are excluded, and the pairs of items that are not candidates."""
+        seen = (batch.seen_rows, batch.seen_items) if self.config.exclude_seen else None
+        if self._admissible.is_all:
+            return seen
+        return joined(seen, self._admissible.excluded(batch))
+
+
 def _some_have_several(users_n: NDArray[np.int64]) -> bool:
     """Whether a user has several rows; the rows of a user are consecutive."""
     return bool((users_n[1:] == users_n[:-1]).any())
@@ -147,7 +176,7 @@ def rank(
     """The lists of one batch under a protocol.
 
     Raises:
-        ValueError: the lists are not valid: see `recsys_lab.evaluation.list_checks`.
+        ValueError: the lists are not valid: see `check_lists`.
     """
     length = max(protocol.max_k, protocol.num_items if protocol.ranks_all else 0)
     return ranked_lists(model, batch.history, length, exclude, protocol.num_items)
@@ -159,7 +188,7 @@ def ranked_lists(
     """The k best items for each user of a batch, checked.
 
     Raises:
-        ValueError: the lists are not valid: see `recsys_lab.evaluation.list_checks`.
+        ValueError: the lists are not valid: see `check_lists`.
     """
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
     with torch.autocast(history.items_T.device.type, enabled=False):
@@ -172,3 +201,78 @@ def fingerprint(fields: Mapping[str, Any]) -> str:
     """A hash of the fields that must be equal to compare results, 16 hex digits."""
     text = json.dumps(fields, sort_keys=True, default=asdict)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_ELEMENTS = 1 << 26
+"""Elements of the mask of excluded pairs at a time: bounds memory."""
+
+
+def check_lists(
+    lists: RankedLists, k: int, exclude: Exclude | None, num_items: int, model: str
+) -> None:
+    """Check that lists are valid.
+
+    A list with a duplicate item can have an NDCG above 1; an excluded item would be a forbidden
+    hit; a list that is not sorted by score is truncated wrongly.
+
+    Args:
+        lists: lists of B users, shapes (B, K).
+        k: the requested K.
+        exclude: (rows, items) of the pairs that must not be recommended.
+        num_items: V.
+        model: name of the recommender, for the error.
+
+    Raises:
+        ValueError: names the model, the row of the batch and the rank.
+    """
+    items_BK, scores_BK = lists.items_BK, lists.scores_BK
+    if items_BK.shape != scores_BK.shape or items_BK.shape[1] != k:
+        raise _error(
+            model, f"lists of shape {tuple(items_BK.shape)} with scores of shape "
+            f"{tuple(scores_BK.shape)}, expected (users, {k}) for both"
+        )  # fmt: skip
+    is_none_BK = items_BK == NO_ITEM
+    _refuse(model, (items_BK >= num_items) | ((items_BK < 0) & ~is_none_BK), items_BK,
+            f"an item outside the catalogue of {num_items:,}")  # fmt: skip
+    _refuse(model, is_none_BK[:, :-1] & ~is_none_BK[:, 1:], items_BK, "an item after padding")
+    _refuse(model, scores_BK.isnan(), items_BK, "a score that is NaN")
+    # Scores of padding are ignored.
+    rises_BK = (scores_BK[:, 1:] > scores_BK[:, :-1]) & ~is_none_BK[:, 1:]
+    _refuse(model, rises_BK, items_BK, "a score below that of the next rank")
+    ordered_BK = items_BK.sort(dim=1).values
+    twice_BK = (ordered_BK[:, 1:] == ordered_BK[:, :-1]) & (ordered_BK[:, 1:] != NO_ITEM)
+    _refuse(model, twice_BK, ordered_BK, "an item twice")
+    if exclude is not None:
+        _refuse(model, _is_excluded(items_BK, exclude, num_items), items_BK, "an excluded item")
+
+
+def _is_excluded(items_BK: Tensor, exclude: Exclude, num_items: int) -> Tensor:
+    """Whether the item at each rank is excluded for its row, bool (B, K)."""
+    rows_P, items_P = exclude
+    parts = []
+    rows = max(1, _ELEMENTS // num_items)
+    for first in range(0, items_BK.shape[0], rows):
+        part_bK = items_BK[first : first + rows]
+        mask_bV = torch.zeros(
+            (part_bK.shape[0], num_items), dtype=torch.bool, device=items_BK.device
+        )
+        here_P = (rows_P >= first) & (rows_P < first + rows)
+        mask_bV[rows_P[here_P] - first, items_P[here_P]] = True
+        parts.append(mask_bV.gather(1, part_bK.clamp(min=0)) & (part_bK != NO_ITEM))
+    return torch.cat(parts)
+
+
+def _refuse(model: str, is_wrong_BK: Tensor, items_BK: Tensor, what: str) -> None:
+    if not bool(is_wrong_BK.any()):
+        return
+    row, column = (int(index) for index in is_wrong_BK.nonzero()[0])
+    item = int(items_BK[row, column])
+    raise _error(model, f"{what}: item {item} near rank {column + 1} of row {row} of a batch")
+
+
+def _error(model: str, what: str) -> ValueError:
+    return ValueError(
+        f"{model}.recommend returned {what}. Lists have distinct items, best first, without the "
+        "excluded pairs, padded with NO_ITEM; recsys_lab.models.ranking.top_k makes such lists "
+        "from scores, with the tie rule"
+    )

@@ -13,8 +13,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from recsys_lab.evaluation.protocols.admissible import BYTES_A_PAIR, Admissible
-from recsys_lab.evaluation.protocols.base import RankingProtocol
+from recsys_lab.evaluation.protocols.base import CatalogueRanking
 from recsys_lab.evaluation.protocols.options import CatalogueOptions, Place
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class SampledRanking(RankingProtocol):
+class SampledRanking(CatalogueRanking):
     """Ranks a user's targets among ``num_candidates`` other items, sampled without replacement.
 
     The sample depends only on seed and user, so all models are evaluated on the same candidates. It
@@ -60,16 +59,11 @@ class SampledRanking(RankingProtocol):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._draw = config
-        self._admissible = Admissible(config)
-        self.reads_times = self._admissible.reads_times
-        if not self._admissible.is_all:
-            self.bytes_per_score += BYTES_A_PAIR
         self._counts_V = torch.empty(0)
 
     def attach(self, data: RankedData) -> None:
         """Read the item counts of the training part."""
         super().attach(data)
-        self._admissible.attach(data)
         self._counts_V = torch.from_numpy(data.training_item_counts()).double()
         _log.warning(
             "evaluation: %d sampled candidates per user. Sampled metrics order models differently "
