@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -20,10 +19,7 @@ from recsys_lab.experiment.test_results import TestResults, compute_test_results
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
-
-if TYPE_CHECKING:
-    pass
+from recsys_lab.runs.summary_tables import result_tables
 
 _log = logging.getLogger(__name__)
 
@@ -61,10 +57,8 @@ def _tell(record: RunRecord, found: TestResults, folder: Path | None) -> None:
     """Print the numbers, write them if told to, and compare them with the record."""
     console = Terminal()
     columns = {record.values["name"]: found.means}
-    console.print(result_table(columns, record.folder.name, found.intervals))
-    if found.off_policy is not None:
-        console.print(off_policy_table(found.off_policy))
-    console.print(slices_table(found.slices, record.main_metric))
+    for table in result_tables(record, columns, record.folder.name, vars(found), found.slices):
+        console.print(table)
     if folder is not None:
         found.write(folder)
         console.print(f"written: {folder}", soft_wrap=True, highlight=False)

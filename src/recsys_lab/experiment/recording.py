@@ -18,7 +18,7 @@ from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import LogFormatter
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
 from recsys_lab.runs.record import RunRecord, finish_time, only_process
-from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
+from recsys_lab.runs.summary_tables import result_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,18 +108,11 @@ def _show(console: Console, record: RunRecord) -> None:
     if "windows" in values:
         console.print(window_table(values))
         return
-    rows = {}
-    for phase in ("validation", "test"):
-        if values.get(phase):
-            of = ", refit" if phase == "test" and values.get("refit") else ""
-            rows[f"{values['name']} ({phase}{of})"] = values[phase]
-    if rows:
-        console.print(result_table(rows, values["data"]["name"], values.get("intervals")))
-    if values.get("off_policy"):
-        console.print(off_policy_table(values["off_policy"]))
-    slices = record.slices()
-    if slices is not None:
-        console.print(slices_table(slices, record.main_metric))
+    of = {"validation": "validation", "test": "test, refit" if values.get("refit") else "test"}
+    columns = {f"{values['name']} ({of[p]})": values[p] for p in of if values.get(p)}
+    caption = values["data"]["name"]
+    for table in result_tables(record, columns, caption, values, record.slices()):
+        console.print(table)
 
 
 class _RunLog(logging.FileHandler):

@@ -23,10 +23,10 @@ from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
 from recsys_lab.experiment.refit import refit
-from recsys_lab.experiment.test_results import compute_test_results, rank_test_users
+from recsys_lab.experiment.test_results import run_test
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
-from recsys_lab.runs.record import PER_USER, SLICES, WEIGHTS, RunRecord, finish_time
+from recsys_lab.runs.record import WEIGHTS, RunRecord, finish_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +104,7 @@ def execute(
                 if refits:
                     refit(parts, record, console)
                 record.note_files(*parts.inputs.keep(record.folder))
-                _test(parts, record)
+                run_test(parts, record)
             elif trial.beyond:
                 _look_beyond(parts, record, trial.beyond)
         record.note_compute(spent())
@@ -203,17 +203,6 @@ def _train(
 def _fit(parts: Components, record: RunRecord) -> None:
     parts.model.fit(parts.data)
     keep_arrays(parts.model, record, validation=parts.evaluate("validation").compute())
-
-
-def _test(parts: Components, record: RunRecord) -> None:
-    """Open the test split, once, after the model is chosen."""
-    results = compute_test_results(parts, rank_test_users(parts))
-    results.write(record.folder)
-    record.note_files(
-        PER_USER, SLICES,
-        test=results.means, intervals=results.intervals, fairness=results.fairness,
-        **({} if results.off_policy is None else {"off_policy": results.off_policy}),
-    )  # fmt: skip
 
 
 def _look_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
 from recsys_lab.evaluation.slices import intervals, slice_table
 from recsys_lab.experiment.off_policy import off_policy
 from recsys_lab.files.atomic import replace_atomically
-from recsys_lab.runs.record import PER_USER, SLICES
+from recsys_lab.runs.record import PER_USER, SLICES, RunRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,21 @@ def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     logged = off_policy(parts, rows)
     return TestResults(gathered.means, bounds, users, slices, fairness, logged)
+
+
+def run_test(parts: Components, record: RunRecord) -> None:
+    """Open the test split, once, after the model is chosen; for `record`."""
+    results = compute_test_results(parts, rank_test_users(parts))
+    results.write(record.folder)
+    logged = {} if results.off_policy is None else {"off_policy": results.off_policy}
+    record.note_files(
+        PER_USER,
+        SLICES,
+        test=results.means,
+        intervals=results.intervals,
+        fairness=results.fairness,
+        **logged,
+    )
 
 
 def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:

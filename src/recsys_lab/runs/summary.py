@@ -11,7 +11,7 @@ from rich.text import Text
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
-from recsys_lab.runs.summary_tables import off_policy_table, result_table, slices_table
+from recsys_lab.runs.summary_tables import result_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,14 +32,11 @@ def print_run(console: Console, record: RunRecord) -> None:
     if values.get("protocol"):
         fields = {"fingerprint": values["protocol"]["fingerprint"], **values["protocol"]["fields"]}
         console.print(_panel("protocol", _shown(fields)))
+    columns = {}
     if values.get("test") or values.get("validation"):
         test = "test, refit" if values.get("refit") else "test"
-        found = {"validation": values.get("validation") or {}, test: values.get("test") or {}}
-        console.print(result_table(found, "results", values.get("intervals")))
-    if values.get("off_policy"):
-        console.print(off_policy_table(values["off_policy"]))
-    slices = record.slices()
-    if slices is not None and (table := slices_table(slices, record.main_metric)).rows:
+        columns = {"validation": values.get("validation") or {}, test: values.get("test") or {}}
+    for table in result_tables(record, columns, "results", values, record.slices()):
         console.print(table)
     console.print(_panel("compute", _compute(values)))
     for warning in warnings(record):

@@ -8,9 +8,35 @@ from recsys_lab.pages.number_format import decimal, interval_text
 from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
+
+    from recsys_lab.runs.record import RunRecord
+
+
+def result_tables(
+    record: RunRecord,
+    columns: Mapping[str, Mapping[str, float | None]],
+    caption: str,
+    results: Mapping[str, Any],
+    slices: pl.DataFrame | None,
+) -> Iterator[Table]:
+    """The tables of one run's results: metrics, off-policy estimates, slices.
+
+    Args:
+        record: names the metric that is shown by slice.
+        columns: system -> metric -> value.
+        caption: of the first table.
+        results: ``intervals`` and ``off_policy``, as in a record.
+        slices: as `slices_table` reads them.
+    """
+    if columns:
+        yield result_table(columns, caption, results.get("intervals"))
+    if results.get("off_policy"):
+        yield off_policy_table(results["off_policy"])
+    if slices is not None and (table := slices_table(slices, record.main_metric)).rows:
+        yield table
 
 
 def result_table(

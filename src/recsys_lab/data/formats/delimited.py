@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.data.columns.column_plan import FILE, describe_rows, one_row
+from recsys_lab.data.formats.text_check import MAX_LINE
 
 SHORT = "_too_few_values"
 """A bool column: whether a row has fewer values than the header has columns. Only present if some
@@ -74,3 +76,28 @@ def short_row_notes(frame: pl.LazyFrame, columns: Sequence[str], where: str) -> 
         f"{where}: {short['number']:,} row{' has' if one else 's have'} fewer values than the "
         f"header has columns; the last ones count as missing. The first is {first}"
     ]
+
+
+def ragged_row(file: Path, dialect: Mapping[str, Any]) -> str | None:
+    """A message about the first line with more values than the header, if any.
+
+    Args:
+        file: plain text.
+        dialect: arguments of `csv.reader`.
+    """
+    if csv.field_size_limit() < MAX_LINE:
+        csv.field_size_limit(min(MAX_LINE, sys.maxsize))
+    with file.open(encoding="utf-8-sig", newline="", errors="replace") as stream:
+        lines = csv.reader(stream, **dialect)
+        try:
+            header = next((line for line in lines if line), [])
+            for values in lines:
+                if len(values) > len(header):
+                    return (
+                        f"line {lines.line_num:,} has {len(values)} values, the header names "
+                        f"{len(header)} columns. A value with a {dialect['delimiter']!r} inside "
+                        "must be quoted"
+                    )
+        except csv.Error:
+            return None
+    return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,10 +16,10 @@ from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import first_line
-from recsys_lab.data.formats.delimited import scan_delimited
+from recsys_lab.data.formats.delimited import SHORT, ragged_row, scan_delimited
 from recsys_lab.data.formats.json_lines import JSON_LINES, read_json_lines
 from recsys_lab.data.formats.paths import readable
-from recsys_lab.data.formats.text_check import COMPRESSIONS, MAX_LINE, TextCheck, plain_text
+from recsys_lab.data.formats.text_check import COMPRESSIONS, TextCheck, plain_text
 from recsys_lab.files.faults import is_panic, out_of_space
 
 RECBOLE = {".inter": "\t", ".item": "\t", ".user": "\t"}
@@ -212,7 +211,8 @@ class TableFile:
 
     def unreadable(self, error: BaseException) -> UserError:
         """An error that says as exactly as possible what is wrong with the file."""
-        row = self._ragged_row() if self.is_text and not self.form.compression else None
+        is_plain = self.is_text and not self.form.compression
+        row = ragged_row(self.file, self._dialect()) if is_plain else None
         if row is not None:
             return UserError(f"{self.where}: {row}")
         form = "Parquet" if self.form.suffix == ".parquet" else "JSON lines"
@@ -222,21 +222,60 @@ class TableFile:
             "damaged, cut short, or of another format than its suffix"
         )
 
-    def _ragged_row(self) -> str | None:
-        """A message about the first line with more values than the header, if any."""
-        if csv.field_size_limit() < MAX_LINE:
-            csv.field_size_limit(min(MAX_LINE, sys.maxsize))
-        with self.file.open(encoding="utf-8-sig", newline="", errors="replace") as stream:
-            lines = csv.reader(stream, **self._dialect())
-            try:
-                header = next((line for line in lines if line), [])
-                for values in lines:
-                    if len(values) > len(header):
-                        return (
-                            f"line {lines.line_num:,} has {len(values)} values, the header names "
-                            f"{len(header)} columns. A value with a {self._separator!r} inside "
-                            "must be quoted"
-                        )
-            except csv.Error:
-                return None
-        return None
+
+def selected(
+    folders: list[Mapping[str, str | None]], opened: list[Opened], columns: list[str]
+) -> list[pl.LazyFrame]:
+    """The columns of each file; columns that it lacks come from its folder's ``key=value`` name.
+
+    Args:
+        folders: column -> value of each file's folders.
+        opened: the files.
+        columns: to read; `SHORT` is added if any file has it.
+    """
+    marked = [SHORT in one.frame.collect_schema() for one in opened]
+    frames = []
+    for folder, one, has_mark in zip(folders, opened, marked, strict=True):
+        values = {
+            name: pl.lit(value, dtype=pl.String).alias(name)
+            for name, value in folder.items()
+            if name not in one.columns
+        }
+        mark = pl.col(SHORT) if has_mark else pl.lit(value=False).alias(SHORT)
+        frames.append(
+            one.frame.select(
+                *(values.get(name, pl.col(name)) for name in columns),
+                *([mark] if any(marked) else []),
+            )
+        )
+    return frames
+
+
+def family(kind: pl.DataType) -> str:
+    """The family of a type; casts between families change the meaning of values."""
+    if kind == pl.String or isinstance(kind, pl.Categorical | pl.Enum):
+        return "text"
+    if kind.is_numeric():
+        return "numbers"
+    if isinstance(kind, pl.Date | pl.Datetime):
+        return "times"
+    return str(kind)
+
+
+def of_one_type(frames: list[pl.LazyFrame], schemas: list[pl.Schema]) -> list[pl.LazyFrame]:
+    """Cast texts to strings and times to UTC where the files' types differ within a family."""
+    for column in schemas[0]:
+        kinds = {str(schema[column]) for schema in schemas if schema[column] != pl.Null}
+        if len(kinds) < 2:
+            continue
+        value = pl.col(column)
+        for i, schema in enumerate(schemas):
+            kind = schema[column]
+            if family(kind) == "text":
+                frames[i] = frames[i].with_columns(value.cast(pl.String))
+            elif isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+                frames[i] = frames[i].with_columns(value.dt.convert_time_zone("UTC"))
+            elif family(kind) == "times":
+                moment = value.cast(pl.Datetime("us")) if kind == pl.Date else value
+                frames[i] = frames[i].with_columns(moment.dt.replace_time_zone("UTC"))
+    return frames

@@ -19,7 +19,7 @@ from recsys_lab.data.leaks.check import KINDS, check_columns, check_leaks, in_or
 from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.world import World
 from recsys_lab.data.preparation.encode_events import TIE_RULE, Coded, order_events
-from recsys_lab.data.preparation.event_units import content_of, known_runs, with_units
+from recsys_lab.data.preparation.event_units import content_of, known_runs, with_targets
 from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.manifest import features_fingerprint, fingerprint
 from recsys_lab.data.preparation.parts import dropped_row_notes, time_order_notes
@@ -32,7 +32,7 @@ from recsys_lab.data.preparation.source_warnings import (
 )
 from recsys_lab.data.preparation.statistics import describe
 from recsys_lab.data.preparation.table_items import cold_item_notes, count_table_items, listed_items
-from recsys_lab.data.preparation.training_filters import apply_filters
+from recsys_lab.data.preparation.training_filters import filter_training
 from recsys_lab.data.preparation.write import (
     Arrays,
     describe_ids,
@@ -93,10 +93,13 @@ def _write_coded(
     parts: Preparation,
 ) -> dict[str, Any]:
     listed = listed_items(raw, parts.filters)
-    coded = with_units(coded, parts.split, scratch)
+    if parts.split.config.target_events is not None:
+        coded = with_targets(coded, parts.split.config.target_events, scratch)
     warnings = [*coded.warnings, *time_order_notes(coded, parts.split)]
     trim = HistoryFilters(coded.columns, len(coded.values["user"]), len(coded.values["item"]))
-    apply_filters(trim, coded.columns, parts.filters, parts.split, row_counts, scratch)
+    trim.apply(parts.filters, row_counts)
+    if parts.filters.config.counts == "training":
+        filter_training(trim, coded.columns, parts.filters, parts.split, row_counts, scratch)
     arrays = write_arrays(coded, trim, folder, scratch, listed)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)

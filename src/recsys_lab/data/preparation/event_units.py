@@ -33,20 +33,17 @@ IS_TARGET = "is_target"
 _CHUNK = 1 << 22
 
 
-def with_units(coded: Coded, split: Split, scratch: Path) -> Coded:
-    """The coded log with the further columns that a split needs.
+def with_targets(coded: Coded, wanted: Sequence[str], scratch: Path) -> Coded:
+    """The coded log with the column `IS_TARGET`.
 
     Args:
         coded: the log.
-        split: its ``target_events`` become the column `IS_TARGET`.
+        wanted: event types of the targets: ``split.target_events``.
         scratch: the folder where it is written.
 
     Raises:
         UserError: if the log has no event types, or lacks one of these.
     """
-    wanted = split.config.target_events
-    if wanted is None:
-        return coded
     codes = _codes_of(coded, wanted)
     file = scratch / f"{IS_TARGET}.npy"
     kinds = coded.columns[KIND]

@@ -41,7 +41,7 @@ class _Dropped:
     passes: int = 0
 
 
-def apply_filters(
+def filter_training(
     trim: HistoryFilters,
     columns: Mapping[str, NDArray[Any]],
     filters: Filters,
@@ -49,10 +49,10 @@ def apply_filters(
     row_counts: RowCounts,
     scratch: Path,
 ) -> None:
-    """Apply all filters that need more than a single row.
+    """Apply the filters that count training events, in turn with the split, until nothing changes.
 
     Args:
-        trim: with all events.
+        trim: the events that the filters of `HistoryFilters.apply` keep.
         columns: of `Coded`.
         filters: the settings.
         split: selects the training events.
@@ -62,10 +62,7 @@ def apply_filters(
     Raises:
         UserError: if nothing is left, or the split of the rest lacks a part.
     """
-    trim.apply(filters, row_counts)
     config = filters.config
-    if config.counts != "training":
-        return
     dropped = _Dropped()
     while True:  # the counts and `max_history`, in turn with the split
         dropped.passes += 1

@@ -16,10 +16,16 @@ from recsys_lab.config.environment import environment_value
 from recsys_lab.data.columns.column_plan import FILE
 from recsys_lab.data.formats.json_lines import JSON_LINES
 from recsys_lab.data.formats.listing import Listed, list_files, list_parts
-from recsys_lab.data.formats.one_frame import family, of_one_type, selected
 from recsys_lab.data.formats.paths import require_columns
 from recsys_lab.data.formats.remote import copy_url, is_remote
-from recsys_lab.data.formats.table_file import Opened, TableFile, form_of
+from recsys_lab.data.formats.table_file import (
+    Opened,
+    TableFile,
+    family,
+    form_of,
+    of_one_type,
+    selected,
+)
 from recsys_lab.data.raw import PART
 from recsys_lab.files.faults import out_of_space
 
@@ -227,7 +233,7 @@ class OpenTables:
         self.columns = columns
         self.is_text = tables[0].is_text
         self.bytes = sum(one.bytes for one in opened)
-        self._frames = frames = selected(listed, opened, columns)
+        self._frames = frames = selected([file.partition for file in listed], opened, columns)
         if len(frames) > 1:
             kind = pl.Enum([file.shown for file in listed])
             self._frames = frames = [
