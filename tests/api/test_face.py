@@ -78,3 +78,8 @@ class TestCompare:
         assert not recsys_lab.compare(tmp_path, force=True).scores["comparable"].any()
         with pytest.raises(recsys_lab.UserError, match="got no runs"):
             recsys_lab.compare([])
+        message = r"compare: by: expected one of 'config', 'group', 'name', got 'model' \(str\)"
+        with pytest.raises(recsys_lab.UserError, match=message):
+            recsys_lab.compare(tmp_path, by="model")
+        with pytest.raises(recsys_lab.UserError, match="compare: level: expected a float > 0 and"):
+            recsys_lab.compare(tmp_path, level=5)

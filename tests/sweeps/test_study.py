@@ -236,6 +236,18 @@ def test_another_search_under_the_same_name_is_refused(tmp_path):
         study(url, params={"x": "choice(7,8)"})
 
 
+def test_another_sampler_or_pruner_is_refused_unless_an_older_version_recorded_none(tmp_path):
+    url = f"{tmp_path}/s.journal"
+    study(url, spec={"sampler": "tpe", "pruner": "none"})
+    with pytest.raises(
+        UserError, match=r"\(sampler: stored tpe, got random\)\. Use the same settings to resume it"
+    ):
+        study(url, spec={"sampler": "random", "pruner": "none"})
+    older = f"{tmp_path}/older.journal"
+    study(older, spec={"data": "abc"})
+    study(older, spec={"data": "abc", "sampler": "random", "pruner": "none"})
+
+
 def test_changed_data_are_no_part_of_the_same_search(tmp_path):
     url = f"{tmp_path}/s.journal"
     study(url, spec={"data": "abc"})

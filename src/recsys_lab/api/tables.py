@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from recsys_lab.api.arguments import folder_of
+from recsys_lab.api.arguments import folder_of, require_valid
 from recsys_lab.comparison import collect
 from recsys_lab.comparison.compare import Options
 from recsys_lab.comparison.compare import compare as compare_runs
 from recsys_lab.comparison.export import csv_text
 from recsys_lab.config import UserError
-from recsys_lab.config.commands import TrainConfig
+from recsys_lab.config.commands import CompareConfig, TrainConfig
 from recsys_lab.runs.listing import FIRST_COLUMNS, list_runs
 
 if TYPE_CHECKING:
@@ -116,16 +116,22 @@ def compare(
     Raises:
         UserError: nothing to compare, other protocols, or an option that names nothing.
     """
+    options: dict[str, Any] = {
+        "baseline": baseline,
+        "metric": metric,
+        "by": by,
+        "level": level,
+        "resamples": resamples,
+        "permutations": permutations,
+        "seed": seed,
+    }
+    require_valid("compare", CompareConfig, options)
     named = [runs] if isinstance(runs, str | Path) else list(runs)
     if not named:
         raise UserError("compare: got no runs; give run directories or folders with runs")
     records, left_out = collect.find_runs([str(run) for run in named])
     if not force:
         collect.refuse_unlike(records)
-    options = Options(
-        baseline=baseline, metric=metric, level=level, resamples=resamples,
-        permutations=permutations, seed=seed, by=by,
-    )  # fmt: skip
-    found = compare_runs(records, left_out, options)
+    found = compare_runs(records, left_out, Options(**options))
     scores = pl.read_csv(StringIO(csv_text(found)), infer_schema_length=None)
     return Comparison(scores, tuple(found.notes))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.sweeps.storage.attributes import DATA
+from recsys_lab.sweeps.storage.attributes import DATA, SEARCHERS
 
 
 def refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
@@ -28,7 +28,8 @@ def refuse_another(name: str, stored: Mapping[str, Any], spec: Mapping[str, Any]
             f"{stored.get(DATA)}, now {spec.get(DATA)}), and trials on different data cannot be "
             "compared; restore the original data, or use another sweep.name"
         )
-    differing = [key for key in {**stored, **spec} if stored.get(key) != spec.get(key)]
+    compared = [key for key in {**stored, **spec} if key in stored or key not in SEARCHERS]
+    differing = [key for key in compared if stored.get(key) != spec.get(key)]
     if differing:
         changes = "; ".join(
             f"{key}: stored {stored.get(key)}, got {spec.get(key)}" for key in differing

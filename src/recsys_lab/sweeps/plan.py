@@ -29,7 +29,7 @@ from recsys_lab.sweeps.pruners import make_pruner
 from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import Search, Sweep
 from recsys_lab.sweeps.space import as_override, as_overrides
-from recsys_lab.sweeps.storage.attributes import DATA
+from recsys_lab.sweeps.storage.attributes import DATA, SEARCHERS
 from recsys_lab.sweeps.study import Study
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Plan:
                 "base": sorted(scrubbed(self.base)), "params": self.params,
                 "objectives": self.options["objectives"], "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
+                **{key: scrubbed(self.options[key]) for key in SEARCHERS},
             },
             sampler=make_sampler(sweep.sampler, sampler_seed),
             pruner=make_pruner(sweep.pruner),

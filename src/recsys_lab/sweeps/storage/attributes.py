@@ -18,3 +18,5 @@ ID, SPEC, WORKERS = "id", "spec", "workers"
 """Of a study: unique id; settings that commands must share; number of processes that joined."""
 DATA = "data"
 """In the spec: fingerprint of the prepared dataset, if all trials have the same."""
+SEARCHERS = ("sampler", "pruner")
+"""In the spec, except in those of older versions."""
