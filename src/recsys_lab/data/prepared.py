@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
 from recsys_lab.config.commands import Verify
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.store import FeatureStore
 from recsys_lab.data.formats.npy import map_npy
-from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.preparation.manifest import MANIFEST, PREPARE_AGAIN, read_manifest
 from recsys_lab.data.splits.cold_start import target_ranges, train_and_validation
 from recsys_lab.data.splits.ranges import count_items, first_times
@@ -200,7 +200,7 @@ class PreparedDataset:
         table = read_parquet(file, PREPARE_AGAIN)
         if column not in table.columns:
             raise UserError(
-                f"evaluation.release_column={column}: the items have no such column."
+                f"evaluation.release_column={column}: the items have no such column"
                 f"{did_you_mean(column, table.columns)} They have: {', '.join(table.columns)}"
             )
         seconds, _ = parse_times(table[column], file)

@@ -134,7 +134,7 @@ def test_leaks_are_fatal_when_asked(capsys):
     assert "fail_on_leaks=future_in_training: this dataset leaks" in error
     assert "30 of 60 validation targets (50.0%) are not later" in error
     assert run_command(["prepare", *COUNTS, "fail_on_leaks=[al]"]) == 2
-    assert "unknown kind of leak 'al'. Did you mean 'all'?" in capsys.readouterr().err
+    assert "unknown kind of leak 'al'; did you mean 'all'?" in capsys.readouterr().err
     # What every split by position does is no mistake in the data, also at the strictest.
     for strictest in ("all", "true", "[leak,tied_times]"):
         assert run_command(["prepare", *COUNTS, f"fail_on_leaks={strictest}"]) == 0

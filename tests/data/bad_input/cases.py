@@ -83,7 +83,7 @@ REFUSED = [
         "has 2 columns named 'user_id'"),
     Bad("a column name twice in Parquet", twice_in_parquet, "has 2 columns named 'user_id'"),
     Bad("a missing column", text(GOOD.replace("item_id", "itemid")),
-        r"data.item_column=item_id: no such column. Did you mean 'itemid'\?"),
+        r"data.item_column=item_id: no such column; did you mean 'itemid'\?"),
     Bad("no header", text(ROWS), "data.user_column=user_id: no such column"),
     Bad("another separator", text(GOOD.replace(",", ";")),
         r"has a single column, .*separated by ';'. Set data.separator=';'"),
@@ -151,7 +151,7 @@ REFUSED = [
         {"event_features": {"timestamp": "numeric"}}),
     # Places
     Bad("no such file", lambda folder: text(GOOD, "clicks.csv")(folder).with_name("click.csv"),
-        "no such file. Did you mean '.*clicks.csv'"),
+        "no such file; did you mean '.*clicks.csv'"),
     Bad("an unknown suffix", text(GOOD, "log.xlsx"),
         "suffix '.xlsx' cannot be read; allowed: .csv"),
     # Times that one unit for all would misread

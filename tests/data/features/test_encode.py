@@ -137,7 +137,7 @@ def test_the_manifest_and_the_card_name_them(data):
 
 
 def test_what_is_not_there_is_told(data):
-    with pytest.raises(UserError, match=r"no feature 'item.brnd'. Did you mean 'item.brand'\?"):
+    with pytest.raises(UserError, match=r"no feature 'item.brnd'; did you mean 'item.brand'\?"):
         TrainingBatches(data, batch_size=2, window=2, seed=0, features=("item.brnd",))
     with pytest.raises(UserError, match=r"'item.title' is text: read it with text\(\)"):
         data.features.require(["item.brand", "item.title"])
@@ -146,12 +146,12 @@ def test_what_is_not_there_is_told(data):
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"items": {"brnd": "text"}}, "table of items has no column 'brnd'. Did you mean 'brand'"),
+        ({"items": {"brnd": "text"}}, "table of items has no column 'brnd'; did you mean 'brand'"),
         ({"items": {"brand": "numeric"}}, r"'brand' is declared numeric but holds 'a' \(row 1 of"),
         ({"items": {"tags": "numeric"}}, "'tags' is declared numeric but holds"),
         ({"items": {"tags": "categorical"}}, "'tags' is declared categorical but its values are"),
         ({"items": {"size": "list"}}, "'size' is declared list but its values are Int64"),
-        ({"events": {"devce": "numeric"}}, "the log has no column 'devce'. Did you mean 'device'"),
+        ({"events": {"devce": "numeric"}}, "the log has no column 'devce'; did you mean 'device'"),
         ({"events": {"device": "text"}}, "'device' is declared text; allowed for event columns"),
     ],
 )  # fmt: skip

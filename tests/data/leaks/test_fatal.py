@@ -67,7 +67,7 @@ def test_a_word_that_is_none():
     with pytest.raises(UserError) as error:
         words_of(["tied_time", "x"])
     first, second, allowed = str(error.value).splitlines()
-    assert first == "fail_on_leaks: unknown kind of leak 'tied_time'. Did you mean 'tied_times'?"
+    assert first == "fail_on_leaks: unknown kind of leak 'tied_time'; did you mean 'tied_times'?"
     assert second == "fail_on_leaks: unknown kind of leak 'x'."
     assert all(word in allowed for word in ("false", "leak", "warning", "true", "all", *KINDS))
 

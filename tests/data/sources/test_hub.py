@@ -74,7 +74,7 @@ def test_content_is_the_key(folder):
     ("options", "message"),
     [
         ({"hub_split": "tst"}, r"data.hub_split=tst: cannot be loaded by datasets"),
-        ({"user_column": "usr_id"}, r"no such column. Did you mean 'user_id'"),
+        ({"user_column": "usr_id"}, r"no such column; did you mean 'user_id'"),
     ],
 )  # fmt: skip
 def test_mistakes(folder, tmp_path, options, message):

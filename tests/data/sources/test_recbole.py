@@ -116,7 +116,7 @@ def test_other_names_than_ml_100k(tmp_path):
         ("user_id,item_id\n1,2\n", {}, r"the header 'user_id,item_id' has no type"),
         ("user_id:int\titem_id:token\n1\t2\n", {}, r"the header 'user_id:int' has no type"),
         (INTER, {}, r"the file has a header but no rows"),
-        (INTER + ROWS, {"item_field": "itm_id"}, r"no such field. Did you mean 'item_id'"),
+        (INTER + ROWS, {"item_field": "itm_id"}, r"no such field; did you mean 'item_id'"),
         (INTER + ROWS, {"rating_field": "stars"}, r"data.rating_field=stars: no such field"),
         ("user_id:token item_id:token timestamp:float\n1 2 3\n", {},
          r"separated by ' '; atomic files have tabs. Write tabs, or read it with data=table"),

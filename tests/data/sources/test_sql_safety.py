@@ -96,7 +96,7 @@ def test_a_percent_sign_is_part_of_the_query(run, request, secrets, kind):
     ("url", "options", "message"),
     [
         ("oracle://host/db", {}, "unknown database 'oracle'. *Allowed: duckdb, sqlite, postgresql"),
-        ("postgres://host/db", {}, "Did you mean 'postgresql'"),
+        ("postgres://host/db", {}, "did you mean 'postgresql'"),
         ("postgresql://me:pw@host/db", {}, "data.url: holds a password.*data.password_env"),
         ("oracle://me:pw@host/db", {}, "data.url: holds a password"),
         ("postgresql://host/db?user=shop&password=pw", {}, r"a password \(password=...\)"),

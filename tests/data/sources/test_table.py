@@ -196,7 +196,7 @@ def test_tables_beside_the_log(tmp_path, table):
     assert raw.items.to_dicts()[1] == {"item_id": 2, "title": "Bolt", "price": "3"}
     assert raw.users.to_dicts() == [{"user_id": "a", "age": 3}]
     with pytest.raises(
-        UserError, match=r"data.title_column=nam: no such column. Did you mean 'name'"
+        UserError, match=r"data.title_column=nam: no such column; did you mean 'name'"
     ):
         read(table(CSV, items_path=str(items), items_id_column="sku", title_column="nam"))
     key = table(CSV, items_path=str(items)).source_key()

@@ -22,11 +22,11 @@ def test_path_errors(tmp_path, table, monkeypatch):
     with pytest.raises(UserError, match=r"data.path is not set.*Add e.g. data.path=clicks.csv"):
         type(reader)(reader.Config(**{**vars(reader.config), "path": None})).source_key()
     table(CSV, name="clicks.csv")
-    fails(table(tmp_path / "click.csv"), r"no such file. Did you mean '.*/clicks.csv'\?")
+    fails(table(tmp_path / "click.csv"), r"no such file; did you mean '.*/clicks.csv'\?")
     fails(table(tmp_path / "nowhere" / "click.csv"), r"Its folder '.*nowhere' does not exist")
     monkeypatch.chdir(tmp_path)
     fails(
-        table(Path("Clicks.csv")), r"data.path=Clicks.csv: no such file. Did you mean 'clicks.csv'"
+        table(Path("Clicks.csv")), r"data.path=Clicks.csv: no such file; did you mean 'clicks.csv'"
     )
     fails(table(CSV, name="log.xlsx"), r"suffix '.xlsx' cannot be read; allowed: .csv, .tsv")
     fails(table(CSV, name="log"), r"suffix '' cannot be read")
@@ -39,8 +39,8 @@ def test_content_errors(table):
     fails(table(head), r"data.path=.*log.csv: the file has a header but no rows")
     fails(
         table("user,item_id,time\n1,2,3\n"),
-        r"data.user_column=user_id: no such column. Did you mean 'user'\?\n"
-        r"data.timestamp_column=timestamp: no such column. Did you mean 'time'\?\n"
+        r"data.user_column=user_id: no such column; did you mean 'user'\?\n"
+        r"data.timestamp_column=timestamp: no such column; did you mean 'time'\?\n"
         r"Columns of .*log.csv: user, item_id, time",
     )
     fails(

@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.formats.npy import npy_writer
-from recsys_lab.data.formats.paths import did_you_mean, safe_name
+from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.raw import SEPARATOR, FeatureType
 from recsys_lab.data.splits.ranges import range_chunks
 from recsys_lab.files.arrays import save_npy
@@ -147,7 +148,7 @@ def _require(name: str, columns: list[str], side: str) -> None:
     if name not in columns:
         own = [column for column in columns if column not in (side, f"{side}_id")]
         raise UserError(
-            f"data.{side}_features: the table of {side}s has no column '{name}'."
+            f"data.{side}_features: the table of {side}s has no column '{name}'"
             f"{did_you_mean(name, own)} It has: {', '.join(own) or 'no columns besides the ids'}"
         )
 

@@ -14,8 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.formats.npy import map_npy
-from recsys_lab.data.formats.paths import did_you_mean, safe_name
+from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.preparation.manifest import PREPARE_AGAIN
 from recsys_lab.files.reading import read_parquet
 
@@ -64,7 +65,7 @@ class FeatureStore:
         if found is None:
             names = self.names()
             raise UserError(
-                f"this dataset has no feature '{name}'.{did_you_mean(name, names)} It has: "
+                f"this dataset has no feature '{name}'{did_you_mean(name, names)} It has: "
                 f"{', '.join(names) or 'none'}. Columns are declared with data.item_features, "
                 "data.user_features and data.event_features"
             )

@@ -11,12 +11,11 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.data.columns.column_plan import FILE, apply_plans, unreadable
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.missing import missing_value_note, missing_values
 from recsys_lab.data.formats.delimited import SHORT, scan_delimited, short_row_notes
-from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.formats.text_check import TextCheck, plain_text
 from recsys_lab.data.preparation.source_warnings import number_warnings
 from recsys_lab.data.raw import PART, FeatureType, free_name
@@ -98,7 +97,7 @@ class AtomicFile:
         for option, name in fields.items():
             if name not in self.types:
                 raise UserError(
-                    f"data.{option}={name}: no such field.{did_you_mean(name, self.types)} Fields "
+                    f"data.{option}={name}: no such field{did_you_mean(name, self.types)} Fields "
                     f"of {self.file}: {', '.join(self.types)}"
                 )
 

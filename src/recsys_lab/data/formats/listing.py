@@ -138,7 +138,7 @@ def _local(path: str, option: str) -> tuple[dict[str, str], bool]:
             files = [Path(file) for file in glob.glob(str(place), recursive=True)]
             if not files:
                 raise UserError(
-                    f"{option}={path}: no file matches this pattern.{siblings(root / '*')}"
+                    f"{option}={path}: no file matches this pattern{siblings(root / '*')}"
                 )
         return {f.relative_to(root).as_posix(): str(f) for f in files if f.is_file()}, False
 

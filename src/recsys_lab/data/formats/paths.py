@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.config.errors import closest
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.files.digests import digest
 from recsys_lab.files.faults import out_of_space, reason
-
-
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` if a choice is close to ``name``, else an empty string."""
-    close = closest(name, choices)
-    return f" Did you mean '{close}'?" if close else ""
 
 
 def require_option(value: str | None, option: str, example: str) -> str:
@@ -53,7 +47,7 @@ def require_file(path: str | Path, option: str) -> Path:
                 f"{', '.join(inside) or 'nothing'}"
             )
         if not file.exists():
-            raise UserError(f"{option}={path}: no such file.{siblings(file)}")
+            raise UserError(f"{option}={path}: no such file{siblings(file)}")
         if not file.is_file():
             raise UserError(f"{option}={path}: not a regular file; write the log to a file first")
         if file.stat().st_size == 0:
@@ -86,10 +80,10 @@ def siblings(file: Path) -> str:
     parent = file.parent
     if not parent.is_dir():
         return (
-            f" Its folder '{parent}' does not exist either; the working directory is {Path.cwd()}"
+            f". Its folder '{parent}' does not exist either; the working directory is {Path.cwd()}"
         )
     hint = did_you_mean(file.name, (entry.name for entry in parent.iterdir()))
-    return hint.replace("mean '", f"mean '{parent}/") if hint and str(parent) != "." else hint
+    return hint if str(parent) == "." else hint.replace("mean '", f"mean '{parent}/")
 
 
 def require_columns(
@@ -107,7 +101,7 @@ def require_columns(
         UserError: naming every missing column at once.
     """
     missing = [
-        f"{prefix}{option}={column}: no such column.{did_you_mean(column, present)}"
+        f"{prefix}{option}={column}: no such column{did_you_mean(column, present)}"
         for option, column in wanted.items()
         if column is not None and column not in present
     ]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from recsys_lab.config import UserError
-from recsys_lab.data.formats.paths import did_you_mean
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 
@@ -29,7 +29,7 @@ def words_of(option: bool | str | Sequence[str]) -> list[str]:
     words = [option] if isinstance(option, str) else list(option)
     allowed = (*LEVELS, *KINDS)
     wrong = [
-        f"fail_on_leaks: unknown kind of leak {word!r}.{did_you_mean(word, allowed)}"
+        f"fail_on_leaks: unknown kind of leak {word!r}{did_you_mean(word, allowed)}"
         for word in words
         if word not in allowed
     ]

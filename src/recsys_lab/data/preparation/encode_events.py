@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.columns.column_plan import describe_rows
 from recsys_lab.data.columns.id_spellings import spelling_warning
 from recsys_lab.data.engines.base import ROW, Frame, Session, running_rows
 from recsys_lab.data.formats.delimited import SHORT
-from recsys_lab.data.formats.paths import did_you_mean, safe_name
+from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.preparation.row_counts import BAD, READER, RowCounts
 from recsys_lab.data.preparation.row_filters import Filters, Rule
 from recsys_lab.data.raw import PART, RUNS, ParquetLog, RawData
@@ -133,7 +134,7 @@ def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str
     for name, kind in raw.features.events.items():
         if name not in present:
             raise UserError(
-                f"data.event_features: the log has no column '{name}'."
+                f"data.event_features: the log has no column '{name}'"
                 f"{did_you_mean(name, present)} It has: {', '.join(present)}"
             )
         if kind not in ("categorical", "numeric"):

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lab.config import UserError
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.formats.npy import map_npy, npy_writer
-from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.preparation.encode_events import EVENT, KIND, Coded
 from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.row_filters import Filters
@@ -74,9 +74,9 @@ def _codes_of(coded: Coded, wanted: Sequence[str]) -> list[int]:
     unknown = [kind for kind in wanted if kind not in codes]
     if unknown or not wanted:
         problem = f"no event is of type '{unknown[0]}'" if unknown else "no type is given"
-        hint = did_you_mean(unknown[0], codes) if unknown else ""
+        hint = did_you_mean(unknown[0], codes) if unknown else "."
         listed = ", ".join(f"{kind} ({counts[code + 1]:,})" for kind, code in codes.items())
-        raise UserError(f"{option}: {problem}.{hint} Types of the events that were kept: {listed}")
+        raise UserError(f"{option}: {problem}{hint} Types of the events that were kept: {listed}")
     return [codes[kind] for kind in wanted]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.config.environment import environment_value
+from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.secrets import refused_password
-from recsys_lab.data.formats.paths import did_you_mean, file_key, require_option
+from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
 from recsys_lab.data.raw import RawData
 from recsys_lab.data.sources.options import ColumnOptions
@@ -105,7 +106,7 @@ class SQL:
         scheme = str(config.url).partition(":")[0].partition("+")[0]
         if scheme not in SCHEMES:
             raise UserError(
-                f"data.url={config.url}: unknown database '{scheme}'."
+                f"data.url={config.url}: unknown database '{scheme}'"
                 f"{did_you_mean(scheme, SCHEMES)} Allowed: {', '.join(SCHEMES)}"
             )
         ordered = config.timestamp_column or config.order_column or config.query_is_ordered

@@ -184,7 +184,7 @@ def test_the_official_workbook_in_its_zip(read, tmp_path):
 
 
 def test_errors(read, make, tmp_path):
-    with pytest.raises(UserError, match=r"no column Quantity\. Did you mean 'Quantety'\?"):
+    with pytest.raises(UserError, match=r"no column Quantity; did you mean 'Quantety'\?"):
         read(ROWS.replace("Quantity", "Quantety"))
     with pytest.raises(UserError, match="no column StockCode or Description"):
         read(ROWS.replace("StockCode", "a").replace("Description", "b"))

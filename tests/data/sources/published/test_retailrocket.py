@@ -93,7 +93,7 @@ def test_errors(reader, scratch, make):
     with pytest.raises(UserError, match="category_as_of=soon: not a valid date"):
         reader(category_as_of="soon")
     wrong = {LOG: FILES[LOG].replace("visitorid", "visitor")}
-    with pytest.raises(UserError, match=r"no column visitorid Did you mean 'visitor'\?"):
+    with pytest.raises(UserError, match=r"no column visitorid; did you mean 'visitor'\?"):
         reader(files=wrong).read_raw(scratch)
 
 

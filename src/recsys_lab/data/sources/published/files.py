@@ -13,9 +13,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.data.formats.chunks import write_chunks
-from recsys_lab.data.formats.paths import did_you_mean
 from recsys_lab.data.raw import ParquetLog
 
 ROWS_A_GROUP = 1 << 18
@@ -55,7 +54,9 @@ def scan_text(
             file, separator=separator, quote_char=quote, infer_schema=False, glob=False
         )
         present = frame.collect_schema().names()
-    missing = [name + did_you_mean(name, present) for name in columns if name not in present]
+    missing = [
+        name + did_you_mean(name, present).rstrip(".") for name in columns if name not in present
+    ]
     if missing:
         raise UserError(
             f"data.path={file}: is not the official file: it has no column "

@@ -12,12 +12,12 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config.errors import did_you_mean, first_line
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.archives import open_member
-from recsys_lab.data.formats.paths import did_you_mean, file_key, require_file
+from recsys_lab.data.formats.paths import file_key, require_file
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
@@ -217,7 +217,7 @@ def _checked(table: pl.DataFrame, file: Path) -> pl.DataFrame:
         UserError: when one is absent, or there is no row.
     """
     problems = [
-        f"no column {name}.{did_you_mean(name, table.columns)}"
+        f"no column {name}{did_you_mean(name, table.columns)}"
         for name in NEEDED
         if name not in table.columns
     ]
