@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.runs.find import LeftOut, flatten, run_folders, whole_record
 from recsys_lab.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 SWEEPS = Path("sweeps")
 """Where `recsys-lab sweep` puts its studies unless told otherwise."""
@@ -87,7 +87,9 @@ def protocol_differences(records: Sequence[RunRecord]) -> dict[str, list[str]]:
         return {}
     flat = [flatten(protocol["fields"]) for protocol in protocols]
     names = dict.fromkeys(name for fields in flat for name in fields)
-    rows = {name: [_shown(fields, name) for fields in flat] for name in names}
+    rows = {
+        name: [json.dumps(f[name]) if name in f else "(not there)" for f in flat] for name in names
+    }
     return {name: values for name, values in rows.items() if len(set(values)) > 1}
 
 
@@ -121,7 +123,3 @@ def _why_not(record: RunRecord) -> str | None:
     if not values.get("test") or "protocol" not in values:
         return "its record holds no test result"
     return None
-
-
-def _shown(fields: Mapping[str, Any], name: str) -> str:
-    return json.dumps(fields[name]) if name in fields else "(not there)"

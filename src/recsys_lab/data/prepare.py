@@ -97,19 +97,15 @@ def prepare(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **write_contents(scratch, work, raw, parts),
         }
-        _finish(scratch, manifest)
+        write_card(manifest, scratch / "card.html")
+        # The manifest last: it lists all others.
+        text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
+        (scratch / MANIFEST).write_text(text, encoding="utf-8")
         sync_tree(scratch)
         _publish(scratch, folder)
         sync(folder.parent)
     _report(manifest, folder)
     return PreparedDataset(folder, "sizes")
-
-
-def _finish(scratch: Path, manifest: dict[str, Any]) -> None:
-    """The manifest last: it lists all others."""
-    write_card(manifest, scratch / "card.html")
-    text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
-    (scratch / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _hidden(folder: Path) -> str:

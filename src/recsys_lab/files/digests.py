@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from recsys_lab.config.commands import Verify
@@ -72,16 +71,11 @@ def damage(folder: Path, files: Mapping[str, Digest], verify: Verify = "full") -
             return f"{file} is missing or is not {noted['bytes']} bytes long"
     if verify == "full":
         with ThreadPoolExecutor() as pool:
-            found = pool.map(partial(_is_other, folder), files.items())
+            found = pool.map(lambda name: sha256_of(folder / name) != files[name]["sha256"], files)
         for name, is_other in zip(files, found, strict=True):
             if is_other:
                 return f"{folder / name} is damaged: its content is not what was written (SHA-256)"
     return None
-
-
-def _is_other(folder: Path, entry: tuple[str, Digest]) -> bool:
-    name, noted = entry
-    return sha256_of(folder / name) != noted["sha256"]
 
 
 def content_hash(value: Mapping[str, Any]) -> str:

@@ -48,11 +48,8 @@ class BCELoss(SampledLoss):
     def __call__(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:
         """Mean loss, a scalar; see `recsys_lab.contracts.Loss`."""
         positive_N, negative_NK, _ = self.scores(states_ND, targets_N, table_VD)
-        beta = self._beta(table_VD.shape[0])
+        rate = min(1.0, self.config.num_negatives / max(1, table_VD.shape[0] - 1))
+        beta = rate * (self.config.calibration * (1 - 1 / rate) + 1 / rate)
         # log(1 - sigma(s)) is -softplus(s), and 0 for the masked s = -inf.
         loss_N = -beta * F.logsigmoid(positive_N) + F.softplus(negative_NK).sum(dim=1)
         return loss_N.mean() / (self.config.num_negatives + 1)
-
-    def _beta(self, num_items: int) -> float:
-        rate = min(1.0, self.config.num_negatives / max(1, num_items - 1))
-        return rate * (self.config.calibration * (1 - 1 / rate) + 1 / rate)

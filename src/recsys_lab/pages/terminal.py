@@ -20,7 +20,6 @@ from recsys_lab.config.secrets import scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from rich.console import ConsoleOptions, RenderableType
 
@@ -101,11 +100,4 @@ def guard_outputs() -> None:
     """
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(LogFormatter("%(message)s"))
-    sys.excepthook = _excepthook
-
-
-def _excepthook(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    del kind
-    tell_exception(error.with_traceback(trace))
+    sys.excepthook = lambda _, error, trace: tell_exception(error.with_traceback(trace))

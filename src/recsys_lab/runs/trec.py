@@ -68,7 +68,8 @@ def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
         ),
     }  # fmt: skip
     for name, frame in files.items():
-        replace_atomically(folder / name, partial(_write, frame))
+        write = partial(frame.write_csv, separator=" ", include_header=False, quote_style="never")
+        replace_atomically(folder / name, write)
     if encoded := sum(text != field for text, field in written.items()):
         notes.append(f"{encoded:,} ids have blanks or %, which are percent-encoded in the files")
     notes.append(
@@ -110,10 +111,6 @@ def _of_topics(*, over_lists: bool) -> str:
         "all topics"
     )
     return f"users have several lists: a topic is a list, USER.NUMBER (from 1); {mean}"
-
-
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    frame.write_csv(path, separator=" ", include_header=False, quote_style="never")
 
 
 def _field(text: str) -> str:

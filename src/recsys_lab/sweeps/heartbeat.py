@@ -7,8 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,22 +76,31 @@ def is_alive(attributes: Mapping[str, Any], now: float | None = None) -> bool:
 
 
 @contextmanager
-def heartbeat(trial: Trial) -> Iterator[None]:
-    """Give a sign of life every `BEAT_SECONDS`, for processes on other machines."""
+def repeated(seconds: float, act: Callable[[], None]) -> Iterator[None]:
+    """Call a function every so many seconds in the background, until the body ends."""
     done = threading.Event()
 
-    def beat() -> None:
-        while not done.wait(BEAT_SECONDS):
-            with suppress(Exception):  # if the storage does not answer, the next beat counts
-                trial.set_user_attr(BEAT, sign_of_life())
+    def work() -> None:
+        while not done.wait(seconds):
+            act()
 
-    thread = threading.Thread(target=beat, daemon=True)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+
+
+def heartbeat(trial: Trial) -> AbstractContextManager[None]:
+    """Give a sign of life every `BEAT_SECONDS`, for processes on other machines."""
+
+    def beat() -> None:
+        with suppress(Exception):  # if the storage does not answer, the next beat counts
+            trial.set_user_attr(BEAT, sign_of_life())
+
+    return repeated(BEAT_SECONDS, beat)
 
 
 def process_began() -> float:

@@ -7,10 +7,11 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.files.atomic import write_text
+from recsys_lab.sweeps.heartbeat import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,22 +46,9 @@ class WorkerStatus:
         self._since: float | None = None
         self._lock = threading.Lock()
 
-    @contextmanager
-    def written(self) -> Iterator[None]:
+    def written(self) -> AbstractContextManager[None]:
         """Keep the file up to date in the background."""
-        done = threading.Event()
-
-        def write() -> None:
-            while not done.wait(EVERY):
-                self._write()
-
-        thread = threading.Thread(target=write, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+        return repeated(EVERY, self._write)
 
     def tell(self, doing: str, fault: str | None = None) -> None:
         """Write what the process does, without using its device.

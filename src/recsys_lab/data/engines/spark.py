@@ -145,7 +145,7 @@ class SparkSession:
         from pyspark.sql import functions as F
 
         if isinstance(log, ParquetLog):
-            files = [_absolute(file) for file in log.files]
+            files = [f if "://" in f else str(Path(f).resolve()) for f in log.files]
         else:
             files = [stage(log, self._staging)]
         frame = self._session.read.parquet(*map(_escaped, files))
@@ -202,10 +202,6 @@ class SparkSession:
             files, place = fsspec.core.url_to_fs(self._staging)
             if files.exists(place):
                 files.rm(place, recursive=True)
-
-
-def _absolute(file: str) -> str:
-    return file if "://" in file else str(Path(file).resolve())
 
 
 def _escaped(file: str) -> str:

@@ -120,7 +120,11 @@ def _first_rows(
     first = [np.full(size, _LATEST) for _ in names]
     for places in range_chunks(starts, ends):
         places = places[sources[present][places]]
-        codes = _codes(arrays, side, places)
+        codes = (
+            arrays.items[places]
+            if side == "item"
+            else np.searchsorted(arrays.offsets, places, side="right") - 1
+        )
         keys = [sources[name][places] for name in names]
         by = np.lexsort([*reversed(keys), codes])
         by = by[np.concatenate([[True], np.diff(codes[by]) > 0])] if len(by) else by
@@ -129,12 +133,6 @@ def _first_rows(
         for best, key in zip(first, keys, strict=True):
             best[codes[earlier]] = key[earlier]
     return np.where(first[-1] == _LATEST, -1, first[-1])
-
-
-def _codes(arrays: Arrays, side: str, places: NDArray[np.int64]) -> NDArray[Any]:
-    if side == "item":
-        return arrays.items[places]
-    return np.searchsorted(arrays.offsets, places, side="right") - 1
 
 
 def is_before(keys: list[NDArray[np.int64]], others: list[NDArray[np.int64]]) -> NDArray[np.bool_]:

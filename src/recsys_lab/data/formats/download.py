@@ -159,7 +159,8 @@ class _Transfer:
             self.target.truncate()
             version = response.headers.get("ETag")
             self.version = None if version is None or version.startswith("W/") else str(version)
-            size = _announced(response)
+            length = response.headers.get("Content-Length") or ""
+            size = int(length) if length.isdigit() else None
             _require_space(self.target, size, self.url)
             try:
                 self._copy(response, size)
@@ -186,11 +187,6 @@ class _Transfer:
 
 def _goes_on(response: Any, start: int) -> bool:
     return re.match(rf"bytes {start}-", response.headers.get("Content-Range") or "") is not None
-
-
-def _announced(response: Any) -> int | None:
-    size = response.headers.get("Content-Length") or ""
-    return int(size) if size.isdigit() else None
 
 
 def _require_space(target: IO[bytes], size: int | None, url: str) -> None:

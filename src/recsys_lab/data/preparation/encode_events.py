@@ -119,14 +119,12 @@ def order_events(
     columns = _write(session, frame.select(*names), names, row_counts.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]
-    warnings = (_spelling_warning(values[side], side, raw) for side in ("user", "item"))
+    warnings = (
+        spelling_warning(values[side], side, normalizable=raw.normalizes_ids)
+        for side in ("user", "item")
+        if not pa.types.is_integer(values[side].type)
+    )
     return Coded(columns, values, [warning for warning in warnings if warning])
-
-
-def _spelling_warning(ids: pa.Array, side: str, raw: RawData) -> str | None:
-    if pa.types.is_integer(ids.type):
-        return None
-    return spelling_warning(ids, side, normalizable=raw.normalizes_ids)
 
 
 def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:

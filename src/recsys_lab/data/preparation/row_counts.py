@@ -27,9 +27,6 @@ class RowCounts:
         """Start with the number of rows of the source."""
         self._add("read", rows, 0, "rows of the source")
 
-    def _dropped_by(self, step: str) -> int:
-        return sum(int(entry["dropped"]) for entry in self.counts if entry["step"] == step)
-
     def drop(self, step: str, dropped: int, reason: str, **left: int) -> None:
         """Record a step, also one that dropped nothing.
 
@@ -81,7 +78,8 @@ class RowCounts:
         """
         bad = [entry for entry in self.counts if entry["step"] == BAD and entry["dropped"]]
         dropped = sum(entry["dropped"] for entry in bad)
-        rows = self.counts[0]["rows"] - self._dropped_by(READER)
+        unread = sum(entry["dropped"] for entry in self.counts if entry["step"] == READER)
+        rows = self.counts[0]["rows"] - unread
         if dropped <= most * rows:
             return
         reasons = "; ".join(f"{e['reason']}: {e['dropped']:,}{format_examples(e)}" for e in bad)

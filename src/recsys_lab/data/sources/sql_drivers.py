@@ -87,7 +87,10 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
     file = Path(url.partition(":///")[2]).expanduser()
     try:
         connection = duckdb.connect(str(file), read_only=True)
-        _read_only_in(connection, file.absolute().parent)
+        # Queries read only files beside the database (for its views), and nothing from the web.
+        connection.execute("SET allowed_directories = ?", [[str(file.absolute().parent)]])
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
     except duckdb.Error as error:
         raise UserError(f"data.url={url}: cannot be opened: {first_line(error)}") from error
     try:
@@ -100,13 +103,6 @@ def _duckdb(url: str, query: str, option: str) -> Iterator[pa.RecordBatch]:
         raise UserError(f"{option}: {first_line(error)}") from error
     finally:
         connection.close()
-
-
-def _read_only_in(connection: Any, folder: Path) -> None:
-    """Restrict queries to files beside the database (for its views): no other files, no web."""
-    connection.execute("SET allowed_directories = ?", [[str(folder)]])
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
 
 
 def _require_select(connection: Any, query: str, option: str) -> None:

@@ -89,7 +89,7 @@ def slice_chart(story: SweepSummary, dimension: Dimension, place: int) -> Markup
 
 def parallel(story: SweepSummary) -> Markup:
     """Parallel coordinates of all finished trials, the better the stronger."""
-    uprights = [_parallel_axis(dimension) for dimension in story.space.dimensions]
+    uprights = [ParallelAxis(d.key, _axis_of(d).ticks()) for d in story.space.dimensions]
     value_axis = padded(story.objectives[0], [trial.values[0] for trial in story.complete])
     uprights.append(ParallelAxis(value_axis.name, value_axis.ticks()))
     ranks = {t.number: place for place, t in enumerate(reversed(story.ranked))}
@@ -97,7 +97,9 @@ def parallel(story: SweepSummary) -> Markup:
         Line(
             [
                 *(
-                    _share_of(d, trial.params[d.key]) if d.key in trial.params else None
+                    _axis_of(d).share(_place_of(d, trial.params[d.key]))
+                    if d.key in trial.params
+                    else None
                     for d in story.space.dimensions
                 ),
                 value_axis.share(trial.values[0]),
@@ -232,11 +234,3 @@ def _axis_of(dimension: Dimension) -> Axis:
         return Axis(dimension.key, names=[brief(value) for value in dimension.values])
     low, high = dimension.low, dimension.high
     return Axis(dimension.key, low, high, log=dimension.log, whole=dimension.integer)
-
-
-def _parallel_axis(dimension: Dimension) -> ParallelAxis:
-    return ParallelAxis(dimension.key, _axis_of(dimension).ticks())
-
-
-def _share_of(dimension: Dimension, value: Any) -> float:
-    return _axis_of(dimension).share(_place_of(dimension, value))
