@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -17,12 +18,7 @@ from recsys_lab.comparison.compare import compare as compare_runs
 from recsys_lab.comparison.export import csv_text
 from recsys_lab.config import UserError
 from recsys_lab.config.commands import CompareConfig, TrainConfig
-from recsys_lab.runs.listing import FIRST_COLUMNS, list_runs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.runs.listing import Row
+from recsys_lab.runs.listing import FIRST_COLUMNS, Row, list_runs
 
 _NOT_SETTINGS = ("seed", "name", "run_dir", "prepared_dir", "resume", "verify", "tracking")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,9 +19,6 @@ from recsys_lab.cli.output import RunFailed
 from recsys_lab.config import UserError
 from recsys_lab.config.compose import one_line
 from recsys_lab.config.environment import guarded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> Run:

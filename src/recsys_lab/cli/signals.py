@@ -6,13 +6,11 @@ import signal
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import Interrupted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _ONE_REQUEST = 1.0
 """Seconds: ``timeout`` and some schedulers send a signal twice to ask once."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from recsys_lab.comparison.identity import code_names
 from recsys_lab.comparison.paired_test import FEW
+from recsys_lab.comparison.results import Comparison
 from recsys_lab.evaluation.intervals import FEWEST_USERS
-from recsys_lab.runs.record import NOT_VERIFIED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.comparison.results import Comparison
-    from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.record import NOT_VERIFIED, RunRecord
 
 
 def with_notes(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
+from recsys_lab.comparison.results import Comparison, Metric, Run
 from recsys_lab.pages.charts.bars import compact
 from recsys_lab.pages.charts.interval_bars import Interval, interval_chart
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 from recsys_lab.pages.markup import Markup
 from recsys_lab.pages.number_format import decimal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from recsys_lab.comparison.results import Comparison, Metric, Run
 
 WIDE = 900
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import glob
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.runs.find import LeftOut, flatten, run_folders, whole_record
 from recsys_lab.runs.record import RECORD, RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SWEEPS = Path("sweeps")
 """Where `recsys-lab sweep` puts its studies unless told otherwise."""

@@ -5,15 +5,17 @@ Shapes: U users, S runs, M metrics.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recsys_lab.comparison import cautions as notes
 from recsys_lab.comparison.collect import protocol_differences
 from recsys_lab.comparison.identity import CODE, code_names
+from recsys_lab.comparison.paired_test import Paired, Test
 from recsys_lab.comparison.per_user import (
     higher_is_better,
     largest_values,
@@ -35,13 +37,8 @@ from recsys_lab.comparison.systems import (
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.evaluation.intervals import FEWEST_USERS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from recsys_lab.comparison.paired_test import Paired, Test
-    from recsys_lab.runs.find import LeftOut
-    from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.find import LeftOut
+from recsys_lab.runs.record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from recsys_lab.comparison.examples import SHOWN, Example, Examples
+from recsys_lab.comparison.results import Comparison, Run
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.evaluation.slices import last_lists
 from recsys_lab.runs.record import PER_USER, RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.comparison.results import Comparison, Run
 
 DISAGREED, ANY, HISTORY = 4, 2, 10
 _SEED = 0

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.provenance import DIFF
+from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.sources import PARTS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.runs.record import RunRecord
 
 CODE = "code"
 """The key of `identity` whose value is shown by `code_names`."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from recsys_lab.comparison import cells as tables
 from recsys_lab.comparison import charts
-from recsys_lab.comparison.examples import SHOWN, short, verdict_of
+from recsys_lab.comparison.examples import SHOWN, Examples, short, verdict_of
+from recsys_lab.comparison.results import Comparison, System
 from recsys_lab.comparison.slices import gain_map, mean_map, system_heads
 from recsys_lab.pages.charts.bars import compact
 from recsys_lab.pages.charts.xy import badge, legend
@@ -14,11 +13,6 @@ from recsys_lab.pages.markup import render
 from recsys_lab.pages.number_format import decimal
 from recsys_lab.pages.table import Table
 from recsys_lab.runs.find import flatten
-
-if TYPE_CHECKING:
-    from recsys_lab.comparison.examples import Examples
-    from recsys_lab.comparison.results import Comparison, System
-
 
 _SEEN = {"True": "never listed", "False": "may be listed"}
 

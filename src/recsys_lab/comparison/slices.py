@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from recsys_lab.comparison import cells as tables
+from recsys_lab.comparison.results import Comparison, Pair, Slice
 from recsys_lab.pages.charts.heat_map import HeatRow, heat_table
 from recsys_lab.pages.charts.xy import badge
 from recsys_lab.pages.markup import Markup, join, tag
 from recsys_lab.pages.number_format import decimal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from recsys_lab.comparison.results import Comparison, Pair, Slice
 
 
 def mean_map(comparison: Comparison) -> Markup | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from recsys_lab.comparison.identity import identity
 from recsys_lab.config import UserError
@@ -11,11 +12,7 @@ from recsys_lab.config.targets import import_class
 from recsys_lab.contracts import traits
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import LeftOut, flatten
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.record import RunRecord
 
 NEUTRAL = frozenset({
     "seed", "run_dir", "resume", "init_from", "name", "group", "tags", "notes", "prepared_dir",

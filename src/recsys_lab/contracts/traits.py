@@ -7,16 +7,14 @@ its class or instance, and needs no base class. Optional methods are protocols i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts.protocols import FittedModel
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,20 @@ Shapes: V items, G groups, U users, B users of a batch, K list length.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from recsys_lab.contracts import NO_ITEM
+from recsys_lab.contracts import NO_ITEM, ListFeature
+from recsys_lab.evaluation.catalogue import Catalogue
 from recsys_lab.evaluation.metrics.exposure import Exposure
+from recsys_lab.evaluation.metrics.user_mean import UserMean
 from recsys_lab.evaluation.slices import list_keys
 from recsys_lab.evaluation.sums import mean
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.contracts import ListFeature
-    from recsys_lab.evaluation.catalogue import Catalogue
-    from recsys_lab.evaluation.metrics.user_mean import UserMean
 
 USER_COLUMNS = "user_"
 """How slices by a column of the users are named."""

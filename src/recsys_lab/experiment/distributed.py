@@ -6,13 +6,10 @@ Torch is imported in the functions: every command imports this module.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -10,14 +11,9 @@ from recsys_lab.config import UserError, class_of_chosen
 from recsys_lab.config.choice import say
 from recsys_lab.experiment.resume import LONGER
 from recsys_lab.files.atomic import write_text
-from recsys_lab.runs.record import CONFIG
+from recsys_lab.runs.record import CONFIG, RunRecord
 from recsys_lab.training.checkpoint_names import LAST
 from recsys_lab.training.schedules import SCHEDULES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from recsys_lab.runs.record import RunRecord
 
 
 def train_longer(record: RunRecord, config: Mapping[Any, Any]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +14,13 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
 from recsys_lab.config import NoModule, UserError
+from recsys_lab.config.commands import Verify
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.resume import refuse_changed
 from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.moved import with_current_names
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from recsys_lab.config.commands import Verify
 
 _log = logging.getLogger(__name__)
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any, TypedDict
+from pathlib import Path
+from typing import IO, Any, TypedDict
 
 from recsys_lab.config.commands import Verify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 _PART = 1 << 20
 SEAL = "digest"

@@ -9,12 +9,9 @@ from __future__ import annotations
 import shutil
 import uuid
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from recsys_lab.files.locks import Held, hold
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _LOCK = ".lock"
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from recsys_lab.pages.terminal import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 # What GitHub's Markdown would read within a line. A sign of emphasis must stand before a letter to
 # open one, and an underscore inside a word is plain.

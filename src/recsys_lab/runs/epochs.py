@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.digests import SEAL, seal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 EPOCHS = "epochs.jsonl"
 

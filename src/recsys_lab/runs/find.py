@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.files.faults import reason
 from recsys_lab.runs.record import RECORD, RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _ALWAYS = (
     "name", "status", "seed", "created", "config.model._target_", "config.recipe.monitor", "epochs",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from recsys_lab.runs.record import REFIT_WEIGHTS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def are_of_refit(taken: Mapping[str, Any]) -> bool:

@@ -6,10 +6,8 @@ import hashlib
 import importlib.metadata
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 _PACKAGES = (
     "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",

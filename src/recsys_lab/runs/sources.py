@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.config import UserError
 from recsys_lab.config.schema import targets_of
 from recsys_lab.config.targets import allowed_prefixes, find_source
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
 """Groups of the config whose code makes numbers; what is prepared has fingerprints of its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
@@ -11,12 +11,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.contracts import LIST
 from recsys_lab.files.atomic import replace_atomically
-from recsys_lab.runs.record import PER_USER
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.record import PER_USER, RunRecord
 
 RUN, QRELS = "run.trec", "qrels.trec"
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError
 from recsys_lab.experiment.init_from import other_architecture
 from recsys_lab.runs.find import whole_record
+from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.space import as_override, as_overrides
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.sweeps.plan import Plan
 
 
 def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
 
@@ -17,9 +18,6 @@ from recsys_lab.sweeps.samplers import SAMPLERS, SamplerFactory
 from recsys_lab.sweeps.space import Space
 from recsys_lab.sweeps.space_syntax import read_space
 from recsys_lab.sweeps.storage.backends import kind_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 MEASURES = ("seconds", "parameters", "peak_memory_mebibytes")
 """Measures of a trial's record besides metrics; smaller is better."""

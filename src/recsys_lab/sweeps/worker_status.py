@@ -7,15 +7,13 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.heartbeat import repeated
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 EVERY = 2.0
 """Seconds between two updates: at most this much of a killed worker's time is not counted."""

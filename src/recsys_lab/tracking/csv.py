@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
@@ -12,10 +11,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.csv_text import frame_as_csv, rows_as_csv
-from recsys_lab.tracking.base import Tracker
-
-if TYPE_CHECKING:
-    from recsys_lab.tracking.base import End, Start
+from recsys_lab.tracking.base import End, Start, Tracker
 
 
 class CsvTracker(Tracker):

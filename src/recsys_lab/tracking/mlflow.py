@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytorch_lightning.loggers import MLFlowLogger
 
 from recsys_lab.config import UserError
 from recsys_lab.pages.csv_text import frame_as_csv
 from recsys_lab.runs.find import flatten
-from recsys_lab.tracking.base import Tracker
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from recsys_lab.tracking.base import End, Start
+from recsys_lab.tracking.base import End, Start, Tracker
 
 _LONGEST = 500  # characters of a parameter's value
 _CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME")

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -22,16 +23,11 @@ from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.files.atomic import replace_atomically, sync
-from recsys_lab.files.digests import damage, digest
+from recsys_lab.files.digests import Digest, damage, digest
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
 from recsys_lab.training.memory import return_freed_memory
 from recsys_lab.training.module import SequentialModule
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from recsys_lab.files.digests import Digest
-    from recsys_lab.training.recipe import Recipe
+from recsys_lab.training.recipe import Recipe
 
 
 class Stateful(Protocol):

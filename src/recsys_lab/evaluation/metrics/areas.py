@@ -11,16 +11,13 @@ metrics. Candidates that a model does not list rank below all listed ones, and a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from recsys_lab.contracts import NO_ITEM
+from recsys_lab.contracts import NO_ITEM, EvaluationBatch, Exclude, RankedLists
 from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
-
-if TYPE_CHECKING:
-    from recsys_lab.contracts import EvaluationBatch, Exclude, RankedLists
 
 BYTES_A_SCORE = 128
 """Memory per item of a list of all items: items, scores and counters."""

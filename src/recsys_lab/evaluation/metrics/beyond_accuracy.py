@@ -9,20 +9,16 @@ ignored, and users for whom the value is undefined are left out (see each metric
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from recsys_lab.contracts import NO_ITEM
-from recsys_lab.evaluation.catalogue import category_mix
+from recsys_lab.contracts import NO_ITEM, EvaluationBatch, ListFeature, RankedLists
+from recsys_lab.evaluation.catalogue import Catalogue, category_mix
 from recsys_lab.evaluation.metrics.accuracy import hits_of
 from recsys_lab.evaluation.metrics.user_mean import BeyondMetric, UserMean
 from recsys_lab.evaluation.sums import log2_of_each, sum_by_size, sum_over_ranks
-
-if TYPE_CHECKING:
-    from recsys_lab.contracts import EvaluationBatch, ListFeature, RankedLists
-    from recsys_lab.evaluation.catalogue import Catalogue
 
 _SHORTEST = 1e-12  # minimum length of a vector in a division: zero vectors stay zero
 SMOOTHING = 0.01

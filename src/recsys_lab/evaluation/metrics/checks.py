@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from recsys_lab.config import UserError, class_of_chosen
 from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
 from recsys_lab.evaluation.metrics.registry import known, make_metrics
 from recsys_lab.evaluation.metrics.trial import USERS, try_out
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recsys_lab.evaluation.metrics.user_mean import ListsMetric
-    from recsys_lab.evaluation.protocols.options import Options
+from recsys_lab.evaluation.metrics.user_mean import ListsMetric
+from recsys_lab.evaluation.protocols.options import Options
 
 
 def check_metrics(config: Options) -> None:

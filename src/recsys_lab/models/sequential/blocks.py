@@ -5,16 +5,11 @@ Shapes: T concatenated events of B users, D width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.models.sequential.layers import SelfAttention
-
-if TYPE_CHECKING:
-    from recsys_lab.models.sequential.layers import PaddedLayout
+from recsys_lab.models.sequential.layers import PaddedLayout, SelfAttention
 
 
 class TransformerBlock(nn.Module):

@@ -5,17 +5,14 @@ Shapes: B users, T events, D width, V items, K list length.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import traits
+from recsys_lab.contracts import Batch, Exclude, RankedLists, traits
 from recsys_lab.models.ranking import top_k
-
-if TYPE_CHECKING:
-    from recsys_lab.contracts import Batch, Exclude, RankedLists
 
 
 class DotProductModel(nn.Module):

@@ -6,8 +6,9 @@ Shapes: B sequences, L length, D width.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +17,6 @@ from recsys_lab.config import UserError
 from recsys_lab.config.errors import first_line
 from recsys_lab.models.inputs.hub import need_folder, quiet
 from recsys_lab.models.sequential.architectures import ARCHITECTURES, Sizes, architecture_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ N supervised positions.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -15,12 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import Batch
+from recsys_lab.contracts import Batch, TrainingData
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
-
-if TYPE_CHECKING:
-    from recsys_lab.contracts import TrainingData
 
 _TIME_BUCKETS = 128
 _LOG_BASE = 0.301  # a bucket is e**0.301 = 1.35 times as long as the previous one, as published

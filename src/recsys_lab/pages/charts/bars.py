@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from recsys_lab.pages.markup import Markup, join, svg, tag
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 42
 """Room around the plot for axis labels, in the units of the drawing (pixels at full size)."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from recsys_lab.pages.markup import Markup, render
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _STRONGEST = 45
 """Share of the accent colour in percent; text on it stays readable in light and dark."""

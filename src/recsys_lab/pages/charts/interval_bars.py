@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from recsys_lab.pages.charts.xy import colour_of, even_ticks
 from recsys_lab.pages.markup import Markup, svg, tag
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _ROW, _TOP, _BOTTOM, _RIGHT = 34, 6, 26, 58
 _WIDTH = 460

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from recsys_lab.pages.markup import Markup, join, svg, tag
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TOP, BOTTOM, SIDE = 46, 34, 92
 HEIGHT = 300

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from recsys_lab.pages.charts.bars import BOTTOM, HEIGHT, RIGHT, TOP, compact
 from recsys_lab.pages.markup import Markup, join, svg, tag
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 LEFT = 56
 MAX_TICKS = 5

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from recsys_lab.pages.number_format import percent
 from recsys_lab.runs.origin import are_of_refit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 FEW_USERS = 100
 """Below it a slice's mean says little."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from recsys_lab.pages.markdown import code, line, plain
 from recsys_lab.pages.table import Table
 from recsys_lab.sweeps.report.page import best_table, failure_table, searched_table, top_table
-from recsys_lab.sweeps.report.summary import NONE_ENDED, NONE_KEEPS, front_rows, head_facts
-
-if TYPE_CHECKING:
-    from recsys_lab.sweeps.report.summary import SweepSummary
+from recsys_lab.sweeps.report.summary import (
+    NONE_ENDED,
+    NONE_KEEPS,
+    SweepSummary,
+    front_rows,
+    head_facts,
+)
 
 
 def markdown(story: SweepSummary) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from recsys_lab.pages.markup import join, render, track
 from recsys_lab.pages.table import Table
 from recsys_lab.sweeps.report import charts
@@ -11,6 +9,7 @@ from recsys_lab.sweeps.report.summary import (
     NONE_ENDED,
     NONE_KEEPS,
     TOP_HEADS,
+    SweepSummary,
     best_rows,
     cost_facts,
     format_point,
@@ -18,9 +17,6 @@ from recsys_lab.sweeps.report.summary import (
     space_rows,
     top_rows,
 )
-
-if TYPE_CHECKING:
-    from recsys_lab.sweeps.report.summary import SweepSummary
 
 
 def html(story: SweepSummary) -> str:
