@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -157,3 +159,34 @@ def shop(tmp_path, monkeypatch):
     """A folder with a log to work in; see `in_shop`."""
     with in_shop(tmp_path, monkeypatch):
         yield tmp_path
+
+
+@dataclass(frozen=True)
+class Done:
+    """A worker that has ended because nothing was left to do."""
+
+    def code(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """A sweep's worker works when it is started, here: a process would import torch for seconds.
+
+    For tests that are not about processes.
+    """
+    from recsys_lab.sweeps.deadline import Deadline
+    from recsys_lab.sweeps.launchers.local import Local
+    from recsys_lab.sweeps.plan import Plan
+    from recsys_lab.sweeps.worker import Worker
+    from recsys_lab.sweeps.worker_status import WorkerStatus
+
+    def start(_, number, task):
+        del number
+        plan, name = Plan.load(Path(task.arguments[2])), task.arguments[3]
+        notes = WorkerStatus(plan.path / "workers" / f"{name}.json", time.time())
+        with Path(task.log).open("a") as log, redirect_stdout(log):
+            Worker(plan, name, Deadline(None), notes).run()
+        return Done()
+
+    monkeypatch.setattr(Local, "start", start)

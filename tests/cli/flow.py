@@ -1,7 +1,8 @@
 """Whole runs on a small log of their own, for the tests of the flow."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ def train(*overrides: str, tracking: str = "none", base: list[str] = SMALL) -> i
 def rewrite(folder: str | Path, values: dict[str, Any]) -> None:
     """Change a run's record by hand, and say so in it: else it is refused as damaged."""
     (Path(folder) / "run.json").write_text(json.dumps({**values, "digest": None}))
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something to be so, however busy the machine is."""
+    end = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def record(folder: str | Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 from recsys_lab.config import UserError
@@ -36,19 +36,20 @@ def source_digest(entry: str, config: Mapping[str, Any]) -> str:
     """
     targets = [target for part in PARTS for target in _targets(config.get(part) or {}, part)]
     waiting = [entry, *(target.rpartition(".")[0] for target in targets)]
-    files: dict[str, Path | None] = {}
+    files: dict[str, bytes | None] = {}
     while waiting:
         module = waiting.pop()
         if module in files or not _counts(module):
             continue
-        files[module] = path = find_source(module)
-        if path is not None:
+        path = find_source(module)
+        files[module] = source = None if path is None else path.read_bytes()
+        if path is not None and source is not None:
             package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-            waiting += [package, *_imports(ast.parse(path.read_bytes()).body, package)]
+            waiting += [package, *_imported(source, package)]
     digest = hashlib.sha256()
-    for module, path in sorted(files.items()):
-        if path is not None:
-            digest.update(f"{module}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    for module, source in sorted(files.items()):
+        if source is not None:
+            digest.update(f"{module}\0".encode() + hashlib.sha256(source).digest())
     return digest.hexdigest()[:16]
 
 
@@ -69,6 +70,12 @@ def _counts(module: str) -> bool:
     if first != "recsys_lab":
         return any(f"{module}.".startswith(f"{prefix}.") for prefix in allowed_prefixes())
     return not any(f"{rest}.".startswith(f"{name}.") for name in _APART)
+
+
+@lru_cache(maxsize=4096)
+def _imported(source: bytes, package: str) -> frozenset[str]:
+    """What a file imports; kept, because every run of a process asks twice for the same files."""
+    return frozenset(_imports(ast.parse(source).body, package))
 
 
 def _imports(body: Iterable[ast.AST], package: str) -> Iterator[str]:

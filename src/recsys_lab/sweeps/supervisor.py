@@ -182,7 +182,7 @@ class Parent:
     def _start(self, number: int, deaths: int = 0) -> _Worker:
         self.lives[number] += 1  # each start has its own status file: no time is forgotten
         name = f"{self.name}-{number}-{self.lives[number]}"
-        arguments = ["-m", "recsys_lab.sweeps.worker", str(self.path), name]
+        arguments = ["-m", "recsys_lab.sweeps", str(self.path), name]
         if self.deadline is not None:
             left = max(0.0, self.deadline - time.monotonic())
             arguments += [str(left), str(self.over)]

@@ -1,9 +1,4 @@
-"""A worker process of a sweep: claims trials and runs them until none is left.
-
-python -m recsys_lab.sweeps.worker PLAN.json NAME [SECONDS OVER]
-
-It begins no trial after SECONDS, nor once the file OVER exists.
-"""
+"""A worker process of a sweep: claims trials and runs them until none is left."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -45,7 +40,7 @@ from recsys_lab.sweeps.storage.retry import is_away
 from recsys_lab.sweeps.worker_status import INTERRUPTED, WorkerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from optuna.trial import Trial
     from pytorch_lightning import Callback
@@ -221,12 +216,6 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _stop(number: int, frame: Any) -> NoReturn:
-    """Handle SIGTERM outside of training, where it would count as a crash otherwise."""
-    del number, frame
-    raise Interrupted("stopped")
-
-
 def _say(text: str) -> None:
     """Print a line into the log, which may be on the full disk."""
     try:
@@ -235,11 +224,12 @@ def _say(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def main() -> int:
-    """Run the worker; the exit code."""
-    # SLURM signals its time limit to all processes of a job; the parent handles it.
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
+def work(arguments: Sequence[str]) -> int:
+    """Run the worker; the exit code.
+
+    Args:
+        arguments: see `recsys_lab.sweeps.__main__`.
+    """
     faulthandler.enable()  # writes a traceback into the log when e.g. SIGSEGV kills it
     die_with_parent()
     guard_outputs()
@@ -247,8 +237,8 @@ def main() -> int:
         return 1
     find_allowed_modules_in(os.getcwd())
     began = process_began()
-    plan, name = Plan.load(Path(sys.argv[1])), sys.argv[2]
-    limit, over = (float(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 3 else (None, None)
+    plan, name = Plan.load(Path(arguments[0])), arguments[1]
+    limit, over = (float(arguments[2]), Path(arguments[3])) if arguments[2:] else (None, None)
     notes = WorkerStatus(plan.path / "workers" / f"{name}.json", began)
     try:
         fault = unwell(plan)
@@ -267,7 +257,3 @@ def main() -> int:
     notes.tell("stopped", scrubbed(fault))
     _say(f"stopped: {fault}")
     return STOPPED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,8 @@
-"""A tracker, an optimizer, a schedule, a sampler and a pruner of one's own, by the how-tos."""
+"""An optimizer and a schedule of one's own, by the how-to; mistakes in methods of one's own."""
 
-import json
 import sys
 from pathlib import Path
 
-import optuna
-import polars as pl
 import pytest
 import torch
 
@@ -27,23 +24,6 @@ def run(command: list[str], *more: str) -> int:
     return run_command([*command, *SMALL, *more])
 
 
-def test_a_tracker():
-    [command] = follow("add-a-tracker")
-    assert run(command, "recipe.max_epochs=2", "run_dir=run", "name=mine") == 0
-    values = record("run")
-    begin, *lines, end = Path("run/diary.txt").read_text().splitlines()
-    assert begin == "begin mine recsys_lab.models.sequential.sasrec.SASRec"
-    for row in values["epochs"]:  # 60 users in batches of 16: 4 steps an epoch
-        said = f"step {4 * row['epoch'] + 3} val/ndcg@10 {row['val/ndcg@10']:.4f}"
-        assert lines.count(said) == 1
-    assert end == f"end failed=False test/ndcg@10={values['test']['ndcg@10']}"
-    assert values["trackers"] == {
-        "csv": "mine",
-        "my_parts.diary.Diary(file=diary.txt)": "mine",
-    }
-    assert pl.read_csv("run/csv/metrics.csv")["val/ndcg@10"].drop_nulls().len() == 2
-
-
 def test_an_optimizer_and_a_schedule():
     """Both are resumed exactly: two epochs and two more are four in one go."""
     own, torchs = follow("add-an-optimizer")
@@ -63,23 +43,6 @@ def test_an_optimizer_and_a_schedule():
     assert run(torchs, "tracking=none", "recipe.max_epochs=1", "run_dir=sgd") == 0
     [state] = torch.load("sgd/checkpoints/last.ckpt", weights_only=True)["optimizer_states"]
     assert state["param_groups"][0]["momentum"] == 0.9
-
-
-def test_a_sampler_and_a_pruner():
-    """The lowest of very many draws is near the lower end; a floor that none reaches stops all."""
-    [command] = follow("add-a-sampler")
-    own = ["sweep.sampler.draws=2000", "sweep.pruner.lower=2.0", "sweep.n_trials=2"]
-    run(command, *own, "sweep.workers=1", "tracking=none")
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend("sweeps/lower/study.journal")
-    )
-    [name] = optuna.get_all_study_names(storage)
-    trials = optuna.load_study(study_name=name, storage=storage).trials
-    assert [trial.state.name for trial in trials] == ["PRUNED", "PRUNED"]
-    rates = [trial.params["recipe.learning_rate"] for trial in trials]
-    assert all(1e-4 <= rate < 1.2e-4 for rate in rates), rates
-    options = json.loads(Path("sweeps/lower/plan.json").read_text())["options"]
-    assert options["sampler"] == {"_target_": "my_parts.search.Lower", "draws": 2000}
 
 
 def test_mistakes_in_them_are_refused_before_anything_starts(capsys):

@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 
+import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
@@ -49,6 +50,7 @@ def work(shop, name: str, **options) -> Plan:
     return plan
 
 
+@pytest.mark.usefixtures("in_process")
 def test_the_best_again_with_other_seeds_and_only_then_tested(shop, capfd):
     more = ["sweep.n_trials=3", "sweep.workers=1", "sweep.sampler=grid", "sweep.retrain_top_n=2",
             "sweep.retrain_seeds=2"]  # fmt: skip

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
@@ -36,6 +37,7 @@ def best_again(capfd, *overrides: str) -> tuple[dict, dict]:
     return record(folder), record("again")
 
 
+@pytest.mark.usefixtures("in_process")
 def test_an_experiment_of_the_sweep_is_in_it(shop, capfd):
     (shop / "conf/experiment").mkdir(parents=True)
     (shop / "conf/experiment/mine.yaml").write_text(EXPERIMENT)
@@ -53,6 +55,7 @@ def test_an_experiment_of_the_sweep_is_in_it(shop, capfd):
     assert "override /loss" in keys
 
 
+@pytest.mark.usefixtures("in_process")
 def test_the_user_s_own_configs_are_beside_it(shop, capfd):
     (shop / "conf/model").mkdir(parents=True)
     mine = (config_dir() / "model/sasrec.yaml").read_text().replace("dropout: ", "dropout: 0.0  #")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -20,7 +19,7 @@ from recsys_lab.sweeps.launchers.local import Local
 from recsys_lab.sweeps.launchers.ray import RayCluster
 from recsys_lab.sweeps.launchers.slurm import Slurm
 from recsys_lab.sweeps.storage.backends import open_storage
-from tests.cli.flow import COUNTS, record
+from tests.cli.flow import COUNTS, record, until
 from tests.support.slurm import slurm_node
 
 DAYS = "search.params.model.window_days="
@@ -41,7 +40,7 @@ def store(*_):
 signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, store)
 print("begun", flush=True)
-time.sleep(60)
+time.sleep(300)
 """
 
 
@@ -84,17 +83,9 @@ def queued() -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def until(condition, seconds: float = 300.0) -> None:
-    """Wait for something to be so."""
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end
-        time.sleep(0.1)
-
-
-def ended(job, seconds: float = 30.0) -> int:
+def ended(job) -> int:
     """Its exit code."""
-    until(lambda: job.code() is not None, seconds)
+    until(lambda: job.code() is not None)
     return job.code()
 
 
@@ -131,9 +122,9 @@ def test_a_job_says_how_it_ended(jobs, tmp_path):
     assert (tmp_path / "a.log").read_text() == "seen\n"
 
 
-def test_a_job_that_is_gone_counts_as_killed(jobs):
-    job = jobs("import time; time.sleep(60)")
-    until(job.job.paths.stdout.exists)
+def test_a_job_that_is_gone_counts_as_killed(jobs, tmp_path):
+    job, log = jobs(STORES), tmp_path / "a.log"
+    until(lambda: log.exists() and log.read_text())
     job.interrupt()
     job.finish()
     assert job.code() == KILLED
@@ -141,7 +132,7 @@ def test_a_job_that_is_gone_counts_as_killed(jobs):
 
 @pytest.mark.usefixtures("slurm_cluster", "soon")
 def test_a_killed_slurm_job_is_known_without_accounting(jobs, tmp_path):
-    job = jobs("import os, time; print(os.getppid(), flush=True); time.sleep(60)", "slurm")
+    job = jobs("import os, time; print(os.getppid(), flush=True); time.sleep(300)", "slurm")
     until(lambda: (tmp_path / "a.log").exists() and (tmp_path / "a.log").read_text().strip())
     assert job.code() is None
     os.kill(int((tmp_path / "a.log").read_text()), signal.SIGKILL)
@@ -163,7 +154,7 @@ def test_a_slurm_job_stores_where_it_is_before_its_time_limit(jobs, tmp_path):
 @pytest.mark.usefixtures("slurm_cluster", "soon")
 def test_slurm_jobs_are_cancelled_also_where_they_wait(jobs):
     until(lambda: not queued())  # of the tests before
-    started = [jobs("import time; time.sleep(60)", "slurm") for _ in range(3)]  # on two CPUs
+    started = [jobs("import time; time.sleep(300)", "slurm") for _ in range(3)]  # on two CPUs
     until(lambda: sorted(queued()) == ["PENDING", "RUNNING", "RUNNING"])
     for job in started:
         job.interrupt()
@@ -223,7 +214,7 @@ def test_workers_that_never_begin_are_given_up_however_long_they_took(monkeypatc
     assert len(started) == len(set(started)) == 3  # each life has notes of its own
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop", "in_process")
 def test_a_worker_that_waits_in_a_queue_is_called_off_when_all_is_done(monkeypatch):
     start, waiting = Local.start, Waiting()
     monkeypatch.setattr(

@@ -58,6 +58,7 @@ def worker(plan: Plan, seconds: float | None = None) -> sweep_worker.Worker:
     return sweep_worker.Worker(plan, "0", Deadline(seconds), notes)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_data_are_prepared_once_and_never_changed(shop, capsys):
     assert run_command([*COMMAND, "sweep.n_trials=1"]) == 0
     file = shop / "sweeps/mine/plan.json"
@@ -94,7 +95,7 @@ def test_a_dataset_of_another_config_is_not_taken(shop):
     assert plan.prepared_for(plan.composed(["data.path=other.csv"])) is None
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop", "in_process")
 def test_a_folder_belongs_to_one_study(capsys):
     assert run_command([*COMMAND, "sweep.n_trials=1"]) == 0
     assert run_command([*COMMAND, "sweep.n_trials=1", "sweep.storage=other.journal"]) == 2

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
@@ -13,7 +12,7 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.storage.backends import open_storage
-from tests.cli.flow import COUNTS, ITEMS, SMALL, record
+from tests.cli.flow import COUNTS, ITEMS, SMALL, record, until
 
 BASE = [*SMALL, "tracking=none", "sweep.name=mine", "sweep.workers=1"]
 WIDTH = "search.params.model.hidden_dim=choice(4,8)"
@@ -104,7 +103,7 @@ def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
     assert "ndcg@10" in record("again")["test"]
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop", "in_process")
 def test_a_space_that_ends_before_the_budget_says_so(capfd):
     days = "search.params.model.window_days=choice(1,2)"
     more = ["sweep.name=mine", "sweep.pruner=none", "sweep.workers=1"]
@@ -117,6 +116,7 @@ def test_a_space_that_ends_before_the_budget_says_so(capfd):
     assert len(trials()) == 2
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_model_is_searched_with_what_belongs_to_it(shop):
     (shop / "conf/search").mkdir(parents=True)
     (shop / "conf/search/both.yaml").write_text(
@@ -133,6 +133,7 @@ def test_a_model_is_searched_with_what_belongs_to_it(shop):
     }
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_front_of_two_objectives_under_a_constraint(shop):
     objectives = "sweep.objectives=[val/ndcg@10,parameters]"
     more = [
@@ -153,6 +154,7 @@ def test_a_front_of_two_objectives_under_a_constraint(shop):
     assert sorted(point["values"] for point in front) == sorted(expected)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_accuracy_against_coverage_and_concentration(shop):
     """Both of validation, computed at the end of a trial, each in its direction."""
     objectives = "sweep.objectives=[val/ndcg@10,val/coverage@5,val/repeat_share@5]"
@@ -173,6 +175,7 @@ def test_accuracy_against_coverage_and_concentration(shop):
     assert directions == ["MAXIMIZE", "MAXIMIZE", "MINIMIZE"]
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("objectives", [["val/ndcg@10"], ["val/ndcg@10", "parameters"]])
 def test_constraints_that_nothing_meets_are_told_after_the_report(shop, capfd, objectives):
     days = "search.params.model.window_days=choice(0.0001,1)"
@@ -189,7 +192,7 @@ def test_constraints_that_nothing_meets_are_told_after_the_report(shop, capfd, o
     assert not (shop / "sweeps/mine/configs").exists()
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("shop", "in_process")
 def test_bad_trials_are_pruned_and_failing_ones_say_why():
     heads = "search.params.model.num_heads=choice(1,2,3)"
     rates = "search.params.recipe.learning_rate=tag(log,interval(1e-4,3e-2))"  # no ties
@@ -211,10 +214,7 @@ def test_ctrl_c_and_the_same_command_again(shop):
     ]  # fmt: skip
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     epochs = shop / "sweeps/mine/trials/0000/checkpoints/last.ckpt"
-    for _ in range(600):
-        if epochs.exists():
-            break
-        time.sleep(0.1)
+    until(epochs.exists)
     parent.send_signal(signal.SIGINT)
     said = parent.communicate(timeout=300)[0]
     assert parent.returncode == 130, said

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: cleanly, with a message, exit 130."""
+"""Ctrl-C, SIGTERM and SIGHUP end a command cleanly, whenever they come: a message, exit 130."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from recsys_lab.config import Interrupted
+from recsys_lab.config.errors import Interrupted
+
+_Answer = Callable[[int, Any], Any] | signal.Handlers
 
 _ONE_REQUEST = 1.0
 """Seconds: ``timeout`` and some schedulers send a signal twice to ask once."""
@@ -19,16 +21,27 @@ _AGAIN = 0.1
 """Seconds until a stop whose exception was lost is asked for again."""
 
 
+class _CtrlC(KeyboardInterrupt):
+    """One that weak references can follow, which the built-in class does not allow."""
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise `Interrupted`; a second one ends the process at once.
+    """Let SIGTERM and SIGHUP raise `Interrupted`, SIGINT `KeyboardInterrupt`, until it arrives.
 
-    A signal that is ignored (``nohup``), or that another part answers to, is left as it is.
+    A second signal has the effect that it has without this: SIGTERM and SIGHUP end the process at
+    once, SIGINT raises again. A signal that is ignored (``nohup``), or that another part answers
+    to, is left as it is.
     """
+    usual: dict[signal.Signals, _Answer] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
     handled = {
-        number: _Stop()
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) == signal.SIG_DFL
+        number: _Stop(before)
+        for number, before in usual.items()
+        if signal.getsignal(number) == before
     }
     try:
         for number, stop in handled.items():
@@ -40,37 +53,39 @@ def stopped_by_signals() -> Iterator[None]:
     finally:
         for number, stop in handled.items():
             stop.over = True
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, stop.before)
 
 
 class _Stop:
-    """Raises `Interrupted` until it gets through.
+    """Raises an exception until it gets through.
 
     An exception out of a signal handler is lost where Python has nobody to give it to: while a
     compiled module is imported, in a ``__del__``, in the garbage collector. It is freed then, and
     that is the sign to ask again.
+
+    Args:
+        before: what answers to the signal without this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: _Answer) -> None:
+        self.before = before
         self.over = False
         self._asked: float | None = None
-        self._raised: weakref.ref[Interrupted] | None = None
+        self._raised: weakref.ref[BaseException] | None = None
 
     def __call__(self, number: int, frame: Any) -> None:
         del frame
         now = time.monotonic()
         if self._raised is None or self._raised() is None:
             self._asked = self._asked or now
-            stop = Interrupted(
-                f"stopped by {signal.Signals(number).name}; run the same command to restart"
-            )
+            stop = _exception(signal.Signals(number))
             self._raised = weakref.ref(stop, lambda _: self._ask_again(number))
             try:
                 raise stop
             finally:
                 del stop  # or this frame would keep it
         if now - (self._asked or now) > _ONE_REQUEST:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, self.before)
             signal.raise_signal(number)
 
     def _ask_again(self, number: int) -> None:
@@ -83,3 +98,9 @@ class _Stop:
     def _ask(self, number: int) -> None:
         if not self.over:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _exception(number: signal.Signals) -> BaseException:
+    if number == signal.SIGINT:
+        return _CtrlC()
+    return Interrupted(f"stopped by {number.name}; run the same command to restart")
