@@ -110,6 +110,16 @@ def test_links_of_files_that_are_read_in_the_repository_lead_somewhere():
     assert not broken
 
 
+def test_ways_through_the_code_are_short_and_name_files():
+    section = (ROOT / "docs/design.md").read_text().split("## Ways through the code\n")[1]
+    ways = re.findall(r"^\*\*A (.+?)\*\*(.*?)(?=^\*\*|\Z)", section.split("\n## ")[0], FLAGS)
+    files = {name: list(dict.fromkeys(re.findall(r"`([\w/]+\.py)`", text))) for name, text in ways}
+    assert {name: len(of) for name, of in files.items()} == {
+        "batch": 12, "raw row": 12, "metric": 13, "config": 14,
+    }  # fmt: skip
+    assert all((ROOT / "src/recsys_lab" / file).is_file() for of in files.values() for file in of)
+
+
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml  # type: ignore[import-untyped]
 from rich.text import Text
 
-from recsys_lab.config import UserError, config_dir
-from recsys_lab.config.errors import did_you_mean, first_line
+from recsys_lab.config import UserError, config_dir, did_you_mean, first_line
 from recsys_lab.config.targets import import_class
 from recsys_lab.data.sources.published.base import describe
 from recsys_lab.pages.number_format import format_value

@@ -12,9 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from recsys_lab.config import Disagreement, Interrupted, UserError
+from recsys_lab.config import Disagreement, Interrupted, UserError, did_you_mean
 from recsys_lab.config.commands import VERBS
-from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.signals import stopped_by_signals
 from recsys_lab.files.faults import impossible_name, is_panic, machine_fault

@@ -34,8 +34,7 @@ from recsys_lab.comparison.systems import (
     system_settings,
     what_differs,
 )
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.evaluation.intervals import FEWEST_USERS
 from recsys_lab.runs.find import LeftOut
 from recsys_lab.runs.record import RunRecord

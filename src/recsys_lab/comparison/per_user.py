@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.comparison.identity import metric_definition, refuse_another_metric
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.files.reading import reading
 from recsys_lab.moved import current_metric
 from recsys_lab.runs.record import BRING_BACK, PER_USER, RECORD

@@ -3,7 +3,15 @@
 from recsys_lab.config.build import build, build_chosen, class_of_chosen, config_values
 from recsys_lab.config.check import Component, Sources, check_config
 from recsys_lab.config.choice import Choice, Chosen
-from recsys_lab.config.errors import Disagreement, Interrupted, NoModule, Pruned, UserError
+from recsys_lab.config.errors import (
+    Disagreement,
+    Interrupted,
+    NoModule,
+    Pruned,
+    UserError,
+    did_you_mean,
+    first_line,
+)
 from recsys_lab.config.locations import config_dir
 
 __all__ = [
@@ -22,4 +30,6 @@ __all__ = [
     "class_of_chosen",
     "config_dir",
     "config_values",
+    "did_you_mean",
+    "first_line",
 ]

@@ -13,9 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.config.commands import Verify
-from recsys_lab.config.errors import did_you_mean
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.store import FeatureStore
 from recsys_lab.data.formats.npy import map_npy

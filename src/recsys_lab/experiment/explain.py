@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
 from recsys_lab.pages.markup import render

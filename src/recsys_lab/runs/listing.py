@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.pages.number_format import decimal, format_value
 from recsys_lab.pages.table import Table

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
 
-from recsys_lab.config import Chosen, UserError, build_chosen, class_of_chosen
+from recsys_lab.config import Chosen, UserError, build_chosen, class_of_chosen, did_you_mean
 from recsys_lab.config.choice import say
-from recsys_lab.config.errors import did_you_mean, report
+from recsys_lab.config.errors import report
 from recsys_lab.evaluation.metrics.names import BEYOND
 from recsys_lab.moved import current_metric
 from recsys_lab.sweeps.pruners import PRUNERS, PrunerFactory

@@ -6,8 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from recsys_lab.config import Choice, UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import Choice, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,7 @@ import narwhals as nw
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, first_row, one_row, same
 from recsys_lab.data.columns.ids import whole_numbers
 from recsys_lab.data.columns.time_checks import (

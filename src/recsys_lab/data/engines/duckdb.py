@@ -15,8 +15,7 @@ import polars as pl
 import pyarrow as pa
 from annotated_types import Ge
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.data.engines.base import (
     FILE,
     NUMBER,

@@ -15,9 +15,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, first_line
 from recsys_lab.config.environment import environment_value
-from recsys_lab.config.errors import first_line
 from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, Frame, stage
 from recsys_lab.data.raw import ParquetLog
 

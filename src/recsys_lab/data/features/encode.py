@@ -30,8 +30,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.formats.npy import npy_writer
 from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.raw import SEPARATOR, FeatureType

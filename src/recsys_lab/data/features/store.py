@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.preparation.manifest import PREPARE_AGAIN

@@ -10,8 +10,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean, first_line
+from recsys_lab.config import UserError, did_you_mean, first_line
 from recsys_lab.data.columns.column_plan import FILE, apply_plans, unreadable
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.missing import missing_value_note, missing_values

@@ -13,8 +13,7 @@ from typing import IO, Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 
 CHUNK = 16 << 20
 """Bytes of text that are parsed at once."""

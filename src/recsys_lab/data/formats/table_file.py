@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.data.formats.delimited import SHORT, ragged_row, scan_delimited
 from recsys_lab.data.formats.json_lines import JSON_LINES, read_json_lines
 from recsys_lab.data.formats.paths import readable

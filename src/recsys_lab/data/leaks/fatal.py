@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.leaks.check import KINDS, OF_CANDIDATES
 from recsys_lab.data.leaks.finding import STOPPABLE, in_words
 

@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.columns.column_plan import describe_rows
 from recsys_lab.data.columns.id_spellings import spelling_warning
 from recsys_lab.data.engines.base import ROW, Frame, Session, running_rows

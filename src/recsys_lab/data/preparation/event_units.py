@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.formats.npy import map_npy, npy_writer
 from recsys_lab.data.preparation.encode_events import EVENT, KIND, Coded
 from recsys_lab.data.preparation.history_filters import HistoryFilters

@@ -10,8 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
 from recsys_lab.data.raw import PART, RawData

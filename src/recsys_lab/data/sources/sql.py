@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.config.environment import environment_value
-from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.secrets import refused_password
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder

@@ -16,9 +16,8 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, first_line
 from recsys_lab.config.environment import environment_value
-from recsys_lab.config.errors import first_line
 from recsys_lab.data.formats.paths import readable, require_file
 
 SCHEMES = ("duckdb", "sqlite", "postgresql", "mysql")

@@ -16,8 +16,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.evaluation.protocols.admissible import log_reachable
 from recsys_lab.evaluation.protocols.base import RankingProtocol
 from recsys_lab.evaluation.protocols.options import Options

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean
+from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.models.inputs.item_features import INITIAL_STD, standard_score
 
 if TYPE_CHECKING:

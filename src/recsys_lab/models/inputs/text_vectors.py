@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.files.digests import sha256_of_first

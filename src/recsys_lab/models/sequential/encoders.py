@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.models.inputs.hub import need_folder, quiet
 from recsys_lab.models.sequential.architectures import ARCHITECTURES, Sizes, architecture_of
 

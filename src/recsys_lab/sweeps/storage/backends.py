@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.files.locks import hold
 from recsys_lab.sweeps.storage.journal import open_journal
 

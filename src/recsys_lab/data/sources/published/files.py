@@ -12,8 +12,7 @@ import narwhals as nw
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean, first_line
+from recsys_lab.config import UserError, did_you_mean, first_line
 from recsys_lab.data.formats.chunks import write_chunks
 from recsys_lab.data.raw import ParquetLog
 

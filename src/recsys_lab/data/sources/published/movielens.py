@@ -11,8 +11,7 @@ from typing import IO, Any, ClassVar, Literal
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import first_line
+from recsys_lab.config import UserError, first_line
 from recsys_lab.data.formats.archives import find_members, member_key, open_member
 from recsys_lab.data.formats.chunks import delimited_chunks
 from recsys_lab.data.raw import Features, FeatureType, RawData

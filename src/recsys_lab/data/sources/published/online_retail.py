@@ -11,8 +11,7 @@ from typing import Any, Literal
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError
-from recsys_lab.config.errors import did_you_mean, first_line
+from recsys_lab.config import UserError, did_you_mean, first_line
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
