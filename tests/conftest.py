@@ -1,6 +1,7 @@
 """Shared test settings."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,12 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave tests of CUDA kernels out where there is no device: none is needed to pass."""
+    """Put whole commands first, and leave tests of CUDA kernels out where there is no device.
+
+    Files of whole commands take up to minutes: begun last, one of them would keep one process busy
+    while the others have nothing left to do.
+    """
+    items.sort(key=lambda item: not _has_whole_commands(item.path))
     marked = [item for item in items if item.get_closest_marker("cuda")]
     if not marked:
         return
@@ -25,3 +31,9 @@ def pytest_collection_modifyitems(config, items):
     if not torch.cuda.is_available():
         config.hook.pytest_deselected(items=marked)
         items[:] = [item for item in items if item not in marked]
+
+
+def _has_whole_commands(file):
+    """Whether it is a file of the command line's room, or of what is above all rooms."""
+    parts = file.relative_to(Path(__file__).parent).parts
+    return len(parts) == 1 or parts[0] == "cli"

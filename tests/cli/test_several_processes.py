@@ -46,7 +46,7 @@ def together(world: int, *arguments: str) -> list[tuple[int, str, str]]:
         )
         for rank in range(world)
     ]  # fmt: skip
-    said = [process.communicate(timeout=240) for process in started]
+    said = [process.communicate(timeout=300) for process in started]
     return [(p.returncode, out, err) for p, (out, err) in zip(started, said, strict=True)]
 
 

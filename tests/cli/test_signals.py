@@ -19,6 +19,8 @@ class TestSignals:
     CODE = """
 import os, signal, sys, time
 from recsys_lab.cli import main
+from recsys_lab.config import signals
+signals._ONE_REQUEST = 300.0
 def work(arguments):
     number = getattr(signal, arguments[0])
     try:
@@ -28,7 +30,7 @@ def work(arguments):
     finally:
         os.kill(os.getpid(), number)
         if arguments[1:]:
-            time.sleep(1.2)
+            signals._ONE_REQUEST = 0.0
             os.kill(os.getpid(), number)
         print("tidied up", flush=True)
 main._dispatch = work

@@ -83,7 +83,7 @@ def test_a_silent_holder_of_another_machine_is_taken_over_by_the_own_clock(tmp_p
     os.utime(marker, (ahead, ahead))
     began = time.monotonic()
     with hold(tmp_path / "lock", wait=False):
-        assert 0.9 < time.monotonic() - began < 20
+        assert 0.9 < time.monotonic() - began < 300
 
 
 def test_a_link_is_not_followed_and_its_target_not_cut(tmp_path):

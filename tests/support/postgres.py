@@ -39,11 +39,12 @@ def postgres_server(folder: Path) -> Iterator[int]:
     run(bin_dir / "initdb", "-D", data, "-U", USER, "-A", "scram-sha-256",
         f"--pwfile={folder / 'password'}")  # fmt: skip
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(bin_dir / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    run(bin_dir / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "-t", "300",
+        "start")  # fmt: skip
     try:
         yield port
     finally:
-        run(bin_dir / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        run(bin_dir / "pg_ctl", "-D", data, "-m", "immediate", "-t", "300", "stop")
 
 
 def free_port() -> int:

@@ -28,9 +28,9 @@ class Trial:
 
 def test_a_storage_that_is_away_once_does_not_end_the_signs_of_life(monkeypatch):
     monkeypatch.setattr(owners, "BEAT_SECONDS", 0.01)
-    trial, begun = Trial(), time.time()
+    trial, until = Trial(), time.monotonic() + 300
     with heartbeat(trial):
-        while len(trial.beats) < 2 and time.time() < begun + 10:
+        while len(trial.beats) < 2 and time.monotonic() < until:
             time.sleep(0.01)
     assert len(trial.beats) >= 2
     assert {key for key, _ in trial.beats} == {"beat"}

@@ -181,11 +181,14 @@ def test_the_mlflow_ui_shows_the_run(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ui:
         try:
             address = f"http://127.0.0.1:{port}"
-            for _ in range(120):
+            until = time.monotonic() + 300
+            while True:
                 try:
                     page = asked(address)
                     break
                 except OSError:
+                    assert ui.poll() is None
+                    assert time.monotonic() < until
                     time.sleep(0.5)
             assert b"<title>MLflow</title>" in page
             api = f"{address}/api/2.0/mlflow"

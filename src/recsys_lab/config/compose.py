@@ -206,10 +206,7 @@ class _Preflight:
         if issubclass(self.request.schema, TrainConfig):
             self.problems += literal_secrets(cfg)
         values = [o for o in overrides if not self._is_group(o)]
-        defaults = self.loader.compute_defaults_list(
-            self.request.config_name, self._texts(overrides), RunMode.RUN
-        ).defaults
-        sources = ConfigSources(self.loader, values, defaults)
+        sources = ConfigSources(self.loader, values, self.loader.defaults)
         self.problems += find_problems(_without_hydra(cfg), self.request.schema, sources)
         return cfg
 

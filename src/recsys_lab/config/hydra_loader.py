@@ -64,11 +64,15 @@ class Loader(ConfigLoaderImpl):
 
     Args:
         config_search_path: of Hydra.
+
+    Attributes:
+        defaults: the files and choices that the last config was composed of.
     """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.repository = Repository(config_search_path)
+        self.defaults: list[ResultDefault] = []
         self._primary: str | None = None
 
     def load_configuration(
@@ -110,6 +114,12 @@ class Loader(ConfigLoaderImpl):
         if loaded is not None:
             self._refuse_file(config_name or "", self._embed_result_config(loaded, None))
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        self.defaults = defaults
+        return super()._compose_config_from_defaults_list(defaults, repo)
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         name = str(default.config_path)

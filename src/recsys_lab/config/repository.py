@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -9,6 +12,15 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError
 from recsys_lab.config.origins import path_of, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_READ: dict[tuple[str, Path, bytes], ConfigResult | None] = {}
+"""Source, path and content of a config file -> the file as Hydra reads it.
+
+A command composes its config several times, a sweep once for each point of its space.
+"""
 
 
 class Repository(ConfigRepository):
@@ -23,19 +35,25 @@ class Repository(ConfigRepository):
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
             return super().load_config(config_path)
-        file = shown(path_of(source.path, config_path))
+        path = path_of(source.path, config_path)
+        file = shown(path)
         try:
-            loaded = super().load_config(config_path)
-            with path_of(source.path, config_path).open(encoding="utf-8-sig") as text:
-                header = ConfigSource._get_header_dict(text.read(512))
+            key = (source.provider, path, path.read_bytes())
+            if key not in _READ:
+                _READ[key] = self._read(config_path, path)
         except UnicodeDecodeError as error:
             raise UserError(f"{file}: not UTF-8 ({error}); save it as UTF-8.") from error
         except YAMLError as error:
             raise UserError(f"{file}: not valid YAML: {_of_yaml(error)}") from error
         except OSError as error:
             raise UserError(f"{file}: cannot be read as a config: {error}") from error
+        return deepcopy(_READ[key])  # Hydra changes what it gets
+
+    def _read(self, config_path: str, path: Path) -> ConfigResult | None:
+        loaded = super().load_config(config_path)
         if loaded is not None:
-            loaded.header = header
+            with path.open(encoding="utf-8-sig") as text:
+                loaded.header = ConfigSource._get_header_dict(text.read(512))
         return loaded
 
 

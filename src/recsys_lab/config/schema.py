@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 from recsys_lab.config.choice import Choice, chosen_values
@@ -121,9 +122,15 @@ class _Sources:
             path = find_source(module) if is_allowed(module) else None
             if path is None:
                 raise _Unreadable
-            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            tree = _parsed(path.read_text(encoding="utf-8"), str(path))
             self._read[module] = _Source(tree, self)
         return self._read[module]
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str, file: str) -> ast.Module:
+    """A source file; kept, because every check of a config in this process reads the same ones."""
+    return ast.parse(text, filename=file)
 
 
 Fields = dict[str, tuple[Any, bool]]

@@ -5,11 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-import torch
-
 from recsys_lab.config.compose import one_line
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.training.memory_estimate import CannotFit
 
 MOST_DEATHS = 3
 
@@ -46,6 +43,8 @@ def describe_deaths(ends: Sequence[str]) -> str:
 
 def cause_of(error: BaseException) -> str:
     """Why a trial failed, in one line."""
+    from recsys_lab.training.memory_estimate import CannotFit  # torch: a study does not need it
+
     if isinstance(error, CannotFit):
         return scrubbed(one_line(error))
     if is_out_of_memory(error):
@@ -55,6 +54,8 @@ def cause_of(error: BaseException) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device or the machine ran out of memory; torch has no class for the latter."""
+    import torch
+
     message = str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         words in message for words in ("out of memory", "can't allocate memory")
@@ -63,6 +64,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def smaller_batch_helps(error: BaseException) -> bool:
     """Whether memory ran out, and not for the weights alone."""
+    from recsys_lab.training.memory_estimate import CannotFit
+
     if isinstance(error, CannotFit):
         return not error.whatever_batch
     return is_out_of_memory(error)

@@ -39,7 +39,7 @@ def test_two_commands_at_once_hold_the_budget(shop, storage):
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
-    said = [parent.communicate(timeout=120)[0] for parent in parents]
+    said = [parent.communicate(timeout=300)[0] for parent in parents]
     assert [parent.returncode for parent in parents] == [0, 0], said
     opened = open_storage(storage)
     trials = optuna.load_study(study_name="mine", storage=opened).trials

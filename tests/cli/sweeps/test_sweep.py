@@ -72,7 +72,7 @@ def test_refused_before_anything_starts(shop, capsys, overrides, message):
     assert not list(shop.glob("sweeps/*/trials"))
 
 
-def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
+def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd, request):
     command = [WIDTH, RATE, "sweep.n_trials=5", "sweep.pruner=none", "sweep.workers=2"]
     assert sweep(*command) == 0
     said = capfd.readouterr().out
@@ -91,6 +91,7 @@ def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd):
         assert "test" not in values
         assert not (shop / f"sweeps/mine/trials/{trial.number:04d}/test_users.parquet").exists()
     files = {path: path.stat().st_mtime_ns for path in shop.glob("sweeps/mine/trials/*/run.json")}
+    request.getfixturevalue("in_process")
     assert sweep(*command) == 0
     assert all(path.stat().st_mtime_ns == before for path, before in files.items())
     # The best runs again as it is, to the same validation number, and now with its test.
