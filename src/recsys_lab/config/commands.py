@@ -161,14 +161,16 @@ class Verb:
 
 
 SOURCE_TEXTS = (
-    "data.query", "data.items_query", "data.users_query", "data.url", "data.separator",
-    "data.timestamp_format",
-)  # fmt: skip
-"""Options of sources whose values are full of Hydra's own characters."""
+    *("data.query", "data.items_query", "data.users_query", "data.url"),
+    *("data.separator", "data.timestamp_format"),
+)
+"""Options of sources whose values contain characters of Hydra's grammar."""
 
 SOURCE_PATHS = (
-    "data.path", "data.validation_path", "data.test_path", "data.items_path", "data.users_path",
-)  # fmt: skip
+    *("data.path", "data.validation_path", "data.test_path"),
+    *("data.items_path", "data.users_path"),
+)
+"""Options of sources whose values are paths."""
 
 VERBS: Mapping[str, Verb] = {
     "prepare": Verb(

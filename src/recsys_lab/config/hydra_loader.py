@@ -44,9 +44,9 @@ FIXED: Mapping[str, Any] = {"output_subdir": None, "job.chdir": False}
 """Settings that a file may repeat with the value of the lab's own configs."""
 
 OF_COMMANDS = (
-    *OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper",
-    "hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config",
-)  # fmt: skip
+    *(*OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper"),
+    *("hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config"),
+)
 """Settings that the command line may set, besides ``hydra/GROUP=CHOICE`` of installed plugins."""
 
 _PLUGINS = {"launcher": "basic_launcher", "sweeper": "basic_sweeper"}
@@ -89,9 +89,12 @@ class Loader(ConfigLoaderImpl):
             _refuse_typed(override)
             _warn_of_typed(override)
         cfg: DictConfig = super().load_configuration(
-            config_name, [*map(_forced, overrides, typed)], run_mode, from_shell,
+            config_name,
+            [*map(_forced, overrides, typed)],
+            run_mode,
+            from_shell,
             validate_sweep_overrides,
-        )  # fmt: skip
+        )
         keys = {override.key_or_group for override in typed}
         _refuse_composed(cfg, keys)
         _rename_targets(cfg)

@@ -21,10 +21,10 @@ from recsys_lab.config.targets import (
 )
 
 LIGHT_MODULES = (
-    "typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime",
-    "recsys_lab.config", "recsys_lab.config.choice",
-)  # fmt: skip
-"""Imported for the names that annotations use; of other modules the source is read."""
+    *("typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime"),
+    *("recsys_lab.config", "recsys_lab.config.choice"),
+)
+"""Modules that are imported for the names in annotations; other modules are only parsed."""
 _CONSTRUCTORS = ("annotated_types", "recsys_lab.config.choice")
 """Modules whose classes an annotation may call."""
 

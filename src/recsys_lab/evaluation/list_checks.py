@@ -41,12 +41,17 @@ def check_lists(
     items_BK, scores_BK = lists.items_BK, lists.scores_BK
     if items_BK.shape != scores_BK.shape or items_BK.shape[1] != k:
         raise _error(
-            model, f"lists of shape {tuple(items_BK.shape)} with scores of shape "
-            f"{tuple(scores_BK.shape)}, expected (users, {k}) for both"
-        )  # fmt: skip
+            model,
+            f"lists of shape {tuple(items_BK.shape)} with scores of shape "
+            f"{tuple(scores_BK.shape)}, expected (users, {k}) for both",
+        )
     is_none_BK = items_BK == NO_ITEM
-    _refuse(model, (items_BK >= num_items) | ((items_BK < 0) & ~is_none_BK), items_BK,
-            f"an item outside the catalogue of {num_items:,}")  # fmt: skip
+    _refuse(
+        model,
+        (items_BK >= num_items) | ((items_BK < 0) & ~is_none_BK),
+        items_BK,
+        f"an item outside the catalogue of {num_items:,}",
+    )
     _refuse(model, is_none_BK[:, :-1] & ~is_none_BK[:, 1:], items_BK, "an item after padding")
     _refuse(model, scores_BK.isnan(), items_BK, "a score that is NaN")
     # Scores of padding are ignored.

@@ -71,7 +71,7 @@ class _Sample(NamedTuple):
     """Checked targets, all (G,).
 
     Attributes:
-        index: index of each target.
+        target: flat index of each target.
         user: its user.
         item: its item.
         last: index of the last event of its history.
@@ -79,7 +79,7 @@ class _Sample(NamedTuple):
         is_new_G: whether the history lacks the item.
     """
 
-    index: NDArray[np.int64]
+    target: NDArray[np.int64]
     user: NDArray[np.int64]
     item: NDArray[Any]
     last: NDArray[np.int64]
@@ -97,7 +97,7 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
         sample = _sample(world, phase)
         if not len(sample.item):
             continue
-        by_item, by_visit = items(sample.item), visits(sample.index)
+        by_item, by_visit = items(sample.item), visits(sample.target)
         for name in columns.of("user", *TYPES):
             query = (columns.raw("user", name), sample.user, by_item)
             legitimate = partial(_legitimate, sample.user, items, item_T[sample.trained])
