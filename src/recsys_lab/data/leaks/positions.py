@@ -150,12 +150,12 @@ def _count_targets(
     times = log.timestamps
     for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
         rows = rows_n4[part]
-        places, of_row = target_ranges(rows, dropped)
-        items = log.items[places]
+        targets, of_row = target_ranges(rows, dropped)
+        items = log.items[targets]
         hits = {
-            "target_in_training": inside(world.trained, places),
-            "target_in_history": inside(hidden, places),
-            "repeated_targets": repeated(log.items, rows, places, of_row),
+            "target_in_training": inside(world.trained, targets),
+            "target_in_history": inside(hidden, targets),
+            "repeated_targets": repeated(log.items, rows, targets, of_row),
             "cold_targets": world.train_counts_V[items] == 0,
             "popularity_predicts": popular_V[items],
         }
@@ -165,12 +165,12 @@ def _count_targets(
         last_V += np.bincount(log.items[last[has_history]], minlength=len(last_V))
         target_V += np.bincount(items[has_history], minlength=len(last_V))
         if times is not None:
-            when = times[places]
+            when = times[targets]
             hits["tied_times"] = has_history & (times[last] == when)
             hits[_QUICK_REPEATS] = hits["repeats_last_event"] & (when - times[last] <= QUICK)
             if world.last_time is not None:
                 hits["future_in_training"] = when <= world.last_time
-        total += len(places)
+        total += len(targets)
         for kind, hit in hits.items():
             counts[kind] = counts.get(kind, 0) + int(hit.sum())
     return counts, total, float(last_V @ target_V) / max(1, total) ** 2

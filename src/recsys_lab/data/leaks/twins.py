@@ -158,21 +158,21 @@ def _twin_users(world: World, groups: Groups) -> Iterator[Leak]:
     pair = np.flatnonzero(groups.code == groups.code[one])[:2]
     for phase in PHASES:
         rows = world.rows(phase)
-        places, of_row = target_ranges(rows, world.segments.dropped_targets)
+        targets, of_row = target_ranges(rows, world.segments.dropped_targets)
         users = rows[of_row, 0]
         is_twin = groups.has_twin[users]
         count = int(is_twin.sum())
         if not count:
             continue
-        trained = int((is_twin & (places - offsets[users] < reach_U[groups.code[users]])).sum())
+        trained = int((is_twin & (targets - offsets[users] < reach_U[groups.code[users]])).sum())
         message = f"{KINDS['twin_users'].message}, such as {_shown(world.user_ids, pair)}"
         if trained:
             message += f"; {trained:,} of these targets are trained on in the twin's history"
-        severity = weighed(count, len(places), "warning")
+        severity = weighed(count, len(targets), "warning")
         if trained and severity != "note":
             severity = "leak"
         yield leak(
-            KINDS, "twin_users", phase, count, len(places), message=message, severity=severity
+            KINDS, "twin_users", phase, count, len(targets), message=message, severity=severity
         )
 
 
@@ -184,10 +184,10 @@ def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
     for phase in PHASES:
         rows, total, count, example = world.rows(phase), 0, 0, None
         for part in row_chunks(rows[:, 3] - rows[:, 1]):
-            places, of_row = target_ranges(rows[part], world.segments.dropped_targets)
-            total += len(places)
-            is_twin = groups.has_twin[log.items[places]]
-            mine = places[is_twin]
+            targets, of_row = target_ranges(rows[part], world.segments.dropped_targets)
+            total += len(targets)
+            is_twin = groups.has_twin[log.items[targets]]
+            mine = targets[is_twin]
             own_rows, of = np.unique(of_row[is_twin], return_inverse=True)
             own = rows[part][own_rows]
             hit = repeated(log.items, own, mine, of, groups.code)
