@@ -18,7 +18,7 @@ from recsys_lab.config import (
     build_chosen,
     check_config,
 )
-from recsys_lab.config.build import _tell_renamed
+from recsys_lab.config.build import _warn_renamed
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.schema import schema_of_target, targets_of
 
@@ -179,8 +179,8 @@ def test_names_and_nodes_pass(changes):
         ),
         (
             {"paint": {"_target_": "recsys_lab.models.classical.random.Random"}},
-            "data.paint._target_: 'recsys_lab.models.classical.random.Random' is no paint of the "
-            "lab: those are in recsys_lab.losses.",
+            "data.paint._target_: 'recsys_lab.models.classical.random.Random' is not a paint "
+            "component of the lab; expected a class in recsys_lab.losses.",
         ),
     ],
 )
@@ -225,7 +225,7 @@ class Red(Base):
 
 def test_names_and_nodes_are_made(caplog):
     assert type(build_chosen(PAINT, "red", wall="north")) is Red
-    _tell_renamed.cache_clear()
+    _warn_renamed.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert build_chosen(PAINT, "rouge", wall="north").wall == "north"
@@ -241,7 +241,7 @@ def test_names_and_nodes_are_made(caplog):
 def test_a_class_of_another_kind_is_refused():
     with pytest.raises(
         UserError,
-        match=r"open_mine\.Mine is no paint: derive it from tests\.test_open_options\.Base",
+        match=r"Mine is not a valid paint: derive it from tests\.test_open_options\.Base",
     ):
         build_chosen(PAINT, MINE_NODE, wall="south")
 
@@ -273,5 +273,5 @@ def test_a_secret_in_a_chosen_node_is_refused():
     node = {"_target_": "open_mine.Mine", "api_key": "s3cr3tvalue99"}
     for value, path in ((node, "data.paint"), ([node], "data.paint")):
         [problem] = literal_secrets(OmegaConf.create({"data": {"paint": value}}))
-        assert problem.startswith(f"{path}.api_key: holds a secret. Take it out")
+        assert problem.startswith(f"{path}.api_key: contains a secret. Remove it")
         assert "s3cr3tvalue99" not in problem

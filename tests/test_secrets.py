@@ -71,7 +71,8 @@ INNOCENT = [
     "data.password_env=DB_PASSWORD", "engine.settings_env={spark.ssl.keyPassword: MY_SECRET}",
     "data.path=env:LOG_URL", "primary_key=sku", "keyboard=qwerty",
     "SELECT who AS user_id FROM clicks WHERE token = 'x' AND secret_id IS NOT NULL",
-    "data.url: holds a password (password=...)", "${oc.env:DB_PASSWORD}", "the secret of ranking",
+    "data.url: contains a password (password=...)", "${oc.env:DB_PASSWORD}",
+    "the secret of ranking",
     "data.password: SQL has no option 'password'; did you mean 'password_env'?",
     "spark.hadoop.fs.s3a.aws.credentials.provider=a.b.C", "0f" * 32, "1.0", "",
 ]  # fmt: skip
@@ -155,8 +156,8 @@ def test_code_is_masked_by_shapes_alone():
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"postgresql://me:{CANARY}@host/db", "holds a password,"),
-        (f"mysql://host/db?pass%77d={CANARY}", r"holds a password (passwd=...),"),
+        (f"postgresql://me:{CANARY}@host/db", "contains a password,"),
+        (f"mysql://host/db?pass%77d={CANARY}", r"contains a password (passwd=...),"),
         ("postgresql://me@host:5432/db?x=password", None),
         (None, None),
     ],

@@ -143,7 +143,7 @@ class TestRefused:
             ),
             (None, "histories: got NoneType; give a list of histories"),
             ({"u1": ["i0"]}, "histories: got dict; give a list of histories"),
-            (pl.LazyFrame({"user_id": [1]}), r"got LazyFrame; give .* is read by .collect\(\)"),
+            (pl.LazyFrame({"user_id": [1]}), r"got LazyFrame; .* call \.collect"),
             (
                 pl.DataFrame({"user_id": [1], "item_id": [["i0"]]}),
                 "item_id has the type List.*a row is one event",

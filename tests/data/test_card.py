@@ -181,8 +181,8 @@ def test_without_warnings_there_is_no_section_of_them(card):
 def test_without_times_leaks_about_and_features(card):
     page = card(timed=False, about=None, leaks=[], features={})
     assert "The log has no timestamps" in page.text
-    assert "Nothing was found." in page.text
-    assert f"{', '.join(KINDS_BY_TIME)} cannot be found" in page.text
+    assert "No findings." in page.text
+    assert f"{', '.join(KINDS_BY_TIME)} cannot be checked" in page.text
     assert "states no licence and no citation" in page.text
     assert "None besides ids and times." in page.text
     assert "time span no timestamps" in page.text or "no timestamps" in page.text

@@ -132,5 +132,5 @@ def test_a_sample_is_drawn_from_the_candidates(monkeypatch):
 def test_refused():
     with pytest.raises(UserError, match=r"release_column=since: has no effect without .*=released"):
         protocol(release_column="since")
-    with pytest.raises(UserError, match=r"candidates=released: the data have no timestamps"):
+    with pytest.raises(UserError, match=r"candidates=released: the data has no timestamps"):
         attached(data(timestamps=None), candidates="released")

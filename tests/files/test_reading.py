@@ -41,7 +41,8 @@ def test_a_damaged_file_is_named_whatever_reads_it(tmp_path, library, content):
 def test_what_is_no_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    for name, said in (("pipe", "is no file; x"), ("", "is no file; x"), ("loop", "Too many lev")):
+    irregular = "is not a regular file; x"
+    for name, said in (("pipe", irregular), ("", irregular), ("loop", "Too many lev")):
         with pytest.raises(UserError, match=said):
             read_parquet(tmp_path / name, "; x")
     with pytest.raises(UserError, match="none is missing; x"):

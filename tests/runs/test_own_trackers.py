@@ -97,5 +97,5 @@ def test_one_that_is_off_and_one_that_is_wrong(tmp_path, kept):
     with pytest.raises(UserError, match="give it a mark"):
         tracking(own("a", "mistake")).start(RUN, tmp_path, {})
     other = tracking({"_target_": "recsys_lab.tracking.tracking.Tracking"})
-    with pytest.raises(UserError, match=r"Tracking is no tracker: derive it from .*base\.Tracker"):
+    with pytest.raises(UserError, match=r"not a valid tracker: derive it from .*base\.Tracker"):
         other.start(RUN, tmp_path, {})

@@ -1,4 +1,4 @@
-"""From a checked config node to the object it describes."""
+"""Build objects from checked config nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config_values(node: Node) -> dict[str, Any]:
         node: a config node with ``_target_``.
 
     Returns:
-        Every key but ``_target_``; lists are lists and mappings dicts.
+        All keys except ``_target_``, as plain lists and dicts.
     """
     from omegaconf import DictConfig, OmegaConf
 
@@ -39,18 +39,17 @@ def config_values(node: Node) -> dict[str, Any]:
 
 
 def build(node: Node, **extras: Any) -> Any:
-    """Import the class that ``_target_`` names and make it from the node.
+    """Import the class of ``_target_`` and build it from the node.
 
     Args:
         node: a config node with ``_target_`` and every option of the class's ``Config``.
-        extras: what only the program knows, e.g. ``num_items``; keyword arguments of the
-            class beside its config.
+        extras: further keyword arguments of the class, e.g. ``num_items``.
 
     Returns:
         ``cls(cls.Config(**options), **extras)``.
 
     Raises:
-        UserError: the target is not allowed or not found, or the options are not its options.
+        UserError: the target is not allowed or does not exist, or does not have these options.
     """
     cls = import_class(node.get("_target_"), _group(node))
     return cls(_config(cls, node), **extras)
@@ -60,40 +59,40 @@ def class_of_chosen(choice: Choice, chosen: Chosen) -> type[Any]:
     """The class that the value of an open option names.
 
     Args:
-        choice: what the option can be.
+        choice: the allowed values of the option.
         chosen: a name of the lab, or a node with ``_target_``.
 
     Raises:
-        UserError: the target is not allowed or not found, or is no class of this kind.
+        UserError: the target is not allowed or does not exist, or is not a class of this kind.
     """
     if isinstance(chosen, str):
         if chosen in choice.renamed:
-            _tell_renamed(choice, chosen)
+            _warn_renamed(choice, chosen)
         return _imported(choice.target(chosen))
     cls = import_class(chosen.get("_target_"), choice)
     if choice.base is not None:
         base = _imported(f"{choice.package}.{choice.base}")
         if not issubclass(cls, base):
             raise UserError(
-                f"{chosen['_target_']} is no {choice}: derive it from "
+                f"{chosen['_target_']} is not a valid {choice}: derive it from "
                 f"{base.__module__}.{base.__name__}"
             )
     return cls
 
 
 def build_chosen(choice: Choice, chosen: Chosen, **extras: Any) -> Any:
-    """Make what the value of an open option describes.
+    """Build the object that the value of an open option describes.
 
     Args:
-        choice: what the option can be.
+        choice: the allowed values of the option.
         chosen: a name of the lab, or a node with ``_target_``.
-        extras: what only the program knows; keyword arguments of the class.
+        extras: further keyword arguments of the class.
 
     Returns:
         ``cls(**extras)`` for a name, ``cls(cls.Config(**options), **extras)`` for a node.
 
     Raises:
-        UserError: as of `class_of_chosen`, or the options are not its options.
+        UserError: see `class_of_chosen`; or the class does not have these options.
     """
     cls = class_of_chosen(choice, chosen)
     return cls(**extras) if isinstance(chosen, str) else cls(_config(cls, chosen), **extras)
@@ -101,12 +100,12 @@ def build_chosen(choice: Choice, chosen: Chosen, **extras: Any) -> Any:
 
 def _imported(target: str) -> type[Any]:
     module, _, name = target.rpartition(".")
-    found: type[Any] = getattr(importlib.import_module(module), name)
-    return found
+    cls: type[Any] = getattr(importlib.import_module(module), name)
+    return cls
 
 
 @cache
-def _tell_renamed(choice: Choice, old: str) -> None:
+def _warn_renamed(choice: Choice, old: str) -> None:
     new = choice.renamed[old]
     _log.warning("the %s %s is now %s; use the new name: %s", choice, old, new, WORKS_UNTIL)
 
@@ -119,7 +118,7 @@ def _config(cls: type[Any], node: Node) -> Any:
 
 
 def _group(node: Node) -> str | None:
-    """The key that the node stands under in its config: what it may be is known from that."""
+    """The key of the node in its config, which is its config group."""
     from omegaconf import DictConfig
 
     return node._key() if isinstance(node, DictConfig) else None

@@ -179,7 +179,7 @@ class _Checker:
         if isinstance(chosen, str):
             if chosen not in {*choice.names, *choice.renamed}:
                 hint = did_you_mean(chosen, choice.names)
-                yield self._say(path, f"expected {choice.in_words()}, got {chosen!r} (str){hint}")
+                yield self._say(path, f"expected {choice.describe()}, got {chosen!r} (str){hint}")
         elif "_target_" not in chosen:
             yield self._say(path, f"expected a mapping with _target_, got {dict(chosen)!r}.")
         else:

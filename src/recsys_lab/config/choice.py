@@ -1,13 +1,13 @@
-"""Open options: a name of the lab, or a class of the user's own with options of its own.
+"""Open options: a name of the lab, or a user's class with options.
 
 A metric, an optimizer or a sampler is chosen in either form::
 
     recipe.optimizer=adam
     recipe.optimizer={_target_: my_optimizers.Lion, beta: 0.9}
 
-A component says so in the annotation of its option, ``Annotated[Chosen, OPTIMIZERS]``, where
-``OPTIMIZERS`` is a `Choice`: the one list of the names. The annotation is read, not run, so the
-table is written out (see `recsys_lab.config.schema`).
+A component annotates such an option ``Annotated[Chosen, OPTIMIZERS]``, where ``OPTIMIZERS`` is a
+`Choice` with all names. Annotations are parsed, not run, so a `Choice` is written as a literal call
+(see `recsys_lab.config.schema`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Chosen = str | Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, as metadata of annotations must be
 class Choice:
-    """What an open option can be.
+    """The allowed values of an open option.
 
     Attributes:
-        kind: in words, e.g. ``optimizer``.
-        package: of the lab, with the classes of this kind.
+        kind: readable name, e.g. ``optimizer``.
+        package: package of the lab with the classes of this kind.
         names: name -> ``module.Class`` below `package`.
-        base: ``module.Class`` below `package` that every class of this kind derives from, if any.
-        renamed: former name -> today's.
+        base: ``module.Class`` below `package` that all classes of this kind derive from, or None.
+        renamed: old name -> current name.
     """
 
     kind: str
@@ -42,19 +42,19 @@ class Choice:
     def __str__(self) -> str:
         return self.kind
 
-    def in_words(self) -> str:
-        """What is allowed."""
+    def describe(self) -> str:
+        """The allowed values, readable."""
         return f"one of {', '.join(map(repr, self.names))} or a mapping with _target_"
 
     def target(self, chosen: Chosen) -> str:
-        """The dotted class that a checked value names."""
+        """The dotted class of a checked value."""
         if isinstance(chosen, str):
             return f"{self.package}.{self.names[self.renamed.get(chosen, chosen)]}"
         return str(chosen["_target_"])
 
 
 def choice_of(annotation: Any) -> Choice | None:
-    """The choice that an annotation is marked with."""
+    """The `Choice` in an annotation, or None."""
     if get_origin(annotation) is not Annotated:
         return None
     return next((part for part in get_args(annotation)[1:] if isinstance(part, Choice)), None)
@@ -64,9 +64,9 @@ def chosen_values(value: Any, annotation: Any, path: str) -> Iterator[tuple[str,
     """Every open value in the value of an option, with its path.
 
     Args:
-        value: plain, of the annotation's form.
-        annotation: of the option.
-        path: of the option, e.g. ``evaluation.metrics``; that of a value may be
+        value: plain value that matches the annotation.
+        annotation: type of the option.
+        path: path of the option, e.g. ``evaluation.metrics``; the path of a value may be
             ``evaluation.metrics[1]``.
     """
     choice, origin, arguments = choice_of(annotation), get_origin(annotation), get_args(annotation)
@@ -85,7 +85,7 @@ def chosen_values(value: Any, annotation: Any, path: str) -> Iterator[tuple[str,
 
 
 def say(chosen: Chosen) -> str:
-    """The value of an open option in words: ``adam``, ``my_optimizers.Lion(beta=0.9)``."""
+    """The value of an open option, readable: ``adam``, ``my_optimizers.Lion(beta=0.9)``."""
     if isinstance(chosen, str):
         return chosen
     options = ", ".join(f"{key}={value}" for key, value in chosen.items() if key != "_target_")

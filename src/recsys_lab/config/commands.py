@@ -1,8 +1,8 @@
-"""The verbs of the command line, and the top-level keys that each one knows.
+"""The verbs of the command line and their top-level keys.
 
-A new verb is one entry in `VERBS`, a config ``configs/<verb>.yaml`` and a module
+A new verb is an entry in `VERBS`, a config ``configs/<verb>.yaml`` and a module
 ``recsys_lab/cli/<verb>.py`` with ``run(cfg: DictConfig, output_dir: Path) -> None``, which is
-imported only after the config has been checked.
+imported after the config is checked.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from recsys_lab.config import Component
 
 Verify = Literal["full", "sizes"]
-"""How files are checked before they are read: by their SHA-256, or by their lengths alone."""
+"""How files are checked before they are read: by their SHA-256, or only by their lengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Top-level keys of ``train``, and of ``prepare``, which takes the same."""
+    """Top-level keys of ``train`` and ``prepare``."""
 
     data: Component
     filter: Component
@@ -42,14 +42,14 @@ class TrainConfig:
     group: str | None
     tags: list[str]
     notes: str | None
-    # Runs of older versions have no such keys, and are resumed.
+    # With defaults, as configs of older runs, which can be resumed, lack these keys.
     verify: Verify = "full"
     init_from: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(TrainConfig):
-    """Top-level keys of ``sweep``: those of ``train``, how to search and what, and who works."""
+    """Top-level keys of ``sweep``: those of ``train``, the search and its workers."""
 
     sweep: Component
     launcher: Component
@@ -129,20 +129,19 @@ class ShowConfig:
 
 @dataclass(frozen=True)
 class Verb:
-    """What the command line must know of a verb before it imports it.
+    """Description of a verb, known before its module is imported.
 
     Attributes:
         summary: one line for ``recsys-lab --help``.
         example: a command line for ``recsys-lab --help``.
         schema: dataclass of its top-level keys.
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
-        takes_many: whether several bare arguments may be given; the key then is their list.
-        literal: keys of components whose value is a text as typed, not a value of Hydra's grammar,
-            unless it is in quotes; one that ends in a dot stands for all keys below it, new ones
-            too.
-        paths: the same, but in a multirun a comma separates several, as for top-level keys of
-            type ``str``, which need no entry here.
-        has_run_dir: whether it works in a run directory, which Hydra then makes.
+        takes_many: whether several bare arguments are allowed; the key is then a list.
+        literal: component keys whose value is a text as typed, not a value of Hydra's grammar,
+            unless it is quoted; a key that ends in a dot includes all keys below it, also new ones.
+        paths: the same, but in a multirun, commas separate several values, as for top-level keys
+            of type ``str``, which are not listed.
+        has_run_dir: whether it works in a run directory, which Hydra creates.
     """
 
     summary: str
@@ -156,23 +155,25 @@ class Verb:
 
     @property
     def composes(self) -> bool:
-        """Whether it has components, whose configs Hydra composes; else it is a plain command."""
+        """Whether Hydra composes its config from components."""
         return Component in get_type_hints(self.schema).values()
 
 
 SOURCE_TEXTS = (
-    "data.query", "data.items_query", "data.users_query", "data.url", "data.separator",
-    "data.timestamp_format",
-)  # fmt: skip
-"""Options of sources whose values are full of Hydra's own characters."""
+    *("data.query", "data.items_query", "data.users_query", "data.url"),
+    *("data.separator", "data.timestamp_format"),
+)
+"""Options of sources whose values contain characters of Hydra's grammar."""
 
 SOURCE_PATHS = (
-    "data.path", "data.validation_path", "data.test_path", "data.items_path", "data.users_path",
-)  # fmt: skip
+    *("data.path", "data.validation_path", "data.test_path"),
+    *("data.items_path", "data.users_path"),
+)
+"""Options of sources whose values are paths."""
 
 VERBS: Mapping[str, Verb] = {
     "prepare": Verb(
-        "raw log -> prepared dataset (train does it by itself when needed)",
+        "raw log -> prepared dataset (train does this if needed)",
         "recsys-lab prepare data=movielens_1m",
         TrainConfig,
         literal=SOURCE_TEXTS,
@@ -187,20 +188,20 @@ VERBS: Mapping[str, Verb] = {
         has_run_dir=True,
     ),
     "sweep": Verb(
-        "search configs with Optuna: on every device, resumable, pruned",
+        "search configs with Optuna: on all devices, resumable, with pruning",
         "recsys-lab sweep 'search.params.model.hidden_dim=choice(32,64)' sweep.n_trials=40",
         SweepConfig,
         literal=("search.params.", *SOURCE_TEXTS),
         paths=SOURCE_PATHS,
     ),
     "evaluate": Verb(
-        "compute a finished run's test metrics again",
+        "recompute the test metrics of a finished run",
         "recsys-lab evaluate RUN_DIR",
         EvaluateConfig,
         positional="run",
     ),
     "compare": Verb(
-        "say whether the difference between runs is real; tables for a paper",
+        "test the differences between runs for significance; tables for a paper",
         "recsys-lab compare runs/2026-11-23 baseline=Popularity output=comparison",
         CompareConfig,
         positional="runs",
@@ -219,13 +220,13 @@ VERBS: Mapping[str, Verb] = {
         positional="run",
     ),
     "explain": Verb(
-        "which history items moved each recommendation of a user",
+        "attribute a user's recommendations to the events of the history",
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
         positional="run",
     ),
     "datasets": Verb(
-        "list the datasets that data= takes: size, licence, traps",
+        "list the datasets for data=: size, licence, notes",
         "recsys-lab datasets gowalla",
         DatasetsConfig,
         positional="name",

@@ -1,4 +1,4 @@
-"""Check a command line and the config it composes, before anything heavy or lasting is done."""
+"""Check a command line and its composed config, before anything is imported or written."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ from recsys_lab.config.hydra_loader import Loader
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.origins import ConfigSources, choices
 
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)  # Hydra uses all
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+"""Errors that Hydra raises while it composes a config."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compose.
+    """A config to compose.
 
     Attributes:
         config_path: folder of the primary config.
-        config_name: the primary config in it.
-        config_dir: the user's own folder of configs, or None.
+        config_name: name of the primary config.
+        config_dir: the user's folder of configs, or None.
         overrides: the overrides as typed.
-        multirun: whether comma separated values are to be swept.
+        multirun: whether comma-separated values are swept.
         schema: dataclass of the top-level keys.
     """
 
@@ -55,7 +56,7 @@ def make_loader(request: Request) -> Loader:
     """The config loader over the lab's and the user's folders.
 
     Raises:
-        UserError: the user's folder is not there.
+        UserError: the user's folder does not exist.
     """
     setup_globals()
     search_path = create_config_search_path(str(request.config_path))
@@ -69,9 +70,9 @@ def make_loader(request: Request) -> Loader:
 
 
 def with_plain_groups(request: Request) -> Request:
-    """``+group=x`` as ``group=x`` where the group is in the defaults list already.
+    """``+group=x`` as ``group=x`` if the group is in the defaults list.
 
-    Hydra refuses the plus there; it is what many have in their fingers for ``+experiment=``.
+    Hydra refuses the plus there, which users type by analogy with ``+experiment=``.
     """
     if not any(text.startswith("+") for text in request.overrides):
         return request
@@ -94,26 +95,26 @@ def check(request: Request) -> DictConfig:
         request: the command.
 
     Returns:
-        The composed config with its ``hydra`` node (of the first job, for a multirun);
-        `HydraConfig` is set to it, so that ``${hydra:...}`` resolves.
+        The composed config with its ``hydra`` node (of the first job for a multirun), which
+        `HydraConfig` is set to, so that ``${hydra:...}`` resolves.
 
     Raises:
-        UserError: one message with every problem.
+        UserError: one message with all problems.
     """
     preflight = _Preflight(request)
     cfg = preflight.run()
     if preflight.problems:
         raise UserError(report(preflight.problems))
-    assert cfg is not None  # no config without a problem
+    assert cfg is not None  # None only with problems
     return cfg
 
 
 def check_to_print(request: Request) -> None:
-    """Check what a command that prints its config may not pass over.
+    """Check a command that only prints its config.
 
     Raises:
-        UserError: a choice that its group lacks, which Hydra leaves out where the group is
-            optional, or a secret that would be shown.
+        UserError: a choice does not exist, which Hydra ignores for optional groups, or a secret
+            would be printed.
     """
     preflight = _Preflight(request)
     preflight.parsed()
@@ -123,7 +124,7 @@ def check_to_print(request: Request) -> None:
                 request.config_name, request.overrides, RunMode.RUN
             )
         except COMPOSE_ERRORS:
-            return  # Hydra says it in a moment, in the words of the mode that was asked for
+            return  # Hydra reports it when it prints the config
         preflight.problems += literal_secrets(cfg)
     if preflight.problems:
         raise UserError(report(preflight.problems))
@@ -145,9 +146,9 @@ class _Preflight:
         return first
 
     def parsed(self) -> list[Override]:
-        """The overrides that can be read and whose choices exist; the others are problems."""
-        found = [o for text in self.request.overrides for o in self._parse(text)]
-        return [o for o in found if self._choice_exists(o)]
+        """The valid overrides, whose choices exist; the others become problems."""
+        overrides = [o for text in self.request.overrides for o in self._parse(text)]
+        return [o for o in overrides if self._choice_exists(o)]
 
     def _parse(self, text: str) -> list[Override]:
         try:
@@ -183,7 +184,7 @@ class _Preflight:
         return list(override.sweep_string_iterator()) if override.is_discrete_sweep() else []
 
     def _variants(self, overrides: Sequence[Override]) -> Iterator[list[Override]]:
-        """The override lists to check: each swept value once, the others at their first."""
+        """The override lists to check: each swept value once, with the first of the others."""
         sweeps = [o for o in overrides if o.is_sweep_override()]
         if not self.request.multirun or not sweeps:
             yield list(overrides)
@@ -191,7 +192,7 @@ class _Preflight:
         singles: dict[int, list[Override]] = {
             id(o): [_single(o, value) for value in self._values(o)] for o in sweeps
         }
-        # Sweeps over an interval cannot be enumerated: those keys stay at their defaults.
+        # Sweeps over an interval cannot be enumerated: these keys keep their defaults.
         base = [s for o in overrides for s in singles.get(id(o), [o])[:1]]
         yield base
         for sweep in sweeps:
@@ -218,22 +219,22 @@ class _Preflight:
         plain = override.is_delete() or override.is_hydra_override() or self._is_group(override)
         if plain or override.is_sweep_override():
             return override.input_line
-        # Hydra stops at the first key that it does not know; forced in, all reach the checker.
+        # Hydra stops at the first unknown key; ++ lets all of them reach the checker.
         return f"++{override.key_or_group}={override.get_value_string()}"
 
     def _compose(self, overrides: list[Override]) -> DictConfig | None:
-        """Compose; on failure blame single overrides, and go on without them."""
+        """Compose; if that fails, report the overrides that fail alone, and leave them out."""
         cfg, error = self._try(overrides)
         if error is None:
             return cfg
-        _, without = self._try([])
-        guilty = [] if without else [(o, e) for o in overrides if (e := self._try([o])[1])]
-        self.problems += [f"{o.input_line}: {problem}" for o, problem in guilty]
-        if not guilty:
+        _, error_without = self._try([])
+        failing = [] if error_without else [(o, e) for o in overrides if (e := self._try([o])[1])]
+        self.problems += [f"{o.input_line}: {problem}" for o, problem in failing]
+        if not failing:
             self.problems.append(error)
             return None
-        blamed = [o for o, _ in guilty]
-        return self._try([o for o in overrides if o not in blamed])[0]
+        left_out = [o for o, _ in failing]
+        return self._try([o for o in overrides if o not in left_out])[0]
 
     def _try(self, overrides: Sequence[Override]) -> tuple[DictConfig | None, str | None]:
         name, texts = self.request.config_name, self._texts(overrides)
@@ -244,12 +245,12 @@ class _Preflight:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message, with its cause's where it says more, as one line."""
+    """The message of an error and of its cause, as one line."""
     parts = [str(error)]
     if error.__cause__ is not None:
         parts.append(str(error.__cause__).partition("full_key:")[0])
-    said = [" ".join(part.split()) for part in parts if part.strip() not in ("", "None")]
-    return "; ".join(said) or type(error).__name__
+    lines = [" ".join(part.split()) for part in parts if part.strip() not in ("", "None")]
+    return "; ".join(lines) or type(error).__name__
 
 
 def _single(override: Override, value: str) -> Override:

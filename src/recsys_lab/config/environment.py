@@ -1,8 +1,8 @@
-"""Environment variables that a config reads: those with secrets only where the command says so.
+"""Environment variables that a config reads; secrets only with the user's permission.
 
-A config may come from anybody, and what it reads it may also send: to a database, a tracker, a
-storage. So a variable that is named like a secret is read for a config only when the command names
-it, e.g. ``data.password_env=DB_PASSWORD``, or `ALLOWED` lists it.
+A config may come from anybody, and may send what it reads to a database, a tracker or a storage. So
+a config can only read a variable that is named like a secret if the command names the variable,
+e.g. ``data.password_env=DB_PASSWORD``, or `ALLOWED` lists it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from recsys_lab.config.errors import UserError
 from recsys_lab.config.secrets import is_secret_name
 
 ALLOWED = "RECSYS_LAB_ALLOWED_ENV"
-"""Variable with the names, or patterns of names, that any config may read: ``DB_*,HUB_TOKEN``."""
+"""Variable with names, or patterns of names, that any config may read, e.g. ``DB_*,HUB_TOKEN``."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _named: list[set[str]] = []
-"""What each command that runs in this process names; the last one counts."""
+"""Secret variables named by each nested command of this process; the last one applies."""
 
 
 @contextmanager
 def guarded(arguments: Iterable[str]) -> Iterator[None]:
-    """In the body, configs read only the secrets that the command names, or `ALLOWED`.
+    """In the body, configs can only read secrets that the command or `ALLOWED` names.
 
-    Outside of it, who builds a component names its variables in code.
+    Outside, components are built in code, which may read any variable.
 
     Args:
         arguments: of the command, as typed.
@@ -46,28 +46,28 @@ def guarded(arguments: Iterable[str]) -> Iterator[None]:
 
 
 def for_workers() -> Mapping[str, str]:
-    """What lets processes that this command starts read the same variables."""
+    """Environment that lets worker processes of this command read the same variables."""
     names = [*filter(None, [os.environ.get(ALLOWED)]), *sorted(_named[-1] if _named else ())]
     return {ALLOWED: ",".join(names)} if names else {}
 
 
 def environment_value(variable: str, option: str) -> str:
-    """What an environment variable holds that an option names.
+    """The value of an environment variable that an option names.
 
     Raises:
-        UserError: when it is not set, or a secret that a config may not read by itself.
+        UserError: it is not set, or a secret that the config may not read.
     """
     if variable not in os.environ:
-        raise UserError(f"{option}: there is no such environment variable; set it first")
+        raise UserError(f"{option}: this environment variable is not set; set it first")
     refuse_secret(variable, option)
     return os.environ[variable]
 
 
 def refuse_secret(variable: str, option: str) -> None:
-    """Refuse a variable that is named like a secret, unless the command or `ALLOWED` names it.
+    """Check that a config may read a variable.
 
     Raises:
-        UserError: it does not.
+        UserError: it is named like a secret, and neither the command nor `ALLOWED` names it.
     """
     if not _named or variable in _named[-1] or not is_secret_name(variable):
         return
@@ -81,7 +81,7 @@ def refuse_secret(variable: str, option: str) -> None:
 
 
 def _resolved(key: str, *default: str | None) -> str | None:
-    """``${oc.env:NAME}`` under the same rule."""
+    """``${oc.env:NAME}`` with the same check."""
     refuse_secret(key, f"${{oc.env:{key}}}")
-    found: str | None = oc.env(key, *default)
-    return found
+    value: str | None = oc.env(key, *default)
+    return value

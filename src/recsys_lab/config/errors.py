@@ -10,10 +10,10 @@ from recsys_lab.config.secrets import scrubbed
 
 
 class UserError(Exception):
-    """A mistake in the user's input; shown as its message alone, without a traceback, exit 2.
+    """A mistake in the user's input; its message is shown without a traceback, exit code 2.
 
     Args:
-        message: for people; secrets that it quotes, as of an address, are masked.
+        message: readable text, in which secrets, e.g. of an address, are masked.
     """
 
     def __init__(self, message: str) -> None:
@@ -21,7 +21,7 @@ class UserError(Exception):
 
 
 class NoModule(UserError):
-    """A class that a config names is in a module that is not found."""
+    """The module of a class that a config names does not exist."""
 
     def __init__(self, module: str) -> None:
         super().__init__(f"no module {module!r}.")
@@ -29,41 +29,41 @@ class NoModule(UserError):
 
 
 class Disagreement(Exception):
-    """What was found is not what was recorded; shown as its message alone, exit 1."""
+    """Results differ from the record; the message is shown without a traceback, exit code 1."""
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or a termination signal ended the work cleanly; exit 130.
+    """Ctrl-C or a termination signal ended the work cleanly; exit code 130.
 
-    A `BaseException`, as `KeyboardInterrupt` is, so that no ``except Exception`` on the way
-    swallows it. Its message says what was kept and how to go on.
+    A `BaseException` like `KeyboardInterrupt`, so that ``except Exception`` does not catch it. Its
+    message names what was kept and how to continue.
     """
 
 
 class Pruned(Exception):
-    """A search stopped this run: others do better."""
+    """A search stopped this run because other runs are better."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message; its type where it has none."""
+    """The first line of an error's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def closest(name: str, options: Iterable[str]) -> str | None:
-    """The option most like `name`, or None if none is near."""
+    """The option most similar to `name`, or None if none is similar."""
     by_folded = {option.lower().replace("-", "_"): option for option in options}
     folded = name.lower().replace("-", "_")
     near = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)
     if near:
         return by_folded[near[0]]
-    # 'layers' for 'num_layers', or 'learning_rat': too short for difflib, yet clear to a person.
+    # 'layers' for 'num_layers' is too short for difflib.
     inside = [o for f, o in by_folded.items() if len(folded) >= 3 and (folded in f or f in folded)]
     short = inside or [o for f, o in by_folded.items() if _abbreviates(folded, f)]
     return short[0] if len(short) == 1 else None
 
 
 def _abbreviates(short: str, long: str) -> bool:
-    """Word by word, as 'ml_1m' is short for 'movielens_1m'; words with digits must be equal."""
+    """Whether each word abbreviates the other, as in ml_1m; words with digits must be equal."""
     pairs = list(zip(short.split("_"), long.split("_"), strict=False))
     if short.count("_") != long.count("_") or len(pairs) < 2:
         return False
@@ -71,13 +71,13 @@ def _abbreviates(short: str, long: str) -> bool:
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` or an empty string."""
+    """``; did you mean 'x'?``, or a full stop if no option is similar."""
     match = closest(name, options)
     return f"; did you mean {match!r}?" if match else "."
 
 
 def report(problems: Sequence[str], subject: str = "the config") -> str:
-    """All problems in one message, one line each, each line once."""
+    """All distinct problems in one message, one line each."""
     unique = list(dict.fromkeys(problems))
     count = "1 problem" if len(unique) == 1 else f"{len(unique)} problems"
     return "\n".join([f"{count} in {subject}:", *(f"  {problem}" for problem in unique)])

@@ -1,10 +1,9 @@
 """Hydra's config loader, without the settings of Hydra that run code or write files.
 
-A config file describes an experiment. Hydra lets it do more: build callbacks, launchers and log
-handlers of any class, set environment variables, import packages. Here a file may set what
-`OF_FILES` and `FIXED` list, and the command line may also set what `OF_COMMANDS` lists. This loader
-composes and checks every config: jobs of a multirun, trials of a sweep, ``--cfg`` and ``--help``
-included.
+Hydra lets a config file build callbacks, launchers and log handlers of any class, set environment
+variables and import packages. Here a file can only set `OF_FILES` and `FIXED`, and the command line
+also `OF_COMMANDS`. This loader composes and checks every config, including jobs of a multirun,
+trials of a sweep, ``--cfg`` and ``--help``.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
 _log = logging.getLogger(__name__)
 
 OF_FILES = ("run.dir", "sweep.dir", "sweep.subdir", "help")
-"""Settings below ``hydra`` that a config file may set to any value: output folders, help text."""
+"""Settings below ``hydra`` that a file may set to any value: output folders and help text."""
 
 FIXED: Mapping[str, Any] = {"output_subdir": None, "job.chdir": False}
-"""Settings that a file may repeat with the value of the lab's own configs."""
+"""Settings that a file may set to the value in the lab's configs."""
 
 OF_COMMANDS = (
-    *OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper",
-    "hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config",
-)  # fmt: skip
-"""Settings that the command line may set, besides ``hydra/GROUP=CHOICE`` of installed plugins."""
+    *(*OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper"),
+    *("hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config"),
+)
+"""Settings for the command line, in addition to ``hydra/GROUP=CHOICE`` of installed plugins."""
 
 _PLUGINS = {"launcher": "basic_launcher", "sweeper": "basic_sweeper"}
 _HYDRAS_OWN = "hydra._internal.core_plugins."
@@ -56,14 +55,14 @@ _FORBIDDEN = "is not allowed: it could run arbitrary code."
 
 
 class RefusedSetting(ConfigCompositionException):
-    """A setting of Hydra that a file, or the command line, may not set."""
+    """A file or the command line sets a setting of Hydra that it may not set."""
 
 
 class Loader(ConfigLoaderImpl):
-    """Composes configs, and raises `RefusedSetting` before anything acts on a refused setting.
+    """Composes configs, and raises `RefusedSetting` before a refused setting has an effect.
 
     Args:
-        config_search_path: of Hydra.
+        config_search_path: Hydra's search path.
 
     Attributes:
         defaults: the files and choices that the last config was composed of.
@@ -86,16 +85,19 @@ class Loader(ConfigLoaderImpl):
         """Compose a config, as Hydra does.
 
         Raises:
-            RefusedSetting: a file or an override sets a setting of Hydra that it may not set.
+            RefusedSetting: a file or an override sets a refused setting.
         """
         typed = OverridesParser.create().parse_overrides(overrides)
         for override in typed:
             _refuse_typed(override)
             _warn_of_typed(override)
         cfg: DictConfig = super().load_configuration(
-            config_name, [*map(_forced, overrides, typed)], run_mode, from_shell,
+            config_name,
+            [*map(_forced, overrides, typed)],
+            run_mode,
+            from_shell,
             validate_sweep_overrides,
-        )  # fmt: skip
+        )
         keys = {override.key_or_group for override in typed}
         _refuse_composed(cfg, keys)
         _rename_targets(cfg)
@@ -108,7 +110,7 @@ class Loader(ConfigLoaderImpl):
         parsed_overrides: list[Override],
         repo: CachingConfigRepository,
     ) -> None:
-        """Check the primary config before its ``hydra.searchpath`` is used, which may import."""
+        """Check the primary config before its ``hydra.searchpath``, which may import packages."""
         self._primary = config_name
         loaded = repo.load_config(config_path=config_name) if config_name is not None else None
         if loaded is not None:
@@ -129,7 +131,7 @@ class Loader(ConfigLoaderImpl):
         return super()._load_single_config(default, repo)
 
     def _refuse_file(self, name: str, loaded: ConfigResult) -> None:
-        """Refuse a user's file with settings that no file may set."""
+        """Refuse a user's file with refused settings."""
         if not loaded.path.startswith("file:") or _is_the_labs(loaded.path):
             return  # a config of the lab, or of an installed package
         config = loaded.config
@@ -145,7 +147,7 @@ class Loader(ConfigLoaderImpl):
             if not (_within(path, OF_FILES) or (path in FIXED and value == FIXED[path])):
                 file = shown(path_of(loaded.path, name))
                 raise RefusedSetting(
-                    f"{_named(path)}: set by the file {file}. Of Hydra's settings a file may set "
+                    f"{_named(path)}: set by the file {file}. A file may only set Hydra's "
                     f"{', '.join(OF_FILES)}; remove this one: in a file it {_FORBIDDEN}"
                 )
 
@@ -155,7 +157,7 @@ def _is_the_labs(path: str) -> bool:
 
 
 def _refuse_typed(override: Override) -> None:
-    """Refuse what the command line may not set, e.g. callbacks or a class by name."""
+    """Refuse settings that the command line may not set, e.g. callbacks or a class."""
     key = override.key_or_group
     if not key.startswith("hydra.") and key != "hydra":
         return
@@ -166,7 +168,7 @@ def _refuse_typed(override: Override) -> None:
 
 
 def _warn_of_typed(override: Override) -> None:
-    """Say what to write where a class is typed by its old name."""
+    """Warn of a class that is typed by its old name."""
     if override.is_delete() or override.is_sweep_override():  # a multirun's jobs come here, too
         return
     typed = OmegaConf.create({})
@@ -177,7 +179,7 @@ def _warn_of_typed(override: Override) -> None:
 
 
 def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
-    """Refuse what only the composed settings show, e.g. which plugins were chosen."""
+    """Refuse settings that are only visible in the composed config, e.g. chosen plugins."""
     for path in ("callbacks", "job.env_set", "job.env_copy"):
         if OmegaConf.select(cfg.hydra, path):
             raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
@@ -194,7 +196,7 @@ def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
 
 
 def _rename_targets(node: Any) -> None:
-    """Replace old names of components that have moved by the current ones."""
+    """Replace old names of moved components by the current ones."""
     if isinstance(node, DictConfig) and not node._is_none():
         for key in list(node.keys()):
             value = node._get_node(key)
@@ -209,13 +211,13 @@ def _rename_targets(node: Any) -> None:
 
 
 def _forced(text: str, override: Override) -> str:
-    """The override; with ``++`` for an old name, which no config has, to be renamed later."""
+    """The override; an old name, which no config has, gets ``++`` and is renamed later."""
     is_old = override.key_or_group in old_keys() and not override.is_delete()
     return f"++{text.lstrip('+')}" if is_old else text
 
 
 def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
-    """Rename old options of the lab's components; the command line goes before a file.
+    """Rename old options of the lab's components; the command line has precedence over files.
 
     Args:
         cfg: the composed config.
@@ -228,9 +230,9 @@ def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
         if not isinstance(node, DictConfig) or node._is_none() or option not in node.keys():  # noqa: SIM118
             continue
         if not str(_resolved(node, "_target_")).startswith("recsys_lab."):
-            continue  # a class of the user's own
+            continue  # a user's class
         value = node._get_node(option)
-        if new.partition(".")[2] in node.keys():  # noqa: SIM118 - not so in a stored run's config
+        if new.partition(".")[2] in node.keys():  # noqa: SIM118 - false for a stored run's config
             _warn_renamed(key)
         with flag_override(node, ["readonly", "struct"], False):
             if new not in typed:
@@ -278,7 +280,7 @@ def _targets(path: str, node: Any) -> Iterator[tuple[str, str]]:
 
 
 def _resolved(node: Any, key: Any) -> Any:
-    """A value, or None if it is missing or is resolved only when a job runs."""
+    """A value, or None if it is missing or can only be resolved when a job runs."""
     try:
         return node[key] if isinstance(node, DictConfig | ListConfig) else None
     except (OmegaConfBaseException, LookupError):

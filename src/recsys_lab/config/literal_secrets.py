@@ -1,7 +1,7 @@
-"""A secret in a config is refused before a run begins, with the place where it belongs.
+"""Refuse secrets in a config before a run begins.
 
-A run stores its config and goes on from it, is evaluated from it, and trackers receive copies: what
-a run needs to work cannot be masked there. What it does not need (`FREE`) is masked instead.
+A run stores its config, is resumed and evaluated from it, and trackers receive copies, so values
+that a run needs cannot be masked there. Values that it does not need (`FREE`) are masked instead.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 FREE = ("name", "group", "tags", "notes")
-"""Texts for people: masked in what is stored and sent."""
+"""Descriptive texts, which are masked where they are stored or sent."""
 _PRIVATE = ("sweep.storage",)
-"""Kept in a file of its owner alone, and masked elsewhere."""
+"""Stored in a file that only its owner can read, and masked elsewhere."""
 _ADDRESS = (
-    "holds a secret. Put the whole address into an environment variable and name that: "
+    "contains a secret. Put the whole address into an environment variable and name that: "
     "{path}=env:LOG_URL"
 )
 _CURES = {
     "data.path": _ADDRESS,
     "data.items_path": _ADDRESS,
     "data.users_path": _ADDRESS,
-    "tracking.mlflow_uri": "holds a secret. Put the whole address into the environment variable "
+    "tracking.mlflow_uri": "contains a secret. Put the whole address into the environment variable "
     "MLFLOW_TRACKING_URI and set tracking.mlflow_uri=null",
-    "engine.settings": "'{key}' is given a secret. Put it into an environment variable and name "
-    "that: '+engine.settings_env={{{key}: MY_SECRET}}'",
+    "engine.settings": "the value of '{key}' is a secret. Put it into an environment variable and "
+    "name that: '+engine.settings_env={{{key}: MY_SECRET}}'",
 }
 _ANY = (
-    "holds a secret. Take it out: configs are written into records. Libraries find theirs in "
+    "contains a secret. Remove it: configs are stored in records. Libraries read secrets from "
     "environment variables, such as AWS_SECRET_ACCESS_KEY, HF_TOKEN or WANDB_API_KEY"
 )
 
 
 def literal_secrets(cfg: DictConfig) -> list[str]:
-    """A problem for every secret in the config of a run; no secret is in it.
+    """A problem, which does not quote the secret, for every secret in the config of a run.
 
     Args:
         cfg: composed config of a verb that makes or prepares runs.
@@ -55,11 +55,11 @@ def literal_secrets(cfg: DictConfig) -> list[str]:
 
 
 def secrets_in_texts(cfg: DictConfig) -> list[str]:
-    """A problem for every secret in a text for people: a multirun's own file is not masked."""
+    """A problem for every secret in `FREE` of a multirun, whose own file is not masked."""
     texts = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(texts, dict)
     return [
-        f"{key}: holds a secret, which multirun.yaml would keep. Take it out."
+        f"{key}: contains a secret, which multirun.yaml would keep. Remove it."
         for key in FREE
         if scrubbed(texts.get(key)) != texts.get(key)
     ]
@@ -71,8 +71,7 @@ def _problem(cfg: DictConfig, path: str) -> str:
     option, cure = next(
         ((o, c) for o, c in _CURES.items() if path == o or path.startswith(f"{o}.")), (path, _ANY)
     )
-    said = cure.format(path=path, key=path.removeprefix(f"{option}."))
-    return f"{option}: {said}."
+    return f"{option}: {cure.format(path=path, key=path.removeprefix(f'{option}.'))}."
 
 
 def _plain(cfg: DictConfig, key: str) -> Any:

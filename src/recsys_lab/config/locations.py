@@ -1,4 +1,4 @@
-"""Where the lab's own configs are, and where the classes that they name are."""
+"""Locations of the lab's configs and of the classes that they name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from recsys_lab.config.errors import UserError
 
 
 def config_dir() -> Path:
-    """The configs that come with the lab: in the installed package, or the repository's.
+    """The folder of the lab's configs, in the installed package or in the repository.
 
     Raises:
-        UserError: neither is there, so the installation is broken.
+        UserError: both are missing, so the installation is broken.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "configs", package.parents[1] / "configs"):
@@ -25,19 +25,19 @@ def config_dir() -> Path:
 
 @cache
 def component_packages(group: str | None) -> tuple[str, ...]:
-    """The lab's packages that hold a group's classes: those that its own configs name.
+    """The packages with a group's classes, from the targets in the lab's configs.
 
     Args:
-        group: a config group or another key with ``_target_``, e.g. ``model``; None: of any.
+        group: a config group or another key with ``_target_``, e.g. ``model``; None for all.
     """
     folder, target = config_dir(), r"_target_: *([\w.]+)\.\w+\.\w+"
     if group is None:
-        return tuple(sorted(_found(folder.rglob("*.yaml"), target)))
-    inside = _found((folder / group).rglob("*.yaml"), f"^{target}")
-    beside = _found(folder.glob("*.yaml"), rf"^{re.escape(group)}:\n +{target}")
+        return tuple(sorted(_matches(folder.rglob("*.yaml"), target)))
+    inside = _matches((folder / group).rglob("*.yaml"), f"^{target}")
+    beside = _matches(folder.glob("*.yaml"), rf"^{re.escape(group)}:\n +{target}")
     return tuple(sorted(inside | beside))
 
 
-def _found(files: Iterable[Path], pattern: str) -> set[str]:
+def _matches(files: Iterable[Path], pattern: str) -> set[str]:
     texts = (file.read_text(encoding="utf-8") for file in files)
     return {name for text in texts for name in re.findall(pattern, text, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""Where each value of a composed config came from, for error messages."""
+"""The origin of each value of a composed config, for error messages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from recsys_lab.config.errors import closest
 
 
 class ConfigSources(Sources):
-    """Finds overrides and YAML files by the dotted path that they set.
+    """Overrides and YAML files by the dotted paths that they set.
 
     Args:
         loader: Hydra's loader, with the user's folders on its search path.
         overrides: the value overrides of the command line, in order.
-        defaults: the YAML files that were merged, in order.
+        defaults: the merged YAML files, in order.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ConfigSources(Sources):
         self._defaults = defaults
 
     def origin(self, path: str) -> str:
-        """``(from the override x=1)``, ``(from configs/model/sasrec.yaml)`` or nothing."""
+        """``(from the override x=1)``, ``(from configs/model/sasrec.yaml)`` or an empty text."""
         for override in reversed(self._overrides):
             if _overlap(override.key_or_group, path):
                 return f"(from the override {override.input_line})"
@@ -47,15 +47,15 @@ class ConfigSources(Sources):
         return ""
 
     def elsewhere(self, group: str, option: str) -> str:
-        """Other choices of the group that have an option like this one, in words."""
-        found: dict[str, list[str]] = {}
+        """Other choices of the group with a similar option, readable."""
+        similar: dict[str, list[str]] = {}
         for choice in choices(self._loader, group):
             loaded = self._loader.repository.load_config(f"{group}/{choice}")
             keys = [str(k) for k in loaded.config] if loaded else []
             match = closest(option, [k for k in keys if k != "_target_"])
             if match:
-                found.setdefault(match, []).append(f"{group}={choice}")
-        return " or ".join(f"{o!r} (an option of {', '.join(c)})" for o, c in found.items())
+                similar.setdefault(match, []).append(f"{group}={choice}")
+        return " or ".join(f"{o!r} (an option of {', '.join(c)})" for o, c in similar.items())
 
     def groups(self) -> list[str]:
         """The config groups."""
@@ -75,7 +75,7 @@ class ConfigSources(Sources):
 
 
 def choices(loader: ConfigLoaderImpl, group: str) -> list[str]:
-    """Every choice of a group, those in its subfolders as ``folder/name``."""
+    """All choices of a group; those in subfolders as ``folder/name``."""
     return list(_choices(loader, group, ""))
 
 
@@ -90,14 +90,14 @@ def path_of(folder: str, name: str) -> Path:
     """The file of a config.
 
     Args:
-        folder: of the source that it was loaded from, ``file://`` before it.
-        name: of the config, below that folder.
+        folder: folder of its source, with or without ``file://``.
+        name: of the config, relative to the folder.
     """
     return Path(folder.removeprefix("file://")) / f"{name.removesuffix('.yaml')}.yaml"
 
 
 def shown(file: Path) -> str:
-    """A path as a person would write it: from here, or from the lab's configs."""
+    """A short path: relative to the working directory or to the lab's configs, if possible."""
     for base, prefix in ((Path.cwd(), Path()), (config_dir(), Path("configs"))):
         if file.is_relative_to(base):
             return str(prefix / file.relative_to(base))
@@ -110,7 +110,7 @@ def _overlap(key: str, path: str) -> bool:
 
 def _has(config: Any, path: str) -> bool:
     for part in path.split("."):
-        # get_node also sees values that are missing (???) or that cannot be interpolated.
+        # _get_node also works for values that are missing (???) or cannot be interpolated.
         if not isinstance(config, DictConfig) or part not in config.keys():  # noqa: SIM118
             return False
         config = config._get_node(part)

@@ -1,7 +1,7 @@
-"""The user's own modules in the current folder, which is not on Python's search path.
+"""Import of the user's modules from the working directory, which is not on Python's search path.
 
 A stray file there, named like an optional dependency (``pynvml.py``, ``hydra_plugins/x.py``), would
-else be imported and run. Found are the modules alone that the user allowed by name.
+otherwise be imported. Only modules that the user allows by name can be imported.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from recsys_lab.config.targets import allowed_prefixes
 
 
 def find_allowed_modules_in(folder: str) -> None:
-    """Let Python find what the user allowed in a folder, after everything that is installed.
+    """Let Python import allowed modules from a folder, if they are not installed.
 
     Args:
-        folder: absolute; it takes the place of the one that was named before.
+        folder: absolute path; it replaces the folder of an earlier call.
     """
     sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _AllowedModules)]
     sys.meta_path.append(_AllowedModules(folder))
@@ -34,10 +34,10 @@ class _AllowedModules(MetaPathFinder):
     ) -> ModuleSpec | None:
         """The module, if its name is the first part of an allowed prefix."""
         names = {prefix.partition(".")[0] for prefix in allowed_prefixes()}
-        if path is not None or fullname not in names:  # a package's parts are found by its path
+        if path is not None or fullname not in names:  # submodules have the path of their package
             return None
         spec = PathFinder.find_spec(fullname, [self._folder], target)
         if spec is not None and spec.submodule_search_locations is not None:
-            # A package without __init__.py would else be looked for again when sys.path changes.
+            # Otherwise a package without __init__.py is searched again when sys.path changes.
             spec.submodule_search_locations = list(spec.submodule_search_locations)
         return spec

@@ -1,4 +1,4 @@
-"""Values that stand on the command line as people write them, not in Hydra's grammar."""
+"""Values of the command line that are plain text, not in Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from recsys_lab.config.commands import Verb
 
 
 def quoted(text: str) -> str:
-    """Text as Hydra's override grammar takes it literally."""
+    """Text as a literal of Hydra's override grammar."""
     return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def literal(text: str, verb: Verb, *, several: bool) -> str:
-    """An override, quoted where its key takes a text, e.g. ``where=model=SASRec``.
+    """An override, with its value quoted if it is a text, e.g. ``where=model=SASRec``.
 
-    Keys of texts are those of type ``str`` in the verb's schema, and those that the verb names. For
-    any other key a value is a text where Hydra's grammar cannot read it, e.g. a URL with a query.
-    Values that are quoted already, and ``null``, stay as they are.
+    Values are texts for keys of type ``str`` in the verb's schema and for the keys that the verb
+    lists; for other keys, if Hydra's grammar cannot parse them, e.g. a URL with a query. Quoted
+    values and ``null`` are unchanged.
 
     Args:
         text: the override as typed.
-        verb: says which keys take texts.
-        several: whether commas separate the values of several jobs: a multirun.
+        verb: the verb of the command.
+        several: whether commas separate the values of several jobs (a multirun).
     """
     key, equals, value = text.partition("=")
     if not equals or key.startswith("~"):
         return text
     name = key.lstrip("+")
-    for place in verb.literal:
-        if place.endswith(".") and name.startswith(place):
-            # The rest is one word: nested, a.b would take the place of a, or a of a.b.
-            below = name.removeprefix(place)
-            return f"++{place[:-1]}={{{below}: {_quoted_once(value)}}}"
+    for prefix in verb.literal:
+        if prefix.endswith(".") and name.startswith(prefix):
+            # The rest is one key: if nested, a.b would overwrite a, or a would overwrite a.b.
+            below = name.removeprefix(prefix)
+            return f"++{prefix[:-1]}={{{below}: {_quoted_once(value)}}}"
     if name in verb.literal:
         return f"{key}={_quoted_once(value)}"
     if name in verb.paths or name in _texts(verb.schema):
@@ -47,7 +47,7 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
 
 
 def _texts(schema: type[Any]) -> set[str]:
-    """Keys that take any text, or a path."""
+    """Keys whose values are texts or paths."""
     hints = get_type_hints(schema)
     return {name for name, hint in hints.items() if hint in (str, str | None)}
 
@@ -69,7 +69,7 @@ def _is_quoted(value: str) -> bool:
 
 
 def _paths(value: str) -> str:
-    """One path a job; a comma in the name of a file that exists separates nothing."""
+    """One path per job; the name of an existing file may contain commas."""
     if _is_quoted(value) or re.match(r"[a-z_]+\(", value):  # choice(a, b)
         return value
     if Path(value).expanduser().exists():

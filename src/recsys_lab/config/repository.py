@@ -24,10 +24,10 @@ A command composes its config several times, a sweep once for each point of its 
 
 
 class Repository(ConfigRepository):
-    """Reads config files; the error for an unreadable one names it."""
+    """Reads config files, with errors that name the file."""
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """Read a file, as Hydra does; a byte order mark does not hide its first line.
+        """Read a file as Hydra does, also with a byte order mark.
 
         Raises:
             UserError: the file is not YAML, not UTF-8, or cannot be opened.
@@ -58,7 +58,7 @@ class Repository(ConfigRepository):
 
 
 def _of_yaml(error: YAMLError) -> str:
-    """What is wrong and where, in one line."""
+    """Problem and position, in one line."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Read a component's ``Config`` fields from its source, so that torch need not be imported."""
+"""Read a component's ``Config`` fields from its source, without importing torch."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from recsys_lab.config.targets import (
 )
 
 LIGHT_MODULES = (
-    "typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime",
-    "recsys_lab.config", "recsys_lab.config.choice",
-)  # fmt: skip
-"""Imported for the names that annotations use; of other modules the source is read."""
+    *("typing", "annotated_types", "collections.abc", "enum", "dataclasses", "datetime"),
+    *("recsys_lab.config", "recsys_lab.config.choice"),
+)
+"""Modules that are imported for the names in annotations; other modules are only parsed."""
 _CONSTRUCTORS = ("annotated_types", "recsys_lab.config.choice")
 """Modules whose classes an annotation may call."""
 
@@ -46,22 +46,21 @@ class Schema:
 
 
 class _Unreadable(Exception):
-    """The source alone does not say what the options are; the module must be imported."""
+    """The options cannot be read from the source; the module must be imported."""
 
 
 def schema_of_target(target: object, group: str | Choice | None = None) -> Schema:
     """The options of the class that `target` names.
 
-    Sources are parsed, not run: that of the class, and of the modules that it takes base classes
-    and annotations from. Only where that is not enough (a computed type, a base class of another
-    package) is the module imported.
+    Sources are parsed, not run: those of the class, its base classes and annotations. If that is
+    not enough (a computed type, a base class of another package), the module is imported.
 
     Args:
         target: value of ``_target_``.
-        group: of the component, e.g. ``model``; or of which choice it is; None where any may stand.
+        group: config group of the component, e.g. ``model``, or its `Choice`; None allows any.
 
     Raises:
-        UserError: the target is not allowed or there is no such module or class.
+        UserError: the target is not allowed, or the module or class does not exist.
     """
     module, name = split_target(target)
     if find_source(module) is None:
@@ -88,11 +87,11 @@ def schema_of_dataclass(config: type[Any], name: str) -> Schema:
 
 
 def targets_of(node: Mapping[str, Any], group: str | Choice | None = None) -> Iterator[str]:
-    """Every dotted class that a checked component's config names: its own, and chosen ones.
+    """Every dotted class in a checked component's config: its own, and those of open options.
 
     Args:
-        node: plain, with ``_target_``.
-        group: as of `schema_of_target`.
+        node: plain mapping with ``_target_``.
+        group: see `schema_of_target`.
     """
     yield str(node["_target_"])
     schema = schema_of_target(node["_target_"], group)
@@ -134,14 +133,14 @@ def _parsed(text: str, file: str) -> ast.Module:
 
 
 Fields = dict[str, tuple[Any, bool]]
-"""Of a dataclass: name -> annotation and whether a value must be given."""
+"""Fields of a dataclass: name -> annotation and whether it has no default."""
 
 
 class _Source:
-    """What a module binds at its top level, evaluated when an annotation first asks for it.
+    """The names of a module, evaluated when an annotation needs them.
 
-    Names come from `LIGHT_MODULES`, from plain assignments such as ``Rate = Annotated[float,
-    Ge(0)]``, here or in another module of the lab or the user; anything else is `_Unreadable`.
+    Names come from `LIGHT_MODULES` and from plain assignments such as ``Rate = Annotated[float,
+    Ge(0)]``, here or in another module of the lab or the user; others are `_Unreadable`.
     """
 
     def __init__(self, tree: ast.Module, sources: _Sources) -> None:
@@ -163,7 +162,7 @@ class _Source:
         }
 
     def binds(self, name: str) -> bool:
-        """Whether the name is bound by anything but a top-level class statement."""
+        """Whether the module binds the name, at any depth."""
         return any(
             (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
             or (isinstance(node, ast.ClassDef) and node.name == name)
@@ -185,20 +184,20 @@ class _Source:
         return source.config_of(node.name)
 
     def _fields(self, config: ast.ClassDef) -> Fields:
-        found: Fields = {}
+        fields: Fields = {}
         for base in reversed(config.bases):
             if isinstance(base, ast.Attribute) and base.attr == "Config":
-                found |= self._config_of_base(base.value)
+                fields |= self._config_of_base(base.value)
             else:
                 source, node = self._class(base)
-                found |= source._fields(node)
+                fields |= source._fields(node)
         for line in config.body:
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                found[line.target.id] = self._annotation(line.annotation), _is_required(line.value)
-        return found
+                fields[line.target.id] = self._annotation(line.annotation), _is_required(line.value)
+        return fields
 
     def _class(self, expression: ast.expr) -> tuple[_Source, ast.ClassDef]:
-        """The class statement that a name means, and the module that it stands in."""
+        """The class statement of a name, and its module."""
         if isinstance(expression, ast.Name) and expression.id in self.classes:
             return self, self.classes[expression.id]
         if isinstance(expression, ast.Name) and expression.id in self._imports:
@@ -208,7 +207,7 @@ class _Source:
         raise _Unreadable
 
     def _annotation(self, expression: ast.expr) -> Any:
-        """The type that an annotation means."""
+        """The type of an annotation."""
         if isinstance(expression, ast.Constant) and isinstance(expression.value, str):
             expression = ast.parse(expression.value, mode="eval").body
         try:
@@ -217,7 +216,7 @@ class _Source:
             raise _Unreadable from error
 
     def _value(self, expression: ast.expr) -> Any:
-        """The few kinds of expressions that annotations are made of; others are unreadable."""
+        """Evaluate the kinds of expressions that occur in annotations; others are unreadable."""
         value = self._value
         match expression:
             case ast.Name():
@@ -231,8 +230,8 @@ class _Source:
             case ast.Tuple():
                 return tuple(map(value, expression.elts))
             case ast.Call():
-                given = {word.arg: value(word.value) for word in expression.keywords if word.arg}
-                return _constructor(value(expression.func))(*map(value, expression.args), **given)
+                options = {word.arg: value(word.value) for word in expression.keywords if word.arg}
+                return _constructor(value(expression.func))(*map(value, expression.args), **options)
         return ast.literal_eval(expression)
 
     def _named(self, name: str) -> Any:

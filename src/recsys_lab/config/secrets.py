@@ -1,8 +1,8 @@
-"""Secrets in configs and messages: what is written down or shown is `scrubbed` first.
+"""Mask secrets in configs and messages before these are stored or shown.
 
-A secret is known by its place (the password of a URL, a parameter or a key named like one), by its
-shape (a token of a well-known service, a private key), or because an environment variable that is
-named like one holds it.
+A secret is recognised by its position (the password of a URL, a parameter or key named like one),
+by its shape (a token of a well-known service, a private key), or as the value of an environment
+variable that is named like one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus
 T = TypeVar("T")
 
 MASK = "***"
-"""Stands where a secret was."""
+"""Replaces a secret."""
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _ANYWHERE = re.compile(r"(password|passwd|passphrase|secret|apikey|accesskey)s?")
@@ -31,24 +31,24 @@ _PAIRS = frozenset(
     }.items()
     for first in firsts
 )
-# Names that end so say where a secret is, or how long; they are none.
+# Last words of names of other things than secrets, e.g. password_file or token_length.
 _NO_SECRET = frozenset([
     "env", "file", "path", "dir", "folder", "column", "class", "provider", "providers", "enabled",
     "type", "dim", "size", "count", "length", "limit", "name",
 ])  # fmt: skip
 # mask_token and the like.
 _OF_VOCABULARIES = frozenset(["mask", "pad", "unk", "eos", "bos", "cls", "sep"])
-# Types of columns, which may be named as they like, and Hydra's words.
+# Values that are not secrets: types of columns, which may have any name, and Hydra's words.
 _PLAIN = frozenset([
     "categorical", "numeric", "text", "list", "true", "false", "null", "none", "auto",
 ])  # fmt: skip
-_VARIABLES = "_env"  # ends an option that names environment variables
+_VARIABLES = "_env"  # suffix of options whose values are names of environment variables
 _LIST_OF_VARIABLES = re.compile(r"_env['\"]?\s*[=:]\s*\{[^{}]*\Z")
-_IN_A_QUERY = frozenset(["key"])  # of a URL only: elsewhere it is any key
+_IN_A_QUERY = frozenset(["key"])  # names of secrets only in the query of a URL
 
 _FROM_VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*([A-Za-z_]\w*)")
 _READ: set[str] = set()
-_SHORTEST = 4  # characters: shorter values stand in every text
+_SHORTEST = 4  # characters: shorter values occur in any text
 
 _VALUE = r"""(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;&'"(){}\[\]]+)"""
 _USER_INFO = re.compile(
@@ -88,33 +88,33 @@ _SHAPES = re.compile(
 
 
 def scrubbed(value: T) -> T:
-    """The same value without its secrets, to be written down or shown.
+    """The value with its secrets masked, to be stored or shown.
 
     Args:
-        value: a text, or nested mappings and lists of texts and numbers; others come back as
-            they are. What is scrubbed already stays as it is.
+        value: a text, or nested mappings and lists of texts and numbers; other values are returned
+            unchanged, like values that are masked already.
     """
-    found: T = _scrub(value)
-    return found
+    masked: T = _scrub(value)
+    return masked
 
 
 def scrubbed_code(text: str) -> str:
-    """The same of code, in which ``token = next(tokens)`` is no secret: by shapes alone."""
+    """The same for code, only by shapes: ``token = next(tokens)`` is not a secret."""
     text = _TOKEN_AS_USER.sub(rf"\g<head>{MASK}@", _USER_INFO.sub(_unless_port, text))
     return _environment().sub(MASK, _SHAPES.sub(MASK, text))
 
 
 def scrubbed_text(text: str) -> str:
-    """The same of one text."""
+    """The same for a text."""
     for pattern in (_HEADER, _QUERY, _ASSIGNED, _SPACED, _OF_A_MAPPING, _COLON):
         text = pattern.sub(_if_named, text)
     return scrubbed_code(text)
 
 
 def note_variables(unresolved: Any) -> None:
-    """Take note of ``${oc.env:DB_PASSWORD}`` and the like in a config that was not resolved yet.
+    """Register variables such as ``${oc.env:DB_PASSWORD}`` in a config that is not resolved yet.
 
-    What such a variable holds is a secret wherever it comes up, though it be like a word.
+    Their values are masked everywhere from now on, even if they look like words.
     """
     if isinstance(unresolved, str):
         _READ.update(name for name in _FROM_VARIABLE.findall(unresolved) if is_secret_name(name))
@@ -127,7 +127,7 @@ def note_variables(unresolved: Any) -> None:
 
 
 def secret_paths(value: Any, path: str = "") -> Iterator[str]:
-    """Dotted paths below ``path`` of the values that would not come through `scrubbed` whole."""
+    """Dotted paths below ``path`` of the values that `scrubbed` would mask."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             below = f"{path}.{key}" if path else str(key)
@@ -143,10 +143,10 @@ def secret_paths(value: Any, path: str = "") -> Iterator[str]:
 
 
 def refused_password(url: object) -> str | None:
-    """What to do about a password in a database's URL, or None where it holds none.
+    """What is wrong with a database's URL that contains a password; None without one.
 
     Args:
-        url: ``scheme://user@host:port/database?option=value``; None where there is none.
+        url: ``scheme://user@host:port/database?option=value``, or None.
     """
     if url is None or scrubbed(str(url)) == str(url):
         return None
@@ -155,8 +155,8 @@ def refused_password(url: object) -> str | None:
     secret = next((name for name in names if is_secret_name(name)), None)
     where = f" ({secret}=...)" if secret is not None else ""
     return (
-        f"holds a password{where}, which would be written into records. Take it out, put it into "
-        "an environment variable and name that: data.password_env=DB_PASSWORD"
+        f"contains a password{where}, which would be stored in records. Remove it, put it into an "
+        "environment variable and name that: data.password_env=DB_PASSWORD"
     )
 
 
@@ -194,11 +194,11 @@ def _scrub(value: Any, name: object = "") -> Any:
 def _is_secret(key: object, value: object) -> bool:
     if not isinstance(key, str) or not is_secret_name(key) or isinstance(value, bool):
         return False
-    return isinstance(value, str | int | float) and _says_something(str(value))
+    return isinstance(value, str | int | float) and _can_be_secret(str(value))
 
 
-def _says_something(value: str) -> bool:
-    """Whether a text can be a secret: no ellipsis, no plain word, nor where to find one."""
+def _can_be_secret(value: str) -> bool:
+    """Whether a text can be a secret: not an ellipsis, a known word or a name of a variable."""
     bare = value.strip("'\"")
     named = bare.startswith("${") or bare in os.environ
     return not (named or set(bare) <= set(".*?<>") or bare.lower() in _PLAIN)
@@ -209,14 +209,14 @@ def _if_named(match: re.Match[str]) -> str:
         return match[0]
     name = unquote_plus(match.groupdict().get("name") or "authorization")
     in_query = match["head"][0] in "?&;" and name.lower() in _IN_A_QUERY
-    if not (in_query or is_secret_name(name)) or not _says_something(match["value"]):
+    if not (in_query or is_secret_name(name)) or not _can_be_secret(match["value"]):
         return match[0]
     quote_sign = match["value"][0] if match["value"][0] in "'\"" else ""
     return f"{match['head']}{quote_sign}{MASK}{quote_sign}"
 
 
 def _unless_port(match: re.Match[str]) -> str:
-    """A path of the web may hold an @ behind the port; databases read a password there."""
+    """Mask a password; a web address may have an @ in its path after the port instead."""
     web = match["scheme"].lower() in ("http", "https")
     if web and re.match(r"\d{1,5}[/?#]", match["value"]):
         return match[0]
@@ -224,18 +224,18 @@ def _unless_port(match: re.Match[str]) -> str:
 
 
 def _environment() -> re.Pattern[str]:
-    """The secrets of this process's environment."""
-    held = (
+    """Matches the secrets in this process's environment."""
+    values = (
         value
         for name, value in os.environ.items()
         if name != "PWD" and is_secret_name(name) and (name in _READ or _is_random(value))
         if len(value) >= _SHORTEST
     )
-    return _any_of(tuple(sorted(held, key=len, reverse=True)))
+    return _any_of(tuple(sorted(values, key=len, reverse=True)))
 
 
 def _is_random(value: str) -> bool:
-    """Whether a value is like no word that stands in paths and texts by itself."""
+    """Whether a value is unlikely to occur in paths and texts by chance."""
     if value in (os.getcwd(), os.environ.get("HOME")) or os.path.isabs(value):
         return False
     return len(value) >= 16 or (len(value) >= 8 and not (value.isalpha() and value.islower()))

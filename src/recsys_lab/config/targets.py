@@ -1,9 +1,9 @@
-"""Which classes a config may name with ``_target_``, and where their source is.
+"""Classes that a config may name with ``_target_``, and their sources.
 
-A config file must not be a way to run arbitrary code, so a target is built only if it stands in
-the lab's package for its config group, or under a prefix in the environment variable
-``RECSYS_LAB_ALLOWED_TARGETS`` (comma separated, e.g. ``mymodels,other.package``). No config
-file can set that variable; only the person who starts the command can.
+A config file must not run arbitrary code, so a target is only built if it is in the lab's package
+for its config group, or under a prefix in the environment variable ``RECSYS_LAB_ALLOWED_TARGETS``
+(comma separated, e.g. ``mymodels,other.package``). Config files cannot set that variable, only the
+user who starts the command.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
 
 
 def allowed_prefixes() -> list[str]:
-    """``recsys_lab`` and what the user allows, without trailing dots."""
+    """``recsys_lab`` and the prefixes that the user allows, without trailing dots."""
     extra = os.environ.get(ALLOWED_TARGETS_VARIABLE, "").split(",")
     return ["recsys_lab", *(p for p in (x.strip().rstrip(".") for x in extra) if p)]
 
 
 def is_allowed(module: str) -> bool:
-    """Whether a module is the lab's, or one that the user allows."""
+    """Whether a module belongs to the lab or is allowed by the user."""
     return _is_within(module, allowed_prefixes())
 
 
@@ -38,7 +38,7 @@ def split_target(target: object) -> tuple[str, str]:
     """``package.module.Class`` as (module, class).
 
     Raises:
-        UserError: not of that form, or not under an allowed prefix.
+        UserError: it has another form or no allowed prefix.
     """
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
         raise UserError(f"expected 'package.module.Class', got {target!r}.")
@@ -55,21 +55,22 @@ def split_target(target: object) -> tuple[str, str]:
 
 
 def refuse_misplaced(module: str, name: str, group: str | Choice | None) -> None:
-    """Refuse a class of the lab that is not where its own classes of a group are.
+    """Refuse a class of the lab outside of the packages of its group.
 
     Args:
         module: full dotted name.
         name: of the class.
-        group: of the component, e.g. ``model``; or of which choice it is; None where any may stand.
+        group: config group of the component, e.g. ``model``, or its `Choice`; None allows any.
 
     Raises:
-        UserError: it is elsewhere in the lab.
+        UserError: the class is in another package of the lab.
     """
     packages = (group.package,) if isinstance(group, Choice) else component_packages(group)
     if _is_within(module, ["recsys_lab"]) and not _is_within(module, packages):
-        kind = f"no {group} of the lab: those" if group else "no component of the lab: those"
+        kind = f"{group} component" if group else "component"
         raise UserError(
-            f"'{module}.{name}' is {kind} are in {', '.join(packages) or 'no package'}."
+            f"'{module}.{name}' is not a {kind} of the lab; expected a class in "
+            f"{', '.join(packages) or 'no package'}."
         )
 
 
@@ -78,13 +79,13 @@ def _is_within(module: str, prefixes: Iterable[str]) -> bool:
 
 
 def find_source(module: str) -> Path | None:
-    """The source file of a module, found without importing the module or its parents.
+    """The source file of a module, without importing the module or its parents.
 
     Args:
         module: full dotted name.
 
     Returns:
-        Its file, or None where there is no such module or it is not Python source.
+        Its file, or None if the module does not exist or is not Python source.
     """
     first, *rest = module.split(".")
     try:
@@ -96,18 +97,18 @@ def find_source(module: str) -> Path | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         name = f"{name}.{part}"
-        spec = _found_in(spec.submodule_search_locations, name)
+        spec = _find_in(spec.submodule_search_locations, name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     return Path(spec.origin)
 
 
-def _found_in(folders: Iterable[str], name: str) -> ModuleSpec | None:
-    """A module of a package; `PathFinder` would need the package imported where it has no file."""
+def _find_in(folders: Iterable[str], name: str) -> ModuleSpec | None:
+    """A module of a package; `PathFinder` would import a package without a file."""
     kinds = (SourceFileLoader, SOURCE_SUFFIXES)
-    specs = [FileFinder(folder, kinds).find_spec(name) for folder in folders]
-    found = [spec for spec in specs if spec is not None]
-    return next((spec for spec in found if spec.loader is not None), found[0] if found else None)
+    finders = (FileFinder(folder, kinds) for folder in folders)
+    specs = [spec for finder in finders if (spec := finder.find_spec(name)) is not None]
+    return next((spec for spec in specs if spec.loader is not None), specs[0] if specs else None)
 
 
 def import_class(target: object, group: str | Choice | None = None) -> type[Any]:
@@ -115,11 +116,11 @@ def import_class(target: object, group: str | Choice | None = None) -> type[Any]
 
     Args:
         target: value of ``_target_``.
-        group: of the component, e.g. ``model``; or of which choice it is; None where any may stand.
+        group: config group of the component, e.g. ``model``, or its `Choice`; None allows any.
 
     Raises:
-        UserError: the target is not allowed, cannot be found, or is not a component class
-            (a class of that module with a nested ``Config``).
+        UserError: the target is not allowed, does not exist, or is not a component class (a class
+            of that module with a nested ``Config``).
     """
     module_name, name = split_target(target)
     refuse_misplaced(module_name, name, group)
@@ -127,10 +128,10 @@ def import_class(target: object, group: str | Choice | None = None) -> type[Any]
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
-            raise  # the module is there, but something that it needs is not
+            raise  # an import of the module failed, not the module itself
         raise NoModule(module_name) from error
     cls = getattr(module, name, None)
-    # A class that the module merely imported is not one of its components.
+    # A class that the module imports is not one of its components.
     if not isinstance(cls, type) or cls.__module__ != module_name or not hasattr(cls, "Config"):
         raise UserError(f"{module_name} has no class {name!r} with a nested Config.")
     return cls

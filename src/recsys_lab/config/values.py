@@ -1,4 +1,4 @@
-"""One value against one type: strict, with the allowed values in words."""
+"""Check a value against a type, strictly, with readable messages."""
 
 from __future__ import annotations
 
@@ -26,28 +26,26 @@ def problem_with(value: object, annotation: Any) -> str | None:
 
     Args:
         value: plain value from YAML (int, float, bool, str, None, list or dict).
-        annotation: type it must have: plain types, ``X | None``, ``list[X]``, ``dict[K, V]``,
-            ``Literal`` or ``Annotated`` with `annotated_types` bounds. Of open options
-            (`recsys_lab.config.choice`) only the form is checked.
+        annotation: expected type: plain types, ``X | None``, ``list[X]``, ``dict[K, V]``,
+            ``Literal`` or ``Annotated`` with `annotated_types` bounds. Open options
+            (`recsys_lab.config.choice`) are only checked for their form.
     """
-    # pydantic takes 40 ms to import, and a mere `from recsys_lab.config import UserError` is light.
+    # Imported here: pydantic takes 40 ms, which `from recsys_lab.config import UserError` saves.
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     try:
         TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError:
-        choices = _choices(annotation)
-        hint = did_you_mean(value, choices) if isinstance(value, str) else "."
-        said = hint if choices and hint != "." else "."
-        return f"expected {describe(annotation)}, got {value!r} ({type(value).__name__}){said}"
+        hint = did_you_mean(value, _choices(annotation)) if isinstance(value, str) else "."
+        return f"expected {describe(annotation)}, got {value!r} ({type(value).__name__}){hint}"
     return None
 
 
 def describe(annotation: Any) -> str:
-    """A type in words: ``an int >= 1``, ``a float or null``, ``one of 'a', 'b'``."""
+    """A readable type: ``an int >= 1``, ``a float or null``, ``one of 'a', 'b'``."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if (choice := choice_of(annotation)) is not None:
-        return choice.in_words()
+        return choice.describe()
     if origin is Annotated:
         return " ".join([describe(arguments[0]), _bounds(arguments[1:])]).strip()
     if origin is Literal:
@@ -62,13 +60,13 @@ def describe(annotation: Any) -> str:
 
 
 def _bounds(metadata: tuple[Any, ...]) -> str:
-    said = []
-    for bound in metadata:
-        for part in bound if isinstance(bound, Len) else (bound,):
-            said += [
-                f"{sign} {getattr(part, at)}" for kind, at, sign in BOUNDS if type(part) is kind
-            ]
-    return " and ".join(said)
+    bounds = [part for bound in metadata for part in (bound if isinstance(bound, Len) else [bound])]
+    return " and ".join(
+        f"{sign} {getattr(bound, name)}"
+        for bound in bounds
+        for kind, name, sign in BOUNDS
+        if type(bound) is kind
+    )
 
 
 def _choices(annotation: Any) -> list[str]:

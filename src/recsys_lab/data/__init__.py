@@ -1,6 +1,6 @@
 """Raw log -> prepared dataset -> batches.
 
-A reader of `sources` gives a `raw.RawData`; `prepare` filters, orders, splits and stores it on an
-engine; `prepared` reads that back from memory-mapped arrays; `batches` feeds models. Other packages
-import these four, `slice_columns` and what they check data with.
+A reader of `sources` returns `raw.RawData`; `prepare` filters, sorts, splits and stores it on an
+engine; `prepared` memory-maps the stored arrays; `batches` feeds models. Other packages import
+these four, `slice_columns` and the checks of data.
 """

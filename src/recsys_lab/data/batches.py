@@ -1,7 +1,7 @@
 """Prepared dataset -> batches, vectorised from the memory-mapped flat arrays.
 
-No worker processes and no per-row Python: a batch of B histories is one fancy index into
-the flat arrays. Shapes: B users, T events, S seen pairs, G targets.
+No worker processes and no per-row Python: a batch of B histories is one fancy index into the flat
+arrays. Shapes: B users, T events, S seen pairs, G targets.
 """
 
 from __future__ import annotations
@@ -25,26 +25,25 @@ TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float
 
 
 class TrainingBatches:
-    """Endless seeded epochs of training histories; remembers its place for exact resume.
+    """Endless seeded epochs of training histories that resume exactly.
 
-    The order of epoch e is a permutation drawn from (seed, e) alone, so that the place is two
-    numbers, `epoch` and `batch`, whatever was iterated before. Above 2^24 histories an epoch it is
-    computed as it goes, below it is a list as ever: a seed gives the order that it always gave.
+    The order of epoch e is a permutation drawn from (seed, e), so the state is two numbers,
+    `epoch` and `batch`. See `recsys_lab.data.shuffle` for more than 2^24 histories per epoch.
 
     Args:
         data: the prepared dataset.
-        batch_size: histories a batch; the last batch of an epoch is smaller.
-        window: events of a history that are read, the first target included; histories of one
-            event have nothing to predict and are left out.
+        batch_size: histories per batch; the last batch of an epoch may be smaller.
+        window: events read per history, including the first target; histories of one event have
+            nothing to predict and are skipped.
         seed: of the order, and of random windows.
         crop: which window of a longer history: see `recsys_lab.data.crops.Crop`.
-        prefixes: every beginning of a window is a history of its own, for models with one target
-            a history: see `recsys_lab.data.crops.Crops`.
+        prefixes: whether every prefix of a window is a separate history, for models with one
+            target per history: see `recsys_lab.data.crops.Crops`.
         features: columns that the model reads, as in `Batch.features`.
-        supervised: events that the loss may ask for, bool (T,); None: all.
+        supervised: events that may be targets of the loss, bool (T,); None: all.
 
     Raises:
-        UserError: when the dataset lacks one of them.
+        UserError: the dataset lacks a column.
     """
 
     def __init__(
@@ -71,12 +70,12 @@ class TrainingBatches:
         self.batch = 0
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Number of batches per epoch."""
         return -(-self.num_histories // self._batch_size)
 
     @property
     def num_histories(self) -> int:
-        """Histories an epoch."""
+        """Number of histories per epoch."""
         return len(self._crops)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -87,21 +86,21 @@ class TrainingBatches:
         while self.batch < len(self):
             first = self.batch * self._batch_size
             numbers = order[first : first + self._batch_size]
-            self.batch += 1  # before the yield: a checkpoint taken now must not repeat it
+            self.batch += 1  # before the yield: a checkpoint written then must not repeat it
             yield self._read(numbers)
 
     def first_epoch(self) -> Iterator[Batch]:
-        """The first epoch, whatever the place, which stays as it is."""
+        """The first epoch; the state is left unchanged."""
         again = copy(self)
         again.load_state_dict({"epoch": 0, "batch": 0})
         return iter(again)
 
     def state_dict(self) -> dict[str, int]:
-        """The place: Lightning stores it in every checkpoint."""
+        """The state, which Lightning stores in every checkpoint."""
         return {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a stored place."""
+        """Continue from a stored state."""
         self.epoch, self.batch = state["epoch"], state["batch"]
 
     def _read(self, numbers: NDArray[np.int64]) -> Batch:
@@ -118,20 +117,20 @@ class EvaluationBatches:
 
     Args:
         data: the prepared dataset.
-        phase: ``"validation"`` or ``"test"``.
-        batch_size: users a batch.
-        window: most recent events that the model reads; None for all.
-        exclude_seen: whether the seen pairs are filled in.
-        shard: (rank, world size): every world-size-th batch from rank on. Whole batches, as one
-            process would read them, so that scores are equal to the last bit.
+        phase: ``validation`` or ``test``.
+        batch_size: users per batch.
+        window: number of most recent events that the model reads; None for all.
+        exclude_seen: whether to fill in the seen pairs.
+        shard: (rank, world size): every world-size-th batch from rank on. These are the batches
+            that a single process would read, so scores are bit-equal.
         features: columns that the model reads, as in `Batch.features`.
-        next_times: whether `Batch.next_times_B` is filled in, which leaks.
-        target_times: whether `EvaluationBatch.target_times_B` is.
-        target_values: gives `EvaluationBatch.target_values_G`, from places in the flat arrays and
-            the items there.
+        next_times: whether to fill in `Batch.next_times_B`, which leaks.
+        target_times: whether to fill in `EvaluationBatch.target_times_B`.
+        target_values: computes `EvaluationBatch.target_values_G` from indices into the flat
+            arrays and the items there.
 
     Raises:
-        UserError: when the dataset lacks one of them.
+        UserError: the dataset lacks a column.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class EvaluationBatches:
         self._target_values = target_values
 
     def __len__(self) -> int:
-        """Batches in all."""
+        """Number of batches."""
         return len(self._firsts)
 
     def __iter__(self) -> Iterator[EvaluationBatch]:
@@ -170,11 +169,11 @@ class EvaluationBatches:
             yield self._read(slice(first, first + self._batch_size))
 
     def of_user(self, user: int, number: int = 0) -> EvaluationBatch:
-        """The batch of one list of a user, both of which must be in the phase.
+        """The batch of one list of a user; both must be in the phase.
 
         Args:
             user: index.
-            number: of the list among the user's, from 0.
+            number: of the list among the user's lists, from 0.
         """
         row = int(np.searchsorted(self._segments[:, 0], user)) + number
         return self._read(slice(row, row + 1))
@@ -196,7 +195,7 @@ class EvaluationBatches:
         history = self._histories(users, begin, ends)
         times_B = None
         if (self._next_times or self._target_times) and self._data.timestamps is not None:
-            # Every row has targets; events before the first of them may be none.
+            # Every row has targets, but its first event may be a dropped target.
             first = np.searchsorted(rows, np.arange(len(segments)))
             times_B = as_tensor(self._data.timestamps[places[first]])
         if self._next_times:

@@ -1,6 +1,6 @@
-"""Histories from outside a prepared dataset, in the form that evaluation batches are made from.
+"""Histories from outside a prepared dataset, encoded for evaluation batches.
 
-Shapes: n histories, T known events of all histories end to end, U users of the dataset.
+Shapes: n histories, T known events of all histories concatenated, U users of the dataset.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class GivenHistories:
     """Satisfies `recsys_lab.data.histories.FlatData`; every phase has these rows, without targets.
 
     Attributes:
-        keys: what names each history: ``history`` (its index), or ``user_id`` (and ``list``).
+        keys: name of each history: ``history`` (its index), or ``user_id`` (and ``list``).
         items: item index of every known event, int32 (T,).
         timestamps: seconds since the epoch, int64 (T,), or None.
         features: encoded columns.
         rows: (user, start, end, end), (n, 4); an unknown user has the index U.
-        num_unknown: events that were skipped because their item is not in the catalogue.
+        num_unknown: number of events skipped because their item is not in the catalogue.
     """
 
     keys: pl.DataFrame
@@ -51,7 +51,7 @@ class GivenHistories:
 
     @property
     def dropped_targets(self) -> NDArray[np.int64]:
-        """None: there are no targets."""
+        """Empty: there are no targets."""
         return np.empty(0, dtype=np.int64)
 
     def segments(self, phase: str) -> NDArray[np.int64]:
@@ -61,7 +61,7 @@ class GivenHistories:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Known events of each history, (n,)."""
+        """Number of known events of each history, (n,)."""
         lengths: NDArray[np.int64] = self.rows[:, 2] - self.rows[:, 1]
         return lengths
 
@@ -76,11 +76,11 @@ class GivenHistories:
 
 @dataclass(frozen=True)
 class GivenColumns:
-    """The columns that a model reads: those of items, users and of the given events.
+    """The columns that a model reads.
 
     Attributes:
-        stored: of items, and of users with a last row for unknown ones.
-        of_events: by name, (T,).
+        stored: columns of items, and of users with a last row for unknown users.
+        of_events: columns of the given events, (T,).
     """
 
     stored: dict[str, NDArray[Any] | Lists]
@@ -96,14 +96,14 @@ class HistoryReader:
 
     Ids are compared as text, so ``7`` and ``"7"`` are one item. A frame has a row for each event:
     ``user_id``, ``item_id``, optionally ``timestamp`` (seconds since the epoch, or datetimes; the
-    events of a user are then sorted by it, else they keep their order), optionally ``list`` (where
-    a user has several histories), and the event columns that the model reads.
+    events of a user are then sorted by it, otherwise they keep their order), optionally ``list``
+    (for several histories per user), and the event columns that the model reads.
 
     Args:
-        data: the dataset that the model learned from.
+        data: the dataset that the model was trained on.
         model: its name, for errors.
         features: columns that it reads.
-        reads_times: whether it reads when events happened.
+        reads_times: whether it reads timestamps.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class HistoryReader:
         """Encode; unknown items are skipped and counted.
 
         Raises:
-            UserError: the histories have another form, or lack what the model reads.
+            UserError: the histories have another form, or lack a column that the model reads.
         """
         if isinstance(histories, pl.DataFrame):
             keys, events = self._from_frame(histories)
@@ -149,8 +149,8 @@ class HistoryReader:
         ends = np.cumsum(lengths)
         users = np.full(len(keys), len(self._users))
         if "user_id" in keys.columns:
-            found = (self._users.get(str(raw), len(self._users)) for raw in keys["user_id"])
-            users = np.fromiter(found, np.int64, len(keys))
+            indices = (self._users.get(str(raw), len(self._users)) for raw in keys["user_id"])
+            users = np.fromiter(indices, np.int64, len(keys))
         columns = {name: self._encoded(name, known[name.partition(".")[2]]) for name in self._codes}
         return GivenHistories(
             keys=keys,
@@ -162,7 +162,7 @@ class HistoryReader:
         )
 
     def _from_lists(self, histories: list[list[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """One key a history, and one row an event with ``row`` and ``item``."""
+        """One key per history, and one row per event with ``row`` and ``item``."""
         self._require(set(), "lists of item ids")
         lengths = [len(history) for history in histories]
         items = [self._items.get(str(raw), -1) for history in histories for raw in history]
@@ -176,14 +176,14 @@ class HistoryReader:
         if missing:
             raise UserError(
                 f"histories: the frame has no column {' and '.join(sorted(missing))}; {_COLUMNS} "
-                f"and, where the order is one of time, timestamp. Got: {', '.join(frame.columns)}"
+                f"and, for chronological order, timestamp. Got: {', '.join(frame.columns)}"
             )
         by = ["user_id", *([LIST] if LIST in frame.columns else [])]
         for name in ("item_id", *by):
             if frame[name].dtype.is_nested() or frame[name].dtype == pl.Object:
                 raise UserError(
                     f"histories: {name} has the type {frame[name].dtype}; a row is one event, with "
-                    "a number or a text in each column (where a cell holds a list: "
+                    "a number or a text in each column (for cells that hold lists: "
                     f"frame.explode({name!r}))"
                 )
         keys = frame.select(by).unique(maintain_order=True)
@@ -202,7 +202,7 @@ class HistoryReader:
         return keys, events
 
     def _require(self, columns: set[str], got: str) -> None:
-        """Refuse histories without what the model reads beside items."""
+        """Refuse histories that lack columns which the model reads besides items."""
         needed = [name.partition(".")[2] for name in self._codes]
         needed += ["timestamp"] if self._reads_times else []
         missing = [name for name in needed if name not in columns]
@@ -217,18 +217,18 @@ class HistoryReader:
         if codes is None:
             return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
         values = column.cast(pl.String).str.strip_chars().to_list()
-        found = (codes.get(value, _UNKNOWN) if value else _MISSING for value in values)
-        return np.fromiter(found, np.int32, len(values))
+        encoded = (codes.get(value, _UNKNOWN) if value else _MISSING for value in values)
+        return np.fromiter(encoded, np.int32, len(values))
 
 
 def _as_lists(histories: Iterable[Iterable[Any]]) -> list[list[Any]]:
-    """Lists, as they are read more than once and may be generators.
+    """Histories as lists: they are read twice and may be generators.
 
     Raises:
         UserError: they are not sequences of sequences of ids.
     """
     if not _is_sequence(histories):
-        hint = "; a LazyFrame is read by .collect()" if isinstance(histories, pl.LazyFrame) else ""
+        hint = "; call .collect() on a LazyFrame" if isinstance(histories, pl.LazyFrame) else ""
         raise UserError(
             f"histories: got {type(histories).__name__}; give a list of histories, e.g. "
             f"{_EXAMPLE}, or a polars frame of events with user_id and item_id{hint}"
@@ -245,7 +245,7 @@ def _as_lists(histories: Iterable[Iterable[Any]]) -> list[list[Any]]:
 
 
 def _is_sequence(value: Any) -> bool:
-    """Whether it has an order and elements; the keys of a mapping are no histories."""
+    """Whether a value is an iterable of elements; mappings and texts are not."""
     return isinstance(value, Iterable) and not isinstance(
         value, str | bytes | Mapping | pl.LazyFrame
     )
@@ -269,7 +269,7 @@ def _seconds(column: pl.Series) -> pl.Series:
 
 
 def _with_missing_row(column: NDArray[Any] | Lists) -> NDArray[Any] | Lists:
-    """The column with a last row, without a value, for users that are not known."""
+    """The column with a last row, a missing value, for unknown users."""
     if isinstance(column, Lists):
         return Lists(column.codes, np.append(column.offsets, column.offsets[-1]))
     nothing = np.nan if column.dtype == np.float32 else _MISSING

@@ -24,7 +24,7 @@ class EncodedColumns(Protocol):
 
 
 class FlatData(Protocol):
-    """The part of a prepared dataset that batches are made from."""
+    """The part of a prepared dataset that batches are read from."""
 
     @property
     def items(self) -> NDArray[np.int32]:
@@ -38,7 +38,7 @@ class FlatData(Protocol):
 
     @property
     def dropped_targets(self) -> NDArray[np.int64]:
-        """Places among the targets that are none, ascending."""
+        """Indices of events in the target ranges that are not targets, ascending."""
         ...
 
     @property
@@ -52,14 +52,14 @@ class FlatData(Protocol):
 
 
 class Histories:
-    """Reads histories and the features beside them.
+    """Reads histories with their features.
 
     Args:
         data: the prepared dataset.
         features: columns to read, as in `Batch.features`.
 
     Raises:
-        UserError: when the dataset lacks one of them.
+        UserError: the dataset lacks a column.
     """
 
     def __init__(self, data: FlatData, features: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ class Histories:
 def feature_rows(
     column: NDArray[Any] | Lists, rows: NDArray[np.int64]
 ) -> torch.Tensor | ListFeature:
-    """Some rows of a column: codes as int64, numbers as they are."""
+    """Some rows of a column: codes as int64, numbers unchanged."""
     if isinstance(column, Lists):
         starts, ends = column.offsets[rows], column.offsets[rows + 1]
         codes = column.codes[flat_index(starts, ends)].astype(np.int64)
@@ -111,5 +111,5 @@ def feature_rows(
 
 
 def as_tensor(values: NDArray[Any]) -> torch.Tensor:
-    """Codes and times as int64, numbers as they are."""
+    """Codes and times as int64, numbers unchanged."""
     return torch.from_numpy(values if values.dtype == np.float32 else values.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Raw log -> prepared dataset: filter, order, remap, split, hash; the same for every source."""
+"""Raw log -> prepared dataset: filter, sort, encode, split, hash; the same for every source."""
 
 from __future__ import annotations
 
@@ -42,21 +42,20 @@ log = logging.getLogger(__name__)
 def prepare(
     reader: Reader, parts: Preparation, root: Path, name: str, verify: Verify = "full"
 ) -> PreparedDataset:
-    """The prepared dataset of a source; made when it is not there yet.
+    """The prepared dataset of a source; prepared now unless it exists.
 
     The folder is ``root/name-<key>``, where the key covers the schema version, the source's
-    content and every setting. It appears whole or not at all, also when several processes
-    prepare at once.
+    content and every setting. It is created atomically, also by concurrent processes.
 
     Args:
         reader: the source.
         parts: filters, split, engine.
-        root: where prepared datasets live; made when absent.
-        name: the dataset's name in the folder's name.
-        verify: how a dataset that is there is checked; a damaged one is made again.
+        root: folder of all prepared datasets; created if missing.
+        name: prefix of the folder's name.
+        verify: how an existing dataset is checked; a damaged one is prepared again.
 
     Raises:
-        UserError: for anything wrong with the source.
+        UserError: the source or the folder cannot be used.
     """
     if isinstance(reader, Stages):
         reader.staging_root = Path(root)
@@ -67,23 +66,23 @@ def prepare(
     }
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
-    with _usable(root):
+    with _folder_errors(root):
         Path(root).mkdir(parents=True, exist_ok=True)
         exists = folder.exists()
     if exists:
         manifest, problem = read_manifest(folder, verify)
         if manifest is not None:
-            # It may be of a command that allowed more bad rows than this one.
+            # An earlier command may have allowed more bad rows.
             RowCounts(manifest["counts"]).refuse_many(parts.filters.config.max_bad_rows)
             log.info("Reusing the prepared dataset %s", folder)
-            sweep_scratch(folder.parent, _hidden(folder))
+            sweep_scratch(folder.parent, f".{folder.name}-")
             return PreparedDataset(folder, "sizes")
         log.warning("Preparing %s again: %s", folder, problem)
 
-    with contextlib.ExitStack() as until, _disk_told(root):
-        with _usable(root):
-            place = make_scratch(folder.parent, _hidden(folder), until)
-            scratch, work = place / "made", place / "work"
+    with contextlib.ExitStack() as cleanup, _disk_full_errors(root):
+        with _folder_errors(root):
+            hidden = make_scratch(folder.parent, f".{folder.name}-", cleanup)
+            scratch, work = hidden / "made", hidden / "work"
             scratch.mkdir()
             work.mkdir()
         raw = reader.read_raw(work)
@@ -98,7 +97,7 @@ def prepare(
             **write_contents(scratch, work, raw, parts),
         }
         write_card(manifest, scratch / "card.html")
-        # The manifest last: it lists all others.
+        # The manifest comes last: it lists all other files.
         text = json.dumps(sealed(scratch, manifest), indent=1, ensure_ascii=False) + "\n"
         (scratch / MANIFEST).write_text(text, encoding="utf-8")
         sync_tree(scratch)
@@ -108,19 +107,14 @@ def prepare(
     return PreparedDataset(folder, "sizes")
 
 
-def _hidden(folder: Path) -> str:
-    """How the names of the folders begin in which a dataset is made."""
-    return f".{folder.name}-"
-
-
 def _publish(scratch: Path, folder: Path) -> None:
-    """Give the finished folder its name in one step."""
+    """Rename the finished folder in one step."""
     if folder.exists() and read_manifest(folder, "full")[0] is None:
-        folder.rename(scratch.with_name("broken"))  # goes with the scratch
+        folder.rename(scratch.with_name("broken"))  # removed with the scratch folder
     try:
         scratch.rename(folder)
     except OSError:
-        # Another process was first; what it made has the same key and so the same content.
+        # Another process was first; its dataset has the same key and so the same content.
         if read_manifest(folder, "sizes")[0] is None:
             raise
 
@@ -129,10 +123,10 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for entry in manifest["counts"]:
         if entry["dropped"]:
             share = percent(entry["dropped"] / (entry["rows"] + entry["dropped"]))
-            said = f"({share}): {entry['reason']}{format_examples(entry)}"
-            log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", said)
-    for said in manifest["warnings"]:
-        log.warning("%s", said)
+            details = f"({share}): {entry['reason']}{format_examples(entry)}"
+            log.warning("Dropped %s rows %s", f"{entry['dropped']:,}", details)
+    for warning in manifest["warnings"]:
+        log.warning("%s", warning)
     for leak in by_weight(manifest["leaks"]):
         if leak["severity"] in STOPPABLE:
             log.warning("%s (%s): %s", leak["kind"], leak["phase"], in_words(leak))
@@ -144,12 +138,12 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
         f"{manifest['num_interactions']:,}",
     )
     if alone := manifest["split"]["users_without_targets"]:
-        log.info("%s users have too few events for targets: trained on only", f"{alone:,}")
+        log.info("%s users have too few events for targets: used for training only", f"{alone:,}")
 
 
 @contextlib.contextmanager
-def _usable(root: Path) -> Iterator[None]:
-    """Turn what the system says of the folder of prepared datasets into a `UserError`."""
+def _folder_errors(root: Path) -> Iterator[None]:
+    """Turn system errors about the folder of prepared datasets into a `UserError`."""
     try:
         yield
     except OSError as error:
@@ -162,8 +156,8 @@ def _usable(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _disk_told(root: Path) -> Iterator[None]:
-    """Name the option that moves the work to another disk when this one is full."""
+def _disk_full_errors(root: Path) -> Iterator[None]:
+    """Turn errors of a full disk into a `MachineFault` that names the option for another disk."""
     try:
         yield
     except (OSError, PolarsError) as error:

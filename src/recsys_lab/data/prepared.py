@@ -1,6 +1,6 @@
 """A prepared dataset on disk: flat memory-mapped arrays, tables, manifest.
 
-Shapes: U users, V items, T events laid end to end by user, n rows of a phase.
+Shapes: U users, V items, T events concatenated by user, n rows of a phase.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class NotWhole(UserError):
     """A prepared dataset is absent, incomplete or of another schema version.
 
     Args:
-        folder: of the dataset.
-        problem: what is wrong, and with which file.
+        folder: the dataset.
+        problem: the file and what is wrong with it.
     """
 
     def __init__(self, folder: Path, problem: str) -> None:
@@ -44,12 +44,12 @@ class NotWhole(UserError):
 
 
 class PreparedDataset:
-    """What training and evaluation read.
+    """A prepared dataset, as training and evaluation read it.
 
     Args:
-        path: a folder that `recsys_lab.data.prepare.prepare` made.
-        verify: ``full`` reads every file and compares its SHA-256 with the manifest's; ``sizes``
-            looks at the lengths alone, for who has just checked them.
+        path: a folder written by `recsys_lab.data.prepare.prepare`.
+        verify: ``full`` compares the SHA-256 of every file with the manifest; ``sizes`` compares
+            only the lengths, for files that were just checked.
 
     Attributes:
         path: the folder.
@@ -61,12 +61,13 @@ class PreparedDataset:
         offsets: user u owns events ``offsets[u] .. offsets[u + 1]``, int64 (U + 1,).
         timestamps: seconds since the epoch of every event, int64 (T,), or None.
         is_target: which events may be targets, bool (T,); None: all.
-        sessions: place of the first event of every session, ascending, int64; None: not known.
-        dropped_targets: places among the targets that are none, int64, ascending; mostly empty.
+        sessions: index of the first event of every session, ascending, int64; None: unknown.
+        dropped_targets: indices of events in the target ranges that are not targets, ascending,
+            int64; mostly empty.
         features: encoded columns of items, users and events.
 
     Raises:
-        NotWhole: when the folder is absent, incomplete, damaged or of another schema version.
+        NotWhole: the folder is absent, incomplete, damaged or of another schema version.
     """
 
     items: NDArray[np.int32]
@@ -82,7 +83,7 @@ class PreparedDataset:
         if manifest is None:
             raise NotWhole(self.path, problem)
         self.manifest: dict[str, Any] = manifest
-        self._opened = self._seen()
+        self._opened = self._file_stats()
         with reading(self.path / MANIFEST, PREPARE_AGAIN):
             self._read(manifest)
 
@@ -106,29 +107,28 @@ class PreparedDataset:
         return self._map(name) if f"{name}.npy" in self.manifest["files"] else None
 
     def check(self) -> None:
-        """Look again at files that somebody wrote to since they were opened.
+        """Verify the files that were written to since they were opened.
 
-        What was removed meanwhile is still mapped, and counts as whole.
+        A removed file is still mapped, so it passes.
 
         Raises:
-            NotWhole: their content is no longer what was prepared.
+            NotWhole: the content of a file has changed.
         """
-        noted = self.manifest["files"]
-        now = self._seen()
-        changed = {name: noted[name] for name, seen in now.items() if seen != self._opened[name]}
+        expected, now = self.manifest["files"], self._file_stats()
+        changed = {name: expected[name] for name in now if now[name] != self._opened[name]}
         problem = damage(self.path, changed, "full")
         if problem:
             raise NotWhole(self.path, f"{problem}: it was changed while this process read it")
 
-    def _seen(self) -> dict[str, tuple[int, int, int]]:
-        """By which a change of each file is known."""
+    def _file_stats(self) -> dict[str, tuple[int, int, int]]:
+        """Inode, size and modification time of every file that exists."""
         files = {name: self.path / name for name in self.manifest["files"]}
         stats = {name: file.stat() for name, file in files.items() if file.exists()}
         return {name: (s.st_ino, s.st_size, s.st_mtime_ns) for name, s in stats.items()}
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the content and the settings that shape it."""
+        """SHA-256 of the content and of the settings that determine it."""
         return str(self.manifest["fingerprint"])
 
     @property
@@ -137,7 +137,7 @@ class PreparedDataset:
         return str(self.manifest["features_fingerprint"])
 
     def protocol_fields(self) -> dict[str, Any]:
-        """What the data contributes to the protocol under which results are comparable."""
+        """Fields that the data adds to the protocol; results with equal protocols compare."""
         settings = self.manifest["settings"]
         return {
             "data": self.fingerprint,
@@ -147,12 +147,14 @@ class PreparedDataset:
         }
 
     def segments(self, phase: str) -> NDArray[np.int64]:
-        """The rows of one phase, as places in the flat arrays.
+        """The rows of one phase, as indices into the flat arrays.
 
         Args:
-            phase: ``"train"``: rows (user, start, end), (n, 3). ``"validation"`` or ``"test"``:
-                rows (user, history start, history end, target end), (n, 4); targets are the
-                events ``history end .. target end``.
+            phase: ``train``, ``validation`` or ``test``.
+
+        Returns:
+            (n, 3): user, start, end for ``train``; (n, 4): user, history start, history end,
+            target end for the others, where the targets are ``history end .. target end``.
         """
         if phase not in PHASES:
             raise ValueError(f"unknown phase '{phase}'; allowed: {', '.join(PHASES)}")
@@ -161,21 +163,20 @@ class PreparedDataset:
         return self._map(phase)
 
     def with_validation(self) -> PreparedDataset:
-        """The same data with the events of validation in the training part.
+        """The same data with the validation events added to the training part.
 
-        For a model that is chosen already. Columns and their statistics stay those of the training
-        part alone.
+        For a model that is already selected. Feature statistics are those of the training part.
         """
         both = copy(self)
         both._joined = train_and_validation(self._map("train"), self._map("validation"))
         return both
 
     def target_ranges(self, phase: str) -> NDArray[np.int64]:
-        """Places of the targets of ``validation`` or ``test`` in the flat arrays, int64 (G,)."""
+        """Indices of the targets of ``validation`` or ``test`` in the flat arrays, int64 (G,)."""
         return target_ranges(np.asarray(self.segments(phase)), self.dropped_targets)[0]
 
     def training_item_counts(self) -> NDArray[np.int64]:
-        """Events of each item in the training part, int64 (V,)."""
+        """Number of training events of each item, int64 (V,)."""
         _, starts, ends = self.segments("train").T
         return count_items(self.items, starts, ends, self.num_items)
 
@@ -183,17 +184,17 @@ class PreparedDataset:
         """Time of the first event of each item in any part, seconds since the epoch, (V,).
 
         Raises:
-            UserError: the log has no times.
+            UserError: the log has no timestamps.
         """
         if self.timestamps is None:
-            raise UserError(f"{self.path}: the log has no times")
+            raise UserError(f"{self.path}: the log has no timestamps")
         return first_times(self.items, self.timestamps, self.num_items)
 
     def item_times(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """A column of the items as seconds since the epoch, (V,), and whether it has a value.
+        """An item column as seconds since the epoch, (V,), and whether each value is present.
 
         Raises:
-            UserError: there is no such column, or no time in it.
+            UserError: the column is missing or does not hold times.
         """
         file = self.path / "items.parquet"
         table = read_parquet(file, PREPARE_AGAIN)
@@ -206,7 +207,7 @@ class PreparedDataset:
         return seconds.fill_null(0).to_numpy(), seconds.is_not_null().to_numpy()
 
     def truth(self) -> GroundTruth | None:
-        """The process that made a synthetic log; None for real data."""
+        """The process that generated a synthetic log; None for real data."""
         file = self.path / "truth.npz"
         if not file.exists():
             return None
@@ -223,7 +224,7 @@ class PreparedDataset:
         return self._column("users.parquet", "user_id")
 
     def item_titles(self) -> list[str] | None:
-        """Title of every item, (V,), the raw id where it has none; None without titles."""
+        """Title of every item, (V,), or its raw id if missing; None if there is no title column."""
         table = read_parquet(self.path / "items.parquet", PREPARE_AGAIN)
         if "title" not in table.columns:
             return None

@@ -1,4 +1,4 @@
-"""What a reader hands to the pipeline."""
+"""The raw data that a reader returns to the pipeline."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ FeatureType = Literal["categorical", "numeric", "text", "list"]
 """How a column is encoded: see `recsys_lab.data.features.encode`."""
 
 PART = "_part"
-"""Column of `RawData.interactions` with the part of a published split that a row is in: 0 train, 1
-validation, 2 test, int8."""
+"""Column of `RawData.interactions` with a row's part in a published split: 0 train, 1 validation, 2
+test, int8."""
 
 SEPARATOR = "|"
-"""Between the values of a list that is written as text."""
+"""Separates the values of a list that is written as text."""
 
 RUNS = ("session", "basket")
-"""Columns of the log that say which events of a user belong together, where it has them."""
+"""Optional columns of the log that group events of a user."""
 
 OWN = {
     "item": ("item", "item_id"),
     "user": ("user", "user_id"),
     "event": ("user", "item", "user_id", "item_id", "timestamp", "order", "row"),
 }
-"""Columns of the lab itself, by side: no feature can have their names."""
+"""Column names that the lab reserves, by side; features cannot have them."""
 
 
-def free_name(name: str, taken: Collection[str]) -> str:
-    """``name_raw``, or what else is not taken."""
-    found = f"{name}_raw"
-    while found in taken:
-        found = f"{found}_raw"
-    return found
+def free_name(name: str, used: Collection[str]) -> str:
+    """``name_raw``, with more ``_raw`` while it is in use."""
+    name = f"{name}_raw"
+    while name in used:
+        name = f"{name}_raw"
+    return name
 
 
 @dataclass(frozen=True)
 class ParquetLog:
-    """A log that lies in Parquet files: the engine scans them itself, without a copy.
+    """A log in Parquet files, which the engine scans without a copy.
 
     Attributes:
-        files: local paths or URLs; the log's order is theirs, then that of their rows.
-        columns: name of a column of `RawData.interactions` -> what makes it from the files'
-            columns. The expressions run on every engine.
+        files: local paths or URLs, in the order of the log.
+        columns: column of `RawData.interactions` -> expression over the files' columns, which
+            every engine can run.
     """
 
     files: tuple[str, ...]
@@ -60,7 +60,7 @@ class ParquetLog:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that models may read besides ids and times, by name.
+    """Names and types of the columns that models may read besides ids and times.
 
     Attributes:
         items: columns of `RawData.items`.
@@ -68,7 +68,7 @@ class Features:
         events: columns of `RawData.interactions`.
 
     Raises:
-        UserError: for a name in `OWN`.
+        UserError: a name is in `OWN`.
     """
 
     items: Mapping[str, FeatureType] = field(default_factory=dict)
@@ -86,13 +86,13 @@ class Features:
 
 
 class FromLog(NamedTuple):
-    """A column of items or users whose values stand in the rows of the log.
+    """A column of items or users whose values are in the rows of the log.
 
     An item has one value: see `recsys_lab.data.features.first_values`.
 
     Attributes:
-        present: column of `RawData.interactions` that tells whether a row has a value, bool.
-        values: rows of the log, counted from 0 through all its files, ascending -> their values.
+        present: column of `RawData.interactions` with whether a row has a value, bool.
+        values: rows of the log, numbered from 0 through all its files, ascending -> their values.
     """
 
     present: str
@@ -100,12 +100,12 @@ class FromLog(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """Values of a column of numbers that are none, and count as missing.
+    """Values of a numeric column that could not be parsed and count as missing.
 
     Attributes:
-        rows: how many.
-        first: the first of them, as it stands there.
-        place: its row, for people.
+        rows: number of such values.
+        first: the first one, as written in the source.
+        place: its row, readable.
     """
 
     rows: int
@@ -115,14 +115,14 @@ class Unreadable(NamedTuple):
 
 @dataclass(frozen=True)
 class About:
-    """What people must know of a published dataset.
+    """Licence, citation and caveats of a published dataset.
 
     Attributes:
-        title: its full name.
-        homepage: its official address.
+        title: full name.
+        homepage: official address.
         licence: the terms in one sentence.
-        citation: whom to cite.
-        notes: traps of its protocol, one sentence each.
+        citation: the publication to cite.
+        notes: pitfalls of its protocol, one sentence each.
     """
 
     title: str
@@ -138,26 +138,25 @@ class RawData:
 
     Attributes:
         interactions: rows in file order with ``user_id`` and ``item_id`` (int64 or strings;
-            null or blank where missing) and, where there are, ``timestamp`` (seconds since the
-            epoch, int64; null where it could not be read), ``order`` (int64, null likewise),
-            ``event_type`` (string), `RUNS` (integers or strings), ``rating``, ``price``,
-            ``quantity`` (float64), and the columns of ``features.events``. A lazy frame must keep
-            its order when collected. Events of a user are put in order by `PART` (where there is
-            one), then timestamp, then order, then file order.
+            null or blank where missing) and, optionally, ``timestamp`` (seconds since the epoch,
+            int64; null if unreadable), ``order`` (int64, null likewise), ``event_type`` (string),
+            `RUNS` (integers or strings), ``rating``, ``price``, ``quantity`` (float64), and the
+            columns of ``features.events``. A lazy frame must keep its order when collected.
+            Events of a user are sorted by `PART` (if present), timestamp, order, file order.
         items: ``item_id`` and optional columns such as ``title``; or None.
         users: ``user_id`` and optional columns; or None.
-        dropped: rows of the source that are not in ``interactions``, by reason.
-        unreadable: column -> its values that are no numbers; for columns of items and users the
-            name is ``items.column`` or ``users.column``.
-        truth_path: where a synthetic reader stored its process, or None.
-        features: the columns that are encoded.
-        about: of a published dataset, or None.
-        warnings: what is odd about the source, a sentence each, for people and the manifest.
-        describe_rows: rows of the source, counted from 0 through all its files, ascending -> the
-            text of each, as written there; None: what ``interactions`` has of them is shown.
+        dropped: reason -> number of source rows that are not in ``interactions``.
+        unreadable: column -> its values that are not numbers; columns of items and users are named
+            ``items.column`` and ``users.column``.
+        truth_path: file with the process of a synthetic reader, or None.
+        features: columns to encode.
+        about: licence and citation of a published dataset, or None.
+        warnings: oddities of the source, one readable sentence each; stored in the manifest.
+        describe_rows: rows of the source, numbered from 0 through all its files, ascending -> the
+            text of each as written there; None: rows are described by ``interactions``.
         normalizes_ids: whether the reader has the option ``id_normalization``.
-        part_rows: of a source with `PART`, the rows of each part; else None.
-        from_log: ``item`` or ``user`` -> column -> how it is taken from the log; such a side has no
+        part_rows: number of rows of each part, for a source with `PART`; else None.
+        from_log: ``item`` or ``user`` -> column -> how it is read from the log; such a side has no
             table.
     """
 
@@ -181,24 +180,24 @@ class Reader(Protocol):
 
     @property
     def config(self) -> Any:
-        """The reader's dataclass; fields named ``path``, ``*_path`` and ``*_dir`` are places.
+        """The reader's options; fields named ``path``, ``*_path`` and ``*_dir`` are locations.
 
-        Places do not tell one content from another; `source_key` does.
+        Content is identified by `source_key`, not by locations.
         """
         ...
 
     def source_key(self) -> dict[str, Any]:
-        """Identity of the source's content, ready for JSON, equal on every machine."""
+        """Identity of the source's content, JSON-compatible and equal on every machine."""
         ...
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the source.
 
         Args:
-            scratch: an empty folder for what does not fit into memory, e.g. Parquet files that
-                ``interactions`` scans; removed when the dataset is prepared.
+            scratch: an empty folder for data larger than memory, e.g. Parquet files that
+                ``interactions`` scans; removed after the preparation.
 
         Raises:
-            UserError: when it is absent, damaged or not of the expected form.
+            UserError: the source is absent, damaged or not of the expected form.
         """
         ...

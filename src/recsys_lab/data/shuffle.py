@@ -1,9 +1,9 @@
-"""In which order an epoch shows its histories: a seeded permutation, listed or computed.
+"""Seeded permutations: the order of the histories in an epoch.
 
-A list of a billion numbers takes 8 GB. A permutation can also be computed place by place: a
-Feistel network permutes the numbers below a power of two, and walking along its cycle until a
-number is small enough makes it one of any length (Black and Rogaway, 2002, "Ciphers with arbitrary
-finite domains").
+An array of a billion numbers takes 8 GB. A long permutation is instead computed index by index: a
+Feistel network permutes the numbers below a power of two, and following its cycle until a number
+is small enough permutes any range (Black and Rogaway, 2002, "Ciphers with arbitrary finite
+domains").
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 LISTED = 1 << 24
-"""Numbers up to which the order is a list: 128 MiB."""
+"""Longest permutation that is stored as an array (128 MiB)."""
 
 BLOCK = 1 << 16
-"""Places computed in one go; a batch alone would spend its time in calls."""
+"""Numbers computed at once: single batches would spend their time in calls."""
 
 ROUNDS = 8
-"""Even, so that the halves end as wide as they begin."""
+"""Rounds of the Feistel network; even, so that the two halves keep their widths."""
 
 
 class Shuffle(Protocol):
-    """Numbers by their place in the epoch."""
+    """A permutation that is read in slices."""
 
-    def __getitem__(self, places: slice, /) -> NDArray[np.int64]:
-        """The numbers at consecutive places."""
+    def __getitem__(self, indices: slice, /) -> NDArray[np.int64]:
+        """The numbers at consecutive indices."""
         ...
 
 
@@ -40,10 +40,10 @@ def shuffle_of(length: int, seed: Sequence[int]) -> Shuffle:
 
 
 class Computed:
-    """A permutation that needs no list.
+    """A permutation that is computed as it is read.
 
     Args:
-        length: how many numbers, at least 1.
+        length: number of elements, at least 1.
         seed: of the permutation.
     """
 
@@ -54,9 +54,9 @@ class Computed:
         self._keys = np.random.default_rng(seed).integers(0, 2**64, ROUNDS, dtype=np.uint64)
         self._first, self._block = 0, np.empty(0, dtype=np.int64)
 
-    def __getitem__(self, places: slice, /) -> NDArray[np.int64]:
-        """The numbers at the places ``start .. stop``; beyond the end there are none."""
-        start, stop, _ = places.indices(int(self._length))
+    def __getitem__(self, indices: slice, /) -> NDArray[np.int64]:
+        """The numbers at the indices ``start .. stop``, clipped to the length."""
+        start, stop, _ = indices.indices(int(self._length))
         if start < self._first or stop > self._first + len(self._block):
             last = min(max(stop, start + BLOCK), int(self._length))
             self._first, self._block = start, self._numbers(start, last)
@@ -64,13 +64,13 @@ class Computed:
 
     def _numbers(self, start: int, stop: int) -> NDArray[np.int64]:
         numbers = self._mixed(np.arange(start, stop, dtype=np.uint64))
-        # A cycle that begins below the length comes back there, so this ends.
+        # A cycle that starts below the length returns there, so this terminates.
         while len(beyond := np.flatnonzero(numbers >= self._length)):
             numbers[beyond] = self._mixed(numbers[beyond])
         return numbers.astype(np.int64)
 
     def _mixed(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """A permutation of the numbers below the power of two."""
+        """The Feistel network: a permutation of the numbers below the power of two."""
         width, other = self._widths
         low = self._widths[1]
         one = np.uint64(1)
@@ -82,7 +82,7 @@ class Computed:
 
 
 def scattered(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The last step of SplitMix64 (Steele et al., 2014): every bit depends on all."""
+    """The finalizer of SplitMix64 (Steele et al., 2014): every output bit depends on all bits."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

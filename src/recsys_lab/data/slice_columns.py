@@ -1,4 +1,4 @@
-"""What kind of user and target each row of a result is: the keys that results are cut by.
+"""Columns that slice results by kind of user and target.
 
 Shapes: V items, n users of a phase, G targets.
 """
@@ -20,34 +20,36 @@ LENGTHS = ((1, "1-4"), (5, "5-9"), (10, "10-19"), (20, "20-49"), (50, "50-99"), 
 _HOUR, _DAY = 3600, 86400
 POSITIONS = ((1, "first"), (2, "second"), (3, "third to fifth"), (6, "later"))
 GAPS = (
-    (0, "under an hour"), (_HOUR, "under a day"), (_DAY, "under a week"),
-    (7 * _DAY, "under 30 days"), (30 * _DAY, "30 days or more"),
-)  # fmt: skip
+    (0, "under an hour"),
+    (_HOUR, "under a day"),
+    (_DAY, "under a week"),
+    (7 * _DAY, "under 30 days"),
+    (30 * _DAY, "30 days or more"),
+)
 LATER = (np.iinfo(np.int64).min, "last is later")
 BANDS = ("head", "middle", "tail", "cold")
 LARGEST_GROUPS = 10
 PERIODS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
-"""How days, weeks (ISO 8601: from Monday, of the year that has their Thursday) and months read."""
+"""Formats of days, weeks (ISO 8601: from Monday, in the year of their Thursday) and months."""
 LATEST_PERIODS = 60
 
 
 def slice_keys(data: PreparedDataset, phase: str, period: str | None = None) -> pl.DataFrame:
-    """One row for each user and target of a phase, in order of the users.
+    """One row for each pair of user and target of a phase, in order of the users.
 
     Args:
         data: the prepared dataset.
         phase: ``validation`` or ``test``.
-        period: of `PERIODS`, to cut by the targets' times; None: not.
+        period: key of `PERIODS`, to slice by the targets' times; or None.
 
     Returns:
         Columns ``user``, ``target`` (indices) and, as ordered categories, ``history_length``
-        (events), ``target_popularity`` (`popularity_bands`), ``target_repeated`` (whether it
-        stands in the history), ``since_last`` (time between the last event of the history and
-        the target; only with timestamps), ``target_week`` or another period (in UTC, the
-        `LATEST_PERIODS` latest ones, all before as one; only with timestamps),
-        ``session_position`` (of the target in its session; only where sessions are known), and
-        ``user_NAME`` for each categorical user column (its `LARGEST_GROUPS` most frequent values
-        among these users).
+        (events), ``target_popularity`` (`popularity_bands`), ``target_repeated`` (whether it is
+        in the history), ``since_last`` (time between the last event of the history and the
+        target; needs timestamps), ``target_week`` or another period (in UTC, the latest
+        `LATEST_PERIODS`, all earlier ones as one; needs timestamps), ``session_position`` (of the
+        target in its session; needs sessions), and ``user_NAME`` for each categorical user column
+        (its `LARGEST_GROUPS` most frequent values among these users).
     """
     segments = np.asarray(data.segments(phase))
     parts = [_events(data, segments[part]) for part in row_chunks(segments[:, 2] - segments[:, 1])]
@@ -75,10 +77,10 @@ def slice_keys(data: PreparedDataset, phase: str, period: str | None = None) -> 
 
 
 def popularity_bands(counts_V: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place in `BANDS` of every item, (V,).
+    """Index into `BANDS` of every item, (V,).
 
-    Items in order of their training events: the first that make up a third of these are the
-    head, those of the next third the middle, the rest the tail; cold ones have no event.
+    Items are sorted by their number of training events: those with the first third of all events
+    are the head, the next third the middle, the rest the tail; cold items have no event.
     """
     order = np.argsort(-counts_V, kind="stable")
     before = np.cumsum(counts_V[order]) - counts_V[order]
@@ -89,22 +91,22 @@ def popularity_bands(counts_V: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _events(data: PreparedDataset, rows_n4: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """What the log itself says of the targets of some users."""
-    places, of_row = target_ranges(rows_n4, data.dropped_targets)
+    """Numbers that the log has about the targets of some users, each (G,)."""
+    targets, of_row = target_ranges(rows_n4, data.dropped_targets)
     starts, ends = rows_n4[:, 1], rows_n4[:, 2]
-    found: dict[str, NDArray[Any]] = {
+    columns: dict[str, NDArray[Any]] = {
         "user": rows_n4[of_row, 0],
-        "target": data.items[places],
+        "target": data.items[targets],
         "length": (ends - starts)[of_row],
-        "repeated": repeated(data.items, rows_n4, places, of_row),
+        "repeated": repeated(data.items, rows_n4, targets, of_row),
     }
     if data.sessions is not None:
-        run = np.searchsorted(data.sessions, places, side="right") - 1
-        found["position"] = places - data.sessions[run] + 1
+        session = np.searchsorted(data.sessions, targets, side="right") - 1
+        columns["position"] = targets - data.sessions[session] + 1
     if data.timestamps is not None:
-        found["time"] = data.timestamps[places]
-        found["gap"] = found["time"] - data.timestamps[ends - 1][of_row]
-    return found
+        columns["time"] = data.timestamps[targets]
+        columns["gap"] = columns["time"] - data.timestamps[ends - 1][of_row]
+    return columns
 
 
 def _binned(name: str, numbers: NDArray[Any], bins: Sequence[tuple[int, str]]) -> pl.Series:
@@ -118,7 +120,7 @@ def _labelled(name: str, codes: NDArray[np.int64], labels: Sequence[str]) -> pl.
 
 
 def _periods(period: str, times_G: NDArray[np.int64]) -> pl.Series:
-    """The period of each time, in UTC, in their order."""
+    """The UTC period of each time, as chronologically ordered categories."""
     moments = pl.from_epoch(pl.Series(times_G), time_unit="s")
     texts = moments.dt.strftime(PERIODS[period])
     first = pl.DataFrame({"text": texts, "moment": moments}).group_by("text").min()
@@ -132,15 +134,15 @@ def _periods(period: str, times_G: NDArray[np.int64]) -> pl.Series:
 
 
 def _groups(data: PreparedDataset, name: str, users_G: NDArray[np.int64]) -> pl.Series:
-    """The values of a user column; all but the most frequent ones are one."""
+    """The values of a user column; all but the most frequent ones become ``(other)``."""
     values = ["(missing)", "(unknown)", *map(str, data.features.values(name))]
     codes = np.asarray(data.features.column(name))[users_G]
     counts = np.bincount(codes, minlength=len(values))
     kept = np.argsort(-counts, kind="stable")[:LARGEST_GROUPS]
     kept = kept[counts[kept] > 0]
     labels = [values[code] for code in kept]
-    place = np.full(len(values), len(kept))
-    place[kept] = np.arange(len(kept))
+    rank = np.full(len(values), len(kept))
+    rank[kept] = np.arange(len(kept))
     if len(kept) < int((counts > 0).sum()):
         labels.append("(other)")
-    return _labelled(f"user_{name.partition('.')[2]}", place[codes], labels)
+    return _labelled(f"user_{name.partition('.')[2]}", rank[codes], labels)

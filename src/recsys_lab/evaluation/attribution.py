@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Recommender
 
-_LISTS_AT_A_TIME = 1 << 23  # items in lists computed together: bounds memory
+_LISTS_AT_A_TIME = 1 << 23  # items in lists that are computed together, to bound memory
 _STEPS = (64, 128, 256, 512)  # of the integral, increased until the attributions sum to the score
-_STEPS_AT_A_TIME = 64  # bounds memory
+_STEPS_AT_A_TIME = 64  # to bound memory
 _GAP = 0.01  # allowed error of their sum, relative to the sum of absolute attributions
 _ROUNDING = 1e-4  # rounding error of float32 scores
 
@@ -50,10 +50,8 @@ def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: in
     index_T = torch.arange(length, device=history.items_T.device)
     without = [history.events(index_T[index_T != t], (length - 1,)) for t in range(length)]
     step = max(1, _LISTS_AT_A_TIME // num_items)
-    left_out_TK = torch.cat([
-        scores_of(model, joined(without[first : first + step]), items_K, num_items)
-        for first in range(0, length, step)
-    ])  # fmt: skip
+    parts = [joined(without[first : first + step]) for first in range(0, length, step)]
+    left_out_TK = torch.cat([scores_of(model, part, items_K, num_items) for part in parts])
     return (whole_1K - left_out_TK).T
 
 
@@ -130,9 +128,12 @@ def _integral(method: Any, x_1TD: Tensor, k: int, model: Any) -> Tensor:
     """Attributions of the k-th item, (T,), with as many steps as needed."""
     for steps in _STEPS:
         causes_1TD, gap_1 = method.attribute(
-            x_1TD, target=k, n_steps=steps, internal_batch_size=_STEPS_AT_A_TIME,
+            x_1TD,
+            target=k,
+            n_steps=steps,
+            internal_batch_size=_STEPS_AT_A_TIME,
             return_convergence_delta=True,
-        )  # fmt: skip
+        )
         causes_T: Tensor = causes_1TD.squeeze(0).sum(-1).detach()
         gap = float(gap_1.abs())
         if gap <= _GAP * float(causes_T.abs().sum()) + _ROUNDING:

@@ -46,17 +46,17 @@ class RankedData(TrainingData, Protocol):
         ...
 
     def item_times(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """A column of the items as seconds since the epoch, (V,), and whether it has a value.
+        """An item column as seconds since the epoch, (V,), and whether each value is present.
 
         Raises:
-            UserError: there is no such column, or it has no times.
+            UserError: the column is missing or does not hold times.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items of the lists.
+    """Item data of a prepared dataset for metrics.
 
     Attributes:
         counts_V: number of training events of each item, int64 (V,).
@@ -100,7 +100,7 @@ def read_catalogue(
         embeddings_path: Parquet file with columns ``item_id`` and ``embedding``.
 
     Raises:
-        UserError: there is no such column or file, or it is of another kind.
+        UserError: the column or the file is missing or of another kind.
     """
     categories = None if category_feature is None else _categories(data, category_feature)
     vectors = None if embeddings_path is None else _embeddings(Path(embeddings_path), data)
@@ -133,20 +133,20 @@ def _embeddings(path: Path, data: RankedData) -> Tensor:
         ) from None
     items = pl.DataFrame({"item_id": data.item_ids()})
     table = table.with_columns(pl.col("item_id").cast(items.schema["item_id"], strict=False))
-    found = items.join(
+    column = items.join(
         table.unique("item_id", keep="first"), on="item_id", how="left", maintain_order="left"
     )["embedding"]
-    if found.null_count():
-        lacking = repr(items["item_id"][int(found.is_null().arg_max() or 0)])
+    if column.null_count():
+        lacking = repr(items["item_id"][int(column.is_null().arg_max() or 0)])
         raise UserError(
-            f"{where}: {found.null_count():,} of {len(items):,} items have no embedding, such as "
+            f"{where}: {column.null_count():,} of {len(items):,} items have no embedding, such as "
             f"{lacking}; add them to the file"
         )
     try:
-        lists = found.cast(pl.List(pl.Float32))
+        lists = column.cast(pl.List(pl.Float32))
     except pl.exceptions.PolarsError:
         raise UserError(
-            f"{where}: column embedding holds {found.dtype}, not lists of numbers"
+            f"{where}: column embedding holds {column.dtype}, not lists of numbers"
         ) from None
     lengths = lists.list.len().to_numpy()
     if lengths.min() != lengths.max():

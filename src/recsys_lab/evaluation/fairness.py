@@ -1,9 +1,9 @@
-"""Who is served worse, and which items are shown more than their share.
+"""Fairness: metric gaps between groups of users, and exposure of groups of items.
 
-Two metrics, exact under any number of processes, and the tables of a run's record: of all metrics
-and columns at once, with intervals, from rows that are gathered already.
+As two metrics, exact for any number of processes, and as tables of a run's record: all metrics and
+columns with intervals, from the gathered rows.
 
-Shapes: V items, G groups, U users, B users of a batch, K list length.
+Shapes: V items, G groups, U users, L lists, K list length.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from recsys_lab.evaluation.slices import list_keys
 from recsys_lab.evaluation.sums import mean
 
 USER_COLUMNS = "user_"
-"""How slices by a column of the users are named."""
+"""Prefix of slices by a user column."""
 
 OTHERS = "(other)"
-"""The slice of all values that are too many to be slices of their own: no group of alike users."""
+"""The slice of all remaining values, which is not a group of similar users."""
 
 FEWEST_USERS = 100
-"""Of a group that takes part in a gap: the means of smaller ones differ by chance."""
+"""Smallest group that counts for a gap; the means of smaller ones differ by chance."""
 
 
 class MetricGap(Metric):
     """The largest difference of a metric's means between groups of users, at least 0.
 
-    See `metric_gaps`; NaN with fewer than two groups that are large enough.
+    See `metric_gaps`. NaN with fewer than two groups that are large enough.
 
     Args:
-        metric: of one number a user.
+        metric: a metric with one value per user.
         groups_U: group of every user of the data, int64 (U,), from 0; -1 for none.
-        fewest: users with a value that a group must have.
+        fewest: minimum number of users with a value in a group.
     """
 
     is_differentiable = False
@@ -54,11 +54,11 @@ class MetricGap(Metric):
         self._groups_U = groups_U
 
     def update(self, *arguments: Any) -> None:
-        """Add users, with what the metric takes."""
+        """Add users, with the arguments of the metric."""
         self._metric.update(*arguments)
 
     def compute(self) -> Tensor:
-        """See the class, float64; of the users of all processes, each once."""
+        """See the class; float64, over the users of all processes, each once."""
         users, values_U = self._metric.by_user()
         groups_U = self._groups_U.to(users.device)[users]
         known = (groups_U >= 0) & ~values_U.isnan()
@@ -76,15 +76,15 @@ class MetricGap(Metric):
 
 
 class GroupExposure(Exposure):
-    """What part of the first k places of all lists each group of items takes, (G,), sum 1.
+    """Share of the first k ranks of all lists for each group of items, (G,), sum 1.
 
-    See `exposure_of_groups`; a single NaN when nothing was shown.
+    See `exposure_of_groups`. A single NaN if the lists are empty.
 
     Args:
-        k: places that count; each counts the same.
+        k: number of ranks that count, with equal weight.
         catalogue: the items.
-        groups: groups of every item, codes 0 .. G - 1; an item of several gives each the same
-            part, one of none is left out.
+        groups: groups of every item, codes 0 .. G - 1; an item of several groups counts for each
+            in equal parts, an item without groups is left out.
         num_groups: G.
     """
 
@@ -96,7 +96,7 @@ class GroupExposure(Exposure):
         self._groups, self._num_groups = groups, num_groups
 
     def of_counts(self, shown_V: Tensor) -> Tensor:
-        """See the class; of any weight of the items."""
+        """See the class; for any weights of the items."""
         lengths_V = self._groups.offsets.diff()
         parts = torch.repeat_interleave(shown_V.double().cpu() / lengths_V, lengths_V)
         sums_G = torch.zeros(self._num_groups, dtype=torch.float64)
@@ -109,29 +109,29 @@ def metric_gaps(slices: pl.DataFrame) -> pl.DataFrame:
 
     ``max - min`` of the groups' means, at least 0; "unfairness" of Li et al., "User-oriented
     fairness in recommendation", WWW 2021 (https://arxiv.org/abs/2104.10671), for any number of
-    groups. Groups of fewer than `FEWEST_USERS` users and `OTHERS` take no part.
+    groups. Groups of fewer than `FEWEST_USERS` users and `OTHERS` are left out.
 
-    The interval is made of those of the two groups' means a and b, which are independent: from
+    The interval combines those of the two groups' means a and b, which are independent: from
     ``gap - sqrt((a - low_a)^2 + (high_b - b)^2)`` to ``gap + sqrt((high_a - a)^2 + (b - low_b)^2)``
-    (Zou and Donner, Statistics in Medicine 2008, https://doi.org/10.1002/sim.3095). It does not
-    know that these two are the extremes of several: with many groups even equal ones have a gap.
+    (Zou and Donner, Statistics in Medicine 2008, https://doi.org/10.1002/sim.3095). It ignores
+    that these two are the extremes of several: with many groups, even equal ones have a gap.
 
     Args:
-        slices: as `recsys_lab.evaluation.slices.slice_table` gives them.
+        slices: from `recsys_lab.evaluation.slices.slice_table`.
 
     Returns:
-        Columns ``groups`` (of the slice), ``metric``, ``gap``, ``gap_low`` and ``gap_high`` (95%
-        interval), and for both ends ``highest``, ``highest_mean``, ``highest_users``, ``lowest``,
+        Columns ``groups`` (name of the slice), ``metric``, ``gap``, ``gap_low`` and ``gap_high``
+        (95% interval), ``highest``, ``highest_mean``, ``highest_users``, ``lowest``,
         ``lowest_mean``, ``lowest_users``; no row for a column with fewer than two such groups.
     """
     ends = [
-        pl.col(column).sort_by("mean", descending=highest).first().alias(name)
-        for end, highest in (("highest", True), ("lowest", False))
-        for column, name in (
-            ("value", end), ("mean", f"{end}_mean"), ("users", f"{end}_users"),
-            ("down", f"{end}_down"), ("up", f"{end}_up"),
-        )
-    ]  # fmt: skip
+        pl.col(column)
+        .sort_by("mean", descending=end == "highest")
+        .first()
+        .alias(end if column == "value" else f"{end}_{column}")
+        for end in ("highest", "lowest")
+        for column in ("value", "mean", "users", "down", "up")
+    ]
     gap = pl.col("highest_mean") - pl.col("lowest_mean")
     down = (pl.col("highest_down").pow(2) + pl.col("lowest_up").pow(2)).sqrt()
     up = (pl.col("highest_up").pow(2) + pl.col("lowest_down").pow(2)).sqrt()
@@ -146,32 +146,31 @@ def metric_gaps(slices: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.len().alias("number"), *ends)
         .filter(pl.col("number") > 1)
         .with_columns(gap=gap, gap_low=gap - down, gap_high=gap + up)
-        .drop("number", *(f"{end}_{side}" for end in ("highest", "lowest")
-                          for side in ("down", "up")))
-    )  # fmt: skip
+        .drop("number", "highest_down", "highest_up", "lowest_down", "lowest_up")
+    )
 
 
 def exposure_of_groups(
     rows: pl.DataFrame, k: int, catalogue: Catalogue, groups: ListFeature, labels: Sequence[str]
 ) -> pl.DataFrame:
-    """What part of the places each group of items takes, and what part it could claim.
+    """Exposure of each group of items, compared with its share of the items and of the events.
 
     Exposure as in Singh and Joachims, "Fairness of exposure in rankings", KDD 2018
-    (https://arxiv.org/abs/1802.07281), with the same weight for all of the first k places. An item
-    of several groups gives each the same part; items of no group are left out.
+    (https://arxiv.org/abs/1802.07281), with equal weights for the first k ranks. An item of several
+    groups counts for each in equal parts; items without groups are left out.
 
     Args:
-        rows: per user and target, as `Results.per_user` gives them.
-        k: places that count.
+        rows: per user and target, from `Results.per_user`.
+        k: number of ranks that count.
         catalogue: the items.
         groups: groups of every item, codes 0 .. G - 1.
         labels: name of each group, (G,).
 
     Returns:
         Columns ``value``, ``items`` (in the group), ``exposure``, ``catalogue`` and ``events``
-        (shares that sum to 1), ``exposure_per_item`` and ``exposure_per_event``: the ratios of
-        exposure to the two others, 1 where a group is shown as often as these say, above where it
-        is favoured; null for a group without items or events.
+        (shares that sum to 1), ``exposure_per_item`` and ``exposure_per_event``: exposure divided
+        by the other two shares, above 1 for a favoured group, null for a group without items or
+        events.
     """
     lists = rows.unique(list_keys(rows), keep="first", maintain_order=True)
     items_LK = lists["items"].to_numpy()[:, :k]

@@ -92,10 +92,8 @@ def slice_table(
     Raises:
         ValueError: rows and keys differ in their users or targets.
     """
-    same = rows.select("user", "target").cast(pl.Int64).equals(
-        keys.select("user", "target").cast(pl.Int64)
-    )  # fmt: skip
-    if not same:
+    identity = pl.col("user", "target").cast(pl.Int64)
+    if not rows.select(identity).equals(keys.select(identity)):
         raise ValueError("slices: keys and rows have different users or targets")
     table: list[dict[str, Any]] = []
     for name in keys.columns[2:]:
@@ -108,9 +106,11 @@ def slice_table(
                 table += _of_slice(part, named, metrics, over_lists=over_lists)
                 table += _lists_of_slice(part, named, of_lists)
     schema = {
-        "slice": pl.String, "value": pl.String, "users": pl.Int64, "targets": pl.Int64,
-        "metric": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    }  # fmt: skip
+        **dict.fromkeys(("slice", "value"), pl.String),
+        **dict.fromkeys(("users", "targets"), pl.Int64),
+        "metric": pl.String,
+        **dict.fromkeys(("mean", "low", "high"), pl.Float64),
+    }
     return pl.DataFrame(table, schema=schema)
 
 

@@ -1,1 +1,1 @@
-"""Files of the lab itself: written whole or not at all, locked, hashed; faults of the machine."""
+"""Files of the lab: atomic writes, locks, hashes, and faults of the machine."""

@@ -1,4 +1,4 @@
-"""Arrays to disk, so that a full disk is known as one."""
+"""Write arrays to disk, with errors that show a full disk."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def save_npz(file: Path, arrays: Mapping[str, Any]) -> None:
 
 
 class _Stream:
-    """A file that is none to numpy, which then writes through it instead of around it.
+    """A stream that numpy writes to with ``write`` instead of `numpy.ndarray.tofile`.
 
-    What `numpy.ndarray.tofile` raises on a full disk says nothing of the disk.
+    The error of ``tofile`` on a full disk does not mention the disk.
     """
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -1,4 +1,4 @@
-"""Write a whole file or nothing: beside it, to the disk, then renamed."""
+"""Atomic writes: a temporary file is written, synced and renamed."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 from recsys_lab.files.faults import system_error
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-"""Hidden, with the name of the file and the number of the process that writes it."""
+"""Hidden temporary file with the name of the file and the id of the writing process."""
 _OLDER = re.compile(
     r"\.(.+\.(json|yaml|diff|ckpt|safetensors|npy|md|html|csv)\.\d+|(test_users|slices)\.parquet)"
 )
-"""The same, as earlier versions of the lab named them."""
+"""Temporary files of earlier versions."""
 
 
 def replace_atomically(
     path: Path, write: Callable[[Path], object], *, private: bool = False
 ) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place at once.
+    """Let ``write`` write a temporary file in the folder of ``path``, then rename it to ``path``.
 
-    The file gets the mode that the umask gives, whatever library writes it.
+    The mode of the file follows the umask, whatever library writes it.
 
     Args:
-        path: the file; its folder is made when absent.
-        write: fills the file that it is given.
-        private: only the owner may read the file, from its first byte on.
+        path: the file; its folder is created if missing.
+        write: writes the file at the given path.
+        private: whether only the owner can read the file, from its first byte on.
 
     Raises:
-        OSError: the machine does not let it be written; a file that was there is untouched.
+        OSError: it cannot be written; an existing file is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -43,33 +43,33 @@ def replace_atomically(
         temporary.chmod(mode)
         sync(temporary)
         temporary.replace(path)
-    except Exception as error:  # libraries do not say which file they were writing
+    except Exception as error:  # errors of libraries do not name the file
         number = system_error(error)
         if number is None or getattr(error, "filename", None) is not None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
     finally:
-        with suppress(OSError):  # a disk that fails is told of by what failed first
+        with suppress(OSError):  # the first error of a failing disk is the one to raise
             temporary.unlink(missing_ok=True)
     sync(path.parent)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a whole text file, UTF-8, or nothing; see `replace_atomically`."""
+    """Write a text file, UTF-8; see `replace_atomically`."""
     data = text.encode()
     replace_atomically(path, lambda temporary: temporary.write_bytes(data), private=private)
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or a folder's entries, to the disk.
+    """Flush a file's content, or a folder's entries, to the disk.
 
-    A rename may reach the disk before the content does, and an entry only with its folder.
+    Otherwise a rename may reach the disk before the content.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot bring a folder to the disk
+        if error.errno != errno.EINVAL:  # some file systems cannot sync a folder
             raise
     finally:
         os.close(descriptor)
@@ -82,9 +82,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder and one level below it.
+    """Remove temporary files of killed processes in a folder and one level below it.
 
-    Only for whoever holds the folder's lock: nobody else writes there.
+    Only for the holder of the folder's lock, so that nobody else writes there.
     """
     for file in (*folder.glob(".*"), *folder.glob("*/.*")):
         if _TEMPORARY.fullmatch(file.name) or _OLDER.fullmatch(file.name):
@@ -92,10 +92,10 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def remove_dead_temporaries(folder: Path) -> None:
-    """The same without a lock: in the folder itself, of processes that this machine lacks."""
+    """The same without a lock: in the folder itself, if this machine has no such process."""
     for file in folder.glob(".*.tmp"):
-        found = _TEMPORARY.fullmatch(file.name)
-        if found and not _lives(int(found[1])):
+        match = _TEMPORARY.fullmatch(file.name)
+        if match and not _lives(int(match[1])):
             file.unlink(missing_ok=True)
 
 

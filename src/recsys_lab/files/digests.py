@@ -1,7 +1,7 @@
-"""SHA-256 of files and of JSON: whether what is read is what was written.
+"""SHA-256 of files and of JSON, to detect damage.
 
-A *digest* of a file is ``{"bytes": its length, "sha256": of its content}``. A *seal* is a field of
-a JSON object with the hash of all others, so that a changed digit in it is found, too.
+The *digest* of a file is ``{"bytes": its length, "sha256": of its content}``. The *seal* of a JSON
+object is a field with the hash of all other fields.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from recsys_lab.config.commands import Verify
 
 _PART = 1 << 20
 SEAL = "digest"
-"""The field of a JSON object that holds its seal."""
+"""The field of a JSON object with its seal."""
 
 
 class Digest(TypedDict):
-    """What a file must be."""
+    """Expected length and SHA-256 of a file."""
 
     bytes: int
     sha256: str
@@ -34,7 +34,7 @@ def sha256_of(file: Path) -> str:
 
 
 def sha256_of_first(stream: IO[bytes], length: int) -> str:
-    """SHA-256 of the first bytes of a file: for a hash that stands at its own end."""
+    """SHA-256 of the first bytes of a file, for a file that ends with its hash."""
     hashed = hashlib.sha256()
     stream.seek(0)
     while length and (part := stream.read(min(length, _PART))):
@@ -44,34 +44,34 @@ def sha256_of_first(stream: IO[bytes], length: int) -> str:
 
 
 def digest(file: Path) -> Digest:
-    """The digest of a file as it is now."""
+    """The digest of a file."""
     return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, Digest]:
-    """Digests of some files of a folder, by name; long files are hashed side by side."""
+    """Digests of some files of a folder, by name; files are hashed in parallel."""
     chosen = list(names)
-    with ThreadPoolExecutor() as pool:  # hashing holds no lock of Python's
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
         return dict(zip(chosen, pool.map(lambda name: digest(folder / name), chosen), strict=True))
 
 
 def damage(folder: Path, files: Mapping[str, Digest], verify: Verify = "full") -> str | None:
-    """What is wrong with the first file that is not as it was written, or None.
+    """What is wrong with the first missing or changed file, or None.
 
     Args:
-        folder: that the names are relative to.
+        folder: folder of the files.
         files: name -> digest.
         verify: how they are checked.
     """
-    for name, noted in files.items():
+    for name, expected in files.items():
         file = folder / name
-        if not file.is_file() or file.stat().st_size != noted["bytes"]:
-            return f"{file} is missing or is not {noted['bytes']} bytes long"
+        if not file.is_file() or file.stat().st_size != expected["bytes"]:
+            return f"{file} is missing or is not {expected['bytes']} bytes long"
     if verify == "full":
         with ThreadPoolExecutor() as pool:
-            found = pool.map(lambda name: sha256_of(folder / name) != files[name]["sha256"], files)
-        for name, is_other in zip(files, found, strict=True):
-            if is_other:
+            hashes = pool.map(lambda name: sha256_of(folder / name), files)
+        for (name, expected), sha256 in zip(files.items(), hashes, strict=True):
+            if sha256 != expected["sha256"]:
                 return f"{folder / name} is damaged: its content is not what was written (SHA-256)"
     return None
 
@@ -82,11 +82,11 @@ def content_hash(value: Mapping[str, Any]) -> str:
 
 
 def seal(values: Mapping[str, Any]) -> str:
-    """The hash of a JSON object without its seal; equal before it is written and after.
+    """The hash of a JSON object without its seal, equal before and after it is written.
 
     Raises:
-        TypeError: JSON has no such value.
+        TypeError: a value is not JSON-compatible.
     """
-    stored = json.loads(json.dumps(values))  # keys that are numbers become texts
+    stored = json.loads(json.dumps(values))  # numeric keys become strings
     stored.pop(SEAL, None)
     return content_hash(stored)

@@ -1,7 +1,7 @@
-"""Faults of the machine: told from mistakes of the user and of the code.
+"""Faults of the machine, as opposed to mistakes of the user and errors of the code.
 
-A full disk, a file system that is gone or read-only, a missing permission: nothing is wrong with
-the command, and the same command goes on when the machine is well again.
+A full disk, a missing or read-only file system, a missing permission: the command is correct, and
+can be repeated when the fault is fixed.
 """
 
 from __future__ import annotations
@@ -21,54 +21,54 @@ _BROKEN = (
     errno.EREMOTEIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.EUCLEAN,
 )  # fmt: skip
 _IN_MESSAGE = re.compile(r"\((?:os )?error (\d+)\)|\[[Ee]rrno (\d+)\]")
-"""As Rust's libraries (polars, safetensors) and Arrow write the system's number."""
+"""The errno in messages of Rust libraries (polars, safetensors) and of Arrow."""
 
 
 _NAMES = {
-    errno.ENAMETOOLONG: "file systems take up to 255 bytes a name; choose a shorter one",
-    errno.ELOOP: "a link that leads to itself; choose another path, or mend the link",
+    errno.ENAMETOOLONG: "file systems allow names of up to 255 bytes; choose a shorter one",
+    errno.ELOOP: "a link that leads to itself; choose another path, or correct the link",
 }
 
 
 class MachineFault(Exception):
-    """The machine stopped the work: a message without a traceback, exit 1.
+    """A fault of the machine; its message is shown without a traceback, exit code 1.
 
-    For what says so better than the system does, e.g. which option names the full disk.
+    For messages that say more than the system's, e.g. which option names the full disk.
     """
 
 
 def system_error(error: BaseException) -> int | None:
-    """The system's number (``errno``) of an error, also where only its message has it."""
+    """The errno of an error, also from its message."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    found = _IN_MESSAGE.search(str(error))
-    return int(found[1] or found[2]) if found else None
+    match = _IN_MESSAGE.search(str(error))
+    return int(match[1] or match[2]) if match else None
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether it is the ``PanicException`` of a library in Rust: no `Exception`, of no module."""
+    """Whether it is a ``PanicException`` of a Rust library, which is not an `Exception`."""
     return type(error).__module__ == "pyo3_runtime"
 
 
 def out_of_space(error: BaseException) -> bool:
-    """Whether the disk, a quota or a limit on file sizes is what failed."""
+    """Whether the disk, a quota or a limit on file sizes was exceeded."""
     return system_error(error) in FULL
 
 
 def reason(error: BaseException) -> str:
-    """What the system says, else the first line of the message."""
+    """The system's message, or the first line of the error's."""
     return str(getattr(error, "strerror", None) or first_line(error))
 
 
 def machine_fault(
     error: BaseException, *, missing: bool = False, refused: bool = True
 ) -> str | None:
-    """What is wrong with the machine, in one line with a cure, or None where it is not to blame.
+    """The fault of the machine, in one line with a cure; None for other errors.
 
     Args:
-        error: as it was caught; what it was raised from, or while handling, counts too.
-        missing: whether a file or folder that is not there is a fault of the machine as well.
-        refused: whether one that may not be read or written is.
+        error: the caught error; its causes are checked, too.
+        missing: whether a missing file or folder counts as a fault of the machine.
+        refused: whether a missing permission does.
     """
     for cause in chain(error):
         if isinstance(cause, MachineFault):
@@ -76,12 +76,12 @@ def machine_fault(
         number = system_error(cause)
         known = (*FULL, *_BROKEN, *(REFUSED if refused else ()), *(MISSING if missing else ()))
         if number is not None and number in known:
-            return _told(cause, number)
+            return _with_cure(cause, number)
     return None
 
 
 def impossible_name(error: BaseException) -> str | None:
-    """What is wrong with a path that no file can have, in one line, or None for other errors."""
+    """What is wrong with a path that cannot exist, in one line; None for other errors."""
     for cause in chain(error):
         cure = _NAMES.get(cause.errno or 0) if isinstance(cause, OSError) else None
         if cure is not None:
@@ -90,7 +90,7 @@ def impossible_name(error: BaseException) -> str | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it was raised from or while handling."""
+    """An error, and the errors that it was raised from or while handling."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -98,18 +98,18 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _told(error: BaseException, number: int) -> str:
+def _with_cure(error: BaseException, number: int) -> str:
     where = _where(error)
     if number in FULL:
-        cure = f"make room {'there' if where else 'on the disk'}, then give the same command again"
+        cure = f"free some space{'' if where else ' on the disk'}, then repeat the command"
     elif number == errno.EROFS:
-        cure = "that file system takes no changes; choose a folder elsewhere"
+        cure = "the file system is read-only; choose a folder elsewhere"
     elif number in REFUSED:
-        cure = "change the mode (chmod u+rwX), or choose a folder of your own"
+        cure = "change the mode (chmod u+rwX), or choose another folder"
     elif number in MISSING:
-        cure = "bring it back, then give the same command again"
+        cure = "restore it, then repeat the command"
     else:
-        cure = "see to the machine or its file system, then give the same command again"
+        cure = "check the machine and its file system, then repeat the command"
     return f"{where}{os.strerror(number)} (error {number}); {cure}"
 
 

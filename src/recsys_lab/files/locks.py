@@ -1,9 +1,9 @@
-"""A lock that goes with its process, on every file system.
+"""File locks that end with their process, on every file system.
 
-``flock`` is used where the file system has it: a killed process cannot leave it behind. Some
-network file systems refuse it (ENOLCK, ENOSYS, EOPNOTSUPP). There the lock is a file whose holder
-gives a sign of life every `BEAT` seconds. It is taken over after `LEASE` seconds without one, by
-the clock of the process that waits, or at once when the holder was a process of this machine.
+``flock`` is used if the file system supports it: it ends with the process. Some network file
+systems do not (ENOLCK, ENOSYS, EOPNOTSUPP). There, the lock is a file that its holder touches every
+`BEAT` seconds. It expires after `LEASE` seconds without a touch, by the clock of the waiting
+process, or at once if the holder was a process of this machine.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from recsys_lab.config import UserError
 
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 LEASE, BEAT = 60.0, 5.0
-"""Seconds; all processes that share a lock must agree on them."""
+"""Seconds; equal for all processes that share a lock."""
 _GLANCE = 0.1
-"""Seconds that a look at a lock may take."""
+"""Longest time in seconds that `is_held` holds a lock."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,13 +39,13 @@ def hold(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold a lock file.
 
     Args:
-        path: the lock file; its folder is made when absent.
-        wait: until it is free; else `Held` is raised when it is not.
+        path: the lock file; its folder is created if missing.
+        wait: whether to wait until it is free, instead of raising `Held`.
 
     Raises:
         Held: another process holds it.
         UserError: the lock file is a link.
-        OSError: the machine lets nobody lock there.
+        OSError: the file cannot be locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path) as handle:
@@ -64,21 +64,22 @@ def hold(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _opened(path: Path) -> IO[str]:
-    """A link in a folder of somebody else's is not followed, and no content is cut."""
+    """Open a lock file without following a link, and without truncating it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            msg = f"{path}: is a symbolic link, but a lock must be a regular file; remove it"
-            raise UserError(msg) from None
+            raise UserError(
+                f"{path}: is a symbolic link, but a lock must be a regular file; remove it"
+            ) from None
         raise
     return os.fdopen(descriptor, "r+")
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a process holds a lock file; None where that cannot be known without taking it.
+    """Whether a process holds a lock file; None if that cannot be known without locking it.
 
-    Nobody is kept from the lock by the question: who wants it alone asks for `_GLANCE` seconds.
+    Does not keep others from the lock: `hold` retries for `_GLANCE` seconds.
     """
     if _lease_of(path).exists():
         return None
@@ -95,14 +96,14 @@ def is_held(path: Path) -> bool | None:
 
 
 def _flock(handle: IO[str], *, wait: bool) -> None:
-    """Raises BlockingIOError where it is held for longer than a look of `is_held` takes."""
-    patience = time.monotonic() + _GLANCE
+    """Lock a file; raises BlockingIOError if it is held for longer than `is_held` does."""
+    deadline = time.monotonic() + _GLANCE
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             return
         except BlockingIOError:
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(_GLANCE / 10)
 
@@ -126,7 +127,7 @@ def _lease(path: Path, *, wait: bool) -> Iterator[None]:
             lease.acquire(timeout=-1 if wait else 0)
             break
         except Timeout:
-            # A holder on another machine lives if it beats once more; else its lease runs out.
+            # A holder on another machine is alive if it touches the file; else its lease expires.
             if _last_beat(path) not in (seen, None):
                 raise Held(str(path)) from None
             time.sleep(BEAT / 20)
@@ -137,7 +138,7 @@ def _lease(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _last_beat(path: Path) -> int | None:
-    """When the holder last gave a sign of life, by the file system's clock; None without one."""
+    """When the holder last touched the file, by the file system's clock; None without a file."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Read a file of the lab: whatever is wrong with it is told by its name, not by a traceback."""
+"""Read files of the lab, with errors that name the file instead of a traceback."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading(path: Path, cure: str) -> Iterator[None]:
-    """Turn what any library says of a damaged file into a `UserError`.
+    """Turn errors of any library about a damaged file into a `UserError`.
 
-    The file is opened first: some libraries call a file missing that may not be read, and others
-    wait for ever on a pipe. The body must do nothing but read this file and take out of it what it
-    should hold, because every error of the body is then the file's.
+    The file is opened first: some libraries report an unreadable file as missing, and others wait
+    for ever on a pipe. The body must only read and parse this file, because every error of the body
+    is attributed to it.
 
     Args:
         path: a file.
-        cure: what to do when it cannot be read: the end of a sentence, with its punctuation.
+        cure: advice if it cannot be read: the end of a sentence, with its punctuation.
 
     Raises:
-        UserError: it is missing, may not be read, is no file, or is damaged.
-        OSError: the machine is at fault, e.g. the disk gives an error.
+        UserError: it is missing, unreadable, not a regular file, or damaged.
+        OSError: a fault of the machine, e.g. a disk error.
     """
     try:
         _open(path, cure)
@@ -40,16 +40,18 @@ def reading(path: Path, cure: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing{cure}") from None
     except PermissionError:
-        msg = f"{path}: no permission to read it (its owner may give it: chmod a+r){cure}"
-        raise UserError(msg) from None
+        raise UserError(
+            f"{path}: no permission to read it (its owner can change that: chmod a+r){cure}"
+        ) from None
     except BaseException as error:
         if isinstance(error, Exception):
             if isinstance(error, MemoryError) or machine_fault(error) is not None:
                 raise
         elif not is_panic(error):
             raise
-        msg = f"{path}: cannot be read ({reason(error)}), it is damaged or of another lab{cure}"
-        raise UserError(msg) from error
+        raise UserError(
+            f"{path}: cannot be read ({reason(error)}), it is damaged or of another version{cure}"
+        ) from error
 
 
 def read_parquet(path: Path, cure: str, columns: list[str] | None = None) -> pl.DataFrame:
@@ -61,6 +63,6 @@ def read_parquet(path: Path, cure: str, columns: list[str] | None = None) -> pl.
 
 
 def _open(path: Path, cure: str) -> None:
-    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for when it is opened
-        raise UserError(f"{path}: is no file{cure}")
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
+        raise UserError(f"{path}: is not a regular file{cure}")
     path.open("rb").close()

@@ -1,7 +1,7 @@
-"""Hidden folders for half-done work: gone with their owner, however it ends.
+"""Hidden temporary folders, removed when their owner ends.
 
-Each has a lock that its owner holds. Where nobody holds it the owner was killed, and whoever works
-there next removes the folder.
+The owner holds a lock in the folder. A folder whose lock is free is a leftover of a killed process,
+and the next process removes it.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ _LOCK = ".lock"
 
 
 def make_scratch(root: Path, prefix: str, until: ExitStack) -> Path:
-    """Make a folder that no other process uses; what killed ones left is removed first.
+    """Create a folder for this process, after removing those of killed processes.
 
     Args:
-        root: where; an existing folder.
-        prefix: of the name, hidden: it begins with a dot.
+        root: parent folder, which exists.
+        prefix: of the name, which begins with a dot.
         until: removes the folder when it is closed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     sweep_scratch(root, prefix)
     while True:
         folder = root / f"{prefix}{uuid.uuid4().hex[:8]}"
         folder.mkdir()
         until.callback(shutil.rmtree, folder, ignore_errors=True)
-        with suppress(Held):  # by a process that took it for a leftover just before
+        with suppress(Held):  # by a process that is about to remove it as a leftover
             until.enter_context(hold(folder / _LOCK, wait=False))
             if (folder / _LOCK).exists():
                 return folder
 
 
 def sweep_scratch(root: Path, prefix: str) -> None:
-    """Remove the folders of killed processes; those that cannot be removed stay."""
+    """Remove the folders of killed processes, if possible."""
     for folder in root.glob(f"{prefix}*"):
         with suppress(Held, OSError), ExitStack() as held:
             if folder.is_dir():

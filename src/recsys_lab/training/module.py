@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from recsys_lab.evaluation.protocols.base import RankingProtocol, judge
+from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
 from recsys_lab.training.targets import supervised_positions
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class SequentialModule(pl.LightningModule):
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Rank one batch."""
         del batch_idx
-        judge(self._results, self.model, batch, self._protocol)
+        evaluate_batch(self._results, self.model, batch, self._protocol)
 
     def on_validation_epoch_end(self) -> None:
         """Publish the means as ``val/...`` for trackers and callbacks."""

@@ -93,7 +93,7 @@ def test_a_multirun_keeps_no_secret(capsys):
     command = ["train", *COUNTS, "--multirun", "seed=0,1", "run_dir=several"]
     token = "ghp_" + "a1B2" * 9
     assert run_command([*command, f"notes='push with {token}'"]) == 2
-    assert "notes: holds a secret, which multirun.yaml would keep" in capsys.readouterr().err
+    assert "notes: contains a secret, which multirun.yaml would keep" in capsys.readouterr().err
     assert not Path("several").exists()
     assert run_command([*command, "notes=no token"]) == 0
 

@@ -154,6 +154,6 @@ def test_a_password_in_a_url_reaches_no_file(tmp_path, monkeypatch, capsys, verb
         command = [verb, "data=sql", f"data.url={url}", "data.query=select 1, 2", "data.x=1"]
         assert run_command(command) == 2
         said = capsys.readouterr()
-        assert "data.url: holds a password" in said.err
+        assert "data.url: contains a password" in said.err
         assert "s3cret" not in said.out + said.err
     assert not list(tmp_path.iterdir())

@@ -23,11 +23,11 @@ REFUSED = [
     (f"data.items_path=https://me:{CANARY}@host/items.csv", "data.items_path=env:LOG_URL"),
     (f"tracking.mlflow_uri=postgresql://me:{CANARY}@host/db", "tracking.mlflow_uri=null"),
     (f"tracking.mlflow_uri=https://me:{CANARY}@host", "MLFLOW_TRACKING_URI"),
-    (f"prepared_dir='s3://bucket/x?token={CANARY}'", "prepared_dir: holds a secret"),
-    ("tracking.project='${oc.env:SHOP_TOKEN}'", "tracking.project: holds a secret"),
+    (f"prepared_dir='s3://bucket/x?token={CANARY}'", "prepared_dir: contains a secret"),
+    ("tracking.project='${oc.env:SHOP_TOKEN}'", "tracking.project: contains a secret"),
     (f"model.hidden_dim='password={CANARY}'", "expected an int"),
     (f"data.password={CANARY}", "has no option 'password'"),
-    (f"++data.event_features.x='mysql://me:{CANARY}@host'", "data.event_features.x: holds"),
+    (f"++data.event_features.x='mysql://me:{CANARY}@host'", "data.event_features.x: contains"),
 ]  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def test_a_presigned_address_is_read_and_left_out(shop, monkeypatch, capfd):
     assert run_command(["prepare", *command[1:]]) == 2
     said = capfd.readouterr()
     assert "cannot be read (ClientResponseError: 403" in said.err
-    assert "data.path=env:LOG_URL: there is no such environment variable" in said.err
+    assert "data.path=env:LOG_URL: this environment variable is not set" in said.err
     assert CANARY not in said.out + said.err
     (prepared,) = Path("signed").iterdir()  # two signatures, one content
     manifest = json.loads((prepared / "manifest.json").read_text())

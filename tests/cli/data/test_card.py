@@ -79,7 +79,7 @@ def test_words_of_a_dataset_are_not_markup(tmp_path):
 def test_without_times_leaks_about_and_features(tmp_path):
     text = words(printed(tmp_path, timed=False, leaks=[], about=None, features={}))
     assert "time span no timestamps" in text
-    assert "leak check: nothing found" in text
+    assert "leak check: no findings" in text
     assert "features: none" in text
     assert "licence and citation: none stated by this source" in text
     assert "shop_of_examples" in text  # the name of the folder where there is no title

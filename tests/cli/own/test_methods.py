@@ -56,7 +56,7 @@ def test_mistakes_in_them_are_refused_before_anything_starts(capsys):
         ),
         (
             ["sweep", rate, "sweep.sampler={_target_: my_parts.search.Floor, lower: 1.0}"],
-            "my_parts.search.Floor is no sampler: derive it from "
+            "my_parts.search.Floor is not a valid sampler: derive it from "
             "recsys_lab.sweeps.samplers.SamplerFactory",
         ),
         (

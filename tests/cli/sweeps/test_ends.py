@@ -101,7 +101,7 @@ FULL.__context__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     [
         (OSError(errno.ENOSPC, "No space left on device", "x/run.json"), "x/run.json: No space"),
         (FULL, "No space left on device"),
-        (OSError(errno.EIO, "Input/output error"), "see to the machine"),
+        (OSError(errno.EIO, "Input/output error"), "check the machine"),
         (Busy("x: another process works on this run"), "another process works on this run"),
     ],
     ids=["full", "full in torch", "broken", "held"],
@@ -163,7 +163,7 @@ def test_any_error_while_what_all_trials_share_is_gone_is_no_trial_s(shop, monke
     ]
     assert "the prepared dataset of all trials is damaged: " in found[0]
     assert found[1] is None
-    assert "gone.csv: No such file or directory (error 2); bring it back" in found[2]
+    assert "gone.csv: No such file or directory (error 2); restore it" in found[2]
     failing(monkeypatch, ValueError("a reader's own words"))
     on_data = planned(shop / "on_data", n_trials=5)
     on_data = replace(on_data, prepared=prepared)
@@ -175,7 +175,7 @@ def test_any_error_while_what_all_trials_share_is_gone_is_no_trial_s(shop, monke
     assert "study.journal: No such file" in sweep_faults.unwell(plan)
     journal.with_name("away").rename(journal)
     assert sweep_faults.unwell(plan) is None
-    assert "bring it back" in sweep_faults.unwell(replace(plan, folder=str(shop / "no")))
+    assert "restore it" in sweep_faults.unwell(replace(plan, folder=str(shop / "no")))
 
 
 def test_a_folder_that_cannot_be_made_is_not_said_to_be_missing(shop):

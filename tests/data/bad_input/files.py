@@ -123,7 +123,7 @@ DATABASES = [
     Published("a wrong password", wrong_password,
         r'data.url=postgresql://.*password authentication failed for user "shop"'),
     Published("a password in the URL", query(url="postgresql://me:secret@host/shop"),
-        "data.url: holds a password"),
+        "data.url: contains a password"),
     Published("a query with a mistake", query("SELCT * FROM log"), "data.query: .*SELCT"),
     Published("a table that is not there", query("SELECT * FROM logs"), "data.query: .*logs"),
     Published("a query that changes the data", query("DELETE FROM log"), "data.query: "),

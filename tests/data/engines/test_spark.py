@@ -83,7 +83,7 @@ def test_sparks_secrets_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("SHOP_SECRET", "c4nary-9")
     assert engine._start(Asked())[key] == "c4nary-9"
     monkeypatch.delenv("SHOP_SECRET")
-    with pytest.raises(UserError, match=r"engine.settings_env: .*SHOP_SECRET: there is no such"):
+    with pytest.raises(UserError, match=r"engine.settings_env: .*SHOP_SECRET: this environment"):
         engine._start(Asked())
 
 

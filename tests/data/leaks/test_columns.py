@@ -89,8 +89,8 @@ def test_a_user_column_that_is_the_target(run, ids, kind, write):
         assert list(leaks) == [phase]
         leak = leaks[phase]
         assert (leak["count"], leak["total"], leak["severity"]) == (USERS, USERS, "leak")
-        assert "that were looked at are told by user.told; an honest column" in leak["explanation"]
-        assert leak["cure"].startswith("Make the column of what was known before")
+        assert "are named by user.told; a legitimate column names about" in leak["explanation"]
+        assert leak["cure"].startswith("Compute the column from data before the target's time")
         with pytest.raises(UserError, match=r"column_names_target \(\w+\): 40 of 40"):
             fatal(data.manifest, words_of("leak"))
 
@@ -129,7 +129,7 @@ def test_an_item_column_that_names_who_comes_for_it(run, kind, text):
     values = [text.format(last[item]) if item in last else None for item in range(ITEMS)]
     leak = found(run(reader(TEXTS, "item", kind, values)))["test"]
     assert (leak["count"], leak["severity"]) == (len(last), "leak")
-    assert "are told by item.told; an honest column tells about" in leak["explanation"]
+    assert "are named by item.told; a legitimate column names about" in leak["explanation"]
     first = {item: user for user in reversed(range(USERS)) for item in TAKEN[user, :4].tolist()}
     values = [text.format(first[item]) if item in first else None for item in range(ITEMS)]
     assert not found(run(reader(TEXTS, "item", kind, values)))
@@ -152,7 +152,7 @@ def test_a_column_that_tells_all_there_was(run, side, kind):
         assert set(leaks) == ({"test", "validation"} if severity else set())
         for leak in leaks.values():
             assert (leak["count"], leak["severity"]) == (USERS, severity)
-            assert "40 test targets (100.0%) new to their user" in leaks["test"]["explanation"]
+            assert "40 checked test targets (100.0%) new to" in leaks["test"]["explanation"]
 
 
 LAST = {item: TIMES[user, -1] for user, item in enumerate(TARGETS.tolist())}
@@ -240,8 +240,8 @@ def test_a_column_that_counts_the_test(run, make, of, kind):
     leak = counted(run, make, of, kind)
     assert leak["severity"] == "leak"
     assert leak["count"] <= leak["total"] == 120
-    assert f"ordered by {kind}.told as by their events after training" in leak["explanation"]
-    assert leak["cure"].startswith("Make the column of events before the cut alone")
+    assert f"rank by {kind}.told as by their events after training" in leak["explanation"]
+    assert leak["cure"].startswith("Compute the column from events before the cut only")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_filters_that_count_the_test(run, options, expected):
     for leak, (of, count, total) in zip(leaks, expected, strict=True):
         assert leak["explanation"].startswith(f"{count} of {total} {of} (")
         assert leak["severity"] == "warning"
-        assert leak["cure"] == "filter.counts=training looks at what is trained on alone"
+        assert leak["cure"] == "filter.counts=training counts training events only"
 
 
 def test_the_cure_of_filters_works(run):
@@ -106,7 +106,7 @@ def test_another_choice_of_candidates_is_not_stopped():
                                                           .segments(log)))]  # fmt: skip
     manifest = {"leaks": leaks, "leak_kinds": ["unreleased_candidates"]}
     words = words_of("unreleased_candidates")
-    with pytest.raises(UserError, match=r"\(25.0%\) are items that nobody.*candidates=released"):
+    with pytest.raises(UserError, match=r"\(25.0%\) are items whose.*candidates=released"):
         fatal(manifest, words)
     fatal(manifest, words, all_are_candidates=False)
 

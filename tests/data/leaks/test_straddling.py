@@ -58,14 +58,14 @@ def test_leave_one_out_cuts_sessions():
         "validation": ("property", 2, 4),  # users 1 and 3
         "test": ("property", 3, 4),
     }
-    [said] = [
+    [explanation] = [
         leak.explanation
         for leak in check_leaks(World(LOG, segments))
         if leak.kind == "sessions_straddle" and leak.phase == "test"
     ]
-    assert said == (
+    assert explanation == (
         "3 of 4 sessions with test targets (75.0%) began in an earlier part, so that the first "
-        "half of a visit is known where its second is to be found"
+        "events of a session are known when its last ones are predicted"
     )
 
 

@@ -97,8 +97,8 @@ def test_a_percent_sign_is_part_of_the_query(run, request, secrets, kind):
     [
         ("oracle://host/db", {}, "unknown database 'oracle'. *Allowed: duckdb, sqlite, postgresql"),
         ("postgres://host/db", {}, "did you mean 'postgresql'"),
-        ("postgresql://me:pw@host/db", {}, "data.url: holds a password.*data.password_env"),
-        ("oracle://me:pw@host/db", {}, "data.url: holds a password"),
+        ("postgresql://me:pw@host/db", {}, "data.url: contains a password.*data.password_env"),
+        ("oracle://me:pw@host/db", {}, "data.url: contains a password"),
         ("postgresql://host/db?user=shop&password=pw", {}, r"a password \(password=...\)"),
         ("postgresql://host/db?sslPassword=pw", {}, r"a password \(sslPassword=...\)"),
         ("mysql://host/db?charset=utf8&pass%77d=pw", {}, r"a password \(passwd=...\)"),

@@ -121,7 +121,7 @@ def test_every_option_changes_the_log(option):
         (
             {"repeat_probability": 0.6},
             "data.repeat_probability + data.complement_probability: got 0.6 + 0.5 = 1.1; their "
-            "sum may be at most 1, and what is left is bought by taste",
+            "sum may be at most 1, and the rest is bought by taste",
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_truth_speaks_of_prepared_items():
     )[:, numbers]
     np.testing.assert_allclose(result.numpy(), expected, rtol=1e-6)
     assert (result.sum(1) < 1).all()
-    with pytest.raises(UserError, match="need the timestamps that synthetic_shop made"):
+    with pytest.raises(UserError, match="need the timestamps of synthetic_shop"):
         truth.next_item_probabilities(replace(batch, timestamps_T=None))
 
 
@@ -173,7 +173,7 @@ def test_filtered_data_have_no_known_truth():
     with pytest.raises(UserError) as error:
         load_truth(raw.truth_path, made - 1000, np.empty(0, dtype=np.int64))
     message = str(error.value)
-    assert f"hold {made - 1000:,} of the {made:,} events that synthetic_shop made" in message
+    assert f"has {made - 1000:,} of the {made:,} events of synthetic_shop" in message
     assert "prepare without filtering (filter=default)" in message
 
 

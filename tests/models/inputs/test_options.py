@@ -123,6 +123,6 @@ def test_only_columns_with_texts_are_read_as_texts(tmp_path):
     store = FeatureStore(tmp_path, {"item": entries})
     assert store.text("item.title") == ["a", None]
     for name, kind in (("tags", "list"), ("price", "numeric")):
-        said = rf"'item\.{name}' is of type {kind}, and a text is needed.*dataset has: title\. "
+        said = rf"'item\.{name}' is of type {kind}, and a text is needed.*dataset: title\. "
         with pytest.raises(UserError, match=said):
             store.text(f"item.{name}")

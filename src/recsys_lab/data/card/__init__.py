@@ -1,1 +1,1 @@
-"""The data card of a prepared dataset, a page and in the terminal, made of its manifest alone."""
+"""The data card of a prepared dataset, as a page and in the terminal, from its manifest."""

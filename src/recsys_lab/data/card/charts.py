@@ -13,71 +13,77 @@ from recsys_lab.pages.number_format import number, percent
 WIDE = 960
 
 FEW = 8
-"""Bars whose every edge is named."""
+"""Up to this many bars, every edge has a label."""
 
 
-def histogram_chart(key: str, found: Mapping[str, Any], whose: str) -> Markup:
-    """Users by the length of their histories, or items by their popularity.
+def histogram_chart(key: str, distribution: Mapping[str, Any], unit: str) -> Markup:
+    """Histogram of users by the length of their histories, or of items by their popularity.
 
     Args:
         key: identifier on the page.
-        found: as of `statistics.distribution`.
-        whose: ``user`` or ``item``.
+        distribution: from `statistics.distribution`.
+        unit: ``user`` or ``item``.
     """
-    edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
+    edges, counts = distribution["histogram"]["edges"], distribution["histogram"]["counts"]
     bars = []
-    # Powers of two are where people look; the edges between them are rounded roots.
+    # Only powers of two are labelled; the edges between them are rounded roots.
     ticks = [number(edge) if len(counts) <= FEW or edge & (edge - 1) == 0 else "" for edge in edges]
     for low, after, tick, count in zip(edges, edges[1:], ticks, counts, strict=False):
         events = "1 event" if after == 2 else f"{number(low)} events"
         if after > low + 1:
             events = f"{number(low)} to {number(after - 1)} events"
-        bars.append(Bar(count, tick, f"{events}: {_many(count, whose)}"))
-    said = (
-        f"From {number(found['min'])} to {number(found['max'])} events; half of the {whose}s have "
-        f"at most {number(found['median'])}, nine in ten at most {number(found['p90'])}."
+        bars.append(Bar(count, tick, f"{events}: {_many(count, unit)}"))
+    low, median, p90, high = (number(distribution[key]) for key in ("min", "median", "p90", "max"))
+    description = (
+        f"From {low} to {high} events; half of the {unit}s have at most {median}, nine in ten at "
+        f"most {p90}."
     )
     labels = Labels(
         key,
-        f"{whose.capitalize()}s by their number of events",
-        said,
-        f"events per {whose} (logarithmic)",
-        f"{whose}s",
+        f"{unit.capitalize()}s by their number of events",
+        description,
+        f"events per {unit} (logarithmic)",
+        f"{unit}s",
     )
     return bar_chart(bars, labels, end=ticks[-1])
 
 
-def concentration_chart(found: Mapping[str, Any]) -> Markup:
-    """The share of the events that the most popular items take."""
-    head, tenth = found["top_1_percent_share"], found["top_10_percent_share"]
-    size = sum(found["histogram"]["counts"])
-    # Of few items, 1% is less than one: the point stands where the curve has that one.
+def concentration_chart(popularity: Mapping[str, Any]) -> Markup:
+    """The share of the events on the most popular items.
+
+    Args:
+        popularity: ``item_popularity`` of the statistics.
+    """
+    head, tenth = popularity["top_1_percent_share"], popularity["top_10_percent_share"]
+    size = sum(popularity["histogram"]["counts"])
+    # With few items, 1% is less than one item: the mark is at one item.
     marks = [
         Mark(math.ceil(size / 100) / size, head, f"top 1%: {percent(head)}"),
         Mark(math.ceil(size / 10) / size, tenth, f"top 10%: {percent(tenth)}"),
     ]
-    said = (
+    gini = f"{popularity['gini']:.3f}"
+    description = (
         f"The top 1% of the items have {percent(head)} of the events, the top 10% "
-        f"{percent(tenth)}. The dashed diagonal is equal popularity. Gini: {found['gini']:.3f}."
+        f"{percent(tenth)}. The dashed diagonal is equal popularity. Gini: {gini}."
     )
     labels = Labels(
         "concentration",
         "Share of the events on the most popular items",
-        said,
+        description,
         "share of the items, most popular first",
         "share of the events",
     )
-    return curve_chart(found["curve"], marks, labels)
+    return curve_chart(popularity["curve"], marks, labels)
 
 
 def time_chart(events: Mapping[str, Any]) -> Markup:
     """Events by day, week, month, quarter or years.
 
     Args:
-        events: ``unit``, ``starts``, ``counts`` as of `statistics.describe`.
+        events: ``unit``, ``starts``, ``counts`` from `statistics.describe`.
     """
     unit = events["unit"]
-    # Of an ISO date, a bar is named by what its unit leaves open: 2011-03-04, 2011-03, 2011.
+    # Bars are labelled with the precision of their unit: 2011-03-04, 2011-03 or 2011.
     parts = {"day": 3, "week": 3, "month": 2, "quarter": 2}.get(unit, 1)
     bars = []
     for start, count in zip(events["starts"], events["counts"], strict=True):
@@ -85,12 +91,12 @@ def time_chart(events: Mapping[str, Any]) -> Markup:
         name = sign + "-".join(digits.split("-")[:parts])
         bars.append(Bar(count, name, f"{unit} from {start}: {_many(count, 'event')}"))
     most = max(events["counts"])
-    said = (
-        f"{number(len(bars))} bars, one a {unit}, from {events['starts'][0]} to "
+    description = (
+        f"{number(len(bars))} bars, one per {unit}, from {events['starts'][0]} to "
         f"{events['starts'][-1]}; the highest has {number(most)} events."
     )
-    labels = Labels("series", f"Events by {unit}", said, f"start of the {unit} (UTC)", "events")
-    return bar_chart(bars, labels, width=WIDE)
+    title, axis = f"Events by {unit}", f"start of the {unit} (UTC)"
+    return bar_chart(bars, Labels("series", title, description, axis, "events"), width=WIDE)
 
 
 def _many(count: int, noun: str) -> str:

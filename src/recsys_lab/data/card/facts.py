@@ -1,4 +1,4 @@
-"""What a manifest says, as words and rows for people; the page and the terminal show the same."""
+"""The manifest as readable rows, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DISTRIBUTION = {
 
 
 def title(manifest: Mapping[str, Any]) -> str:
-    """The published name, else that of the folder."""
+    """The published title, or the dataset's name."""
     about = manifest.get("about")
     return str(about["title"] if about else manifest["name"])
 
 
 def span(manifest: Mapping[str, Any]) -> str:
-    """First and last day, and how long that is."""
+    """First and last day, and the time between."""
     time = manifest["statistics"]["time"]
     if time is None:
         return "no timestamps"
@@ -38,14 +38,14 @@ def span(manifest: Mapping[str, Any]) -> str:
 
 
 def key_figures(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of what is asked first."""
-    found = manifest["statistics"]
-    lengths, items = found["history_length"], found["item_popularity"]
+    """(name, value) of the key figures."""
+    statistics = manifest["statistics"]
+    lengths, items = statistics["history_length"], statistics["item_popularity"]
     return [
         ("users", number(manifest["num_users"])),
         ("items", number(manifest["num_items"])),
         ("interactions", number(manifest["num_interactions"])),
-        ("density", percent(found["density"])),
+        ("density", percent(statistics["density"])),
         ("events per user", f"{number(lengths['median'])} median, {number(lengths['max'])} max"),
         ("events per item", f"{number(items['median'])} median, {number(items['max'])} max"),
         ("time span", span(manifest)),
@@ -53,7 +53,7 @@ def key_figures(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def concentration_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of how unevenly the events lie on the items."""
+    """(name, value) of the concentration of events on popular items."""
     items = manifest["statistics"]["item_popularity"]
     return [
         ("events on the top 1% of items", percent(items["top_1_percent_share"])),
@@ -63,14 +63,14 @@ def concentration_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def pair_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of how many (user, item) pairs there are, and how often again."""
-    found = manifest["statistics"]
+    """(name, value) of distinct (user, item) pairs and of repetition."""
+    stats = manifest["statistics"]
     return [
-        ("distinct user-item pairs", number(found["distinct_pairs"])),
-        ("density (share of all pairs)", percent(found["density"])),
-        ("sparsity", percent(found["sparsity"])),
-        ("events whose user had the item before", percent(found["repeat_share"])),
-        ("events that repeat the one just before", percent(found["consecutive_repeat_share"])),
+        ("distinct user-item pairs", number(stats["distinct_pairs"])),
+        ("density (share of all pairs)", percent(stats["density"])),
+        ("sparsity", percent(stats["sparsity"])),
+        ("events whose user had the item before", percent(stats["repeat_share"])),
+        ("events that repeat the one just before", percent(stats["consecutive_repeat_share"])),
     ]
 
 
@@ -102,7 +102,7 @@ def split_rows(manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def split_counts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(what, number) that the split counted besides `split_rows`; moments as dates."""
+    """(name, count) that the split stored besides `split_rows`; times as dates."""
     known = {*manifest["settings"]["split"], "train_rows", "validation_rows", "test_rows"}
     return [
         (key.removesuffix("_time").replace("_", " "), _moment(key, value))
@@ -116,18 +116,18 @@ def settings_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(key, format_value(value)) for key, value in settings.items()]
 
 
-FEATURE_HEADS = ("of", "column", "type", "known of it")
+FEATURE_HEADS = ("table", "column", "type", "details")
 
 
 def feature_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Table, column, type and whatever else is known of every feature."""
+    """Table, column, type and further entries of every feature."""
     rows = []
     for table, columns in (manifest.get("features") or {}).items():
         for column, known in columns.items():
             details = {"type": known} if isinstance(known, str) else dict(known)
             kind = str(details.pop("type", ""))
-            said = ", ".join(f"{key} {_brief(value)}" for key, value in details.items())
-            rows.append((str(table), str(column), kind, said.replace("_", " ")))
+            text = ", ".join(f"{key} {_brief(value)}" for key, value in details.items())
+            rows.append((str(table), str(column), kind, text.replace("_", " ")))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The data card: one HTML page, readable offline and on paper, made of the manifest alone."""
+"""The data card as one HTML page from the manifest, readable offline and on paper."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def write_card(manifest: Mapping[str, Any], file: Path) -> None:
     """Write the page.
 
     Args:
-        manifest: as in ``manifest.json``, with ``statistics`` of `statistics.describe`.
-        file: what is written, whole.
+        manifest: as in ``manifest.json``, with ``statistics`` from `statistics.describe`.
+        file: to write.
     """
     name, source, settings = facts.title(manifest), manifest["source"], manifest["settings"]
     time = manifest["statistics"]["time"]
@@ -33,7 +33,7 @@ def write_card(manifest: Mapping[str, Any], file: Path) -> None:
         name=name,
         lead=" · ".join(lead),
         manifest=manifest,
-        found=manifest["statistics"],
+        statistics=manifest["statistics"],
         about=manifest["about"],
         charts=charts,
         tiles=facts.key_figures(manifest),
@@ -79,10 +79,10 @@ def _counts(manifest: Mapping[str, Any]) -> Table:
 
 
 def _distributions(manifest: Mapping[str, Any]) -> Table:
-    found = manifest["statistics"]
+    statistics = manifest["statistics"]
     kinds = {"events per user": "history_length", "events per item": "item_popularity"}
     rows = [
-        [name, *(number(found[key][column]) for column in facts.DISTRIBUTION)]
+        [name, *(number(statistics[key][column]) for column in facts.DISTRIBUTION)]
         for name, key in kinds.items()
     ]
     caption = "Events per user (length of a history) and per item (its popularity)."
@@ -92,8 +92,8 @@ def _distributions(manifest: Mapping[str, Any]) -> Table:
 
 def _split(manifest: Mapping[str, Any]) -> Table:
     caption = (
-        "Events are trained on, or are targets; the history is what a target is found by, and in "
-        "training what a user is trained on."
+        "Training events and targets of each phase. The history is the input for predicting the "
+        "targets; in training, the events of a user."
     )
     heads = ("phase", "users", "events", "of all events", "targets", "median history")
     return Table(caption, heads, facts.split_rows(manifest), right=range(1, 6))

@@ -1,4 +1,4 @@
-"""The data card in the terminal: what ``recsys-lab prepare`` says of a dataset."""
+"""The data card in the terminal, printed by ``recsys-lab prepare``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _STYLES = {"leak": "bold red", "warning": "bold yellow", "property": "yellow", "
 
 
 def print_data_card(console: Console, manifest: Mapping[str, Any], folder: Path) -> None:
-    """Everything about one dataset, and where it lies.
+    """Print everything about one dataset, and its folder.
 
     Args:
-        console: where it is printed; 80 columns and no colour are enough.
+        console: 80 columns without colour are enough.
         manifest: as in ``manifest.json``.
         folder: the prepared dataset.
     """
     parts = (counts_table, summary_table, split_table, leaks_list, features_table, about_list)
-    for said in manifest["warnings"]:
-        console.print(Text.assemble(("warning", "bold yellow"), f": {said}"))
+    for warning in manifest["warnings"]:
+        console.print(Text.assemble(("warning", "bold yellow"), f": {warning}"))
     for part in parts:
         console.print(part(manifest))
-    # Never wrapped: people copy them.
+    # Not wrapped, to be copied.
     for name, value in (
         ("prepared dataset", str(folder)),
         ("data card", str(folder / "card.html")),
@@ -42,7 +42,7 @@ def print_data_card(console: Console, manifest: Mapping[str, Any], folder: Path)
 
 
 def counts_table(manifest: Mapping[str, Any]) -> RenderableType:
-    """Rows, users and items after each step, with the reason of every loss."""
+    """Rows, users and items after each step, with the reason for dropped rows."""
     keys = ("rows", "users", "items", "dropped")
     rows = []
     for step in manifest["counts"]:
@@ -53,7 +53,7 @@ def counts_table(manifest: Mapping[str, Any]) -> RenderableType:
 
 
 def summary_table(manifest: Mapping[str, Any]) -> RenderableType:
-    """What is asked first, and how unevenly the events lie on the items."""
+    """Key figures, and the concentration of events on popular items."""
     rows = [*facts.key_figures(manifest), *facts.concentration_facts(manifest)]
     return _shown(Table("dataset", (), rows, whole=(0,)))
 
@@ -64,16 +64,16 @@ def split_table(manifest: Mapping[str, Any]) -> RenderableType:
     heads = ("phase", "users", "events", "of all", "targets", "median history")
     numeric = range(1, 6)
     table = _shown(Table(caption, heads, facts.split_rows(manifest), numeric, numeric))
-    said = [f"{key} {value}" for key, value in facts.split_counts(manifest) if value != "0"]
-    if not said:
+    counts = [f"{key} {value}" for key, value in facts.split_counts(manifest) if value != "0"]
+    if not counts:
         return table
-    return Group(table, Padding(Text(", ".join(said)), (0, 0, 1, 1)))
+    return Group(table, Padding(Text(", ".join(counts)), (0, 0, 1, 1)))
 
 
 def leaks_list(manifest: Mapping[str, Any]) -> RenderableType:
-    """Every finding, the gravest first; colour only repeats what the words say."""
+    """Every finding, the most severe first; severity is written out, not only coloured."""
     if not manifest["leaks"]:
-        return Padding(Text("leak check: nothing found", style="green"), (0, 0, 1, 0))
+        return Padding(Text("leak check: no findings", style="green"), (0, 0, 1, 0))
     rows = []
     for leak in by_weight(manifest["leaks"]):
         severity = leak["severity"]
@@ -89,7 +89,7 @@ def features_table(manifest: Mapping[str, Any]) -> RenderableType:
 
 
 def about_list(manifest: Mapping[str, Any]) -> RenderableType:
-    """Licence, citation, homepage and traps of a published dataset."""
+    """Licence, citation, homepage and notes of a published dataset."""
     about = manifest["about"]
     if about is None:
         return Text("licence and citation: none stated by this source")

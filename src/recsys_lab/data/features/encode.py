@@ -1,20 +1,19 @@
-"""Columns of items, users and events as codes and numbers, encoded once.
-
-Of every column the manifest has the share of missing values.
+"""Encode columns of items, users and events as codes and numbers.
 
 - ``categorical``: int32 codes: 0 missing, 1 unknown, 2 and up the known values in order (numbers
-  by size, strings by their bytes). Known are the values of what occurs in the training part, so
-  that nothing is learned from what comes later.
-- ``list``: several such codes each, as flat codes with offsets. Text of a published dataset is
+  by size, strings by their bytes). Known values are those of the training part, so that nothing
+  is learned from later events.
+- ``list``: several such codes per row, as flat codes with offsets. Text of a published dataset is
   split at ``|``; for other tables see `recsys_lab.data.sources.log_columns`.
-- ``numeric``: float32, NaN where missing, as the source has it; mean and deviation over the
-  training part stand in the manifest.
+- ``numeric``: float32 as in the source, NaN if missing; the manifest has the mean and standard
+  deviation over the training part.
 - ``text``: stays in the table of items or users, for models that read it.
 
-What is taken from the rows of the log itself is of training events alone, the first in time: see
+The manifest has the share of missing values of every column. Values that are read from the rows of
+the log are those of training events, the first in time: see
 `recsys_lab.data.features.first_values`.
 
-Shapes: T events, R rows of a table (items or users), K known values, n rows of the split.
+Shapes: T events, R rows of a table (items or users), n rows of the split.
 """
 
 from __future__ import annotations
@@ -38,9 +37,10 @@ from recsys_lab.data.splits.ranges import range_chunks
 from recsys_lab.files.arrays import save_npy
 
 MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
-"""Codes with a meaning of their own."""
+"""Reserved codes, and the first code of a known value."""
 
 CHUNK = 1 << 21
+"""Events that are encoded at once."""
 
 
 def write_table_features(
@@ -53,38 +53,37 @@ def write_table_features(
     """Encode columns of the table of items or users.
 
     Args:
-        table: one row a code, in order.
+        table: one row per code, in order.
         kinds: column -> type.
         trained_R: whether the item or user occurs in the training part, (R,).
         folder: where ``<side>_<column>*`` files are written.
         side: ``item`` or ``user``.
 
     Returns:
-        What the manifest says of each column.
+        The manifest's entry of each column.
 
     Raises:
-        UserError: for a column that is not there, or values that its type cannot hold.
+        UserError: a column is missing, or has values that its type cannot hold.
     """
-    found = {}
+    entries = {}
     for name, kind in kinds.items():
         _require(name, table.columns, side)
-        column, place = table[name], folder / f"{side}_{safe_name(name)}"
+        column, stem = table[name], folder / f"{side}_{safe_name(name)}"
         if kind == "numeric":
-            found[name] = _write_numbers(column, trained_R, place, side)
+            entries[name] = _write_numbers(column, trained_R, stem, side)
         elif kind == "text":
             _require_flat(column, kind, side)
             text = column.cast(pl.String).str.strip_chars()
             missing = (text == "").fill_null(True).mean()
-            found[name] = {"type": "text", "missing_share": missing}
+            entries[name] = {"type": "text", "missing_share": missing}
         elif kind == "list":
-            found[name] = _write_lists(column, trained_R, place, side)
+            entries[name] = _write_lists(column, trained_R, stem, side)
         else:
             _require_flat(column, kind, side)
-            values = _values(column)
-            codes, known = _encode(values, trained_R)
-            save_npy(place.with_name(f"{place.name}.npy"), codes)
-            found[name] = {**_store_known(known, kind, place), **_missing(codes == 0, trained_R)}
-    return found
+            codes, known = _encode(_values(column), trained_R)
+            save_npy(stem.with_name(f"{stem.name}.npy"), codes)
+            entries[name] = {**_store_known(known, kind, stem), **_missing(codes == 0, trained_R)}
+    return entries
 
 
 def write_event_numbers(
@@ -99,12 +98,12 @@ def write_event_numbers(
         folder: where ``event_<name>.npy`` is written.
 
     Returns:
-        What the manifest says of it.
+        The manifest's entry.
     """
     with npy_writer(folder / f"event_{safe_name(name)}.npy", np.float32, len(column_T)) as write:
         for part in _parts(column_T):
             write(part.astype(np.float32))
-    trained = (column_T[places] for places in range_chunks(train[:, 1], train[:, 2]))
+    trained = (column_T[indices] for indices in range_chunks(train[:, 1], train[:, 2]))
     return {"type": "numeric", **_summary(trained)}
 
 
@@ -115,18 +114,18 @@ def write_event_codes(
 
     Args:
         name: of the feature.
-        codes_T: places in ``values``, -1 where missing, memory-mapped, (T,).
-        values: all values, an Arrow array in order.
+        codes_T: indices into ``values``, -1 where missing, memory-mapped, (T,).
+        values: all values in order, an Arrow array.
         train: rows (user, start, end) of the training part, (n, 3).
         folder: where ``event_<name>*`` files are written.
 
     Returns:
-        What the manifest says of it.
+        The manifest's entry.
     """
-    seen = np.zeros(len(values) + 1, dtype=np.int64)
-    for places in range_chunks(train[:, 1], train[:, 2]):
-        seen += np.bincount(codes_T[places] + 1, minlength=len(seen))
-    is_known = seen[1:] > 0
+    counts = np.zeros(len(values) + 1, dtype=np.int64)
+    for indices in range_chunks(train[:, 1], train[:, 2]):
+        counts += np.bincount(codes_T[indices] + 1, minlength=len(counts))
+    is_known = counts[1:] > 0
     new = np.full(len(values) + 1, UNKNOWN, dtype=np.int32)
     new[1:][is_known] = FIRST_KNOWN + np.arange(int(is_known.sum()), dtype=np.int32)
     new[0] = MISSING
@@ -135,7 +134,7 @@ def write_event_codes(
             write(new[part + 1])
     known = values.take(pa.array(np.flatnonzero(is_known)))
     stored = _store_known(known, "categorical", folder / f"event_{safe_name(name)}")
-    return {**stored, "missing_share": float(seen[0] / max(1, seen.sum()))}
+    return {**stored, "missing_share": float(counts[0] / max(1, counts.sum()))}
 
 
 def _parts(column_T: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -169,22 +168,22 @@ def _values(column: pl.Series) -> pa.Array:
 
 
 def _encode(values: pa.Array, trained: NDArray[np.bool_]) -> tuple[NDArray[np.int32], pa.Array]:
-    """Codes of all values, and the known ones in order."""
+    """Codes of all values, and the sorted known values."""
     known = values.filter(pa.array(trained)).unique().drop_null()
     known = known.take(pc.sort_indices(known))
-    places = pc.index_in(values, value_set=known)
-    codes = pc.fill_null(pc.add(places, FIRST_KNOWN), UNKNOWN)
+    indices = pc.index_in(values, value_set=known)
+    codes = pc.fill_null(pc.add(indices, FIRST_KNOWN), UNKNOWN)
     codes = pc.if_else(pc.is_null(values), MISSING, codes)
     return codes.to_numpy(zero_copy_only=False).astype(np.int32), known
 
 
-def _store_known(known: pa.Array, kind: str, place: Path) -> dict[str, Any]:
-    pl.DataFrame({"value": pl.Series(known)}).write_parquet(f"{place}_values.parquet")
+def _store_known(known: pa.Array, kind: str, stem: Path) -> dict[str, Any]:
+    pl.DataFrame({"value": pl.Series(known)}).write_parquet(f"{stem}_values.parquet")
     return {"type": kind, "cardinality": len(known) + FIRST_KNOWN}
 
 
 def _write_lists(
-    column: pl.Series, trained_R: NDArray[np.bool_], place: Path, side: str
+    column: pl.Series, trained_R: NDArray[np.bool_], stem: Path, side: str
 ) -> dict[str, Any]:
     if column.dtype == pl.String:
         column = column.str.split(SEPARATOR)
@@ -202,23 +201,21 @@ def _write_lists(
     row = np.repeat(np.arange(len(lengths)), lengths)[present]
     codes, known = _encode(values.drop_null(), trained_R[row])
     counts = np.bincount(row, minlength=len(lengths))
-    save_npy(place.with_name(f"{place.name}.npy"), codes)
-    save_npy(
-        place.with_name(f"{place.name}_offsets.npy"),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-    )
-    stored = _store_known(known, "list", place)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    save_npy(stem.with_name(f"{stem.name}.npy"), codes)
+    save_npy(stem.with_name(f"{stem.name}_offsets.npy"), offsets)
+    stored = _store_known(known, "list", stem)
     length = float(counts.mean()) if len(counts) else 0.0
     return {**stored, "mean_length": length, **_missing(counts == 0, trained_R)}
 
 
 def _missing(is_missing_R: NDArray[np.bool_], trained_R: NDArray[np.bool_]) -> dict[str, float]:
-    """The share of rows without a value among those that are trained on, as for numbers."""
+    """The share of training rows without a value, as for numbers."""
     return {"missing_share": float(is_missing_R[trained_R].sum() / max(1, trained_R.sum()))}
 
 
 def _write_numbers(
-    column: pl.Series, trained_R: NDArray[np.bool_], place: Path, side: str
+    column: pl.Series, trained_R: NDArray[np.bool_], stem: Path, side: str
 ) -> dict[str, Any]:
     try:
         numbers = column.cast(pl.Float64, strict=False)
@@ -232,15 +229,15 @@ def _write_numbers(
         raise UserError(
             f"data.{side}_features: '{column.name}' is declared numeric but holds "
             f"{column[row]!r} (row {row + 1} of the prepared {side}s); declare it as categorical "
-            "or text, or mend the table"
+            "or text, or correct the table"
         )
     values_R = numbers.to_numpy()
-    save_npy(place.with_name(f"{place.name}.npy"), values_R.astype(np.float32))
+    save_npy(stem.with_name(f"{stem.name}.npy"), values_R.astype(np.float32))
     return {"type": "numeric", **_summary([values_R[trained_R]])}
 
 
 def _summary(parts: Any) -> dict[str, float | None]:
-    """Mean, deviation, ends and share of missing values over some parts of a column."""
+    """Mean, standard deviation, range and share of missing values over the parts of a column."""
     total = count = 0
     mean = squares = 0.0
     low, high = np.inf, -np.inf
@@ -250,7 +247,7 @@ def _summary(parts: Any) -> dict[str, float | None]:
         if not len(part):
             continue
         low, high = min(low, part.min()), max(high, part.max())
-        # Chan et al., 1979: means and squares of two parts become those of both.
+        # Merge means and sums of squares of two parts (Chan et al., 1979).
         step = part.mean() - mean
         both = count + len(part)
         squares += ((part - part.mean()) ** 2).sum() + step**2 * count * len(part) / both

@@ -1,11 +1,11 @@
-"""Columns of items and users that are taken from the log: first in time, training events only.
+"""Columns of items and users that are read from the log: the first value among training events.
 
-A log repeats what it knows of an item or user in each of its rows, and later rows know what came
-later: a column such as "last seen item" would name the test target. So the rule is: **the value of
-an item or user is that of the first of its training events that has one**, in the order of time,
-then order (where the log has one), then the file. Without any such event it is missing.
+A log may repeat attributes of an item or user in each of its rows, and later rows know later
+events: a column such as "last seen item" would name the test target. So **the value of an item or
+user is that of the first of its training events that has one**, sorted by time, then order (if the
+log has it), then the file. Without such an event it is missing.
 
-Shapes: T events, R items or users, n runs of events.
+Shapes: R items or users, n ranges of events.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _LATEST = np.iinfo(np.int64).max
 
 
 def from_log(frame: pl.LazyFrame, plan: ColumnPlan, present: str) -> FromLog:
-    """A column that the rows of the log hold.
+    """A column that is read from the rows of the log.
 
     Args:
-        frame: the source, which must be there as long as the preparation lasts.
-        plan: how the column is made; its values are null where there is none.
+        frame: the source, which must exist until the preparation ends.
+        plan: computes the column, null where it has no value.
         present: see `presence`; `ColumnPlan.as_flag` makes that column.
     """
     return FromLog(
@@ -47,12 +47,12 @@ def plain_from_log(
     """The same for columns of a published log that are null where they have no value.
 
     Args:
-        log: with the columns.
-        columns: names.
+        log: a log with the columns.
+        columns: their names.
         side: ``item`` or ``user``.
 
     Returns:
-        The log with `FromLog.present` instead of the columns, and how they are taken.
+        The log with `FromLog.present` instead of the columns, and each column as `FromLog`.
     """
     plans = {name: ColumnPlan(name, None, same) for name in columns}
     present = presence(side, columns)
@@ -71,39 +71,39 @@ def plain_from_log(
 
 
 def presence(side: str, names: Collection[str]) -> dict[str, str]:
-    """`FromLog.present` of each column: names that every engine takes."""
-    return {name: f"_has_{side}_{place}" for place, name in enumerate(names)}
+    """`FromLog.present` of each column: names that every engine accepts."""
+    return {name: f"_has_{side}_{index}" for index, name in enumerate(names)}
 
 
 def values_of(
     raw: RawData, side: str, arrays: Arrays, train: NDArray[np.int64], features: Collection[str]
 ) -> list[pl.Series]:
-    """The columns of items or users that are taken from the log, one value a code.
+    """The columns of items or users that are read from the log, one value per code.
 
     Args:
         raw: names them.
         side: ``item`` or ``user``.
         arrays: the log.
         train: rows (user, start, end) of the training part, (n, 3).
-        features: those that models may read. Others are for people, as the titles of lists are:
-            an item without a training event needs one too, so all events count for them.
+        features: those that models may read. Other columns, such as titles, are only shown and
+            are read from all events, as items without training events are shown, too.
     """
     size = len(arrays.item_ids if side == "item" else arrays.user_ids)
-    found = []
+    columns = []
     for name, column in raw.from_log.get(side, {}).items():
         runs = (train[:, 1], train[:, 2])
         if name not in features:
             runs = (arrays.offsets[:-1], arrays.offsets[1:])
         first_R = _first_rows(arrays, side, column.present, size, *runs)
         is_known_R = first_R >= 0
-        rows, place = np.unique(
+        rows, inverse = np.unique(
             running_rows(first_R[is_known_R], raw.interactions), return_inverse=True
         )
-        at_R = np.zeros(size, dtype=np.int64)
-        at_R[is_known_R] = place
-        index = pl.Series(at_R).set(pl.Series(~is_known_R), None)
-        found.append(column.values(rows).gather(index).alias(name))
-    return found
+        index_R = np.zeros(size, dtype=np.int64)
+        index_R[is_known_R] = inverse
+        index = pl.Series(index_R).set(pl.Series(~is_known_R), None)
+        columns.append(column.values(rows).gather(index).alias(name))
+    return columns
 
 
 def _first_rows(
@@ -118,14 +118,12 @@ def _first_rows(
     sources = arrays.sources
     names = [name for name in ("timestamp", "order") if name in sources] + [SOURCE_ROW]
     first = [np.full(size, _LATEST) for _ in names]
-    for places in range_chunks(starts, ends):
-        places = places[sources[present][places]]
-        codes = (
-            arrays.items[places]
-            if side == "item"
-            else np.searchsorted(arrays.offsets, places, side="right") - 1
-        )
-        keys = [sources[name][places] for name in names]
+    for events in range_chunks(starts, ends):
+        events = events[sources[present][events]]
+        codes: NDArray[Any] = arrays.items[events]
+        if side == "user":
+            codes = np.searchsorted(arrays.offsets, events, side="right") - 1
+        keys = [sources[name][events] for name in names]
         by = np.lexsort([*reversed(keys), codes])
         by = by[np.concatenate([[True], np.diff(codes[by]) > 0])] if len(by) else by
         codes, keys = codes[by], [key[by] for key in keys]
@@ -136,7 +134,7 @@ def _first_rows(
 
 
 def is_before(keys: list[NDArray[np.int64]], others: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    """Whether each row of some keys is smaller than that of others, the first key first."""
+    """Whether each row of the keys is lexicographically smaller than that of the others."""
     before = np.zeros(len(keys[0]), dtype=np.bool_)
     for key, other in zip(reversed(keys), reversed(others), strict=True):
         before = (key < other) | ((key == other) & before)

@@ -23,7 +23,7 @@ SIDES = ("item", "user", "event")
 
 
 class Lists(NamedTuple):
-    """Several codes for each row.
+    """Codes of a list column.
 
     Attributes:
         codes: of all rows end to end, int32.
@@ -35,11 +35,11 @@ class Lists(NamedTuple):
 
 
 class FeatureStore:
-    """What models may read besides ids and times: see `recsys_lab.data.features.encode`.
+    """Reads the columns that `recsys_lab.data.features.encode` wrote.
 
     Args:
         folder: the prepared dataset.
-        entries: the manifest's ``features``: side -> column -> what is known of it.
+        entries: the manifest's ``features``: side -> column -> its entry.
     """
 
     def __init__(
@@ -54,27 +54,27 @@ class FeatureStore:
         return [f"{side}.{name}" for side in SIDES for name in self._entries.get(side, {})]
 
     def entry(self, name: str) -> Mapping[str, Any]:
-        """What the manifest says of ``side.column``: its type, cardinality or mean and so on.
+        """The manifest's entry of ``side.column``: its type, cardinality, mean and so on.
 
         Raises:
-            UserError: when there is no such column.
+            UserError: the column is missing.
         """
         side, _, column = name.partition(".")
-        found = self._entries.get(side, {}).get(column)
-        if found is None:
+        entry = self._entries.get(side, {}).get(column)
+        if entry is None:
             names = self.names()
             raise UserError(
                 f"this dataset has no feature '{name}'{did_you_mean(name, names)} It has: "
                 f"{', '.join(names) or 'none'}. Columns are declared with data.item_features, "
                 "data.user_features and data.event_features"
             )
-        return found
+        return entry
 
     def column(self, name: str) -> NDArray[Any] | Lists:
         """The column ``side.column``: int32 codes, float32 numbers, or `Lists`.
 
         Raises:
-            UserError: when there is no such column, or it is text, which has no codes.
+            UserError: the column is missing or of type text, which has no codes.
         """
         kind = self.entry(name)["type"]
         if kind == "text":
@@ -82,50 +82,50 @@ class FeatureStore:
                 f"feature '{name}' is text: read it with text(), or declare it otherwise"
             )
         if name not in self._mapped:
-            place = self._place(name)
-            codes = map_npy(place.with_name(f"{place.name}.npy"))
+            stem = self._stem(name)
+            codes = map_npy(stem.with_name(f"{stem.name}.npy"))
             if kind == "list":
-                offsets = map_npy(place.with_name(f"{place.name}_offsets.npy"))
+                offsets = map_npy(stem.with_name(f"{stem.name}_offsets.npy"))
                 self._mapped[name] = Lists(codes, offsets)
             else:
                 self._mapped[name] = codes
         return self._mapped[name]
 
     def text(self, name: str) -> list[str | None]:
-        """The texts of a column of type text or categorical, one a row; None where missing.
+        """The texts of a column of type text or categorical, one per row; None where missing.
 
         Raises:
-            UserError: when there is no such column, or it holds lists or numbers.
+            UserError: the column is missing, or holds lists or numbers.
         """
         kind = self.entry(name)["type"]
         side, _, column = name.partition(".")
         if kind not in ("text", "categorical"):
-            found = [c for c, entry in self._entries[side].items() if entry["type"] == "text"]
+            texts = [c for c, entry in self._entries[side].items() if entry["type"] == "text"]
             raise UserError(
-                f"feature '{name}' is of type {kind}, and a text is needed. Of type text this "
-                f"dataset has: {', '.join(found) or 'none'}. Declare one with "
+                f"feature '{name}' is of type {kind}, and a text is needed. Text columns of this "
+                f"dataset: {', '.join(texts) or 'none'}. Declare one with "
                 f"+data.{side}_features.COLUMN=text"
             )
         table = read_parquet(self._folder / f"{side}s.parquet", PREPARE_AGAIN, [column])
         return table[column].cast(pl.String).to_list()
 
     def values(self, name: str) -> list[Any]:
-        """The known values of a categorical or list column; code 2 is the first."""
+        """The known values of a categorical or list column, from code 2 on."""
         self.entry(name)
-        place = self._place(name)
-        values = place.with_name(f"{place.name}_values.parquet")
+        stem = self._stem(name)
+        values = stem.with_name(f"{stem.name}_values.parquet")
         return read_parquet(values, PREPARE_AGAIN)["value"].to_list()
 
-    def _place(self, name: str) -> Path:
-        """Where the files of ``side.column`` are, without what their names end in."""
+    def _stem(self, name: str) -> Path:
+        """The path of the files of ``side.column``, without their endings."""
         side, _, column = name.partition(".")
         return self._folder / "features" / f"{side}_{safe_name(column)}"
 
     def require(self, names: Iterable[str]) -> None:
-        """Check that all columns are there and have codes or numbers.
+        """Check that all columns exist and have codes or numbers.
 
         Raises:
-            UserError: for the first that is not.
+            UserError: about the first that does not.
         """
         for name in names:
             self.column(name)

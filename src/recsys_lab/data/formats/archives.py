@@ -74,47 +74,47 @@ def bomb(where: str, size: int, packed: int) -> UserError:
 
 
 @contextmanager
-def open_member(place: Path, name: str, option: str) -> Iterator[IO[bytes]]:
+def open_member(path: Path, name: str, option: str) -> Iterator[IO[bytes]]:
     """Open a file of an archive by its name, unpacked while it is read.
 
     Args:
-        place: a folder, zip or tar that holds it at any depth, also as ``NAME.gz``; or the file
+        path: a folder, zip or tar that holds it at any depth, also as ``NAME.gz``; or the file
             itself under any name, also with gzip.
         name: without folders.
-        option: the config option of ``place``, named in errors.
+        option: the config option of ``path``, named in errors.
 
     Raises:
         UserError: if the file is absent, or the archive is damaged, unsafe or a zip bomb. Damage
             and bombs are detected while the stream is read.
     """
-    with _whole(place, option), ExitStack() as stack:
-        stream = _opened(place, name, option, stack)
+    with _as_user_error(path, option), ExitStack() as stack:
+        stream = _opened(path, name, option, stack)
         if stream is None:
-            raise UserError(f"{option}={place}: has no {name}; expected {name} or {name}.gz")
+            raise UserError(f"{option}={path}: has no {name}; expected {name} or {name}.gz")
         yield stream
 
 
-def find_members(place: Path, names: Sequence[str], option: str) -> list[str]:
+def find_members(path: Path, names: Sequence[str], option: str) -> list[str]:
     """The names that `open_member` would find; a plain file or gzip counts as the first.
 
     Raises:
         UserError: as `open_member`.
     """
-    with _whole(place, option):
-        if place.is_dir():
-            return [name for name in names if find_in_folder(place, name) is not None]
-        if _is_zip(place):
-            with zipfile.ZipFile(place) as archive:
+    with _as_user_error(path, option):
+        if path.is_dir():
+            return [name for name in names if find_in_folder(path, name) is not None]
+        if _is_zip(path):
+            with zipfile.ZipFile(path) as archive:
                 members = {_bare(info.filename) for info in archive.infolist()}
-        elif _is_tar(place):
-            with _tar(place, option) as tar:
-                members = {_bare(member.name) for member in _safe(tar, place, option)}
+        elif _is_tar(path):
+            with _tar(path, option) as tar:
+                members = {_bare(member.name) for member in _safe(tar, path, option)}
         else:
             return list(names[:1])
         return [name for name in names if name in members]
 
 
-def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict[str, Any]]:
+def member_key(path: Path, names: Sequence[str], option: str) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of files, equal for an archive and its unpacked folder.
 
     Raises:
@@ -122,7 +122,7 @@ def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict
     """
     key = {}
     for name in names:
-        with open_member(place, name, option) as stream:
+        with open_member(path, name, option) as stream:
             digest, size = hashlib.sha256(), 0
             while part := stream.read(1 << 20):
                 digest.update(part)
@@ -131,14 +131,14 @@ def member_key(place: Path, names: Sequence[str], option: str) -> dict[str, dict
     return key
 
 
-def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] | None:
-    where = f"{option}={place}"
-    if place.is_dir():
-        file = find_in_folder(place, name)
+def _opened(path: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] | None:
+    where = f"{option}={path}"
+    if path.is_dir():
+        file = find_in_folder(path, name)
         return None if file is None else _plain(file, f"{option}={file}", stack)
-    if _is_zip(place):
-        archive = stack.enter_context(zipfile.ZipFile(place))
-        _refuse_unsafe((info.filename for info in archive.infolist()), place, option)
+    if _is_zip(path):
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        _refuse_unsafe((info.filename for info in archive.infolist()), path, option)
         packed = sum(info.compress_size for info in archive.infolist())
         size = sum(info.file_size for info in archive.infolist())
         if size > allowed_bytes(packed):
@@ -153,15 +153,15 @@ def _opened(place: Path, name: str, option: str, stack: ExitStack) -> IO[bytes] 
                 source = stack.enter_context(archive.open(info))
                 return _bounded(source, max(info.compress_size, 1), where, info.filename)
         return None
-    if _is_tar(place):
-        tar = stack.enter_context(_tar(place, option))
-        for member in _safe(tar, place, option):
+    if _is_tar(path):
+        tar = stack.enter_context(_tar(path, option))
+        for member in _safe(tar, path, option):
             if _bare(member.name) == name and member.isfile():
                 content = tar.extractfile(member)
                 assert content is not None
-                return _bounded(content, place.stat().st_size, where, member.name)
+                return _bounded(content, path.stat().st_size, where, member.name)
         return None
-    return _plain(place, where, stack)
+    return _plain(path, where, stack)
 
 
 def _plain(file: Path, where: str, stack: ExitStack) -> IO[bytes]:
@@ -182,47 +182,47 @@ def _bounded(source: Any, packed: int, where: str, member: str) -> IO[bytes]:
 
 
 @contextmanager
-def _tar(place: Path, option: str) -> Iterator[tarfile.TarFile]:
+def _tar(path: Path, option: str) -> Iterator[tarfile.TarFile]:
     """The archive as a bounded stream: a bomb may also hide in a member that is not read."""
     with ExitStack() as stack:
-        plain = _plain(place, f"{option}={place}", stack)
+        plain = _plain(path, f"{option}={path}", stack)
         yield stack.enter_context(tarfile.open(fileobj=plain, mode="r|*"))
 
 
-def _safe(tar: tarfile.TarFile, place: Path, option: str) -> Iterator[tarfile.TarInfo]:
+def _safe(tar: tarfile.TarFile, path: Path, option: str) -> Iterator[tarfile.TarInfo]:
     for member in tar:
-        _refuse_unsafe([member.name], place, option)
+        _refuse_unsafe([member.name], path, option)
         if not (member.isfile() or member.isdir()):
             raise UserError(
-                f"{option}={place}: unsafe archive, its member '{member.name}' is a link or a "
+                f"{option}={path}: unsafe archive, its member '{member.name}' is a link or a "
                 "device. This is not an official archive; do not use it"
             )
         yield member
 
 
 @contextmanager
-def _whole(place: Path, option: str) -> Iterator[None]:
+def _as_user_error(path: Path, option: str) -> Iterator[None]:
     try:
         yield
     except (*BROKEN, NotImplementedError) as error:
-        form = "tar" if _is_tar(place) else "gzip" if place.suffix.lower() == ".gz" else "zip"
+        form = "tar" if _is_tar(path) else "gzip" if path.suffix.lower() == ".gz" else "zip"
         raise UserError(
-            f"{option}={place}: not a complete {form} archive ({error}): damaged or cut short; "
+            f"{option}={path}: not a complete {form} archive ({error}): damaged or cut short; "
             "download it again"
         ) from error
     except PermissionError as error:
-        raise UserError(f"{option}={place}: no permission to read it ({error})") from error
+        raise UserError(f"{option}={path}: no permission to read it ({error})") from error
 
 
-def _is_zip(place: Path) -> bool:
-    if place.suffix.lower() == ".zip":
+def _is_zip(path: Path) -> bool:
+    if path.suffix.lower() == ".zip":
         return True
-    with place.open("rb") as stream:
+    with path.open("rb") as stream:
         return stream.read(4) == b"PK\x03\x04"
 
 
-def _is_tar(place: Path) -> bool:
-    return place.name.lower().endswith(TAR_SUFFIXES)
+def _is_tar(path: Path) -> bool:
+    return path.name.lower().endswith(TAR_SUFFIXES)
 
 
 def _bare(member: str) -> str:
@@ -236,12 +236,12 @@ def find_in_folder(folder: Path, name: str) -> Path | None:
     return next((file for file in matches if file.is_file()), None)
 
 
-def _refuse_unsafe(members: Iterable[str], place: Path, option: str) -> None:
+def _refuse_unsafe(members: Iterable[str], path: Path, option: str) -> None:
     for member in members:
-        path = PurePosixPath(member.replace("\\", "/"))
-        drive = member[1:2] == ":"
-        if path.is_absolute() or ".." in path.parts or drive:
+        inside = PurePosixPath(member.replace("\\", "/"))
+        has_drive = member[1:2] == ":"
+        if inside.is_absolute() or ".." in inside.parts or has_drive:
             raise UserError(
-                f"{option}={place}: unsafe archive, its member '{member}' leads out of the "
+                f"{option}={path}: unsafe archive, its member '{member}' leads out of the "
                 "folder. This is not an official archive; do not use it"
             )

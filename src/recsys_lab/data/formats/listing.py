@@ -27,18 +27,18 @@ class Listed:
         name: relative to the folder that all files share, with ``/``.
         place: local path or URL.
         partition: column -> value of every ``key=value`` folder in its name; None for null.
-        told: its name in errors, if the user does not know ``name``.
+        label: its name in errors, if the user does not know ``name``.
     """
 
     name: str
     place: str
     partition: Mapping[str, str | None]
-    told: str | None = None
+    label: str | None = None
 
     @property
     def shown(self) -> str:
         """Its name in errors."""
-        return self.told or self.name
+        return self.label or self.name
 
     def key(self, option: str) -> dict[str, Any]:
         """Name, size and SHA-256 of the content.
@@ -109,8 +109,8 @@ def list_parts(
     for part, (option, path) in paths.items():
         files = list_files(path, option, separator)
         for file in files:
-            told = written[part] + (f": {file.name}" if len(files) > 1 else "")
-            listed.append((part, replace(file, name=f"{part}/{file.name}", told=told)))
+            label = written[part] + (f": {file.name}" if len(files) > 1 else "")
+            listed.append((part, replace(file, name=f"{part}/{file.name}", label=label)))
     _require_one_form([file for _, file in listed], *next(iter(paths.values()))[::-1])
     return [replace(file, partition={**file.partition, column: part}) for part, file in listed]
 
@@ -169,7 +169,7 @@ def _require_one_form(tables: list[Listed], path: str, option: str) -> None:
     forms: dict[str, str] = {}
     for file in tables:
         forms.setdefault(form_of(file.name).suffix, file.shown)
-    if len(forms) > 1 and tables[0].told:
+    if len(forms) > 1 and tables[0].label:
         raise UserError(
             f"the files of a published split have several formats: {'; '.join(forms.values())}. "
             "Write them in one format"

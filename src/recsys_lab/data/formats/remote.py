@@ -52,7 +52,7 @@ def list_urls(url: str, option: str) -> tuple[dict[str, str], bool]:
             be reached.
     """
     files, path = _opened(url, option)
-    web = url.startswith("http")  # where folders cannot be told from files
+    web = url.startswith("http")  # folders cannot be distinguished from files
     with _reached(url, option):
         one = not has_wildcard(url) and (web or not files.isdir(path))
         if one:

@@ -199,18 +199,18 @@ class TextCheck:
             marks < len(data) - 1, bytes_n[np.minimum(marks + 1, len(data) - 1)], _NEWLINE
         )
         opens = (np.arange(len(marks)) + self._open) % 2 == 0
-        fits = np.where(opens, np.isin(before, self._neighbours),
-                        np.isin(following, self._neighbours))  # fmt: skip
+        fits = np.where(
+            opens, np.isin(before, self._neighbours), np.isin(following, self._neighbours)
+        )
         if not fits.all():
             bad = int(np.argmin(fits))
             line = self._line(data, int(marks[bad]))
             self._refuse_separator(line, {int(before[bad]), int(following[bad])})
-            raise self._bad(
-                f"line {line:,} has a quotation mark inside a value"
-                + ("" if opens[bad] else f"; the one before it opens in line "
-                   f"{self._line(data, int(marks[bad - 1])) if bad else self._opened_line:,}"),
-                self._how_to_quote(),
-            )  # fmt: skip
+            problem = f"line {line:,} has a quotation mark inside a value"
+            if not opens[bad]:
+                opened = self._line(data, int(marks[bad - 1])) if bad else self._opened_line
+                problem += f"; the one before it opens in line {opened:,}"
+            raise self._bad(problem, self._how_to_quote())
         if opens.any():
             last_open = int(np.flatnonzero(opens)[-1])
             self._opened_line = self._line(data, int(marks[last_open]))

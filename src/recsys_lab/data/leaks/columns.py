@@ -66,11 +66,11 @@ class Columns:
         there = [name for name in pl.read_parquet_schema(file) if name in wanted]
         return pl.read_parquet(file, columns=there, glob=False)
 
-    def events(self, name: str, places: NDArray[np.int64]) -> pl.Series:
+    def events(self, name: str, indices: NDArray[np.int64]) -> pl.Series:
         """Values of an event column at some indices; null for categories unknown to models."""
         column = self.store.column(f"event.{name}")
         assert isinstance(column, np.ndarray)
-        codes = pl.Series(column[places])
+        codes = pl.Series(column[indices])
         if self.entries["event"][name]["type"] == "numeric":
             return codes
         return pl.Series([None, None, *self.store.values(f"event.{name}")]).gather(codes)

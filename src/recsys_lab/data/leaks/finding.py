@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple, get_args
 Severity = Literal["note", "property", "warning", "leak"]
 """Severity of a finding, in ascending order.
 
-- ``note``: good to know about the data.
+- ``note``: a fact about the data.
 - ``property``: a consequence of the split's rule, as in published protocols: numbers are better
-  than in deployment, and another split avoids it. Nothing is wrong with the data.
+  than in deployment, and another split avoids it. The data has no error.
 - ``warning``: something in the data or the settings biases the numbers; check it.
 - ``leak``: the model can read the target before predicting it: a mistake.
 """
@@ -32,15 +32,15 @@ class Kind(NamedTuple):
 
     Attributes:
         severity: the usual one.
-        said: the end of the sentence that begins with the count.
-        cure: advice, a sentence without its full stop; empty for none.
-        of: what is counted, with ``{phase}`` for the phase.
+        message: the sentence after "COUNT of TOTAL UNITS (SHARE)".
+        cure: advice, a sentence without its full stop; or empty.
+        of: the counted units, with ``{phase}`` for the phase.
         by_time: whether the check needs timestamps.
         of_candidates: whether it only concerns evaluations with ``evaluation.candidates=all``.
     """
 
     severity: Severity
-    said: str
+    message: str
     cure: str = ""
     of: str = "{phase} targets"
     by_time: bool = False
@@ -54,7 +54,7 @@ class Leak:
     Attributes:
         kind: its name, one of `recsys_lab.data.leaks.check.KINDS`.
         phase: ``validation`` or ``test``.
-        count: number of affected targets (or of what the kind counts), at least 1.
+        count: number of affected targets (or other units: see `Kind.of`), at least 1.
         total: number of all targets.
         share: ``count / total``.
         severity: see `Severity`.
@@ -91,7 +91,7 @@ def leak(
     """
     kind = kinds[name]._replace(**changes)
     share, of = count / total, kind.of.format(phase=phase)
-    sentence = f"{count:,} of {total:,} {of} ({share:.1%}) {kind.said}"
+    sentence = f"{count:,} of {total:,} {of} ({share:.1%}) {kind.message}"
     return Leak(name, phase, count, total, share, kind.severity, sentence, kind.cure)
 
 

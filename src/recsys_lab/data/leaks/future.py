@@ -23,16 +23,16 @@ few new items."""
 KINDS: Mapping[str, Kind] = {
     "unreleased_candidates": Kind(
         "warning",
-        "are items that nobody had met at the time of the target; they are ranked with the others "
-        "under evaluation.candidates=all",
-        "evaluation.candidates=released ranks what was there at the target's time, known what was "
-        "trained on",
+        "are items whose first event is after the target; evaluation.candidates=all ranks them, "
+        "too",
+        "evaluation.candidates=released ranks only items released by the target's time, "
+        "evaluation.candidates=known only items with training events",
         of="{phase} candidates",
         by_time=True,
         of_candidates=True,
     ),
     "filters_read_the_future": Kind(
-        "warning", "", "filter.counts=training looks at what is trained on alone", by_time=True
+        "warning", "", "filter.counts=training counts training events only", by_time=True
     ),
 }
 
@@ -73,30 +73,30 @@ def _filters(world: World) -> Iterator[Leak]:
             "items",
             int((world.train_counts_V < config.min_item_count).sum()),
             log.num_items,
-            f"stayed with fewer than filter.min_item_count={config.min_item_count} training events",
+            f"have fewer than filter.min_item_count={config.min_item_count} training events",
         ),
         (
             "users",
             int((lengths < config.min_user_count).sum()),
             len(lengths),
-            f"stayed with fewer than filter.min_user_count={config.min_user_count} training events",
+            f"have fewer than filter.min_user_count={config.min_user_count} training events",
         ),
         (
             "users",
             int((np.diff(log.offsets) == config.max_history).sum()) if config.max_history else 0,
             len(log.offsets) - 1,
-            f"have the last filter.max_history={config.max_history} events of all, targets among "
-            "them",
+            f"were cut to their last filter.max_history={config.max_history} events, targets "
+            "included",
         ),
     )
-    for of, count, total, said in cases:
+    for of, count, total, message in cases:
         if count:
-            said = f"{said}: filter.counts=whole reads events of validation and test, too"
-            severity = _severity(world, "test")
-            yield leak(
-                KINDS, "filters_read_the_future", "test", count, total, of=of, said=said,
-                severity=severity,
-            )  # fmt: skip
+            changes = {
+                "of": of,
+                "message": f"{message}: filter.counts=whole also counts validation and test events",
+                "severity": _severity(world, "test"),
+            }
+            yield leak(KINDS, "filters_read_the_future", "test", count, total, **changes)
 
 
 def _severity(world: World, phase: str) -> Severity:

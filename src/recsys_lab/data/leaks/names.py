@@ -59,16 +59,19 @@ Names = Callable[[NDArray[Any]], list[pl.Series]]
 
 KINDS: Mapping[str, Kind] = {
     "column_names_target": Kind(
-        "leak", "", "Make the column of what was known before the target's time, or leave it out"
+        "leak",
+        "",
+        "Compute the column from data before the target's time, or remove it",
+        of="checked {phase} targets",
     )
 }
 
 
-class _Looked(NamedTuple):
+class _Sample(NamedTuple):
     """Checked targets, all (G,).
 
     Attributes:
-        place: index of each target.
+        target: flat index of each target.
         user: its user.
         item: its item.
         last: index of the last event of its history.
@@ -76,7 +79,7 @@ class _Looked(NamedTuple):
         is_new_G: whether the history lacks the item.
     """
 
-    place: NDArray[np.int64]
+    target: NDArray[np.int64]
     user: NDArray[np.int64]
     item: NDArray[Any]
     last: NDArray[np.int64]
@@ -91,24 +94,24 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
     visits, items = _visits(world), _items(world, columns)
     item_T: NDArray[Any] = world.log.items
     for phase in PHASES:
-        seen = _look(world, phase)
-        if not len(seen.item):
+        sample = _sample(world, phase)
+        if not len(sample.item):
             continue
-        by_item, by_visit = items(seen.item), visits(seen.place)
+        by_item, by_visit = items(sample.item), visits(sample.target)
         for name in columns.of("user", *TYPES):
-            asked = (columns.raw("user", name), seen.user, by_item)
-            honest = partial(_honest, seen.user, items, item_T[seen.trained])
-            yield from _judge(f"user.{name}", phase, seen, asked, honest)
+            query = (columns.raw("user", name), sample.user, by_item)
+            legitimate = partial(_legitimate, sample.user, items, item_T[sample.trained])
+            yield from _check(f"user.{name}", phase, sample, query, legitimate)
         for name in columns.of("item", *TYPES):
-            asked = (columns.raw("item", name), seen.item, by_visit)
-            honest = partial(_honest, item_T[seen.trained], visits, seen.trained)
-            yield from _judge(f"item.{name}", phase, seen, asked, honest)
+            query = (columns.raw("item", name), sample.item, by_visit)
+            legitimate = partial(_legitimate, item_T[sample.trained], visits, sample.trained)
+            yield from _check(f"item.{name}", phase, sample, query, legitimate)
         for name in columns.of("event", "categorical", "numeric"):
-            asked = (columns.events(name, seen.last), np.arange(len(seen.item)), by_item)
-            yield from _judge(f"event.{name}", phase, seen, asked, None)
+            query = (columns.events(name, sample.last), np.arange(len(sample.item)), by_item)
+            yield from _check(f"event.{name}", phase, sample, query, None)
 
 
-def _honest(owner_G: NDArray[Any], names: Names, code_G: NDArray[Any]) -> Pair:
+def _legitimate(owner_G: NDArray[Any], names: Names, code_G: NDArray[Any]) -> Pair:
     """Owners whose value is read, and names that a legitimate column may hold."""
     return owner_G, names(code_G)
 
@@ -123,12 +126,12 @@ def _visits(world: World) -> Names:
     """Events by their users and times, the latter in seconds and in ISO 8601."""
     log = world.log
 
-    def names(place_G: NDArray[np.int64]) -> list[pl.Series]:
-        user_G = np.searchsorted(log.offsets, place_G, side="right") - 1
+    def names(index_G: NDArray[np.int64]) -> list[pl.Series]:
+        user_G = np.searchsorted(log.offsets, index_G, side="right") - 1
         users = _texts(_taken(world.user_ids, user_G))
         if log.timestamps is None:
             return [users]
-        seconds = log.timestamps[place_G]
+        seconds = log.timestamps[index_G]
         moments = pl.Series(seconds.astype("datetime64[s]").astype(str))
         return [
             users,
@@ -144,18 +147,18 @@ def _taken(ids: Any, code_G: NDArray[Any]) -> pl.Series:
     return pl.Series(pl.from_arrow(ids.take(pa.array(code_G))))
 
 
-def _look(world: World, phase: str) -> _Looked:
+def _sample(world: World, phase: str) -> _Sample:
     """Sample targets of a phase."""
     log, rows = world.log, _spread(world.rows(phase))
-    places, of_row = target_ranges(rows, world.segments.dropped_targets)
-    some = _spread(np.arange(len(places)))
-    places, of_row = places[some], of_row[some]
+    targets, of_row = target_ranges(rows, world.segments.dropped_targets)
+    some = _spread(np.arange(len(targets)))
+    targets, of_row = targets[some], of_row[some]
     last_U = np.zeros(len(log.offsets) - 1, dtype=np.int64)  # end of the training events
     last_U[world.train[:, 0]] = world.train[:, 2]
     user, last = rows[of_row, 0], rows[of_row, 2] - 1
     trained = np.where(last_U[user] > 0, last_U[user] - 1, last)
-    is_new = ~repeated(log.items, rows, places, of_row)
-    return _Looked(places, user, log.items[places], last, trained, is_new)
+    is_new = ~repeated(log.items, rows, targets, of_row)
+    return _Sample(targets, user, log.items[targets], last, trained, is_new)
 
 
 def _spread(rows: NDArray[Any]) -> NDArray[Any]:
@@ -165,17 +168,19 @@ def _spread(rows: NDArray[Any]) -> NDArray[Any]:
     return rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
 
 
-def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) -> NDArray[np.bool_]:
+def _is_named(
+    column_R: pl.Series, owner_G: NDArray[Any], names: list[pl.Series]
+) -> NDArray[np.bool_]:
     """Whether the value of each owner is or contains one of the names, in any spelling, (G,).
 
     Args:
         column_R: of items, users or events.
         owner_G: owners whose value is read.
-        named: the names to search for, each (G,).
+        names: the names to search for, each (G,).
     """
     value = column_R.gather(owner_G)
-    names = pl.DataFrame({f"name_{place}": name for place, name in enumerate(named)})
-    frame = names.select(normalized(pl.all(), DIFFERENCES))
+    frame = pl.DataFrame({f"name_{index}": name for index, name in enumerate(names)})
+    frame = frame.select(normalized(pl.all(), DIFFERENCES))
     wanted = [pl.col(name) for name in frame.columns]
     kind: Any = value.dtype
     if isinstance(kind, pl.List | pl.Array):
@@ -194,11 +199,11 @@ def _told(column_R: pl.Series, owner_G: NDArray[Any], named: list[pl.Series]) ->
         frame = frame.with_columns(text=pl.when(can).then(text).otherwise(pl.lit("")))
         words = (text.str.extract_all(word) for word in WORDS)
         frame = frame.with_columns(held=pl.concat_list("held", *words))
-    told = pl.any_horizontal(
+    is_named = pl.any_horizontal(
         pl.col("held").list.contains(name).fill_null(value=False) & name.is_not_null()
         for name in wanted
     )
-    return frame.select(told).to_series().to_numpy()
+    return frame.select(is_named).to_series().to_numpy()
 
 
 def _texts(column: pl.Series) -> pl.Series:
@@ -210,42 +215,42 @@ def _texts(column: pl.Series) -> pl.Series:
     return column.str.strip_chars() if column.dtype == pl.String else column.cast(pl.String)
 
 
-def _judge(
+def _check(
     name: str,
     phase: str,
-    seen: _Looked,
-    asked: tuple[pl.Series, NDArray[Any], list[pl.Series]],
-    honest: Callable[[], Pair] | None,
+    sample: _Sample,
+    query: tuple[pl.Series, NDArray[Any], list[pl.Series]],
+    legitimate: Callable[[], Pair] | None,
 ) -> Iterator[Leak]:
     """A finding if more targets are named than by a legitimate column.
 
     Args:
         name: of the column.
         phase: ``validation`` or ``test``.
-        seen: the targets.
-        asked: the column, the owner whose value is read for each target, and the names of it.
-        honest: returns owners and names that a legitimate column may hold as well; None: only
+        sample: the targets.
+        query: the column, the owner whose value is read for each target, and the target's names.
+        legitimate: returns owners and names that a legitimate column may hold as well; None: only
             targets that are new to their users are checked.
     """
-    column_R, owner_G, named = asked
-    hit_G = _told(*asked)
+    column_R, owner_G, named = query
+    hit_G = _is_named(*query)
     if hit_G.sum() < SURE**2:
         return
     others = np.roll(np.arange(len(hit_G)), (len(hit_G) + 1) // 2)
-    other_G = _told(column_R, owner_G, [names.gather(others) for names in named])
-    by_chance = [other_G] if honest is None else [other_G, _told(column_R, *honest())]
-    if honest and (share := _beyond(hit_G, by_chance)) >= SOME:
+    other_G = _is_named(column_R, owner_G, [names.gather(others) for names in named])
+    by_chance = [other_G] if legitimate is None else [other_G, _is_named(column_R, *legitimate())]
+    if legitimate and (share := _excess(hit_G, by_chance)) >= SOME:
         severity: Severity = "leak" if share >= MANY else "warning"
-        yield _said(name, phase, hit_G, by_chance, severity, "")
+        yield _leak(name, phase, hit_G, by_chance, severity, "")
         return
-    new_G = seen.is_new_G
-    share = _beyond(hit_G[new_G], [other_G[new_G]])
+    new_G = sample.is_new_G
+    share = _excess(hit_G[new_G], [other_G[new_G]])
     if share >= SOME:
         severity = "leak" if share >= MANY_NEW else "warning"
-        yield _said(name, phase, hit_G[new_G], [other_G[new_G]], severity, "new to their user ")
+        yield _leak(name, phase, hit_G[new_G], [other_G[new_G]], severity, "new to their user ")
 
 
-def _beyond(hit_G: NDArray[np.bool_], by_chance: list[NDArray[np.bool_]]) -> float:
+def _excess(hit_G: NDArray[np.bool_], by_chance: list[NDArray[np.bool_]]) -> float:
     """The share of named targets in excess of others; 0 if it may be due to chance."""
     ahead = [int(hit_G.sum()) - int(other_G.sum()) for other_G in by_chance]
     either = [int((hit_G ^ other_G).sum()) for other_G in by_chance]
@@ -254,7 +259,7 @@ def _beyond(hit_G: NDArray[np.bool_], by_chance: list[NDArray[np.bool_]]) -> flo
     return min(ahead) / max(1, len(hit_G))
 
 
-def _said(
+def _leak(
     name: str,
     phase: str,
     hit_G: NDArray[np.bool_],
@@ -263,8 +268,6 @@ def _said(
     which: str,
 ) -> Leak:
     chance = max(int(other_G.sum()) for other_G in by_chance)
-    said = f"{which}that were looked at are told by {name}; an honest column tells about {chance:,}"
-    return leak(
-        KINDS, "column_names_target", phase, int(hit_G.sum()), len(hit_G), said=said,
-        severity=severity,
-    )  # fmt: skip
+    message = f"{which}are named by {name}; a legitimate column names about {chance:,}"
+    changes = {"message": message, "severity": severity}
+    return leak(KINDS, "column_names_target", phase, int(hit_G.sum()), len(hit_G), **changes)

@@ -37,7 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "column_knows_test_counts": Kind(
         "leak",
         "",
-        "Make the column of events before the cut alone, or leave it out",
+        "Compute the column from events before the cut only, or remove it",
         of="items",
         by_time=True,
     )
@@ -56,29 +56,28 @@ def find(world: World, columns: Columns) -> Iterator[Leak]:
         column = columns.store.column(f"{side}.{name}")
         number_V = _by_item(world, column) if side == "event" else np.asarray(column, np.float64)
         compared_V = np.isfinite(number_V) & (world.train_counts_V > 0)
-        r = _beyond(number_V, later_V, counts, compared_V)
+        r = _excess(number_V, later_V, counts, compared_V)
         if r:  # only then the times are read
-            r = _beyond(number_V, later_V, [*counts, _first_trained(world)], compared_V)
+            r = _excess(number_V, later_V, [*counts, _first_trained(world)], compared_V)
         if not r:
             continue
-        said = (
-            f"are ordered by {side}.{name} as by their events after training, beyond what training "
-            f"tells (partial rank correlation {r:+.2f})"
+        message = (
+            f"rank by {side}.{name} as by their events after training, more than training events "
+            f"explain (partial rank correlation {r:+.2f})"
         )
-        yield leak(
-            KINDS, "column_knows_test_counts", "test", int(compared_V.sum()), len(number_V),
-            said=said, severity="leak" if abs(r) >= MANY else "note",
-        )  # fmt: skip
+        changes = {"message": message, "severity": "leak" if abs(r) >= MANY else "note"}
+        compared = int(compared_V.sum())
+        yield leak(KINDS, "column_knows_test_counts", "test", compared, len(number_V), **changes)
 
 
-def _beyond(
+def _excess(
     number_V: NDArray[np.float64],
     later_V: NDArray[np.int64],
-    told: list[NDArray[np.int64]],
+    given: list[NDArray[np.int64]],
     compared_V: NDArray[np.bool_],
 ) -> float:
     """The partial correlation over some items; 0 if it is small or may be due to chance."""
-    known = [column[compared_V] for column in told]
+    known = [column[compared_V] for column in given]
     r, z = partial_correlation(number_V[compared_V], later_V[compared_V], known)
     return r if abs(r) >= SOME and z >= SURE else 0.0
 
@@ -132,18 +131,18 @@ def _first_trained(world: World) -> NDArray[np.int64]:
     log = world.log
     assert log.timestamps is not None
     first_V = np.full(log.num_items, np.iinfo(np.int64).max)
-    for places in range_chunks(world.train[:, 1], world.train[:, 2]):
-        np.minimum.at(first_V, log.items[places], log.timestamps[places])
+    for events in range_chunks(world.train[:, 1], world.train[:, 2]):
+        np.minimum.at(first_V, log.items[events], log.timestamps[events])
     return first_V
 
 
 def _by_item(world: World, column_T: Any) -> NDArray[np.float64]:
     """Mean of an event column over the training events of each item, (V,)."""
     sums_V, counts_V = np.zeros((2, world.log.num_items))
-    for places in range_chunks(world.train[:, 1], world.train[:, 2]):
-        values = column_T[places]
-        places = places[np.isfinite(values)]
-        items = world.log.items[places]
-        sums_V += np.bincount(items, column_T[places], minlength=len(sums_V))
+    for events in range_chunks(world.train[:, 1], world.train[:, 2]):
+        values = column_T[events]
+        events = events[np.isfinite(values)]
+        items = world.log.items[events]
+        sums_V += np.bincount(items, column_T[events], minlength=len(sums_V))
         counts_V += np.bincount(items, minlength=len(sums_V))
     return np.where(counts_V > 0, sums_V / np.maximum(counts_V, 1), np.nan)

@@ -17,14 +17,12 @@ from recsys_lab.data.splits.cold_start import runs_of_users, target_ranges
 from recsys_lab.data.splits.ranges import row_chunks
 
 KINDS: Mapping[str, Kind] = {
-    "later_events_in_training": Kind(
-        "leak", "are followed by events of their user that are trained on"
-    ),
+    "later_events_in_training": Kind("leak", "are followed by training events of the same user"),
     "sessions_straddle": Kind(
         "property",
-        "began in an earlier part, so that the first half of a visit is known where its second is "
-        "to be found",
-        "split.unit=session holds whole ones out",
+        "began in an earlier part, so that the first events of a session are known when its last "
+        "ones are predicted",
+        "split.unit=session holds out whole sessions",
         of="sessions with {phase} targets",
     ),
 }

@@ -1,4 +1,4 @@
-"""Leaks through positions and times: targets in training or history, or easy to guess from it.
+"""Leaks through positions and times: targets in training or history, or predictable from it.
 
 All kinds are counted in one pass over the targets. Shapes: U users, V items, n rows of one phase, G
 targets.
@@ -28,36 +28,38 @@ QUICK = 60
 
 _QUICK_REPEATS = "quick repeats"  # counted in the same pass
 
-OUR_FAULT = "This split is wrong: its rows overlap"
+OVERLAP = "This split is wrong: its rows overlap"
 KINDS: Mapping[str, Kind] = {
-    "target_in_training": Kind("leak", "are trained on themselves", OUR_FAULT),
-    "target_in_history": Kind("leak", "are read before they are to be found", OUR_FAULT),
+    "target_in_training": Kind("leak", "are training events as well", OVERLAP),
+    "target_in_history": Kind("leak", "are in a history that is read before them", OVERLAP),
     "future_in_training": Kind(
         "property",
-        "are not later than everything trained on: the model has seen what others did at or "
-        "after their time (part of every split by position; split=global_temporal avoids it)",
+        "are not later than all training events: the model has seen events of others at or after "
+        "their time (true of every split by position; split=global_temporal avoids it)",
         by_time=True,
     ),
     "repeated_targets": Kind(
         "note",
-        "are items that stand in their user's history already: out of reach where seen items "
-        "are excluded, easy where not",
+        "are items of their user's history: never recommended if seen items are excluded, easy "
+        "otherwise",
     ),
     "repeats_last_event": Kind(
         "note",
-        "are the very item of the last event that is read",
-        "filter.drop_consecutive_repeats=true keeps the first event of each run; where views stand "
-        "before purchases, filter.event_types=[PURCHASE] keeps those",
+        "are the item of the last event of their history",
+        "filter.drop_consecutive_repeats=true keeps the first event of each run; if views precede "
+        "purchases, filter.event_types=[PURCHASE] keeps the purchases",
     ),
     "tied_times": Kind(
         "note",
-        "have the time of the last event of their history: which of the two came first is the "
-        "file's order alone",
+        "have the time of the last event of their history: only the file's order decides which of "
+        "the two came first",
         by_time=True,
     ),
     "cold_targets": Kind("note", "are items without a training event (option: split.cold_items)"),
     "users_in_two_roles": Kind(
-        "note", "are trained on as well, as is usual where users are split", of="{phase} users"
+        "note",
+        "have training events as well, as usual if each history is split",
+        of="{phase} users",
     ),
     "popularity_predicts": Kind("note", ""),
 }
@@ -85,14 +87,14 @@ def find(world: World) -> Iterator[Leak]:
     top = np.argsort(-recent_V, kind="stable")[: world.top_k]
     popular_V = np.zeros(world.log.num_items, dtype=bool)
     popular_V[top] = recent_V[top] > 0
-    said = f"are among the {world.top_k} items that were most popular at the end of training"
+    message = f"are among the {world.top_k} most popular items at the end of training"
     for phase in PHASES:
         rows = world.rows(phase)
         counts, total, chance = _count_targets(world, rows, hidden[phase], popular_V)
         if phase == "validation":
             del counts["popularity_predicts"]
         changes: dict[str, dict[str, Any]] = {
-            "popularity_predicts": {"said": said},
+            "popularity_predicts": {"message": message},
             "repeats_last_event": _weigh_repeats(
                 counts["repeats_last_event"], counts.pop(_QUICK_REPEATS, 0), total, chance
             ),
@@ -109,10 +111,12 @@ def _weigh_repeats(count: int, quick: int, total: int, chance: float) -> dict[st
         severity = "leak"
     elif quick >= FEW and quick / total - chance >= SOME:
         severity = "warning"
-    said = KINDS["repeats_last_event"].said
+    message = KINDS["repeats_last_event"].message
     if quick:
-        said += f", {quick:,} of them within {QUICK} s, as double clicks or views before purchases"
-    return {"severity": severity, "said": said}
+        message += (
+            f", {quick:,} of them within {QUICK} s, like double clicks or views before purchases"
+        )
+    return {"severity": severity, "message": message}
 
 
 def _roles(world: World, phase: str) -> Iterator[Leak]:
@@ -123,10 +127,8 @@ def _roles(world: World, phase: str) -> Iterator[Leak]:
         return
     changes = {}
     if phase in held_out:
-        changes = {
-            "severity": "leak", "said": "have another part as well, though this split holds them "
-            "out", "cure": OUR_FAULT,
-        }  # fmt: skip
+        message = "have events in another part as well, although this split holds them out"
+        changes = {"severity": "leak", "message": message, "cure": OVERLAP}
     users = len(np.unique(world.rows(phase)[:, 0]))
     yield leak(KINDS, "users_in_two_roles", phase, count, users, **changes)
 
@@ -148,12 +150,12 @@ def _count_targets(
     times = log.timestamps
     for part in row_chunks(rows_n4[:, 3] - rows_n4[:, 1]):
         rows = rows_n4[part]
-        places, of_row = target_ranges(rows, dropped)
-        items = log.items[places]
+        targets, of_row = target_ranges(rows, dropped)
+        items = log.items[targets]
         hits = {
-            "target_in_training": inside(world.trained, places),
-            "target_in_history": inside(hidden, places),
-            "repeated_targets": repeated(log.items, rows, places, of_row),
+            "target_in_training": inside(world.trained, targets),
+            "target_in_history": inside(hidden, targets),
+            "repeated_targets": repeated(log.items, rows, targets, of_row),
             "cold_targets": world.train_counts_V[items] == 0,
             "popularity_predicts": popular_V[items],
         }
@@ -163,12 +165,12 @@ def _count_targets(
         last_V += np.bincount(log.items[last[has_history]], minlength=len(last_V))
         target_V += np.bincount(items[has_history], minlength=len(last_V))
         if times is not None:
-            when = times[places]
+            when = times[targets]
             hits["tied_times"] = has_history & (times[last] == when)
             hits[_QUICK_REPEATS] = hits["repeats_last_event"] & (when - times[last] <= QUICK)
             if world.last_time is not None:
                 hits["future_in_training"] = when <= world.last_time
-        total += len(places)
+        total += len(targets)
         for kind, hit in hits.items():
             counts[kind] = counts.get(kind, 0) + int(hit.sum())
     return counts, total, float(last_V @ target_V) / max(1, total) ** 2

@@ -29,29 +29,28 @@ USER_EVENTS, USER_TIMES, ITEM_EVENTS = 3, 3, 5
 same basket on one day, two rare items that are only bought together."""
 
 AT_ONCE = 1 << 16
-"""Events that are hashed at once: they fit into a core's cache."""
+"""Events hashed at once; they fit into a core's cache."""
 
 KINDS: Mapping[str, Kind] = {
     "twin_users": Kind(
         "warning",
-        "are of users with a twin, who has the same items at the same times",
-        "If they are one person, give them one id in the source, or leave the copies out: they "
-        "count twice, and a split of users trains on one and tests on the other",
+        "are of users with a twin: another user with the same items at the same times",
+        "If they are one person, give them one id in the source, or remove the copies: they count "
+        "twice, and a split of users trains on one and tests on the other",
         by_time=True,
     ),
     "twin_items": Kind(
         "leak",
-        "have a twin in the history that is read, an item that the same users have at the same "
-        "times",
-        "If they are one item, give them one id in the source; of an event that is logged under "
-        "two ids, keep one row",
+        "have a twin in the history: another item with the same users at the same times",
+        "If they are one item, give them one id in the source; keep one row of an event that is "
+        "logged under two ids",
         by_time=True,
     ),
     "respelled_targets": Kind(
         "leak",
-        "stand in the history that is read in another spelling",
-        f"If they are one item, set data.id_normalization=[{','.join(DIFFERENCES)}], or write its "
-        "id in one way in the source",
+        "are in the history in another spelling",
+        f"If they are one item, set data.id_normalization=[{','.join(DIFFERENCES)}], or spell its "
+        "id consistently in the source",
     ),
 }
 
@@ -101,7 +100,7 @@ def _sums(world: World) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 def _mixed(codes: NDArray[np.uint64], times: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """A hash of each pair, folded as in splitmix64 (Steele et al. 2014)."""
     state = codes * np.uint64(0x9E3779B97F4A7C15)
-    state += times * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)  # no event may count nothing
+    state += times * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)  # no event may hash to 0
     return scattered(state)
 
 
@@ -159,20 +158,22 @@ def _twin_users(world: World, groups: Groups) -> Iterator[Leak]:
     pair = np.flatnonzero(groups.code == groups.code[one])[:2]
     for phase in PHASES:
         rows = world.rows(phase)
-        places, of_row = target_ranges(rows, world.segments.dropped_targets)
+        targets, of_row = target_ranges(rows, world.segments.dropped_targets)
         users = rows[of_row, 0]
         is_twin = groups.has_twin[users]
         count = int(is_twin.sum())
         if not count:
             continue
-        trained = int((is_twin & (places - offsets[users] < reach_U[groups.code[users]])).sum())
-        said = f"{KINDS['twin_users'].said}, such as {_shown(world.user_ids, pair)}"
+        trained = int((is_twin & (targets - offsets[users] < reach_U[groups.code[users]])).sum())
+        message = f"{KINDS['twin_users'].message}, such as {_shown(world.user_ids, pair)}"
         if trained:
-            said += f"; {trained:,} of these targets are trained on in the twin's history"
-        severity = weighed(count, len(places), "warning")
+            message += f"; {trained:,} of these targets are trained on in the twin's history"
+        severity = weighed(count, len(targets), "warning")
         if trained and severity != "note":
             severity = "leak"
-        yield leak(KINDS, "twin_users", phase, count, len(places), said=said, severity=severity)
+        yield leak(
+            KINDS, "twin_users", phase, count, len(targets), message=message, severity=severity
+        )
 
 
 def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
@@ -183,10 +184,10 @@ def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
     for phase in PHASES:
         rows, total, count, example = world.rows(phase), 0, 0, None
         for part in row_chunks(rows[:, 3] - rows[:, 1]):
-            places, of_row = target_ranges(rows[part], world.segments.dropped_targets)
-            total += len(places)
-            is_twin = groups.has_twin[log.items[places]]
-            mine = places[is_twin]
+            targets, of_row = target_ranges(rows[part], world.segments.dropped_targets)
+            total += len(targets)
+            is_twin = groups.has_twin[log.items[targets]]
+            mine = targets[is_twin]
             own_rows, of = np.unique(of_row[is_twin], return_inverse=True)
             own = rows[part][own_rows]
             hit = repeated(log.items, own, mine, of, groups.code)
@@ -196,9 +197,9 @@ def _in_history(world: World, kind: str, groups: Groups) -> Iterator[Leak]:
                 item = log.items[mine[hit][0]]
                 example = np.flatnonzero(groups.code == groups.code[item])[:2]
         if example is not None:
-            said = f"{KINDS[kind].said}, such as {_shown(world.item_ids, example)}"
+            message = f"{KINDS[kind].message}, such as {_shown(world.item_ids, example)}"
             severity = weighed(count, total, KINDS[kind].severity)
-            yield leak(KINDS, kind, phase, count, total, said=said, severity=severity)
+            yield leak(KINDS, kind, phase, count, total, message=message, severity=severity)
 
 
 def _spelled(ids: Any) -> Groups | None:

@@ -105,9 +105,15 @@ def _write_coded(
     num_items = len(arrays.item_ids)
     runs = known_runs(trim, coded.columns, parts.filters, parts.split, scratch)
     log = FlatLog(
-        arrays.items, arrays.offsets, arrays.timestamps, num_items, arrays.parts,
-        arrays.is_target, runs.sessions, runs.baskets,
-    )  # fmt: skip
+        arrays.items,
+        arrays.offsets,
+        arrays.timestamps,
+        num_items,
+        arrays.parts,
+        arrays.is_target,
+        runs.sessions,
+        runs.baskets,
+    )
     if log.sessions is not None:
         save_npy(folder / "sessions.npy", log.sessions)
     phases = parts.split.segments(log)

@@ -249,8 +249,9 @@ def _ordered(session: Session, frame: Frame, keys: Sequence[str]) -> Frame:
     if not keys:
         return session.ordered(frame, ["user"])
     first = nw.col(keys[0])
-    ends = frame.select(first.min().alias("low"), first.max().alias("high"),
-                        nw.col("user").max().alias("user"))  # fmt: skip
+    ends = frame.select(
+        first.min().alias("low"), first.max().alias("high"), nw.col("user").max().alias("user")
+    )
     low, high, last_user = (int(value) for value in ends.collect(backend="pyarrow").row(0))
     span = high - low + 1
     if (last_user + 1) * span >= 2**63:

@@ -41,9 +41,12 @@ class HistoryFilters:
     """
 
     def __init__(
-        self, columns: Mapping[str, NDArray[Any]], num_users: int, num_items: int,
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        num_users: int,
+        num_items: int,
         part: int = EVENTS_A_PART,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._users, self._items = columns["user"], columns["item"]
         self._keys = {name: columns[name] for name in ("timestamp", "order") if name in columns}
         if self._keys and PART in columns:  # an event may be in two parts

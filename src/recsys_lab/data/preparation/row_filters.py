@@ -146,8 +146,8 @@ class Filters:
             _require("timestamp", columns, f"{option}={text}")
             time = nw.col("timestamp")
             fails = time < limit if option == "start" else time >= limit
-            rules.append(Rule("dates", f"{word} {text} on" if option == "end" else f"{word} {text}",
-                              fails))  # fmt: skip
+            reason = f"{word} {text}{' on' if option == 'end' else ''}"
+            rules.append(Rule("dates", reason, fails))
         return rules
 
 

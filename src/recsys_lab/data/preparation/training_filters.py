@@ -95,9 +95,13 @@ def _flat_log(trim: HistoryFilters, columns: Mapping[str, NDArray[Any]], scratch
         if name in columns
     }
     return FlatLog(
-        written["item"], trim.kept_offsets(), written.get("timestamp"), len(trim.item_counts),
-        written.get(PART), written.get(IS_TARGET),
-    )  # fmt: skip
+        written["item"],
+        trim.kept_offsets(),
+        written.get("timestamp"),
+        len(trim.item_counts),
+        written.get(PART),
+        written.get(IS_TARGET),
+    )
 
 
 def _held_out(split: Split, rows: Segments) -> NDArray[np.int64]:

@@ -13,13 +13,12 @@ from recsys_lab.data.columns.ids import Spelling, plan_ids, whole_numbers
 from recsys_lab.data.columns.missing import is_missing, missing_values
 from recsys_lab.data.columns.timestamps import LARGEST, plan_times
 from recsys_lab.data.preparation.source_warnings import decimal_hint
-from recsys_lab.data.raw import RUNS, SEPARATOR, FeatureType, Unreadable
+from recsys_lab.data.raw import OWN, RUNS, SEPARATOR, FeatureType, Unreadable
 
 NUMBERS = ("rating", "price", "quantity")
 """Numeric columns of the log."""
 
-RESERVED = ("user", "item", "user_id", "item_id", "timestamp", "order", "row", "event_type",
-            *RUNS, *NUMBERS)  # fmt: skip
+RESERVED = (*OWN["event"], "event_type", *RUNS, *NUMBERS)
 """Names that features of events cannot have, as the log has such columns already."""
 
 
@@ -29,8 +28,8 @@ def wanted_columns(config: Any) -> dict[str, str | None]:
     Raises:
         UserError: for a feature with a reserved name.
     """
-    options = ["user_column", "item_column", "timestamp_column", "order_column",
-               "event_type_column", *(f"{name}_column" for name in (*RUNS, *NUMBERS))]  # fmt: skip
+    names = ("user", "item", "timestamp", "order", "event_type", *RUNS, *NUMBERS)
+    options = [f"{name}_column" for name in names]
     for name in config.event_features:
         if name in RESERVED:
             other = f"data.{name}_column" if f"{name}_column" in options else "its own option"
@@ -69,9 +68,13 @@ def plan_events(
     if config.timestamp_column is not None:
         path = where.partition("=")[2]
         plans |= plan_times(
-            frame, config.timestamp_column, path, config.timestamp_unit, config.timestamp_format,
+            frame,
+            config.timestamp_column,
+            path,
+            config.timestamp_unit,
+            config.timestamp_format,
             portable=portable,
-        )  # fmt: skip
+        )
     if config.order_column is not None:
         plans["order"] = _positions(frame, config.order_column, where)
     if config.event_type_column is not None:

@@ -76,8 +76,8 @@ class RecBole:
         parts = {part: files[suffix] for part, suffix in SPLIT.items() if suffix in files}
         place = files[".inter"] if not parts else _together(files)
         log = AtomicFile(place, Spelling.of(config), parts or None)
-        fields = {"user_field": config.user_field, "item_field": config.item_field,
-                  "time_field": config.time_field}  # fmt: skip
+        options = ("user_field", "item_field", "time_field")
+        fields = {option: getattr(config, option) for option in options}
         log.require({name: field for name, field in fields.items() if field is not None})
         if config.rating_field is not None and config.rating_field not in log.types:
             log.require({"rating_field": config.rating_field})
@@ -165,8 +165,8 @@ class RecBole:
         if "title" in table.types:
             return "title"
         for ending in ("_title", "_name"):
-            fields = [name for name, kind in table.types.items()
-                      if name.endswith(ending) and kind in ("token", "token_seq")]  # fmt: skip
+            texts = (name for name, kind in table.types.items() if kind in ("token", "token_seq"))
+            fields = [name for name in texts if name.endswith(ending)]
             if fields:
                 return fields[0] if len(fields) == 1 else None
         return None

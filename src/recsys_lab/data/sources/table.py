@@ -93,12 +93,15 @@ class Table:
         later = {"path": self._later()}
         return {
             option: Tables(
-                path, f"data.{option}", config.separator, quoted=config.quoted,
+                path,
+                f"data.{option}",
+                config.separator,
+                quoted=config.quoted,
                 later=later.get(option),
             )
             for option in ("path", "items_path", "users_path")
             if (path := getattr(config, option)) is not None
-        }  # fmt: skip
+        }
 
     def _later(self) -> dict[str, tuple[str, str]]:
         """The files of validation and test: part -> option and path."""
@@ -156,10 +159,17 @@ class Table:
                 odd |= own
                 warnings += notes
         return RawData(
-            interactions, sides["item"], sides["user"], from_log=taken, unreadable=odd,
-            features=features, warnings=warnings, normalizes_ids=True,
-            describe_rows=partial(describe_rows, frame, shown), part_rows=part_rows,
-        )  # fmt: skip
+            interactions,
+            sides["item"],
+            sides["user"],
+            from_log=taken,
+            unreadable=odd,
+            features=features,
+            warnings=warnings,
+            normalizes_ids=True,
+            describe_rows=partial(describe_rows, frame, shown),
+            part_rows=part_rows,
+        )
 
     def _features(self) -> Features:
         config = self.config

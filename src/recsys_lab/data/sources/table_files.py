@@ -141,7 +141,7 @@ class Tables:
     def _table(self, file: Listed, scratch: Path) -> TableFile | None:
         """The file, or None if it is an empty one among several."""
         where = self.where if len(self.listed) == 1 else f"{self.where}: {file.name}"
-        where = file.told or where
+        where = file.label or where
         place = Path(file.place)
         if is_remote(file.place):
             place = scratch / f"{len(list(scratch.iterdir()))}-{Path(file.name).name}"
@@ -181,13 +181,13 @@ class Tables:
             mark = next((mark for mark in ";\t|," if mark in header[0]), None)
             if mark is not None:
                 shown = "'\\t'" if mark == "\t" else f"'{mark}'"
-                where = file.told if file and file.told else self.where
+                where = file.label if file and file.label else self.where
                 raise UserError(
                     f"{where}: has a single column, {header[0]!r}: its values seem to be "
                     f"separated by {shown}. Set data.separator={shown}"
                 )
         path = self.where.partition("=")[2]
-        named = path if file is None else file.told or f"{path}: {file.name}"
+        named = path if file is None else file.label or f"{path}: {file.name}"
         require_columns(wanted, columns, named)
 
 

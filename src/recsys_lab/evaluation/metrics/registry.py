@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recsys_lab.evaluation.protocols.options import Options
 
 
-class DatasetInfo(NamedTuple):
+class MetricInfo(NamedTuple):
     """A metric to compute.
 
     Attributes:
@@ -52,12 +52,12 @@ def known_as(name: str) -> type[ListsMetric] | None:
     return known().get(name.partition("@")[0])
 
 
-def named(choice: Choice, metrics: Sequence[Chosen], ks: Sequence[int]) -> Iterator[DatasetInfo]:
+def named(choice: Choice, metrics: Sequence[Chosen], ks: Sequence[int]) -> Iterator[MetricInfo]:
     """Each metric at every k; metrics of whole lists, e.g. ``auc``, once."""
     for chosen in metrics:
         kind = class_of_chosen(choice, chosen)
         for k in ks if kind.has_k else [None]:
-            yield DatasetInfo(kind.name if k is None else f"{kind.name}@{k}", chosen, kind, k)
+            yield MetricInfo(kind.name if k is None else f"{kind.name}@{k}", chosen, kind, k)
 
 
 def accuracy_names(metrics: Sequence[Chosen], ks: Sequence[int]) -> list[str]:
@@ -65,7 +65,7 @@ def accuracy_names(metrics: Sequence[Chosen], ks: Sequence[int]) -> list[str]:
     return [metric.name for metric in named(ACCURACY, metrics, ks)]
 
 
-def all_named(config: Options) -> list[DatasetInfo]:
+def all_named(config: Options) -> list[MetricInfo]:
     """Every metric of a protocol."""
     beyond = named(BEYOND, config.beyond_accuracy, config.beyond_ks)
     return [*named(ACCURACY, config.metrics, config.ks), *beyond]

@@ -94,9 +94,13 @@ class TargetValues:
                 _log.warning(
                     "evaluation.value_feature=%s: %d of %d %s targets (%.1f%%) have no value and "
                     "count with %g",
-                    self._name, lacks_G.sum(), len(lacks_G), phase, 100 * lacks_G.mean(),
+                    self._name,
+                    lacks_G.sum(),
+                    len(lacks_G),
+                    phase,
+                    100 * lacks_G.mean(),
                     self._missing,
-                )  # fmt: skip
+                )
             wrong_G = (values_G < 0) | np.isinf(values_G)
             what = "a negative or infinite value"
             self._refuse(data, phase, wrong_G, items_G, what, "expected finite values from 0")
@@ -104,9 +108,14 @@ class TargetValues:
         return digest.hexdigest()[:16]
 
     def _refuse(
-        self, data: RankedData, phase: str, wrong_G: NDArray[np.bool_],
-        items_G: NDArray[np.int64], what: str, cure: str,
-    ) -> None:  # fmt: skip
+        self,
+        data: RankedData,
+        phase: str,
+        wrong_G: NDArray[np.bool_],
+        items_G: NDArray[np.int64],
+        what: str,
+        cure: str,
+    ) -> None:
         if wrong_G.any():
             item = data.item_ids()[items_G[wrong_G][0]]
             raise UserError(

@@ -1,1 +1,1 @@
-"""What is ranked for whom: the whole catalogue, a sample of it, or the items of a file."""
+"""Ranking protocols: the whole catalogue, a sample of it, or the items of a file."""

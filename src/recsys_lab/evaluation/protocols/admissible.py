@@ -78,23 +78,23 @@ class Admissible:
         """Read counts or release times of the items.
 
         Raises:
-            UserError: there are no timestamps, or no such column.
+            UserError: the timestamps or the release column are missing.
         """
         if self._choice == "known":
             is_known_V = data.training_item_counts() > 0
             self._items = torch.from_numpy(np.flatnonzero(~is_known_V))
-            _tell(data, lambda _, items: is_known_V[items])
+            _log_shares(data, lambda _, items: is_known_V[items])
         elif self._choice == "released":
             times_V = self._release_times(data)
             by_time = np.argsort(times_V, kind="stable")
             self._items = torch.from_numpy(by_time)
             self._times = torch.from_numpy(times_V[by_time])
-            _tell(data, lambda moments, items: times_V[items] <= moments)
+            _log_shares(data, lambda times, items: times_V[items] <= times)
 
     def _release_times(self, data: RankedData) -> NDArray[np.int64]:
         if data.timestamps is None:
             raise UserError(
-                "evaluation.candidates=released: the data have no timestamps; name their column "
+                "evaluation.candidates=released: the data has no timestamps; name their column "
                 "with data.timestamp_column, or use known or all"
             )
         first_V = data.first_event_times()
@@ -108,8 +108,11 @@ class Admissible:
             _log.warning(
                 "evaluation.release_column=%s: %d of %d items have no time and count from their "
                 "first event; %d have a time later than their first event",
-                self._column, int((~is_given_V).sum()), len(times_V), late,
-            )  # fmt: skip
+                self._column,
+                int((~is_given_V).sum()),
+                len(times_V),
+                late,
+            )
         return times_V
 
     def fields(self) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def joined(one: Exclude | None, other: Exclude | None) -> Exclude | None:
     return torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]])
 
 
-def _tell(data: RankedData, is_candidate: IsCandidate) -> None:
+def _log_shares(data: RankedData, is_candidate: IsCandidate) -> None:
     """Log the share of targets that are candidates.
 
     Args:
@@ -152,21 +155,21 @@ def _tell(data: RankedData, is_candidate: IsCandidate) -> None:
     """
     for phase in ("validation", "test"):
         segments = np.asarray(data.segments(phase))
-        moments = np.zeros(len(segments), dtype=np.int64)
+        times = np.zeros(len(segments), dtype=np.int64)
         if data.timestamps is not None:
-            rows_G, places_G = _targets(data, segments)
+            rows_G, targets_G = _targets(data, segments)
             first = np.searchsorted(rows_G, np.arange(len(segments)))
-            moments = data.timestamps[places_G[first]]
-        log_reachable(phase, data, segments, partial(_at, moments, is_candidate))
+            times = data.timestamps[targets_G[first]]
+        log_reachable(phase, data, segments, partial(_at, times, is_candidate))
 
 
 def _at(
-    moments: NDArray[np.int64],
+    times: NDArray[np.int64],
     is_candidate: IsCandidate,
     rows_G: NDArray[np.int64],
     items_G: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    return is_candidate(moments[rows_G], items_G)
+    return is_candidate(times[rows_G], items_G)
 
 
 def log_reachable(
@@ -180,14 +183,15 @@ def log_reachable(
         segments: segments of the phase, (n, 4).
         is_candidate: whether targets are candidates, from their rows and items, (G,).
     """
-    rows_G, places_G = _targets(data, segments)
-    share = float(is_candidate(rows_G, data.items[places_G].astype(np.int64)).mean())
+    rows_G, targets_G = _targets(data, segments)
+    share = float(is_candidate(rows_G, data.items[targets_G].astype(np.int64)).mean())
     if share < 1:
         _log.warning(
             "evaluation: %.1f%% of the %s targets are candidates of their user; the others cannot "
             "be hit",
-            100 * share, phase,
-        )  # fmt: skip
+            100 * share,
+            phase,
+        )
 
 
 def _targets(
@@ -197,6 +201,6 @@ def _targets(
     lengths = segments[:, 3] - segments[:, 2]
     rows_G = np.repeat(np.arange(len(segments)), lengths)
     before = np.cumsum(lengths) - lengths
-    places_G = (segments[:, 2] - before)[rows_G] + np.arange(len(rows_G))
-    stays = ~np.isin(places_G, data.dropped_targets)
-    return rows_G[stays], places_G[stays]
+    targets_G = (segments[:, 2] - before)[rows_G] + np.arange(len(rows_G))
+    kept = ~np.isin(targets_G, data.dropped_targets)
+    return rows_G[kept], targets_G[kept]

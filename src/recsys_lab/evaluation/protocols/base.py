@@ -1,4 +1,4 @@
-"""Base class of the protocols: rank for all users of a phase, compare with held-out targets.
+"""Base class of the protocols, and evaluation of a model under a protocol.
 
 Shapes: B users, K list length, V items.
 """
@@ -101,9 +101,13 @@ class RankingProtocol:
         """Empty results with the accuracy metrics and the given metrics beyond accuracy."""
         config = self.config
         return Results(
-            config.metrics, config.ks, self.max_k, beyond, self.num_items,
+            config.metrics,
+            config.ks,
+            self.max_k,
+            beyond,
+            self.num_items,
             over_lists=self.over_lists,
-        )  # fmt: skip
+        )
 
 
 class CatalogueRanking(RankingProtocol):
@@ -147,17 +151,17 @@ def evaluate(
 ) -> Results:
     """Rank for every user of ``batches`` and store the per-user rows.
 
-    Under torch.distributed each process has the batches of its own users.
+    Under torch.distributed, each process passes the batches of its users.
     """
     results = protocol.results(beyond)
     with torch.inference_mode():
         for on_host in batches:
             batch = on_host.to(device)
-            judge(results, model, batch, protocol, keep_lists=True)
+            evaluate_batch(results, model, batch, protocol, keep_lists=True)
     return results
 
 
-def judge(
+def evaluate_batch(
     results: Results,
     model: Recommender,
     batch: EvaluationBatch,
@@ -165,7 +169,7 @@ def judge(
     *,
     keep_lists: bool = False,
 ) -> None:
-    """Rank for one batch and add it to the results, in validation and test."""
+    """Rank for one batch and add its lists to the results."""
     exclude = protocol.exclude(batch)
     results.update(batch, rank(model, batch, protocol, exclude), keep_lists, exclude)
 

@@ -154,6 +154,8 @@ def _known_pairs(table: pl.DataFrame, data: RankedData, path: str) -> pl.DataFra
         _log.warning(
             "evaluation.path=%s: %d of %d pairs have users or items that are not in the prepared "
             "data, and are left out",
-            path, number - len(pairs), number,
-        )  # fmt: skip
+            path,
+            number - len(pairs),
+            number,
+        )
     return pairs.select(pl.col("user", "item").cast(pl.Int64)).sort("user", "item")

@@ -66,7 +66,7 @@ def test_timeframe_orders_a_session(reader, run):
 
 
 def test_errors(reader, scratch, make):
-    with pytest.raises(UserError, match="Diginetica cannot be downloaded by a program: get it"):
+    with pytest.raises(UserError, match="Diginetica cannot be downloaded automatically: down"):
         make(Diginetica, "data", "diginetica").read_raw(scratch)
     commas = {LOG: FILES[LOG].replace(";", ",")}
     with pytest.raises(UserError, match="is not the official file: it has no column sessionId"):

@@ -179,7 +179,7 @@ def test_the_official_workbook_in_its_zip(read, tmp_path):
         for side, column in (("item", "title"), ("user", "country")):
             assert taken(raw, side, column) == taken(expected, side, column)
         assert raw.dropped == expected.dropped
-    with pytest.raises(UserError, match=r"Retail.xlsx: is not a whole workbook \("):
+    with pytest.raises(UserError, match=r"Retail.xlsx: is not a complete workbook \("):
         read(content[: len(content) // 2], "Online Retail.xlsx")
 
 

@@ -88,7 +88,7 @@ def test_without_properties(reader, scratch):
 
 
 def test_errors(reader, scratch, make):
-    with pytest.raises(UserError, match=r"get it from https://www\.kaggle.*account is needed"):
+    with pytest.raises(UserError, match=r"download it from https://www\.kaggle.*account is needed"):
         make(Retailrocket, "data", "retailrocket").source_key()
     with pytest.raises(UserError, match="category_as_of=soon: not a valid date"):
         reader(category_as_of="soon")

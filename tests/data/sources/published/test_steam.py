@@ -99,7 +99,7 @@ def test_errors(tmp_path, reader):
     ):
         reader(path=str(tmp_path / "no")).read_raw(tmp_path)
     with pytest.raises(
-        UserError, match=r"has no steam_reviews.json.gz. Get it from https://cseweb"
+        UserError, match=r"has no steam_reviews.json.gz. Download it from https://cseweb"
     ):
         reader(path=str(tmp_path)).read_raw(tmp_path)
     log = tmp_path / "steam_reviews.json.gz"

@@ -1,4 +1,4 @@
-"""Amazon reviews: what the releases of 2014, 2018 and 2023 have in common."""
+"""Amazon reviews: shared code of the releases of 2014, 2018 and 2023."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON_COLUMNS = {
     "overall": "rating",
     "unixReviewTime": "timestamp",
 }
-"""Of the reviews of 2014 and 2018 -> of the log."""
+"""Key of a review of 2014 and 2018 -> column of the log."""
 ITEMS: Mapping[str, FeatureType | None] = {
     "title": "text",
     "brand": "categorical",
@@ -36,14 +36,14 @@ ITEMS: Mapping[str, FeatureType | None] = {
 
 @dataclass(frozen=True)
 class Source:
-    """One file of reviews: where it is and how it is written.
+    """Location and format of a file of reviews.
 
     Attributes:
         url: with ``{}`` for the category.
-        columns: of the file -> of the log: user_id, item_id, rating, timestamp; in file order
-            where the file is delimited.
-        header: first line of a delimited file that has one; None: it has none.
-        is_json: whether every line is a record.
+        columns: column of the file -> column of the log (user_id, item_id, rating, timestamp); in
+            file order for a delimited file.
+        header: first line of a delimited file; None: no header.
+        is_json: whether every line is a JSON record.
     """
 
     url: str
@@ -57,12 +57,12 @@ class AmazonOptions(DownloadOptions):
     """Options of all releases.
 
     Attributes:
-        path: the official file of reviews, also unpacked, or the folder that holds it; the
-            metadata lies beside it. Null: download.
-        download_dir: where downloaded files are kept, in a folder of the release's name.
-        metadata: whether titles, brands, prices and categories are read.
-        metadata_sha256: of the downloaded metadata, checked where it is given.
-        description: whether the items' descriptions are read too.
+        path: the official file of reviews, also unpacked, or its folder, which also has the
+            metadata. Null: download.
+        download_dir: folder of downloaded files, with a subfolder for each release.
+        metadata: whether to read titles, brands, prices and categories.
+        metadata_sha256: expected hash of the downloaded metadata, or null.
+        description: whether to read the items' descriptions, too.
     """
 
     metadata: bool
@@ -71,18 +71,18 @@ class AmazonOptions(DownloadOptions):
 
 
 class AmazonReader(ReviewDataset):
-    """Reads one review as an event; what the product pages say comes from a second file.
+    """Reads one review as an event; product metadata comes from a second file.
 
-    Subclasses name the release's files and have a ``Config`` with `AmazonOptions`, and ``category``
-    and ``subset``.
+    Subclasses name the release's files and have a ``Config`` with `AmazonOptions`, ``category`` and
+    ``subset``.
 
     Args:
-        config: the category, the subset and the place.
+        config: the category, the subset and the location.
     """
 
     sources: ClassVar[Mapping[str, Source]]
     ticks: ClassVar[int] = 1
-    """Of the log's times, a second."""
+    """Units of the log's times per second."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -114,6 +114,6 @@ class AmazonReader(ReviewDataset):
             rows = frame.rename(dict(columns)).with_columns(
                 pl.col("rating").cast(pl.Float64, strict=False), time.cast(pl.Int64, strict=False)
             )
-            if self.ticks > 1:  # milliseconds keep apart what shares a second
+            if self.ticks > 1:  # milliseconds sort the events of one second
                 rows = rows.with_columns(timestamp=time.floordiv(self.ticks), order=time)
             yield rows.select(pl.col(name).cast(kind) for name, kind in self.log.items())

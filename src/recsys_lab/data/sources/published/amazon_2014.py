@@ -53,9 +53,10 @@ class Amazon2014(AmazonReader):
             notes=(
                 "Times are days, and the file is grouped by item: a user's reviews of one day come "
                 "in the order of item ids, which no user followed. Report how ties are broken.",
-                "The 5-core was made with the whole log, also with what a split by time hides.",
+                "The 5-core was computed on the whole log, including events that a split by time "
+                "holds out.",
                 "The widely used sequences of Beauty, Sports and Toys are this 5-core.",
-                "Sales rank and 'also bought' know the future; they are not read.",
+                "Sales rank and 'also bought' depend on later events; they are not read.",
             ),
         ),
         size="82,836,502 reviews in 24 categories; Beauty 5-core: 198,502 reviews, 22,363 users, "
@@ -85,7 +86,7 @@ class Amazon2014(AmazonReader):
         subset: Literal["5core", "raw"]
 
     def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Of a Python literal written by Python 2."""
+        """From a Python literal written by Python 2."""
         texts = {name: _utf8(record.get(name)) for name in ("title", "brand", "description")}
         return super().item({**record, **texts})
 
@@ -93,8 +94,7 @@ class Amazon2014(AmazonReader):
 def _utf8(value: object) -> object:
     r"""Python 2 wrote the bytes of a string: ``Caf\xc3\xa9`` means Café.
 
-    Text that happens to be valid UTF-8 when each character is taken for a byte is that, in
-    practice; all other text stays as it is.
+    Text whose characters form valid UTF-8 bytes is decoded; other text is unchanged.
     """
     if isinstance(value, str) and not value.isascii():
         try:

@@ -58,11 +58,12 @@ class Amazon2018(AmazonReader):
             notes=(
                 "Times are days, and the file is grouped by item: a user's reviews of one day come "
                 "in the order of item ids, which no user followed. Report how ties are broken.",
-                "Some reviews stand there several times, also of variants of one product: "
+                "Some reviews occur several times, also for variants of one product: "
                 "filter.drop_duplicates.",
-                "Some items have several metadata rows: the first is taken.",
-                "The 5-core was made with the whole log, also with what a split by time hides.",
-                "Sales rank and 'also bought' know the future; they are not read.",
+                "Some items have several metadata rows: the first is used.",
+                "The 5-core was computed on the whole log, including events that a split by time "
+                "holds out.",
+                "Sales rank and 'also bought' depend on later events; they are not read.",
             ),
         ),
         size="233.1 million reviews in 29 categories, 75.3 million in the 5-cores",

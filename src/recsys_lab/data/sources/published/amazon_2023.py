@@ -68,11 +68,12 @@ class Amazon2023(AmazonReader):
             "Retrieval and Recommendation. https://arxiv.org/abs/2403.03952",
             notes=(
                 "Times are milliseconds. Published splits cut at absolute times or leave one out; "
-                "this reader takes the log before the split: choose with split=.",
+                "this reader reads the log before the split: choose with split=.",
                 "'0core' and '5core' keep the earliest review of a user and an item; 'raw' keeps "
                 "all: filter.drop_duplicates.",
-                "The 5-core was made with the whole log, also with what a split by time hides.",
-                "Average rating and number of ratings know the future; they are not read.",
+                "The 5-core was computed on the whole log, including events that a split by time "
+                "holds out.",
+                "Average rating and number of ratings depend on later events; they are not read.",
             ),
         ),
         size="571.54 million reviews, 54.51 million users, 48.19 million items in 34 categories",
@@ -93,8 +94,8 @@ class Amazon2023(AmazonReader):
 
         Attributes:
             category: of the products.
-            subset: users and items with at least 5 reviews each; all without repeated reviews of
-                an item by a user; or all, from the much larger file with the texts.
+            subset: users and items with at least 5 reviews each (5core); the first review of a
+                user and an item (0core); or all, from the much larger file with texts (raw).
         """
 
         category: Category

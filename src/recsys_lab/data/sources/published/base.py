@@ -1,6 +1,6 @@
-"""Base class of readers of published datasets: describes, downloads, checks and unpacks files.
+"""Base class of readers of published datasets, which downloads, checks and unpacks files.
 
-A reader declares its files and parses them. `recsys-lab datasets` lists every config of the group
+A subclass declares its files and parses them. `recsys-lab datasets` lists every config of the group
 ``data`` whose reader describes it in `PublishedDataset.named`.
 """
 
@@ -30,8 +30,8 @@ class DatasetInfo:
     Attributes:
         about: title, homepage, licence, citation, protocol notes.
         size: rows, users and items of the raw log, and size of the download.
-        needs: what is needed first, e.g. an account.
-        has_md5: whether its publisher states a hash, with which downloads are compared.
+        needs: requirements, e.g. an account.
+        has_md5: whether its publisher states a hash that downloads are checked against.
     """
 
     about: About
@@ -41,7 +41,7 @@ class DatasetInfo:
 
 
 def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | None:
-    """The description of the dataset that these options of a reader class choose.
+    """The description of the dataset that a reader class reads with some options.
 
     Returns:
         None for generic sources, and for a variant without a description.
@@ -59,18 +59,18 @@ class PublishedDataset:
     ``download_dir`` and ``sha256``. It sets attributes that depend on options in ``__init__``.
 
     Args:
-        config: where the files are, and what to read.
+        config: location of the files, and what to read.
 
     Attributes:
         named: the description, or one for each value of the option ``variant``.
-        official: what to pass as ``data.path``, for messages.
+        official: the value to pass as ``data.path``, for messages.
         url: of the file to download; None: see `obtain`.
-        md5: of that file, as published with it; None: the first use is trusted.
-        obtain: how to get files that no program can download.
+        md5: published hash of that file; None: the first download is trusted.
+        obtain: how to get files that cannot be downloaded automatically.
         files: required official names; a plain file or gzip under any name counts as the first of
-            them, and the others lie beside it.
+            them, and the others are in its folder.
         optional: official names that may be absent.
-        about: of the chosen variant.
+        about: licence, citation and notes of the chosen variant.
     """
 
     named: ClassVar[DatasetInfo | Mapping[str, DatasetInfo]]
@@ -89,12 +89,12 @@ class PublishedDataset:
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of every file that is read, or of the archive."""
-        place = self.place()
-        if _is_archive(place):
-            return {self.files[0]: file_key(place)}
-        return {name: file_key(file) for name, file in self._plain(place).items()}
+        source = self.source_path()
+        if _is_archive(source):
+            return {self.files[0]: file_key(source)}
+        return {name: file_key(file) for name, file in self._plain(source).items()}
 
-    def place(self) -> Path:
+    def source_path(self) -> Path:
         """The file, archive or folder that ``data.path`` names; downloaded if it is null.
 
         Raises:
@@ -105,30 +105,30 @@ class PublishedDataset:
             return self.fetch(self.url, md5=self.md5, sha256=self.config.sha256)
         if path is None:
             raise UserError(
-                f"{OPTION} is not set, and {type(self).__name__} cannot be downloaded by a "
-                f"program: {self.obtain}, and pass {self.official}: {OPTION}=..."
+                f"{OPTION} is not set, and {type(self).__name__} cannot be downloaded "
+                f"automatically: {self.obtain}, and pass {self.official}: {OPTION}=..."
             )
-        place = Path(path).expanduser()
+        source = Path(path).expanduser()
         if not is_there(path, OPTION):
             null = ", or data.path=null to download it" if not self.obtain else ""
             raise UserError(
                 f"{OPTION}={path}: no such file or folder. Pass {self.official}{null}; the working "
                 f"directory is {Path.cwd()}"
             )
-        if place.is_file() and place.stat().st_size == 0:
+        if source.is_file() and source.stat().st_size == 0:
             raise UserError(f"{OPTION}={path}: the file is empty (0 bytes)")
-        return place
+        return source
 
     def fetch(
         self, url: str, *folders: str, md5: str | None = None, sha256: str | None = None
     ) -> Path:
-        """A published file in ``data.download_dir``, downloaded at the first use.
+        """A published file in ``data.download_dir``, downloaded on first use.
 
         Args:
             url: its address.
-            folders: below ``data.download_dir``.
-            md5: as published with it; None: the first use is trusted.
-            sha256: as pinned by the user, or None.
+            folders: subfolders of ``data.download_dir``.
+            md5: published hash; None: the first download is trusted.
+            sha256: hash pinned by the user, or None.
 
         Raises:
             UserError: if it cannot be downloaded, or does not match its hash.
@@ -145,41 +145,41 @@ class PublishedDataset:
         Raises:
             UserError: if a file is absent, or the archive is damaged, unsafe or a zip bomb.
         """
-        place, wanted = self.place(), [*self.files, *self.optional]
-        if _is_archive(place):
-            there = dict.fromkeys(find_members(place, wanted, OPTION), place)
+        source, wanted = self.source_path(), [*self.files, *self.optional]
+        if _is_archive(source):
+            files = dict.fromkeys(find_members(source, wanted, OPTION), source)
         else:
-            there = self._plain(place)
-        self.require(place, there)
-        for name, file in there.items():
-            if _is_archive(place) or _is_gzip(file):
-                there[name] = scratch / name
-                with open_member(file, name, OPTION) as source, there[name].open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-        return there
+            files = self._plain(source)
+        self.require(source, files)
+        for name, file in files.items():
+            if _is_archive(source) or _is_gzip(file):
+                files[name] = scratch / name
+                with open_member(file, name, OPTION) as packed, files[name].open("wb") as target:
+                    shutil.copyfileobj(packed, target, 1 << 20)
+        return files
 
-    def require(self, place: Path, there: Mapping[str, Any] | Sequence[str]) -> None:
+    def require(self, source: Path, present: Mapping[str, Any] | Sequence[str]) -> None:
         """Check that all required files are present.
 
         Raises:
             UserError: naming all that are absent.
         """
-        missing = [name for name in self.files if name not in there]
+        missing = [name for name in self.files if name not in present]
         if missing:
             raise UserError(
-                f"{OPTION}={place}: has no {', '.join(missing)}; expected "
+                f"{OPTION}={source}: has no {', '.join(missing)}; expected "
                 f"{', '.join([*self.files, *self.optional])} of {self.about.title}"
             )
 
-    def _plain(self, place: Path) -> dict[str, Path]:
-        """Files by name: of a folder at any depth, also with .gz; or a file and those beside it."""
+    def _plain(self, source: Path) -> dict[str, Path]:
+        """Files by name: in a folder at any depth, also with .gz; or a file and its neighbours."""
         first, *others = names = [*self.files, *self.optional]
-        if place.is_dir():
-            files = {name: find_in_folder(place, name) for name in names}
+        if source.is_dir():
+            files = {name: find_in_folder(source, name) for name in names}
             return {name: file for name, file in files.items() if file is not None}
-        beside = {name: place.with_name(name) for name in others}
-        return {first: place} | {
-            name: file for name, file in beside.items() if file.is_file() and file != place
+        beside = {name: source.with_name(name) for name in others}
+        return {first: source} | {
+            name: file for name, file in beside.items() if file.is_file() and file != source
         }
 
 

@@ -11,12 +11,12 @@ import polars as pl
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
+    blank_to_null,
     collect_table,
-    filled,
-    number,
     scan_text,
     sink_log,
-    whole,
+    to_float,
+    to_int,
 )
 
 LOG, PRODUCTS, CATEGORIES = "train-item-views.csv", "products.csv", "product-categories.csv"
@@ -31,13 +31,13 @@ NAMED = DatasetInfo(
         citation="CIKM Cup 2016 Track 2: Personalized E-Commerce Search Challenge (DIGINETICA). "
         f"{HOME}",
         notes=(
-            "A session stands for a user: two thirds of the rows have no user.",
+            "A session is a user: two thirds of the rows have no user.",
             "The date has no time of day; timeframe is milliseconds since the session began. So "
             "all sessions of a day are tied, and a split by time cuts between days only.",
-            "Rows of the file are not in the order of the session: it is timeframe that orders.",
+            "Rows of the file are not in the order of the session; they are sorted by timeframe.",
             "The usual protocol (SR-GNN): the last 7 days are the test, items with fewer than 5 "
             "views and sessions of one view are removed.",
-            "Prices are given as logarithm to the base 2; names as numbers for words.",
+            "Prices are logarithms to base 2; names are lists of word ids.",
         ),
     ),
     size="1,235,380 views, 310,324 sessions, 122,993 items; 350 MB unpacked",
@@ -50,7 +50,7 @@ class Diginetica(PublishedDataset):
 
     named = NAMED
     official = "the zip, its unpacked folder, or train-item-views.csv"
-    obtain = f"get it from {HOME}"
+    obtain = f"download it from {HOME}"
     files = (LOG,)
     optional = (PRODUCTS, CATEGORIES)
 
@@ -70,10 +70,10 @@ class Diginetica(PublishedDataset):
         columns = ("sessionId", "itemId", "timeframe", "eventdate")
         day = pl.col("eventdate").str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
         rows = scan_text(files[LOG], columns, ";", header=True).select(
-            user_id=whole("sessionId"),
-            item_id=whole("itemId"),
+            user_id=to_int("sessionId"),
+            item_id=to_int("itemId"),
             timestamp=day.dt.epoch("s"),
-            order=whole("timeframe"),
+            order=to_int("timeframe"),
         )
         log = sink_log(rows, files[LOG], scratch / "log.parquet")
         items, kinds = _items(files)
@@ -81,18 +81,18 @@ class Diginetica(PublishedDataset):
 
 
 def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]:
-    """item_id, price_log2, name_tokens, category: as far as their files are there."""
+    """item_id, price_log2, name_tokens, category: those whose files exist."""
     tables: list[pl.DataFrame] = []
     kinds: dict[str, Any] = {}
     if PRODUCTS in files:
         columns = ("itemId", "pricelog2", "product.name.tokens")
-        tokens = filled("product.name.tokens").str.split(",")
+        tokens = blank_to_null("product.name.tokens").str.split(",")
         tables.append(
-            _read(files[PRODUCTS], columns, price_log2=number("pricelog2"), name_tokens=tokens)
+            _read(files[PRODUCTS], columns, price_log2=to_float("pricelog2"), name_tokens=tokens)
         )
         kinds |= {"price_log2": "numeric", "name_tokens": "list"}
     if CATEGORIES in files:
-        category = filled("categoryId")
+        category = blank_to_null("categoryId")
         tables.append(_read(files[CATEGORIES], ("itemId", "categoryId"), category=category))
         kinds |= {"category": "categorical"}
     if not tables:
@@ -104,6 +104,6 @@ def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]
 
 
 def _read(file: Path, columns: tuple[str, ...], **values: pl.Expr) -> pl.DataFrame:
-    """A table of products, one row a product: the first."""
-    rows = scan_text(file, columns, ";", header=True).select(item_id=whole("itemId"), **values)
+    """A table of products, with the first row of each product."""
+    rows = scan_text(file, columns, ";", header=True).select(item_id=to_int("itemId"), **values)
     return collect_table(rows, file, "item_id")

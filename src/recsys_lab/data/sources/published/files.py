@@ -1,4 +1,4 @@
-"""Logs and tables of published datasets, turned into Parquet in passing."""
+"""Convert logs and tables of published datasets to Parquet."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from recsys_lab.data.formats.chunks import write_chunks
 from recsys_lab.data.raw import ParquetLog
 
 ROWS_A_GROUP = 1 << 18
-"""Rows held at once where a file is turned around."""
+"""Rows of a row group; a log is reversed one row group at a time."""
 
 
 def scan_text(
     file: Path, columns: Sequence[str], separator: str, *, header: bool, quoted: bool = True
 ) -> pl.LazyFrame:
-    """Delimited text, lazily; every column as strings.
+    """Scan delimited text; every column as strings.
 
     Args:
         file: the text.
-        columns: with a header: those to read; without one: all, in order.
+        columns: the columns to read or, without a header, all columns in order.
         separator: between values.
         header: whether the first line names the columns.
-        quoted: whether a quotation mark quotes; else it is a character like any other.
+        quoted: whether quotation marks quote values; otherwise they are ordinary characters.
 
     Raises:
-        UserError: when a column is not in the header.
+        UserError: a column is not in the header.
     """
     quote = '"' if quoted else None
-    with told(file):
+    with as_user_error(file):
         if not header:
             schema = dict.fromkeys(columns, pl.String)
             return pl.scan_csv(
@@ -46,7 +46,7 @@ def scan_text(
                 schema=schema,
                 glob=False,
                 quote_char=quote,
-                # Names may hold the separator; what stands before them is whole.
+                # The last columns are names, which may contain the separator.
                 truncate_ragged_lines=not quoted,
             )
         frame = pl.scan_csv(
@@ -69,11 +69,11 @@ def require_form(file: Path, pattern: str, form: str) -> None:
 
     Args:
         file: the text.
-        pattern: a regular expression that the line matches from its beginning.
-        form: the same for people.
+        pattern: a regular expression that matches the start of the line.
+        form: the same, readable.
 
     Raises:
-        UserError: showing the line.
+        UserError: the line does not match.
     """
     with file.open("rb") as stream:
         line = stream.readline(10_000).decode("utf-8", errors="replace").rstrip("\r\n")
@@ -84,45 +84,45 @@ def require_form(file: Path, pattern: str, form: str) -> None:
 
 
 @contextmanager
-def told(file: Path) -> Iterator[None]:
-    """Turn what polars says of a file into a `UserError` that names it."""
+def as_user_error(file: Path) -> Iterator[None]:
+    """Turn errors of polars about a file into a `UserError` that names it."""
     try:
         yield
     except (PolarsError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk, e.g. no space left, not of the file's form
+            raise  # an error of the disk, e.g. no space left, not of the file's format
         raise UserError(
             f"data.path={file}: cannot be read in its official format: {first_line(error)}. It may "
             "be damaged, cut short, or changed; download it again"
         ) from error
 
 
-def sink_log(frame: pl.LazyFrame, file: Path, target: Path, *, turned: bool = False) -> ParquetLog:
+def sink_log(frame: pl.LazyFrame, file: Path, target: Path, *, reverse: bool = False) -> ParquetLog:
     """Stream a log to Parquet, which every engine then scans.
 
     Args:
         frame: the log, as a scan of ``file``.
         file: named in errors.
-        target: the Parquet file to make.
-        turned: whether the last row is to come first: logs are published newest first.
+        target: the Parquet file to write.
+        reverse: whether to reverse the rows of a log that is published newest first.
 
     Returns:
-        All its columns under their own names.
+        The log with all columns of the frame.
     """
-    with told(file):
+    with as_user_error(file):
         frame.sink_parquet(target, maintain_order=True, row_group_size=ROWS_A_GROUP)
-    if turned:
-        target = _turn(target)
+    if reverse:
+        target = _reverse(target)
     names = pl.read_parquet_schema(target)
     return ParquetLog((str(target),), {name: nw.col(name) for name in names})
 
 
-def _turn(file: Path) -> Path:
-    """The same rows, last first, a row group at a time."""
+def _reverse(file: Path) -> Path:
+    """Reverse the rows of a Parquet file, one row group at a time."""
     import numpy as np
     import pyarrow.parquet as pq
 
-    target = file.with_name(f"turned-{file.name}")
+    target = file.with_name(f"reversed-{file.name}")
     with pq.ParquetFile(file) as source, pq.ParquetWriter(target, source.schema_arrow) as writer:
         for group in reversed(range(source.num_row_groups)):
             table = source.read_row_group(group)
@@ -132,30 +132,30 @@ def _turn(file: Path) -> Path:
 
 
 def collect_table(frame: pl.LazyFrame, file: Path, key: str) -> pl.DataFrame:
-    """The rows of a table that have a key, the first of each, as a scan of ``file``."""
-    with told(file):
+    """Collect a scan of ``file``: the first row of each key, without rows that lack the key."""
+    with as_user_error(file):
         table = frame.drop_nulls(key).collect(engine="streaming")
     return table.unique(key, keep="first", maintain_order=True)
 
 
 def write_log(chunks: Iterator[pl.DataFrame], schema: Mapping[str, Any], file: Path) -> ParquetLog:
-    """Write the interactions and say which columns there are.
+    """Write the interactions to Parquet.
 
     Args:
         chunks: rows in the log's order, with the columns of ``schema``.
         schema: name -> polars type.
-        file: made.
+        file: to write.
     """
     write_chunks(chunks, schema, file)
     return ParquetLog((str(file),), {name: nw.col(name) for name in schema})
 
 
 def items_of_log(table: Path, log: ParquetLog) -> pl.DataFrame:
-    """The rows of a table that are about items of the log, the first of each item.
+    """The first row of each item of the log in a table.
 
     Args:
-        table: Parquet with a column ``item_id``; catalogues are many times larger than logs.
-        log: has one file.
+        table: Parquet with a column ``item_id``; it may have far more items than the log.
+        log: a log of one file.
     """
     known = pl.scan_parquet(log.files[0], glob=False).select("item_id").unique()
     rows = (
@@ -171,22 +171,22 @@ def items_of_log(table: Path, log: ParquetLog) -> pl.DataFrame:
     )
 
 
-def whole(column: str) -> pl.Expr:
-    """Text as int64; null where it is no whole number."""
+def to_int(column: str) -> pl.Expr:
+    """Text as int64; null if it is not an integer."""
     return pl.col(column).cast(pl.Int64, strict=False)
 
 
-def number(column: str) -> pl.Expr:
-    """Text as float64; null where it is no number."""
+def to_float(column: str) -> pl.Expr:
+    """Text as float64; null if it is not a number."""
     return pl.col(column).cast(pl.Float64, strict=False)
 
 
-def clock(milliseconds: pl.Expr) -> dict[str, pl.Expr]:
-    """``timestamp`` in seconds; ``order`` in milliseconds keeps apart what shares a second."""
+def seconds_and_order(milliseconds: pl.Expr) -> dict[str, pl.Expr]:
+    """``timestamp`` in seconds, and ``order`` in milliseconds to sort events of one second."""
     return {"timestamp": milliseconds.floordiv(1000), "order": milliseconds}
 
 
-def filled(column: str) -> pl.Expr:
-    """Text without blanks around it; null where nothing is left."""
+def blank_to_null(column: str) -> pl.Expr:
+    """Stripped text; null if blank."""
     text = pl.col(column).str.strip_chars()
     return pl.when(text != "").then(text)

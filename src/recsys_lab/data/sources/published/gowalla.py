@@ -12,7 +12,13 @@ from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
-from recsys_lab.data.sources.published.files import number, require_form, scan_text, sink_log, whole
+from recsys_lab.data.sources.published.files import (
+    require_form,
+    scan_text,
+    sink_log,
+    to_float,
+    to_int,
+)
 
 LOG = "loc-gowalla_totalCheckins.txt"
 COLUMNS = ("user", "time", "latitude", "longitude", "location")
@@ -25,9 +31,9 @@ NAMED = DatasetInfo(
         citation="Cho, Myers and Leskovec (2011). Friendship and Mobility: User Movement in "
         "Location-Based Social Networks. KDD. https://doi.org/10.1145/2020408.2020579",
         notes=(
-            "The file is newest first; it is turned around here, so that check-ins of one second "
-            "stay in the order in which they happened.",
-            "People check in at the same place again and again: whether repeats count as hits "
+            "The file is newest first; it is reversed here, so that check-ins of one second are in "
+            "the order in which they happened.",
+            "People check in repeatedly at the same place: whether repeats count as hits "
             "changes results more than models do; see filter.drop_consecutive_repeats.",
             "The widely used version with 29,858 users and 40,981 places is a 10-core without "
             "times, split at random: numbers on it are not comparable.",
@@ -39,7 +45,7 @@ NAMED = DatasetInfo(
 
 
 class Gowalla(PublishedDataset):
-    """Reads one check-in as an event; places have coordinates."""
+    """Reads one check-in at a place, which has coordinates, as an event."""
 
     named = NAMED
     official = f"{LOG}.gz or the unpacked file"
@@ -58,15 +64,15 @@ class Gowalla(PublishedDataset):
         text = scan_text(file, COLUMNS, "\t", header=False, quoted=False)
         time = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False, time_unit="us")
         rows = text.select(
-            user_id=whole("user"),
-            item_id=whole("location"),
+            user_id=to_int("user"),
+            item_id=to_int("location"),
             timestamp=time.dt.epoch("s"),
-            latitude=number("latitude"),
-            longitude=number("longitude"),
+            latitude=to_float("latitude"),
+            longitude=to_float("longitude"),
         )
-        log = sink_log(rows, file, scratch / "log.parquet", turned=True)
+        log = sink_log(rows, file, scratch / "log.parquet", reverse=True)
         kinds: dict[str, Any] = {"latitude": "numeric", "longitude": "numeric"}
-        # A place's check-ins agree on where it is, up to a few that were moved.
+        # Check-ins of a place agree on its coordinates, except for a few places.
         log, places = plain_from_log(log, kinds, "item")
         return RawData(
             log, from_log={"item": places}, features=Features(items=kinds), about=self.about

@@ -13,14 +13,14 @@ from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
-    clock,
+    as_user_error,
+    blank_to_null,
     collect_table,
-    filled,
-    number,
     scan_text,
+    seconds_and_order,
     sink_log,
-    told,
-    whole,
+    to_float,
+    to_int,
 )
 
 URL = "https://zenodo.org/records/10439422/files"
@@ -60,24 +60,26 @@ ABOUT = About(
     citation="Gao et al. (2022). KuaiRand: An Unbiased Sequential Recommendation Dataset with "
     "Randomly Exposed Videos. CIKM. https://doi.org/10.1145/3511808.3557624",
     notes=(
-        "A row is an exposure, not a choice: without data.signals also what was skipped is an "
-        "event, and the model learns what the app showed.",
-        "In Pure only the 7,583 candidate videos are left: histories have holes. For sequential "
-        "work its authors advise 1K or 27K.",
+        "A row is an exposure, not a choice: without data.signals, skipped videos are events, too, "
+        "and the model learns what the app showed.",
+        "Pure only has the 7,583 candidate videos, so histories have gaps. Its authors recommend "
+        "1K or 27K for sequential models.",
         "The randomly shown videos (is_rand = 1) come from an intervention of 22 April to 8 May "
         "2022: an unbiased test, but other training data. Choose with data.logs.",
-        "Leak trap: video_features_statistic counts the whole period, the test included; it is "
-        "not read. The users' table is a snapshot too.",
+        "Leak: video_features_statistic counts the whole period, including the test; it is not "
+        "read. The users' table is a snapshot, too.",
         "is_click means a click in the two-column page and a valid play in the one-column page; "
-        "tab says which page.",
+        "tab is the page.",
     ),
 )
 _SIZES = {
     "pure": ("1,436,609 exposures, 1,186,059 random, 27,285 users, 7,583 videos; 47 MB", ""),
     "1k": ("11,713,045 exposures, 43,028 random, 1,000 users, 4,369,953 videos; 1.1 GB", ""),
-    "27k": ("322,278,385 exposures, 1,186,059 random, 27,285 users, 32,038,725 videos; 9.9 GB",
-            " (unpack it first: 46 GB)"),
-}  # fmt: skip
+    "27k": (
+        "322,278,385 exposures, 1,186,059 random, 27,285 users, 32,038,725 videos; 9.9 GB",
+        " (unpack it first: 46 GB)",
+    ),
+}
 
 
 class KuaiRand(PublishedDataset):
@@ -96,11 +98,11 @@ class KuaiRand(PublishedDataset):
             variant: the edition.
             path: the official archive or its unpacked folder; null: download.
             logs: exposures of the app's own policies, of the random intervention, or both.
-            signals: exposures with none of these signals are dropped and counted; the event's
-                type is the first of them that it has. null: every exposure, of type 'exposure'.
-            item_tables: also read the videos' basic features.
-            rewards: signals that are numeric columns of the events, 1 or 0: what followed an
-                exposure, for off-policy estimates (with signals: null, so that all are events).
+            signals: exposures without any of these signals are dropped and counted; an event's
+                type is its first signal in this list. null: every exposure, of type 'exposure'.
+            item_tables: whether to read the videos' basic features.
+            rewards: signals to store as numeric columns of the events, 1 or 0: feedback to an
+                exposure, for off-policy estimates (with signals=null, so that all are events).
         """
 
         variant: Literal["pure", "1k", "27k"]
@@ -137,7 +139,7 @@ class KuaiRand(PublishedDataset):
         log = sink_log(kept, first, scratch / "log.parquet")
         dropped = {}
         if signals:
-            with told(first):
+            with as_user_error(first):
                 total = int(everything.select(pl.len()).collect(engine="streaming").item())
             kept_rows = int(
                 pl.scan_parquet(log.files[0], glob=False).select(pl.len()).collect().item()
@@ -159,20 +161,20 @@ class KuaiRand(PublishedDataset):
 
 
 def _exposures(file: Path, signals: Sequence[str], rewards: Sequence[str]) -> pl.LazyFrame:
-    """A log; event_type is null where an exposure has none of the signals."""
+    """A log; event_type is null for exposures without any of the signals."""
     given = dict.fromkeys([*signals, *rewards])
     columns = ("user_id", "video_id", "time_ms", "play_time_ms", "is_rand", "tab", *given)
     text = scan_text(file, columns, ",", header=True)
-    types = [pl.when(whole(name) == 1).then(pl.lit(name)) for name in signals]
+    types = [pl.when(to_int(name) == 1).then(pl.lit(name)) for name in signals]
     return text.select(
-        user_id=whole("user_id"),
-        item_id=whole("video_id"),
-        **clock(whole("time_ms")),
+        user_id=to_int("user_id"),
+        item_id=to_int("video_id"),
+        **seconds_and_order(to_int("time_ms")),
         event_type=pl.coalesce(types) if types else pl.lit("exposure"),
-        is_rand=whole("is_rand"),
-        tab=whole("tab"),
-        play_time_ms=number("play_time_ms"),
-        **{name: number(name) for name in rewards},
+        is_rand=to_int("is_rand"),
+        tab=to_int("tab"),
+        play_time_ms=to_float("play_time_ms"),
+        **{name: to_float(name) for name in rewards},
     )
 
 
@@ -183,7 +185,7 @@ def _table(
     values = {name: _value(name, kind) for name, kind in kinds.items()}
     target = "user_id" if key == "user_id" else "item_id"
     frame = scan_text(file, (key, *kinds), ",", header=True).select(
-        **{target: whole(key)}, **values
+        **{target: to_int(key)}, **values
     )
     if seen is not None:
         frame = frame.join(seen, on=target, how="semi")
@@ -192,5 +194,5 @@ def _table(
 
 def _value(name: str, kind: str) -> pl.Expr:
     if kind == "numeric":
-        return number(name)
-    return filled(name).str.split(",") if kind == "list" else filled(name)
+        return to_float(name)
+    return blank_to_null(name).str.split(",") if kind == "list" else blank_to_null(name)

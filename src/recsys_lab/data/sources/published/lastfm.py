@@ -1,4 +1,4 @@
-"""Last.fm 1K users: whole listening histories (Celma, 2010)."""
+"""Last.fm 1K users: full listening histories (Celma, 2010)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
+    blank_to_null,
     collect_table,
-    filled,
-    number,
     require_form,
     scan_text,
     sink_log,
+    to_float,
 )
 
 LOG = "userid-timestamp-artid-artname-traid-traname.tsv"
@@ -33,11 +33,11 @@ NAMED = DatasetInfo(
         citation="Celma, Ò. (2010). Music Recommendation and Discovery in the Long Tail. Springer.",
         notes=(
             "'LastFM' in papers also names the HetRec 2011 set (2K users, play counts without "
-            "times) and artist-level versions of this one: say data.item=track or artist.",
+            "times) and artist-level versions of this one: choose data.item=track or artist.",
             "Many listens are repeats of the same track or album in order; a model that copies "
             "the last item is a strong baseline. See filter.drop_consecutive_repeats.",
-            "About a tenth of the tracks has no MusicBrainz id: artist and track name stand in.",
-            "Histories end on 5 May 2009; a few listens carry later times of wrong clocks: set "
+            "A tenth of the tracks have no MusicBrainz id: their id is artist and track name.",
+            "Histories end on 5 May 2009; a few listens have later times of wrong clocks: set "
             "filter.end=2009-06-01 before a split by time.",
         ),
     ),
@@ -60,8 +60,8 @@ class LastFM(PublishedDataset):
         """Options of `LastFM`.
 
         Attributes:
-            item: what is recommended: tracks or artists. The MusicBrainz id, or the name where
-                there is none.
+            item: whether items are tracks or artists, by their MusicBrainz ids or, if missing,
+                by their names.
         """
 
         item: Literal["track", "artist"]
@@ -74,18 +74,20 @@ class LastFM(PublishedDataset):
         require_form(file, r"[^\t]+\t[\dTZ:-]+\t[^\t]*\t[^\t]*\t[^\t]*\t", form)
         text = scan_text(file, COLUMNS, "\t", header=False, quoted=False)
         time = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False, time_unit="us")
-        name = pl.concat_str(filled("artist"), filled("track"), separator=" - ")
+        name = pl.concat_str(blank_to_null("artist"), blank_to_null("track"), separator=" - ")
         key, title = (
-            ("track_id", name) if self.config.item == "track" else ("artist_id", filled("artist"))
+            ("track_id", name)
+            if self.config.item == "track"
+            else ("artist_id", blank_to_null("artist"))
         )
         rows = text.select(
-            user_id=filled("user"),
-            item_id=pl.coalesce(filled(key), title),
+            user_id=blank_to_null("user"),
+            item_id=pl.coalesce(blank_to_null(key), title),
             timestamp=time.dt.epoch("s"),
             title=title,
-            artist=filled("artist"),
+            artist=blank_to_null("artist"),
         )
-        log = sink_log(rows, file, scratch / "log.parquet", turned=True)
+        log = sink_log(rows, file, scratch / "log.parquet", reverse=True)
         kinds: dict[str, Any] = {"artist": "categorical"} if self.config.item == "track" else {}
         people: dict[str, Any] = {
             "gender": "categorical",
@@ -104,15 +106,15 @@ class LastFM(PublishedDataset):
 
 
 def _profiles(file: Path) -> pl.DataFrame:
-    """user_id, gender, age, country, registered; only the first is always there."""
+    """user_id, gender, age, country, registered; all but the first may be null."""
     text = scan_text(
         file, ("#id", "gender", "age", "country", "registered"), "\t", header=True, quoted=False
     )
     rows = text.select(
-        user_id=filled("#id"),
-        gender=filled("gender"),
-        age=number("age"),
-        country=filled("country"),
-        registered=filled("registered"),
+        user_id=blank_to_null("#id"),
+        gender=blank_to_null("gender"),
+        age=to_float("age"),
+        country=blank_to_null("country"),
+        registered=blank_to_null("registered"),
     )
     return collect_table(rows, file, "user_id")

@@ -23,7 +23,7 @@ LOG = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestam
 
 
 class MovieLens(PublishedDataset):
-    """Reads every rating as an event; titles, years, genres and what is told of users are kept."""
+    """Reads every rating as an event; titles, years, genres and user attributes are kept."""
 
     named: ClassVar[Mapping[str, DatasetInfo]] = NAMED
 
@@ -34,7 +34,7 @@ class MovieLens(PublishedDataset):
         Attributes:
             variant: the edition.
             path: the official zip or its unpacked folder; null: download.
-            download_dir: where a downloaded zip is kept.
+            download_dir: folder of the downloaded zip.
         """
 
         variant: Literal["100k", "1m", "10m", "20m", "32m"]
@@ -49,16 +49,16 @@ class MovieLens(PublishedDataset):
         self.official = f"the official {self.archive} or its unpacked folder"
 
     def source_key(self) -> dict[str, Any]:
-        """Size and SHA-256 of each file in the archive: equal for the zip and the folder."""
-        return member_key(self.place(), self.files, OPTION)
+        """Size and SHA-256 of each file, equal for the zip and the folder."""
+        return member_key(self.source_path(), self.files, OPTION)
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the ratings to Parquet; read films and users."""
-        place = self.place()
-        users = self._users(place)
-        films = self._films(place)
-        with open_member(place, self.edition.log, OPTION) as stream:
-            log = write_log(self._ratings(stream, place), LOG, scratch / "ratings.parquet")
+        source = self.source_path()
+        users = self._users(source)
+        films = self._films(source)
+        with open_member(source, self.edition.log, OPTION) as stream:
+            log = write_log(self._ratings(stream, source), LOG, scratch / "ratings.parquet")
         items: dict[str, FeatureType] = {"title": "text", "genres": "list", "year": "numeric"}
         people: dict[str, FeatureType] = {
             "age": "numeric" if self.config.variant == "100k" else "categorical",
@@ -69,10 +69,10 @@ class MovieLens(PublishedDataset):
         features = Features(items, people if users is not None else {}, {"rating": "numeric"})
         return RawData(log, films, users, features=features, about=self.about)
 
-    def _ratings(self, stream: IO[bytes], place: Path) -> Iterator[pl.DataFrame]:
-        """Values that are no numbers become null, and such rows are counted as bad."""
+    def _ratings(self, stream: IO[bytes], source: Path) -> Iterator[pl.DataFrame]:
+        """Ratings in chunks; values that are not numbers become null, which makes a row bad."""
         edition = self.edition
-        where = self._where(place, edition.log)
+        where = self._where(source, edition.log)
         separator = edition.log_separator or edition.separator
         chunks = delimited_chunks(stream, list(LOG), separator, where, header=edition.log_header)
         for chunk in chunks:
@@ -81,13 +81,13 @@ class MovieLens(PublishedDataset):
                 for name, kind in LOG.items()
             )
 
-    def _films(self, place: Path) -> pl.DataFrame:
-        """item_id, title, year (of the title's end), genres (a list)."""
+    def _films(self, source: Path) -> pl.DataFrame:
+        """item_id, title, year (from the end of the title), genres (a list)."""
         edition = self.edition
         names = ["item_id", "title", "genres"]
         if self.config.variant == "100k":
             names = ["item_id", "title", "release_date", "video_date", "url", *GENRES]
-        films = self._table(place, edition.items, names)
+        films = self._table(source, edition.items, names)
         if self.config.variant == "100k":
             flags = [
                 pl.when(pl.col(genre) == "1").then(pl.lit(genre, dtype=pl.String))
@@ -109,22 +109,22 @@ class MovieLens(PublishedDataset):
             genres="genres",
         )
 
-    def _users(self, place: Path) -> pl.DataFrame | None:
-        """The small editions tell of users, the large ones do not."""
+    def _users(self, source: Path) -> pl.DataFrame | None:
+        """User attributes, which only the small editions have."""
         edition = self.edition
         if edition.users is None:
             return None
-        users = self._table(place, edition.users, list(edition.user_columns))
+        users = self._table(source, edition.users, list(edition.user_columns))
         return users.with_columns(
             pl.col("user_id").cast(pl.Int64, strict=False),
-            # In 1M it is the lower end of a range: 1, 18, 25, 35, 45, 50, 56.
+            # In 1M, the lower end of a range: 1, 18, 25, 35, 45, 50, 56.
             pl.col("age").cast(pl.Int64, strict=False),
         )
 
-    def _table(self, place: Path, name: str, columns: list[str]) -> pl.DataFrame:
+    def _table(self, source: Path, name: str, columns: list[str]) -> pl.DataFrame:
         """A small file as strings."""
         edition = self.edition
-        with open_member(place, name, OPTION) as stream:
+        with open_member(source, name, OPTION) as stream:
             data = stream.read()
         separator = edition.separator
         try:
@@ -136,24 +136,24 @@ class MovieLens(PublishedDataset):
                 separator=separator,
                 has_header=False,
                 skip_rows=0 if edition.log_header is None else 1,
-                # Titles hold single quotation marks where the separator is not the comma.
+                # Titles contain unpaired quotation marks if the separator is not the comma.
                 quote_char='"' if separator == "," else None,
                 schema=dict.fromkeys(columns, pl.String),
             )
         except (PolarsError, UnicodeDecodeError) as error:
             raise UserError(
-                f"{self._where(place, name)} is not in the official format "
+                f"{self._where(source, name)} is not in the official format "
                 f"({', '.join(columns[:4])}, ...): {first_line(error)}"
             ) from error
 
-    def _where(self, place: Path, name: str) -> str:
-        return f"data.path={place}: {name} (MovieLens {self.config.variant})"
+    def _where(self, source: Path, name: str) -> str:
+        return f"data.path={source}: {name} (MovieLens {self.config.variant})"
 
-    def place(self) -> Path:
+    def source_path(self) -> Path:
         """The zip, or its folder, with all files of the edition."""
         if self.config.path is None:
-            place = self.fetch(f"{URL}/{self.archive}", md5=self.edition.md5)
+            source = self.fetch(f"{URL}/{self.archive}", md5=self.edition.md5)
         else:
-            place = super().place()
-        self.require(place, find_members(place, self.files, OPTION))
-        return place
+            source = super().source_path()
+        self.require(source, find_members(source, self.files, OPTION))
+        return source

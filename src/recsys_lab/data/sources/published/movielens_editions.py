@@ -1,4 +1,4 @@
-"""What the editions of MovieLens are, where they lie, and how their files are written."""
+"""The editions of MovieLens: descriptions, locations and file formats."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ GENRES = (
 
 @dataclass(frozen=True)
 class Edition:
-    """Where one edition is and how its files are written.
+    """Files and formats of an edition.
 
     Attributes:
-        md5: of the zip, as GroupLens publishes it beside it.
+        md5: of the zip, as published by GroupLens.
         log: the file of ratings.
         items: the file of films.
-        separator: between the values of a film or user.
+        separator: between the values of films and users.
         users: the file of users, or None.
-        log_separator: between the values of a rating; None: the same.
+        log_separator: between the values of ratings; None: ``separator``.
         user_columns: of ``users``.
         encoding: of films and users.
-        log_header: first line of ``log``; films then have a header too.
+        log_header: first line of ``log``; the file of films then has a header, too.
     """
 
     md5: str
@@ -104,11 +104,11 @@ LICENCES = {
     "GroupLens' permission"
 }
 NOTES = (
-    "Ratings were entered in sessions: many of a user share one second, and a user's whole "
+    "Ratings were entered in sessions: many ratings of a user share one second, and a user's whole "
     "history often spans minutes. Ties keep the file's order; another rule changes results.",
-    "Only users with at least 20 ratings were taken, so that there are no cold users.",
-    "A rating says when a film was rated, not when it was seen. Published protocols differ in "
-    "whether all ratings or only those of 4 and more count: filter.min_rating.",
+    "The dataset only has users with at least 20 ratings, so there are no cold users.",
+    "A timestamp is the time of the rating, not of watching the film. Published protocols differ "
+    "in whether all ratings or only those of 4 and more count: filter.min_rating.",
 )
 
 

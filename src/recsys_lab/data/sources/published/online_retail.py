@@ -1,4 +1,4 @@
-"""Online Retail: a year of a British gift shop's till (Chen, 2015; UCI dataset 352)."""
+"""Online Retail: a year of invoices of a British gift shop (Chen, 2015; UCI dataset 352)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recsys_lab.data.formats.paths import file_key, require_file
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
-from recsys_lab.data.sources.published.files import number
+from recsys_lab.data.sources.published.files import to_float
 
 WORKBOOK = "Online Retail.xlsx"
 NEEDED = ("Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
@@ -35,16 +35,14 @@ NAMED = DatasetInfo(
         citation="Chen, D. (2015). Online Retail. UCI Machine Learning Repository. "
         "https://doi.org/10.24432/C5BW33",
         notes=(
-            "A quarter of the rows has no customer and cannot be used for histories; they are "
+            "A quarter of the rows have no customer and cannot be used for histories; they are "
             "counted as 'missing customer'.",
-            "Returns, cancelled invoices and rows without a price are no purchases: dropped and "
-            "counted unless an option keeps them.",
-            "An invoice's lines share one minute: their order within it is the file's, so a "
-            "split by time cuts through ties; and one line may stand there several times: "
-            "filter.drop_duplicates.",
-            "Postage, discounts and manual corrections are items like any other (POSTAGE, "
-            "Manual, Discount).",
-            "Many customers are wholesalers, with hundreds of lines an invoice.",
+            "Returns, cancelled invoices and rows without a price are not purchases: they are "
+            "dropped and counted unless an option keeps them.",
+            "The lines of an invoice share one minute and are in the file's order, so a split by "
+            "time cuts through ties; and a line may occur several times: filter.drop_duplicates.",
+            "Postage, discounts and manual corrections are items, too (POSTAGE, Manual, Discount).",
+            "Many customers are wholesalers, with hundreds of lines per invoice.",
         ),
     ),
     size="541,909 rows, 4,372 customers, 4,070 stock codes; 23 MB",
@@ -66,10 +64,10 @@ class OnlineRetail(PublishedDataset):
         Attributes:
             path: the official zip or workbook, or the same table as Parquet or CSV; null:
                 download.
-            item_column: what an item is; auto: StockCode where the file has it, else Description.
-            keep_returns: keep rows with a negative quantity, as events of type 'return'.
-            keep_cancelled: keep invoices whose number begins with C, as events of type 'return'.
-            keep_unpriced: keep rows whose price is zero, negative or missing.
+            item_column: column of the item; auto: StockCode if the file has it, else Description.
+            keep_returns: whether to keep rows with a negative quantity, as type 'return'.
+            keep_cancelled: whether to keep invoices whose number begins with C, as type 'return'.
+            keep_unpriced: whether to keep rows whose price is zero, negative or missing.
         """
 
         item_column: Literal["auto", "StockCode", "Description"]
@@ -79,12 +77,12 @@ class OnlineRetail(PublishedDataset):
 
     def source_key(self) -> dict[str, Any]:
         """Name, size and SHA-256 of the file."""
-        return {"path": file_key(self.place())}
+        return {"path": file_key(self.source_path())}
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the table."""
         del scratch
-        file = self.place()
+        file = self.source_path()
         table = _checked(_table(file), file)
         item = self._item_column(table, file)
         seconds, _ = parse_times(_times(table["InvoiceDate"]), file)
@@ -93,8 +91,8 @@ class OnlineRetail(PublishedDataset):
             user_id=_customers(table["CustomerID"], file),
             item_id=_text(table, item),
             timestamp=seconds,
-            price=number("UnitPrice"),
-            quantity=number("Quantity"),
+            price=to_float("UnitPrice"),
+            quantity=to_float("Quantity"),
             title=_text(table, "Description"),
             country=_text(table, "Country"),
             cancelled=invoice.str.to_uppercase().str.starts_with("C").fill_null(False),
@@ -123,7 +121,7 @@ class OnlineRetail(PublishedDataset):
         )
 
     def _kept(self, frame: pl.DataFrame, item: str) -> tuple[pl.DataFrame, dict[str, int]]:
-        """The purchases; every other row is counted under the first reason that it meets."""
+        """The purchases, and the number of other rows by the first reason that applies."""
         config = self.config
         reasons = {
             "missing customer": pl.col("user_id").is_null(),
@@ -154,10 +152,10 @@ class OnlineRetail(PublishedDataset):
             )
         return wanted
 
-    def place(self) -> Path:
+    def source_path(self) -> Path:
         """The one file."""
         if self.config.path is None:
-            return super().place()
+            return super().source_path()
         return require_file(self.config.path, OPTION)
 
 
@@ -180,12 +178,12 @@ def _table(file: Path) -> pl.DataFrame:
     except (PolarsError, OSError) as error:
         raise UserError(
             f"data.path={file}: cannot be read as {suffix}: {first_line(error)}. The file may be "
-            "damaged, or of another form than its suffix says"
+            "damaged or have the wrong suffix"
         ) from error
 
 
 def _delimited(data: bytes) -> pl.DataFrame:
-    """A CSV in UTF-8 or, as the copy that goes round, in Latin-1."""
+    """A CSV in UTF-8 or, like a common copy, in Latin-1."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -206,14 +204,14 @@ def _workbook(data: bytes, file: Path) -> pl.DataFrame:
         texts = dict.fromkeys(("InvoiceNo", "StockCode", "Description", "CustomerID"), pl.String)
         return pl.read_excel(io.BytesIO(data), engine="calamine", schema_overrides=texts)
     except fastexcel.FastExcelError as error:
-        raise UserError(f"{file}: is not a whole workbook ({error})") from error
+        raise UserError(f"{file}: is not a complete workbook ({error})") from error
 
 
 def _checked(table: pl.DataFrame, file: Path) -> pl.DataFrame:
     """The known columns.
 
     Raises:
-        UserError: when one is absent, or there is no row.
+        UserError: a needed column is absent, or there are no rows.
     """
     problems = [
         f"no column {name}{did_you_mean(name, table.columns)}"
@@ -233,7 +231,7 @@ def _checked(table: pl.DataFrame, file: Path) -> pl.DataFrame:
 
 
 def _text(table: pl.DataFrame, name: str) -> pl.Series:
-    """A column as stripped text; blank is null, and so is all of an absent column."""
+    """A column as stripped text, null if blank; an absent column is all null."""
     if name not in table.columns:
         return pl.Series(name, [None], dtype=pl.String).new_from_index(0, len(table))
     text = table[name].cast(pl.String).str.strip_chars()
@@ -241,7 +239,7 @@ def _text(table: pl.DataFrame, name: str) -> pl.Series:
 
 
 def _customers(column: pl.Series, file: Path) -> pl.Series:
-    """12346.0, as pandas writes a column with gaps, is customer 12346."""
+    """Customer ids; 12346.0, as pandas writes a column with gaps, is 12346."""
     if column.dtype == pl.String:
         text = column.str.strip_chars().str.replace(r"\.0$", "")
         column = text.set(text == "", None)
@@ -249,7 +247,7 @@ def _customers(column: pl.Series, file: Path) -> pl.Series:
 
 
 def _times(column: pl.Series) -> pl.Series:
-    """Text such as 12/1/2010 8:26 (month first) as a datetime; anything else as it is."""
+    """Text such as 12/1/2010 8:26 (month first) as a datetime; other values unchanged."""
     if column.dtype != pl.String:
         return column
     american = column.str.strip_chars().str.to_datetime("%m/%d/%Y %H:%M", strict=False)

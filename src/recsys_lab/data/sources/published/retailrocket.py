@@ -12,13 +12,13 @@ from recsys_lab.data.columns.timestamps import parse_date
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
-    clock,
+    as_user_error,
+    blank_to_null,
     collect_table,
-    filled,
     scan_text,
+    seconds_and_order,
     sink_log,
-    told,
-    whole,
+    to_int,
 )
 
 LOG = "events.csv"
@@ -34,10 +34,10 @@ NAMED = DatasetInfo(
         citation="Zykov, Noskov and Anokhin (2022). Retailrocket recommender system dataset. "
         "Kaggle. https://doi.org/10.34740/KAGGLE/DSV/4471234",
         notes=(
-            "97% of the events are views; papers differ in which types they keep: say so with "
-            "filter.event_types=[view] or the like.",
+            "97% of the events are views; papers differ in which types they keep: choose with "
+            "filter.event_types=[view] or similar.",
             "A visitor is a cookie, and most have one event; a few are robots with thousands.",
-            "Leak trap: properties are weekly snapshots, also from after a split's cut. Only "
+            "Leak: properties are weekly snapshots, also from after a split's cut. Only "
             "categories are read: as first seen, or as of data.category_as_of; set it to the cut.",
             "Item properties cover nine tenths of the events; the others have no category.",
         ),
@@ -52,7 +52,7 @@ class Retailrocket(PublishedDataset):
 
     named = NAMED
     official = "the zip, its unpacked folder, or events.csv"
-    obtain = f"get it from {HOME} (a Kaggle account is needed)"
+    obtain = f"download it from {HOME} (a Kaggle account is needed)"
     files = (LOG,)
     optional = (*PROPERTIES, TREE)
 
@@ -62,8 +62,8 @@ class Retailrocket(PublishedDataset):
 
         Attributes:
             path: Kaggle's zip, its unpacked folder, or events.csv.
-            category_as_of: an ISO date, UTC: an item's category is the latest known at or before
-                it; null: the first that is known of the item.
+            category_as_of: an ISO date, UTC: an item's category is its latest one at or before
+                this date; null: its first one.
         """
 
         path: str | None
@@ -77,14 +77,14 @@ class Retailrocket(PublishedDataset):
             self._as_of = int(moment.timestamp() * 1000)
 
     def read_raw(self, scratch: Path) -> RawData:
-        """Stream the events to Parquet; of the properties only categories are kept."""
+        """Stream the events to Parquet; the only properties read are categories."""
         files = self.unpacked(scratch)
         columns = ("timestamp", "visitorid", "event", "itemid")
         rows = scan_text(files[LOG], columns, ",", header=True).select(
-            user_id=whole("visitorid"),
-            item_id=whole("itemid"),
-            **clock(whole("timestamp")),
-            event_type=filled("event"),
+            user_id=to_int("visitorid"),
+            item_id=to_int("itemid"),
+            **seconds_and_order(to_int("timestamp")),
+            event_type=blank_to_null("event"),
         )
         log = sink_log(rows, files[LOG], scratch / "log.parquet")
         items = self._items(files)
@@ -99,22 +99,24 @@ class Retailrocket(PublishedDataset):
         if not parts:
             return None
         columns = ("timestamp", "itemid", "property", "value")
-        found = []
+        tables = []
         for file in parts:
             text = scan_text(file, columns, ",", header=True)
             known = text.filter(pl.col("property") == "categoryid").select(
-                time=whole("timestamp"), item_id=whole("itemid"), category=filled("value")
+                time=to_int("timestamp"), item_id=to_int("itemid"), category=blank_to_null("value")
             )
             if self._as_of is not None:
                 known = known.filter(pl.col("time") <= self._as_of)
-            with told(file):
-                found.append(known.drop_nulls().collect(engine="streaming"))
+            with as_user_error(file):
+                tables.append(known.drop_nulls().collect(engine="streaming"))
         keep: Any = "first" if self._as_of is None else "last"
-        items = pl.concat(found).sort("time", maintain_order=True)
+        items = pl.concat(tables).sort("time", maintain_order=True)
         items = items.unique("item_id", keep=keep, maintain_order=True).drop("time")
         if TREE in files:
             text = scan_text(files[TREE], ("categoryid", "parentid"), ",", header=True)
-            text = text.select(category=filled("categoryid"), parent_category=filled("parentid"))
+            text = text.select(
+                category=blank_to_null("categoryid"), parent_category=blank_to_null("parentid")
+            )
             tree = collect_table(text, files[TREE], "category")
             items = items.join(tree, on="category", how="left")
         return items.sort("item_id")

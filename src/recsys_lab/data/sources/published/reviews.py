@@ -1,4 +1,4 @@
-"""Datasets of reviews: one record a line, and a second file with what is known of the items."""
+"""Datasets of reviews: one record per line, and a second file with metadata of the items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recsys_lab.data.sources.published.base import OPTION, PublishedDataset
 from recsys_lab.data.sources.published.files import items_of_log, write_log
 
 STORED: Mapping[str | None, Any] = {"numeric": pl.Float64, "list": pl.List(pl.String)}
-"""How a column of the items is stored; as a string where it is of another type."""
+"""Feature type -> polars type of an item column; strings for other types."""
 
 RATING: Mapping[str, FeatureType] = {"rating": "numeric"}
 
@@ -27,21 +27,20 @@ RATING: Mapping[str, FeatureType] = {"rating": "numeric"}
 class ReviewDataset(PublishedDataset):
     """Reads one review as an event.
 
-    A subclass has a ``Config`` with the option ``metadata`` too, whether the items' file is read,
-    and, where it can be downloaded, ``metadata_sha256``.
+    The ``Config`` of a subclass also has the option ``metadata``, whether to read the items' file,
+    and, if that can be downloaded, ``metadata_sha256``.
 
     Args:
-        config: where the files are, and what is read of them.
+        config: location of the files, and what to read.
 
     Attributes:
         metadata_url: of the items' file; `url` is that of the reviews.
-        folders: below ``data.download_dir`` of the reviews, and of the items.
-        chosen: which options choose the reviews' file, for messages.
+        folders: subfolders of ``data.download_dir`` for the reviews, and for the items.
+        chosen: the options that choose the reviews' file, for messages.
         log: columns of the log, and their types.
-        events: those that models may read.
-        items: columns of the items besides the id; None: no model reads it.
-        keys: what ``item_id`` and other columns of the items are called in a record, where that
-            differs.
+        events: columns of the log that models may read.
+        items: columns of the items besides the id -> feature type; None: models do not read it.
+        keys: column of the items -> its key in a record, if different.
     """
 
     metadata_url: str
@@ -53,11 +52,11 @@ class ReviewDataset(PublishedDataset):
     keys: ClassVar[Mapping[str, str]]
 
     def rows(self, stream: IO[bytes], where: str) -> Iterator[pl.DataFrame]:
-        """The reviews, a part at a time, with the columns of `log`."""
+        """The reviews in chunks, with the columns of `log`."""
         raise NotImplementedError
 
     def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """``item_id`` and the columns of `items`, made of a record of the items' file."""
+        """``item_id`` and the columns of `items` from a record of the items' file."""
         keys = self.keys
         values = {
             name: READERS.get(kind, text)(record.get(keys.get(name, name)))
@@ -90,10 +89,10 @@ class ReviewDataset(PublishedDataset):
         return RawData(log, items_of_log(target, log), features=features, about=self.about)
 
     def locate(self) -> list[Path]:
-        """The file of the reviews and, where it is read, that of the items.
+        """The file of the reviews and, if it is read, that of the items.
 
         Raises:
-            UserError: when one is absent.
+            UserError: a file is absent.
         """
         config, urls = self.config, [self.url or "", self.metadata_url]
         if config.path is None:
@@ -103,15 +102,15 @@ class ReviewDataset(PublishedDataset):
                 for url, folders, pin in zip(urls, self.folders, pins, strict=True)
                 if url != self.metadata_url or config.metadata
             ]
-        place = self.place()
-        folder = place if place.is_dir() else place.parent
-        found = [self._beside(folder, urls[0], self.chosen) if place.is_dir() else place]
+        source = self.source_path()
+        folder = source if source.is_dir() else source.parent
+        files = [self._in_folder(folder, urls[0], self.chosen) if source.is_dir() else source]
         if config.metadata:
             otherwise = " with the items' titles", ", or set data.metadata=false"
-            found.append(self._beside(folder, self.metadata_url, *otherwise))
-        return found
+            files.append(self._in_folder(folder, self.metadata_url, *otherwise))
+        return files
 
-    def _beside(self, folder: Path, url: str, what: str, otherwise: str = "") -> Path:
+    def _in_folder(self, folder: Path, url: str, what: str, otherwise: str = "") -> Path:
         """A file in a folder, packed or unpacked."""
         name = url.rsplit("/", 1)[-1]
         files = (folder / name, folder / name.removesuffix(".gz"), folder / f"{name}.gz")
@@ -119,23 +118,23 @@ class ReviewDataset(PublishedDataset):
             if file.is_file():
                 return file
         raise UserError(
-            f"{OPTION}={self.config.path}: {folder} has no {name}{what}. Get it from {url}"
+            f"{OPTION}={self.config.path}: {folder} has no {name}{what}. Download it from {url}"
             f"{otherwise}"
         )
 
     def _where(self, file: Path, name: str) -> str:
-        """A file as errors name it; of an archive, the file inside."""
+        """Name of a file in errors, with the member of an archive."""
         inside = "" if file.name.removesuffix(".gz") == name else f": {name}"
         return f"{OPTION}={file}{inside}"
 
 
 def text(value: object) -> str | None:
-    """Text as people read it: no HTML entities, no blanks around it; None where there is none."""
+    """Readable text: stripped, without HTML entities; None if blank or not a text."""
     if isinstance(value, list):
         value = " ".join(part for part in value if isinstance(part, str))
     if not isinstance(value, str):
         return None
-    # Some pages of 2018 have a piece of the page's script where the title should be.
+    # Some titles of 2018 are pieces of the page's script.
     plain = "" if "getTime" in value else re.sub(r"\s+", " ", html.unescape(value)).strip()
     return plain or None
 
@@ -146,18 +145,17 @@ def price(value: object) -> float | None:
         return float(value)
     if not isinstance(value, str):
         return None
-    found = re.match(r"\s*(?:from\s*)?\$?\s*(\d[\d,]*(?:\.\d+)?)(?![\w.])", value)
-    return float(found[1].replace(",", "")) if found else None
+    match = re.match(r"\s*(?:from\s*)?\$?\s*(\d[\d,]*(?:\.\d+)?)(?![\w.])", value)
+    return float(match[1].replace(",", "")) if match else None
 
 
 def names(value: object) -> list[str]:
-    """Names in a list, or in lists in a list, once each, in order."""
+    """Distinct names in a list, or in a list of lists, in order."""
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return []
-    found = [n for part in value for n in (part if isinstance(part, list) else [part])]
-    plain = [text(name) for name in found]
-    return list(dict.fromkeys(name for name in plain if name is not None))
+    flat = [text(n) for part in value for n in (part if isinstance(part, list) else [part])]
+    return list(dict.fromkeys(name for name in flat if name is not None))
 
 
 READERS: Mapping[str | None, Callable[[object], Any]] = {"numeric": price, "list": names}
-"""What makes a column of items of a value; `text` for the other types."""
+"""Feature type -> parser of an item value; `text` for other types."""

@@ -44,10 +44,10 @@ class Steam(ReviewDataset):
             notes=(
                 "Times are days, and the file is grouped by game: a user's reviews of one day come "
                 "in the order of games in the file. Report how ties are broken.",
-                "Published work takes the user's name for the user: names are not unique and can "
-                "be changed; but many reviews have no id (data.user_column).",
-                "The file holds many a review several times: filter.drop_duplicates.",
-                "Hours played are those when the file was made, after the review: they are not "
+                "Published work uses the user's name as the user: names are not unique and can be "
+                "changed; but many reviews have no id (data.user_column).",
+                "The file has many reviews several times: filter.drop_duplicates.",
+                "Hours played were counted after the review, when the file was made: they are not "
                 "read; nor are a game's sentiment and metascore.",
             ),
         ),
@@ -69,12 +69,12 @@ class Steam(ReviewDataset):
         """Options of `Steam`.
 
         Attributes:
-            path: the official steam_reviews.json.gz, also unpacked, or the folder that holds it;
-                steam_games.json.gz lies beside it. Null: download.
-            metadata: whether titles, genres, tags and prices of the games are read.
-            metadata_sha256: of the downloaded games, checked where it is given.
-            user_column: who a user is: the name, or the id; many rows have none: they are dropped
-                and counted, which filter.max_bad_rows must allow.
+            path: the official steam_reviews.json.gz, also unpacked, or its folder, which also has
+                steam_games.json.gz. Null: download.
+            metadata: whether to read titles, genres, tags and prices of the games.
+            metadata_sha256: expected hash of the downloaded games, or null.
+            user_column: whether a user is a name or an id; rows without an id, of which there are
+                many, are dropped and counted, which filter.max_bad_rows must allow.
         """
 
         metadata: bool
@@ -99,9 +99,9 @@ class Steam(ReviewDataset):
             yield frame.with_columns(timestamp=day.dt.epoch("s"))
 
     def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """A price is a number or words such as 'Free To Play', which cost nothing."""
+        """A price is a number, or a text such as 'Free To Play', which is 0."""
         cost = record.get("price")
         free = isinstance(cost, str) and cost.lower().startswith("free")
-        found = super().item(record)
-        title = found["title"] or text(record.get("app_name"))
-        return found | {"title": title, "price": 0.0 if free else found["price"]}
+        item = super().item(record)
+        title = item["title"] or text(record.get("app_name"))
+        return item | {"title": title, "price": 0.0 if free else item["price"]}

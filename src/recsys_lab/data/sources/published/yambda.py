@@ -15,7 +15,7 @@ from recsys_lab.data.formats.paths import file_key
 from recsys_lab.data.raw import Features, ParquetLog, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
-from recsys_lab.data.sources.published.files import told
+from recsys_lab.data.sources.published.files import as_user_error
 
 URL = "https://huggingface.co/datasets/yandex/yambda/resolve/main"
 MAPPINGS = {"artist": "artist_item_mapping.parquet", "album": "album_item_mapping.parquet"}
@@ -41,9 +41,9 @@ ABOUT = About(
         "one day of test; see split=global_temporal.",
         "A listen counts as positive (Listen+) when at least half of the track was played: "
         "filter.min_rating=50, because a listen's rating is the played share in per cent. It may "
-        "exceed 100: parts were played again.",
-        "An unlike takes a like back; likes.parquet still holds the like.",
-        "is_organic = 0 marks what the service itself recommended: feedback loops.",
+        "exceed 100 if parts were played again.",
+        "An unlike cancels a like; likes.parquet still has the like.",
+        "is_organic = 0 marks tracks that the service recommended: feedback loops.",
     ),
 )
 _SIZES = {
@@ -67,8 +67,8 @@ class Yambda(PublishedDataset):
         Attributes:
             variant: the size: 50m, 500m or 5b events.
             path: a Parquet file of the flat form, or a folder with it; null: download.
-            events: which file is read; multi_event holds all types.
-            item_tables: also read the tracks' artists and albums (9 million tracks).
+            events: which file to read; multi_event has all types.
+            item_tables: whether to read the tracks' artists and albums (9 million tracks).
         """
 
         variant: Literal["50m", "500m", "5b"]
@@ -86,11 +86,11 @@ class Yambda(PublishedDataset):
         return {name: file_key(file) for name, file in self._files().items()}
 
     def read_raw(self, scratch: Path) -> RawData:
-        """Point the engine at the official Parquet file; nothing is copied."""
+        """The official Parquet file, which the engine scans without a copy."""
         del scratch
         files = self._files()
         file = files["events"]
-        with told(file):
+        with as_user_error(file):
             present = list(pl.read_parquet_schema(file))
         sources = {"user_id": "uid", "item_id": "item_id", "timestamp": "timestamp"}
         missing = [name for name in sources.values() if name not in present]
@@ -120,45 +120,45 @@ class Yambda(PublishedDataset):
         return RawData(log, items, features=Features(item_kinds, events=kinds), about=self.about)
 
     def _files(self) -> dict[str, Path]:
-        """The events' file and, where they are wanted, those of artists and albums."""
+        """The events' file and, if they are read, those of artists and albums."""
         config, (log, *mappings) = self.config, self.files
         if config.path is None:
             sized = f"{URL}/flat/{config.variant}/{log}"
-            found = [self.fetch(sized, "yambda", config.variant, sha256=config.sha256)]
-            found += [self.fetch(f"{URL}/{name}", "yambda") for name in mappings]
+            files = [self.fetch(sized, "yambda", config.variant, sha256=config.sha256)]
+            files += [self.fetch(f"{URL}/{name}", "yambda") for name in mappings]
         else:
-            place = self.place()
-            file = _in_folder(place, log, config.variant) if place.is_dir() else place
-            found = [file, *_tables(place, mappings)]
-        return dict(zip(["events", *MAPPINGS], found, strict=False))
+            source = self.source_path()
+            file = _in_folder(source, log, config.variant) if source.is_dir() else source
+            files = [file, *_tables(source, mappings)]
+        return dict(zip(["events", *MAPPINGS], files, strict=False))
 
 
 def _in_folder(folder: Path, name: str, variant: str) -> Path:
-    """The events in a folder; a copy of the whole repository holds them in several sizes."""
-    places = [folder, folder / variant, folder / "flat" / variant]
-    for place in places:
-        if (place / name).is_file():
-            return place / name
+    """The events in a folder; a copy of the whole repository has them in several sizes."""
+    folders = [folder, folder / variant, folder / "flat" / variant]
+    for sized in folders:
+        if (sized / name).is_file():
+            return sized / name
     raise UserError(
-        f"data.path={folder}: has no {name}; looked for it in {', '.join(map(str, places))} "
+        f"data.path={folder}: has no {name}; searched {', '.join(map(str, folders))} "
         f"(data.variant={variant})"
     )
 
 
-def _tables(place: Path, names: list[str]) -> list[Path]:
-    """The mappings: in the folder, beside the file, or above it as in the repository."""
-    start = place if place.is_dir() else place.parent
-    found = []
+def _tables(source: Path, names: list[str]) -> list[Path]:
+    """The mappings: in the folder, in the file's folder, or above it as in the repository."""
+    start = source if source.is_dir() else source.parent
+    files = []
     for name in names:
         folders = (start, *start.resolve().parents[:2])
         file = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if file is None:
             raise UserError(
-                f"data.item_tables=true: {name} is not in {start} nor above it. It is at "
-                f"{URL}/{name}; or set data.item_tables=false"
+                f"data.item_tables=true: {name} is not in {start} or above it. Download it from "
+                f"{URL}/{name}, or set data.item_tables=false"
             )
-        found.append(file)
-    return found
+        files.append(file)
+    return files
 
 
 def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]:
@@ -168,7 +168,7 @@ def _items(files: dict[str, Path]) -> tuple[pl.DataFrame | None, dict[str, Any]]
     for kind in MAPPINGS:
         if kind not in files:
             continue
-        with told(files[kind]):
+        with as_user_error(files[kind]):
             table = (
                 pl.scan_parquet(files[kind], glob=False)
                 .select(pl.col("item_id").cast(pl.Int64), pl.col(f"{kind}_id").cast(pl.String))

@@ -33,7 +33,7 @@ ITEMS: dict[str, FeatureType | None] = {
 
 
 class Yelp(ReviewDataset):
-    """Reads one review as an event; businesses have names, places and categories."""
+    """Reads one review as an event; businesses have names, locations and categories."""
 
     named = DatasetInfo(
         about=About(
@@ -44,12 +44,12 @@ class Yelp(ReviewDataset):
             citation=f"Yelp Inc. Yelp Open Dataset. {HOMEPAGE}",
             notes=(
                 "Yelp changes the dataset from year to year ('Yelp2018', 'Yelp2022', ...) and "
-                "keeps no old versions: say which one was used, by the SHA-256 in the manifest.",
-                "Published work often takes a part: one year, or 5- or 10-core; numbers across "
+                "keeps no old versions: report which one was used, by the SHA-256 in the manifest.",
+                "Published work often uses a part: one year, or 5- or 10-core; numbers across "
                 "papers are rarely comparable.",
-                "The dates have no time zone and are taken for UTC.",
-                "A business's stars and number of reviews, and a user's averages and friends, know "
-                "the future; they are not read.",
+                "The dates have no time zone and are read as UTC.",
+                "A business's stars and number of reviews, and a user's averages and friends, "
+                "depend on later events; they are not read.",
             ),
         ),
         size="6,990,280 reviews, 1,987,929 users, 150,346 businesses (version of 2022); 4 GB",
@@ -69,9 +69,9 @@ class Yelp(ReviewDataset):
 
         Attributes:
             path: yelp_dataset.tar (also .tgz), its unpacked folder, or
-                yelp_academic_dataset_review.json with yelp_academic_dataset_business.json beside
-                it. There is no download without accepting Yelp's terms.
-            metadata: whether names, places and categories of the businesses are read.
+                yelp_academic_dataset_review.json, with yelp_academic_dataset_business.json in the
+                same folder. To download it, accept Yelp's terms.
+            metadata: whether to read names, locations and categories of the businesses.
         """
 
         path: str | None
@@ -80,24 +80,24 @@ class Yelp(ReviewDataset):
     def source_key(self) -> dict[str, Any]:
         """Size and SHA-256 of each file that is read: equal for the archive and the folder."""
         located = zip(self.files, self.locate(), strict=False)
-        return {name: member_key(place, [name], OPTION)[name] for name, place in located}
+        return {name: member_key(source, [name], OPTION)[name] for name, source in located}
 
     def locate(self) -> list[Path]:
-        """The place of each file that is read."""
-        place = self.place()
+        """The file, archive or folder with each file that is read."""
+        source = self.source_path()
         wanted = self.files[: 1 + self.config.metadata]
-        places = dict.fromkeys(find_members(place, wanted, OPTION), place)
-        beside = place.with_name(BUSINESSES)
-        if place.is_file() and beside.is_file():
-            places.setdefault(BUSINESSES, beside)
-        missing = [name for name in wanted if name not in places]
+        sources = dict.fromkeys(find_members(source, wanted, OPTION), source)
+        beside = source.with_name(BUSINESSES)
+        if source.is_file() and beside.is_file():
+            sources.setdefault(BUSINESSES, beside)
+        missing = [name for name in wanted if name not in sources]
         if missing:
             otherwise = "" if REVIEWS in missing else ", or set data.metadata=false"
             raise UserError(
-                f"{OPTION}={place}: has no {', '.join(missing)}; the official files of "
-                f"yelp_dataset.tar are needed: get it from {HOMEPAGE}{otherwise}"
+                f"{OPTION}={source}: has no {', '.join(missing)}; the official files of "
+                f"yelp_dataset.tar are needed: download it from {HOMEPAGE}{otherwise}"
             )
-        return [places[name] for name in wanted]
+        return [sources[name] for name in wanted]
 
     def rows(self, stream: IO[bytes], where: str) -> Iterator[pl.DataFrame]:
         """Rows of the log; dates as seconds."""
@@ -113,7 +113,7 @@ class Yelp(ReviewDataset):
 
     def item(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Categories are one text with commas, or in old versions a list."""
-        found = record.get("categories")
-        listed = found.split(", ") if isinstance(found, str) else found
-        places = {name: record.get(name) for name in ("latitude", "longitude")}
-        return super().item({**record, "categories": listed}) | places
+        value = record.get("categories")
+        listed = value.split(", ") if isinstance(value, str) else value
+        coordinates = {name: record.get(name) for name in ("latitude", "longitude")}
+        return super().item({**record, "categories": listed}) | coordinates

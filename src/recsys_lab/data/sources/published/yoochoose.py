@@ -12,13 +12,13 @@ from recsys_lab.config import UserError
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import (
-    clock,
-    filled,
-    number,
+    blank_to_null,
     require_form,
     scan_text,
+    seconds_and_order,
     sink_log,
-    whole,
+    to_float,
+    to_int,
 )
 
 CLICKS, BUYS = "yoochoose-clicks.dat", "yoochoose-buys.dat"
@@ -38,16 +38,16 @@ NAMED = DatasetInfo(
         citation="Ben-Shimon et al. (2015). RecSys Challenge 2015 and the YOOCHOOSE Dataset. "
         "RecSys. https://doi.org/10.1145/2792838.2798723",
         notes=(
-            "A session stands for a user: people are not known across sessions, and sessions "
-            "are short.",
+            "A session is a user: people are not identified across sessions, and sessions are "
+            "short.",
             "'Yoochoose 1/64' and '1/4' in papers are the latest 1/64 and 1/4 of the training "
             "sessions, with the last day as test and items of fewer than 5 clicks removed: state "
-            "which; filter.start cuts such a part.",
+            "which; filter.start selects such a part.",
             "The category is the context of a click (S: special offer, 1 to 12: category, longer "
             "numbers: brand), not a property of the item; 0 means missing.",
             "Buys follow the clicks of their session and repeat their items; many have price and "
             "quantity 0, which means missing.",
-            "yoochoose-test.dat is the challenge's, without buys; it is not read.",
+            "yoochoose-test.dat, the challenge's test without buys, is not read.",
         ),
     ),
     size="33,003,944 clicks, 1,150,753 buys, 9,249,729 sessions, 52,739 items; 1.5 GB unpacked",
@@ -60,15 +60,15 @@ class Yoochoose(PublishedDataset):
 
     named = NAMED
     official = "its unpacked folder"
-    obtain = f"get it from {ARCHIVE} (a 7z archive; unpack it: 7z x)"
+    obtain = f"download it from {ARCHIVE} (a 7z archive; unpack it: 7z x)"
 
     @dataclass(frozen=True)
     class Config:
         """Options of `Yoochoose`.
 
         Attributes:
-            path: the unpacked folder, or one of its files (the other is looked for beside it).
-            events: which file is read; both: their events have the types 'click' and 'buy'.
+            path: the unpacked folder, or one of its files (the other one is in the same folder).
+            events: which file to read; both: their events have the types 'click' and 'buy'.
         """
 
         path: str | None
@@ -97,22 +97,22 @@ class Yoochoose(PublishedDataset):
         log = sink_log(frame, next(iter(files.values())), scratch / "log.parquet")
         return RawData(log, features=Features(events=kinds), about=self.about)
 
-    def place(self) -> Path:
+    def source_path(self) -> Path:
         """The unpacked folder, or one of its files."""
-        place = super().place()
-        if place.suffix == ".7z":
+        source = super().source_path()
+        if source.suffix == ".7z":
             raise UserError(
-                f"data.path={place}: is a 7z archive; unpack it (7z x) and pass {self.official}"
+                f"data.path={source}: is a 7z archive; unpack it (7z x) and pass {self.official}"
             )
-        return place
+        return source
 
 
 def _clicks(file: Path) -> pl.LazyFrame:
     text = scan_text(file, COLUMNS[CLICKS], ",", header=False)
-    category = filled("category")
+    category = blank_to_null("category")
     return text.select(
-        user_id=whole("session"),
-        item_id=whole("item"),
+        user_id=to_int("session"),
+        item_id=to_int("item"),
         **_time(),
         event_type=pl.lit("click"),
         category=pl.when(category != "0").then(category),
@@ -121,10 +121,12 @@ def _clicks(file: Path) -> pl.LazyFrame:
 
 def _buys(file: Path) -> pl.LazyFrame:
     text = scan_text(file, COLUMNS[BUYS], ",", header=False)
-    known = {name: pl.when(number(name) > 0).then(number(name)) for name in ("price", "quantity")}
+    known = {
+        name: pl.when(to_float(name) > 0).then(to_float(name)) for name in ("price", "quantity")
+    }
     return text.select(
-        user_id=whole("session"),
-        item_id=whole("item"),
+        user_id=to_int("session"),
+        item_id=to_int("item"),
         **_time(),
         event_type=pl.lit("buy"),
         **known,
@@ -133,4 +135,4 @@ def _buys(file: Path) -> pl.LazyFrame:
 
 def _time() -> dict[str, pl.Expr]:
     moment = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", strict=False, time_unit="ms")
-    return clock(moment.dt.epoch("ms"))
+    return seconds_and_order(moment.dt.epoch("ms"))

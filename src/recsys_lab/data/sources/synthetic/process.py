@@ -1,16 +1,16 @@
-"""The process behind `synthetic_shop`: what a user buys next, as probabilities and as draws.
+"""The process behind `synthetic_shop`: probabilities and draws of the next purchase.
 
-The next item depends on the user's own events alone (their items, and the time of the last
-one), so the true probabilities of a log can be computed from the log: they are the best that
-any recommender can do. It is one of
+The next item depends only on the user's own events (their items, and the time of the last one), so
+the true probabilities of a log can be computed from the log; no recommender can do better. The
+next item is
 
 * with ``repeat_probability``: the item of one of the user's last R events;
-* with ``complement_probability``: a complement of the last item, or, with
-  ``previous_share``, of the one before; a complement that is not for sale yet gives way to
-* taste: a category by (base share + ``taste_gain`` x recent share) x season, then an item by
-  popularity among those of the category that are for sale.
+* with ``complement_probability``: a complement of the last item or, with ``previous_share``, of the
+  one before; if the complement is not on sale yet,
+* by taste: a category by (base share + ``taste_gain`` x recent share) x season, then an item by
+  popularity among the items of the category that are on sale.
 
-A first event is taste alone, at its own time.
+A user's first event is drawn by taste at its own time.
 
 Shapes: B users, T events of all users end to end, V items, C categories, M complements of an
 item, R lags of a repeat purchase, N users who make a step together.
@@ -46,15 +46,15 @@ class ShopProcess:
         arrivals: when each item comes on sale, seconds since the epoch, ascending within a
             category, whose first item is there from `SHOP_OPENS`, int64 (V,).
         popularity: weight of each item, positive, (V,).
-        complements: int64 (V, M); an item that stands twice has both weights.
+        complements: int64 (V, M); an item that occurs twice has the sum of both weights.
         complement_weights: sum to 1, (M,).
         base_shares: of the categories, sum to 1, (C,).
         seasons: factor on each category by day of the year, (365, C).
         lag_weights: of the last R events in a repeat purchase, latest first, (R,).
         repeat_probability: see the module.
         complement_probability: see the module.
-        previous_share: of the complement draws, those of the item before the last.
-        taste_gain: weight of the recent shares against the base shares.
+        previous_share: share of the complements of the item before the last.
+        taste_gain: weight of the recent shares relative to the base shares.
         taste_decay: factor by which an event's share shrinks with each later event.
     """
 
@@ -74,7 +74,7 @@ class ShopProcess:
     taste_decay: float
 
     def save(self, path: Path, **more: int) -> None:
-        """Write all parameters, and ``more`` numbers, as one ``.npz`` without pickle."""
+        """Write all parameters, and ``more`` numbers, to an ``.npz`` without pickle."""
         arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         with path.open("wb") as file:
             np.savez(file, **arrays, **{k: np.asarray(v) for k, v in more.items()})  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ class ShopProcess:
         return self.categories * _TIME_RANGE + (self.arrivals - SHOP_OPENS)
 
     def _end_of_sale(self, categories: Ints, times: Ints) -> Ints:
-        """One past the last item of each category that is for sale at each time."""
+        """One past the last item of each category that is on sale at each time."""
         return np.searchsorted(self._keys, categories * _TIME_RANGE + times - SHOP_OPENS, "right")
 
     def _category_scores(self, recent_NC: Floats, times_N: Ints) -> Floats:
@@ -120,17 +120,17 @@ class ShopProcess:
         """True P(next item | history).
 
         Args:
-            items_T: items of whole histories laid end to end, oldest first, (T,).
-            offsets: where each history begins and ends; none is empty, (B + 1,).
+            items_T: items of full histories, concatenated, oldest first, (T,).
+            offsets: start of each history and the end of the last; none is empty, (B + 1,).
             times_B: time of each user's last event, seconds since the epoch.
 
         Returns:
-            Rows that sum to 1, (B, V).
+            Probabilities, (B, V); each row sums to 1.
         """
         lengths_B = np.diff(offsets)
-        assert lengths_B.min(initial=1) > 0, "a user without history has no last event"
+        assert lengths_B.min(initial=1) > 0, "a history is empty"
         rows_B = np.arange(len(lengths_B))
-        # 1 - 0.9 - 0.1 is below 0 in floating point.
+        # In floating point, 1 - 0.9 - 0.1 < 0.
         by_taste = max(0.0, 1 - (self.repeat_probability + self.complement_probability))
         spill_B = np.full(len(rows_B), by_taste)
         last_B = items_T[offsets[1:] - 1]
@@ -161,7 +161,7 @@ class ShopProcess:
     def _taste_probabilities(
         self, items_T: Ints, offsets: Ints, times_B: Ints, mass_B: Floats
     ) -> Floats:
-        """What taste gives to each item when it holds ``mass_B`` of the probability, (B, V)."""
+        """Probability of each item by taste, which sums to ``mass_B``, (B, V)."""
         num_users, num_categories = len(times_B), len(self.base_shares)
         lengths_B = np.diff(offsets)
         rows_T = np.repeat(np.arange(num_users), lengths_B)
@@ -181,18 +181,18 @@ class ShopProcess:
     # --- draws -------------------------------------------------------------------------
 
     def simulate(self, lengths_B: Ints, times_T: Ints, rng: np.random.Generator) -> Ints:
-        """Draw what B users buy.
+        """Draw the purchases of B users.
 
         Args:
-            lengths_B: events of each user.
-            times_T: when they happen, ascending for each user, (T,).
-            rng: where the draws come from.
+            lengths_B: number of events of each user.
+            times_T: their times, ascending for each user, (T,).
+            rng: the source of randomness.
 
         Returns:
             The items, (T,).
         """
         starts_B = np.cumsum(lengths_B) - lengths_B
-        # Longest first: the users who still buy at step j are then a prefix.
+        # Longest first, so that the users with an event at step j are a prefix.
         order_B = np.argsort(-lengths_B, kind="stable")
         starts_B = starts_B[order_B]
         active_J = np.searchsorted(-lengths_B[order_B], -np.arange(lengths_B.max(initial=0)))
@@ -217,7 +217,7 @@ class ShopProcess:
         recent_NC: Floats,
         rng: np.random.Generator,
     ) -> Ints:
-        """One item for each of N users who have ``step`` events behind them."""
+        """The next item of N users who have ``step`` events each."""
         next_N = np.full(len(now_N), -1, dtype=np.int64)
         if step:
             kind_N = rng.random(len(now_N))
@@ -225,8 +225,8 @@ class ShopProcess:
             rows = np.flatnonzero(repeat)
             lags = _draw_index(self.lag_weights[:step], len(rows), rng)
             next_N[rows] = items_T[now_N[rows] - 1 - lags]
-            in_reach = kind_N < self.repeat_probability + self.complement_probability
-            rows = np.flatnonzero(in_reach & ~repeat)
+            below = kind_N < self.repeat_probability + self.complement_probability
+            rows = np.flatnonzero(below & ~repeat)
             before = rng.random(len(rows)) < self.previous_share
             anchors = items_T[now_N[rows] - 1 - (before if step > 1 else 0)]
             choice = _draw_index(self.complement_weights, len(rows), rng)

@@ -1,6 +1,6 @@
-"""`synthetic_shop`: a shop's log of any size, made by a process that is known.
+"""`synthetic_shop`: a shop's log of any size, drawn from a known process.
 
-Shapes: B users of a block or batch, T events of all of them end to end, V items, M complements.
+Shapes: B users of a block or batch, T events of all of them concatenated, V items, M complements.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from recsys_lab.data.sources.synthetic.process import (
 from recsys_lab.data.sources.synthetic.titles import describe_items
 
 GENERATOR_VERSION = 1
-"""To be raised by every change that makes another log from the same config."""
-_FIRST_ITEM_ID = 10_001  # not 0: an item's id must not be mistaken for its index
-_BLOCK_USERS = 16_384  # simulated together: bounds memory; part of what the seed means
+"""Raise it with every change that gives another log for the same config."""
+_FIRST_ITEM_ID = 10_001  # not 0, so that ids are not confused with indices
+_BLOCK_USERS = 16_384  # simulated together, to bound memory; a change gives another log
 
 
 class SyntheticShop:
-    """Reader of a log that is drawn from a `ShopProcess`; nothing is read from disk.
+    """Reader of a log that is drawn from a `ShopProcess`.
 
     Args:
         config: size and process.
 
     Raises:
-        UserError: options that contradict each other.
+        UserError: options contradict each other.
     """
 
     @dataclass(frozen=True)
@@ -49,27 +49,27 @@ class SyntheticShop:
         """Options of `SyntheticShop`.
 
         Attributes:
-            num_users: users; each buys at least min_length times.
-            num_items: items ever for sale; the log may lack some that nobody bought.
-            num_categories: categories, of random size.
-            mean_length: mean events of a user; above min_length they are geometric.
-            min_length: fewest events of a user.
-            days: first sale to last, about.
-            initial_share: of the items, those for sale from the first day; the others arrive
-                at a uniformly random time.
+            num_users: number of users.
+            num_items: number of items; the log lacks those that nobody bought.
+            num_categories: number of categories, of random size.
+            mean_length: mean number of events per user; the excess over min_length is geometric.
+            min_length: minimum number of events per user.
+            days: approximate time from the first to the last sale.
+            initial_share: share of items on sale from the first day; the others arrive at
+                uniformly random times.
             zipf_exponent: the item of popularity rank r has weight ``r ** -zipf_exponent``.
-            repeat_probability: that an item of the last repeat_window events is bought again.
-            repeat_window: events that a repeat purchase may go back.
-            repeat_decay: weight of an event against the one after it, in a repeat purchase.
-            complement_probability: that a complement of the last two items is bought.
-            num_complements: complements of an item, from the two categories after its own.
-            complement_decay: weight of each complement against the one before.
-            previous_share: of the complements, those of the item before the last.
-            taste_gain: pull of the user's recent categories against the shop's average.
-            taste_decay: how slowly a taste is forgotten, by event.
-            season_strength: categories sell up to exp(season_strength) more in their season,
+            repeat_probability: probability of buying an item of the last repeat_window events.
+            repeat_window: number of last events that a repeat purchase is drawn from.
+            repeat_decay: weight of an event relative to the next one, in a repeat purchase.
+            complement_probability: probability of buying a complement of the last two items.
+            num_complements: complements per item, from the next two categories.
+            complement_decay: weight of a complement relative to the previous one.
+            previous_share: share of the complements of the item before the last.
+            taste_gain: weight of the user's recent categories relative to the shop's average.
+            taste_decay: factor on an event's weight in the taste with each later event.
+            season_strength: categories sell up to exp(season_strength) times more in their season,
                 and as much less half a year later.
-            seed: of everything; the same config gives the same bytes.
+            seed: random seed; the same config gives the same bytes.
         """
 
         num_users: Annotated[int, Ge(1)]
@@ -97,16 +97,16 @@ class SyntheticShop:
         self.config = config
 
     def source_key(self) -> dict[str, Any]:
-        """What the log depends on: generator version and every option."""
+        """The generator's version and every option."""
         return {"generator_version": GENERATOR_VERSION, **asdict(self.config)}
 
     def read_raw(self, scratch: Path) -> RawData:
         """Draw the log.
 
         Returns:
-            Interactions (``user_id``, ``item_id``, ``timestamp``; all int64) in order of time,
+            Interactions (``user_id``, ``item_id``, ``timestamp``; all int64) sorted by time,
             strictly ascending for each user; items with ``title``, ``category`` and ``price``;
-            and a file with the process, which lives as long as this reader.
+            and a file with the process, which exists as long as this reader.
         """
         del scratch
         process = make_process(self.config, _rng(self.config, "process"))
@@ -131,7 +131,7 @@ class SyntheticShop:
 
 
 def _simulate(process: ShopProcess, config: SyntheticShop.Config) -> pl.DataFrame:
-    """All events in order of time; events of the same second in order of users."""
+    """All events sorted by time, then by user."""
     blocks = []
     for block, first in enumerate(range(0, config.num_users, _BLOCK_USERS)):
         size = min(_BLOCK_USERS, config.num_users - first)
@@ -139,17 +139,16 @@ def _simulate(process: ShopProcess, config: SyntheticShop.Config) -> pl.DataFram
         lengths_B = _lengths(config, size, rng)
         times_T = _times(config, lengths_B, rng)
         items_T = process.simulate(lengths_B, times_T, rng)
-        columns = {
-            "user_id": np.repeat(np.arange(first + 1, first + size + 1), lengths_B),
-            "item_id": process.item_ids[items_T],
-            "timestamp": times_T,
-        }
-        blocks.append(pl.DataFrame(columns))
+        users_T = np.repeat(np.arange(first + 1, first + size + 1), lengths_B)
+        item_ids_T = process.item_ids[items_T]
+        blocks.append(
+            pl.DataFrame({"user_id": users_T, "item_id": item_ids_T, "timestamp": times_T})
+        )
     return pl.concat(blocks, rechunk=False).sort("timestamp", maintain_order=True)
 
 
 def _lengths(config: SyntheticShop.Config, size: int, rng: np.random.Generator) -> Ints:
-    """Events of each user: min_length and a geometric number more."""
+    """Number of events of each user: min_length and a geometric number more."""
     more = config.mean_length - config.min_length
     return config.min_length + rng.geometric(1 / (1 + more), size) - 1
 
@@ -157,8 +156,8 @@ def _lengths(config: SyntheticShop.Config, size: int, rng: np.random.Generator) 
 def _times(config: SyntheticShop.Config, lengths_B: Ints, rng: np.random.Generator) -> Ints:
     """Seconds since the epoch of every event, strictly ascending for each user.
 
-    Times do not depend on items, so that they tell a model nothing but the date. Gaps are
-    heavy-tailed: bursts of purchases and long pauses.
+    Times do not depend on items, so only the date is informative. Gaps are heavy-tailed: bursts of
+    purchases and long pauses.
     """
     seconds = config.days * DAY
     start_B = (rng.random(len(lengths_B)) * 0.8 * seconds).astype(np.int64)
@@ -169,38 +168,35 @@ def _times(config: SyntheticShop.Config, lengths_B: Ints, rng: np.random.Generat
     total_T = np.cumsum(gaps_T)
     since_T = total_T - np.repeat(total_T[firsts_B], lengths_B)
     scale_B = span_B / since_T[firsts_B + lengths_B - 1]
-    place_T = np.arange(len(gaps_T)) - np.repeat(firsts_B, lengths_B)
+    step_T = np.arange(len(gaps_T)) - np.repeat(firsts_B, lengths_B)
     within_T = (since_T * np.repeat(scale_B, lengths_B)).astype(np.int64)
-    times_T: Ints = SHOP_OPENS + np.repeat(start_B, lengths_B) + within_T + place_T
+    times_T: Ints = SHOP_OPENS + np.repeat(start_B, lengths_B) + within_T + step_T
     return times_T
 
 
 def _rng(config: SyntheticShop.Config, purpose: str, block: int = 0) -> np.random.Generator:
-    """Independent draws for each purpose: more users must not change the catalogue."""
+    """A generator for each purpose, so that more users do not change the catalogue."""
     return np.random.default_rng([config.seed, *purpose.encode(), block])
 
 
 def _check(config: SyntheticShop.Config) -> None:
     if config.num_categories > config.num_items:
-        msg = (
+        raise UserError(
             f"data.num_categories: got {config.num_categories}, but each category needs an item; "
             f"choose at most data.num_items ({config.num_items})"
         )
-        raise UserError(msg)
     if config.mean_length < config.min_length:
-        msg = (
+        raise UserError(
             f"data.mean_length: got {config.mean_length}, which is below data.min_length "
             f"({config.min_length}); raise the mean or lower the minimum"
         )
-        raise UserError(msg)
     total = config.repeat_probability + config.complement_probability
     if total > 1:
-        msg = (
+        raise UserError(
             "data.repeat_probability + data.complement_probability: got "
             f"{config.repeat_probability} + {config.complement_probability} = {total:g}; their sum "
-            "may be at most 1, and what is left is bought by taste"
+            "may be at most 1, and the rest is bought by taste"
         )
-        raise UserError(msg)
 
 
 def make_process(config: SyntheticShop.Config, rng: np.random.Generator) -> ShopProcess:
@@ -209,10 +205,10 @@ def make_process(config: SyntheticShop.Config, rng: np.random.Generator) -> Shop
     extra = rng.integers(num_categories, size=num_items - num_categories)
     categories = np.sort(np.concatenate([np.arange(num_categories), extra]))
     late = rng.random(num_items) >= config.initial_share
-    late[np.searchsorted(categories, np.arange(num_categories))] = False  # never an empty shelf
+    late[np.searchsorted(categories, np.arange(num_categories))] = False  # no empty category
     arrivals = SHOP_OPENS + late * rng.integers(1, config.days * DAY + 1, size=num_items)
     arrivals = arrivals[np.lexsort((arrivals, categories))]
-    ids = np.empty(num_items, dtype=np.int64)  # in order of arrival, as a shop numbers them
+    ids = np.empty(num_items, dtype=np.int64)  # in order of arrival
     ids[np.lexsort((rng.random(num_items), arrivals))] = np.arange(num_items) + _FIRST_ITEM_ID
     popularity = np.power(rng.permutation(num_items) + 1.0, -config.zipf_exponent)
     shares = np.bincount(categories, weights=popularity)
@@ -239,7 +235,7 @@ def make_process(config: SyntheticShop.Config, rng: np.random.Generator) -> Shop
 
 
 def _complements(categories: Ints, popularity: Floats, size: int, rng: np.random.Generator) -> Ints:
-    """Items that go with each item, (V, M): popular ones of the two categories after its own."""
+    """Complements of each item, (V, M): popular items of the next two categories."""
     num_categories = int(categories[-1]) + 1
     step_VM = rng.integers(1, 3, size=(len(categories), size))
     target_VM = (categories[:, None] + step_VM) % num_categories

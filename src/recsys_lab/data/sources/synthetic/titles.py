@@ -1,4 +1,4 @@
-"""Names for people to read: categories, titles and prices of the synthetic shop's items."""
+"""Categories, titles and prices of the synthetic shop's items."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def describe_items(categories_V: NDArray[np.int64], rng: np.random.Generator) ->
 
     Args:
         categories_V: category of each item, ascending, (V,).
-        rng: draws the words and the prices.
+        rng: the source of randomness.
 
     Returns:
         Columns ``title`` (unique, such as "Copper kettle (Kitchen, no. 12)"), ``category`` and
@@ -51,7 +51,7 @@ def describe_items(categories_V: NDArray[np.int64], rng: np.random.Generator) ->
     """
     num_items, num_categories = len(categories_V), int(categories_V[-1]) + 1
     kinds = list(_GOODS)
-    # More categories than kinds of goods: "Kitchen 2" and so on.
+    # With more categories than kinds of goods: "Kitchen 2" and so on.
     names = [
         kinds[c % len(kinds)] + (f" {c // len(kinds) + 1}" if c >= len(kinds) else "")
         for c in range(num_categories)

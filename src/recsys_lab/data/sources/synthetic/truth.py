@@ -1,4 +1,4 @@
-"""The process behind a synthetic log, as it speaks of a prepared dataset's items."""
+"""The true probabilities of a synthetic log over the items of a prepared dataset."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class ShopTruth:
-    """A `ShopProcess` that speaks of a prepared dataset's item indices.
+    """A `ShopProcess` over the item indices of a prepared dataset.
 
     Args:
-        process: what made the log.
+        process: the process of the log.
         item_ids_V: raw ids of the prepared items, in index order, (V,).
     """
 
@@ -33,16 +33,15 @@ class ShopTruth:
         """True P(next item | history) over the prepared items.
 
         Args:
-            batch: whole histories with timestamps, none empty.
+            batch: full histories with timestamps, none empty.
 
         Returns:
-            float32 (B, V); a row sums to 1 less what items that nobody bought would get.
+            float32 (B, V); a row sums to 1 minus the probabilities of items that nobody bought.
         """
         import torch
 
         if batch.timestamps_T is None:
-            msg = "the true probabilities need the timestamps that synthetic_shop made"
-            raise UserError(msg)
+            raise UserError("the true probabilities need the timestamps of synthetic_shop")
         offsets = batch.offsets.cpu().numpy()
         probabilities = self._process.next_item_probabilities(
             self._numbers_V[batch.items_T.cpu().numpy()],
@@ -58,19 +57,18 @@ def load_truth(path: Path, kept: int, item_ids_V: Ints) -> ShopTruth:
 
     Args:
         path: the ``.npz`` that `SyntheticShop.read_raw` wrote.
-        kept: events of the prepared dataset.
+        kept: number of events of the prepared dataset.
         item_ids_V: its raw item ids, in index order, (V,).
 
     Raises:
-        UserError: events were filtered out, so that the true histories are not known.
+        UserError: events were filtered out, so the true histories are unknown.
     """
     with np.load(path, allow_pickle=False) as stored:
         made = int(stored["num_events"])
     if kept != made:
-        msg = (
-            f"the true probabilities of {path.parent} are not known: the prepared data hold "
-            f"{kept:,} of the {made:,} events that synthetic_shop made, and the next item depends "
-            "on all of a user's events; prepare without filtering (filter=default)"
+        raise UserError(
+            f"the true probabilities of {path.parent} are not known: the prepared data has "
+            f"{kept:,} of the {made:,} events of synthetic_shop, and the next item depends on all "
+            "of a user's events; prepare without filtering (filter=default)"
         )
-        raise UserError(msg)
     return ShopTruth(ShopProcess.load(path), item_ids_V)
