@@ -123,9 +123,14 @@ def compare(
     if not force:
         collect.refuse_unlike(records)
     options = Options(
-        baseline=baseline, metric=metric, level=level, resamples=resamples,
-        permutations=permutations, seed=seed, by=by,
-    )  # fmt: skip
+        baseline=baseline,
+        metric=metric,
+        level=level,
+        resamples=resamples,
+        permutations=permutations,
+        seed=seed,
+        by=by,
+    )
     found = compare_runs(records, left_out, options)
     scores = pl.read_csv(StringIO(csv_text(found)), infer_schema_length=None)
     return Comparison(scores, tuple(found.notes))

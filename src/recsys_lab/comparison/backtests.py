@@ -135,13 +135,17 @@ def compare_backtests(
             "compare it with"
         )
     values = {
-        name: np.array([
-            [np.mean([tests[place][window].values["test"][name] for place in group])
-             for window in range(len(tests[0]))]
-            for group in groups
-        ])
+        name: np.array(
+            [
+                [
+                    np.mean([tests[place][window].values["test"][name] for place in group])
+                    for window in range(len(tests[0]))
+                ]
+                for group in groups
+            ]
+        )
         for name in metrics
-    }  # fmt: skip
+    }
     found = {name: _differences(values_SW, systems, level) for name, values_SW in values.items()}
     starts = tuple(int(run.values["split"]["test_start_time"]) for run in tests[0])
     higher = {name: higher_is_better(name, first[0]) for name in metrics}
@@ -176,11 +180,14 @@ def _differences(values_SW: Floats, systems: Sequence[str], level: float) -> tup
     p_values = holm([_p(gap_W) for gap_W in gaps]) if known else [None] * len(gaps)
     return tuple(
         Difference(
-            name, tuple(gap_W.tolist()), mean_interval(gap_W), p,
+            name,
+            tuple(gap_W.tolist()),
+            mean_interval(gap_W),
+            p,
             significant=p is not None and p <= level,
         )
         for name, gap_W, p in zip(systems[1:], gaps, p_values, strict=True)
-    )  # fmt: skip
+    )
 
 
 def _p(gap_W: Floats) -> float:

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 WARNING = "NOT COMPARABLE"
 PAIR_HEADS = (
-    "difference", "95% interval", "bootstrap interval", "relative", "p", "p permuted", "p Holm",
-    "d_z", "win/tie/loss",
-)  # fmt: skip
+    "difference",
+    "95% interval",
+    "bootstrap interval",
+    "relative",
+    "p",
+    "p permuted",
+    "p Holm",
+    "d_z",
+    "win/tie/loss",
+)
 """Of `PairCells`."""
 
 PAIR_LEGEND = (

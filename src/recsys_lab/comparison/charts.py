@@ -86,9 +86,14 @@ def curves(comparison: Comparison) -> Drawn | None:
     last = max(one.points[-1][0] for one in series)
     said = f"A line is a run ({len(series)} in all); the best value is {max(values):.4f}."
     chart = xy_chart(
-        series, Axis("epoch (the first is 0)", 0.0, 1.02 * max(last, 1.0), whole=True),
-        padded(key, values), key="curves", title=f"{key} by epoch", description=said, width=WIDE,
-    )  # fmt: skip
+        series,
+        Axis("epoch (the first is 0)", 0.0, 1.02 * max(last, 1.0), whole=True),
+        padded(key, values),
+        key="curves",
+        title=f"{key} by epoch",
+        description=said,
+        width=WIDE,
+    )
     return Drawn(chart, said, (), tuple(shown))
 
 
@@ -133,10 +138,13 @@ def _cost(comparison: Comparison, name: str, spent: Mapping[int, float]) -> Draw
     said = "On the Pareto front, where no other is both cheaper and better, cheapest first:"
     lines = tuple(f"{p + 1} {systems[p].name}, {compact(spent[p])} {name}" for p in front)
     chart = xy_chart(
-        [line, *_dots(comparison, spent, name)], padded(name, list(spent.values()), log=True),
-        padded(f"test {metric.name}", list(reached.values())), key=f"cost-{name.split()[-1]}",
-        title=f"test {metric.name} against {name}", description=f"{said} {'; '.join(lines)}.",
-    )  # fmt: skip
+        [line, *_dots(comparison, spent, name)],
+        padded(name, list(spent.values()), log=True),
+        padded(f"test {metric.name}", list(reached.values())),
+        key=f"cost-{name.split()[-1]}",
+        title=f"test {metric.name} against {name}",
+        description=f"{said} {'; '.join(lines)}.",
+    )
     return Drawn(chart, said, lines, tuple(places))
 
 
@@ -176,10 +184,13 @@ def popularity(comparison: Comparison) -> Drawn | None:
     )
     ys = [comparison.systems[place].scores[main].mean for place in places]
     chart = xy_chart(
-        _dots(comparison, places, name), padded(f"{name}, {unit}", list(places.values())),
-        padded(f"test {main}", ys), key="popularity", title=f"test {main} against {name}",
+        _dots(comparison, places, name),
+        padded(f"{name}, {unit}", list(places.values())),
+        padded(f"test {main}", ys),
+        key="popularity",
+        title=f"test {main} against {name}",
         description=f"{said} {'; '.join(lines)}.",
-    )  # fmt: skip
+    )
     return Drawn(chart, said, lines, tuple(places))
 
 

@@ -105,11 +105,16 @@ class _Judge:
         self.same_users = self._check_users()
         self.deterministic = [self._is_deterministic(group) for group in self.groups]
         self.samples = Samples(
-            self.results, self.of_users, self.groups, self.deterministic,
+            self.results,
+            self.of_users,
+            self.groups,
+            self.deterministic,
             seeds=[record.values["seed"] for record in records],
             largest=largest_values(self.of_users, self.results),
-            resamples=options.resamples, permutations=options.permutations, seed=options.seed,
-        )  # fmt: skip
+            resamples=options.resamples,
+            permutations=options.permutations,
+            seed=options.seed,
+        )
         self.places = self._pairs()
         self.small_slices = 0
         self.metrics = [self._metric(name) for name in metrics]

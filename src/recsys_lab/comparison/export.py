@@ -22,10 +22,21 @@ if TYPE_CHECKING:
     from recsys_lab.comparison.results import Comparison, Metric, System
 
 _TESTED = (
-    "baseline", "difference", "difference_low", "difference_high", "bootstrap_low",
-    "bootstrap_high", "p", "p_permuted", "p_holm", "covers_seeds", "effect_size", "wins", "ties",
+    "baseline",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "bootstrap_low",
+    "bootstrap_high",
+    "p",
+    "p_permuted",
+    "p_holm",
+    "covers_seeds",
+    "effect_size",
+    "wins",
+    "ties",
     "losses",
-)  # fmt: skip
+)
 
 
 def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
@@ -151,10 +162,20 @@ def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]
         return [baseline, *[""] * (len(_TESTED) - 1)]
     test, difference = pair.test, pair.test.difference
     return [
-        baseline, difference.value, difference.low, difference.high, *test.bootstrap, test.p,
-        test.permutation_p, pair.p_holm, difference.covers_seeds, test.effect_size, pair.wins,
-        pair.ties, pair.losses,
-    ]  # fmt: skip
+        baseline,
+        difference.value,
+        difference.low,
+        difference.high,
+        *test.bootstrap,
+        test.p,
+        test.permutation_p,
+        pair.p_holm,
+        difference.covers_seeds,
+        test.effect_size,
+        pair.wins,
+        pair.ties,
+        pair.losses,
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -151,13 +151,22 @@ class Paired:
     """
 
     def __init__(
-        self, values_US: Floats, systems: Sequence[Sequence[int]], means_BS: Floats, *,
-        deterministic: Sequence[bool], permutations: int, seed: int,
-        seeds: Sequence[Sequence[int]] | None = None, largest: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        values_US: Floats,
+        systems: Sequence[Sequence[int]],
+        means_BS: Floats,
+        *,
+        deterministic: Sequence[bool],
+        permutations: int,
+        seed: int,
+        seeds: Sequence[Sequence[int]] | None = None,
+        largest: float | None = None,
+    ) -> None:
         orders = [np.argsort(own, kind="stable") for own in seeds] if seeds else None
-        columns = [list(of) if orders is None else [of[place] for place in orders[number]]
-                   for number, of in enumerate(systems)]  # fmt: skip
+        columns = [
+            list(of) if orders is None else [of[place] for place in orders[number]]
+            for number, of in enumerate(systems)
+        ]
         self._seeds = None if seeds is None else [sorted(own) for own in seeds]
         self._values = [values_US[:, own] for own in columns]
         self._resampled = [means_BS[:, own] for own in columns]
@@ -189,10 +198,12 @@ class Paired:
         else:
             degrees = found.degrees_of_freedom if values_UR.shape[1] > 1 else math.inf
             low, high = score_interval(
-                value, hit_size(mean_U, self._largest),
+                value,
+                hit_size(mean_U, self._largest),
                 users / found.real_users if found.real_users else math.inf,
-                _deviations(degrees), beside=found.of_seeds,
-            )  # fmt: skip
+                _deviations(degrees),
+                beside=found.of_seeds,
+            )
             least, most = 0.0, self._largest
         return Estimate(value, max(low, least), min(high, most), covers_seeds)
 
@@ -226,12 +237,17 @@ class Paired:
         wins, losses = int((mean_U > _ROUNDING).sum()), int((mean_U < -_ROUNDING).sum())
         return Test(
             Estimate(value, low, high, covers_seeds=several or all(fixed)),
-            1.0 if abs(value) < _ROUNDING else _p(center, found), found.degrees_of_freedom,
-            percentiles(drawn_B, TAIL), permutation_p,
+            1.0 if abs(value) < _ROUNDING else _p(center, found),
+            found.degrees_of_freedom,
+            percentiles(drawn_B, TAIL),
+            permutation_p,
             value / spread if spread > _ROUNDING else None,
-            wins, len(mean_U) - wins - losses, losses,
-            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair), matched=matched,
-        )  # fmt: skip
+            wins,
+            len(mean_U) - wins - losses,
+            losses,
+            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair),
+            matched=matched,
+        )
 
     def _are_matched(self, first: int, second: int) -> bool:
         """Whether both systems have several runs, of the same seeds."""

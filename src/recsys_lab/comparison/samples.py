@@ -49,11 +49,18 @@ class Samples:
     """
 
     def __init__(
-        self, results: Sequence[UserResults], metrics: Sequence[str],
-        groups: Sequence[Sequence[int]], deterministic: Sequence[bool], *,
-        seeds: Sequence[int], largest: Mapping[str, float | None],
-        resamples: int, permutations: int, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        results: Sequence[UserResults],
+        metrics: Sequence[str],
+        groups: Sequence[Sequence[int]],
+        deterministic: Sequence[bool],
+        *,
+        seeds: Sequence[int],
+        largest: Mapping[str, float | None],
+        resamples: int,
+        permutations: int,
+        seed: int,
+    ) -> None:
         self._results, self._metrics = results, metrics
         self._groups, self._deterministic = groups, deterministic
         self._seeds, self._largest = seeds, largest
@@ -117,10 +124,14 @@ class Samples:
         means_BC = resampled_means(values_UC, self._resamples, self._seed)
         return {
             name: Paired(
-                values_UC[:, place : place + width], systems.groups,
-                means_BC[:, place : place + width], deterministic=systems.deterministic,
-                permutations=self._permutations, seed=self._seed, seeds=systems.seeds,
+                values_UC[:, place : place + width],
+                systems.groups,
+                means_BC[:, place : place + width],
+                deterministic=systems.deterministic,
+                permutations=self._permutations,
+                seed=self._seed,
+                seeds=systems.seeds,
                 largest=self._largest[name],
             )
             for name, place in zip(values, range(0, values_UC.shape[1], width), strict=True)
-        }  # fmt: skip
+        }

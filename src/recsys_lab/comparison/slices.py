@@ -46,10 +46,14 @@ def gain_map(comparison: Comparison) -> Markup | None:
 def system_heads(comparison: Comparison, *, with_runs: bool = False) -> list[Markup]:
     """Systems over columns."""
     return [
-        join(badge(place), " ", system.name,
-             *([tag("small", tables.runs_of(system))] if with_runs else []))
+        join(
+            badge(place),
+            " ",
+            system.name,
+            *([tag("small", tables.runs_of(system))] if with_runs else []),
+        )
         for place, system in enumerate(comparison.systems)
-    ]  # fmt: skip
+    ]
 
 
 def _grouped(

@@ -17,12 +17,27 @@ if TYPE_CHECKING:
 
     from recsys_lab.runs.record import RunRecord
 
-NEUTRAL = frozenset({
-    "seed", "run_dir", "resume", "init_from", "name", "group", "tags", "notes", "prepared_dir",
-    "fail_on_leaks", "verify",
-    "recipe.accelerator", "recipe.precision", "recipe.compile", "recipe.checkpoint_every_steps",
-    "loss.memory_mib", "loss.kernel",
-})  # fmt: skip
+NEUTRAL = frozenset(
+    {
+        "seed",
+        "run_dir",
+        "resume",
+        "init_from",
+        "name",
+        "group",
+        "tags",
+        "notes",
+        "prepared_dir",
+        "fail_on_leaks",
+        "verify",
+        "recipe.accelerator",
+        "recipe.precision",
+        "recipe.compile",
+        "recipe.checkpoint_every_steps",
+        "loss.memory_mib",
+        "loss.kernel",
+    }
+)
 """Settings that do not make another system: labels, places, speed and memory; the precision, the
 device and the first weights that they come to are of the run's identity."""
 

@@ -35,11 +35,15 @@ def agreement(record: RunRecord, found: TestResults) -> str:
     if other:
         users = _users(record, found)
         lines = [_line(name, recorded.get(name), now.get(name), users) for name in other]
-        raise Disagreement("\n".join([
-            f"{record.folder}: the record says otherwise for {len(other)} of {len(names)} metrics:",
-            *lines,
-            *_causes(record, other),
-        ]))  # fmt: skip
+        raise Disagreement(
+            "\n".join(
+                [
+                    f"{record.folder}: the record says otherwise for {len(other)} of {len(names)} metrics:",
+                    *lines,
+                    *_causes(record, other),
+                ]
+            )
+        )
     gaps = {name: abs(recorded[name] - now[name]) for name in names}
     largest = max(gaps, key=gaps.__getitem__)
     if gaps[largest] == 0:

@@ -99,7 +99,11 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
     events, listed = history.items_T.tolist(), items_K.tolist()
     wanted = batch.target_items.tolist()
     return Explanation(
-        model=name, user=cfg.user, list_number=number, num_lists=num_lists, phase=cfg.phase,
+        model=name,
+        user=cfg.user,
+        list_number=number,
+        num_lists=num_lists,
+        phase=cfg.phase,
         method=cfg.method,
         history=[titles[item] for item in events],
         history_ids=[item_ids[item] for item in events],
@@ -109,7 +113,7 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
         scores=scores_K.tolist(),
         attributions=causes_KT.tolist(),
         wanted=[titles[item] for item in wanted],
-    )  # fmt: skip
+    )
 
 
 def explanation_page(explanation: Explanation) -> str:

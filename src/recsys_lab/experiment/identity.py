@@ -61,9 +61,10 @@ def refuse_other_data(parts: Components, record: RunRecord) -> None:
     now = {
         "data": ("fingerprint", parts.data.fingerprint),
         "columns of items, users or events": (
-            "features_fingerprint", parts.data.features_fingerprint,
+            "features_fingerprint",
+            parts.data.features_fingerprint,
         ),
-    }  # fmt: skip
+    }
     for what, (key, value) in now.items():
         if noted.get(key, value) != value:
             raise UserError(

@@ -210,10 +210,13 @@ def _test(parts: Components, record: RunRecord) -> None:
     results = compute_test_results(parts, rank_test_users(parts))
     results.write(record.folder)
     record.note_files(
-        PER_USER, SLICES,
-        test=results.means, intervals=results.intervals, fairness=results.fairness,
+        PER_USER,
+        SLICES,
+        test=results.means,
+        intervals=results.intervals,
+        fairness=results.fairness,
         **({} if results.off_policy is None else {"off_policy": results.off_policy}),
-    )  # fmt: skip
+    )
 
 
 def _look_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:

@@ -41,9 +41,16 @@ def start_of(record: RunRecord, job_type: str) -> Start:
 def end_of(parts: Components, record: RunRecord, *, failed: bool) -> End:
     """Data sent at the end: numbers, small tables, files to store."""
     folder = record.folder
-    kept = {path.name: path for path in (
-        folder / record.weights, folder / FITTED, folder / PER_USER, folder / RECORD,
-    ) if path.exists()}  # fmt: skip
+    kept = {
+        path.name: path
+        for path in (
+            folder / record.weights,
+            folder / FITTED,
+            folder / PER_USER,
+            folder / RECORD,
+        )
+        if path.exists()
+    }
     tables = {}
     slices = None if failed else record.slices()
     if slices is not None:

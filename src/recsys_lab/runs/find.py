@@ -16,14 +16,25 @@ if TYPE_CHECKING:
 
 
 _ALWAYS = (
-    "name", "status", "seed", "created", "config.model._target_", "config.recipe.monitor", "epochs",
-    "compute.seconds", "compute.peak_memory_mebibytes",
-)  # fmt: skip
+    "name",
+    "status",
+    "seed",
+    "created",
+    "config.model._target_",
+    "config.recipe.monitor",
+    "epochs",
+    "compute.seconds",
+    "compute.peak_memory_mebibytes",
+)
 
 
 _OF_RESULTS = (
-    "data.name", "data.path", "data.fingerprint", "protocol.fingerprint", "protocol.fields",
-)  # fmt: skip
+    "data.name",
+    "data.path",
+    "data.fingerprint",
+    "protocol.fingerprint",
+    "protocol.fields",
+)
 
 
 _OPEN = "change its mode (chmod u+rX), or name the runs beside it"

@@ -12,9 +12,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PACKAGES = (
-    "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
-    "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
-)  # fmt: skip
+    "recsys-lab",
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "numpy",
+    "polars",
+    "narwhals",
+    "pyarrow",
+    "transformers",
+    "wandb",
+    "optuna",
+)
 DIFF = "code.diff"
 """The file of a run that holds the uncommitted changes of its code."""
 

@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
 """Groups of the config whose code makes numbers; what is prepared has fingerprints of its own."""
 _APART = (
-    "cli", "comparison", "config", "files", "moved", "pages", "runs", "sweeps", "tracking",
+    "cli",
+    "comparison",
+    "config",
+    "files",
+    "moved",
+    "pages",
+    "runs",
+    "sweeps",
+    "tracking",
     "experiment.prepare",
-)  # fmt: skip
+)
 """Of the lab: what checks, keeps, shows, launches or prepares."""
 
 

@@ -58,15 +58,22 @@ def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     )
     files = {
         RUN: lists.select(
-            "topic", q0=pl.lit("Q0"), item=pl.col("item_id").replace_strict(written), rank="rank",
+            "topic",
+            q0=pl.lit("Q0"),
+            item=pl.col("item_id").replace_strict(written),
+            rank="rank",
             score=pl.col("length") - pl.col("rank") + 1,
             tag=pl.lit(_field(str(record.values["name"])) or "run"),
         ),
-        QRELS: rows.select("topic", "target_id").unique(maintain_order=True).select(
-            "topic", iteration=pl.lit(0),
-            item=pl.col("target_id").replace_strict(written), relevance=pl.lit(1),
+        QRELS: rows.select("topic", "target_id")
+        .unique(maintain_order=True)
+        .select(
+            "topic",
+            iteration=pl.lit(0),
+            item=pl.col("target_id").replace_strict(written),
+            relevance=pl.lit(1),
         ),
-    }  # fmt: skip
+    }
     for name, frame in files.items():
         replace_atomically(folder / name, partial(_write, frame))
     if encoded := sum(text != field for text, field in written.items()):

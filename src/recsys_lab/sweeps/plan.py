@@ -106,17 +106,24 @@ class Plan:
         sweep = self.sweep
         config = sweep.config
         return Study(
-            self.storage, config.name, directions=sweep.directions, space=self.search.space,
+            self.storage,
+            config.name,
+            directions=sweep.directions,
+            space=self.search.space,
             spec={
-                "base": sorted(scrubbed(self.base)), "params": self.params,
-                "objectives": self.options["objectives"], "constraints": config.constraints,
+                "base": sorted(scrubbed(self.base)),
+                "params": self.params,
+                "objectives": self.options["objectives"],
+                "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
             },
             sampler=make_sampler(sweep.sampler, sampler_seed),
             pruner=make_pruner(sweep.pruner),
             exhaustive=sweep.sampler.exhaustive,
-            most_deaths=config.max_deaths, patience=config.storage_patience, worker=worker,
-        )  # fmt: skip
+            most_deaths=config.max_deaths,
+            patience=config.storage_patience,
+            worker=worker,
+        )
 
     def request(self, overrides: Sequence[str], *, multirun: bool = False) -> Request:
         """The request that composes a run's config."""

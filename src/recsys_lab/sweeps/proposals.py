@@ -30,9 +30,13 @@ def copy_of(
 
 
 def new_point(
-    study: optuna.Study, directions: Sequence[str], space: Space, *, exhaustive: bool,
+    study: optuna.Study,
+    directions: Sequence[str],
+    space: Space,
+    *,
+    exhaustive: bool,
     trials: Sequence[FrozenTrial],
-) -> tuple[dict[str, Scalar], dict[str, Any]] | None:  # fmt: skip
+) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
     """A point that no trial has, and the sampler's attributes of its trial.
 
     Args:

@@ -238,8 +238,10 @@ class Parent:
             return False
         self.console.print(
             f"worker {worker.number}: the process of {task} {end}; restarting it",
-            soft_wrap=True, markup=False, highlight=False,
-        )  # fmt: skip
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
         return True
 
     def _last_words(self, worker: _Worker) -> str:

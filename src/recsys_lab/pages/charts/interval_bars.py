@@ -70,10 +70,18 @@ def _drawn(bar: Interval, place: int, across: Callable[[float], float]) -> list[
     tip = tag("title", f"{bar.name}: {bar.said}, 95% interval {bar.low:.4f} to {bar.high:.4f}")
     return [
         tag("text", name, class_="note", x=2, y=y + 12),
-        tag("rect", tip, x=0, y=y + 17, width=max(end, 0.5), height=12, rx=2,
-            style=f"fill:{colour_of(place)}"),
+        tag(
+            "rect",
+            tip,
+            x=0,
+            y=y + 17,
+            width=max(end, 0.5),
+            height=12,
+            rx=2,
+            style=f"fill:{colour_of(place)}",
+        ),
         tag("line", class_="whisker", x1=low, y1=middle, x2=high, y2=middle),
         tag("line", class_="whisker", x1=low, y1=middle - 4, x2=low, y2=middle + 4),
         tag("line", class_="whisker", x1=high, y1=middle - 4, x2=high, y2=middle + 4),
         tag("text", bar.said, class_="note", x=max(high, end) + 6, y=y + 27),
-    ]  # fmt: skip
+    ]

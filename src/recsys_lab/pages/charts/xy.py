@@ -120,9 +120,15 @@ def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool
 
 
 def xy_chart(
-    series: Sequence[Series], x: Axis, y: Axis, *, key: str, title: str, description: str,
+    series: Sequence[Series],
+    x: Axis,
+    y: Axis,
+    *,
+    key: str,
+    title: str,
+    description: str,
     width: int = 460,
-) -> Markup:  # fmt: skip
+) -> Markup:
     """The drawing; later series lie above earlier ones.
 
     Args:
@@ -194,8 +200,17 @@ def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: in
         box = next(free, boxes[0])  # touching, if it must
         taken.append(box)
         style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
-        parts.append(tag("text", one.mark, class_="note", x=box[0], y=box[1] + 4,
-                         text_anchor="middle", style=style))  # fmt: skip
+        parts.append(
+            tag(
+                "text",
+                one.mark,
+                class_="note",
+                x=box[0],
+                y=box[1] + 4,
+                text_anchor="middle",
+                style=style,
+            )
+        )
     return parts
 
 

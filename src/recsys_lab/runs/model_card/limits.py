@@ -25,10 +25,14 @@ def limits(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> li
         slices: rows of ``slices.parquet`` of one metric; empty where there are none.
     """
     return [
-        *_on_status(values), *_on_protocol(values, slices), *_on_leaks(values),
-        *_on_training(values), *_on_targets(values, slices), *_on_users(values, slices),
+        *_on_status(values),
+        *_on_protocol(values, slices),
+        *_on_leaks(values),
+        *_on_training(values),
+        *_on_targets(values, slices),
+        *_on_users(values, slices),
         *_on_what_lacks(values),
-    ]  # fmt: skip
+    ]
 
 
 def _on_status(values: Mapping[str, Any]) -> Iterator[str]:

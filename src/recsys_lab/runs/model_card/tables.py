@@ -47,10 +47,14 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Table]:
     """One metric by slice."""
     if slices:
         rows = [
-            [f"{row['slice']} {row['value']}", f"{row['users']:,}", decimal(row["mean"]),
-             interval_text(row["low"], row["high"])]
+            [
+                f"{row['slice']} {row['value']}",
+                f"{row['users']:,}",
+                decimal(row["mean"]),
+                interval_text(row["low"], row["high"]),
+            ]
             for row in slices
-        ]  # fmt: skip
+        ]
         heads = ("slice", "users", "mean", "95% interval")
         caption = f"Test {slices[0]['metric']} of some of the users, or of some of their targets."
         yield _table(caption, heads, rows, 3)
@@ -62,11 +66,18 @@ def off_policy_grids(values: Values) -> Iterator[Table]:
     if not found:
         return
     rows = [
-        [row["estimator"], str(row["k"]), _number(row["value"]),
-         interval_text(row["low"], row["high"]), f"{row['events']:,}", f"{row['matched']:,}",
-         decimal(row["mean_weight"]), decimal(row["largest_weight"])]
+        [
+            row["estimator"],
+            str(row["k"]),
+            _number(row["value"]),
+            interval_text(row["low"], row["high"]),
+            f"{row['events']:,}",
+            f"{row['matched']:,}",
+            decimal(row["mean_weight"]),
+            decimal(row["largest_weight"]),
+        ]
         for row in found
-    ]  # fmt: skip
+    ]
     first = found[0]
     clip = first["off_policy_clip"]
     source = first["off_policy_propensity"] or f"1 / {first['off_policy_items']:,}"
@@ -99,11 +110,13 @@ def curve_grids(values: Values) -> Iterator[Table]:
     best = (values.get("best") or {}).get("epoch")
     places = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
     rows = [
-        [f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
-         *(_number(epoch.get(key)) for key in keys)]
+        [
+            f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
+            *(_number(epoch.get(key)) for key in keys),
+        ]
         for place, epoch in enumerate(epochs)
         if place in places or epoch["epoch"] == best
-    ]  # fmt: skip
+    ]
     yield _table("Some of the epochs.", ("epoch", *keys), rows, len(keys))
 
 
@@ -115,10 +128,16 @@ def _gaps(gaps: Sequence[Values]) -> Table:
         return interval_text(row["gap_low"], row["gap_high"]) if "gap_low" in row else "-"
 
     rows = [
-        (row["groups"], row["metric"], decimal(row["gap"]), interval(row), end(row, "highest"),
-         end(row, "lowest"))
+        (
+            row["groups"],
+            row["metric"],
+            decimal(row["gap"]),
+            interval(row),
+            end(row, "highest"),
+            end(row, "lowest"),
+        )
         for row in gaps
-    ]  # fmt: skip
+    ]
     heads = ("user groups", "metric", "gap", "95% interval", "highest", "lowest")
     caption = (
         "Largest difference of a metric between groups of users; among many groups there is one "
@@ -130,16 +149,23 @@ def _gaps(gaps: Sequence[Values]) -> Table:
 def _exposure(exposure: Sequence[Values]) -> Table:
     rows = [
         [
-            f"{row['groups']}: {row['value']}", str(row["k"]), f"{row['items']:,}",
+            f"{row['groups']}: {row['value']}",
+            str(row["k"]),
+            f"{row['items']:,}",
             *(_percent(row[key]) for key in ("exposure", "events", "catalogue")),
             _number(row["exposure_per_event"]),
         ]
         for row in exposure
-    ]  # fmt: skip
+    ]
     heads = (
-        "item group", "k", "items", "of the lists", "of the events", "of the items",
+        "item group",
+        "k",
+        "items",
+        "of the lists",
+        "of the events",
+        "of the items",
         "lists / events",
-    )  # fmt: skip
+    )
     caption = "Share of the first k places that groups of items take, beside what they could claim."
     return _table(caption, heads, rows, 6)
 
@@ -147,10 +173,13 @@ def _exposure(exposure: Sequence[Values]) -> Table:
 def _by_window(values: Values, windows: Sequence[Values]) -> Table:
     names = list(dict.fromkeys(metric for window in windows for metric in window["test"]))
     rows = [
-        [metric, *(_number(w["test"].get(metric)) for w in windows),
-         _number((values.get("test") or {}).get(metric))]
+        [
+            metric,
+            *(_number(w["test"].get(metric)) for w in windows),
+            _number((values.get("test") or {}).get(metric)),
+        ]
         for metric in names
-    ]  # fmt: skip
+    ]
     days = [_day(window.get("split") or {}) for window in windows]
     heads = ["metric", *(f"window {n}{day}" for n, day in enumerate(days)), "mean"]
     caption = "Test metrics by window; each window has a card of its own in its folder."

@@ -87,10 +87,14 @@ def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:
     with Path(task.log).open("ab") as log:
         return subprocess.Popen(
             # -P: nothing is imported from the folder it runs in
-            [sys.executable, "-P", *task.arguments], stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, env=environment, cwd=task.folder,
+            [sys.executable, "-P", *task.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=task.folder,
             process_group=0 if own_group else None,
-        )  # fmt: skip
+        )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

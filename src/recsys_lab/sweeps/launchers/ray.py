@@ -107,9 +107,11 @@ class RayCluster:
             # Ray puts the folder that it is begun in on its workers' path, before all else.
             with chdir(package):
                 ray.init(
-                    address=self.config.address, log_to_driver=False, logging_level=logging.ERROR,
+                    address=self.config.address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
                     **own,
-                )  # fmt: skip
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"launcher.address: no Ray cluster answers at {self.config.address}: {error}"

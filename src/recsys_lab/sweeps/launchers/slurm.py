@@ -23,9 +23,24 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _PATIENCE = 60.0
 _ASK_EVERY = 10.0  # seconds: many people ask one controller
 _NOT_PLACEMENT = (
-    "output", "error", "input", "open-mode", "chdir", "wrap", "export", "export-file",
-    "get-user-env", "bb", "bbf", "bcast", "container", "container-id", "batch", "uid", "gid",
-)  # fmt: skip
+    "output",
+    "error",
+    "input",
+    "open-mode",
+    "chdir",
+    "wrap",
+    "export",
+    "export-file",
+    "get-user-env",
+    "bb",
+    "bbf",
+    "bcast",
+    "container",
+    "container-id",
+    "batch",
+    "uid",
+    "gid",
+)
 """Options of sbatch that name files, commands, variables or users."""
 _SLOW_FILES = 60.0  # seconds that NFS may show a folder as it was
 
@@ -119,9 +134,11 @@ class Slurm:
         python = {f"{config.cluster}_python": f"{shlex.quote(sys.executable)} -P"}
         executor = submitit.AutoExecutor(folder=folder, cluster=config.cluster, **python)
         options: dict[str, Any] = {
-            "name": "recsys-lab", "timeout_min": config.minutes, "gpus_per_node": config.gpus,
+            "name": "recsys-lab",
+            "timeout_min": config.minutes,
+            "gpus_per_node": config.gpus,
             "cpus_per_task": config.cpus,
-        }  # fmt: skip
+        }
         if config.memory_gib is not None:
             options["mem_gb"] = config.memory_gib
         if config.cluster == "slurm":

@@ -108,12 +108,15 @@ def parallel(story: SweepSummary) -> Markup:
         for trial in story.complete
     ]
     return parallel_chart(
-        uprights, lines, key="parallel", title="Parameters of every finished trial",
+        uprights,
+        lines,
+        key="parallel",
+        title="Parameters of every finished trial",
         description=(
             f"One line for each of {len(lines)} finished trials over {len(uprights) - 1} searched "
             f"keys to {story.objectives[0]} at the right; better trials are drawn stronger."
         ),
-    )  # fmt: skip
+    )
 
 
 def front_chart(story: SweepSummary) -> Markup:
@@ -126,8 +129,11 @@ def front_chart(story: SweepSummary) -> Markup:
         if t.number in story.best
     )
     return xy_chart(
-        [Series(points, style="faint"), Series(front, "line", "good", "Pareto front"),
-         Series(front, style="good")],
+        [
+            Series(points, style="faint"),
+            Series(front, "line", "good", "Pareto front"),
+            Series(front, style="good"),
+        ],
         padded(second, [x for x, _, _ in points]),
         padded(first, [y for _, y, _ in points]),
         key="front",
@@ -137,7 +143,7 @@ def front_chart(story: SweepSummary) -> Markup:
             "than which no other is better in all objectives."
         ),
         width=WIDE,
-    )  # fmt: skip
+    )
 
 
 def curves_chart(story: SweepSummary) -> Markup | None:
@@ -179,8 +185,14 @@ def seeds_chart(story: SweepSummary, phase: str) -> Markup:
     dots, lines = [], []
     for place, config in enumerate(story.top):
         values = [run[phase] for run in config["runs"]]
-        dots += [(place + 0.0, run[phase], f"trial {config['trial']}, seed {run['seed']}: "
-                  f"{run[phase]:.4f}") for run in config["runs"]]  # fmt: skip
+        dots += [
+            (
+                place + 0.0,
+                run[phase],
+                f"trial {config['trial']}, seed {run['seed']}: {run[phase]:.4f}",
+            )
+            for run in config["runs"]
+        ]
         mean = statistics.fmean(values)
         said = f"trial {config['trial']}: mean {mean:.4f}"
         lines.append(
