@@ -38,7 +38,8 @@ def agreement(record: RunRecord, found: TestResults) -> str:
         raise Disagreement(
             "\n".join(
                 [
-                    f"{record.folder}: the record says otherwise for {len(other)} of {len(names)} metrics:",
+                    f"{record.folder}: the record says otherwise for {len(other)} of "
+                    f"{len(names)} metrics:",
                     *lines,
                     *_causes(record, other),
                 ]

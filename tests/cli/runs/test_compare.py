@@ -61,7 +61,7 @@ def test_the_report_shows_users_with_what_they_were_shown(tmp_path, monkeypatch,
             assert hit == ("hit</h3>" in article)
         shutil.rmtree("prepared")
         assert command(capsys, "compare", "runs", "output=made", *FAST)[0] == 0
-        assert "is no longer there" in (tmp_path / "made/report.html").read_text()
+        assert "no longer exists" in (tmp_path / "made/report.html").read_text()
 
 
 def test_a_glob_with_an_equals_sign_is_no_override(folder, capsys):

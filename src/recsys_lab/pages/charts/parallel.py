@@ -1,4 +1,4 @@
-"""Parallel coordinates as inline SVG: one axis a parameter, one line a trial."""
+"""Parallel coordinates as inline SVG: one axis per parameter, one line per trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TOP, BOTTOM, SIDE = 46, 34, 92
 HEIGHT = 300
 WIDTH, STEP = 900, 128
-"""Of the drawing, and between neighbouring axes: room for their names and ticks; at least."""
+"""Least width of the drawing, and least distance of neighbouring axes."""
 
 FAINT = 0.12
 
@@ -24,7 +24,7 @@ class ParallelAxis:
 
     Attributes:
         name: written above it.
-        ticks: places from 0 (bottom) to 1 (top), and what is written there.
+        ticks: positions from 0 (bottom) to 1 (top) with their labels.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Line:
     """One line.
 
     Attributes:
-        places: from 0 to 1 on every axis; None where it has no value, drawn below the axis.
+        places: position from 0 to 1 on every axis; None without a value, drawn below the axis.
         strength: from 0 (faint) to 1 (strong).
-        tip: what is said when it is pointed at.
+        tip: tooltip.
     """
 
     places: Sequence[float | None]
@@ -49,14 +49,14 @@ class Line:
 def parallel_chart(
     axes: Sequence[ParallelAxis], lines: Sequence[Line], *, key: str, title: str, description: str
 ) -> Markup:
-    """Lines over upright axes; strong ones lie above faint ones.
+    """Lines over vertical axes; strong lines cover faint ones.
 
     Args:
         axes: at least two, from the left.
-        lines: each with one place for every axis.
-        key: an identifier that is used once on the page.
-        title: what is shown; read aloud, not drawn.
-        description: what can be seen, for those who cannot see it.
+        lines: each with one position for every axis.
+        key: an identifier, unique on the page.
+        title: what is shown; for screen readers, not drawn.
+        description: the contents in words, for screen readers.
     """
     step = max(STEP, (WIDTH - 2 * SIDE) / (len(axes) - 1))
     width = 2 * SIDE + step * (len(axes) - 1)
@@ -79,7 +79,7 @@ def _line(line: Line, step: float) -> Markup:
 def _parallel_axis(x: float, axis: ParallelAxis, lower: int) -> Markup:
     parts = [
         tag("line", class_="axis", x1=x, y1=_y(1), x2=x, y2=_y(0)),
-        # Names of neighbours stand at two heights: they may be longer than the axes are apart.
+        # Names of neighbouring axes alternate between two heights, so that they do not overlap.
         tag("text", axis.name, class_="unit", x=x, y=14 + lower, text_anchor="middle"),
     ]
     for place, text in axis.ticks:

@@ -1,4 +1,4 @@
-"""Dots and lines over two axes, plain, logarithmic or of names, as inline SVG."""
+"""Dots and lines over two linear, logarithmic or categorical axes, as inline SVG."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 LEFT = 56
 MAX_TICKS = 5
 COLOURS = 8
-"""Of page.css, for things of equal rank."""
-_NARROW = 6.2  # of a letter, in units of the drawing
-_UPWARD = tuple(range(-55, 56, 11))  # how far a mark may stand from its point
+"""Number of categorical colours in page.css."""
+_NARROW = 6.2  # width of a character, in units of the drawing
+_UPWARD = tuple(range(-55, 56, 11))  # vertical distances of a mark from its point
 
 _STYLES = {
     "strong": ("fill:var(--accent)", "stroke:var(--accent);stroke-width:2px"),
@@ -29,15 +29,15 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """What a direction of a chart means.
+    """An axis.
 
     Attributes:
         name: with its unit.
-        low: at the left or at the bottom; above 0 where ``log``.
-        high: at the other end.
-        log: whether equal distances are equal ratios.
-        whole: whether only whole numbers are written.
-        names: of places 0, 1, ... in place of numbers; then ``low`` and ``high`` do not count.
+        low: value at the left or the bottom; above 0 with ``log``.
+        high: value at the other end.
+        log: whether the scale is logarithmic.
+        whole: whether ticks are whole numbers only.
+        names: of the categories 0, 1, ...; ``low`` and ``high`` are then unused.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Axis:
     names: Sequence[str] = ()
 
     def share(self, value: float) -> float:
-        """Place of a value, 0 to 1."""
+        """Position of a value, 0 to 1."""
         if self.names:
             return (value + 0.5) / len(self.names)
         if self.high <= self.low:
@@ -58,17 +58,17 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and what is written there."""
+        """Positions and labels."""
         if self.names:
-            return [(self.share(place), name) for place, name in enumerate(self.names)]
+            return [(self.share(index), name) for index, name in enumerate(self.names)]
         if self.high <= self.low:
-            return [(0.5, _said(self.low, 0.0))]
+            return [(0.5, _label(self.low, 0.0))]
         values = _log_ticks(self.low, self.high) if self.log else even_ticks(self.low, self.high)
         if self.whole:
             values = sorted({float(round(value)) for value in values} or {self.low})
             values = [value for value in values if self.low <= value <= self.high]
         step = 0.0 if self.log or len(values) < 2 else values[1] - values[0]
-        return [(self.share(value), _said(value, step)) for value in values]
+        return [(self.share(value), _label(value, step)) for value in values]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Series:
     """Points that belong together.
 
     Attributes:
-        points: x, y and what is said when the point is pointed at.
-        kind: single dots; a line through them; or steps, level to the next point.
+        points: x, y and tooltip.
+        kind: dots; a line through the points; or steps, constant up to the next point.
         style: "strong", "good", "muted" or "faint".
-        label: what a line is; said when it is pointed at.
-        colour: one of the page's `COLOURS`, in place of the style's; names stand in a `legend`.
-        mark: a word or two beside the last point, where there is room.
+        label: tooltip of a line.
+        colour: one of the page's `COLOURS` instead of the style's; see `legend`.
+        mark: a short label beside the last point.
     """
 
     points: Sequence[tuple[float, float, str]]
@@ -93,24 +93,24 @@ class Series:
 
 
 def colour_of(number: int) -> str:
-    """One of the page's colours; after `COLOURS` they begin again."""
+    """One of the page's colours, which repeat after `COLOURS`."""
     return f"var(--c{number % COLOURS})"
 
 
-def badge(place: int) -> Markup:
-    """A thing's number, from 1, on its colour: also for those who see no colours, and past 8."""
-    style = f"background:{colour_of(place)}"
-    return tag("span", str(place + 1), class_="badge", style=style)
+def badge(index: int) -> Markup:
+    """A number from 1 on its colour, which distinguishes series without colours too."""
+    style = f"background:{colour_of(index)}"
+    return tag("span", str(index + 1), class_="badge", style=style)
 
 
 def legend(names: Mapping[int, str]) -> Markup:
-    """Names beside their numbers and colours, by place from 0."""
-    keys = [tag("li", badge(place), name) for place, name in names.items()]
+    """Names beside their numbers and colours, by index from 0."""
+    keys = [tag("li", badge(index), name) for index, name in names.items()]
     return tag("ul", *keys, class_="legend")
 
 
 def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool = False) -> Axis:
-    """An axis on which all values have a little room around them."""
+    """An axis of the values with a small margin."""
     low, high = min(values), max(values)
     if log:
         room = (high / low) ** 0.05
@@ -129,15 +129,15 @@ def xy_chart(
     description: str,
     width: int = 460,
 ) -> Markup:
-    """The drawing; later series lie above earlier ones.
+    """The chart; later series cover earlier ones.
 
     Args:
-        series: what is drawn.
-        x: from the left.
-        y: from the bottom.
-        key: an identifier that is used once on the page.
-        title: what is shown; read aloud, not drawn.
-        description: what can be seen, for those who cannot see it.
+        series: the points.
+        x: the horizontal axis.
+        y: the vertical axis.
+        key: an identifier, unique on the page.
+        title: what is shown; for screen readers, not drawn.
+        description: the contents in words, for screen readers.
         width: of the drawing; the height is `recsys_lab.pages.charts.bars.HEIGHT`.
     """
     base, inner = HEIGHT - BOTTOM, width - LEFT - RIGHT
@@ -183,7 +183,7 @@ def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup
 
 
 def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: int) -> list[Markup]:
-    """Each as near to its point as it can stand without touching a dot or another mark."""
+    """Put each mark as near to its point as possible without overlapping a dot or another mark."""
     taken = [(x, y, 4.0, 4.0) for one, places in placed if one.kind == "dots" for x, y in places]
     parts = []
     for one, places in placed:
@@ -197,7 +197,7 @@ def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: in
         boxes = [(x + dx, y + dy, half, 5.0) for dx, dy in ways]
         inside = [box for box in boxes if left < box[0] < right and TOP < box[1] < low]
         free = (box for box in inside if not any(_touch(box, other) for other in taken))
-        box = next(free, boxes[0])  # touching, if it must
+        box = next(free, boxes[0])  # overlaps if nothing is free
         taken.append(box)
         style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
         parts.append(
@@ -236,7 +236,7 @@ def _below(axis: Axis, base: float, inner: float) -> list[Markup]:
     for share, text in ticks:
         x, half = LEFT + share * inner, _NARROW * len(text) / 2
         if x - half < free:
-            continue  # it would touch the text before
+            continue  # it would overlap the previous label
         free = x + half + 8
         parts.append(
             join(
@@ -248,7 +248,7 @@ def _below(axis: Axis, base: float, inner: float) -> list[Markup]:
 
 
 def even_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two, at most `MAX_TICKS` and one."""
+    """Round numbers between two numbers, at most `MAX_TICKS` + 1."""
     step = 10.0 ** math.floor(math.log10((high - low) / MAX_TICKS))
     step *= next(f for f in (1, 2, 5, 10) if (high - low) / (f * step) <= MAX_TICKS)
     first = math.ceil(low / step - 1e-9)
@@ -258,14 +258,14 @@ def even_ticks(low: float, high: float) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     for factors in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [f * 10.0**p for p in powers for f in factors]
-        found = [v for v in found if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
-        if len(found) >= 3:
-            return found[:: math.ceil(len(found) / (MAX_TICKS + 1))]
+        ticks = [f * 10.0**p for p in powers for f in factors]
+        ticks = [v for v in ticks if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+        if len(ticks) >= 3:
+            return ticks[:: math.ceil(len(ticks) / (MAX_TICKS + 1))]
     return [low, high]
 
 
-def _said(value: float, step: float) -> str:
+def _label(value: float, step: float) -> str:
     if abs(value) >= 1000:
         return compact(value) if value > 0 else f"{value:.3g}"
     if step:
