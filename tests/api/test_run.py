@@ -164,9 +164,9 @@ class TestRefused:
             (lambda: sasrec.dataset.histories("tset"), "got 'tset'; allowed: 'validation', 'test'"),
             (lambda: sasrec.dataset.histories("train"), "got 'train'; allowed: 'validation'"),
             (lambda: sasrec.dataset.events("foo"), "got 'foo'; allowed: 'train', 'validation'"),
-            (lambda: recsys_lab.load(3), "load: got 3; a folder is needed"),
-            (lambda: recsys_lab.dataset(3), "dataset: got 3; a folder is needed"),
-            (lambda: recsys_lab.find_runs(None), "find_runs: got None; a folder is needed"),
+            (lambda: recsys_lab.load(3), "load: got 3; expected a folder"),
+            (lambda: recsys_lab.dataset(3), "dataset: got 3; expected a folder"),
+            (lambda: recsys_lab.find_runs(None), "find_runs: got None; expected a folder"),
             (lambda: recsys_lab.load(shop / "sasrec", verify="x"), "got 'x'; allowed: 'full'"),
             (lambda: recsys_lab.dataset(shop, verify="x"), "verify: got 'x'; allowed: 'full'"),
         ]:
@@ -201,7 +201,7 @@ class TestRefused:
             sasrec.user_vectors([["i0"], []])
 
     def test_no_run(self, tmp_path):
-        with pytest.raises(recsys_lab.UserError, match="no run there"):
+        with pytest.raises(recsys_lab.UserError, match="not a run"):
             recsys_lab.load(tmp_path)
 
 

@@ -22,7 +22,7 @@ def test_evaluate_gives_the_same_numbers(capsys):
     values["test"]["ndcg@10"] += 1e-9
     Path("run/run.json").write_text(json.dumps(values))
     assert run_command(["evaluate", "run"]) == 2
-    assert 'if you changed it and mean it, set its "digest" to null' in capsys.readouterr().err
+    assert 'after an intended change, set "digest" to null' in capsys.readouterr().err
     rewrite("run", values)
     assert run_command(["evaluate", "run"]) == 1
     told = capsys.readouterr().err
@@ -87,7 +87,7 @@ def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
 
 def test_evaluate_refuses_what_is_no_finished_run(capsys):
     assert run_command(["evaluate", "nothing"]) == 2
-    assert "nothing: no run there (run.json is missing)" in capsys.readouterr().err
+    assert "nothing: not a run (run.json is missing)" in capsys.readouterr().err
     assert train("run_dir=run", base=COUNTS) == 0
     rewrite("run", {**record("run"), "status": "interrupted"})
     assert run_command(["evaluate", "run"]) == 2

@@ -63,7 +63,7 @@ class TestPlainVerbs:
             "limit: expected an int >= 1 or null, got 0 (int). (from the override limit=0)" in said
         )
         assert "sort: expected text, got None" in said
-        assert "level=a,b: runs takes one value a key" in said
+        assert "level=a,b: runs takes one value per key" in said
 
     def test_a_value_may_begin_with_a_minus(self, capsys):
         assert run_command(["runs", "--sort", "-test/ndcg@10", "--cfg", "job"]) == 0

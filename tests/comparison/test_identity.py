@@ -219,7 +219,9 @@ def test_a_metric_of_another_column_is_another_metric(tmp_path, recorded):
     assert note.startswith("Left out: miscalibration@10 has different definitions in the runs")
     assert "category_feature=item.category" in note
     assert "category_feature=item.tags" in note
-    with pytest.raises(UserError, match="metric: miscalibration@10 has different definitions in the runs"):
+    with pytest.raises(
+        UserError, match="metric: miscalibration@10 has different definitions in the runs"
+    ):
         judged(tmp_path, metric="calibration@10")
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: cleanly, with a message, exit 130."""
+"""Handles SIGTERM and SIGHUP like Ctrl-C: cleanly, with a message and exit code 130."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ONE_REQUEST = 1.0
-"""Seconds: ``timeout`` and some schedulers send a signal twice to ask once."""
+"""Seconds within which repeated signals count as one: ``timeout`` and schedulers send two."""
 
 _AGAIN = 0.1
-"""Seconds until a stop whose exception was lost is asked for again."""
+"""Seconds until a lost exception is raised again."""
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Interrupted`; a second one ends the process at once.
 
-    A signal that is ignored (``nohup``), or that another part answers to, is left as it is.
+    Signals that are ignored (``nohup``) or have another handler are left unchanged.
     """
     handled = {
         number: _Stop()
@@ -46,11 +46,10 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 class _Stop:
-    """Raises `Interrupted` until it gets through.
+    """A signal handler that raises `Interrupted` until it propagates.
 
-    An exception out of a signal handler is lost where Python has nobody to give it to: while a
-    compiled module is imported, in a ``__del__``, in the garbage collector. It is freed then, and
-    that is the sign to ask again.
+    Python drops an exception of a signal handler in a ``__del__``, in the garbage collector, or
+    while a compiled module is imported. The exception is freed then, which triggers the next try.
     """
 
     def __init__(self) -> None:
@@ -70,13 +69,13 @@ class _Stop:
             try:
                 raise stop
             finally:
-                del stop  # or this frame would keep it
+                del stop  # else this frame would keep it alive
         if now - (self._asked or now) > _ONE_REQUEST:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
     def _ask_again(self, number: int) -> None:
-        """Later, and from another thread: here, too, an exception would be lost."""
+        """Retry later from another thread, as an exception would be lost here too."""
         if not self.over:
             timer = threading.Timer(_AGAIN, self._ask, [number])
             timer.daemon = True

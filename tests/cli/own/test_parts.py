@@ -89,7 +89,9 @@ def _compared(command, values, capsys):
     pop["metrics"]["effort@10"]["content"] = "0" * 16
     Path("pop/run.json").write_text(json.dumps({**pop, "digest": None}))
     assert run_command(["compare", "own", "pop", "metric=effort@10"]) == 2
-    assert "effort@10 has different definitions in the runs" in " ".join(capsys.readouterr().err.split())
+    assert "effort@10 has different definitions in the runs" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert run_command(["evaluate", "own"]) == 0
     assert values == record("own")
     _of_another_file(capsys)

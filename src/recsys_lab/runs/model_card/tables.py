@@ -1,4 +1,4 @@
-"""The numbers of a run's record as the tables of its card; what the record lacks is left out."""
+"""The tables of a run's model card; what the record lacks is left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURVE_ROWS = 12
 
 
 def main_metric(values: Values) -> str:
-    """The metric that the model was chosen by; the first there is, where that is not known."""
+    """The model selection metric, or the first metric where it is not recorded."""
     recipe = (values.get("config") or {}).get("recipe") or {}
     known = values.get("test") or values.get("validation") or {}
     chosen = str(recipe.get("monitor", "")).partition("/")[2]
@@ -28,7 +28,7 @@ def main_metric(values: Values) -> str:
 
 
 def results(values: Values) -> Iterator[Table]:
-    """Every metric, with its interval; of a back-test, by window."""
+    """Every metric with its interval; for a back-test, by window."""
     windows = values.get("windows") or []
     if windows:
         yield _by_window(values, windows)
@@ -39,7 +39,7 @@ def results(values: Values) -> Iterator[Table]:
     intervals = values.get("intervals")
     caption = "Means over users" + ("; intervals over test users." if intervals else ".")
     if values.get("refit"):
-        caption += " Validation is of the model that was chosen, test of the refit one."
+        caption += " Validation metrics are of the selected model, test metrics of the refit one."
     yield result_table(phases, caption, intervals)
 
 
@@ -56,14 +56,14 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Table]:
             for row in slices
         ]
         heads = ("slice", "users", "mean", "95% interval")
-        caption = f"Test {slices[0]['metric']} of some of the users, or of some of their targets."
+        caption = f"Test {slices[0]['metric']} by slice of users or targets."
         yield _table(caption, heads, rows, 3)
 
 
 def off_policy_grids(values: Values) -> Iterator[Table]:
-    """What a policy that shows one of the first k items would have earned."""
-    found: list[dict[str, Any]] = values.get("off_policy") or []
-    if not found:
+    """Off-policy estimates of a policy that shows one of the first k items."""
+    estimates: list[dict[str, Any]] = values.get("off_policy") or []
+    if not estimates:
         return
     rows = [
         [
@@ -76,23 +76,23 @@ def off_policy_grids(values: Values) -> Iterator[Table]:
             decimal(row["mean_weight"]),
             decimal(row["largest_weight"]),
         ]
-        for row in found
+        for row in estimates
     ]
-    first = found[0]
+    first = estimates[0]
     clip = first["off_policy_clip"]
     source = first["off_policy_propensity"] or f"1 / {first['off_policy_items']:,}"
     caption = (
         f"Mean {first['off_policy_reward']} of an exposure if one of the first k items of the list "
         f"were shown; propensity {source}; "
         f"{'weights not clipped' if clip is None else f'weights at most {clip:g}'}. A mean weight "
-        "far from 1 says that the propensities are wrong or do not cover the lists."
+        "far from 1 means that the propensities are wrong or do not cover the lists."
     )
     heads = ("estimator", "k", "value", "95% interval", "events", "matched", "mean weight")
     yield _table(caption, (*heads, "largest"), rows, 7)
 
 
 def fairness_grids(values: Values) -> Iterator[Table]:
-    """Gaps between groups of users; how much groups of items are shown."""
+    """Gaps between groups of users, and the exposure of groups of items."""
     fairness = values.get("fairness") or {}
     if fairness.get("gaps"):
         yield _gaps(fairness["gaps"])
@@ -101,21 +101,21 @@ def fairness_grids(values: Values) -> Iterator[Table]:
 
 
 def curve_grids(values: Values) -> Iterator[Table]:
-    """At most `CURVE_ROWS` epochs, the best among them."""
+    """At most `CURVE_ROWS` epochs, including the best one."""
     epochs: list[dict[str, Any]] = values.get("epochs") or []
     keys = [f"val/{main_metric(values)}", "train/loss"]
     keys = [key for key in keys if any(key in epoch for epoch in epochs)]
     if not keys:
         return
     best = (values.get("best") or {}).get("epoch")
-    places = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
+    shown = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
     rows = [
         [
             f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
             *(_number(epoch.get(key)) for key in keys),
         ]
-        for place, epoch in enumerate(epochs)
-        if place in places or epoch["epoch"] == best
+        for index, epoch in enumerate(epochs)
+        if index in shown or epoch["epoch"] == best
     ]
     yield _table("Some of the epochs.", ("epoch", *keys), rows, len(keys))
 
@@ -140,8 +140,8 @@ def _gaps(gaps: Sequence[Values]) -> Table:
     ]
     heads = ("user groups", "metric", "gap", "95% interval", "highest", "lowest")
     caption = (
-        "Largest difference of a metric between groups of users; among many groups there is one "
-        "by chance."
+        "Largest difference of a metric between groups of users; with many groups, some difference "
+        "is due to chance."
     )
     return _table(caption, heads, rows, 4)
 
@@ -161,12 +161,12 @@ def _exposure(exposure: Sequence[Values]) -> Table:
         "item group",
         "k",
         "items",
-        "of the lists",
-        "of the events",
-        "of the items",
+        "share of lists",
+        "share of events",
+        "share of items",
         "lists / events",
     )
-    caption = "Share of the first k places that groups of items take, beside what they could claim."
+    caption = "Exposure: share of the top k by group of items, compared with events and items."
     return _table(caption, heads, rows, 6)
 
 
@@ -182,7 +182,7 @@ def _by_window(values: Values, windows: Sequence[Values]) -> Table:
     ]
     days = [_day(window.get("split") or {}) for window in windows]
     heads = ["metric", *(f"window {n}{day}" for n, day in enumerate(days)), "mean"]
-    caption = "Test metrics by window; each window has a card of its own in its folder."
+    caption = "Test metrics by window; the folder of each window has its own card."
     return _table(caption, heads, rows, len(heads) - 1)
 
 
@@ -192,11 +192,11 @@ def _day(split: Values) -> str:
 
 
 def _percent(share: float) -> str:
-    return percent(share) if isfinite(share) else "-"  # nothing was shown at all
+    return percent(share) if isfinite(share) else "-"
 
 
 def _table(caption: str, heads: Sequence[str], rows: Rows, numbers: int) -> Table:
-    """A table whose last columns, so many, hold numbers."""
+    """A table whose last ``numbers`` columns are right-aligned."""
     return Table(caption, heads, rows, range(len(heads) - numbers, len(heads)))
 
 
