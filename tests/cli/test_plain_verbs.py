@@ -75,7 +75,7 @@ class TestPlainVerbs:
             (["runs", "where=seed=0", "where=seed=1"], "where is given twice, also as where=seed"),
             (["runs", "--where", "seed=0", "--where=seed=1"], "several with commas between"),
             (["runs", "--where", "seed=0", "where=seed=1"], "where is given twice"),
-            (["compare", "a", "b", "runs=[c]"], "runs is given twice, also as a b; once: run dir"),
+            (["compare", "a", "b", "runs=[c]"], "runs is given twice, also as a b; runs: run dir"),
             (["show"], "give a run: recsys-lab show RUN"),
             (["evaluate"], "give a run: recsys-lab evaluate RUN"),
             (["compare", "--force"], "give runs: recsys-lab compare runs/"),

@@ -54,8 +54,8 @@ def test_unfinished_and_rolling_runs_are_named_and_left_out(tmp_path):
     [
         (
             "nowhere",
-            "runs: nowhere: there is no such folder and no sweep sweeps/nowhere. Give run directories, "
-            "folders of runs, names of sweeps, or globs",
+            "runs: nowhere: there is no such folder and no sweep sweeps/nowhere. Give run "
+            "directories, folders of runs, names of sweeps, or globs",
         ),
         ("no*where", "matches no folder"),
         ("file", "is a file; give the run's directory"),

@@ -121,7 +121,7 @@ def test_a_whole_page():
     found = story(made, top=[a.summary() for a in AGAIN], said=[pick_winner(AGAIN).sentence])
     page, text = html(found), markdown(found)
     assert headings(page) == [
-        "What was searched", "Best trials", "The best with several seeds", "History", "Importance",
+        "What was searched", "Best trials", "Best configs with several seeds", "History", "Importance",
         "Parallel coordinates", "Slices", "Learning curves", "Failures and cost",
     ]  # fmt: skip
     root = read(page)
@@ -163,7 +163,7 @@ def test_a_front_of_two_objectives():
     assert "Learning curves" not in headings(page)  # Optuna keeps none of several objectives
     values = [trial.values for trial in found.complete]
     front = [v for v in values if not any(w != v and w[0] >= v[0] and w[1] <= v[1] for w in values)]
-    assert f"joins the {len(front)} of the Pareto front" in page
+    assert f"through the {len(front)} trials of the Pareto front" in page
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -62,7 +62,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def smaller_batch_helps(error: BaseException) -> bool:
-    """Whether memory ran out, and not for the weights alone."""
+    """Whether memory ran out for more than the weights."""
     if isinstance(error, CannotFit):
         return not error.whatever_batch
     return is_out_of_memory(error)

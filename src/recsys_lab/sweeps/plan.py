@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 DATA_KEYS = ("data", "filter", "split", "engine", "prepared_dir")
-"""Parts of a config that decide what is prepared, and where."""
+"""Config groups and options that determine the prepared data and its folder."""
 _OF_ONE_RUN = {
-    "run_dir": "every trial has a folder of its own below sweep.dir/sweep.name",
+    "run_dir": "every trial has its own folder in sweep.dir/sweep.name",
     "resume": "the same command resumes the sweep",
     "group": "the trackers' group of all trials is sweep.name",
     "name": "trials are named by sweep.name and their number",
@@ -237,7 +237,7 @@ class Plan:
 
 
 def data_config(cfg: DictConfig) -> Any:
-    """The parts of a config that decide what is prepared."""
+    """The parts of a config that determine the prepared data."""
     parts = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(DATA_KEYS)), resolve=True)
     return json.loads(json.dumps(parts))
 

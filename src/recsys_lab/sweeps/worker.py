@@ -2,7 +2,7 @@
 
 python -m recsys_lab.sweeps.worker PLAN.json NAME [SECONDS OVER]
 
-It begins no trial after SECONDS, nor once the file OVER exists.
+It starts no trial after SECONDS, nor once the file OVER exists.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Worker:
     Args:
         plan: of the sweep.
         name: of this process, unique in the sweep.
-        alarm: after it no trial begins or goes on.
+        alarm: the deadline, after which no trial starts or continues.
         notes: its status file.
     """
 
@@ -216,7 +216,7 @@ def _halved(batch_size: int, accumulation: int) -> dict[str, int]:
 
 
 def die_with_parent() -> None:
-    """Get SIGTERM when the parent dies: nobody would restart this process."""
+    """Get SIGTERM when the parent dies, as no process would restart this one."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 

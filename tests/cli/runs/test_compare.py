@@ -126,7 +126,7 @@ def test_mistakes_of_runs_and_show(capsys):
         (["runs", "where=seed>x"], "> compares numbers, got 'x'"),
         (["runs", "format=xml"], "format"),
         (["show", "runs"], "not a run (run.json is missing)"),
-        (["show", "a", "b"], "show takes one RUN, got 2"),
+        (["show", "a", "b"], "show: expected one RUN, got 2"),
     ):
         code, _, err = command(capsys, *arguments)
         assert code == 2

@@ -44,7 +44,7 @@ class SweepSummary:
         workers: status of the worker processes: ``began``, ``now``, ``busy``, in seconds.
         metric: by which the retrained configs were compared.
         top: their results, by config (`recsys_lab.sweeps.winner.RetrainedConfig.summary`).
-        said: sentences about these results.
+        sentences: about the retrained configs.
         command: trains the best config again.
     """
 
@@ -59,7 +59,7 @@ class SweepSummary:
     workers: Sequence[Mapping[str, Any]]
     metric: str
     top: Sequence[Mapping[str, Any]]
-    said: Sequence[str]
+    sentences: Sequence[str]
     command: str
 
     @property
