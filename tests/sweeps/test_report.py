@@ -121,8 +121,8 @@ def test_a_whole_page():
     found = story(made, top=[a.summary() for a in AGAIN], said=[pick_winner(AGAIN).sentence])
     page, text = html(found), markdown(found)
     assert headings(page) == [
-        "What was searched", "Best trials", "Best configs with several seeds", "History", "Importance",
-        "Parallel coordinates", "Slices", "Learning curves", "Failures and cost",
+        "What was searched", "Best trials", "Best configs with several seeds", "History",
+        "Importance", "Parallel coordinates", "Slices", "Learning curves", "Failures and cost",
     ]  # fmt: skip
     root = read(page)
     for forbidden in ("script", "img", "link", "iframe"):
