@@ -88,7 +88,8 @@ def story(made: optuna.Study, **changes) -> SweepSummary:
         "trials": made.trials, "best": [t.number for t in made.best_trials] if complete else [],
         "importance": importance(made),
         "workers": [{"began": 0.0, "now": 3600.0, "busy": 3000.0, "since": 3036.0}] * 2,
-        "metric": "ndcg@10", "top": [], "said": [], "command": "recsys-lab train experiment=best",
+        "metric": "ndcg@10", "top": [], "sentences": [],
+        "command": "recsys-lab train experiment=best",
     }  # fmt: skip
     return SweepSummary(**{**usual, **changes})
 
@@ -118,7 +119,7 @@ def headings(page: str) -> list[str]:
 
 def test_a_whole_page():
     made = study()
-    found = story(made, top=[a.summary() for a in AGAIN], said=[pick_winner(AGAIN).sentence])
+    found = story(made, top=[a.summary() for a in AGAIN], sentences=[pick_winner(AGAIN).sentence])
     page, text = html(found), markdown(found)
     assert headings(page) == [
         "What was searched", "Best trials", "Best configs with several seeds", "History",

@@ -160,7 +160,7 @@ def _holds_run(run_dir: Path) -> bool:
 
 def _require_run(run_dir: Path) -> None:
     if not run_dir.is_dir():
-        raise UserError(f"resume: no run directory {run_dir}{_runs_near(run_dir)}")
+        raise UserError(f"resume: there is no folder {run_dir}{_runs_near(run_dir)}")
     for name in (RECORD, CONFIG):
         if not (run_dir / name).is_file():
             raise UserError(
