@@ -103,7 +103,7 @@ def test_items_of_other_data_are_found_by_their_ids(capsys):
     assert taken["same_data"] is False
     assert (taken["items_taken"], taken["items_fresh"], taken["items_left_out"]) == (24, 3, 1)
     said = " ".join(capsys.readouterr().out.split())
-    assert "of 24 items with equal raw ids; 3 items start with random vectors, and 1 items of" in said
+    assert "of 24 items with equal raw ids; 3 items start with random vectors, and 1 items" in said
     assert "come from SASRec, trained on other data" in Path("second/card.md").read_text()
 
 

@@ -109,7 +109,9 @@ def _of_another_file(capsys):
     del sys.modules["my_metrics"]
     assert run_command(["evaluate", "own"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "own: there is no module 'my_metrics', which the run uses in evaluation.metrics[1] (my_m" in said
+    assert (
+        "own: there is no module 'my_metrics', which the run uses in evaluation.metrics[1]" in said
+    )
     assert f"in the current folder, {Path.cwd()}" in said
 
 
