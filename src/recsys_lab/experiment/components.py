@@ -1,4 +1,4 @@
-"""The components of a run, built from its config in one place and passed on."""
+"""The components of a run, each built once from its config."""
 
 from __future__ import annotations
 

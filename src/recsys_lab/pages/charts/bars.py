@@ -109,13 +109,13 @@ def curve_chart(
         width: of the drawing.
     """
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         return LEFT + x * (width - LEFT - RIGHT), TOP + (1 - y) * (HEIGHT - TOP - BOTTOM)
 
-    path = " L".join("{:.1f} {:.1f}".format(*place(x, y)) for x, y in points)
-    corner = "{:.1f} {:.1f}".format(*place(1, 0))
-    origin = "{:.1f} {:.1f}".format(*place(0, 0))
-    (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
+    path = " L".join("{:.1f} {:.1f}".format(*position(x, y)) for x, y in points)
+    corner = "{:.1f} {:.1f}".format(*position(1, 0))
+    origin = "{:.1f} {:.1f}".format(*position(0, 0))
+    (x1, y1), (x2, y2) = position(0, 0), position(1, 1)
     drawn = [
         tag("path", class_="area", d=f"M{origin} L{path} L{corner} Z"),
         tag("line", class_="even", x1=x1, y1=y1, x2=x2, y2=y2),
@@ -123,12 +123,12 @@ def curve_chart(
     ]
     text_y = y1 + 9.0
     for mark in sorted(marks, key=lambda mark: mark.y):
-        x, y = place(mark.x, mark.y)
+        x, y = position(mark.x, mark.y)
         text_y = min(y + 4, text_y - 14)  # beside its point, but above the previous label
         drawn.append(tag("circle", class_="mark", cx=x, cy=y, r=3.5))
         drawn.append(tag("text", mark.label, class_="note", x=x + 9, y=text_y))
     shares = [tick / 4 for tick in range(5)]
-    below = [(place(share, 0)[0], f"{share:.0%}") for share in shares]
+    below = [(position(share, 0)[0], f"{share:.0%}") for share in shares]
     beside = [(share, f"{share:.0%}") for share in shares]
     return _chart(join(*drawn), below, beside, labels, width)
 

@@ -36,12 +36,12 @@ class Line:
     """One line.
 
     Attributes:
-        places: position from 0 to 1 on every axis; None without a value, drawn below the axis.
+        positions: from 0 to 1 on every axis; None without a value, drawn below the axis.
         strength: from 0 (faint) to 1 (strong).
         tip: tooltip.
     """
 
-    places: Sequence[float | None]
+    positions: Sequence[float | None]
     strength: float
     tip: str
 
@@ -60,7 +60,7 @@ def parallel_chart(
     """
     step = max(STEP, (WIDTH - 2 * SIDE) / (len(axes) - 1))
     width = 2 * SIDE + step * (len(axes) - 1)
-    lacking = any(place is None for line in lines for place in line.places)
+    lacking = any(share is None for line in lines for share in line.positions)
     drawn = [_line(line, step) for line in sorted(lines, key=lambda line: line.strength)]
     drawn += [_parallel_axis(SIDE + i * step, axis, 15 * (i % 2)) for i, axis in enumerate(axes)]
     drawn += [tag("text", "not set", x=2, y=HEIGHT - 4)] if lacking else []
@@ -69,7 +69,7 @@ def parallel_chart(
 
 def _line(line: Line, step: float) -> Markup:
     points = " ".join(
-        f"{SIDE + number * step:.1f},{_y(place):.1f}" for number, place in enumerate(line.places)
+        f"{SIDE + number * step:.1f},{_y(share):.1f}" for number, share in enumerate(line.positions)
     )
     opacity = FAINT + (1 - FAINT) * line.strength
     style = f"opacity:{opacity:.2f};stroke-width:{1 + 1.4 * line.strength**4:.1f}px"
@@ -82,12 +82,12 @@ def _parallel_axis(x: float, axis: ParallelAxis, lower: int) -> Markup:
         # Names of neighbouring axes alternate between two heights, so that they do not overlap.
         tag("text", axis.name, class_="unit", x=x, y=14 + lower, text_anchor="middle"),
     ]
-    for place, text in axis.ticks:
-        parts.append(tag("line", class_="tick", x1=x - 4, y1=_y(place), x2=x, y2=_y(place)))
-        parts.append(tag("text", text, class_="note", x=x - 7, y=_y(place) + 4, text_anchor="end"))
+    for share, text in axis.ticks:
+        parts.append(tag("line", class_="tick", x1=x - 4, y1=_y(share), x2=x, y2=_y(share)))
+        parts.append(tag("text", text, class_="note", x=x - 7, y=_y(share) + 4, text_anchor="end"))
     return join(*parts)
 
 
-def _y(place: float | None) -> float:
+def _y(share: float | None) -> float:
     base = HEIGHT - BOTTOM
-    return HEIGHT - 8.0 if place is None else base - place * (base - TOP)
+    return HEIGHT - 8.0 if share is None else base - share * (base - TOP)

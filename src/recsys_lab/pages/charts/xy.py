@@ -142,11 +142,11 @@ def xy_chart(
     """
     base, inner = HEIGHT - BOTTOM, width - LEFT - RIGHT
 
-    def place(point: tuple[float, float, str]) -> tuple[float, float]:
+    def position(point: tuple[float, float, str]) -> tuple[float, float]:
         return LEFT + x.share(point[0]) * inner, base - y.share(point[1]) * (base - TOP)
 
-    placed = [(one, [place(point) for point in one.points]) for one in series]
-    drawn = [mark for one, places in placed for mark in _drawn(one, places)]
+    placed = [(one, [position(point) for point in one.points]) for one in series]
+    drawn = [mark for one, points in placed for mark in _drawn(one, points)]
     middle = LEFT + inner / 2
     return svg(
         key,
@@ -164,7 +164,7 @@ def xy_chart(
     )
 
 
-def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup]:
+def _drawn(series: Series, positions: Sequence[tuple[float, float]]) -> list[Markup]:
     fill, stroke = _STYLES[series.style]
     if series.colour is not None:
         colour = colour_of(series.colour)
@@ -172,33 +172,33 @@ def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup
     if series.kind == "dots":
         return [
             tag("circle", tag("title", tip), cx=x, cy=y, r=3.6, style=fill)
-            for (x, y), (_, _, tip) in zip(places, series.points, strict=True)
+            for (x, y), (_, _, tip) in zip(positions, series.points, strict=True)
         ]
     if series.kind == "steps":
-        corners = zip(places[1:], places, strict=False)
-        places = [places[0], *(p for new, old in corners for p in ((new[0], old[1]), new))]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        corners = zip(positions[1:], positions, strict=False)
+        positions = [positions[0], *(p for new, old in corners for p in ((new[0], old[1]), new))]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in positions)
     tip = tag("title", series.label)
     return [tag("polyline", tip, points=path, style=f"fill:none;{stroke}")]
 
 
 def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: int) -> list[Markup]:
     """Put each mark as near to its point as possible without overlapping a dot or another mark."""
-    taken = [(x, y, 4.0, 4.0) for one, places in placed if one.kind == "dots" for x, y in places]
+    occupied = [(x, y, 4.0, 4.0) for one, points in placed if one.kind == "dots" for x, y in points]
     parts = []
-    for one, places in placed:
+    for one, points in placed:
         if not one.mark:
             continue
-        half, (x, y) = _NARROW * len(one.mark) / 2, places[-1]
+        half, (x, y) = _NARROW * len(one.mark) / 2, points[-1]
         across = (half + 6, 0.0, -half - 6, half + 18, -half - 18)
         ways = [(dx, dy) for dx in across for dy in _UPWARD if dx or dy]
         ways.sort(key=lambda way: math.hypot(*way))
         left, right, low = LEFT + half, width - half, HEIGHT - BOTTOM - 5
         boxes = [(x + dx, y + dy, half, 5.0) for dx, dy in ways]
         inside = [box for box in boxes if left < box[0] < right and TOP < box[1] < low]
-        free = (box for box in inside if not any(_touch(box, other) for other in taken))
+        free = (box for box in inside if not any(_touch(box, other) for other in occupied))
         box = next(free, boxes[0])  # overlaps if nothing is free
-        taken.append(box)
+        occupied.append(box)
         style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
         parts.append(
             tag(
