@@ -112,7 +112,7 @@ def _of_another_file(capsys):
     assert (
         "own: there is no module 'my_metrics', which the run uses in evaluation.metrics[1]" in said
     )
-    assert f"in the current folder, {Path.cwd()}" in said
+    assert f"the current folder, {Path.cwd()}" in said
 
 
 BAD = """

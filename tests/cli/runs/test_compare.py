@@ -90,7 +90,7 @@ def test_unlike_protocols_need_force(folder, capsys, force):
         ([], "give runs: recsys-lab compare"),
         (["nowhere"], "runs: nowhere: there is no such folder"),
         (["runs", "level=2"], "level: expected a float > 0 and < 1"),
-        (["runs", "baseline=Nobody"], "baseline: no system 'Nobody'"),
+        (["runs", "baseline=Nobody"], "baseline: there is no system 'Nobody'"),
         (["runs", "output=runs/pop/0/run.json"], "cannot create the folder"),
         (["runs", "metrics=x"], "metrics"),
         (["runs", "by=seed"], "by: expected one of 'config', 'group', 'name', got 'seed'"),

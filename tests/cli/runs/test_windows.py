@@ -90,7 +90,7 @@ def test_back_tests_are_compared_window_by_window(capsys):
     assert "different numbers of windows" in capsys.readouterr().err
     assert train("run_dir=later", "split.end='1970-01-01T02:13:10'", base=ROLLING) == 0
     assert run_command(["compare", "popular", "later"]) == 2
-    assert "different protocols" in capsys.readouterr().err
+    assert "protocols differ" in capsys.readouterr().err
     assert train("run_dir=again", "seed=1", base=ROLLING) == 0
     assert run_command(["compare", "popular", "again"]) == 2
     assert "all 2 back-tests are of one system, Popularity" in capsys.readouterr().err
