@@ -73,7 +73,7 @@ class TestPlainVerbs:
         ("arguments", "said"),
         [
             (["runs", "where=seed=0", "where=seed=1"], "where is given twice, also as where=seed"),
-            (["runs", "--where", "seed=0", "--where=seed=1"], "several with commas between"),
+            (["runs", "--where", "seed=0", "--where=seed=1"], "separated by commas"),
             (["runs", "--where", "seed=0", "where=seed=1"], "where is given twice"),
             (["compare", "a", "b", "runs=[c]"], "runs is given twice, also as a b; runs: run dir"),
             (["show"], "give a run: recsys-lab show RUN"),
