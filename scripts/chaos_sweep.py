@@ -1,11 +1,11 @@
-"""Kill a sweep again and again: every trial is done once, and none is lost.
+"""Kill a sweep repeatedly and check that every trial is done once.
 
     python scripts/chaos_sweep.py [--trials 30] [--worker-kills 6] [--parent-kills 2]
 
 Runs a sweep on a small synthetic shop with two workers. While it runs, a random worker is killed
 (SIGKILL) several times and the parent several times; after a parent's death the same command is
-given again. At the end the study must hold exactly the asked number of finished trials, no point
-twice, a run directory for each, and no lost one.
+run again. At the end the study must have exactly the requested number of finished trials, no
+duplicate point, and a run directory for each trial.
 """
 
 from __future__ import annotations
@@ -106,14 +106,14 @@ def judged(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "complete": states.count("COMPLETE"),
         "pruned": states.count("PRUNED"),
         "failed by their own error": states.count("FAIL"),
-        "trials gone on with after a death": sum(count > 1 for count in attempts),
+        "trials resumed after a crash": sum(count > 1 for count in attempts),
         "run directories": len(runs),
         "best val/ndcg@10": round(study.best_value, 4),
     }
 
 
 def main() -> None:
-    """Disturb, judge, print."""
+    """Run the sweep under kills, check it and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=10)

@@ -73,7 +73,7 @@ class TestCompare:
         values = {"ndcg@10": np.linspace(0, 1, 40)}
         write_run(tmp_path / "a", values)
         write_run(tmp_path / "b", values, fields={"exclude_seen": False})
-        with pytest.raises(recsys_lab.UserError, match="different protocols"):
+        with pytest.raises(recsys_lab.UserError, match="protocols differ"):
             recsys_lab.compare(tmp_path)
         assert not recsys_lab.compare(tmp_path, force=True).scores["comparable"].any()
         with pytest.raises(recsys_lab.UserError, match="got no runs"):

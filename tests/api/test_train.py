@@ -86,8 +86,8 @@ def test_it_can_be_called_again_beside_a_hydra_of_ones_own(shop):
     [
         (["modle=sasrec", "recipe.max_epochs=no"], "2 problems in the config"),
         (["data=table", "data.path=absent.csv"], "absent.csv"),
-        (["--multirun", "seed=0,1"], "train: got --multirun; overrides are key=value"),
-        (["hydra.mode=MULTIRUN", "seed=0,1"], "got hydra.mode=MULTIRUN; .* one run is trained"),
+        (["--multirun", "seed=0,1"], "train: got --multirun; expected overrides key=value"),
+        (["hydra.mode=MULTIRUN", "seed=0,1"], "got hydra.mode=MULTIRUN; .* of a single run"),
     ],
 )
 @pytest.mark.usefixtures("shop")

@@ -22,12 +22,12 @@ def test_evaluate_gives_the_same_numbers(capsys):
     values["test"]["ndcg@10"] += 1e-9
     Path("run/run.json").write_text(json.dumps(values))
     assert run_command(["evaluate", "run"]) == 2
-    assert 'if you changed it and mean it, set its "digest" to null' in capsys.readouterr().err
+    assert 'after an intended change, set "digest" to null' in capsys.readouterr().err
     rewrite("run", values)
     assert run_command(["evaluate", "run"]) == 1
     told = capsys.readouterr().err
-    assert "run: the record says otherwise for 1 of" in told
-    assert "now (-1e-09); 0 of 60 users have another value" in told
+    assert "metrics differ from the record" in told
+    assert "now (-1e-09); 0 of 60 users have a different value" in told
     assert "Traceback" not in told
     values["test"]["ndcg@10"] -= 1e-9 - 3e-16  # as sums in another order, on another machine
     rewrite("run", values)
@@ -52,18 +52,18 @@ def test_evaluate_tells_how_many_users_have_other_results(capsys):
     rewrite("run", values)
     assert run_command(["evaluate", "run"]) == 1
     told = capsys.readouterr().err
-    assert "the record says otherwise for 3 of" in told
+    assert "metrics differ from the record" in told
     ndcg, coverage, own = (
         next(line for line in told.splitlines() if line.startswith(f"  {name}@10:"))
         for name in ("ndcg", "coverage", "own")
     )
-    assert ndcg.endswith("2 of 60 users have another value")
-    assert coverage.endswith("5 of 60 users have another list")
-    assert own == "  own@10: 1.0 recorded, not there now"
+    assert ndcg.endswith("2 of 60 users have a different value")
+    assert coverage.endswith("5 of 60 users have a different list")
+    assert own == "  own@10: 1.0 recorded, missing now"
     assert "the run was made with code" in told
     Path("run/test_users.parquet").unlink()
     assert run_command(["evaluate", "run"]) == 1
-    assert "of how many users is not known" in capsys.readouterr().err
+    assert "for an unknown number of users" in capsys.readouterr().err
 
 
 def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_moved_project_needs_no_raw_log(capsys, monkeypatch):
 
 def test_evaluate_refuses_what_is_no_finished_run(capsys):
     assert run_command(["evaluate", "nothing"]) == 2
-    assert "nothing: no run there (run.json is missing)" in capsys.readouterr().err
+    assert "nothing: not a run (run.json is missing)" in capsys.readouterr().err
     assert train("run_dir=run", base=COUNTS) == 0
     rewrite("run", {**record("run"), "status": "interrupted"})
     assert run_command(["evaluate", "run"]) == 2

@@ -103,7 +103,7 @@ def test_a_list_goes_on_past_what_may_not_be_read(machine):
     assert "counts,finished" in ended.said
     assert "run,unreadable" in ended.said
     assert "run/run.json: no permission to read it" in ended.said
-    assert "left out: closed: cannot be looked into (Permission denied)" in ended.said
+    assert "left out: closed: cannot be read (Permission denied)" in ended.said
 
 
 def test_weights_that_may_not_be_read_are_not_called_missing(machine):
@@ -128,7 +128,7 @@ def test_a_killed_run_is_shown_as_killed_until_somebody_goes_on(machine):
     listed = machine.run("runs", ".", "where=status=killed", "columns=[folder]", "format=csv")
     assert listed.said.split() == ["folder", "run"]
     shown = machine.run("show", "run").said
-    assert "it was killed, no process works on it; go on with" in " ".join(shown.split())
+    assert "but it was killed: no process works on it; resume it with" in " ".join(shown.split())
 
 
 def test_a_card_that_was_never_written_is_written_by_the_same_command(machine):

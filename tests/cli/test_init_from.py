@@ -55,7 +55,7 @@ def test_without_a_step_it_is_the_other_run(capsys):
     assert second["init_from"]["same_data"] is True
     assert second["config"]["init_from"] == str(Path("first").absolute())
     assert second["identity"]["init_from"] == digest[:8]
-    said = f"init_from=first: begins with the best weights of SASRec ({digest[:8]}), on the same"
+    said = f"init_from=first: starts with the best weights of SASRec ({digest[:8]}), on the same"
     assert said in capsys.readouterr().out
     assert f"best weights of SASRec ({digest[:8]})" in Path("second/card.md").read_text()
     # The same settings without these weights are another system; the run's place makes none.
@@ -103,8 +103,8 @@ def test_items_of_other_data_are_found_by_their_ids(capsys):
     assert taken["same_data"] is False
     assert (taken["items_taken"], taken["items_fresh"], taken["items_left_out"]) == (24, 3, 1)
     said = " ".join(capsys.readouterr().out.split())
-    assert "of 24 items were taken by their raw ids, 3 begin fresh, 1 are not in these data" in said
-    assert "weights of SASRec that were trained on other data" in Path("second/card.md").read_text()
+    assert "of 24 items with equal raw ids; 3 items start with random vectors, and 1 items" in said
+    assert "come from SASRec, trained on other data" in Path("second/card.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_refit_begins_with_the_same_weights(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "training and validation, from the best weights of SASRec" in said
     card = Path("second/card.md").read_text()
-    assert "The tested model was trained from its first weights for 1 epochs" in card
+    assert "The tested model was trained from its initial weights for 1 epochs" in card
     shutil.rmtree("first")
     assert run_command(["train", "resume=second", "recipe.max_epochs=2"]) == 0
     refit = load_file("second/checkpoints/refit/best.safetensors")
@@ -205,6 +205,6 @@ def test_of_a_refit_run_the_tested_weights_are_taken(capsys):
     taken = record("second")["init_from"]
     assert taken["weights"] == "checkpoints/refit/best.safetensors"
     said = " ".join(capsys.readouterr().out.split())
-    assert f"begins with the refit weights of SASRec ({taken['weights_sha256'][:8]})" in said
-    assert "learned from its validation events, so validation is too good" in said
-    assert "so the validation numbers are too good" in Path("second/card.md").read_text()
+    assert f"starts with the refit weights of SASRec ({taken['weights_sha256'][:8]})" in said
+    assert "trained on the validation events, so validation is optimistic" in said
+    assert "so the validation metrics are optimistic" in Path("second/card.md").read_text()

@@ -184,7 +184,7 @@ def test_a_record_changed_by_hand_is_read_as_is_advised_and_told(capsys):
     values["config"]["notes"] = "the one for the talk"
     Path("trained/run.json").write_text(json.dumps(values))
     assert run_command(["show", "trained"]) == 2
-    assert 'if you changed it and mean it, set its "digest" to null' in capsys.readouterr().err
+    assert 'after an intended change, set "digest" to null' in capsys.readouterr().err
     rewrite("trained", values)
     assert run_command(["show", "trained"]) == 0
     assert "changed by hand" in " ".join(capsys.readouterr().out.split())

@@ -63,7 +63,7 @@ class TestPlainVerbs:
             "limit: expected an int >= 1 or null, got 0 (int). (from the override limit=0)" in said
         )
         assert "sort: expected text, got None" in said
-        assert "level=a,b: runs takes one value a key" in said
+        assert "level=a,b: runs takes one value per key" in said
 
     def test_a_value_may_begin_with_a_minus(self, capsys):
         assert run_command(["runs", "--sort", "-test/ndcg@10", "--cfg", "job"]) == 0
@@ -73,9 +73,9 @@ class TestPlainVerbs:
         ("arguments", "said"),
         [
             (["runs", "where=seed=0", "where=seed=1"], "where is given twice, also as where=seed"),
-            (["runs", "--where", "seed=0", "--where=seed=1"], "several with commas between"),
+            (["runs", "--where", "seed=0", "--where=seed=1"], "separated by commas"),
             (["runs", "--where", "seed=0", "where=seed=1"], "where is given twice"),
-            (["compare", "a", "b", "runs=[c]"], "runs is given twice, also as a b; once: run dir"),
+            (["compare", "a", "b", "runs=[c]"], "runs is given twice, also as a b; runs: run dir"),
             (["show"], "give a run: recsys-lab show RUN"),
             (["evaluate"], "give a run: recsys-lab evaluate RUN"),
             (["compare", "--force"], "give runs: recsys-lab compare runs/"),

@@ -132,7 +132,7 @@ class TestResume:
 
     def test_no_such_directory(self, shell, run_dir):  # noqa: ARG002
         [line] = shell.refused("toy", "resume=runs/b")
-        assert line.endswith(f"no run directory {shell.folder / 'runs/b'}. Runs there: runs/a b.")
+        assert line.endswith(f"there is no folder {shell.folder / 'runs/b'}. Runs there: runs/a b.")
 
     def test_a_directory_without_a_run(self, shell):
         shell.write("empty/x", "")

@@ -36,7 +36,8 @@ class TestHelp:
     def test_an_unknown_verb(self, shell):
         assert shell("trian")[::2] == (
             2,
-            f"recsys-lab: no verb 'trian'; did you mean 'train'? Verbs: {', '.join(VERBS)}.\n",
+            "recsys-lab: there is no verb 'trian'; did you mean 'train'? "
+            f"Verbs: {', '.join(VERBS)}.\n",
         )
 
     def test_a_verbs_help_names_its_groups(self, shell):
@@ -73,7 +74,7 @@ class TestFlags:
 
     def test_flags_that_contradict_each_other(self, shell):
         assert "--resolve" in shell.refused("toy", "--resolve")[0]
-        assert "Only one of" in shell.refused("toy", "--cfg", "job", "-m")[0]
+        assert "only one of" in shell.refused("toy", "--cfg", "job", "-m")[0]
 
     def test_an_unknown_flag(self, shell):
         with pytest.raises(SystemExit) as ended:
@@ -127,7 +128,7 @@ class TestEvaluateArguments:
 
     def test_two(self, shell):
         assert shell.refused("evaluate", "a", "b") == [
-            "recsys-lab: evaluate takes one RUN, got 2: a, b."
+            "recsys-lab: evaluate: expected one RUN, got 2: a, b"
         ]
 
 

@@ -44,7 +44,7 @@ def test_unfinished_and_rolling_runs_are_named_and_left_out(tmp_path):
     assert [r.folder.name for r in found] == ["a", "window_0"]
     reasons = {item.folder.rpartition("/")[2]: item.reason for item in left_out}
     assert reasons["b"] == "its status is 'interrupted', so it has no test result"
-    assert "windows are runs of their own" in reasons["roll"]
+    assert "windows, which are runs" in reasons["roll"]
     with pytest.raises(UserError, match=r"no finished run in .*b; left out are:\n .*interrupted"):
         find_runs([str(tmp_path / "b")])
 
@@ -54,12 +54,12 @@ def test_unfinished_and_rolling_runs_are_named_and_left_out(tmp_path):
     [
         (
             "nowhere",
-            "runs: nowhere: no such folder, and no sweep sweeps/nowhere. Give run directories, "
-            "folders of runs, names of sweeps, or globs",
+            "runs: nowhere: there is no such folder and no sweep sweeps/nowhere. Give run "
+            "directories, folders of runs, names of sweeps, or globs",
         ),
         ("no*where", "matches no folder"),
         ("file", "is a file; give the run's directory"),
-        ("empty", r"no run there \(run.json is missing, also in the folders below\)"),
+        ("empty", r"contains no run \(there is no run.json, also not in its subfolders\)"),
     ],
 )
 def test_arguments_that_name_no_run(tmp_path, monkeypatch, text, message):
@@ -187,7 +187,7 @@ def test_the_newest_of_two_runs_with_one_seed_counts(tmp_path):
         write_run(tmp_path / name, {"ndcg@10": results(30, day)}, created=created)
     found = judged(tmp_path)
     assert [run.folder for run in found.runs] == [str(tmp_path / "new")]
-    assert "is newer, of the same configuration, code and seed" in found.left_out[0].reason
+    assert "is newer and has the same configuration, code and seed" in found.left_out[0].reason
 
 
 def test_all_pairs_and_a_baseline_by_name(tmp_path, monkeypatch):

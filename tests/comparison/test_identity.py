@@ -216,10 +216,12 @@ def test_a_metric_of_another_column_is_another_metric(tmp_path, recorded):
     assert [metric.name for metric in found.metrics] == ["ndcg@10", "novelty@10"]
     assert {pair.metric for pair in found.pairs} == {"ndcg@10", "novelty@10"}
     (note,) = (note for note in found.notes if "miscalibration@10" in note)
-    assert note.startswith("Left out: miscalibration@10 is not one metric in all runs")
+    assert note.startswith("Left out: miscalibration@10 has different definitions in the runs")
     assert "category_feature=item.category" in note
     assert "category_feature=item.tags" in note
-    with pytest.raises(UserError, match="metric: miscalibration@10 is not one metric in all runs"):
+    with pytest.raises(
+        UserError, match="metric: miscalibration@10 has different definitions in the runs"
+    ):
         judged(tmp_path, metric="calibration@10")
 
 

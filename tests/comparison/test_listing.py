@@ -103,12 +103,12 @@ def test_trials_without_a_test_show_the_validation(tmp_path):
         (
             ["model"],
             "created",
-            r"where: 'model' is not a condition, expected column=value, or one of != > < >= <=",
+            r"where: 'model' is not a condition: expected column=value, or one of != > < >= <=",
         ),
         (
             ["test/ndcg@10>high"],
             "created",
-            r"where: 'test/ndcg@10>high': > compares numbers, got 'high'; write a number, or = or",
+            r"where: 'test/ndcg@10>high': > compares numbers, got 'high'; give a number, or",
         ),
         (["ndcg>0.1"], "created", r"where: no run has a column 'ndcg'"),
         (["modle=x"], "created", r"where: no run has a column 'modle'; did you mean 'model'\?"),
@@ -121,7 +121,9 @@ def test_unknown_columns(folder, where, sort, message):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(UserError, match=r"dir: .*no: no such folder; give a folder with runs"):
+    with pytest.raises(
+        UserError, match=r"dir: .*no: there is no such folder; give a folder with runs"
+    ):
         list_runs(tmp_path / "no")
     assert list_runs(tmp_path) == []
     assert select([], where=["a=b"], sort="created", limit=None) == []
@@ -183,6 +185,6 @@ def test_show_says_everything(folder):
 def test_show_of_an_unfinished_run(folder):
     console = Console(width=200, file=io.StringIO())
     print_run(console, RunRecord.load(folder / "stopped"))
-    assert "the run's status is 'failed'; go on with: recsys-lab train resume=" in (
+    assert "the run's status is 'failed'; resume it with: recsys-lab train resume=" in (
         console.file.getvalue()
     )

@@ -149,8 +149,8 @@ def test_hits_are_marked_and_later_places_told(page):
     users = page.split("<h2>Example users</h2>")[1]
     assert re.findall(r'<li class="hit">(.*?)</li>', users) == ["Cup"]
     assert re.findall(r"</span> ([\w :,]+)</h3>", users) == [
-        "Popularity: place 2, hit",
-        f"SASRec: place {SHOWN + 1}, miss",
+        "Popularity: rank 2, hit",
+        f"SASRec: rank {SHOWN + 1}, miss",
     ]
 
 
@@ -175,7 +175,7 @@ def test_a_line_is_a_run_with_its_own_values(tmp_path):
     assert first[0] == low[0]  # epoch 0
     assert top[1] < middle[1] < first[1]  # a higher value stands higher
     assert low[1] == middle[1]  # both 0.2
-    assert "A line is a run (2 in all); the best value is 0.3000." in page
+    assert "Each line is a run (2 in all); the best value is 0.3000." in page
 
 
 def test_compute_counts_flops_where_they_were(tmp_path):
@@ -187,7 +187,7 @@ def test_compute_counts_flops_where_they_were(tmp_path):
     page = html(compared(tmp_path), Examples("None.", ()))
     _, *body = rows(page, "Quality against compute")
     assert [row[1:3] for row in body] == [
-        ["10.0", "not counted"], ["20.0", "5T"], ["30.0", "2T"]
+        ["10.0", "not recorded"], ["20.0", "5T"], ["30.0", "2T"]
     ]  # fmt: skip
     chart = page.split('id="cost-FLOPs-title"')[1].split("</svg>")[0]
     assert chart.count("<circle") == 2
@@ -205,7 +205,7 @@ def test_popularity_is_drawn_of_those_that_measured_it(tmp_path):
     assert re.findall(r"<li>(.*?)</li>", part) == [
         "3 SASRec hidden_dim=24, 7.0000", "2 SASRec hidden_dim=16, 40.0000"
     ]  # fmt: skip
-    assert "Not measured of: SASRec hidden_dim=8." in part
+    assert "Not measured for: SASRec hidden_dim=8." in part
 
 
 def test_the_front_is_what_nothing_beats():

@@ -62,8 +62,8 @@ def test_runs_without_a_metric_in_common_are_told(tmp_path):
     with pytest.raises(UserError) as refused:
         judged(tmp_path)
     assert str(refused.value) == (
-        f"runs: no metric is in all of them ({tmp_path}/a: ndcg@10; {tmp_path}/b: hr@5). "
-        "Set evaluation.metrics and evaluation.ks alike and train again."
+        f"runs: they have no metric in common ({tmp_path}/a: ndcg@10; {tmp_path}/b: hr@5). "
+        "Set the same evaluation.metrics and evaluation.ks and train again."
     )
 
 
@@ -78,14 +78,14 @@ def test_damaged_runs_are_told(tmp_path):
     with pytest.raises(UserError, match=r"test_users.parquet: cannot be read \("):
         judged(tmp_path / "bad")
     write_run(tmp_path / "other", values, rows=pl.DataFrame({"user": [1]}))
-    with pytest.raises(UserError, match="lacks the columns items, rank, target"):
+    with pytest.raises(UserError, match="the columns items, rank, target are missing"):
         judged(tmp_path / "other")
 
 
 def test_other_users_under_one_protocol_are_an_error(tmp_path):
     write_run(tmp_path / "a", {"ndcg@10": results(30, 0)})
     write_run(tmp_path / "b", {"ndcg@10": results(31, 0)}, config=config(seed=1))
-    with pytest.raises(UserError, match=r"one protocol, but their test_users\.parquet hold other"):
+    with pytest.raises(UserError, match=r"but the users or targets in test_users\.parquet differ"):
         judged(tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_metrics_that_are_not_there(tmp_path):
     with pytest.raises(UserError, match=r"metric: 'ndcg@1' is not in all runs; did you mean"):
         judged(tmp_path, metric="ndcg@1")
     write_run(tmp_path / "c", {"mrr@3": results(30, 0)}, config=config(seed=2))
-    with pytest.raises(UserError, match="no metric is in all of them"):
+    with pytest.raises(UserError, match="they have no metric in common"):
         judged(tmp_path)
 
 

@@ -130,7 +130,7 @@ def test_whole_runs_by_price(capsys):
     assert train("run_dir=other", *PRICES, *few, base=COUNTS) == 0
     other = record("other")["metrics"]["value@10"]
     assert other["value"] == "item.price, 0.5 where missing"
-    with pytest.raises(UserError, match="value@10 is not one metric in all runs"):
+    with pytest.raises(UserError, match="value@10 has different definitions in the runs"):
         refuse_another_metric([RunRecord.load(Path(f)) for f in ("run", "other")], "value@10")
     assert "value_recall@10" in capsys.readouterr().out
 

@@ -128,8 +128,8 @@ def test_the_numbers_are_the_records(tmp_path):
     found = facts(page)
     compute = {
         "parameters": "1,000", "time of the whole run": "90.0 s",
-        "of it in training steps": "60.0 s",
-        "of it waiting for batches": "1.5 s", "peak memory": "300 MiB",
+        "in training steps": "60.0 s",
+        "waiting for batches": "1.5 s", "peak memory": "300 MiB",
         "training events read (tokens)": "123,456", "tokens per second": "2,007",
         "training steps": "77", "training FLOPs": "9.88e+10", "energy": "4,321 J",
         "best epoch": "2 (the first is 0) of 3",
@@ -157,16 +157,16 @@ def test_all_limits_of_a_run_that_has_them_all(tmp_path):
     record.values["data"]["has_timestamps"] = False
     expected = [
         "Candidates are not all items (1,000 a user, sampled)",
-        "250 of 999 test targets (25.0%) stand in their user's history already; with "
+        "250 of 999 test targets (25.0%) are already in their user's history; with "
         "exclude_seen=true no model can hit them.",
         "The log has no timestamps",
         "Leak check (leak): 9 of 40 test targets (22.5%) are not later.",
         "The best epoch was the last one (2, the first is 0)",
-        "One seed alone (0)",
+        "Only one seed (0)",
         "150 of 999 test targets (15.0%) are items without a training event; on them ndcg@10 is "
         "0.0123.",
-        "Nothing is known of users with fewer than 5 events",
-        "Slices of fewer than 100 users, whose means say little: history_length 5-9 (99).",
+        "The numbers do not cover users with fewer than 5 events",
+        "Slices of fewer than 100 users have unreliable means: history_length 5-9 (99).",
         "No column of the users has two groups of at least 100",
         "The energy of the training could not be read",
         "Made with uncommitted changes",
@@ -187,9 +187,9 @@ def test_all_limits_of_a_run_that_has_them_all(tmp_path):
         ({"fields": {"candidates": "all items"}}, "Candidates"),
         ({"leaks": []}, "Leak check"),
         ({"best": {"epoch": 1, "still_improving": False}}, "best epoch"),
-        ({"seed": None}, "One seed"),
+        ({"seed": None}, "Only one seed"),
         ({"split": {"test_targets": 999, "cold_test_targets": 0}}, "without a training event"),
-        ({"fields": {"filter": {"min_user_count": 1}}}, "Nothing is known"),
+        ({"fields": {"filter": {"min_user_count": 1}}}, "The numbers do not cover"),
     ],
 )
 def test_a_limit_goes_with_its_fact(tmp_path, change, gone):
@@ -206,18 +206,18 @@ def test_limits_of_slices_need_these():
             "test": {"a": 1.0}}  # fmt: skip
     found = limits(seen, SLICES[3:])
     assert found[0].endswith("with exclude_seen=false they are easy to hit.")
-    assert found[1].startswith("No intervals were kept")
+    assert found[1].startswith("No intervals were recorded")
 
 
 def test_a_trial_and_a_run_that_did_not_end_say_so():
     trial = limits({"status": "finished", "validation": {"ndcg@10": 0.5}}, [])
     assert trial == [
-        "The test split was not opened. The model was chosen by the validation numbers, so they "
-        "are too good."
+        "The test split was not evaluated. The model was selected by its validation metrics, "
+        "so these are optimistic."
     ]
     values = {"name": "x", "status": "running", "validation": {"ndcg@10": 0.5}}
     assert limits(values, []) == [
-        "The run's status is 'running': this is what was known until then."
+        "The run's status is 'running': the card shows what was recorded until then."
     ]
     assert facts(as_page(values, []))["validation ndcg@10"] == "0.5000"
 

@@ -84,7 +84,7 @@ def test_one_of_ones_own_that_fails_costs_nothing(tmp_path, kept, caplog, fails)
     logged(chosen)
     chosen.finish(End({}))
     assert f"no {fails}" in caplog.text
-    assert "the run goes on" in caplog.text
+    assert "the run continues" in caplog.text
     assert len([event for event in kept if event[0] == "b"]) == 5
 
 

@@ -134,7 +134,7 @@ def test_a_changed_record_is_refused_until_its_digest_is_null(record):
     path = record.folder / "run.json"
     whole = path.read_text()
     path.write_text(whole.replace("0.25", "0.26"))
-    with pytest.raises(UserError, match=r'its content does not match .* "digest" to null'):
+    with pytest.raises(UserError, match=r'the content does not match .* "digest" to null'):
         RunRecord.load(record.folder)
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "digest": None}))
@@ -151,7 +151,7 @@ def test_a_changed_record_is_refused_until_its_digest_is_null(record):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no run there (run.json is missing); give the directory of a run"),
+        (None, "not a run (run.json is missing); give the directory of a run"),
         ("{not json", "run.json: not a run record"),
         ("[1, 2]", "run.json: not a run record"),
         (b"\xff\xfe", "run.json: not a run record"),
@@ -169,7 +169,7 @@ def test_what_is_no_record_is_refused(tmp_path, text, message):
 
 
 def test_a_file_in_place_of_a_run_is_refused(record):
-    with pytest.raises(UserError, match=r"no run there .* give the directory of a run"):
+    with pytest.raises(UserError, match=r"not a run .* give the directory of a run"):
         RunRecord.load(record.folder / "run.json")
 
 

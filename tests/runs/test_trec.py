@@ -29,7 +29,7 @@ def test_ir_measures_finds_the_runs_own_numbers_in_them(capsys):
     capsys.readouterr()
     assert run_command(["show", "run", "trec=out"]) == 0
     said = capsys.readouterr().out
-    assert "3 ids have blanks or %, which are percent-encoded in the files" in said
+    assert "3 ids contain whitespace or %, percent-encoded in the files" in said
     qrels = list(ir_measures.read_trec_qrels("out/qrels.trec"))
     lists = list(ir_measures.read_trec_run("out/run.trec"))
     assert len(qrels) == 2 * len({q.query_id for q in qrels})

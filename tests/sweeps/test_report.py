@@ -88,7 +88,8 @@ def story(made: optuna.Study, **changes) -> SweepSummary:
         "trials": made.trials, "best": [t.number for t in made.best_trials] if complete else [],
         "importance": importance(made),
         "workers": [{"began": 0.0, "now": 3600.0, "busy": 3000.0, "since": 3036.0}] * 2,
-        "metric": "ndcg@10", "top": [], "said": [], "command": "recsys-lab train experiment=best",
+        "metric": "ndcg@10", "top": [], "sentences": [],
+        "command": "recsys-lab train experiment=best",
     }  # fmt: skip
     return SweepSummary(**{**usual, **changes})
 
@@ -118,11 +119,11 @@ def headings(page: str) -> list[str]:
 
 def test_a_whole_page():
     made = study()
-    found = story(made, top=[a.summary() for a in AGAIN], said=[pick_winner(AGAIN).sentence])
+    found = story(made, top=[a.summary() for a in AGAIN], sentences=[pick_winner(AGAIN).sentence])
     page, text = html(found), markdown(found)
     assert headings(page) == [
-        "What was searched", "Best trials", "The best with several seeds", "History", "Importance",
-        "Parallel coordinates", "Slices", "Learning curves", "Failures and cost",
+        "What was searched", "Best trials", "Best configs with several seeds", "History",
+        "Importance", "Parallel coordinates", "Slices", "Learning curves", "Failures and cost",
     ]  # fmt: skip
     root = read(page)
     for forbidden in ("script", "img", "link", "iframe"):
@@ -163,7 +164,7 @@ def test_a_front_of_two_objectives():
     assert "Learning curves" not in headings(page)  # Optuna keeps none of several objectives
     values = [trial.values for trial in found.complete]
     front = [v for v in values if not any(w != v and w[0] >= v[0] and w[1] <= v[1] for w in values)]
-    assert f"joins the {len(front)} of the Pareto front" in page
+    assert f"through the {len(front)} trials of the Pareto front" in page
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -45,7 +45,7 @@ class Odd(SamplerFactory, PrunerFactory):
 
 
 def test_a_factory_of_something_else_is_refused():
-    with pytest.raises(UserError, match=r"sweep\.sampler: Odd\.make gave a str, not an"):
+    with pytest.raises(UserError, match=r"sweep\.sampler: Odd\.make returned a str, expected"):
         make_sampler(Odd(), 0)
-    with pytest.raises(UserError, match=r"sweep\.pruner: Odd\.make gave a str, not an"):
+    with pytest.raises(UserError, match=r"sweep\.pruner: Odd\.make returned a str, expected"):
         make_pruner(Odd())

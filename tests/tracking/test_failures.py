@@ -66,7 +66,7 @@ def test_one_of_ones_own_that_does_not_start(tmp_path, monkeypatch, caplog, kind
     chosen = tracking("csv", {"_target_": f"{__name__}.{kind}"})
     assert list(chosen.start(RUN, tmp_path, {})) == ["csv"]
     assert len(chosen.loggers()) == 1
-    assert f"{kind}() did not start, the run goes on without it: {problem}" in caplog.text
+    assert f"{kind}() did not start, the run continues without it: {problem}" in caplog.text
 
 
 def test_one_that_leaves_the_program_ends_nothing_but_ctrl_c_does(tmp_path, monkeypatch, caplog):
@@ -75,7 +75,7 @@ def test_one_that_leaves_the_program_ends_nothing_but_ctrl_c_does(tmp_path, monk
     chosen.start(RUN, tmp_path, {})
     [logger] = chosen.loggers()
     logger.log_metrics({"val/ndcg@10": 0.5}, 3)
-    assert "failed and is left behind, the run goes on: it called sys.exit(3)" in caplog.text
+    assert "failed, the run continues without it: it called sys.exit(3)" in caplog.text
     with pytest.raises(KeyboardInterrupt):
         chosen.finish(End({"val/ndcg@10": 0.5}))
 
@@ -89,7 +89,7 @@ def test_a_start_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):
     assert list(chosen.start(RUN, tmp_path, {})) == ["csv"]
     assert len(chosen.loggers()) == 1
     chosen.finish(End({"val/ndcg@10": 0.5}))
-    assert "wandb did not start, the run goes on without it: no service" in caplog.text
+    assert "wandb did not start, the run continues without it: no service" in caplog.text
 
 
 def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):
@@ -104,7 +104,7 @@ def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(wandb, "init", init)
     assert tracking("wandb", mode="online").start(RUN, tmp_path, {}) == {"wandb": "abc"}
     assert asked == ["online", "offline"]
-    assert f"send it later with: wandb sync {tmp_path}" in caplog.text
+    assert f"upload it later with: wandb sync {tmp_path}" in caplog.text
 
 
 @pytest.mark.parametrize("call", ["log_metrics", "log_hyperparams", "save", "finalize", "finish"])
@@ -121,7 +121,7 @@ def test_no_call_of_a_dead_tracker_raises(tmp_path, monkeypatch, caplog, call):
         else:
             getattr(logger, call)({"val/ndcg@10": 0.5})
     if call in ("log_metrics", "log_hyperparams", "finish"):
-        assert "wandb failed and is left behind, the run goes on: no " in caplog.text
+        assert "wandb failed, the run continues without it: no " in caplog.text
 
 
 def test_no_tracking_does_nothing(tmp_path):

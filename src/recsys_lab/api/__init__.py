@@ -1,5 +1,4 @@
-"""The lab as a Python library: what `import recsys_lab` offers, and nothing that is not in it.
+"""The Python API of ``import recsys_lab``.
 
-A thin face over `experiment`, `comparison`, `runs` and `data`; it stands above all other packages
-and none of them imports it.
+A thin layer over `experiment`, `comparison`, `runs` and `data`; no other package imports it.
 """

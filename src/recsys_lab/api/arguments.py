@@ -1,4 +1,4 @@
-"""Arguments of the Python face, which no config checks: a wrong one is the caller's mistake."""
+"""Checks of arguments of the Python API."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def folder_of(name: str, given: Any) -> Path:
     """A folder as a path.
 
     Raises:
-        UserError: it is neither a text nor a path.
+        UserError: it is neither a string nor a path.
     """
     if not isinstance(given, str | Path):
-        raise UserError(f"{name}: got {given!r}; a folder is needed, as a text or a Path")
+        raise UserError(f"{name}: got {given!r}; expected a folder as a string or a Path")
     return Path(given)
 
 
 def require_one_of(name: str, given: Any, allowed: Sequence[str | None]) -> None:
-    """Refuse a word that an argument does not know.
+    """Check that an argument has one of the allowed values.
 
     Raises:
-        UserError: with those that it does.
+        UserError: it has another value.
     """
     if given not in allowed:
         raise UserError(f"{name}: got {given!r}; allowed: {', '.join(map(repr, allowed))}")

@@ -26,17 +26,17 @@ class Dataset:
     """Users, items and events of a prepared dataset.
 
     Args:
-        prepared: the dataset that models read: flat arrays of indices.
+        prepared: the dataset as flat arrays of indices.
 
     Attributes:
-        prepared: the same, for code that makes batches of it.
+        prepared: likewise, for code that makes batches.
     """
 
     def __init__(self, prepared: PreparedDataset) -> None:
         self.prepared = prepared
 
     def __repr__(self) -> str:
-        """What it is, in a line."""
+        """Name and sizes."""
         data = self.prepared
         return (
             f"<Dataset {data.manifest['name']}: {data.num_users:,} users, {data.num_items:,} "
@@ -50,9 +50,9 @@ class Dataset:
 
     @property
     def items(self) -> pl.DataFrame:
-        """``item_id``, ``title`` where titles are known, and every other column of the items.
+        """``item_id``, ``title`` where known, and every other column of the items.
 
-        In the order of the catalogue, as `Run.item_vectors` has them.
+        In the order of the catalogue, like `Run.item_vectors`.
         """
         table = read_parquet(self.path / "items.parquet", PREPARE_AGAIN).drop("item", strict=False)
         titles = self.prepared.item_titles()
@@ -67,30 +67,30 @@ class Dataset:
         """Events with ``user_id``, ``item_id`` and, where known, ``timestamp`` (seconds, UTC).
 
         Args:
-            part: ``train``: what models learn from; ``validation`` and ``test``: the held-out
-                targets. None: every event of the log, with a column ``part``, null for an event
-                that is in none of the three (e.g. one that is only a history).
+            part: ``train`` for the training events, ``validation`` or ``test`` for the held-out
+                targets. None for every event of the log, with a column ``part``, which is null for
+                events in none of the three (e.g. those that are only in histories).
 
         Raises:
             UserError: there is no such part.
         """
         require_one_of("part", part, (*PHASES, None))
         if part is not None:
-            return self._frame(self._places(part))
+            return self._frame(self._indices(part))
         parts = np.full(self.prepared.num_interactions, -1)
         for number, name in enumerate(PHASES):
-            parts[self._places(name)] = number
+            parts[self._indices(name)] = number
         names = pl.Series("part", parts).replace_strict(dict(enumerate(PHASES)), default=None)
         return self._frame(np.arange(len(parts))).with_columns(names)
 
     def histories(self, part: Literal["validation", "test"]) -> pl.DataFrame:
-        """The events that the targets of a part are predicted from, as `Run.recommend` takes them.
+        """The events that the targets of a part are predicted from, as input of `Run.recommend`.
 
-        Where a user has several lists of targets (``split.target=successive``), a column ``list``
+        Where users have several lists of targets (``split.target=successive``), a column ``list``
         numbers their histories from 0.
 
         Raises:
-            UserError: there is no such part; the training part has no targets.
+            UserError: there is no such part, or it has no targets (``train``).
         """
         require_one_of("part", part, PHASES[1:])
         users, starts, ends, _ = np.asarray(self.prepared.segments(part)).T
@@ -102,33 +102,33 @@ class Dataset:
             frame = frame.with_columns(column.alias(LIST))
         return frame
 
-    def _places(self, part: str) -> NDArray[np.int64]:
+    def _indices(self, part: str) -> NDArray[np.int64]:
         if part == "train":
             _, starts, ends = np.asarray(self.prepared.segments(part)).T
             return flat_index(starts, ends)
         return self.prepared.target_ranges(part)
 
-    def _frame(self, places: NDArray[np.int64]) -> pl.DataFrame:
+    def _frame(self, events: NDArray[np.int64]) -> pl.DataFrame:
         data = self.prepared
-        users = np.searchsorted(data.offsets, places, side="right") - 1
+        users = np.searchsorted(data.offsets, events, side="right") - 1
         columns = {
             "user_id": pl.Series(data.user_ids()).gather(users),
-            "item_id": pl.Series(data.item_ids()).gather(data.items[places]),
+            "item_id": pl.Series(data.item_ids()).gather(data.items[events]),
         }
         if data.timestamps is not None:
-            columns["timestamp"] = pl.Series(data.timestamps[places])
+            columns["timestamp"] = pl.Series(data.timestamps[events])
         return pl.DataFrame(columns)
 
 
 def dataset(folder: Path | str, *, verify: Verify = "full") -> Dataset:
-    """Open a prepared dataset: a folder in ``prepared/``, or that of a run (`Run.dataset`).
+    """Open a prepared dataset; see also `Run.dataset`.
 
     Args:
-        folder: that `recsys-lab prepare` or `recsys-lab train` made.
-        verify: ``full`` compares every file with its SHA-256, ``sizes`` the lengths alone.
+        folder: of the dataset, made by `recsys-lab prepare` or `recsys-lab train` in ``prepared/``.
+        verify: ``full`` compares every file with its SHA-256, ``sizes`` only the file sizes.
 
     Raises:
-        UserError: there is no usable prepared dataset, or `verify` is another word.
+        UserError: there is no usable prepared dataset, or ``verify`` is invalid.
     """
     require_one_of("verify", verify, get_args(Verify))
     return Dataset(PreparedDataset(folder_of("dataset", folder), verify))

@@ -1,4 +1,4 @@
-"""One run as an object: its record, its results for each user, and its trained model."""
+"""A run as an object: its record, its per-user results and its trained model."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run; its data and model are read when they are first needed, once.
+    """A run, whose data and model are loaded once, on first use.
 
-    Threads may share it. Nothing of it is global: several runs may be open at a time.
+    It is thread-safe, and several runs can be open at a time.
 
     Args:
         record: of the run.
-        verify: how its prepared dataset is checked: see `load`.
+        verify: how its prepared dataset is checked, see `load`.
     """
 
     def __init__(self, record: RunRecord, verify: Verify = "full") -> None:
@@ -44,7 +44,7 @@ class Run:
         self._ranker: HistoryRanker | None = None
 
     def __repr__(self) -> str:
-        """What it is, in a line."""
+        """Name, status and path."""
         values = self._record.values
         return f"<Run {values['name']}, {self._record.status}, {self.path}>"
 
@@ -76,14 +76,14 @@ class Run:
 
     @property
     def main_metric(self) -> str:
-        """The metric that the epoch was chosen by, e.g. ``ndcg@10``."""
+        """The model selection metric, e.g. ``ndcg@10``."""
         return self._record.main_metric
 
     @property
     def epochs(self) -> pl.DataFrame:
-        """The learning curve, a row for each epoch; empty for a model that is fitted in one pass.
+        """The learning curve, one row per epoch; empty for a model that is fitted in one pass.
 
-        Columns: ``epoch``, ``step``, ``train/loss``, ``val/METRIC`` and what else was logged.
+        Columns: ``epoch``, ``step``, ``train/loss``, ``val/METRIC`` and other logged values.
         """
         return pl.DataFrame(self._record.values["epochs"], infer_schema_length=None)
 
@@ -94,16 +94,16 @@ class Run:
 
     @property
     def items(self) -> pl.DataFrame:
-        """The catalogue: ``item_id``, ``title`` where titles are known, and other columns."""
+        """The catalogue: ``item_id``, ``title`` where known, and other columns."""
         return self.dataset.items
 
     def per_user(self) -> pl.DataFrame:
-        """The test results: a row for each user and target.
+        """The test results, one row per user and target.
 
         Columns: ``user_id``, ``target_id`` (raw ids as text), ``rank`` (of the target, from 1; null
-        where it is not in the list), ``item_ids`` (the list), a column for each metric that single
-        users have a value of, and the keys of slices (``history_length``, ``target_popularity``,
-        ...). Columns ``user``, ``target`` and ``items`` hold the same as indices.
+        if it is not in the list), ``item_ids`` (the list), a column for each per-user metric, and
+        the keys of slices (``history_length``, ``target_popularity``, ...). The columns ``user``,
+        ``target`` and ``items`` are the same as indices.
 
         Raises:
             UserError: the run has no test results.
@@ -118,10 +118,10 @@ class Run:
             UserError: the run has no test results.
         """
         self._require_test()
-        found = self._record.slices()
-        if found is None:
-            raise UserError(f"{self.path}: an older run, which has no results by slice")
-        return found
+        slices = self._record.slices()
+        if slices is None:
+            raise UserError(f"{self.path}: an older run without results by slice; train it again")
+        return slices
 
     @property
     def model(self) -> Any:
@@ -131,44 +131,44 @@ class Run:
     def recommend(
         self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
     ) -> pl.DataFrame:
-        """The k best items for each history, as the run's own test ranked them.
+        """The k best items for each history, ranked as in the test of the run.
 
-        The whole catalogue is ranked (with ``evaluation.candidates=known``: the items that were
-        trained on). A model that cannot rank for a history without a known item gives it no rows.
+        The whole catalogue is ranked (with ``evaluation.candidates=known``: the items of training
+        events). Histories without a known item get no rows, unless the model can rank for them.
 
         Args:
             histories: a list of histories, each a list of raw item ids, oldest first; or a polars
-                frame of events with ``user_id``, ``item_id`` and, where they are not in order,
-                ``timestamp`` (seconds since the epoch or datetimes). Models that read times, or
-                columns of events, need the frame with these columns.
+                frame of events with ``user_id``, ``item_id`` and, unless in order, ``timestamp``
+                (seconds since the epoch or datetimes). Models that read times or event features
+                need the frame with these columns.
             k: list length.
             exclude_seen: leave out the items of the history.
 
         Returns:
-            One row for each recommended item, best first: ``history`` (index in the list) or
+            One row per recommended item, best first: ``history`` (index in the list) or
             ``user_id``, ``rank`` (from 1), ``item_id`` (raw id), ``score``.
 
         Raises:
-            UserError: the run has no trained model, or the histories lack what it reads.
+            UserError: the run has no trained model, or the histories lack a required column.
 
         Warns:
             UserWarning: some items are not in the catalogue and were skipped, or some histories
                 have no known item.
         """
-        found = self.ranker.recommend(histories, k, exclude_seen=exclude_seen)
-        if found.num_unknown:
+        ranked = self.ranker.recommend(histories, k, exclude_seen=exclude_seen)
+        if ranked.num_unknown:
             warnings.warn(
-                f"{found.num_unknown:,} events were skipped: their items are not in the catalogue "
+                f"{ranked.num_unknown:,} events were skipped: their items are not in the catalogue "
                 "of the run",
                 stacklevel=2,
             )
-        if found.num_unranked:
+        if ranked.num_unranked:
             warnings.warn(
-                f"{found.num_unranked:,} histories have no known item and got no recommendations; "
-                "a popularity model ranks for them",
+                f"{ranked.num_unranked:,} histories have no known item and got no "
+                "recommendations; use a popularity model for them",
                 stacklevel=2,
             )
-        return found.lists
+        return ranked.lists
 
     def item_vectors(self) -> NDArray[np.float32]:
         """Vectors of all items, (V, D), in the order of `items`.
@@ -179,7 +179,7 @@ class Run:
         return self.ranker.item_vectors()
 
     def user_vectors(self, histories: Histories) -> NDArray[np.float32]:
-        """A vector for each history, (n, D); its product with `item_vectors` is the score.
+        """A vector for each history, (n, D), whose products with `item_vectors` are the scores.
 
         Raises:
             UserError: the model's scores are not products of vectors, or a history has no known
@@ -189,7 +189,7 @@ class Run:
 
     @property
     def ranker(self) -> HistoryRanker:
-        """What `recommend` asks; it counts unknown items instead of warning of them."""
+        """The ranker behind `recommend`, which counts unknown items instead of warning."""
         parts = self._restored()
         with self._lock:
             if self._ranker is None:
@@ -206,8 +206,8 @@ class Run:
     def _require_model(self) -> None:
         if "windows" in self._record.values:
             raise UserError(
-                f"{self.path}: a rolling back-test, whose windows are runs of their own; load one "
-                "of them, e.g. window_0"
+                f"{self.path}: a rolling back-test; load one of its windows, which are runs, e.g. "
+                "window_0"
             )
         if not self._record.done:
             raise UserError(
@@ -219,8 +219,8 @@ class Run:
         self._require_model()
         if "test" not in self._record.values:
             raise UserError(
-                f"{self.path}: a trial of a search, which never opens the test split; train its "
-                "config as a run of its own"
+                f"{self.path}: a trial of a sweep, which has no test results; train its config as "
+                "an ordinary run"
             )
 
 
@@ -229,12 +229,11 @@ def load(folder: Path | str, *, verify: Verify = "full") -> Run:
 
     Args:
         folder: the run directory.
-        verify: how its prepared dataset is checked before the model ranks: ``full`` compares
-            every file with its SHA-256, ``sizes`` the lengths alone. The run's own files are always
-            compared.
+        verify: how its prepared dataset is checked before use: ``full`` compares every file with
+            its SHA-256, ``sizes`` only the file sizes. The run's own files are always compared.
 
     Raises:
-        UserError: there is no readable run, or `verify` is another word.
+        UserError: there is no readable run, or ``verify`` is invalid.
     """
     require_one_of("verify", verify, get_args(Verify))
     return Run(whole_record(folder_of("load", folder)), verify)

@@ -1,4 +1,4 @@
-"""Several runs as polars frames: which there are, and whether they differ."""
+"""Lists and comparisons of runs as polars frames."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _NOT_SETTINGS = ("seed", "name", "run_dir", "prepared_dir", "resume", "verify", 
 
 
 def find_runs(folder: Path | str) -> pl.DataFrame:
-    """The runs below a folder, at any depth; the trials of a sweep are runs, too.
+    """The runs below a folder, at any depth, including the trials of sweeps.
 
     Args:
         folder: e.g. ``runs``, or the folder of a sweep.
 
     Returns:
-        One row a run: ``path``, ``name``, ``model``, ``data``, ``seed``, ``status`` (``unreadable``
-        where the record is damaged), ``created``, ``seconds``, every key of the config that is not
-        the same in all, and the metrics, ``test/NAME`` and ``validation/NAME``.
+        One row per run: ``path``, ``name``, ``model``, ``data``, ``seed``, ``status``
+        (``unreadable`` for a damaged record), ``created``, ``seconds``, every key of the config
+        that differs between the runs, and the metrics ``test/NAME`` and ``validation/NAME``.
 
     Raises:
         UserError: there is no such folder.
@@ -53,7 +53,7 @@ def find_runs(folder: Path | str) -> pl.DataFrame:
 
 
 def _differing(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
-    """Keys of configs that have several values."""
+    """Keys of the configs that differ."""
     groups = set(TrainConfig.__dataclass_fields__) - {*_NOT_SETTINGS}
     known = [row for row in rows if row["status"] != "unreadable"]
     of_configs = [key for key in keys if key.partition(".")[0] in groups]
@@ -71,13 +71,13 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Systems side by side.
+    """The result of `compare`.
 
     Attributes:
-        scores: one row for each system and metric: ``mean``, ``sd`` over seeds, the 95% interval
+        scores: one row per system and metric: ``mean``, ``sd`` over seeds, the 95% interval
             ``low`` .. ``high``, ``rank``, and the test against ``baseline``: ``difference`` with
             its interval, ``p`` and ``p_holm`` (corrected for the number of tests), ``wins``.
-        cautions: what speaks against trusting the numbers, in sentences.
+        cautions: reasons to distrust the numbers, in sentences.
     """
 
     scores: pl.DataFrame
@@ -96,21 +96,23 @@ def compare(
     permutations: int = 10000,
     seed: int = 0,
 ) -> Comparison:
-    """Whether the difference between runs is real, as ``recsys-lab compare RUNS`` tests it.
+    """Compare runs with significance tests, like ``recsys-lab compare RUNS``.
 
     Args:
         runs: run directories, folders with runs, names of sweeps, or globs.
-        baseline: a system's name, ``first``, or ``none`` for no tests against one system.
-        metric: the main metric; None: the one that the runs were chosen by.
-        by: what makes runs one system: their config, and their group or name beside it.
-        level: of significance.
-        force: also compare runs of different protocols.
-        resamples: of the bootstrap.
-        permutations: of the signs of users' differences.
+        baseline: a system's name, ``first``, or ``none`` to test all pairs.
+        metric: the main metric; None for the model selection metric of the runs.
+        by: ``config`` groups runs into systems by their config; ``group`` and ``name`` by their
+            config and this label.
+        level: significance level.
+        force: also compare runs with different protocols.
+        resamples: number of bootstrap resamples.
+        permutations: number of sign permutations of the users' differences.
         seed: of both.
 
     Raises:
-        UserError: nothing to compare, other protocols, or an option that names nothing.
+        UserError: there is nothing to compare, the protocols differ, or the baseline or the metric
+            does not exist.
     """
     options: dict[str, Any] = {
         "baseline": baseline,
@@ -128,6 +130,6 @@ def compare(
     records, left_out = collect.find_runs([str(run) for run in named])
     if not force:
         collect.refuse_unlike(records)
-    found = compare_runs(records, left_out, Options(**options))
-    scores = pl.read_csv(StringIO(csv_text(found)), infer_schema_length=None)
-    return Comparison(scores, tuple(found.notes))
+    result = compare_runs(records, left_out, Options(**options))
+    scores = pl.read_csv(StringIO(csv_text(result)), infer_schema_length=None)
+    return Comparison(scores, tuple(result.notes))

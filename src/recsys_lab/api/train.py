@@ -22,27 +22,27 @@ from recsys_lab.config.environment import guarded
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> Run:
-    """Train a model as ``recsys-lab train OVERRIDES`` does, and open the run.
+    """Train a model like ``recsys-lab train OVERRIDES``, and open the run.
 
-    The same config, run directory, record and output; nothing of Hydra's own state is changed, so
-    it can be called again, also where a program uses Hydra itself. One at a time in a process:
+    Config, run directory, record and output are the same. Hydra's global state is restored, so
+    that programs that use Hydra can call it too. Do not call it in parallel in one process, as
     training sets the seeds of Python, NumPy and torch.
 
-    A model of your own has to be in a file (in a notebook: ``%%writefile``), so that the run can be
+    Your own models must be in a file (in a notebook: ``%%writefile``), so that the run can be
     restored: see "Add a model" in the documentation.
 
     Args:
         overrides: as on the command line, e.g. ``["model=gru4rec", "seed=1"]``.
-        config_dir: your own folder of configs: ``--config-dir``.
+        config_dir: your own folder of configs, as ``--config-dir``.
 
     Raises:
-        UserError: the config is wrong, before anything is done; or the data cannot be used.
-        Interrupted: Ctrl-C; the run can be resumed: ``resume=RUN_DIR``.
+        UserError: the config is invalid, which is checked first, or the data cannot be used.
+        Interrupted: on Ctrl-C; resume the run with ``resume=RUN_DIR``.
     """
     refused = [text for text in overrides if text.startswith(("-", "hydra.mode="))]
     if refused:
         raise UserError(
-            f"train: got {', '.join(refused)}; overrides are key=value, and one run is trained"
+            f"train: got {', '.join(refused)}; expected overrides key=value of a single run"
         )
     own = [] if config_dir is None else ["--config-dir", str(config_dir)]
     arguments = [*own, *overrides]
@@ -58,7 +58,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None
 
 @contextmanager
 def _command(arguments: Sequence[str]) -> Iterator[None]:
-    """The record of the run gets the command that makes it again, not that of the notebook."""
+    """Record the command that reproduces the run, not that of the notebook."""
     before, sys.argv = sys.argv, ["recsys-lab", "train", *arguments]
     try:
         yield
@@ -68,7 +68,7 @@ def _command(arguments: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Hydra as if nobody had used it; afterwards it is as it was before."""
+    """Clear Hydra's global state, and restore it afterwards."""
     running, config, version = (
         GlobalHydra.instance(),
         HydraConfig.instance(),

@@ -1,5 +1,5 @@
-"""The command line: one file a verb, which checks nothing and computes nothing itself.
+"""The command line, with one module per verb.
 
-`main` picks the verb and tells the shell how it ended; `app` lets Hydra compose and check the
-config; a verb's file calls the package that does the work. Nothing imports this package.
+`main` dispatches to a verb and sets the exit code, `app` composes and checks the config with Hydra,
+and the module of a verb calls the package that does the work.
 """

@@ -1,4 +1,4 @@
-"""A verb that composes its config, as a Hydra application: arguments, check, and the run itself."""
+"""Runs verbs that compose their config as Hydra applications."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from recsys_lab.pages.terminal import tell
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
-    """Run one verb with the arguments that follow it on the command line.
+    """Run a verb with its arguments of the command line.
 
     Args:
         name: a key of `VERBS`.
         arguments: overrides and Hydra's flags, in any order.
 
     Returns:
-        What each job returned: of ``train`` its run directory.
+        The return value of each job: for ``train`` its run directory.
 
     Raises:
-        UserError: the arguments or the config are wrong.
-        RunFailed: the verb's own work failed (in a multirun: in the first job that failed).
+        UserError: the arguments or the config are invalid.
+        RunFailed: the work of the verb, or of the first failed job of a multirun, failed.
     """
     version.setbase("1.3")
     verb = VERBS[name]
@@ -60,9 +60,9 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     args = parser.parse_intermixed_args(list(arguments))
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
     if name == "sweep" and args.multirun:
-        raise UserError("--multirun: a sweep runs all its trials without it; leave it out.")
+        raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
     if args.experimental_rerun is not None:
-        raise UserError("--experimental-rerun reads a pickle, which can run any code: refused.")
+        raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
     args.overrides = [literal(text, verb, several=args.multirun) for text in args.overrides]
     request = with_plain_groups(_request(name, verb, args))
     if verb.has_run_dir:
@@ -92,7 +92,7 @@ def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:
 
 
 def _checked(request: Request, verb: Verb) -> list[str]:
-    """Check everything; the overrides that fix the directory which was checked."""
+    """Check the config, and return the overrides that fix the run directory."""
     cfg = check(request)
     if not verb.has_run_dir:
         return []
@@ -100,8 +100,8 @@ def _checked(request: Request, verb: Verb) -> list[str]:
         raise UserError(report(problems))
     key = "hydra.sweep.dir" if request.multirun else "hydra.run.dir"
     if any(text.startswith(key + "=") for text in request.overrides):
-        return []  # a process that Lightning started beside this one: the directory is given
-    # The default names the time of day, so it is worked out once and then handed on.
+        return []  # a process that Lightning started has the run directory
+    # The default contains the current time, so it is resolved only once.
     cfg.run_dir = str(OmegaConf.select(cfg, key))
     refuse_occupied(cfg)
     return [f"{key}={quoted(cfg.run_dir)}"]
@@ -113,10 +113,10 @@ def _hydra(
     parser: argparse.ArgumentParser,
     request: Request,
 ) -> None:
-    """What Hydra's own main function does, with the lab's loader in place of Hydra's.
+    """Hydra's main function with the lab's config loader.
 
     Raises:
-        UserError: flags that contradict each other, or settings that are refused.
+        UserError: flags exclude each other, or a setting is refused.
     """
     hydra = Hydra(task_name=request.config_name, config_loader=make_loader(request))
     GlobalHydra.instance().initialize(hydra)
@@ -140,13 +140,13 @@ def _act(
         hydra.app_help(config_name=name, args_parser=parser, args=args)
         raise SystemExit(0)
     elif args.resolve and args.cfg is None:
-        raise UserError("--resolve: can only be used with --cfg or --help.")
+        raise UserError("--resolve: only allowed with --cfg or --help")
     elif args.hydra_help:
         hydra.hydra_help(config_name=name, args_parser=parser, args=args)
         raise SystemExit(0)
     elif sum(map(bool, (args.run, args.cfg, args.multirun, args.shell_completion, args.info))) > 1:
         flags = "--run, --multirun, --cfg, --info and --shell-completion"
-        raise UserError(f"Only one of {flags} can be given.")
+        raise UserError(f"only one of {flags} is allowed")
     elif args.cfg:
         hydra.show_cfg(name, overrides, args.cfg, args.package, args.resolve)
     elif args.shell_completion:
@@ -162,10 +162,10 @@ def _act(
 def _task(
     name: str, verb: Verb, results: list[Any], failures: list[BaseException]
 ) -> Callable[[DictConfig], None]:
-    """The job that Hydra runs.
+    """The job for Hydra.
 
-    Failures are kept instead of raised: Hydra would print a message of its own, and a multirun
-    goes on with its other jobs anyway.
+    Failures are collected instead of raised, as Hydra would print its own message and a multirun
+    continues with the other jobs.
     """
 
     def task(cfg: DictConfig) -> None:

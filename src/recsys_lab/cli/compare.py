@@ -1,4 +1,4 @@
-"""``recsys-lab compare RUN...``: whether the difference between runs is real."""
+"""``recsys-lab compare RUN...``: compare runs with significance tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the tables; write them too when ``output`` names a folder."""
+    """Print the comparison, and write it to the folder ``output`` if given."""
     del output_dir
     output = output_folder(cfg.output)
     tests = [] if cfg.force else find_backtests(list(cfg.runs))
@@ -60,27 +60,27 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 def _compare_windows(
     cfg: DictConfig, tests: Sequence[Sequence[RunRecord]], output: Path | None
 ) -> None:
-    """Back-tests against the first of them, window by window."""
+    """Compare back-tests with the first one, window by window."""
     if cfg.baseline != "first":
         raise UserError(
-            f"baseline={cfg.baseline}: back-tests are compared with the first one given; name it "
-            "first, and leave the option out"
+            f"baseline={cfg.baseline}: back-tests are compared with the first one given; give the "
+            "baseline first and omit the option"
         )
-    found = compare_backtests(tests, metric=cfg.metric, level=cfg.level, by=cfg.by)
+    result = compare_backtests(tests, metric=cfg.metric, level=cfg.level, by=cfg.by)
     console = Terminal()
-    for table in backtest_tables(found):
+    for table in backtest_tables(result):
         console.print(table)
     console.print(
-        f"* differs from {found.systems[0]} at the {cfg.level:.4g} level (Holm), by a paired "
-        f"t-test over windows, of which at least {FEWEST_WINDOWS} are needed; windows share users "
-        "and items, so they are not quite independent.",
+        f"* differs from {result.systems[0]} at the {cfg.level:.4g} level (Holm), by a paired "
+        f"t-test over at least {FEWEST_WINDOWS} windows, which share users and items and so are "
+        "not independent.",
         highlight=False,
     )
     if output is not None:
         rows = [
             [name, system, window, float(value)]
-            for name, values_SW in found.values.items()
-            for system, values_W in zip(found.systems, values_SW, strict=True)
+            for name, values_SW in result.values.items()
+            for system, values_W in zip(result.systems, values_SW, strict=True)
             for window, value in enumerate(values_W)
         ]
         path = output / "windows.csv"

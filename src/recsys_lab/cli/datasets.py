@@ -1,4 +1,4 @@
-"""``recsys-lab datasets``: what can be typed after ``data=``, with size, licence and traps."""
+"""``recsys-lab datasets``: the choices of ``data=``, with size, licence and caveats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 GENERIC = "depends on your data"
-"""Said of a source's size, licence and needs where it is not one published dataset."""
+"""Size, licence and needs of a source that is not a published dataset."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Entry:
     """One choice of the config group ``data``.
 
     Attributes:
-        name: as typed: ``data=name``.
-        kind: dataset (published), source (of the user's own data), or unreadable.
-        title: its full name, or what the source reads.
+        name: as in ``data=name``.
+        kind: dataset (published), source (for the user's own data), or unreadable.
+        title: full name, or what the source reads.
         size: rows, users and items.
         licence: the terms.
-        needs: what must be there or be done first.
-        checked: what a download is compared with.
+        needs: prerequisites.
+        checked: what a download is verified against.
         homepage: official address.
-        citation: whom to cite.
-        notes: traps of the protocol.
+        citation: the paper to cite.
+        notes: caveats of the protocol.
         variants: size of each value of ``data.variant``.
-        command: how to prepare it.
-        options: the config's values, without ``_target_``.
+        command: to prepare it.
+        options: values of the config, without ``_target_``.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Entry:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the list, or one of its entries."""
+    """Print the list, or one entry."""
     del output_dir
     folders = [config_dir() / "data"]
     if cfg.config_dir is not None:
         if not Path(cfg.config_dir).is_dir():
-            raise UserError(f"--config-dir: no folder {Path(cfg.config_dir).absolute()}.")
+            raise UserError(f"--config-dir: no such folder: {Path(cfg.config_dir).absolute()}")
         folders.append(Path(cfg.config_dir) / "data")
     entries = find_entries(folders)
     if cfg.name is not None:
@@ -75,12 +75,12 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         if not entries:
             names = [entry.name for entry in find_entries(folders)]
             raise UserError(
-                f"no dataset {cfg.name!r}{did_you_mean(cfg.name, names)} There are: "
+                f"name: there is no dataset {cfg.name!r}{did_you_mean(cfg.name, names)} Datasets: "
                 f"{', '.join(names)}."
             )
     if cfg.format == "json":
-        found = [asdict(entry) for entry in entries]
-        print(json.dumps(found[0] if cfg.name is not None else found, indent=1, default=str))
+        rows = [asdict(entry) for entry in entries]
+        print(json.dumps(rows[0] if cfg.name is not None else rows, indent=1, default=str))
     elif cfg.name is not None:
         _show(entries[0])
     else:
@@ -91,7 +91,7 @@ def find_entries(folders: Sequence[Path]) -> list[Entry]:
     """Every config in the folders: published datasets by name, then the other sources.
 
     Args:
-        folders: of the group ``data``; where two hold a config of one name, the first counts.
+        folders: of the group ``data``; earlier ones take precedence.
     """
     files: dict[str, Path] = {}
     for folder in folders:
@@ -140,22 +140,22 @@ def _plain(name: str, kind: str, title: str, options: Mapping[str, Any]) -> Entr
 
 def _checked(*, has_md5: bool, options: Mapping[str, Any]) -> str:
     if "download_dir" not in options:
-        return "nothing: you bring the file"
+        return "nothing: you provide the file"
     if has_md5:
         return "the published MD5"
     return "the SHA-256 recorded at the first download, or data.sha256"
 
 
 def _options(file: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, Any]:
-    """The values of a config, over those of the configs that it names under ``defaults``."""
+    """The values of a config, merged over those of its ``defaults``."""
     seen.add(file)
     loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not isinstance(loaded, dict):
         raise ValueError("is not a mapping of options")
     merged: dict[str, Any] = {}
     for base in loaded.pop("defaults", None) or []:
-        places = [folder / f"{base}.yaml" for folder in folders] if isinstance(base, str) else []
-        other = next((place for place in places if place.is_file() and place not in seen), None)
+        files = [folder / f"{base}.yaml" for folder in folders] if isinstance(base, str) else []
+        other = next((path for path in files if path.is_file() and path not in seen), None)
         if other is not None:
             merged |= _options(other, folders, seen)
     return merged | loaded
@@ -168,7 +168,7 @@ def _first_sentence(reader: type[Any]) -> str:
 
 
 def _command(name: str, options: Mapping[str, Any]) -> str:
-    """The shortest command that works once PATH is filled in."""
+    """The shortest command that prepares the dataset."""
     words = ["recsys-lab prepare", f"data={name}"]
     if "path" in options and options["path"] is None and "download_dir" not in options:
         words.append("data.path=PATH")
@@ -187,7 +187,7 @@ def _list(entries: Sequence[Entry]) -> None:
     console.print(table.rich(show_lines=True))
     others = [(entry.name, entry.title) for entry in entries if entry.kind != "dataset"]
     console.print(Table("other sources", ("data=", "reads"), others, whole=(0,)))
-    console.print("recsys-lab datasets NAME: homepage, citation, traps, command.")
+    console.print("recsys-lab datasets NAME: homepage, citation, caveats, command.")
 
 
 def _show(entry: Entry) -> None:

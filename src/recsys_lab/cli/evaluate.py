@@ -1,6 +1,6 @@
-"""``recsys-lab evaluate RUN_DIR``: reproduce a run's test numbers from its record.
+"""``recsys-lab evaluate RUN_DIR``: reproduce a run's test metrics from its record.
 
-Under torchrun each process ranks a part of the users; the first one speaks for all.
+Under torchrun each process ranks a part of the users, and the first one prints the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Load the best weights, rank the test users, compare with the record."""
+    """Load the best weights, rank for the test users and compare with the record."""
     del output_dir
     record = whole_record(Path(cfg.run))
     _check(record)
@@ -34,11 +34,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         parts = restore(record, cfg.verify, prepare=cfg.prepare)
         gathered = rank_test_users(parts)
         if shard()[0] == 0:
-            _tell(record, compute_test_results(parts, gathered), folder)
+            _report(record, compute_test_results(parts, gathered), folder)
 
 
 def _check(record: RunRecord) -> None:
-    """The run has a test result."""
+    """Check that the run has a test result."""
     if not record.done:
         status = record.values["status"]
         msg = (
@@ -53,13 +53,14 @@ def _check(record: RunRecord) -> None:
         )
 
 
-def _tell(record: RunRecord, found: TestResults, folder: Path | None) -> None:
-    """Print the numbers, write them if told to, and compare them with the record."""
+def _report(record: RunRecord, results: TestResults, folder: Path | None) -> None:
+    """Print the results, write them to the folder if given, and compare them with the record."""
     console = Terminal()
-    columns = {record.values["name"]: found.means}
-    for table in result_tables(record, columns, record.folder.name, vars(found), found.slices):
+    columns = {record.values["name"]: results.means}
+    tables = result_tables(record, columns, record.folder.name, vars(results), results.slices)
+    for table in tables:
         console.print(table)
     if folder is not None:
-        found.write(folder)
+        results.write(folder)
         console.print(f"written: {folder}", soft_wrap=True, highlight=False)
-    console.print(agreement(record, found), soft_wrap=True, highlight=False)
+    console.print(agreement(record, results), soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""``recsys-lab explain RUN --user U``: which history items moved each recommendation."""
+"""``recsys-lab explain RUN --user U``: attribute recommendations to events of the history."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-_MOVERS = 3  # events that the terminal shows of each recommendation
+_MOVERS = 3  # events shown per recommendation
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the causes; write them too when ``output`` names a folder."""
+    """Print the attributions, and write them to the folder ``output`` if given."""
     del output_dir
     console = Terminal()
     record = whole_record(Path(cfg.run))
@@ -58,13 +58,13 @@ def _table(explanation: Explanation) -> Table:
     caption = (
         f"{explanation.model}, user {explanation.user}{which}: what moved each recommendation "
         f"({explanation.method}, {explanation.phase} split); {len(explanation.history)} events, "
-        f"wanted: {'; '.join(explanation.wanted)}"
+        f"target: {'; '.join(explanation.wanted)}"
     )
     rows = []
     for index, item in enumerate(explanation.items):
         causes = explanation.attributions[index]
         strongest = sorted(range(len(causes)), key=lambda t: -abs(causes[t]))[:_MOVERS]
-        said = "\n".join(f"{causes[t]:+.3f} {explanation.history[t]}" for t in strongest)
+        text = "\n".join(f"{causes[t]:+.3f} {explanation.history[t]}" for t in strongest)
         title = Text(item, style="bold green" if explanation.hits[index] else "")
-        rows.append((str(index + 1), title, f"{explanation.scores[index]:.3f}", said))
-    return Table(caption, ("", "recommended", "score", "moved most by"), rows, right=(0, 2))
+        rows.append((str(index + 1), title, f"{explanation.scores[index]:.3f}", text))
+    return Table(caption, ("", "recommended", "score", "strongest events"), rows, right=(0, 2))

@@ -1,7 +1,7 @@
-"""The command ``recsys-lab``: which verb, and how each kind of ending is told to the shell.
+"""The command ``recsys-lab``: dispatches verbs and sets the exit code.
 
-Exit codes: 0 done, 1 failure (a fault of the machine: a message; else a traceback), 2 the user's
-mistake (a message), 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every
+Exit codes: 0 success, 1 failure (a message for faults of the machine, else a traceback), 2 user
+error (a message), 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every
 traceback.
 """
 
@@ -25,14 +25,14 @@ COMPLETION_FLAGS = ("-sc", "--shell-completion")
 
 def main() -> NoReturn:
     """Entry point of the command."""
-    # Python puts the current folder before its own library in what a package starts with -m or
-    # -c: submitit's jobs, multiprocessing's helpers.
+    # Python started with -m or -c (by submitit or multiprocessing) would otherwise import modules
+    # of the current folder before those of its library.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     raise SystemExit(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run the command line and tell how it ended.
+    """Run the command line and report its errors.
 
     Args:
         arguments: everything after the program's name.
@@ -53,12 +53,12 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
+    except BrokenPipeError:  # the reader of the output (head, less) has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        return _told(error)
+        return _report(error)
     return 0
 
 
@@ -74,7 +74,7 @@ def _dispatch(arguments: list[str]) -> None:
         _run(first, arguments[1:])
     else:
         verbs = ", ".join(VERBS)
-        raise UserError(f"no verb {first!r}{did_you_mean(first, VERBS)} Verbs: {verbs}.")
+        raise UserError(f"there is no verb {first!r}{did_you_mean(first, VERBS)} Verbs: {verbs}.")
 
 
 def _run(verb: str, arguments: list[str]) -> None:
@@ -83,7 +83,7 @@ def _run(verb: str, arguments: list[str]) -> None:
     find_allowed_modules_in(os.getcwd())
     with guarded(arguments):
         if VERBS[verb].composes:
-            from recsys_lab.cli.app import run_verb  # Hydra: not needed by the others
+            from recsys_lab.cli.app import run_verb  # imports Hydra
 
             run_verb(verb, arguments)
         else:
@@ -92,8 +92,8 @@ def _run(verb: str, arguments: list[str]) -> None:
             run_plain(verb, arguments)
 
 
-def _told(error: BaseException) -> int:
-    """Print an error that is neither a `UserError` nor an interruption; its exit code."""
+def _report(error: BaseException) -> int:
+    """Print an error other than a `UserError` or an interruption, and return the exit code."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -123,7 +123,7 @@ def _told(error: BaseException) -> int:
 
 
 def _complete(arguments: list[str]) -> None:
-    """Shell completion: the verb first, then Hydra's completion of that verb's overrides."""
+    """Shell completion of the verb, then Hydra's completion of its overrides."""
     line = os.environ.get("COMP_LINE", "")
     words = line.split()
     if not any(argument.startswith("query=") for argument in arguments):
@@ -140,8 +140,8 @@ def _complete(arguments: list[str]) -> None:
         os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
         _run(verb, arguments)
     else:
-        begun = words[1] if len(words) > 1 else ""
-        print(" ".join(w for w in (*VERBS, "--help", "--version") if w.startswith(begun)))
+        prefix = words[1] if len(words) > 1 else ""
+        print(" ".join(w for w in (*VERBS, "--help", "--version") if w.startswith(prefix)))
 
 
 def _help() -> str:
@@ -150,7 +150,7 @@ def _help() -> str:
         [
             "recsys-lab VERB [key=value ...]",
             "",
-            "Experiments with sequential recommenders, from a raw log to a run record.",
+            "Experiments with sequential recommenders, from a raw log to recorded results.",
             "",
             "Verbs:",
             *(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()),
@@ -161,7 +161,7 @@ def _help() -> str:
             "",
             "More:",
             "  recsys-lab VERB --help         its options, choices and config",
-            "  recsys-lab VERB --cfg job      the config as composed; nothing is run",
+            "  recsys-lab VERB --cfg job      print the composed config and exit",
             "  recsys-lab train --hydra-help  Hydra's flags (--multirun, --config-dir, ...)",
             '  eval "$(recsys-lab -sc install=bash)"   completion in this shell (bash, zsh, fish)',
             "",

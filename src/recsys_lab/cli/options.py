@@ -1,8 +1,8 @@
-"""Verbs that compose no config groups: a plain command line, checked as the others are.
+"""Verbs without config groups: a plain command line with the same checks.
 
-A verb's dataclass says which options there are and of which type; ``configs/VERB.yaml`` gives their
-values and, in its comments, the words of ``--help``. An option is typed as ``key=value``, the value
-in Hydra's grammar, or as ``--key value``.
+The options and their types are the fields of the verb's dataclass; ``configs/VERB.yaml`` has their
+defaults and, in its comments, the text of ``--help``. An option is given as ``key=value``, with the
+value in Hydra's grammar, or as ``--key value``.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from recsys_lab.pages.number_format import format_value
 
 
 def run_plain(name: str, arguments: Sequence[str]) -> None:
-    """Run one verb with the arguments that follow it on the command line.
+    """Run a verb with its arguments of the command line.
 
     Args:
         name: a key of `VERBS` whose verb is plain.
         arguments: bare arguments, ``key=value`` and flags, in any order.
 
     Raises:
-        UserError: the arguments are wrong.
-        RunFailed: the verb's own work failed.
+        UserError: the arguments are invalid.
+        RunFailed: the work of the verb failed.
     """
     verb, file = VERBS[name], config_dir() / f"{name}.yaml"
     words = _joined(arguments, verb)
@@ -54,17 +54,17 @@ def run_plain(name: str, arguments: Sequence[str]) -> None:
         sys.stdout.flush()
 
 
-def completions(verb: Verb, begun: str) -> list[str]:
-    """What an argument may be that begins so: keys, and the values of those that have a choice."""
+def completions(verb: Verb, prefix: str) -> list[str]:
+    """Completions of an argument: keys, and the values of keys with a fixed set of values."""
     hints = get_type_hints(verb.schema)
-    key, equals, _ = begun.partition("=")
+    key, equals, _ = prefix.partition("=")
     choices = get_args(hints.get(key)) if get_origin(hints.get(key)) is Literal else ()
     words = [f"{key}={choice}" for choice in choices] if equals else [f"{key}=" for key in hints]
-    return [word for word in words if word.startswith(begun)]
+    return [word for word in words if word.startswith(prefix)]
 
 
 class _Typed:
-    """Where values came from, for messages: see `recsys_lab.config.check.Sources`."""
+    """The origins of values for messages, see `recsys_lab.config.check.Sources`."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
@@ -81,7 +81,7 @@ class _Typed:
 
 
 def _joined(arguments: Sequence[str], verb: Verb) -> list[str]:
-    """``--sort -created`` as ``--sort=-created``: argparse takes a value with a minus so alone."""
+    """Turn ``--sort -created`` into ``--sort=-created``, as argparse needs before a minus."""
     hints = get_type_hints(verb.schema, include_extras=True)
     takes_value = {_flag(key) for key, kind in hints.items() if kind is not bool}
     words: list[str] = []
@@ -98,10 +98,10 @@ def _flag(key: str) -> str:
 
 
 def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictConfig:
-    """The config of a file with what was typed.
+    """The config of a file with the arguments of the command line.
 
     Raises:
-        UserError: one message with every problem.
+        UserError: the arguments are invalid; lists all problems.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.utils import setup_globals
@@ -114,7 +114,7 @@ def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictCon
     bare = [text for text in typed if _is_bare(text)]
     if bare and not verb.takes_many and len(bare) > 1:
         what = (verb.positional or "").upper()
-        raise UserError(f"{name} takes one {what}, got {len(bare)}: {', '.join(bare)}.")
+        raise UserError(f"{name}: expected one {what}, got {len(bare)}: {', '.join(bare)}")
     if bare:
         cfg[verb.positional] = bare if verb.takes_many else bare[0]
     problems, texts = [], {}
@@ -125,11 +125,11 @@ def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictCon
         try:
             override = OverridesParser.create().parse_override(literal(text, verb, several=False))
             if override.is_sweep_override() or override.is_delete():
-                raise UserError(f"{name} takes one value a key")
+                raise UserError(f"{name} takes one value per key")
             key = override.key_or_group
             if key in given:
                 meaning = _comments(file)[1].get(key, "")
-                raise UserError(f"{key} is given twice, also as {given[key]}; once: {meaning}")
+                raise UserError(f"{key} is given twice, also as {given[key]}; {key}: {meaning}")
             OmegaConf.update(cfg, key, override.value(), force_add=True)
             given[key] = texts[key] = text
         except (HydraException, UserError) as error:
@@ -165,17 +165,17 @@ def _parser(name: str, verb: Verb, file: Path) -> argparse.ArgumentParser:
     parser.add_argument("arguments", nargs="*", metavar=what, help=bare.replace("%", "%%"))
     for key, kind in get_type_hints(verb.schema, include_extras=True).items():
         default = "required" if values[key] == "???" else f"default {format_value(values[key])}"
-        said = f"{words.get(key, '')} ({describe(kind)}; {default})".replace("%", "%%")
+        text = f"{words.get(key, '')} ({describe(kind)}; {default})".replace("%", "%%")
         how: dict[str, Any] = {"action": "append", "metavar": "VALUE"}
         if kind is bool:
             how = {"action": "store_const", "const": ["true"]}
-        parser.add_argument(_flag(key), dest=key, help=said, **how)
-    parser.add_argument("--cfg", choices=["job"], help="print the options; nothing is done")
+        parser.add_argument(_flag(key), dest=key, help=text, **how)
+    parser.add_argument("--cfg", choices=["job"], help="print the options and exit")
     return parser
 
 
 def _comments(file: Path) -> tuple[str, dict[str, str]]:
-    """The comment that begins a config, and those of its keys, on their line and below."""
+    """The first comment of a config, and the comments of its keys, on their line and below."""
     lines = [line.partition("#") for line in file.read_text(encoding="utf-8").splitlines()]
     about: list[str] = []
     words: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""How a verb's work ends, and ``output=FOLDER`` of the verbs that write results."""
+"""Failures of a verb's work, and the option ``output=FOLDER``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsys_lab.files.faults import is_panic, reason
 
 
 class RunFailed(Exception):
-    """The work itself failed (cause: its exception), after the config had been accepted.
+    """The work of a verb failed, after its config was accepted; the cause is its exception.
 
     Args:
         output_dir: the run directory, or None for a verb without one.
@@ -25,15 +25,15 @@ class RunFailed(Exception):
 
 @contextmanager
 def failed(output_dir: Path | None) -> Iterator[None]:
-    """Around a verb's work, whose failures are no mistakes in the config.
+    """Context manager for a verb's work that turns failures into `RunFailed`.
 
     Raises:
-        UserError, BrokenPipeError: as they are.
-        RunFailed: anything else that failed, but no interruption.
+        UserError, BrokenPipeError: unchanged.
+        RunFailed: for any other failure, but not for an interruption.
     """
     try:
         yield
-    except (UserError, BrokenPipeError):  # the latter: the reader of our output (head, less) went
+    except (UserError, BrokenPipeError):
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
@@ -42,10 +42,10 @@ def failed(output_dir: Path | None) -> Iterator[None]:
 
 
 def output_folder(output: str | None, option: str = "output") -> Path | None:
-    """The folder that an option names, made before anything is computed.
+    """Create the folder of an option.
 
     Raises:
-        UserError: it cannot be a folder, or not be written to.
+        UserError: it cannot be created or written to.
     """
     if output is None:
         return None

@@ -1,4 +1,4 @@
-"""``recsys-lab prepare``: raw log -> prepared dataset."""
+"""``recsys-lab prepare``: prepare a dataset from a raw log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Prepare (or reuse) and print what was counted."""
+    """Prepare or reuse the dataset and print its card."""
     del output_dir
     console = Terminal()
     try:
@@ -24,4 +24,4 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             data = prepare_from(config)
             print_data_card(console, data.manifest, data.path)
     except (Interrupted, KeyboardInterrupt):
-        raise Interrupted("stopped; nothing of the unfinished dataset was kept") from None
+        raise Interrupted("stopped; the unfinished dataset was removed") from None

@@ -1,4 +1,4 @@
-"""``recsys-lab runs [DIR]``: which runs there are."""
+"""``recsys-lab runs [DIR]``: list runs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     if cfg.format == "table":
         title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
         if cfg.columns is None:
-            columns, said = split_constant(chosen, columns)
-            title += f"; {said}" if said else ""
+            columns, constant = split_constant(chosen, columns)
+            title += f"; {constant}" if constant else ""
         Terminal().print(as_table(chosen, columns, title))
     else:
         writer = as_json if cfg.format == "json" else as_csv

@@ -1,4 +1,4 @@
-"""``recsys-lab show RUN_DIR``: one run in full."""
+"""``recsys-lab show RUN_DIR``: show a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the run, or write its lists and targets; write its card where that is asked for.
+    """Print the run, or write its TREC files; write its card if requested.
 
     Raises:
-        UserError: there is no run, it is damaged, or its directory cannot be written to.
+        UserError: the run is missing or damaged, or its directory cannot be written to.
     """
     del output_dir
     record = whole_record(Path(cfg.run))
@@ -38,7 +38,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     if folder is None:
         print_run(console, record)
         return
-    from recsys_lab.runs.trec import write_trec  # polars: not needed to show a run
+    from recsys_lab.runs.trec import write_trec  # imports polars
 
     files, notes = write_trec(record, folder)
     for note in notes:

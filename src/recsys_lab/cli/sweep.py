@@ -1,4 +1,4 @@
-"""``recsys-lab sweep``: worker processes on one study, watched until its trials are done."""
+"""``recsys-lab sweep``: run the trials of a study in supervised worker processes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from recsys_lab.sweeps.results import finish
 from recsys_lab.sweeps.settings import check_computed
 from recsys_lab.sweeps.space import refuse_endless
 from recsys_lab.sweeps.storage.backends import StorageAway
+from recsys_lab.sweeps.study_folder import refuse_another_study
 from recsys_lab.sweeps.supervisor import Parent
 
 if TYPE_CHECKING:
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from recsys_lab.sweeps.study import Study
-from recsys_lab.sweeps.study_folder import refuse_another_study
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Begin a sweep, or go on with it."""
+    """Start or resume a sweep."""
     del output_dir
     console = Terminal()
     plan = _plan(cfg)
@@ -67,7 +67,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def _opened(plan: Plan) -> Study:
-    """The study; a storage that does not answer is not waited for: its address may be wrong."""
+    """Open the study, without retries: the address of the storage may be wrong."""
     try:
         return plan.study(sampler_seed=0)
     except StorageAway as error:
@@ -85,11 +85,11 @@ def _plan(cfg: DictConfig) -> Plan:
     monitored = [name for name in sweep.config.objectives if sweep.is_accuracy(name)]
     if sweep.pruner.prunes and not monitored:
         raise UserError(
-            f"sweep.pruner: got {say(sweep.config.pruner)}, and {sweep.config.objectives[0]} is "
-            "known at the end only; use sweep.pruner=none"
+            f"sweep.pruner: got {say(sweep.config.pruner)}, but {sweep.config.objectives[0]} is "
+            "only computed after training; use sweep.pruner=none"
         )
     if "num_windows" in cfg.split and cfg.split.window is None:
-        raise UserError("split.window: a sweep needs one window; name it, e.g. split.window=0")
+        raise UserError("split.window: got null, but a sweep uses one window; e.g. split.window=0")
     folder = (Path(cfg.sweep.dir) / cfg.sweep.name).absolute()
     hydra = HydraConfig.get()
     refuse_keys_of_one_run(hydra.overrides.task)
@@ -106,7 +106,7 @@ def _plan(cfg: DictConfig) -> Plan:
 
 
 def _with_data(plan: Plan, cfg: DictConfig) -> Plan:
-    """The plan with the dataset of all trials, made or found once, not in every trial."""
+    """Prepare the dataset that all trials share, once."""
     keys = {d.key for d in plan.search.space.dimensions}
     if {key.partition(".")[0] for key in keys} & set(DATA_KEYS):
         return replace(plan, source=_source(cfg, keys))
@@ -120,10 +120,10 @@ def _with_data(plan: Plan, cfg: DictConfig) -> Plan:
 
 
 def _source(cfg: DictConfig, searched: Collection[str]) -> str | None:
-    """The file or folder that every trial reads, absolute.
+    """The absolute path of the file or folder that every trial reads.
 
     Raises:
-        UserError: it is not there, so that every trial would fail.
+        UserError: it does not exist.
     """
     path = cfg.data.get("path")
     if path is None or {"data", "data.path"} & set(searched):
@@ -132,7 +132,7 @@ def _source(cfg: DictConfig, searched: Collection[str]) -> str | None:
         return None
     if not Path(path).exists():
         raise UserError(
-            f"data.path={path}: no such file or folder, and every trial reads it; the working "
-            f"directory is {Path.cwd()}"
+            f"data.path={path}: there is no such file or folder; the working directory is "
+            f"{Path.cwd()}"
         )
     return str(Path(path).absolute())

@@ -1,4 +1,4 @@
-"""``recsys-lab train``: one run, or one for each window; several with --multirun."""
+"""``recsys-lab train``: train one run, one per window, or several with --multirun."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig, output_dir: Path) -> Path:
-    """Start a run, or continue the one that ``resume`` names; its directory."""
+    """Start a run, or resume the one of ``resume``, and return its directory."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
-        cfg.group = Path(hydra.sweep.dir).name  # the runs of one command stand side by side
+        cfg.group = Path(hydra.sweep.dir).name  # groups the runs of one command
     record = recorded(cfg, run_folder(cfg, output_dir), Terminal())
     Terminal().print(f"run: {record.folder}", soft_wrap=True)
     return record.folder

@@ -1,6 +1,6 @@
-"""Finished runs side by side: which are one system, what differs, and whether it is real.
+"""Comparison of finished runs with significance tests.
 
-`collect` finds the runs, `compare` makes the result of them (`results`, plain data) by the tests of
-`paired_test`; `terminal`, `export` and `page` write it down. It reads records and per-user results
-and trains nothing.
+`collect` finds the runs, `compare` groups them into systems and tests these (`paired_test`), and
+`terminal`, `export` and `page` show the result (`results`). Only records and per-user results are
+read; nothing is trained.
 """

@@ -1,9 +1,8 @@
-"""Back-tests set side by side: paired window by window.
+"""Comparison of rolling back-tests, paired by window.
 
-A window is one draw of a training period and of the time that follows it. Systems differ by the
-mean of their differences by window, whose interval and p are of Student's t over windows: it speaks
-of other windows like these. Windows follow each other and share users and items, so they are not
-quite independent. Runs of one system with other seeds are averaged in each window.
+The difference of two systems is the mean of their differences by window; its interval and p are of
+Student's t over windows, and generalize to similar windows. Successive windows share users and
+items, so they are not fully independent. Seeds of one system are averaged in each window.
 
 Shapes: W windows, S systems.
 """
@@ -35,17 +34,17 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST_WINDOWS = 3
-"""Whose mean has an interval."""
+"""Fewest windows for an interval of the mean."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A system against the first, in one metric.
+    """A system minus the first one, in one metric.
 
     Attributes:
         system: its name.
-        by_window: system minus first, by window.
-        interval: 95%, of the mean; None for fewer than `FEWEST_WINDOWS` windows.
+        by_window: difference in each window.
+        interval: 95% interval of the mean; None for fewer than `FEWEST_WINDOWS` windows.
         p: two-sided, adjusted by Holm's method for all systems; None likewise.
         significant: whether p is at most the level.
     """
@@ -59,15 +58,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class BackTests:
-    """What was found.
+    """The result.
 
     Attributes:
-        systems: names, the first is what the others are compared with.
-        starts: where each test window starts, seconds since the epoch.
-        main_metric: the one that models were chosen by.
+        systems: names; the first is the baseline.
+        starts: start of each test window, seconds since the epoch.
+        main_metric: the model selection metric.
         values: metric -> (S, W).
-        differences: metric -> of each system but the first.
-        higher_is_better: of each metric.
+        differences: metric -> a difference for each system but the first.
+        higher_is_better: direction of each metric.
     """
 
     systems: tuple[str, ...]
@@ -83,10 +82,12 @@ class BackTests:
 
 
 def find_backtests(arguments: Sequence[str]) -> list[list[RunRecord]]:
-    """The windows' runs of every finished back-test, if nothing but two or more was given.
+    """The runs of the windows of each finished back-test.
+
+    Empty unless the arguments name two or more back-tests and nothing else.
 
     Args:
-        arguments: as of `recsys_lab.comparison.collect.find_runs`.
+        arguments: see `recsys_lab.comparison.collect.find_runs`.
     """
     whole: list[RunRecord] = []
     others: list[Path] = []
@@ -108,16 +109,16 @@ def find_backtests(arguments: Sequence[str]) -> list[list[RunRecord]]:
 def compare_backtests(
     tests: Sequence[Sequence[RunRecord]], *, metric: str | None, level: float, by: str
 ) -> BackTests:
-    """Pair the windows of back-tests.
+    """Compare back-tests window by window.
 
     Args:
-        tests: the runs of the windows of each, in order.
-        metric: the main one; None for the one that the first was chosen by.
-        level: of significance.
-        by: what makes a system besides the config, see `judging.Options`.
+        tests: the runs of the windows of each back-test, in order.
+        metric: the main metric; None for the model selection metric of the first.
+        level: significance level.
+        by: what groups runs into systems, see `recsys_lab.comparison.compare.Options`.
 
     Raises:
-        UserError: their windows are not the same, or they are all of one system.
+        UserError: the windows differ, or all back-tests are of one system.
     """
     _refuse_other_windows(tests)
     first = [windows[0] for windows in tests]
@@ -131,33 +132,37 @@ def compare_backtests(
     systems = system_names(settings, [None] * len(groups))
     if len(systems) < 2:
         raise UserError(
-            f"runs: {len(tests)} back-tests of one system, {systems[0]}; give another one to "
-            "compare it with"
+            f"runs: all {len(tests)} back-tests are of one system, {systems[0]}; add a back-test "
+            "of another system"
         )
     values = {
-        name: np.array([
-            [np.mean([tests[place][window].values["test"][name] for place in group])
-             for window in range(len(tests[0]))]
-            for group in groups
-        ])
+        name: np.array(
+            [
+                [
+                    np.mean([tests[run][window].values["test"][name] for run in group])
+                    for window in range(len(tests[0]))
+                ]
+                for group in groups
+            ]
+        )
         for name in metrics
-    }  # fmt: skip
-    found = {name: _differences(values_SW, systems, level) for name, values_SW in values.items()}
+    }
+    differences = {name: _differences(of_SW, systems, level) for name, of_SW in values.items()}
     starts = tuple(int(run.values["split"]["test_start_time"]) for run in tests[0])
     higher = {name: higher_is_better(name, first[0]) for name in metrics}
-    return BackTests(systems, starts, main, values, found, higher)
+    return BackTests(systems, starts, main, values, differences, higher)
 
 
 def mean_of_windows_interval(
     name: str, values_W: Sequence[float] | Floats
 ) -> tuple[float, float] | None:
-    """`mean_interval` of a metric; one of hits stays between 0 and 1."""
-    from recsys_lab.evaluation.metrics.registry import largest_value  # torch: not needed before
+    """`mean_interval` of a metric, clipped to 0 to 1 for hit-based metrics."""
+    from recsys_lab.evaluation.metrics.registry import largest_value  # imports torch
 
-    found = mean_interval(values_W)
-    if found is None or largest_value(name, 1) is None:
-        return found
-    return max(found[0], 0.0), min(found[1], 1.0)
+    interval = mean_interval(values_W)
+    if interval is None or largest_value(name, 1) is None:
+        return interval
+    return max(interval[0], 0.0), min(interval[1], 1.0)
 
 
 def mean_interval(values_W: Sequence[float] | Floats) -> tuple[float, float] | None:
@@ -176,11 +181,14 @@ def _differences(values_SW: Floats, systems: Sequence[str], level: float) -> tup
     p_values = holm([_p(gap_W) for gap_W in gaps]) if known else [None] * len(gaps)
     return tuple(
         Difference(
-            name, tuple(gap_W.tolist()), mean_interval(gap_W), p,
+            name,
+            tuple(gap_W.tolist()),
+            mean_interval(gap_W),
+            p,
             significant=p is not None and p <= level,
         )
         for name, gap_W, p in zip(systems[1:], gaps, p_values, strict=True)
-    )  # fmt: skip
+    )
 
 
 def _p(gap_W: Floats) -> float:
@@ -194,6 +202,6 @@ def _refuse_other_windows(tests: Sequence[Sequence[RunRecord]]) -> None:
     counts = {len(windows) for windows in tests}
     if len(counts) > 1:
         listed = "; ".join(f"{windows[0].folder.parent}: {len(windows)}" for windows in tests)
-        raise UserError(f"runs: back-tests of other numbers of windows ({listed}) do not compare")
+        raise UserError(f"runs: the back-tests have different numbers of windows: {listed}")
     for of_window in zip(*tests, strict=True):
         refuse_unlike(of_window)

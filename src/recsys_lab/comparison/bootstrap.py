@@ -19,7 +19,7 @@ _AT_ONCE = 1 << 22  # numbers drawn at a time: bounds memory
 
 
 def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
-    """Means of all columns over users drawn with replacement, the same draw for all, (B, C).
+    """Column means over users drawn with replacement, the same draws for all columns, (B, C).
 
     The bootstrap of Efron (1979), https://doi.org/10.1214/aos/1176344552.
     """
@@ -36,13 +36,13 @@ def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
 
 
 def seeds_resampled(means_BR: Floats, seed: list[int]) -> Floats:
-    """System mean in each resample of users and of seeds, (B,).
+    """System mean in each resample of users and seeds, (B,).
 
-    Resampling R of R seeds shrinks their variance by (R - 1) / R; the deviations are scaled up for
-    that (Rao & Wu 1988, https://doi.org/10.1080/01621459.1988.10478591).
+    Resampling R of R seeds shrinks their variance by (R - 1) / R; the deviations are rescaled to
+    compensate (Rao & Wu 1988, https://doi.org/10.1080/01621459.1988.10478591).
 
     Args:
-        means_BR: mean of each run of a system, or difference of runs, in each resample of users.
+        means_BR: mean of each run, or difference of two runs, in each resample of users.
         seed: of the draws of runs.
     """
     num_resamples, runs = means_BR.shape
@@ -56,6 +56,6 @@ def seeds_resampled(means_BR: Floats, seed: list[int]) -> Floats:
 
 
 def percentiles(drawn_B: Floats, tail: float) -> tuple[float, float]:
-    """The interval that leaves half of the tail out on each side."""
+    """The percentile interval with half of the tail on each side."""
     low, high = np.quantile(drawn_B, [tail / 2, 1 - tail / 2])
     return float(low), float(high)

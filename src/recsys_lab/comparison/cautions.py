@@ -15,9 +15,13 @@ from recsys_lab.runs.record import NOT_VERIFIED, RunRecord
 
 
 def with_notes(
-    comparison: Comparison, records: Sequence[RunRecord], *, same_users: bool,
-    other_metrics: Sequence[str], small_slices: int,
-) -> Comparison:  # fmt: skip
+    comparison: Comparison,
+    records: Sequence[RunRecord],
+    *,
+    same_users: bool,
+    other_metrics: Sequence[str],
+    small_slices: int,
+) -> Comparison:
     """The comparison with its notes.
 
     Args:
@@ -155,9 +159,11 @@ def _on_choice(comparison: Comparison) -> list[str]:
 def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
     shared = {metric.name for metric in comparison.metrics}
     others = dict.fromkeys(
-        m for r in records for m in r.values["test"]
+        m
+        for r in records
+        for m in r.values["test"]
         if m not in shared and not all(m in other.values["test"] for other in records)
-    )  # fmt: skip
+    )
     return [f"Not in all runs, so left out: {', '.join(others)}."] if others else []
 
 

@@ -1,4 +1,4 @@
-"""What the tables of a comparison say, in the terminal, the files and the page: cells and marks."""
+"""Cells and marks of a comparison's tables, for the terminal, the files and the page."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ if TYPE_CHECKING:
 
 WARNING = "NOT COMPARABLE"
 PAIR_HEADS = (
-    "difference", "95% interval", "bootstrap interval", "relative", "p", "p permuted", "p Holm",
-    "d_z", "win/tie/loss",
-)  # fmt: skip
-"""Of `PairCells`."""
+    "difference",
+    "95% interval",
+    "bootstrap interval",
+    "relative",
+    "p",
+    "p permuted",
+    "p Holm",
+    "d_z",
+    "win/tie/loss",
+)
+"""Column heads of `PairCells`."""
 
 PAIR_LEGEND = (
-    "p and the 95% interval are of one t-test over seeds and users; where seeds are not covered, "
-    "over users. Bootstrap interval: users drawn again, and seeds where they differ. p permuted: "
-    "of the signs of the seeds' differences where both have the same seeds, else of the labels of "
-    "seeds; for one run each or a deterministic system, of the signs of the users' differences. "
-    "d_z: mean over standard deviation of the "
-    "users' differences."
+    "p and the 95% interval come from one t-test over seeds and users, or over users where seeds "
+    "are not covered. Bootstrap interval: over resampled users, and seeds where they differ. p "
+    "permuted: permutes the signs of the differences by seed where both have the same seeds, else "
+    "the labels of seeds; for one run each or a deterministic system, the signs of the users' "
+    "differences. d_z: mean / standard deviation of the users' differences."
 )
 _RANKS: dict[int | None, Style] = {1: "bold", 2: "underline", None: ""}
 
 
 class PairCells(NamedTuple):
-    """A pair as it is written, in order of `PAIR_HEADS`."""
+    """The formatted cells of a pair, in order of `PAIR_HEADS`."""
 
     difference: str
     interval: str
@@ -47,7 +53,7 @@ class PairCells(NamedTuple):
 
 
 def pair_cells(pair: Pair) -> PairCells:
-    """The texts; the adjusted p has the mark."""
+    """Format a pair; the adjusted p carries the significance mark."""
     difference, effect = pair.test.difference, pair.test.effect_size
     low, high = pair.test.bootstrap
     return PairCells(
@@ -64,7 +70,7 @@ def pair_cells(pair: Pair) -> PairCells:
 
 
 def slice_pair_cells(pair: Pair) -> list[str]:
-    """Difference with its interval, and the users who gain and lose."""
+    """Difference with its interval, and win/tie/loss."""
     difference = pair.test.difference
     return [
         f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]",
@@ -80,12 +86,12 @@ def heading(comparison: Comparison) -> str:
 
 
 def marked(comparison: Comparison, title: str) -> str:
-    """A title; it says so where the runs do not compare."""
+    """The title, with a warning where the protocols of the runs differ."""
     return title if comparison.is_comparable else f"{WARNING}: {title}"
 
 
 def legend(comparison: Comparison) -> str:
-    """What the cells and marks mean."""
+    """Explains the cells and marks."""
     parts = ["mean ± sd over seeds, 95% interval; best bold, second underlined"]
     baseline = comparison.baseline
     covered = {pair.test.difference.covers_seeds for pair in comparison.pairs}
@@ -102,17 +108,17 @@ def legend(comparison: Comparison) -> str:
 
 
 def metric_label(metric: Metric) -> str:
-    """Its name; an arrow where less is better."""
+    """Its name, with an arrow where lower is better."""
     return metric.name if metric.higher_is_better else f"{metric.name} ↓"
 
 
 def runs_of(system: System) -> str:
-    """How many runs, in words."""
+    """The number of runs, in words."""
     return "1 run" if len(system.runs) == 1 else f"{len(system.runs)} seeds"
 
 
 def mark(pair: Pair | None) -> str:
-    """``*`` for systems that differ, ``†`` where only these trained models do, else nothing."""
+    """``*`` for a difference between systems, ``†`` between these trained models, else nothing."""
     if pair is None or not pair.significant:
         return ""
     return "*" if pair.test.difference.covers_seeds else "†"
@@ -126,13 +132,13 @@ def baseline_mark(comparison: Comparison, metric: Metric, system: System) -> str
 
 
 def score_cell(comparison: Comparison, metric: Metric, index: int, width: int = 0) -> list[Span]:
-    """What a system reaches; the best is bold, the second underlined, the interval below.
+    """The score of a system: the best is bold, the second underlined, the interval below.
 
     Args:
-        comparison: has the systems.
+        comparison: the comparison.
         metric: of the row.
         index: of the system.
-        width: of the mark, where cells are set right and the numbers must align.
+        width: of the mark, to align numbers in right-aligned cells.
     """
     system = comparison.systems[index]
     score, rank = system.scores[metric.name], shown_ranks(comparison, metric)[index]
@@ -148,7 +154,7 @@ def score_cell(comparison: Comparison, metric: Metric, index: int, width: int = 
 def score_table(
     comparison: Comparison, heads: Sequence[str], caption: str = "", width: int = 0
 ) -> Table:
-    """Every metric by system, under their heads; `width` as for `score_cell`."""
+    """Every metric by system; `width` as for `score_cell`."""
     systems = range(len(comparison.systems))
     rows: list[list[Cell]] = [
         [metric_label(metric), *(score_cell(comparison, metric, index, width) for index in systems)]
@@ -158,32 +164,32 @@ def score_table(
 
 
 def setting(value: Any) -> str:
-    """A setting as in YAML; nothing where a system has none."""
+    """A setting as in YAML; empty where a system lacks it."""
     return "" if value is None else format_value(value)
 
 
 def spread(score: Score) -> str:
-    """Standard deviation over runs, with as many decimals as the mean; nothing of one run."""
+    """Standard deviation over runs with the decimals of the mean; empty for a single run."""
     return "" if score.sd is None else f"{score.sd:,.{decimal_places(score.mean)}f}"
 
 
 def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
-    """1 for the best and 2 for the second, which tables mark; None for all where all are equal."""
+    """1 for the best and 2 for the second, else None; None for all where all are equal."""
     ranks = comparison.ranks(metric)
     return [rank if rank in _RANKS and max(ranks) > 1 else None for rank in ranks]
 
 
 def signed(value: float) -> str:
-    """The same with its sign."""
+    """A decimal with its sign."""
     return ("-" if value < 0 else "+") + decimal(abs(value))
 
 
 def p_text(p: float) -> str:
-    """A p-value with the digits that mean something."""
+    """A p-value with four decimals."""
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def only_absent(values: Sequence[Any]) -> bool:
-    """Whether a setting differs only because some systems have no such."""
+    """Whether a setting differs only because some systems lack it."""
     present = [json.dumps(value) for value in values if value is not None]
     return len(set(present)) <= 1 and len(present) < len(values)

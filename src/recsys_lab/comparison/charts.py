@@ -1,4 +1,4 @@
-"""The charts of a comparison's report; systems have the page's numbers and colours, in order."""
+"""Charts of a comparison's report; systems keep their numbers and colours across the page."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ WIDE = 900
 
 @dataclass(frozen=True)
 class Drawn:
-    """A chart and what it shows.
+    """A chart with its description.
 
     Attributes:
         chart: the drawing.
-        said: what can be seen, in words.
-        lines: to be listed below these words.
-        systems: places of those that are in it.
+        summary: what the chart shows, in words.
+        lines: a list below the summary.
+        systems: indices of the systems in it.
     """
 
     chart: Markup
-    said: str
+    summary: str
     lines: tuple[str, ...]
     systems: tuple[int, ...]
 
 
 def shown_metrics(comparison: Comparison) -> list[Metric]:
-    """Those of users at the main metric's list length, the main one first; four at most."""
+    """Up to four per-user metrics at the main metric's list length, the main one first."""
     length = comparison.main_metric.partition("@")[2]
     others = [
         metric
@@ -48,142 +48,156 @@ def shown_metrics(comparison: Comparison) -> list[Metric]:
 
 
 def bars(comparison: Comparison, metric: Metric) -> Markup | None:
-    """Means of all systems with their intervals; None where users have no value."""
+    """Means of all systems with their intervals; None for a metric without intervals."""
     rows = []
-    for place, system in enumerate(comparison.systems):
+    for index, system in enumerate(comparison.systems):
         score = system.scores[metric.name]
         if score.interval is None:
             return None
         low, high = score.interval.low, score.interval.high
-        name = f"{place + 1}  {system.name}"
+        name = f"{index + 1}  {system.name}"
         rows.append(Interval(name, score.mean, low, high, decimal(score.mean)))
     key = f"bars-{metric.name.replace('@', '-')}"
     return interval_chart(rows, key=key, title=f"test {metric.name} with 95% intervals")
 
 
 def curves(comparison: Comparison) -> Drawn | None:
-    """The main metric on the validation split after every epoch; None where nothing was trained."""
+    """Validation curves of the main metric; None where no run has epochs."""
     key = f"val/{comparison.main_metric}"
     series: list[Series] = []
     shown: dict[int, None] = {}
-    for place, system in enumerate(comparison.systems):
+    for index, system in enumerate(comparison.systems):
         for number in system.runs:
             run = comparison.runs[number]
             label = f"{system.name}, seed {run.seed}"
             points = [(float(e["epoch"]), float(e[key]), label) for e in run.epochs if key in e]
             if points:
-                mark = "" if place in shown else str(place + 1)
-                line = Series(points, "line", label=label, colour=place, mark=mark)
-                series.append(line if len(points) > 1 else Series(points, colour=place, mark=mark))
-                shown[place] = None
+                mark = "" if index in shown else str(index + 1)
+                line = Series(points, "line", label=label, colour=index, mark=mark)
+                series.append(line if len(points) > 1 else Series(points, colour=index, mark=mark))
+                shown[index] = None
     if not series:
         return None
     values = [value for one in series for _, value, _ in one.points]
     last = max(one.points[-1][0] for one in series)
-    said = f"A line is a run ({len(series)} in all); the best value is {max(values):.4f}."
+    text = f"Each line is a run ({len(series)} in all); the best value is {max(values):.4f}."
     chart = xy_chart(
-        series, Axis("epoch (the first is 0)", 0.0, 1.02 * max(last, 1.0), whole=True),
-        padded(key, values), key="curves", title=f"{key} by epoch", description=said, width=WIDE,
-    )  # fmt: skip
-    return Drawn(chart, said, (), tuple(shown))
+        series,
+        Axis("epoch (the first is 0)", 0.0, 1.02 * max(last, 1.0), whole=True),
+        padded(key, values),
+        key="curves",
+        title=f"{key} by epoch",
+        description=text,
+        width=WIDE,
+    )
+    return Drawn(chart, text, (), tuple(shown))
 
 
 def costs(comparison: Comparison) -> list[tuple[str, Drawn]]:
-    """Quality against time, and against training FLOPs where two systems at least counted them."""
+    """Quality against time, and against training FLOPs where at least two systems recorded them."""
     kinds: list[tuple[str, Callable[[Run], float | None]]] = [
         ("seconds", lambda run: run.seconds),
         ("training FLOPs", lambda run: run.compute.get("training_flops")),
     ]
     drawn = []
     for name, spent in kinds:
-        found = {place: value for place, value in of_systems(comparison, spent).items() if value}
-        if len(found) > 1:
+        means = {index: value for index, value in of_systems(comparison, spent).items() if value}
+        if len(means) > 1:
             title = f"Quality against {name}, with the Pareto front"
-            drawn.append((title, _cost(comparison, name, found)))
+            drawn.append((title, _cost(comparison, name, means)))
     return drawn
 
 
 def of_systems(comparison: Comparison, value: Callable[[Run], float | None]) -> dict[int, float]:
-    """Mean over its runs of each system that has the value in all of them."""
-    found = {}
-    for place, system in enumerate(comparison.systems):
+    """Mean over the runs of each system, for systems with the value in all runs."""
+    means = {}
+    for index, system in enumerate(comparison.systems):
         values = [value(comparison.runs[run]) for run in system.runs]
         known = [one for one in values if one is not None]
         if len(known) == len(values):
-            found[place] = fmean(known)
-    return found
+            means[index] = fmean(known)
+    return means
 
 
 def _cost(comparison: Comparison, name: str, spent: Mapping[int, float]) -> Drawn:
-    """A dot a system; a line through those that nothing beats in both."""
+    """One dot per system, and the Pareto front."""
     metric, systems = comparison.metric, comparison.systems
-    reached = {place: systems[place].scores[metric.name].mean for place in spent}
-    places = list(spent)
+    reached = {index: systems[index].scores[metric.name].mean for index in spent}
+    indices = list(spent)
     front = [
-        places[one]
+        indices[one]
         for one in pareto_front(
             list(spent.values()), list(reached.values()), higher_is_better=metric.higher_is_better
         )
     ]
     line = Series([(spent[p], reached[p], "") for p in front], "steps", "muted", "Pareto front")
-    said = "On the Pareto front, where no other is both cheaper and better, cheapest first:"
+    text = "On the Pareto front, where no other system is cheaper and better, cheapest first:"
     lines = tuple(f"{p + 1} {systems[p].name}, {compact(spent[p])} {name}" for p in front)
     chart = xy_chart(
-        [line, *_dots(comparison, spent, name)], padded(name, list(spent.values()), log=True),
-        padded(f"test {metric.name}", list(reached.values())), key=f"cost-{name.split()[-1]}",
-        title=f"test {metric.name} against {name}", description=f"{said} {'; '.join(lines)}.",
-    )  # fmt: skip
-    return Drawn(chart, said, lines, tuple(places))
+        [line, *_dots(comparison, spent, name)],
+        padded(name, list(spent.values()), log=True),
+        padded(f"test {metric.name}", list(reached.values())),
+        key=f"cost-{name.split()[-1]}",
+        title=f"test {metric.name} against {name}",
+        description=f"{text} {'; '.join(lines)}.",
+    )
+    return Drawn(chart, text, lines, tuple(indices))
 
 
 def pareto_front(
     spent: list[float], reached: list[float], *, higher_is_better: bool = True
 ) -> list[int]:
-    """Places that no other beats in cost and quality, cheapest first."""
+    """Indices that no other beats in both cost and quality, cheapest first."""
     sign = 1.0 if higher_is_better else -1.0
     front: list[int] = []
-    for place in sorted(range(len(spent)), key=lambda p: (spent[p], -sign * reached[p])):
-        if not front or sign * reached[place] > sign * reached[front[-1]]:
-            front.append(place)
+    for index in sorted(range(len(spent)), key=lambda p: (spent[p], -sign * reached[p])):
+        if not front or sign * reached[index] > sign * reached[front[-1]]:
+            front.append(index)
     return front
 
 
 def popularity(comparison: Comparison) -> Drawn | None:
-    """Quality against how popular the listed items are; None where it was not measured."""
-    kinds = {"popularity": "mean interactions of a listed item", "novelty": "bits of a listed item"}
+    """Quality against the popularity of recommended items; None where it was not measured."""
+    kinds = {
+        "popularity": "mean interactions of a recommended item",
+        "novelty": "bits of a recommended item",
+    }
     main = comparison.main_metric
     measured = [name for run in comparison.runs for name in run.test]
-    found: dict[str, dict[int, float]] = {
+    values: dict[str, dict[int, float]] = {
         name: of_systems(comparison, lambda run, name=name: run.test.get(name))  # type: ignore[misc]
         for name in dict.fromkeys(measured)
         if name.partition("@")[0] in kinds and name != main
     }
-    best = {name: places for name, places in found.items() if len(places) > 1}
+    best = {name: means for name, means in values.items() if len(means) > 1}
     if not best:
         return None
-    # Popularity says it plainest, at the list length of the main metric.
+    # Prefer popularity over novelty, at the list length of the main metric.
     name = min(best, key=lambda n: (n[0] != "p", n.partition("@")[2] != main.partition("@")[2]))
-    places = best[name]
+    means = best[name]
     unit = kinds[name.partition("@")[0]]
-    said = f"{name}, {unit}, from the lowest to the highest:"
+    text = f"{name}, {unit}, from the lowest to the highest:"
     lines = tuple(
-        f"{place + 1} {comparison.systems[place].name}, {decimal(value)}"
-        for place, value in sorted(places.items(), key=lambda item: item[1])
+        f"{index + 1} {comparison.systems[index].name}, {decimal(value)}"
+        for index, value in sorted(means.items(), key=lambda item: item[1])
     )
-    ys = [comparison.systems[place].scores[main].mean for place in places]
+    ys = [comparison.systems[index].scores[main].mean for index in means]
     chart = xy_chart(
-        _dots(comparison, places, name), padded(f"{name}, {unit}", list(places.values())),
-        padded(f"test {main}", ys), key="popularity", title=f"test {main} against {name}",
-        description=f"{said} {'; '.join(lines)}.",
-    )  # fmt: skip
-    return Drawn(chart, said, lines, tuple(places))
+        _dots(comparison, means, name),
+        padded(f"{name}, {unit}", list(means.values())),
+        padded(f"test {main}", ys),
+        key="popularity",
+        title=f"test {main} against {name}",
+        description=f"{text} {'; '.join(lines)}.",
+    )
+    return Drawn(chart, text, lines, tuple(means))
 
 
 def _dots(comparison: Comparison, xs: Mapping[int, float], name: str) -> list[Series]:
     dots = []
-    for place, x in xs.items():
-        system = comparison.systems[place]
+    for index, x in xs.items():
+        system = comparison.systems[index]
         y = system.scores[comparison.main_metric].mean
         tip = f"{system.name}: {comparison.main_metric} {decimal(y)}, {name} {compact(x)}"
-        dots.append(Series([(x, y, tip)], colour=place, mark=str(place + 1)))
+        dots.append(Series([(x, y, tip)], colour=index, mark=str(index + 1)))
     return dots

@@ -1,4 +1,4 @@
-"""Records of runs -> `Comparison`.
+"""Compares the records of runs: see `compare`.
 
 Shapes: U users, S runs, M metrics.
 """
@@ -45,13 +45,14 @@ class Options:
     """How runs are compared.
 
     Attributes:
-        baseline: name of a system, ``first``, or ``none`` for all pairs.
-        metric: the main metric; None for the one that the runs were chosen by.
-        level: of significance.
-        resamples: of the bootstrap.
-        permutations: of the signs of users' differences.
-        seed: of both.
-        by: what makes a system besides the config: ``group``, ``name`` or, for nothing, ``config``.
+        baseline: name of a system, ``first``, or ``none`` to test all pairs.
+        metric: the main metric; None for the model selection metric of the first run.
+        level: significance level.
+        resamples: number of bootstrap resamples.
+        permutations: number of sign permutations of the users' differences.
+        seed: of the bootstrap and the permutations.
+        by: ``config`` groups runs into systems by their config; ``group`` and ``name`` by their
+            config and this label.
     """
 
     baseline: str
@@ -66,21 +67,21 @@ class Options:
 def compare(
     records: Sequence[RunRecord], left_out: Sequence[LeftOut], options: Options
 ) -> Comparison:
-    """Group runs into systems and test these against each other.
+    """Group runs into systems and test the systems against each other.
 
     Args:
-        records: finished runs; of one protocol, unless the user insisted.
-        left_out: runs that were asked for but are not finished.
-        options: how.
+        records: finished runs, of one protocol unless forced.
+        left_out: requested runs that are not finished.
+        options: the settings of the comparison.
 
     Raises:
-        UserError: an option names nothing that is there, or a run's files are damaged.
+        UserError: the baseline or the metric does not exist, or a run's files are damaged.
     """
     records, repeats = newest_of_each_seed(records, options.by)
-    return _Judge(records, [*left_out, *repeats], options).comparison()
+    return _Comparer(records, [*left_out, *repeats], options).comparison()
 
 
-class _Judge:
+class _Comparer:
     def __init__(
         self, records: Sequence[RunRecord], left_out: Sequence[LeftOut], options: Options
     ) -> None:
@@ -91,7 +92,7 @@ class _Judge:
         settings = [self._settings(group[0]) for group in self.groups]
         self.names = system_names(settings, [self._given_name(group) for group in self.groups])
         if options.baseline != "none":
-            self._baseline()  # a name that nothing has is told before the long work
+            self._baseline()  # an unknown name fails before the slow tests
         self.differing = what_differs(settings)
         self.main, metrics, self.other_metrics = shared_metrics(records, options.metric)
         of_users = set.intersection(*map(metrics_of_users, records))
@@ -101,12 +102,17 @@ class _Judge:
         self.same_users = self._check_users()
         self.deterministic = [self._is_deterministic(group) for group in self.groups]
         self.samples = Samples(
-            self.results, self.of_users, self.groups, self.deterministic,
+            self.results,
+            self.of_users,
+            self.groups,
+            self.deterministic,
             seeds=[record.values["seed"] for record in records],
             largest=largest_values(self.of_users, self.results),
-            resamples=options.resamples, permutations=options.permutations, seed=options.seed,
-        )  # fmt: skip
-        self.places = self._pairs()
+            resamples=options.resamples,
+            permutations=options.permutations,
+            seed=options.seed,
+        )
+        self.pairs = self._pairs()
         self.small_slices = 0
         self.metrics = [self._metric(name) for name in metrics]
 
@@ -114,7 +120,7 @@ class _Judge:
         paired = self.samples.by_metric(together=self.same_users)
         comparison = Comparison(
             runs=tuple(self._runs()),
-            systems=tuple(self._system(place, paired) for place in range(len(self.groups))),
+            systems=tuple(self._system(index, paired) for index in range(len(self.groups))),
             metrics=tuple(self.metrics),
             by=self.options.by,
             main_metric=self.main,
@@ -137,14 +143,14 @@ class _Judge:
         )
 
     def _settings(self, run: int) -> dict[str, Any]:
-        """Of a run's system; where protocols differ they tell systems apart too."""
+        """Settings of a run's system, with the protocol fields that differ between the runs."""
         of_protocol = {f"protocol.{key}": row[run] for key, row in self.protocols.items()}
         settings = system_settings(self.records[run], self.options.by)
         code = {CODE: self.code_names[settings[CODE]]} if CODE in settings else {}
         return {**settings, **code, **of_protocol}
 
     def _given_name(self, group: Sequence[int]) -> str | None:
-        given = {self.records[place].values["config"].get("name") for place in group}
+        given = {self.records[run].values["config"].get("name") for run in group}
         return given.pop() if len(given) == 1 else None
 
     def _is_deterministic(self, group: Sequence[int]) -> bool:
@@ -153,23 +159,24 @@ class _Judge:
         return is_deterministic(self.records[group[0]]) or (bool(others) and equal)
 
     def _check_users(self) -> bool:
-        """Whether all runs are of the same users and targets.
+        """Whether all runs were evaluated on the same users and targets.
 
         Raises:
-            UserError: they are not, though their protocols are equal.
+            UserError: runs of one protocol have different users or targets.
         """
         first: dict[str, int] = {}
-        for place, record in enumerate(self.records):
+        for run, record in enumerate(self.records):
             protocol = record.values["protocol"]["fingerprint"]
-            other = first.setdefault(protocol, place)
-            if not self.results[place].rows.equals(self.results[other].rows):
+            other = first.setdefault(protocol, run)
+            if not self.results[run].rows.equals(self.results[other].rows):
                 msg = (
-                    f"{record.folder} and {self.records[other].folder}: one protocol, but their "
-                    "test_users.parquet hold other users or targets; one of the files was changed"
+                    f"{record.folder} and {self.records[other].folder}: the protocol is the same, "
+                    "but the users or targets in test_users.parquet differ: one of the files was "
+                    "changed; restore it, train again, or leave the run out"
                 )
                 raise UserError(msg)
         data = {record.values["data"]["fingerprint"] for record in self.records}
-        rows = [self.results[place].rows for place in first.values()]
+        rows = [self.results[run].rows for run in first.values()]
         return len(data) == 1 and all(other.equals(rows[0]) for other in rows)
 
     def _baseline(self) -> int:
@@ -177,7 +184,7 @@ class _Judge:
         if wanted == "first":
             return 0
         if wanted not in self.names:
-            msg = f"baseline: no system {wanted!r}{did_you_mean(wanted, self.names)}"
+            msg = f"baseline: there is no system {wanted!r}{did_you_mean(wanted, self.names)}"
             raise UserError(f"{msg} Systems: {'; '.join(self.names)}; also first, none.")
         return self.names.index(wanted)
 
@@ -196,42 +203,42 @@ class _Judge:
             name, higher_is_better(name, self.records[0]), name in self.of_users, int(users)
         )
 
-    def _system(self, place: int, paired: Mapping[str, list[tuple[Paired, int]]]) -> System:
-        group = self.groups[place]
+    def _system(self, index: int, paired: Mapping[str, list[tuple[Paired, int]]]) -> System:
+        group = self.groups[index]
         scores = {}
         for metric in self.metrics:
             by_run = tuple(float(self.records[r].values["test"][metric.name]) for r in group)
             interval = None
             if metric.of_users:
-                sample, where = paired[metric.name][place]
+                sample, where = paired[metric.name][index]
                 interval = sample.mean(where)
             sd = float(np.std(by_run, ddof=1)) if len(by_run) > 1 else None
             scores[metric.name] = Score(float(np.mean(by_run)), sd, interval, by_run)
         return System(
-            name=self.names[place],
+            name=self.names[index],
             runs=tuple(group),
             seeds=tuple(self.records[run].values["seed"] for run in group),
-            settings={key: values[place] for key, values in self.differing.items()},
+            settings={key: values[index] for key, values in self.differing.items()},
             scores=scores,
-            deterministic=self.deterministic[place],
+            deterministic=self.deterministic[index],
         )
 
     def _tests(self, metric: Metric, paired: Mapping[str, list[tuple[Paired, int]]]) -> list[Pair]:
-        if not self.places:
+        if not self.pairs:
             return []
         sample = paired[metric.name][0][0]
-        tests = [sample.test(first, second) for first, second in self.places]
+        tests = [sample.test(first, second) for first, second in self.pairs]
         adjusted = holm([test.p for test in tests])
-        means = [sample.mean(place).value for place in range(len(self.groups))]
+        means = [sample.mean(index).value for index in range(len(self.groups))]
         return [
-            self._pair(metric, places, test, p, means[places[1]])
-            for places, test, p in zip(self.places, tests, adjusted, strict=True)
+            self._pair(metric, pair, test, p, means[pair[1]])
+            for pair, test, p in zip(self.pairs, tests, adjusted, strict=True)
         ]
 
     def _pair(
-        self, metric: Metric, places: tuple[int, int], test: Test, p: float, reference: float
+        self, metric: Metric, pair: tuple[int, int], test: Test, p: float, reference: float
     ) -> Pair:
-        first, second = self.names[places[0]], self.names[places[1]]
+        first, second = self.names[pair[0]], self.names[pair[1]]
         value = test.difference.value
         up = (value > 0) == metric.higher_is_better
         won, lost = test.wins, test.losses
@@ -256,7 +263,7 @@ class _Judge:
         shared = [
             key for key in self.results[0].slices if all(key in r.slices for r in self.results)
         ]
-        found = []
+        slices = []
         for name, value in shared:
             values_US = np.stack([r.slices[name, value][1] for r in self.results], 1)
             values_US = values_US[np.isfinite(values_US).all(1)]
@@ -264,16 +271,16 @@ class _Judge:
                 self.small_slices += 1
                 continue
             sample = self.samples.made_of(self.main, values_US)
-            means = [sample.mean(place) for place in range(len(self.groups))]
+            means = [sample.mean(index) for index in range(len(self.groups))]
             pairs = []
-            for places in self.places:
-                test = sample.test(*places)
-                pairs.append(self._pair(metric, places, test, test.p, means[places[1]].value))
-            found.append(Slice(name, value, len(values_US), tuple(means), tuple(pairs)))
-        return found
+            for pair in self.pairs:
+                test = sample.test(*pair)
+                pairs.append(self._pair(metric, pair, test, test.p, means[pair[1]].value))
+            slices.append(Slice(name, value, len(values_US), tuple(means), tuple(pairs)))
+        return slices
 
     def _runs(self) -> list[Run]:
         names = {
             run: name for name, group in zip(self.names, self.groups, strict=True) for run in group
         }
-        return [Run.of(record, names[place]) for place, record in enumerate(self.records)]
+        return [Run.of(record, names[run]) for run, record in enumerate(self.records)]

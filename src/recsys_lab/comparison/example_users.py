@@ -1,4 +1,4 @@
-"""Users for a comparison's report: what they did, and what every system showed them."""
+"""Draws example users for a comparison's report, with their history and every system's list."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _SEED = 0
 
 
 def example_users(comparison: Comparison) -> Examples:
-    """Some for whom the systems differ and some of all, drawn by a fixed seed."""
+    """Draw users with a fixed seed: some for whom the systems differ, and some of the others."""
     runs = [comparison.runs[system.runs[0]] for system in comparison.systems]
     if not comparison.pairs or not comparison.metric.of_users:
-        return Examples("None: the systems' users were not paired.", ())
+        return Examples("None: the users of the systems differ.", ())
     folder = Path(runs[0].data["path"])
     if not folder.is_dir():
-        return Examples(f"None: the prepared data {folder} is no longer there.", ())
+        return Examples(f"None: the prepared data {folder} no longer exists.", ())
     try:
         data = PreparedDataset(folder)
     except UserError as error:
@@ -41,23 +41,22 @@ def example_users(comparison: Comparison) -> Examples:
     first = generator.choice(differ, min(DISAGREED, len(differ)), replace=False)
     rest = np.setdiff1d(np.arange(len(values_US)), first)
     others = generator.choice(rest, min(ANY, len(rest)), replace=False)
-    said = (
+    text = (
         f"{len(first)} users drawn from the {len(differ):,} for whom {comparison.main_metric} "
-        f"differs between the systems, then {len(others)} from all others (generator seed "
-        f"{_SEED}), whether anything was found or not; the first {SHOWN} places of the lists of "
-        "each system's first seed. Hits are green and bold."
+        f"differs between the systems, then {len(others)} from the others (random seed {_SEED}), "
+        f"and the top {SHOWN} of each system's first seed. Hits are green and bold."
     )
     titles = data.item_titles()
     if titles is None:
-        said += " The data has no titles: items are shown by their ids."
+        text += " The data has no titles: items are shown by their ids."
         titles = [str(item) for item in data.item_ids()]
-    places = [int(place) for place in (*first, *others)]
-    users = [_example(data, titles, [t.row(place, named=True) for t in tables]) for place in places]
-    return Examples(said, users)
+    rows = [int(row) for row in (*first, *others)]
+    users = [_example(data, titles, [t.row(row, named=True) for t in tables]) for row in rows]
+    return Examples(text, users)
 
 
 def _rows(run: Run, metric: str) -> pl.DataFrame:
-    """A row a user, in order: targets, list and the value of the metric."""
+    """One row per user, in order: targets, list and the value of the metric."""
     rows = last_lists(RunRecord.load(Path(run.folder)).table(PER_USER))
     return (
         rows.select("user", "target", "items", metric)

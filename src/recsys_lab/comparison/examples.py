@@ -1,4 +1,4 @@
-"""Example users of a comparison's report: history, what was wanted, every system's list."""
+"""Example users of a comparison's report: history, targets and every system's list."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHOWN = 10
-"""Places of a list; those after them only tell where a target stands."""
-_LONG = 90  # letters of a title in a list
+"""Number of shown items of a list; later items only give the rank of a target."""
+_LONG = 90  # characters of a title in a list
 
 
 @dataclass(frozen=True)
 class Example:
-    """A user, and what every system recommends.
+    """A user and the recommendations of every system.
 
     Attributes:
         user: raw id.
@@ -27,32 +27,32 @@ class Example:
     lists: Sequence[Sequence[tuple[str, bool]]]
 
     def facts(self) -> list[tuple[str, str]]:
-        """(name, value) of what is known of the user."""
+        """(name, value) pairs of the user."""
         history = "; ".join(map(short, self.history))
-        return [("latest events", history), ("wanted", "; ".join(self.targets))]
+        return [("latest events", history), ("targets", "; ".join(self.targets))]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Some users.
+    """The example users.
 
     Attributes:
-        said: how they were chosen, or why there are none.
+        summary: how they were chosen, or why there are none.
         users: the users.
     """
 
-    said: str
+    summary: str
     users: Sequence[Example]
 
 
 def verdict_of(listed: Sequence[tuple[str, bool]]) -> str:
-    """Where the first target stands, and whether that is a hit."""
-    place = next((number for number, (_, hit) in enumerate(listed, 1) if hit), None)
-    if place is None:
+    """Rank of the first target, and whether it is a hit."""
+    rank = next((number for number, (_, hit) in enumerate(listed, 1) if hit), None)
+    if rank is None:
         return "miss"
-    return f"place {place}, {'hit' if place <= SHOWN else 'miss'}"
+    return f"rank {rank}, {'hit' if rank <= SHOWN else 'miss'}"
 
 
 def short(title: str) -> str:
-    """A title as far as it fits a list."""
+    """A title, shortened to fit a list."""
     return title if len(title) <= _LONG else f"{title[: _LONG - 1]}…"

@@ -1,4 +1,4 @@
-"""A comparison as files: Markdown, LaTeX (booktabs), CSV and JSON."""
+"""Writes a comparison as Markdown, LaTeX (booktabs), CSV and JSON."""
 
 from __future__ import annotations
 
@@ -22,18 +22,29 @@ if TYPE_CHECKING:
     from recsys_lab.comparison.results import Comparison, Metric, System
 
 _TESTED = (
-    "baseline", "difference", "difference_low", "difference_high", "bootstrap_low",
-    "bootstrap_high", "p", "p_permuted", "p_holm", "covers_seeds", "effect_size", "wins", "ties",
+    "baseline",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "bootstrap_low",
+    "bootstrap_high",
+    "p",
+    "p_permuted",
+    "p_holm",
+    "covers_seeds",
+    "effect_size",
+    "wins",
+    "ties",
     "losses",
-)  # fmt: skip
+)
 
 
 def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
     """Write ``comparison.md``, ``.tex``, ``.csv`` and ``.json``.
 
     Args:
-        comparison: to be written.
-        folder: an existing folder; files of these names are replaced.
+        comparison: the comparison.
+        folder: an existing folder; existing files are overwritten.
     """
     texts = {
         "comparison.md": markdown(comparison),
@@ -47,7 +58,7 @@ def write_exports(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def markdown(comparison: Comparison) -> str:
-    """All tables, with every setting that differs."""
+    """All tables, including every setting that differs."""
 
     def heading(text: str) -> str:
         return f"## {plain(tables.marked(comparison, text))}"
@@ -80,7 +91,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def latex(comparison: Comparison) -> str:
-    """A table of metrics by system; a document that reads it needs the package booktabs."""
+    """A table of metrics by system; needs the LaTeX package booktabs."""
     systems = comparison.systems
     rows = [
         [
@@ -96,7 +107,7 @@ def latex(comparison: Comparison) -> str:
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One row for each system and metric, with its test against the baseline where there is one."""
+    """One row per system and metric, with its test against the baseline, if any."""
     scored = ("comparable", "system", "seeds", "metric", "mean", "sd", "low", "high", "rank")
     rows: list[list[Any]] = [[*scored, *_TESTED]]
     for metric in comparison.metrics:
@@ -110,10 +121,9 @@ def csv_text(comparison: Comparison) -> str:
 
 
 def json_text(comparison: Comparison) -> str:
-    """`Comparison` whole, its field names as keys; NaN and infinity are null."""
-    found = asdict(comparison)
-    found["is_comparable"] = comparison.is_comparable
-    return json.dumps(_plain(found), indent=1, allow_nan=False) + "\n"
+    """The whole `Comparison` with its field names as keys; NaN and infinity become null."""
+    fields = {**asdict(comparison), "is_comparable": comparison.is_comparable}
+    return json.dumps(_plain(fields), indent=1, allow_nan=False) + "\n"
 
 
 def _slices(comparison: Comparison) -> str:
@@ -151,10 +161,20 @@ def _tested(comparison: Comparison, metric: Metric, system: System) -> list[Any]
         return [baseline, *[""] * (len(_TESTED) - 1)]
     test, difference = pair.test, pair.test.difference
     return [
-        baseline, difference.value, difference.low, difference.high, *test.bootstrap, test.p,
-        test.permutation_p, pair.p_holm, difference.covers_seeds, test.effect_size, pair.wins,
-        pair.ties, pair.losses,
-    ]  # fmt: skip
+        baseline,
+        difference.value,
+        difference.low,
+        difference.high,
+        *test.bootstrap,
+        test.p,
+        test.permutation_p,
+        pair.p_holm,
+        difference.covers_seeds,
+        test.effect_size,
+        pair.wins,
+        pair.ties,
+        pair.losses,
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -1,12 +1,12 @@
-"""What a run's numbers come from besides its settings, and what its metrics mean.
+"""The identity of a run besides its settings, and the definitions of its metrics.
 
-Two runs are one system if, besides their settings, these are equal: the code (of the parts that
-made the numbers, see `recsys_lab.runs.sources`), the columns of items, users and events, the
-vectors of texts, the precision of training, and the kind of device. Runs of other code are systems
-of their own, called by their commit: never merged, and never one left out for the other.
+Two runs belong to one system if, besides their settings, these are equal: the code (of the parts
+that made the numbers, see `recsys_lab.runs.sources`), the columns of items, users and events, the
+vectors of texts, the precision of training, and the kind of device. Runs of different code are
+different systems, named by their commit.
 
-Records of older versions lack some of it. Their code is their commit and the changes beside it;
-what cannot be known is taken as equal among them.
+Records of older versions lack some of these. Their code is their commit and uncommitted changes;
+unknown values count as equal.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.sources import PARTS
 
 CODE = "code"
-"""The key of `identity` whose value is shown by `code_names`."""
+"""The key of `identity` that `code_names` names."""
 _SHOWN = 7  # digits of a commit
 
 
 def identity(record: RunRecord) -> dict[str, str]:
-    """Of a run, flat; what is not known has no key."""
+    """The flat identity of a run; unknown values have no key."""
     values: dict[str, Any] = record.values
     noted = values.get("identity")
     if noted is None:
@@ -43,10 +43,10 @@ def identity(record: RunRecord) -> dict[str, str]:
 
 
 def code_names(records: Sequence[RunRecord]) -> dict[str, str]:
-    """What the code of runs is called, by `identity`'s value: the short commit where that tells.
+    """Names for the code of runs, by `identity`'s value: the short commit where it is unique.
 
-    All have one name where nothing says that they differ: what all runs read is equal, and so is
-    the code of those with the same classes. That models have files of their own is no difference.
+    All have one name if the shared code is equal and no two runs with the same classes differ in
+    code: different models live in different files.
     """
     known: dict[str, RunRecord] = {}
     for record in records:
@@ -70,7 +70,7 @@ def code_names(records: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def _classes(record: RunRecord) -> dict[str, Any]:
-    """Of every part, and of what its options name."""
+    """The classes of every part and of its options."""
     settings = flatten({part: record.values["config"].get(part) or {} for part in PARTS})
     return {key: value for key, value in settings.items() if key.endswith("_target_")}
 
@@ -87,26 +87,26 @@ def _commit_of(record: RunRecord) -> str:
 
 
 def refuse_another_metric(records: Sequence[RunRecord], name: str) -> None:
-    """The metric has one definition in all runs.
+    """Check that a metric has one definition in all runs.
 
     Raises:
-        UserError: saying what it is computed from in each.
+        UserError: lists the definitions.
     """
     definitions = [metric_definition(record, name) for record in records]
     if any(not _is_one(definitions[0], other) for other in definitions[1:]):
         texts = dict.fromkeys(_text(definition) for definition in definitions)
-        raise UserError(f"{name} is not one metric in all runs ({'; '.join(texts)})")
+        raise UserError(f"{name} has different definitions in the runs ({'; '.join(texts)})")
 
 
 def metric_definition(record: RunRecord, name: str) -> dict[str, Any]:
-    """What a metric is computed from besides lists and targets: the option, its value, content.
+    """The option that a metric depends on besides lists and targets: its name, value and content.
 
-    Of a user's own the option is ``class``, and its direction is noted, too.
+    For a user's own metric the option is ``class``, and its direction is included.
     """
     noted = (record.values.get("metrics") or {}).get(name)
     if noted is not None:
         return dict(noted)
-    from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
+    from recsys_lab.evaluation.metrics.registry import known_as  # imports torch
 
     known = known_as(name)
     option = known.option if known is not None else None
@@ -121,7 +121,7 @@ def _is_one(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 def _text(definition: dict[str, Any]) -> str:
     if not definition:
-        return "not recorded of what"
+        return "definition not recorded"
     content = f" with content {definition['content'][:8]}" if "content" in definition else ""
     return f"{definition['option']}={definition['value']}{content}"
 

@@ -18,7 +18,7 @@ _SEEN = {"True": "never listed", "False": "may be listed"}
 
 
 def html(comparison: Comparison, examples: Examples) -> str:
-    """The page's text."""
+    """The HTML page."""
     metric, systems = comparison.metric, comparison.systems
     best = systems[comparison.ranks(metric).index(1)]
     popularity = charts.popularity(comparison)
@@ -75,18 +75,18 @@ def html(comparison: Comparison, examples: Examples) -> str:
 
 
 def _verdict(comparison: Comparison, best: System) -> str:
-    """Which system is best, and what is known of its difference from the baseline."""
+    """The best system and its difference from the baseline."""
     metric = comparison.metric
-    said = f"{'Highest' if metric.higher_is_better else 'Lowest'} mean {metric.name}: {best.name}."
+    text = f"{'Highest' if metric.higher_is_better else 'Lowest'} mean {metric.name}: {best.name}."
     if comparison.baseline is None:
-        return said
+        return text
     pair = comparison.pair(metric.name, best.name, comparison.baseline)
     if pair is None:
-        return f"{said} It is the baseline." if best.name == comparison.baseline else said
+        return f"{text} It is the baseline." if best.name == comparison.baseline else text
     cells = tables.pair_cells(pair)
     share = f" ({cells.relative})" if cells.relative else ""
     return (
-        f"{said} Against {comparison.baseline}: {cells.difference}{share}, 95% interval "
+        f"{text} Against {comparison.baseline}: {cells.difference}{share}, 95% interval "
         f"{cells.interval}, p {cells.p_holm} after Holm's correction, win/tie/loss {cells.users} "
         "users."
     )
@@ -95,15 +95,15 @@ def _verdict(comparison: Comparison, best: System) -> str:
 def _compared(comparison: Comparison) -> list[tuple[str, str]]:
     data, protocol = comparison.runs[0].data, comparison.protocol
     counts = [("num_users", "users"), ("num_items", "items"), ("num_interactions", "interactions")]
-    said = [f"{data[key]:,} {name}" for key, name in counts if data.get(key) is not None]
+    sizes = [f"{data[key]:,} {name}" for key, name in counts if data.get(key) is not None]
     split = (protocol.get("split") or {}).items()
     settings = [str(v) if k == "name" else f"{k} {tables.setting(v)}" for k, v in split]
     facts = [
-        ("data", ", ".join([str(data["name"]), *said])),
+        ("data", ", ".join([str(data["name"]), *sizes])),
         ("split", ", ".join(settings)),
         ("candidates", tables.setting(protocol.get("candidates"))),
         ("items of the history", _SEEN.get(str(protocol.get("exclude_seen")), "")),
-        ("chosen and ordered by", comparison.main_metric),
+        ("selected and ranked by", comparison.main_metric),
         ("baseline", comparison.baseline or "none: all pairs are tested"),
     ]
     return [(name, value) for name, value in facts if value]
@@ -117,8 +117,8 @@ def _systems(comparison: Comparison) -> Table:
         seeds = ", ".join(map(str, system.seeds))
         parameters = _count(comparison.runs[system.runs[0]].parameters)
         rows.append([head, seeds, trained if max(epochs) else "fitted", parameters])
-    alike = "" if comparison.by == "config" else f" and have one {comparison.by}"
-    caption = f"Runs that differ in the seed alone{alike} are one system."
+    alike = "" if comparison.by == "config" else f" and have the same {comparison.by}"
+    caption = f"Runs that differ only in the seed{alike} are one system."
     return Table(caption, ("system", "seeds", "epochs", "parameters"), rows, right=(2, 3))
 
 
@@ -139,12 +139,12 @@ def _costs(comparison: Comparison) -> Table:
         runs = [comparison.runs[number] for number in system.runs]
         seconds = sum(run.seconds for run in runs) / len(runs)
         memory = max(run.peak_memory_mebibytes for run in runs)
-        counted = compact(flops[index]) if index in flops else "not counted"
+        counted = compact(flops[index]) if index in flops else "not recorded"
         numbers = (f"{seconds:,.1f}", counted, _count(runs[0].parameters), f"{memory:,.0f}")
         rows.append([system_heads(comparison)[index], *numbers])
     caption = (
-        "Means over runs, the peak the largest of them; seconds are of the whole run but for "
-        "preparing the data, on the machine that it ran on."
+        "Means over runs, and their largest peak; seconds are of the whole run without data "
+        "preparation, on its machine."
     )
     heads = ("system", "seconds", "training FLOPs", "parameters", "peak MiB")
     return Table(caption, heads, rows, right=range(1, 5))
@@ -155,22 +155,22 @@ def _count(number: int | None) -> str:
 
 
 def _settings(comparison: Comparison, *, own: bool) -> Table:
-    """What differs: settings that systems share or, `own`, that only some of them have."""
+    """Settings that differ: those that all systems have or, with ``own``, only some."""
     rows = [
         [key, *(tables.setting(value) for value in values)]
         for key, values in comparison.differing.items()
         if tables.only_absent(values) == own
     ]
-    caption = "Settings that systems have in common, with other values."
+    caption = "Settings that all systems have, with different values."
     if own:
-        caption = "Nothing stands where a system has no such setting."
+        caption = "A cell is empty where a system lacks the setting."
     return Table(caption, ("setting", *system_heads(comparison)), rows)
 
 
 def _runs(comparison: Comparison) -> Table:
     rows = []
     for run in comparison.runs:
-        code = (run.commit or "not known")[:12]
+        code = (run.commit or "unknown")[:12]
         created = run.created[:16].replace("T", " ")
         rows.append([run.system, str(run.seed), created, code, run.folder])
-    return Table("Every run.", ("system", "seed", "begun", "code", "folder"), rows, right=(1, 2))
+    return Table("Every run.", ("system", "seed", "started", "code", "folder"), rows, right=(1, 2))

@@ -1,7 +1,7 @@
-"""Are two systems different, or only these runs of them? Paired statistics on per-user results.
+"""Paired tests of two systems on per-user results, over seeds and users.
 
-A *run* is one training with one seed; a *system* is all runs of one configuration. What is seen of
-run r of system s for user u is modelled as
+A *run* is one training with one seed; a *system* is all runs of one configuration. The value of a
+metric for user u in run r of system s is modelled as
 
     x[s, r, u] = system mean + user effect + (user x system) effect + seed effect + residual
 
@@ -11,46 +11,46 @@ system means then has the variance
     MS_1 / R_1 + MS_2 / R_2 + max(0, V_users - V_residual)
 
 with MS the sample variance of a system's R seed means (seed effect and residual together),
-V_users = var_u(d_u) / U for the seed-averaged differences d_u, and V_residual the part of that
-which is noise of training and so stands in MS already. Without the third term this is Welch's
-t-test on seed means; with it the verdict speaks of other users too. The model: Brennan (2001),
-Generalizability Theory, ch. 3.
+V_users = var_u(d_u) / U for the seed-averaged differences d_u, and V_residual the training noise in
+V_users, which MS already includes. Without the third term this is Welch's t-test on seed means;
+with it the test generalizes to other users too. The model: Brennan (2001), Generalizability Theory,
+ch. 3.
 
 Degrees of freedom after Satterthwaite (1946), https://doi.org/10.2307/3002019: (sum v)^2 /
-sum(v^2 / df) over the variances v above. With a single MS (a lone run, a deterministic system,
-matched seeds), or where one system has more than twice the runs of the other, that is too free when
-seeds vary more than users; there 1 / df = sum (v / sum v) / df. A system of one run borrows the
-seed variance of the other.
+sum(v^2 / df) over the variances v above. With a single MS (a single run, a deterministic system,
+matched seeds), or where one system has more than twice the runs of the other, that is too liberal
+when seeds vary more than users; there 1 / df = sum (v / sum v) / df. A system of one run borrows
+the seed variance of the other.
 
-Where both systems have the same seeds, runs of one seed are compared with each other: MS is that of
-the differences by seed, which leaves out whatever a seed does to both. Seeds that have nothing in
-common cost little so: with 3 seeds the interval is wider by at most 55%, with 5 by 20%.
+Where both systems have the same seeds, runs of one seed are paired: MS is that of the differences
+by seed, which cancels effects that a seed has on both. Pairing unrelated seeds costs little: with 3
+seeds the interval is wider by at most 55%, with 5 by 20%.
 
-Two systems of equal means are told apart by chance, at the 5% level, in 3.1% to 5.8% of cases with
-3 and 3, 3 and 5, 5 and 5, 1 and 3, 1 and 5 seeds, and with 3 or 5 matched ones, whatever share of
-the variance is the seeds' (0, .1, .25, .5, .75, .9, 1; 2,000 to 8,000 draws each, standard error
-.5% or less) and whatever a seed does to both: `scripts/simulate_comparison.py`. With 2 seeds a side
-it is up to 8.3%, too much for a verdict: such a test has ``few_seeds``.
+The rate of false positives at the 5% level is 3.1% to 5.8% with 3 and 3, 3 and 5, 5 and 5, 1 and 3,
+1 and 5 seeds, and with 3 or 5 matched ones, for every share of the variance due to seeds (0, .1,
+.25, .5, .75, .9, 1; 2,000 to 8,000 draws each, standard error .5% or less) and for every effect
+that a seed has on both: `scripts/simulate_comparison.py`. With 2 seeds a side it is up to 8.3%, too
+high for a verdict: such a test has ``few_seeds``.
 
-For metrics of hits, which are 0 for most users, few users say little of how much users vary; means
-then have the interval of `recsys_lab.evaluation.intervals`, and differences count two users more,
-one half for each way in which two systems can hit and miss (Agresti and Min 2005,
-https://doi.org/10.1002/sim.1781). One run each of equal systems then differ by chance in at most
-5.3% of cases with 30 to 1,000 users and 2% to 60% of hits (in none to 3% where hits are fewer than
-about 10). Interval and p are of one statistic: they agree.
+For hit-based metrics, which are 0 for most users, few users underestimate the variance between
+users; means then have the interval of `recsys_lab.evaluation.intervals`, and differences add two
+pseudo-users, one half for each way in which two systems can hit and miss (Agresti and Min 2005,
+https://doi.org/10.1002/sim.1781). The rate of false positives with one run each is then at most
+5.3% with 30 to 1,000 users and 2% to 60% of hits (0% to 3% with fewer than about 10 hits). The
+interval and p come from one statistic, so they agree.
 
-A *deterministic* system is one that the seed does not change: its MS is known to be 0. It is
-neither borrowed by a lone run, which may well vary, nor does it borrow. Its runs count as one.
+A *deterministic* system does not depend on the seed: its MS is 0. A single run does not borrow that
+0, and a deterministic system does not borrow either. Its runs count as one.
 
-Where no seed variance can be had, of a lone run against another or against a deterministic system,
-only users are taken to vary, and what is tested is whether *these two models* differ
-(``covers_seeds`` is false). A second training may well reverse such a finding: Bouthillier et al.
-(2021), https://arxiv.org/abs/2103.03098.
+Without any seed variance, for a single run against another or against a deterministic system, only
+users vary, and the test asks whether *these two models* differ (``covers_seeds`` is false). A new
+training may well reverse such a result: Bouthillier et al. (2021),
+https://arxiv.org/abs/2103.03098.
 
 Permuted seed labels alone cannot reject at 5% with 3 + 3 seeds (20 arrangements: the smallest
-two-sided p is 0.1), so their p-value stands beside the t-test's, which decides. A deterministic
-system's labels are not exchangeable with those of another, so there signs are permuted instead; so
-are those of the differences by seed where seeds are matched.
+two-sided p is 0.1), so their p-value is shown next to the t-test's, which decides. The labels of a
+deterministic system are not exchangeable with those of another, so there signs are permuted
+instead; with matched seeds, the signs of the differences by seed.
 
 Shapes: U users, S runs, R runs of one system, B resamples, C columns.
 """
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEW = 2
-"""Seeds of a system that say too little of how much seeds vary; one borrows, three are enough."""
+"""A number of seeds that underestimates their variance; one seed borrows, three are enough."""
 _ROUNDING = 1e-12
 
 
@@ -88,7 +88,7 @@ class Estimate:
         value: the estimate.
         low: lower end.
         high: upper end.
-        covers_seeds: whether the interval speaks of other seeds too, or of these models alone.
+        covers_seeds: whether the interval covers other seeds too, or these trained models only.
     """
 
     value: float
@@ -103,24 +103,24 @@ class Test:
 
     Attributes:
         difference: mean of the first minus mean of the second.
-        p: two-sided, the one that decides: of the t-test over seeds and users, or, where seeds
-            are not covered, over users; below 5% where the interval leaves out 0.
+        p: two-sided p-value of the t-test over seeds and users, or over users where seeds are not
+            covered; it decides, and is below 5% where the interval excludes 0.
         degrees_of_freedom: of the t-test.
-        bootstrap: percentile interval of the difference over resampled users, and seeds where a
-            system has several that differ.
-        permutation_p: of permuted signs of the seeds' differences where seeds are matched; of
-            permuted seed labels where a system has several runs and none is deterministic; else of
-            permuted signs of the users' differences.
+        bootstrap: percentile interval of the difference over resampled users, and over seeds where
+            a system has several that differ.
+        permutation_p: p-value of permuted signs of the differences by seed where seeds are
+            matched; of permuted seed labels where a system has several runs and none is
+            deterministic; else of permuted signs of the users' differences.
         effect_size: Cohen's d_z = mean / standard deviation of the users' differences (Cohen 1988,
-            ch. 2); None where all users differ by the same.
-        wins: users whose value is larger in the first.
-        ties: users with equal values.
-        losses: the others.
-        few_seeds: whether a system has two seeds alone, so that p is too small too often.
-        matched: whether both have the same seeds, so that runs of one seed are compared.
+            ch. 2); None where all users have the same difference.
+        wins: number of users whose value is larger in the first.
+        ties: number of users with equal values.
+        losses: number of users whose value is smaller in the first.
+        few_seeds: whether a system has only two seeds, so that p is too small too often.
+        matched: whether both have the same seeds, so that runs of one seed are paired.
     """
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # pytest would collect the class by its name
 
     difference: Estimate
     p: float
@@ -136,28 +136,37 @@ class Test:
 
 
 class Paired:
-    """Results of the same users under several runs.
+    """Results of several runs for the same users.
 
     Args:
-        values_US: one metric, no NaN; at least two users.
+        values_US: one metric, without NaN; at least two users.
         systems: the columns of each system's runs.
-        means_BS: mean of every run in each user resample, see `resampling.resampled_means`.
-        deterministic: whether the seed is known to change nothing, by system; several runs that
-            are equal for every user are taken for such.
-        permutations: sign flips drawn where users are permuted.
-        seed: of everything drawn here.
-        seeds: of each system's runs; None where they are not to be matched.
-        largest: of a metric of hits, its largest value for a user; None for other metrics.
+        means_BS: mean of every run in each user resample, see `bootstrap.resampled_means`.
+        deterministic: whether a system is known not to depend on the seed; several runs that
+            are equal for every user count as deterministic too.
+        permutations: number of sign flips where users are permuted.
+        seed: of the random draws.
+        seeds: of each system's runs; None disables matching.
+        largest: the largest value of a hit-based metric for a user; None for other metrics.
     """
 
     def __init__(
-        self, values_US: Floats, systems: Sequence[Sequence[int]], means_BS: Floats, *,
-        deterministic: Sequence[bool], permutations: int, seed: int,
-        seeds: Sequence[Sequence[int]] | None = None, largest: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        values_US: Floats,
+        systems: Sequence[Sequence[int]],
+        means_BS: Floats,
+        *,
+        deterministic: Sequence[bool],
+        permutations: int,
+        seed: int,
+        seeds: Sequence[Sequence[int]] | None = None,
+        largest: float | None = None,
+    ) -> None:
         orders = [np.argsort(own, kind="stable") for own in seeds] if seeds else None
-        columns = [list(of) if orders is None else [of[place] for place in orders[number]]
-                   for number, of in enumerate(systems)]  # fmt: skip
+        columns = [
+            list(runs) if orders is None else [runs[index] for index in orders[system]]
+            for system, runs in enumerate(systems)
+        ]
         self._seeds = None if seeds is None else [sorted(own) for own in seeds]
         self._values = [values_US[:, own] for own in columns]
         self._resampled = [means_BS[:, own] for own in columns]
@@ -165,41 +174,44 @@ class Paired:
             known or (values_UR.shape[1] > 1 and bool((values_UR == values_UR[:, :1]).all()))
             for known, values_UR in zip(deterministic, self._values, strict=True)
         ]
-        for place, one_run in enumerate(self._deterministic):
+        for system, one_run in enumerate(self._deterministic):
             if one_run:
-                self._values[place] = self._values[place].mean(1, keepdims=True)
-                self._resampled[place] = self._resampled[place].mean(1, keepdims=True)
+                self._values[system] = self._values[system].mean(1, keepdims=True)
+                self._resampled[system] = self._resampled[system].mean(1, keepdims=True)
         self._permutations = permutations
         self._seed = seed
         self._largest = largest
 
     def mean(self, system: int) -> Estimate:
-        """Mean of a system over seeds and users; over users alone where one run may be luck.
+        """Mean of a system over seeds and users, or over users only with a single run.
 
-        The interval is cut to where means can lie: with two seeds the t distribution is wide.
+        The interval is clipped to the range of the metric: with two seeds the t distribution is
+        wide.
         """
         values_UR, fixed = self._values[system], self._deterministic[system]
         mean_U = values_UR.mean(1)
         users, value = len(mean_U), float(mean_U.mean())
-        found = variance([(values_UR, fixed)], mean_U, float(mean_U.var(ddof=1)) / users)
+        spread = variance([(values_UR, fixed)], mean_U, float(mean_U.var(ddof=1)) / users)
         covers_seeds = fixed or values_UR.shape[1] > 1
         if self._largest is None:
-            low, high = _interval(value, found)
+            low, high = _interval(value, spread)
             least, most = float(values_UR.min()), float(values_UR.max())
         else:
-            degrees = found.degrees_of_freedom if values_UR.shape[1] > 1 else math.inf
+            degrees = spread.degrees_of_freedom if values_UR.shape[1] > 1 else math.inf
             low, high = score_interval(
-                value, hit_size(mean_U, self._largest),
-                users / found.real_users if found.real_users else math.inf,
-                _deviations(degrees), beside=found.of_seeds,
-            )  # fmt: skip
+                value,
+                hit_size(mean_U, self._largest),
+                users / spread.real_users if spread.real_users else math.inf,
+                _deviations(degrees),
+                beside=spread.of_seeds,
+            )
             least, most = 0.0, self._largest
         return Estimate(value, max(low, least), min(high, most), covers_seeds)
 
     def test(self, first: int, second: int) -> Test:
-        """First against second system."""
-        pair = [(self._values[place], self._deterministic[place]) for place in (first, second)]
-        means = [self._resampled[place] for place in (first, second)]
+        """Test the first system against the second."""
+        pair = [(self._values[s], self._deterministic[s]) for s in (first, second)]
+        means = [self._resampled[s] for s in (first, second)]
         mean_U = pair[0][0].mean(1) - pair[1][0].mean(1)
         value = float(mean_U.mean())
         fixed = [known for _, known in pair]
@@ -220,22 +232,27 @@ class Paired:
             else:
                 permutation_p = sign_flip_p(mean_U, self._permutations, self._seed)
         center, of_users = self._over_users(mean_U)
-        found = variance(pair_or_one, mean_U, of_users)
-        low, high = _interval(center, found)
-        spread = float(mean_U.std(ddof=1))
+        spread = variance(pair_or_one, mean_U, of_users)
+        low, high = _interval(center, spread)
+        sd = float(mean_U.std(ddof=1))
         wins, losses = int((mean_U > _ROUNDING).sum()), int((mean_U < -_ROUNDING).sum())
         return Test(
             Estimate(value, low, high, covers_seeds=several or all(fixed)),
-            1.0 if abs(value) < _ROUNDING else _p(center, found), found.degrees_of_freedom,
-            percentiles(drawn_B, TAIL), permutation_p,
-            value / spread if spread > _ROUNDING else None,
-            wins, len(mean_U) - wins - losses, losses,
-            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair), matched=matched,
-        )  # fmt: skip
+            1.0 if abs(value) < _ROUNDING else _p(center, spread),
+            spread.degrees_of_freedom,
+            percentiles(drawn_B, TAIL),
+            permutation_p,
+            value / sd if sd > _ROUNDING else None,
+            wins,
+            len(mean_U) - wins - losses,
+            losses,
+            few_seeds=any(values_UR.shape[1] == FEW for values_UR, _ in pair),
+            matched=matched,
+        )
 
     def _are_matched(self, first: int, second: int) -> bool:
         """Whether both systems have several runs, of the same seeds."""
-        sizes = {self._values[place].shape[1] for place in (first, second)}
+        sizes = {self._values[system].shape[1] for system in (first, second)}
         if self._seeds is None or 1 in sizes:
             return False
         return self._seeds[first] == self._seeds[second]
@@ -243,9 +260,7 @@ class Paired:
     def _over_users(self, difference_U: Floats) -> tuple[float, float]:
         """Center of the interval of a mean difference, and its variance over users.
 
-        Of metrics of hits two users more are counted, half a one for each way in which two systems
-        can hit or miss: without, few users that hit would say that nothing varies (Agresti and Min
-        2005, https://doi.org/10.1002/sim.1781).
+        For hit-based metrics with the two pseudo-users of Agresti and Min, see the module.
         """
         users = len(difference_U)
         if self._largest is None:
@@ -256,8 +271,8 @@ class Paired:
         return center, (square - center**2) / users
 
 
-def _interval(center: float, found: Variance) -> tuple[float, float]:
-    half = _deviations(found.degrees_of_freedom) * math.sqrt(found.whole) if found.whole else 0.0
+def _interval(center: float, spread: Variance) -> tuple[float, float]:
+    half = _deviations(spread.degrees_of_freedom) * math.sqrt(spread.whole) if spread.whole else 0.0
     return center - half, center + half
 
 
@@ -265,7 +280,7 @@ def _deviations(degrees: float) -> float:
     return quantile(TAIL, min(degrees, 1e7))
 
 
-def _p(center: float, found: Variance) -> float:
-    if found.whole == 0:
+def _p(center: float, spread: Variance) -> float:
+    if spread.whole == 0:
         return 0.0
-    return two_sided_p(center / math.sqrt(found.whole), min(found.degrees_of_freedom, 1e7))
+    return two_sided_p(center / math.sqrt(spread.whole), min(spread.degrees_of_freedom, 1e7))

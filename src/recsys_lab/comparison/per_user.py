@@ -1,4 +1,4 @@
-"""The per-user file of a run -> arrays that can be set side by side.
+"""Reads the per-user results of runs into arrays that can be paired.
 
 Shapes: U users, M metrics.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RAW_IDS = ("user_id", "target_id")
-"""Columns of it for people; runs are joined by ``user``, and older files have no such columns."""
+"""Readable columns of the file; runs are joined by ``user``, and older files lack these columns."""
 
 _COMPARED = f", and runs are compared user by user{BRING_BACK}"
 _LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
@@ -36,14 +36,14 @@ _LABELS = (pl.Enum, pl.Categorical, pl.String, pl.Boolean)
 
 @dataclass(frozen=True)
 class UserResults:
-    """One run.
+    """Per-user results of one run.
 
     Attributes:
-        rows: ``user`` and ``target`` of every row, in order; equal where runs can be paired.
-        values_UM: metrics of the users, in order of users; NaN where one means nothing.
-        most_targets: of a list; None where means are those over all lists.
-        slices: of the main metric, (name, value) -> users that are in it, bool (U,), and the value
-            of each of them on the targets of the slice alone.
+        rows: ``user`` and ``target`` of every row, in order; equal for runs that can be paired.
+        values_UM: metrics by user; NaN where a metric is undefined.
+        most_targets: largest number of targets of a list; None where metrics are means over lists.
+        slices: of the main metric, (name, value) -> mask of its users, bool (U,), and the value of
+            each of these users on the targets of the slice.
     """
 
     rows: pl.DataFrame
@@ -55,23 +55,27 @@ class UserResults:
 def shared_metrics(
     records: Sequence[RunRecord], wanted: str | None
 ) -> tuple[str, list[str], list[str]]:
-    """The main metric; all that every run has, in the order of the first run; what is left out.
-
-    Left out, and told in words, is a metric that is another one in some runs, whatever its name.
+    """The metrics that all runs have.
 
     Args:
         records: finished runs.
-        wanted: the main metric; None for the one that the first run was chosen by.
+        wanted: the main metric; None for the model selection metric of the first run.
+
+    Returns:
+        The main metric, the shared metrics in the order of the first run, and a message for each
+        metric that is left out because its definition differs between the runs.
 
     Raises:
-        UserError: there is none, or not the wanted one.
+        UserError: no metric is shared, or the wanted one is not.
     """
     wanted = None if wanted is None else current_metric(wanted)
     shared = [m for m in records[0].values["test"] if all(m in r.values["test"] for r in records)]
     if not shared:
         metrics = "; ".join(f"{r.folder}: {', '.join(r.values['test'])}" for r in records)
-        msg = f"runs: no metric is in all of them ({metrics})"
-        raise UserError(f"{msg}. Set evaluation.metrics and evaluation.ks alike and train again.")
+        msg = f"runs: they have no metric in common ({metrics})"
+        raise UserError(
+            f"{msg}. Set the same evaluation.metrics and evaluation.ks and train again."
+        )
     others: dict[str, str] = {}
     for name in shared:
         try:
@@ -83,14 +87,14 @@ def shared_metrics(
     shared = [name for name in shared if name not in others]
     if wanted is not None and wanted not in shared:
         msg = f"metric: {wanted!r} is not in all runs{did_you_mean(wanted, shared)}"
-        raise UserError(f"{msg} Those that are: {', '.join(shared)}.")
+        raise UserError(f"{msg} Shared metrics: {', '.join(shared)}.")
     main = wanted or records[0].main_metric
     return main if main in shared else shared[0], shared, list(others.values())
 
 
 def higher_is_better(name: str, record: RunRecord) -> bool:
-    """The direction of a metric: the lab's by its name, a user's own as its run recorded it."""
-    from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
+    """The direction of a metric: by its name, or as recorded for a user's own metric."""
+    from recsys_lab.evaluation.metrics.registry import known_as  # imports torch
 
     known = known_as(name)
     if known is not None:
@@ -99,8 +103,8 @@ def higher_is_better(name: str, record: RunRecord) -> bool:
 
 
 def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict[str, float | None]:
-    """Of each metric of hits the largest value that a user can have; None for other metrics."""
-    from recsys_lab.evaluation.metrics.registry import largest_value  # torch: not needed before
+    """The largest value of each hit-based metric for a user; None for other metrics."""
+    from recsys_lab.evaluation.metrics.registry import largest_value  # imports torch
 
     known = [of.most_targets for of in results if of.most_targets is not None]
     most = max(known) if len(known) == len(results) else None
@@ -108,7 +112,7 @@ def largest_values(names: Sequence[str], results: Sequence[UserResults]) -> dict
 
 
 def metrics_of_users(record: RunRecord) -> set[str]:
-    """Metrics of the record that have a value of each user.
+    """Metrics of the record that have a value for each user.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -117,24 +121,24 @@ def metrics_of_users(record: RunRecord) -> set[str]:
     missing = {"user", "target", "rank", "items"} - set(columns)
     if missing:
         listed = ", ".join(sorted(missing))
-        msg = f"{record.folder / PER_USER}: lacks the columns {listed}: not a file of this lab"
-        raise UserError(f"{msg}; train again, or leave the run out")
+        msg = f"{record.folder / PER_USER}: the columns {listed} are missing"
+        raise UserError(f"{msg}; restore the file, train again, or leave the run out")
     return {name for name in record.values["test"] if name in columns}
 
 
 def user_results(record: RunRecord, metrics: Sequence[str], main: str | None) -> UserResults:
-    """Read a run.
+    """Read the per-user results of a run.
 
     Args:
         record: a finished run.
         metrics: columns to read.
-        main: the metric to be cut into slices, or None.
+        main: the metric to slice, or None.
 
     Raises:
-        UserError: the file is missing or damaged, or tells other numbers than the record.
+        UserError: the file is missing or damaged, or disagrees with the record.
     """
     rows = record.table(PER_USER, _COMPARED)
-    with reading(record.folder / PER_USER, _COMPARED):  # its columns may be of other types
+    with reading(record.folder / PER_USER, _COMPARED):  # columns may have wrong types
         return _user_results(record, rows, metrics, main)
 
 
@@ -153,7 +157,7 @@ def _user_results(
     knows_parts = main is not None and (
         len(rows) == len(users) or not _is_of_all_targets(record, main)
     )
-    # What a user adds to the mean over all lists says nothing of the mean over a part of them.
+    # A user's share of the mean over all lists is not a share of the mean over some lists.
     if main is not None and knows_parts and (not over_lists or _is_of_hits(main)):
         names = [name for name, dtype in rows.schema.items() if isinstance(dtype, _LABELS)]
         names = [name for name in names if name not in RAW_IDS]
@@ -166,28 +170,28 @@ def _user_results(
 
 
 def _check_means(record: RunRecord, metrics: Sequence[str], values_UM: Floats) -> None:
-    """The record's numbers are the means of the rows, also in runs that have no digests.
+    """Check that the record's metrics are the means of the rows, also in runs without digests.
 
     Raises:
-        UserError: one of the two was changed.
+        UserError: one of the two files was changed.
     """
     for name, values_U in zip(metrics, values_UM.T, strict=True):
         known = values_U[~np.isnan(values_U)]
-        mean, said = float(known.mean()) if len(known) else np.nan, record.values["test"][name]
-        if not isclose(mean, said, rel_tol=1e-9, abs_tol=1e-12):
+        mean, recorded = float(known.mean()) if len(known) else np.nan, record.values["test"][name]
+        if not isclose(mean, recorded, rel_tol=1e-9, abs_tol=1e-12):
             raise UserError(
-                f"{record.folder / PER_USER}: the mean of {name} over its users is {mean}, and "
-                f"{RECORD} says {said}: one of the two files was changed; bring the original back, "
-                "train again, or leave the run out"
+                f"{record.folder / PER_USER}: the mean of {name} over its users is {mean}, but "
+                f"{RECORD} says {recorded}: one of the two files was changed; restore the "
+                "original, train again, or leave the run out"
             )
 
 
 def _values(column: pl.Series) -> list[str]:
-    """Values that occur, in their own order."""
-    found = set(column.drop_nulls().cast(pl.String).unique())
+    """Values that occur, in the order of the categories or sorted."""
+    values = set(column.drop_nulls().cast(pl.String).unique())
     if isinstance(column.dtype, pl.Enum):
-        return [value for value in column.dtype.categories if value in found]
-    return sorted(found)
+        return [value for value in column.dtype.categories if value in values]
+    return sorted(values)
 
 
 def _slice(
@@ -207,7 +211,7 @@ def _slice(
 
 
 def _is_of_all_targets(record: RunRecord, name: str) -> bool:
-    from recsys_lab.evaluation.metrics.registry import known_as  # torch: not needed before
+    from recsys_lab.evaluation.metrics.registry import known_as  # imports torch
 
     known = known_as(name)
     if known is not None:
@@ -216,16 +220,16 @@ def _is_of_all_targets(record: RunRecord, name: str) -> bool:
 
 
 def _is_of_hits(name: str) -> bool:
-    """Whether a metric can be computed from ranks: the lab's own of hits."""
-    from recsys_lab.evaluation.metrics.accuracy import PerUserMetric  # torch: not needed before
+    """Whether a metric is one of the lab's hit-based metrics, computed from ranks."""
+    from recsys_lab.evaluation.metrics.accuracy import PerUserMetric  # imports torch
     from recsys_lab.evaluation.metrics.registry import known_as
 
     return issubclass(known_as(name) or object, PerUserMetric)
 
 
 def _on_targets(part: pl.DataFrame, main: str, *, over_lists: bool) -> Floats:
-    """An accuracy metric on some of the users' targets; another metric as it is."""
-    from recsys_lab.evaluation.metrics.registry import make_metrics  # torch: not needed before
+    """An accuracy metric on some of the users' targets; other metrics are unchanged."""
+    from recsys_lab.evaluation.metrics.registry import make_metrics  # imports torch
     from recsys_lab.evaluation.slices import hits_from_ranks, values_of_users
 
     name, _, k = main.partition("@")

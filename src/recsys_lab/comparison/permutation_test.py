@@ -1,4 +1,4 @@
-"""Permutation tests and the correction for several tests.
+"""Permutation tests and Holm's correction for multiple tests.
 
 Shapes: U users, R runs of one system.
 """
@@ -50,8 +50,8 @@ def sign_flip_p(difference_U: Floats, permutations: int, seed: int) -> float:
 def seed_label_p(first_R: Floats, second_R: Floats) -> float:
     """Permutation test on seed means: under the null any run could belong to either system.
 
-    Over all arrangements of the labels, or the first 10,000 of a fixed random order where there are
-    more. The smallest value with 2 + 2, 3 + 3, 5 + 5 seeds is 1/3, 1/10, 1/126.
+    Over all arrangements of the labels, or 10,000 random ones if there are more. The smallest value
+    with 2 + 2, 3 + 3, 5 + 5 seeds is 1/3, 1/10, 1/126.
     """
     means = np.concatenate([first_R, second_R])
     total, size = float(means.sum()), len(first_R)
@@ -73,10 +73,10 @@ def seed_label_p(first_R: Floats, second_R: Floats) -> float:
 
 
 def seed_sign_p(difference_R: Floats) -> float:
-    """Permutation test on the differences of runs of one seed: under the null either sign is right.
+    """Permutation test on the differences by seed: under the null either sign is equally likely.
 
-    Over all 2^R signs, or 10,000 drawn where there are more. The smallest value with 2, 3, 5 seeds
-    is 1/2, 1/4, 1/16.
+    Over all 2^R signs, or 10,000 random ones if there are more. The smallest value with 2, 3, 5
+    seeds is 1/2, 1/4, 1/16.
     """
     runs = len(difference_R)
     if 2**runs <= _MOST_ARRANGEMENTS:
@@ -87,7 +87,7 @@ def seed_sign_p(difference_R: Floats) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: the family-wise error stays below the level.
+    """p-values adjusted to control the family-wise error rate.
 
     Sorted ascending, p(i) is multiplied by m - i + 1, made monotone and cut at 1: Holm (1979),
     https://www.jstor.org/stable/4615733.

@@ -1,14 +1,14 @@
-"""The result of comparing runs, as plain frozen data: every table and the report are made from it.
+"""The result of a comparison, as frozen dataclasses from which all tables and the report are made.
 
-Order: systems stand in the order in which the runs were given; everything "by system" or "by run"
-is a tuple in that order. Metrics are named as in the run record (``ndcg@10``).
+Systems are in the order in which the runs were given, and every tuple "by system" or "by run" is in
+that order. Metrics are named as in the run record (``ndcg@10``).
 
     Comparison
-      runs      Run: one training; config, learning curve, compute, its own test numbers
-      systems   System: runs of one configuration over several seeds; a Score for each metric
-      metrics   Metric: which direction is better, whether there is a value of each user
+      runs      Run: one training with its config, learning curve, compute and test metrics
+      systems   System: the runs of one configuration over several seeds; a Score for each metric
+      metrics   Metric: which direction is better, whether it has a value for each user
       pairs     Pair: two systems on one metric: difference, p-values, win/tie/loss by users
-      slices    Slice: the main metric on a part of the users: a mean by system, and a Pair for each
+      slices    Slice: the main metric on some of the users: a mean by system, and a Pair for each
                 pair that is tested overall
       differing settings by system, protocol fields by run
 """
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run, as its record tells it.
+    """One finished run, from its record.
 
     Attributes:
-        folder: absolute path; holds ``test_users.parquet`` with every user's list.
+        folder: absolute path.
         name: as recorded.
-        system: its system's name.
+        system: name of its system.
         seed: of the run.
         created: ISO 8601 time.
         config: as recorded, nested.
@@ -43,12 +43,12 @@ class Run:
         epochs: the learning curve: a mapping for each epoch with ``epoch``, ``val/METRIC``, the
             loss and so on; empty for a fitted model.
         best_epoch: None for a fitted model.
-        still_improving: whether the best epoch was the last that was validated.
-        seconds: wall time of the run but for preparing the data, which the first run on them pays.
-        peak_memory_mebibytes: largest resident memory.
-        parameters: trained numbers; None for a fitted model.
-        compute: everything recorded of compute, also keys not named here (FLOPs, energy, ...).
-        commit: of the code; None outside a checkout.
+        still_improving: whether the best epoch was the last validated one.
+        seconds: wall time of the run without data preparation.
+        peak_memory_mebibytes: peak resident memory.
+        parameters: number of trained parameters; None for a fitted model.
+        compute: all recorded costs (FLOPs, energy, ...).
+        commit: of the code; None outside a git checkout.
     """
 
     folder: str
@@ -71,7 +71,12 @@ class Run:
 
     @classmethod
     def of(cls, record: RunRecord, system: str) -> Run:
-        """What a record says, with the name of the system that the run belongs to."""
+        """The run of a record.
+
+        Args:
+            record: of a finished run.
+            system: name of its system.
+        """
         values: Mapping[str, Any] = record.values
         best = values.get("best") or {}
         compute = values["compute"]
@@ -102,10 +107,10 @@ class Score:
 
     Attributes:
         mean: over its runs.
-        sd: over its runs, with R - 1 below; None with one run.
-        interval: 95% interval, over users, and over seeds too where there are several; None for a
-            metric that has no value of each user.
-        by_run: the value of each of its runs.
+        sd: sample standard deviation over its runs; None with one run.
+        interval: 95% interval over users, and over seeds where there are several; None for a
+            metric without a value for each user.
+        by_run: the value of each run.
     """
 
     mean: float
@@ -119,13 +124,13 @@ class System:
     """The runs of one configuration.
 
     Attributes:
-        name: short, no two alike.
-        runs: places in `Comparison.runs`.
+        name: short and unique.
+        runs: indices in `Comparison.runs`.
         seeds: of these runs.
-        settings: key -> value, of those that differ between the systems.
+        settings: the settings that differ between the systems: key -> value.
         scores: by metric.
-        deterministic: whether the seed is known to change nothing: its model says so, or its
-            several runs are equal.
+        deterministic: whether it does not depend on the seed: its model declares so, or its runs
+            are equal.
     """
 
     name: str
@@ -138,13 +143,13 @@ class System:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is known of a metric.
+    """One metric of the comparison.
 
     Attributes:
         name: e.g. ``ndcg@10``.
-        higher_is_better: else lower is.
+        higher_is_better: whether larger values are better.
         of_users: whether each user has a value, so that it can be tested.
-        users: how many users have one in every run (0 when not of_users).
+        users: number of users with a value in every run; 0 without ``of_users``.
     """
 
     name: str
@@ -160,16 +165,16 @@ class Pair:
     Attributes:
         metric: its name.
         first: name of a system.
-        second: name of the other: the baseline, where there is one.
-        test: differences are first minus second.
-        relative: difference / mean of the second; None where that is 0.
-        p_holm: the p-value adjusted for all pairs on this metric (for slices: not adjusted).
-        significant: whether p_holm is at most the level; never where a system has two seeds
-            alone, with which that happens too often by chance.
-        better: the name of the better one, None where the means are equal.
-        wins: users for whom the first is better (in the metric's own direction).
-        ties: users for whom they are equal.
-        losses: users for whom the second is better.
+        second: name of the other system: the baseline, if any.
+        test: of first minus second.
+        relative: difference / mean of the second; None where that mean is 0.
+        p_holm: p-value adjusted for all pairs on this metric; in slices it is not adjusted.
+        significant: whether p_holm is at most the level; never true with only two seeds, see
+            `recsys_lab.comparison.paired_test`.
+        better: name of the better system; None where the means are equal.
+        wins: number of users for whom the first is better, in the metric's direction.
+        ties: number of users for whom both are equal.
+        losses: number of users for whom the second is better.
     """
 
     metric: str
@@ -187,14 +192,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Slice:
-    """The main metric on some users.
+    """The main metric on some of the users.
 
     Attributes:
-        name: how users are cut, e.g. ``history_length``.
-        value: e.g. ``10-19``.
-        users: how many.
+        name: what the users are sliced by, e.g. ``history_length``.
+        value: of the slice, e.g. ``10-19``.
+        users: number of users.
         means: by system, with intervals.
-        pairs: the same pairs as overall; their intervals are not adjusted for the number of slices.
+        pairs: the same pairs as overall; not adjusted for the number of slices.
     """
 
     name: str
@@ -206,23 +211,23 @@ class Slice:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was found.
+    """The whole result.
 
     Attributes:
         runs: every run.
         systems: their systems.
         metrics: those that all runs have.
-        by: what makes a system besides the config, see `judging.Options`.
-        main_metric: the one of the slices and of the order.
+        by: what groups runs into systems, see `recsys_lab.comparison.compare.Options`.
+        main_metric: used for the slices and the ranking.
         baseline: name of a system; None where all pairs are tested.
-        level: of significance, e.g. 0.05.
-        pairs: for each metric of users, each pair; empty where the users are not the same.
-        slices: empty where there are none, or the users are not the same.
-        differing: settings that differ: key -> value by system; None where a system has no such.
-        protocol: fields of the (first run's) protocol, nested.
-        protocol_differences: field -> value by run; not empty only when forced.
-        left_out: runs that were asked for and are not here.
-        notes: what must be said beside the numbers.
+        level: significance level, e.g. 0.05.
+        pairs: each pair on each metric with ``of_users``; empty where the users differ.
+        slices: empty where there are none, or the users differ.
+        differing: settings that differ: key -> value by system; None where a system lacks it.
+        protocol: fields of the first run's protocol, nested.
+        protocol_differences: field -> value by run; empty unless forced.
+        left_out: requested runs that are not compared.
+        notes: cautions about the numbers.
     """
 
     runs: tuple[Run, ...]
@@ -242,7 +247,7 @@ class Comparison:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether all runs were judged under one protocol."""
+        """Whether all runs have the same protocol."""
         return not self.protocol_differences
 
     @property
@@ -251,12 +256,12 @@ class Comparison:
         return next(metric for metric in self.metrics if metric.name == self.main_metric)
 
     def pair(self, metric: str, first: str, second: str) -> Pair | None:
-        """The test of two systems in this order, if it was made."""
+        """The test of two systems in this order; None where it was not made."""
         wanted = (metric, first, second)
         return next((p for p in self.pairs if (p.metric, p.first, p.second) == wanted), None)
 
     def ranks(self, metric: Metric) -> tuple[int, ...]:
-        """Place of each system by its mean, 1 the best; equal means share a place."""
+        """Rank of each system by its mean, 1 for the best; equal means share a rank."""
         sign = -1 if metric.higher_is_better else 1
         means = [sign * system.scores[metric.name].mean for system in self.systems]
         return tuple(1 + sum(other < mean for other in means) for mean in means)

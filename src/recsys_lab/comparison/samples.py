@@ -1,4 +1,4 @@
-"""Results of users under all runs of a comparison, resampled together.
+"""Per-user results of all runs of a comparison, resampled together.
 
 Shapes: U users, S runs, R runs of one system, C columns, B resamples.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Systems:
-    """Columns of each system's runs, whether the seed changes nothing there, and the seeds."""
+    """Columns of each system's runs, whether it ignores the seed, and its seeds."""
 
     groups: Sequence[Sequence[int]]
     deterministic: Sequence[bool]
@@ -34,26 +34,33 @@ class _Systems:
 
 
 class Samples:
-    """What the tests and intervals of a comparison are made of.
+    """Makes the `Paired` samples of a comparison.
 
     Args:
         results: of every run.
         metrics: their columns, in order.
-        groups: places of the runs of each system.
-        deterministic: whether the seed changes nothing, by system.
+        groups: indices of the runs of each system.
+        deterministic: whether each system ignores the seed.
         seeds: of every run.
-        largest: of each metric of hits, its largest value for a user; None for other metrics.
-        resamples: of the bootstrap.
-        permutations: of the signs of users' differences.
+        largest: largest value of each hit-based metric for a user; None for other metrics.
+        resamples: number of bootstrap resamples.
+        permutations: number of sign permutations of the users' differences.
         seed: of both.
     """
 
     def __init__(
-        self, results: Sequence[UserResults], metrics: Sequence[str],
-        groups: Sequence[Sequence[int]], deterministic: Sequence[bool], *,
-        seeds: Sequence[int], largest: Mapping[str, float | None],
-        resamples: int, permutations: int, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        results: Sequence[UserResults],
+        metrics: Sequence[str],
+        groups: Sequence[Sequence[int]],
+        deterministic: Sequence[bool],
+        *,
+        seeds: Sequence[int],
+        largest: Mapping[str, float | None],
+        resamples: int,
+        permutations: int,
+        seed: int,
+    ) -> None:
         self._results, self._metrics = results, metrics
         self._groups, self._deterministic = groups, deterministic
         self._seeds, self._largest = seeds, largest
@@ -65,15 +72,15 @@ class Samples:
         return np.asarray(np.isfinite(values_US).all(1))
 
     def by_metric(self, *, together: bool) -> dict[str, list[tuple[Paired, int]]]:
-        """By metric, for each system: the sample that it stands in, and its place there.
+        """For each metric, the sample of each system and the system's index in it.
 
         Args:
-            together: whether all runs are of the same users; else each system is a sample.
+            together: whether all runs have the same users; else each system is its own sample.
         """
         if together:
-            places = range(len(self._groups))
+            systems = range(len(self._groups))
             samples = self._of(range(len(self._results)), self._all())
-            return {name: [(one, place) for place in places] for name, one in samples.items()}
+            return {name: [(one, index) for index in systems] for name, one in samples.items()}
         alone = [
             self._of(group, _Systems([range(len(group))], [known], [self._seeds_of(group)]))
             for group, known in zip(self._groups, self._deterministic, strict=True)
@@ -81,7 +88,7 @@ class Samples:
         return {name: [(samples[name], 0) for samples in alone] for name in self._metrics}
 
     def made_of(self, name: str, values_US: Floats) -> Paired:
-        """A metric of all runs, of users for whom all are finite."""
+        """A sample of one metric, (U, S), over the users with finite values in all runs."""
         return self._made_of({name: values_US}, self._all())[name]
 
     def _all(self) -> _Systems:
@@ -96,31 +103,35 @@ class Samples:
         return np.stack([self._results[run].values_UM[:, column] for run in runs], 1)
 
     def _of(self, runs: Sequence[int], systems: _Systems) -> dict[str, Paired]:
-        """By metric; those that have a value of the same users are resampled together."""
+        """Samples by metric; metrics defined for the same users are resampled together."""
         values = {name: self._values(name, runs) for name in self._metrics}
         by_users: dict[bytes, list[str]] = {}
         for name, values_US in values.items():
             by_users.setdefault(np.isfinite(values_US).all(1).tobytes(), []).append(name)
-        found: dict[str, Paired] = {}
+        samples: dict[str, Paired] = {}
         for names in by_users.values():
-            found |= self._made_of({name: values[name] for name in names}, systems)
-        return found
+            samples |= self._made_of({name: values[name] for name in names}, systems)
+        return samples
 
     def _made_of(self, values: Mapping[str, Floats], systems: _Systems) -> dict[str, Paired]:
         first = next(iter(values.values()))
         known_U = np.isfinite(first).all(1)
         if known_U.sum() < 2:
-            msg = f"runs: {known_U.sum()} users with results in all runs; at least 2 are needed"
-            raise UserError(f"{msg} for an interval.")
+            msg = f"runs: {known_U.sum()} users have results in all runs; an interval needs 2"
+            raise UserError(f"{msg} or more")
         width = first.shape[1]
         values_UC = np.concatenate(list(values.values()), 1)[known_U]
         means_BC = resampled_means(values_UC, self._resamples, self._seed)
         return {
             name: Paired(
-                values_UC[:, place : place + width], systems.groups,
-                means_BC[:, place : place + width], deterministic=systems.deterministic,
-                permutations=self._permutations, seed=self._seed, seeds=systems.seeds,
+                values_UC[:, start : start + width],
+                systems.groups,
+                means_BC[:, start : start + width],
+                deterministic=systems.deterministic,
+                permutations=self._permutations,
+                seed=self._seed,
+                seeds=systems.seeds,
                 largest=self._largest[name],
             )
-            for name, place in zip(values, range(0, values_UC.shape[1], width), strict=True)
-        }  # fmt: skip
+            for name, start in zip(values, range(0, values_UC.shape[1], width), strict=True)
+        }

@@ -1,4 +1,4 @@
-"""The slices of a comparison's report: what each system reaches, and who gains."""
+"""Heat maps of a comparison's slices: the means of each system, and the differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recsys_lab.pages.number_format import decimal
 
 
 def mean_map(comparison: Comparison) -> Markup | None:
-    """Means with intervals; None where there are no slices."""
+    """Means with intervals; None without slices."""
     if not comparison.slices:
         return None
     return heat_table(
@@ -27,25 +27,29 @@ def mean_map(comparison: Comparison) -> Markup | None:
 
 
 def gain_map(comparison: Comparison) -> Markup | None:
-    """Differences with wins; None where nothing is tested."""
+    """Differences with win/tie/loss; None without tests."""
     if not comparison.slices or not comparison.slices[0].pairs:
         return None
     return heat_table(
-        f"Differences of {comparison.main_metric}: users for whom the first of the pair wins, ties "
-        "and loses; below, the difference of the means and its 95% interval, not adjusted for the "
-        "number of slices.",
+        f"Differences of {comparison.main_metric}: number of users for whom the first of the pair "
+        "wins, ties and loses; below, the difference of the means and its 95% interval, not "
+        "adjusted for the number of slices.",
         ["slice", "users", *(_pair_head(comparison, pair) for pair in comparison.slices[0].pairs)],
         _grouped(comparison, _pair_row),
     )
 
 
 def system_heads(comparison: Comparison, *, with_runs: bool = False) -> list[Markup]:
-    """Systems over columns."""
+    """Column heads of the systems."""
     return [
-        join(badge(place), " ", system.name,
-             *([tag("small", tables.runs_of(system))] if with_runs else []))
-        for place, system in enumerate(comparison.systems)
-    ]  # fmt: skip
+        join(
+            badge(index),
+            " ",
+            system.name,
+            *([tag("small", tables.runs_of(system))] if with_runs else []),
+        )
+        for index, system in enumerate(comparison.systems)
+    ]
 
 
 def _grouped(
@@ -58,17 +62,17 @@ def _grouped(
 
 
 def _mean_row(part: Slice) -> HeatRow:
-    said = [decimal(mean.value) for mean in part.means]
+    texts = [decimal(mean.value) for mean in part.means]
     below = [f"{decimal(mean.low)} - {decimal(mean.high)}" for mean in part.means]
     values = [mean.value for mean in part.means]
-    return HeatRow(part.value, part.users, said, below, values)
+    return HeatRow(part.value, part.users, texts, below, values)
 
 
 def _pair_row(part: Slice) -> HeatRow:
-    texts = [tables.slice_pair_cells(pair) for pair in part.pairs]
-    said = [users for _, users in texts]
-    below = [difference for difference, _ in texts]
-    return HeatRow(part.value, part.users, said, below)
+    cells = [tables.slice_pair_cells(pair) for pair in part.pairs]
+    texts = [users for _, users in cells]
+    below = [difference for difference, _ in cells]
+    return HeatRow(part.value, part.users, texts, below)
 
 
 def _pair_head(comparison: Comparison, pair: Pair) -> Markup:

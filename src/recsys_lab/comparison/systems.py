@@ -1,4 +1,4 @@
-"""Which runs are one system, what systems differ in, and what they are called."""
+"""Groups runs into systems, finds the settings that differ and names the systems."""
 
 from __future__ import annotations
 
@@ -14,31 +14,46 @@ from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import LeftOut, flatten
 from recsys_lab.runs.record import RunRecord
 
-NEUTRAL = frozenset({
-    "seed", "run_dir", "resume", "init_from", "name", "group", "tags", "notes", "prepared_dir",
-    "fail_on_leaks", "verify",
-    "recipe.accelerator", "recipe.precision", "recipe.compile", "recipe.checkpoint_every_steps",
-    "loss.memory_mib", "loss.kernel",
-})  # fmt: skip
-"""Settings that do not make another system: labels, places, speed and memory; the precision, the
-device and the first weights that they come to are of the run's identity."""
+NEUTRAL = frozenset(
+    {
+        "seed",
+        "run_dir",
+        "resume",
+        "init_from",
+        "name",
+        "group",
+        "tags",
+        "notes",
+        "prepared_dir",
+        "fail_on_leaks",
+        "verify",
+        "recipe.accelerator",
+        "recipe.precision",
+        "recipe.compile",
+        "recipe.checkpoint_every_steps",
+        "loss.memory_mib",
+        "loss.kernel",
+    }
+)
+"""Settings that do not distinguish systems: labels, paths, speed and memory. The resulting
+precision, device and initial weights are in the run's identity."""
 
 NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
-"""What copies the run, what prepares the data (equal bytes), and the protocol, compared apart."""
+"""Trackers, data engines (equal results), and the protocol, which is compared separately."""
 
 _OF_TRAINING = ("recipe", "loss")
 REFIT = "recipe.refit"
-"""All that a model which is fitted in one pass reads of `_OF_TRAINING`."""
+"""The only setting of `_OF_TRAINING` that matters to a model fitted in one pass."""
 
 
 def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
-    """What makes a run's system, flat: its settings and `recsys_lab.comparison.identity.identity`.
+    """The flat settings and the `recsys_lab.comparison.identity.identity` that define a system.
 
-    ``model._target_`` is ``model: ClassName``.
+    ``model._target_`` becomes ``model: ClassName``.
 
     Args:
         record: of the run.
-        by: ``config``: those that make its results; ``group`` or ``name``: this label too.
+        by: ``config``, or ``group`` or ``name`` to include this label.
     """
     settings: dict[str, Any] = {}
     fitted = not record.values.get("epochs")
@@ -50,7 +65,7 @@ def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
             or (fitted and group in _OF_TRAINING and key != REFIT)
         ):
             continue
-        if last.endswith(("path", "_dir")):  # where the data lie; what they are is fingerprinted
+        if last.endswith(("path", "_dir")):  # the contents of files are fingerprinted
             continue
         if last == "_target_":
             settings[key.removesuffix("._target_")] = str(value).rpartition(".")[2]
@@ -60,22 +75,22 @@ def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
 
 
 def group_runs(records: Sequence[RunRecord], by: str) -> list[list[int]]:
-    """Places of the runs of each system, in order of their first run; ``by`` as above."""
+    """Indices of the runs of each system, in order of their first run; ``by`` as above."""
     groups: dict[str, list[int]] = {}
-    for place, record in enumerate(records):
+    for run, record in enumerate(records):
         fingerprint = record.values["protocol"]["fingerprint"]
         key = json.dumps([fingerprint, system_settings(record, by)], sort_keys=True)
-        groups.setdefault(key, []).append(place)
+        groups.setdefault(key, []).append(run)
     return list(groups.values())
 
 
 def is_deterministic(record: RunRecord) -> bool:
-    """Whether the seed is known to change nothing: the model's class says so, see `Traits`."""
+    """Whether the model's class declares that it ignores the seed, see `Traits`."""
     if record.values.get("epochs"):
         return False
     try:
         model = import_class(record.values["config"]["model"]["_target_"], "model")
-    except (UserError, ImportError):  # foreign code, or of another version: nothing is known
+    except (UserError, ImportError):  # the class is not installed here
         return False
     return bool(traits(model).ignores_seed)
 
@@ -83,25 +98,25 @@ def is_deterministic(record: RunRecord) -> bool:
 def newest_of_each_seed(
     records: Sequence[RunRecord], by: str
 ) -> tuple[list[RunRecord], list[LeftOut]]:
-    """Two runs of one system with one seed are one result, not two."""
+    """Keep only the newest run of each system and seed."""
     left_out = []
     kept = set(range(len(records)))
     for group in group_runs(records, by):
         newest: dict[int, int] = {}
-        for place in sorted(group, key=lambda p: records[p].values["created"]):
-            earlier = newest.get(records[place].values["seed"])
+        for run in sorted(group, key=lambda p: records[p].values["created"]):
+            earlier = newest.get(records[run].values["seed"])
             if earlier is not None:
                 kept.discard(earlier)
                 reason = (
-                    f"{records[place].folder} is newer, of the same configuration, code and seed"
+                    f"{records[run].folder} is newer and has the same configuration, code and seed"
                 )
                 left_out.append(LeftOut(str(records[earlier].folder), reason))
-            newest[records[place].values["seed"]] = place
-    return [records[place] for place in sorted(kept)], left_out
+            newest[records[run].values["seed"]] = run
+    return [records[run] for run in sorted(kept)], left_out
 
 
 def what_differs(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Settings that are not the same everywhere: key -> value by system; None where absent."""
+    """Settings that differ between systems: key -> value by system; None where absent."""
     keys = dict.fromkeys(key for system in settings for key in system)
     rows = {key: tuple(system.get(key) for system in settings) for key in keys}
     return {key: row for key, row in rows.items() if len(set(map(json.dumps, row))) > 1}
@@ -110,27 +125,27 @@ def what_differs(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, 
 def system_names(
     settings: Sequence[Mapping[str, Any]], given: Sequence[str | None]
 ) -> tuple[str, ...]:
-    """A short name for each system, no two alike.
+    """A short unique name for each system.
 
-    The name that the user gave (``name=...``) where it tells them apart; else the model's class
-    and, among systems of one model, the fewest settings that tell these apart.
+    The names given by the user (``name=...``) if they are unique; else the model's class and, for
+    systems of one model, a minimal set of settings that distinguishes them.
 
     Args:
         settings: of each system.
-        given: the ``name`` that all runs of a system share, or None.
+        given: the ``name`` shared by all runs of each system, or None.
     """
     if None not in given and len(set(given)) == len(given):
         return tuple(str(name) for name in given)
     names = [str(system.get("model", "system")) for system in settings]
     for label in dict.fromkeys(names):
-        members = [place for place, name in enumerate(names) if name == label]
-        for place, suffix in zip(members, _suffixes([settings[m] for m in members]), strict=True):
-            names[place] = f"{label}{suffix}"
+        members = [index for index, name in enumerate(names) if name == label]
+        for index, suffix in zip(members, _suffixes([settings[m] for m in members]), strict=True):
+            names[index] = f"{label}{suffix}"
     return tuple(names)
 
 
 def _suffixes(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells systems of one model apart; numbers where nothing in their settings does."""
+    """Settings that distinguish systems of one model, or numbers where no setting does."""
     suffixes = [""] * len(settings)
     if len(settings) == 1:
         return suffixes

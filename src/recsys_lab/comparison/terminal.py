@@ -1,4 +1,4 @@
-"""A comparison in the terminal: Rich tables."""
+"""Prints a comparison as Rich tables."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from recsys_lab.comparison.results import Comparison, Pair
     from recsys_lab.pages.table import Cell
 
-_CELL = 20  # columns of a console that one system takes
+_CELL = 20  # console columns per system
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Everything that fits a terminal; colour and weight only repeat what the words say."""
+    """Print all tables; colour and weight only repeat what the text says."""
     for table in score_tables(comparison, console.width):
         console.print(table)
     console.print(Text(legend(comparison), style="dim"))
@@ -53,7 +53,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def score_tables(comparison: Comparison, width: int) -> Iterator[rich.table.Table]:
-    """Metrics by system; as many systems beside each other as the width takes."""
+    """Metrics by system, with as many systems per table as the width allows."""
     systems = [f"{system.name}\n{runs_of(system)}" for system in comparison.systems]
     scores = score_table(comparison, systems, width=1)
     first = 4 + max(len(metric_label(metric)) for metric in comparison.metrics)
@@ -80,23 +80,21 @@ def pair_table(comparison: Comparison) -> rich.table.Table:
 
 
 def slice_tables(comparison: Comparison, width: int) -> Iterator[rich.table.Table]:
-    """The main metric by slice; then the differences, beside it where there is a single one."""
+    """The main metric by slice, with the differences in the same table for a single pair."""
     pairs = comparison.slices[0].pairs
     title = f"{comparison.main_metric} by slice"
-    for places in _blocks(len(comparison.systems), (width - 32) // 13):
-        names = [comparison.systems[place].name for place in places]
-        rows = [
-            [decimal(part.means[place].value) for place in places] for part in comparison.slices
-        ]
+    for shown in _blocks(len(comparison.systems), (width - 32) // 13):
+        names = [comparison.systems[index].name for index in shown]
+        rows = [[decimal(part.means[index].value) for index in shown] for part in comparison.slices]
         if len(pairs) == 1:
             names.append("difference\nwin/tie/loss")
             for part, cells in zip(comparison.slices, rows, strict=True):
                 cells.append("\n".join(slice_pair_cells(part.pairs[0])))
         yield _by_slice(comparison, title, names, rows)
     if len(pairs) > 1:
-        for places in _blocks(len(pairs), (width - 32) // _CELL):
-            names = [f"{pairs[place].first}\n- {pairs[place].second}" for place in places]
-            rows = [[_gain(part.pairs[place]) for place in places] for part in comparison.slices]
+        for shown in _blocks(len(pairs), (width - 32) // _CELL):
+            names = [f"{pairs[index].first}\n- {pairs[index].second}" for index in shown]
+            rows = [[_gain(part.pairs[index]) for index in shown] for part in comparison.slices]
             yield _by_slice(comparison, f"{title}: difference, win/tie/loss", names, rows)
 
 
@@ -107,7 +105,7 @@ def _gain(pair: Pair) -> str:
 def _by_slice(
     comparison: Comparison, title: str, names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> rich.table.Table:
-    """Slices, one a row, under the names of their cuts."""
+    """One row per slice, grouped by the name of the slices."""
     listed: list[Sequence[Cell]] = []
     before = None
     for part, cells in zip(comparison.slices, rows, strict=True):
@@ -124,7 +122,7 @@ def _by_slice(
 
 
 def differing_table(comparison: Comparison) -> rich.table.Table:
-    """Settings that at least two systems have and do not share."""
+    """Settings that differ between systems that have them."""
     shared = {k: v for k, v in comparison.differing.items() if not only_absent(v)}
     rows = [[key, *map(setting, values)] for key, values in shared.items()]
     heads = ("setting", *(system.name for system in comparison.systems))

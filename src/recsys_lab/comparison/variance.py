@@ -1,4 +1,4 @@
-"""The variance of a mean or of a difference of means, over seeds and users: see `statistics`.
+"""The variance of a mean or of a difference of means, over seeds and users: see `paired_test`.
 
 Shapes: U users, R runs of one system.
 """
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_UNLIKE = 2  # times as many runs of one system as of the other: see `statistics`
+_UNLIKE = 2  # ratio of the systems' numbers of runs, see `paired_test`
 
 
 @dataclass(frozen=True)
 class Variance:
-    """Of a mean or difference.
+    """The variance of a mean or difference.
 
     Attributes:
-        of_seeds: the seeds' part.
-        of_users: the users' part, without the noise of training that stands in the seeds'.
-        real_users: share of the users' own variance that is not such noise.
-        degrees_of_freedom: of the whole.
+        of_seeds: variance over seeds, including training noise.
+        of_users: variance over users, without training noise.
+        real_users: share of the observed variance over users that is not training noise.
+        degrees_of_freedom: of the sum.
     """
 
     of_seeds: float
@@ -38,17 +38,17 @@ class Variance:
 
     @property
     def whole(self) -> float:
-        """Both parts."""
+        """The sum of both parts."""
         return self.of_seeds + self.of_users
 
 
 def variance(systems: Sequence[tuple[Floats, bool]], mean_U: Floats, of_users: float) -> Variance:
-    """Of a mean over users and runs.
+    """The variance of a mean over users and runs.
 
     Args:
-        systems: values (U, R) of each, and whether it is deterministic.
+        systems: values (U, R) of each system, and whether it is deterministic.
         mean_U: the mean or difference of each user.
-        of_users: variance of their mean.
+        of_users: variance of the mean of ``mean_U``.
     """
     users = len(mean_U)
     random = [values_UR for values_UR, deterministic in systems if not deterministic]
@@ -75,14 +75,14 @@ def variance(systems: Sequence[tuple[Floats, bool]], mean_U: Floats, of_users: f
         squares += of_users**2 / (users - 1) if real else 0.0
         degrees = max(min(counts) - 1, whole**2 / squares)
     else:
-        if len(several) == 1:  # a lone run borrows: all of the seeds' variance is known from it
+        if len(several) == 1:  # a single run borrows the seed variance of the other system
             shares = of_seeds / (counts[0] - 1)
         degrees = whole / (shares + real / (users - 1))
     return Variance(of_seeds, real, share, degrees)
 
 
 def _mean_squares(values_UR: Floats) -> tuple[float, float]:
-    """Variance of the seed means, and of what neither user nor seed explains."""
+    """Variance of the seed means, and the residual variance."""
     users, runs = values_UR.shape
     of_run = values_UR.mean(0)
     left = values_UR - values_UR.mean(1, keepdims=True) - of_run + of_run.mean()

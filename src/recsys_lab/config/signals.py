@@ -15,10 +15,10 @@ from recsys_lab.config.errors import Interrupted
 _Answer = Callable[[int, Any], Any] | signal.Handlers
 
 _ONE_REQUEST = 1.0
-"""Seconds: ``timeout`` and some schedulers send a signal twice to ask once."""
+"""Seconds within which repeated signals count as one: ``timeout`` and schedulers send two."""
 
 _AGAIN = 0.1
-"""Seconds until a stop whose exception was lost is asked for again."""
+"""Seconds until a lost exception is raised again."""
 
 
 class _CtrlC(KeyboardInterrupt):
@@ -30,8 +30,8 @@ def stopped_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Interrupted`, SIGINT `KeyboardInterrupt`, until it arrives.
 
     A second signal has the effect that it has without this: SIGTERM and SIGHUP end the process at
-    once, SIGINT raises again. A signal that is ignored (``nohup``), or that another part answers
-    to, is left as it is.
+    once, SIGINT raises again. Signals that are ignored (``nohup``) or have another handler are left
+    unchanged.
     """
     usual: dict[signal.Signals, _Answer] = {
         signal.SIGINT: signal.default_int_handler,
@@ -57,14 +57,13 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 class _Stop:
-    """Raises an exception until it gets through.
+    """A signal handler that raises an exception until it propagates.
 
-    An exception out of a signal handler is lost where Python has nobody to give it to: while a
-    compiled module is imported, in a ``__del__``, in the garbage collector. It is freed then, and
-    that is the sign to ask again.
+    Python drops an exception of a signal handler in a ``__del__``, in the garbage collector, or
+    while a compiled module is imported. The exception is freed then, which triggers the next try.
 
     Args:
-        before: what answers to the signal without this.
+        before: handler of the signal without this.
     """
 
     def __init__(self, before: _Answer) -> None:
@@ -83,13 +82,13 @@ class _Stop:
             try:
                 raise stop
             finally:
-                del stop  # or this frame would keep it
+                del stop  # else this frame would keep it alive
         if now - (self._asked or now) > _ONE_REQUEST:
             signal.signal(number, self.before)
             signal.raise_signal(number)
 
     def _ask_again(self, number: int) -> None:
-        """Later, and from another thread: here, too, an exception would be lost."""
+        """Retry later from another thread, as an exception would be lost here too."""
         if not self.over:
             timer = threading.Timer(_AGAIN, self._ask, [number])
             timer.daemon = True

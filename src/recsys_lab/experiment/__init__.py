@@ -1,6 +1,5 @@
-"""One run from its config to its record: components, training, test, explanation, back-test.
+"""Executes a run, from its config to its record.
 
-`recorded` gives a run its folder and log, `run` does the work with the parts that `components`
-builds, `test_results` opens the test split. Verbs and sweeps import this package; it imports
-everything that a run needs.
+`recording` opens the folder, record and log of a run, `run` executes it with the components that
+`components` builds, and `test_results` evaluates the test split.
 """

@@ -1,4 +1,4 @@
-"""Test results that were computed once more, beside those of the run's record."""
+"""Compares recomputed test results with those of the run's record."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from recsys_lab.runs.record import RunRecord
 
 _ROUNDING = 1e-12
-"""Of a value, or of 1: what sums of other machines and versions may differ by, and no list does."""
+"""Relative and absolute tolerance for sums on other machines and versions."""
 
 
-def agreement(record: RunRecord, found: TestResults) -> str:
-    """In words: equal to the record, or equal up to rounding.
+def agreement(record: RunRecord, results: TestResults) -> str:
+    """A message that the results are equal to the record, or equal up to rounding.
 
     Raises:
-        Disagreement: there are other numbers; says by how much, and of how many users.
+        Disagreement: metrics differ; lists the differences and the numbers of users.
     """
     recorded = _numbers(record.values["test"], record.values.get("off_policy"))
-    now = _numbers(found.means, found.off_policy)
+    now = _numbers(results.means, results.off_policy)
     names = dict.fromkeys([*recorded, *now])
     other = [name for name in names if not _close(recorded.get(name), now.get(name))]
     if other:
-        users = _users(record, found)
-        lines = [_line(name, recorded.get(name), now.get(name), users) for name in other]
-        raise Disagreement("\n".join([
-            f"{record.folder}: the record says otherwise for {len(other)} of {len(names)} metrics:",
-            *lines,
+        users = _users(record, results)
+        lines = [
+            f"{record.folder}: {len(other)} of {len(names)} metrics differ from the record:",
+            *(_line(name, recorded.get(name), now.get(name), users) for name in other),
             *_causes(record, other),
-        ]))  # fmt: skip
+        ]
+        raise Disagreement("\n".join(lines))
     gaps = {name: abs(recorded[name] - now[name]) for name in names}
     largest = max(gaps, key=gaps.__getitem__)
     if gaps[largest] == 0:
@@ -52,7 +52,7 @@ def agreement(record: RunRecord, found: TestResults) -> str:
 
 
 def _causes(record: RunRecord, other: Sequence[str]) -> list[str]:
-    """What may differ; of the user's own metrics the file that has changed since."""
+    """Possible causes; for the user's own metrics, the file that has changed."""
     changed = changed_classes(record.values.get("metrics") or {})
     lines = [
         f"{one} has changed since the run"
@@ -62,9 +62,9 @@ def _causes(record: RunRecord, other: Sequence[str]) -> list[str]:
         return lines
     return [
         *lines,
-        "Data and weights are those of the run, so what differs is the machine (near-equal "
-        "scores may change places on other hardware or with another number of threads, for few "
-        f"users), or code and packages; the run was made with {_made_with(record)}.",
+        "Data and weights are equal, so the machine (near-equal scores may be ranked differently "
+        "on other hardware or with another number of threads, for few users), the code or the "
+        f"packages differ; the run was made with {_made_with(record)}.",
     ]
 
 
@@ -84,29 +84,29 @@ def _close(recorded: float | None, now: float | None) -> bool:
 
 def _line(name: str, recorded: float | None, now: float | None, users: pl.DataFrame | str) -> str:
     if recorded is None or now is None:
-        shown = [("not there" if value is None else value) for value in (recorded, now)]
+        shown = [("missing" if value is None else value) for value in (recorded, now)]
         return f"  {name}: {shown[0]} recorded, {shown[1]} now"
     line = f"  {name}: {recorded} recorded, {now} now ({now - recorded:+.2g}); "
     if isinstance(users, str):
         return line + users
     if name not in users.columns:
-        return f"{line}{users['items'].sum():,} of {len(users):,} users have another list"
-    return f"{line}{users[name].sum():,} of {len(users):,} users have another value"
+        return f"{line}{users['items'].sum():,} of {len(users):,} users have a different list"
+    return f"{line}{users[name].sum():,} of {len(users):,} users have a different value"
 
 
-def _users(record: RunRecord, found: TestResults) -> pl.DataFrame | str:
-    """Whether each user has another list, and another value of each metric; or why not known."""
+def _users(record: RunRecord, results: TestResults) -> pl.DataFrame | str:
+    """Whether the list and each metric differ, by user; or a message why this is unknown."""
     try:
         before = record.table(PER_USER)
     except UserError:
-        return f"of how many users is not known ({PER_USER} is missing or damaged)"
-    now = found.users
+        return f"for an unknown number of users ({PER_USER} is missing or damaged)"
+    now = results.users
     if not {"user", "items"} <= set(before.columns) or not before["user"].equals(now["user"]):
-        return f"of how many users is not known ({PER_USER} holds other users)"
+        return f"for an unknown number of users ({PER_USER} has other users)"
     items = [np.stack(rows["items"].to_list()) for rows in (before, now)]
     same = items[0].shape == items[1].shape
     other = {"items": (items[0] != items[1]).any(1) if same else np.ones(len(now), dtype=bool)}
-    for name in found.means:
+    for name in results.means:
         if name in before.columns and name in now.columns:
             old, new = (rows[name].cast(pl.Float64).to_numpy() for rows in (before, now))
             other[name] = ~np.isclose(old, new, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
@@ -116,8 +116,8 @@ def _users(record: RunRecord, found: TestResults) -> pl.DataFrame | str:
 
 def _made_with(record: RunRecord) -> str:
     values = record.values
-    commit = (values.get("code") or {}).get("commit") or "a commit that is not recorded"
-    torch = (values.get("packages") or {}).get("torch", "not recorded")
+    commit = (values.get("code") or {}).get("commit") or "of an unknown commit"
+    torch = (values.get("packages") or {}).get("torch", "of an unknown version")
     machine = values.get("machine") or {}
-    on = machine.get("gpu") or machine.get("platform") or "a machine that is not recorded"
+    on = machine.get("gpu") or machine.get("platform") or "an unknown machine"
     return f"code {commit}, torch {torch}, on {on}"

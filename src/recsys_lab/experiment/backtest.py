@@ -1,4 +1,4 @@
-"""Back-tests: one config with rolling windows -> one run for each window, and their mean."""
+"""Rolling back-tests: one run per window, and the mean over windows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def window_configs(cfg: DictConfig) -> list[DictConfig]:
-    """One config for each window that ``split.window=null`` stands for; else the config itself."""
+    """One config per window if ``split.window`` is null, else only the config itself."""
     split = cfg.split
     if "num_windows" not in split or split.window is not None:
         return [cfg]
@@ -34,10 +34,9 @@ def window_configs(cfg: DictConfig) -> list[DictConfig]:
 
 
 def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
-    """What the record of the whole back-test says: every window, the plain mean, its interval.
+    """The record fields of a back-test: windows, unweighted means over windows, and intervals.
 
-    A metric that means nothing in one window (its record then lacks it) has no mean: that of the
-    other windows would stand beside means over all of them.
+    A metric that is undefined in a window has no mean.
     """
     windows = [
         {
@@ -52,15 +51,16 @@ def mean_of_windows(records: Sequence[RunRecord]) -> dict[str, Any]:
     tests = [window["test"] for window in windows]
     shared = [name for name in tests[0] if all(name in test for test in tests)]
     mean = {name: fmean(test[name] for test in tests) for name in shared}
-    found = {
-        name: mean_of_windows_interval(name, [test[name] for test in tests]) for name in shared
+    intervals = {
+        name: list(bounds)
+        for name in shared
+        if (bounds := mean_of_windows_interval(name, [test[name] for test in tests])) is not None
     }
-    intervals = {name: list(bounds) for name, bounds in found.items() if bounds is not None}
     return {"windows": windows, "test": mean, "intervals": intervals}
 
 
 def window_table(values: Mapping[str, Any]) -> Table:
-    """One row per metric, one column per window, and the mean; a dash where there is no value."""
+    """One row per metric, with a column per window and the mean; a dash without a value."""
     windows = values["windows"]
     rows: list[Sequence[str]] = []
     for label, key in {"test from": "test_start_time", "test to": "test_end_time"}.items():
@@ -78,34 +78,34 @@ def window_table(values: Mapping[str, Any]) -> Table:
     return Table(caption, heads, rows, right=range(1, len(heads)), whole=(len(windows) + 1,))
 
 
-def backtest_tables(found: BackTests) -> Iterator[Table]:
-    """Means over windows with intervals; then the main metric window by window."""
+def backtest_tables(result: BackTests) -> Iterator[Table]:
+    """Means over windows with intervals, then the main metric by window."""
     rows: list[Sequence[str]] = []
-    for name, values_SW in found.values.items():
+    for name, values_SW in result.values.items():
         cells = []
-        marks = ["", *("*" if d.significant else "" for d in found.differences[name])]
+        marks = ["", *("*" if d.significant else "" for d in result.differences[name])]
         for values_W, mark in zip(values_SW, marks, strict=True):
             bounds = mean_of_windows_interval(name, values_W)
             shown = f"\n{bounds[0]:.4f} - {bounds[1]:.4f}" if bounds else ""
             cells.append(f"{values_W.mean():.4f}{mark}{shown}")
         rows.append((name, *cells))
-    heads = ("metric", *found.systems)
+    heads = ("metric", *result.systems)
     yield Table("back-tests: means over windows", heads, rows, right=range(1, len(heads)))
-    name = found.main_metric
-    tested = found.differences[name]
+    name = result.main_metric
+    tested = result.differences[name]
     rows = [
         (str(datetime.fromtimestamp(start, UTC)), *(f"{d.by_window[i]:+.4f}" for d in tested))
-        for i, start in enumerate(found.starts)
+        for i, start in enumerate(result.starts)
     ]
     spans = (f"{d.interval[0]:+.4f} to {d.interval[1]:+.4f}" if d.interval else "-" for d in tested)
-    won = (sum(found.is_better(name, gap) for gap in d.by_window) for d in tested)
+    won = (sum(result.is_better(name, gap) for gap in d.by_window) for d in tested)
     rows += [
         (),
         ("mean", *(f"{fmean(d.by_window):+.4f}" for d in tested)),
         ("95% interval", *spans),
         ("p (Holm)", *("-" if d.p is None else f"{d.p:.4f}" for d in tested)),
-        ("windows won", *(f"{count} of {len(found.starts)}" for count in won)),
+        ("windows won", *(f"{count} of {len(result.starts)}" for count in won)),
     ]
-    caption = f"{name}: differences from {found.systems[0]}"
+    caption = f"{name}: differences from {result.systems[0]}"
     heads = ("test window from", *(difference.system for difference in tested))
     yield Table(caption, heads, rows, right=range(1, len(heads)))

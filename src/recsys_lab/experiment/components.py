@@ -1,4 +1,4 @@
-"""The components of a run, built from its config in one place and passed on."""
+"""The components of a run, each built once from its config."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Components:
         self.catalogue = read_catalogue(data, options.category_feature, options.embeddings_path)
         self._make_model(data.with_validation() if refit else data, run)
         self.device = self.recipe.device() if isinstance(self.model, torch.nn.Module) else "cpu"
-        self.beyond()  # raises what they lack before anything is trained
+        self.beyond()  # raises errors of missing columns before training
         if self.traits.reads_next_time:
             _log.warning(
                 "LEAK: %s reads the time of the event that it predicts, in training and in "

@@ -1,4 +1,4 @@
-"""Notes about the data under the chosen protocol, printed before a run begins."""
+"""Notes about the data under the chosen protocol, printed at the start of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which history items moved each recommendation of a run's list."""
+"""Attributions of a run's recommendations to the events of the history."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
         UserError: the split has no such user or list, or the model does not support the method.
     """
     data = parts.data
-    user, number, num_lists = _judged_list(parts, cfg.user, cfg.list, cfg.phase)
+    user, number, num_lists = _list_of(parts, cfg.user, cfg.list, cfg.phase)
     batch = parts.batches(cfg.phase).of_user(user, number - 1).to(parts.device)
     history = batch.history
     with torch.inference_mode():
@@ -98,7 +98,11 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
     events, listed = history.items_T.tolist(), items_K.tolist()
     wanted = batch.target_items.tolist()
     return Explanation(
-        model=name, user=cfg.user, list_number=number, num_lists=num_lists, phase=cfg.phase,
+        model=name,
+        user=cfg.user,
+        list_number=number,
+        num_lists=num_lists,
+        phase=cfg.phase,
         method=cfg.method,
         history=[titles[item] for item in events],
         history_ids=[item_ids[item] for item in events],
@@ -108,11 +112,11 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
         scores=scores_K.tolist(),
         attributions=causes_KT.tolist(),
         wanted=[titles[item] for item in wanted],
-    )  # fmt: skip
+    )
 
 
 def explanation_page(explanation: Explanation) -> str:
-    """The page's text."""
+    """The HTML page."""
     heading = f"What moved the list of user {explanation.user}"
     if explanation.of_lists:
         heading += f": {explanation.of_lists}"
@@ -126,10 +130,8 @@ def explanation_page(explanation: Explanation) -> str:
     )
 
 
-def _judged_list(
-    parts: Components, user: str, number: int | None, phase: str
-) -> tuple[int, int, int]:
-    """Index of a user who has a list in the split, number of the list from 1, and how many."""
+def _list_of(parts: Components, user: str, number: int | None, phase: str) -> tuple[int, int, int]:
+    """Index of the user, number of the list from 1, and number of the user's lists."""
     segments = np.asarray(parts.data.segments(phase))
     ids = [str(raw_id) for raw_id in parts.data.user_ids()]
     examples = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
@@ -155,7 +157,7 @@ def _judged_list(
         which = f"list {number} of " if len(rows) > 1 else ""
         cure = "a later list, or another user" if number < len(rows) else "another user"
         raise UserError(
-            f"user: {user!r} has no events before {which}the {phase} split that could have moved "
-            f"their list; choose {cure}"
+            f"user: {user!r} has no events before {which}the {phase} split, so there is nothing to "
+            f"attribute to; choose {cure}"
         )
     return index, number, len(rows)

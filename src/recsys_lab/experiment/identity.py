@@ -61,9 +61,10 @@ def refuse_other_data(parts: Components, record: RunRecord) -> None:
     now = {
         "data": ("fingerprint", parts.data.fingerprint),
         "columns of items, users or events": (
-            "features_fingerprint", parts.data.features_fingerprint,
+            "features_fingerprint",
+            parts.data.features_fingerprint,
         ),
-    }  # fmt: skip
+    }
     for what, (key, value) in now.items():
         if noted.get(key, value) != value:
             raise UserError(
@@ -82,8 +83,8 @@ def _identity(parts: Components) -> dict[str, str]:
     """What determines results besides settings and code: see `recsys_lab.comparison.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
     columns = {"features": parts.data.features_fingerprint[:8]}
-    begun = {} if parts.origin is None else {"init_from": parts.origin["weights_sha256"][:8]}
-    return {"device": parts.device, **trained, **columns, **parts.inputs.contents(), **begun}
+    source = {} if parts.origin is None else {"init_from": parts.origin["weights_sha256"][:8]}
+    return {"device": parts.device, **trained, **columns, **parts.inputs.contents(), **source}
 
 
 def _code(record: RunRecord, entry: str) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _code(record: RunRecord, entry: str) -> dict[str, Any]:
     state = record.values.get("code") or {}
     now = {
         "source": source_digest(entry, record.values["config"]),
-        "shared": source_digest(entry, {}),  # what runs of other models read, too
+        "shared": source_digest(entry, {}),  # code that all models share
     }
     if "source" not in state or state["source"].endswith(now["source"]):
         return {**now, **state}

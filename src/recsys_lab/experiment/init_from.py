@@ -95,7 +95,7 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
     _load(where, parts.model, weights)
     if noted and noted["weights_sha256"] != taken["weights_sha256"]:
         raise UserError(
-            f"{where}: the weights have changed since this run began "
+            f"{where}: the weights have changed since this run started "
             f"({noted['weights_sha256'][:8]}, now {taken['weights_sha256'][:8]}); restore them, or "
             "start a new run"
         )
@@ -105,7 +105,7 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
         first = {k: v.detach().cpu().contiguous() for k, v in parts.model.state_dict().items()}
         replace_atomically(record.folder / FIRST, lambda path: save_file(first, path))
         record.note_files(FIRST)
-    console.print(f"{where}: {said(taken)}", soft_wrap=True, highlight=False)
+    console.print(f"{where}: {_summary(taken)}", soft_wrap=True, highlight=False)
 
 
 def begin_again(model: Any, record: RunRecord) -> None:
@@ -122,17 +122,17 @@ def begin_again(model: Any, record: RunRecord) -> None:
         _load(f"{record.folder / FIRST}", model, load_file(path))
 
 
-def said(taken: Mapping[str, Any]) -> str:
+def _summary(taken: Mapping[str, Any]) -> str:
     """A readable summary of the initial weights."""
-    begin = f"begins with the {first_weights(taken)}"
+    text = f"starts with the {first_weights(taken)}"
     if taken["same_data"]:
-        told = "; they have learned from its validation events, so validation is too good"
-        return f"{begin}, on the same data{told if are_of_refit(taken) else ''}"
+        caution = "; these were trained on the validation events, so validation is optimistic"
+        return f"{text}, on the same data{caution if are_of_refit(taken) else ''}"
     return (
-        f"{begin}, trained on other data: the vectors of {taken['items_taken']:,} items were taken "
-        f"by their raw ids, {taken['items_fresh']:,} begin fresh, {taken['items_left_out']:,} are "
-        "not in these data. Whether those weights have met this run's validation and test events "
-        "is not known"
+        f"{text}, trained on other data: copied the vectors of {taken['items_taken']:,} items with "
+        f"equal raw ids; {taken['items_fresh']:,} items start with random vectors, and "
+        f"{taken['items_left_out']:,} items of the other data are left out. The other data may "
+        "include this run's validation and test events"
     )
 
 

@@ -68,10 +68,19 @@ def train(
         parts.loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     meter = CostMonitor()
     keeper = fit(
-        parts.model, parts.loss, parts.recipe, parts.protocol, training,
-        parts.batches("validation"), folder, loggers=loggers, console=console, on_epoch=on_epoch,
-        callbacks=[meter, *callbacks], epochs=epochs,
-    )  # fmt: skip
+        parts.model,
+        parts.loss,
+        parts.recipe,
+        parts.protocol,
+        training,
+        parts.batches("validation"),
+        folder,
+        loggers=loggers,
+        console=console,
+        on_epoch=on_epoch,
+        callbacks=[meter, *callbacks],
+        epochs=epochs,
+    )
     parts.model.to(parts.device)
     return keeper, meter.values()
 

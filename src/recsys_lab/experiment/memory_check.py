@@ -1,4 +1,4 @@
-"""Refuses trials that do not fit into memory, before the model is built."""
+"""Refuses trials that do not fit into memory, before they train."""
 
 from __future__ import annotations
 

@@ -88,34 +88,34 @@ class _Events:
 
     Attributes:
         chosen_G: whether each test target is used.
-        places_N: index of the used events in the flat arrays.
+        indices_N: indices of the used events in the flat arrays.
         rewards_N: their rewards.
         propensities_N: their propensities.
         counts: numbers for the record.
     """
 
     def __init__(self, config: Options, data: PreparedDataset) -> None:
-        places_G = data.target_ranges("test")
-        self.chosen_G = _where(config.off_policy_where, data, places_G)
-        self.places_N = places_G[self.chosen_G]
-        if not len(self.places_N):
+        indices_G = data.target_ranges("test")
+        self.chosen_G = _where(config.off_policy_where, data, indices_G)
+        self.indices_N = indices_G[self.chosen_G]
+        if not len(self.indices_N):
             raise UserError(
                 f"evaluation.off_policy_where={config.off_policy_where}: is 1 for none of the "
-                f"{len(places_G):,} test events, so no event is left; choose another column"
+                f"{len(indices_G):,} test events, so no event is left; choose another column"
             )
         assert config.off_policy_reward is not None
         rewards = _numbers("off_policy_reward", config.off_policy_reward, data)
-        self.rewards_N = rewards[self.places_N].astype(np.float64)
+        self.rewards_N = rewards[self.indices_N].astype(np.float64)
         if np.isnan(self.rewards_N).any():
             raise UserError(
                 f"evaluation.off_policy_reward={config.off_policy_reward}: "
                 f"{int(np.isnan(self.rewards_N).sum()):,} of {len(self.rewards_N):,} test events "
                 "have no reward; fill the column (0 for nothing)"
             )
-        shown = len(np.unique(data.items[self.places_N]))
+        shown = len(np.unique(data.items[self.indices_N]))
         if config.off_policy_propensity is not None:
             column = _numbers("off_policy_propensity", config.off_policy_propensity, data)
-            self.propensities_N = column[self.places_N].astype(np.float64)
+            self.propensities_N = column[self.indices_N].astype(np.float64)
         else:
             items = config.off_policy_items
             assert items is not None  # checked before
@@ -124,16 +124,16 @@ class _Events:
                     f"evaluation.off_policy_items: got {items:,}, expected at least {shown:,}, the "
                     "items of the test events; give the number of items that they were drawn from"
                 )
-            self.propensities_N = np.full(len(self.places_N), 1 / items)
+            self.propensities_N = np.full(len(self.indices_N), 1 / items)
         self.counts = {"left_out": int((~self.chosen_G).sum()), "items_shown": shown}
 
 
 def _where(
-    name: str | None, data: PreparedDataset, places_G: NDArray[np.int64]
+    name: str | None, data: PreparedDataset, indices_G: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether a column is 1 at each event; all true without a column."""
     if name is None:
-        return np.ones(len(places_G), dtype=bool)
+        return np.ones(len(indices_G), dtype=bool)
     kind = data.features.entry(name)["type"]
     if not name.startswith("event.") or kind not in ("numeric", "categorical"):
         raise UserError(
@@ -146,7 +146,7 @@ def _where(
     if kind == "categorical":
         values = list(map(str, data.features.values(name)))
         one = values.index("1") + FIRST_KNOWN if "1" in values else -1
-    chosen_G: NDArray[np.bool_] = np.asarray(column[places_G]) == one
+    chosen_G: NDArray[np.bool_] = np.asarray(column[indices_G]) == one
     return chosen_G
 
 
@@ -163,14 +163,14 @@ def _numbers(option: str, name: str, data: PreparedDataset) -> NDArray[np.float3
 
 
 def _modelled(name: str, data: PreparedDataset) -> Floats:
-    """Modelled reward q of every item, (V,): see the module."""
+    """Modelled reward of every item, (V,), see the module."""
     column = _numbers("off_policy_reward", name, data)
     sums_V, counts_V = np.zeros(data.num_items), np.zeros(data.num_items)
     _, starts, ends = np.asarray(data.segments("train")).T
-    for places in range_chunks(starts, ends):
-        values = column[places].astype(np.float64)
+    for indices in range_chunks(starts, ends):
+        values = column[indices].astype(np.float64)
         known = ~np.isnan(values)
-        items = data.items[places][known]
+        items = data.items[indices][known]
         sums_V += np.bincount(items, values[known], minlength=data.num_items)
         counts_V += np.bincount(items, minlength=data.num_items)
     mean = sums_V.sum() / max(1.0, counts_V.sum())

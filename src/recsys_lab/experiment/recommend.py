@@ -64,7 +64,7 @@ class HistoryRanker:
         stated = traits(parts.model)
         if stated.reads_next_time:
             raise UserError(
-                f"{self._name} reads when the event to be predicted comes, which is not known when "
+                f"{self._name} reads the time of the event to predict, which is unknown when "
                 "recommending; train a variant that does not, e.g. model.time_bias=past"
             )
         self._features = stated.features
@@ -85,7 +85,7 @@ class HistoryRanker:
             exclude_seen: leave out the items of the history.
 
         Raises:
-            UserError: k is no int of at least 1, or the histories lack what the model reads.
+            UserError: k is not an int of at least 1, or the histories lack a required column.
         """
         k = min(_list_length(k), len(self._item_ids))
         given = self._read(histories)
@@ -127,7 +127,7 @@ class HistoryRanker:
         if len(empty):
             raise UserError(
                 f"histories: {len(empty):,} of {len(given.rows):,} have no known item, so they "
-                f"have no vector (the first: number {empty[0]}, counted from 0); leave them out"
+                f"have no vector (the first one has index {empty[0]}); leave them out"
             )
         with torch.inference_mode():
             batches = self._batches(given, exclude_seen=False)
@@ -200,11 +200,11 @@ class HistoryRanker:
 
 
 def _list_length(k: object) -> int:
-    """The length of lists as it was given.
+    """Check a list length.
 
     Raises:
-        UserError: it is no int of at least 1.
+        UserError: it is not an int of at least 1.
     """
     if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise UserError(f"k: got {k!r}; a list length of at least 1 is needed, an int")
+        raise UserError(f"k: got {k!r}, expected a list length, an int of at least 1")
     return int(k)

@@ -53,8 +53,9 @@ def _train(parts: Components, record: RunRecord, console: Console, noted: dict[s
         begin = f"from the {first_weights(parts.origin)}"
     console.print(
         f"refit: on the events of training and validation, {begin}, {epochs} epochs",
-        soft_wrap=True, highlight=False,
-    )  # fmt: skip
+        soft_wrap=True,
+        highlight=False,
+    )
     ready_loss(parts)
     folder = (record.folder / REFIT_WEIGHTS).parent
     # Its epochs are not logged or recorded; those of the model selection are.

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 _CURE = (
-    ", so the run's numbers cannot be reproduced; bring the file back, or train again in another "
+    ", so the run's numbers cannot be reproduced; restore the file, or train again in another "
     "run_dir"
 )
 
@@ -49,7 +49,7 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     refuse_changed(record.folder / CONFIG, stored)
     stored.verify = verify
     if (record.folder / KEPT).exists():
-        record.check(KEPT, _CURE)  # the model reads of it
+        record.check(KEPT, _CURE)  # read by the model
     refit = bool(record.values.get("refit"))
     try:
         parts = Components(stored)
@@ -75,16 +75,16 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
 
 
 def _without_module(record: RunRecord, stored: DictConfig, module: str) -> str:
-    """Which options of the run need a module that is not found, and where it was looked for."""
-    places = ", ".join(
-        f"{place} ({target})"
-        for place, target in _targets(OmegaConf.to_container(stored))
+    """The message for a missing module: the options that need it, and where it was searched."""
+    options = ", ".join(
+        f"{option} ({target})"
+        for option, target in _targets(OmegaConf.to_container(stored))
         if target.rpartition(".")[0] == module
     )
     return (
-        f"{record.folder}: no module {module!r}, which the run has in {places}; looked for among "
-        f"the installed packages and in the current folder, {Path.cwd()}: give the command where "
-        "it is, or bring it back"
+        f"{record.folder}: there is no module {module!r}, which the run uses in {options}; it was "
+        f"searched in the installed packages and the current folder, {Path.cwd()}; run the command "
+        "in the folder of the module, or restore it"
     )
 
 
@@ -104,7 +104,7 @@ def _config(record: RunRecord) -> DictConfig:
     with record.reading(CONFIG, _CURE) as path:
         stored = OmegaConf.load(path)
         if not isinstance(stored, DictConfig):
-            raise TypeError("a list in place of keys and values")
+            raise TypeError("a list instead of keys and values")
     config: DictConfig = OmegaConf.create(with_current_names(OmegaConf.to_container(stored)))
     return config
 

@@ -104,8 +104,9 @@ def refuse_changed(path: Path, stored: Any) -> None:
     """
     if not isinstance(stored, DictConfig):
         raise UserError(f"{path}: got a list, expected a mapping of keys to values.")
-    problems = [f"{key}: a run does not store this key" for key in ("hydra", "defaults")
-                if key in stored]  # fmt: skip
+    problems = [
+        f"{key}: a run does not store this key" for key in ("hydra", "defaults") if key in stored
+    ]
     if _HEADER.search(path.read_text(encoding="utf-8")):
         problems.append("'# @package': a run does not store this line")
     plain = OmegaConf.to_container(stored, resolve=False)
@@ -159,7 +160,7 @@ def _holds_run(run_dir: Path) -> bool:
 
 def _require_run(run_dir: Path) -> None:
     if not run_dir.is_dir():
-        raise UserError(f"resume: no run directory {run_dir}{_runs_near(run_dir)}")
+        raise UserError(f"resume: there is no folder {run_dir}{_runs_near(run_dir)}")
     for name in (RECORD, CONFIG):
         if not (run_dir / name).is_file():
             raise UserError(

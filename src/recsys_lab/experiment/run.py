@@ -70,7 +70,7 @@ def execute(
             have changed since, is not read again.
 
     Raises:
-        UserError: the run cannot be executed, or its data have changed since it began.
+        UserError: the run cannot be executed, or its data have changed since it started.
     """
     forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
@@ -82,7 +82,7 @@ def execute(
     refits = trial is None and parts.recipe.config.refit
     begin_from(parts, record, console, refits=refits)
     if parts.is_fitted:
-        _tell_unread(parts)
+        _warn_unread(parts)
     else:
         ready_loss(parts)
     check_off_policy(parts)
@@ -106,7 +106,7 @@ def execute(
                 record.note_files(*parts.inputs.keep(record.folder))
                 run_test(parts, record)
             elif trial.beyond:
-                _look_beyond(parts, record, trial.beyond)
+                _evaluate_beyond(parts, record, trial.beyond)
         record.note_compute(spent())
         failed = False
     except Pruned:
@@ -117,7 +117,7 @@ def execute(
     record.update(status="finished", **finish_time())
 
 
-def _tell_unread(parts: Components) -> None:
+def _warn_unread(parts: Components) -> None:
     """Warn of options on the command line that a fitted model does not read."""
     if not HydraConfig.initialized():
         return
@@ -125,7 +125,7 @@ def _tell_unread(parts: Components) -> None:
     unread = [k for k in keys if k.partition(".")[0] in ("recipe", "loss") and k != REFIT]
     if unread:
         _log.warning(
-            "%s: not read: %s is a fitted model, without a loss and a recipe",
+            "%s: unused, as %s is fitted in one pass, without a loss and a recipe",
             ", ".join(unread),
             parts.model_name,
         )
@@ -155,9 +155,9 @@ def _on_whole_data(parts: Components, record: RunRecord) -> Iterator[None]:
 def _prepare(
     parts: Components, record: RunRecord, spent: Callable[[], float], folder: Path | None
 ) -> PreparedDataset:
-    """The prepared data; records the seconds, which the first run on them has for all."""
+    """The prepared data; records the seconds, which only the first run on them spends."""
     began = spent()
-    # The sweep that prepared it has checked every byte, once for all its runs.
+    # A sweep checks the contents once for all its runs.
     data = PreparedDataset(folder, "sizes") if folder else parts.prepare()
     compute = record.values["compute"]
     seconds = compute.get("prepare_seconds", 0.0) + spent() - began
@@ -205,7 +205,7 @@ def _fit(parts: Components, record: RunRecord) -> None:
     keep_arrays(parts.model, record, validation=parts.evaluate("validation").compute())
 
 
-def _look_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:
+def _evaluate_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:
     chosen = {name: metric for name, metric in parts.beyond().items() if name in names}
     computed = parts.evaluate("validation", chosen).compute()
     values = {name: computed[name] for name in chosen if name in computed}

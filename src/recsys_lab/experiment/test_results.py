@@ -83,7 +83,7 @@ def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
     if rows["user"].is_unique().all():  # a user's value is that of the one target
         of_lists += [n for n, m in results.others.items() if m.is_of_users]
     over_lists = parts.protocol.over_lists
-    if over_lists:  # a user's number then stands for the mean over all lists alone
+    if over_lists:  # per-user values are shares of the mean over all lists
         of_lists = []
     slices = slice_table(rows, keys, results.metrics, of_lists, over_lists=over_lists)
     gaps = metric_gaps(slices.filter(pl.col("metric").is_in(list(results.metrics))))
@@ -110,11 +110,11 @@ def run_test(parts: Components, record: RunRecord) -> None:
 
 
 def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
-    """The rows with raw ids as text beside the codes; places that no item fills are left out."""
+    """Add raw ids as text; empty positions of the lists are dropped."""
     users = pl.Series(data.user_ids()).cast(pl.String)
     items = pl.Series(data.item_ids()).cast(pl.String)
-    places = rows["items"].explode().replace(NO_ITEM, None)
-    lists = items.gather(places).reshape((len(rows), -1)).arr.to_list()
+    codes = rows["items"].explode().replace(NO_ITEM, None)
+    lists = items.gather(codes).reshape((len(rows), -1)).arr.to_list()
     return rows.select(
         "user",
         users.gather(rows["user"]).alias("user_id"),
@@ -129,7 +129,7 @@ def _with_raw_ids(rows: pl.DataFrame, data: PreparedDataset) -> pl.DataFrame:
 
 
 def _exposure(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """Shares of the popularity bands, and of the categories if a column of them is named."""
+    """Exposure of the popularity bands, and of the categories if ``category_feature`` is set."""
     bands = popularity_bands(parts.catalogue.counts_V.numpy())
     one_each = ListFeature(torch.from_numpy(bands), torch.arange(len(bands) + 1))
     cuts = [("popularity", one_each, list(BANDS))]
@@ -148,13 +148,13 @@ def _exposure(parts: Components, rows: pl.DataFrame) -> list[dict[str, Any]]:
 def _largest(
     parts: Components, name: str, categories: ListFeature
 ) -> tuple[ListFeature, list[str]]:
-    """The categories with the most items; all others are one."""
+    """The categories with the most items; all others are merged."""
     values = list(map(str, parts.data.features.values(name)))
     counts = np.bincount(categories.codes.numpy(), minlength=len(values))
     kept = np.sort(np.argsort(-counts, kind="stable")[:LARGEST_GROUPS])
-    place = np.full(len(values), len(kept))
-    place[kept] = np.arange(len(kept))
+    group = np.full(len(values), len(kept))
+    group[kept] = np.arange(len(kept))
     labels = [values[code] for code in kept]
     if len(kept) < len(values):
         labels.append("(other)")
-    return ListFeature(torch.from_numpy(place)[categories.codes], categories.offsets), labels
+    return ListFeature(torch.from_numpy(group)[categories.codes], categories.offsets), labels

@@ -41,9 +41,16 @@ def start_of(record: RunRecord, job_type: str) -> Start:
 def end_of(parts: Components, record: RunRecord, *, failed: bool) -> End:
     """Data sent at the end: numbers, small tables, files to store."""
     folder = record.folder
-    kept = {path.name: path for path in (
-        folder / record.weights, folder / FITTED, folder / PER_USER, folder / RECORD,
-    ) if path.exists()}  # fmt: skip
+    kept = {
+        path.name: path
+        for path in (
+            folder / record.weights,
+            folder / FITTED,
+            folder / PER_USER,
+            folder / RECORD,
+        )
+        if path.exists()
+    }
     tables = {}
     slices = None if failed else record.slices()
     if slices is not None:
@@ -58,7 +65,7 @@ def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS)
     Args:
         data: gives titles and histories.
         rows: per user and target, as stored in ``test_users.parquet``.
-        users: how many.
+        users: number of users.
 
     Returns:
         Columns ``user`` (raw id), ``history`` (titles of the latest `HISTORY` events, oldest
@@ -95,7 +102,7 @@ def example_table(data: PreparedDataset, rows: pl.DataFrame, users: int = USERS)
 def _summary(record: RunRecord) -> Mapping[str, float]:
     values = record.values
     validation, best = values.get("validation"), values.get("best")
-    if not validation and (row := _best_so_far(values)):  # it was stopped
+    if not validation and (row := _best_so_far(values)):  # of an interrupted run
         validation = {k.removeprefix("val/"): v for k, v in row.items() if k.startswith("val/")}
         best = {"epoch": row["epoch"]}
     summary = {f"best/{k}": v for k, v in (validation or {}).items()}
@@ -111,7 +118,7 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
 def _best_so_far(values: Mapping[str, Any]) -> Mapping[str, float] | None:
     """The best validated epoch so far, the first of equal ones."""
     monitor = (values["config"].get("recipe") or {}).get("monitor")
-    judged = [row for row in values.get("epochs") or () if monitor in row]
+    validated = [row for row in values.get("epochs") or () if monitor in row]
     noted = (values.get("metrics") or {}).get(str(monitor).removeprefix("val/"), {})
-    sign = 1 if noted.get("higher_is_better", True) else -1  # the lab's are all better if higher
-    return max(judged, key=lambda row: sign * row[monitor], default=None)
+    sign = 1 if noted.get("higher_is_better", True) else -1  # recorded for user metrics only
+    return max(validated, key=lambda row: sign * row[monitor], default=None)

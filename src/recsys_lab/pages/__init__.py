@@ -1,1 +1,1 @@
-"""Pages for people: self-contained HTML, readable offline, in light and dark, and on a phone."""
+"""Output for readers: self-contained HTML pages, charts, tables, and the terminal."""

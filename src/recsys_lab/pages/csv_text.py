@@ -1,4 +1,4 @@
-"""CSV for people: no cell of text is a formula where a spreadsheet opens it."""
+"""CSV without formula injection: a spreadsheet opens cells of text as text."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def cell(value: Any) -> Any:
-    """A value as a cell: text that would begin a formula has an apostrophe before it.
+    """A value as a cell, with an apostrophe before text that would start a formula.
 
-    Spreadsheets show such a cell without the apostrophe (OWASP, CSV Injection). Numbers stay.
+    Spreadsheets hide the apostrophe (OWASP, CSV Injection). Numbers are unchanged.
     """
     if not isinstance(value, str):
         return value
-    # A lone carriage return would stand unquoted, and end the row.
+    # The csv module does not quote a lone carriage return, which would end the row.
     text = value.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def rows_as_csv(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows, the header among them, as CSV; None is an empty cell."""
+    """Rows, including the header, as CSV; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows(map(cell, row) for row in rows)

@@ -1,4 +1,4 @@
-"""LaTeX (booktabs): text from elsewhere stays text."""
+"""LaTeX tables (booktabs) with escaped text."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _SPECIAL = str.maketrans(
 
 
 class Tex(str):
-    """Text that is LaTeX already; any other text is escaped."""
+    """LaTeX source; any other text is escaped."""
 
     __slots__ = ()
 
 
 def plain(text: str) -> Tex:
-    """One line that is shown as it stands."""
+    """One line of escaped text."""
     return text if isinstance(text, Tex) else Tex(" ".join(text.split()).translate(_SPECIAL))
 
 
 def table(
     caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]
 ) -> str:
-    """A floating table of texts that are LaTeX; the columns `right` hold numbers."""
+    """A floating table of LaTeX source; the columns ``right`` are right-aligned."""
     first, *others = (f"    {' & '.join(row)} \\\\" for row in (heads, *rows))
     columns = "".join("r" if index in right else "l" for index in range(len(heads)))
     lines = [

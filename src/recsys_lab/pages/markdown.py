@@ -1,4 +1,4 @@
-"""Markdown for notes, model cards and pull requests: text from elsewhere stays text."""
+"""Markdown with escaped text."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ from collections.abc import Iterable, Sequence
 
 from recsys_lab.pages.terminal import printable
 
-# What GitHub's Markdown would read within a line. A sign of emphasis must stand before a letter to
-# open one, and an underscore inside a word is plain.
+# Inline syntax of GitHub's Markdown. Emphasis only opens before a non-space, and an underscore
+# inside a word is plain.
 _SPECIAL = re.compile(r"([\\`<|]|[*~](?=\S)|(?<![^\W_])_(?=\S)|\](?=[(\[:])|&(?=[#\w]))")
-_AT_THE_BEGIN = re.compile(r"(\d{0,9})([#>+=.)-]|\[(?=[ xX]\]))")  # headings, quotes, lists, tasks
+_LINE_START = re.compile(r"(\d{0,9})([#>+=.)-]|\[(?=[ xX]\]))")  # headings, quotes, lists, tasks
 
 
 class Marked(str):
-    """Text that is Markdown already; any other text is escaped where it is put into a table."""
+    """Markdown source; any other text is escaped."""
 
     __slots__ = ()
 
 
 def plain(text: str) -> Marked:
-    """One line that is shown as it stands; not to be the begin of a line."""
+    """One line of escaped text, to be used inside a line; see `line` for its start."""
     if isinstance(text, Marked):
         return text
     return Marked(_SPECIAL.sub(r"\\\1", " ".join(printable(text).split())))
 
 
 def line(text: str) -> Marked:
-    """The same for the begin of a line."""
-    begun = plain(text)
-    found = _AT_THE_BEGIN.match(begun)
-    if found is None:
-        return begun
-    return Marked(f"{found[1]}\\{begun[found.end(1) :]}")
+    """One line of escaped text at the start of a line."""
+    escaped = plain(text)
+    match = _LINE_START.match(escaped)
+    return escaped if match is None else Marked(f"{match[1]}\\{escaped[match.end(1) :]}")
 
 
 def code(text: str) -> Marked:
-    """One line of code, also where it holds backticks."""
+    """One line of code, which may contain backticks."""
     shown = " ".join(printable(text).split())
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * (longest + 1)
@@ -45,9 +43,9 @@ def code(text: str) -> Marked:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """A table; the columns `right` hold numbers."""
+    """A table; the columns ``right`` are right-aligned."""
     numbers = set(right)
-    rule = ["---:" if place in numbers else "---" for place in range(len(heads))]
+    rule = ["---:" if index in numbers else "---" for index in range(len(heads))]
     lines = [map(plain, heads), rule, *(map(plain, row) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

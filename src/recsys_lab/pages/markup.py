@@ -1,4 +1,4 @@
-"""HTML and SVG: one escaper (markupsafe), which templates and charts share."""
+"""HTML and SVG elements and templates, escaped by markupsafe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def tag(name: str, /, *children: str, **attributes: str | float) -> Markup:
 
     Args:
         name: of the element.
-        children: in order; escaped where they are not `Markup`.
+        children: in order; escaped unless `Markup`.
         attributes: ``class_`` is written ``class``, ``aria_label`` ``aria-label``; numbers are
             rounded to a tenth.
     """
@@ -30,12 +30,12 @@ def tag(name: str, /, *children: str, **attributes: str | float) -> Markup:
 
 
 def join(*parts: str) -> Markup:
-    """Several pieces one after the other, escaped where they are not `Markup`."""
+    """Concatenate the parts, escaped unless `Markup`."""
     return Markup().join(parts)
 
 
 def track(share: float) -> Markup:
-    """A bar of a share from 0 to 1, for those who see it: its number stands beside it."""
+    """A bar for a share from 0 to 1; hidden from screen readers, as its number is next to it."""
     bar = tag("span", style=f"width:{100 * share:.1f}%")
     return tag("span", bar, class_="track", aria_hidden="true")
 
@@ -44,12 +44,12 @@ def svg(key: str, title: str, description: str, width: float, height: float, *dr
     """A drawing.
 
     Args:
-        key: an identifier that is used once on the page.
-        title: what is shown; read aloud, not drawn.
-        description: what can be seen, for readers who cannot see it.
+        key: an identifier, unique on the page.
+        title: what is shown; for screen readers, not drawn.
+        description: the contents in words, for screen readers.
         width: in units of the drawing.
         height: likewise.
-        drawn: the elements; later ones lie above earlier ones.
+        drawn: the elements; later ones cover earlier ones.
     """
     return tag(
         "svg",
@@ -63,11 +63,11 @@ def svg(key: str, title: str, description: str, width: float, height: float, *dr
 
 
 def render(template: str, /, **context: Any) -> Markup:
-    """A template's text; what is not `Markup` is escaped.
+    """Render a template; values are escaped unless `Markup`.
 
     Args:
-        template: path of the file below the package, e.g. ``pages/table.html``.
-        context: its variables; one that is missing is an error.
+        template: path of the file in the package, e.g. ``pages/table.html``.
+        context: its variables; a missing one is an error.
     """
     return Markup(_templates().get_template(template).render(context))
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Readable numbers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 from typing import Any
 
 _YEAR, DAY = 365.25 * 86_400, 86_400
-
-
 _UNITS = ((2 * _YEAR, _YEAR, "years"), (DAY, DAY, "days"), (3_600, 3_600, "h"), (60, 60, "min"))
 
 
 def number(value: float | None) -> str:
-    """With thousands separators and at most two decimals; a dash where nothing was counted."""
+    """With thousands separators and at most two decimals; a dash for None."""
     if value is None:
         return "-"
     if float(value).is_integer():
@@ -21,7 +19,7 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """With three digits that count; near 100%, with two of what is missing; 100% only when all."""
+    """With three significant digits, near 100% with two of the rest; exact 0% and 100% only."""
     if share in (0, 1):
         return f"{share:.0%}"
     exponent = int(f"{100 * min(share, 1 - share):.2e}".partition("e")[2])
@@ -30,7 +28,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit of which there is at least one; of years, two."""
+    """In the largest unit that fits at least once; years from two."""
     for least, size, unit in _UNITS:
         if seconds >= least:
             many = f"{seconds / size:,.1f}".removesuffix(".0")
@@ -39,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def format_value(value: Any) -> str:
-    """As it stands in a config file."""
+    """As in a config file."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -49,10 +47,10 @@ def decimal(value: float) -> str:
 
 
 def interval_text(low: float | None, high: float | None) -> str:
-    """An interval of a slice, which has none where its users are few."""
+    """The interval of a slice; "few users" without one."""
     return "few users" if low is None or high is None else f"{decimal(low)} - {decimal(high)}"
 
 
 def decimal_places(value: float) -> int:
-    """Of `decimal`."""
+    """Number of decimals of `decimal`."""
     return 4 if abs(value) < 100 else 1

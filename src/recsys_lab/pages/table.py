@@ -1,4 +1,4 @@
-"""One model of a table, and how it is written: terminal, HTML, Markdown, LaTeX and CSV."""
+"""Tables, written to the terminal, HTML, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SOURCES: dict[str, tuple[Callable[[str], str], dict[str, str]]] = {
 
 
 class Span(NamedTuple):
-    """A piece of a cell; ``below`` is a line of its own, in small print."""
+    """A piece of a cell; ``below`` starts a new line in small print."""
 
     text: str
     style: Style = ""
@@ -39,16 +39,16 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its texts are as they are read, and each format escapes them.
+    """A table of unescaped text; each format escapes it.
 
     Attributes:
-        caption: above it.
-        heads: of the columns; ``()`` for a table without.
+        caption: above the table.
+        heads: of the columns; ``()`` for none.
         rows: of cells; an empty row is a rule in the terminal. A cell is plain text, `Span`s, or
-            text in the one format that it is written in (`Markup`, `markdown.Marked`, `latex.Tex`,
+            source of the format that it is written to (`Markup`, `markdown.Marked`, `latex.Tex`,
             `rich.text.Text`).
-        right: indices of the columns that hold numbers.
-        whole: indices of the columns that a terminal does not wrap; others are folded.
+        right: indices of the right-aligned columns.
+        whole: indices of the columns that the terminal does not wrap.
     """
 
     caption: str
@@ -58,7 +58,7 @@ class Table:
     whole: Collection[int] = ()
 
     def rich(self, title_style: str = "italic", **options: Any) -> RichTable:
-        """For the terminal.
+        """The table for the terminal.
 
         Args:
             title_style: of the caption.
@@ -83,11 +83,11 @@ class Table:
         return table
 
     def __rich__(self) -> RichTable:
-        """A console may print the table."""
+        """Makes the table printable by a console."""
         return self.rich()
 
     def __html__(self) -> Markup:
-        """For a page: a template may name the table."""
+        """The table as HTML; used by templates."""
         columns = range(max(len(self.heads), *(len(row) for row in self.rows), 1))
         return render(
             "pages/table.html",
@@ -98,13 +98,13 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """For notes and pull requests, without the caption."""
+        """The table as Markdown, without the caption."""
         rows = [self.heads or [""] * len(self.rows[0]), *filter(len, self.rows)]
         heads, *body = ([Marked(_as_source(cell, "md")) for cell in row] for row in rows)
         return markdown.table(heads, body, self.right)
 
     def latex(self) -> str:
-        """For a paper; a document that reads it needs the package booktabs."""
+        """The table as LaTeX; needs the package booktabs."""
         rows = [self.heads, *filter(len, self.rows)]
         heads, *body = ([_as_source(cell, "tex") for cell in row] for row in rows)
         return latex.table(self.caption, heads, body, self.right)
@@ -129,7 +129,7 @@ def _as_source(cell: Cell, language: Literal["md", "tex"]) -> str:
     plain, marks = _SOURCES[language]
     if isinstance(cell, str):
         return plain(cell)
-    # `plain` leaves out the space that joins two pieces.
+    # `plain` strips the space that joins two spans.
     texts = ((" " * text.startswith(" ") + plain(text), style) for text, style in _spans(cell))
     return "".join(marks[style].format(text) for text, style in texts)
 

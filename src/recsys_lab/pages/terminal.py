@@ -1,7 +1,7 @@
-"""What reaches a terminal or a log: text from elsewhere stays text, and no secret is in it.
+"""Safe output to terminals and logs: no escape sequences, no Rich markup, no secrets.
 
-A title of a log or a name of a run may hold escape sequences, which would colour, move or rewrite
-what a person reads, and Rich's own ``[markup]``.
+Titles of items and names of runs may contain escape sequences that recolour, move or overwrite
+text, and Rich's ``[markup]``.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
-# Controls (C0 without tab and newline, DEL, C1), line separators, and what turns the direction of
-# reading; halves of surrogate pairs, which no terminal can be sent.
+# Control characters (C0 without tab and newline, DEL, C1), line separators, marks of bidirectional
+# text, and lone surrogates, which cannot be encoded.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def printable(text: str) -> str:
-    """The text with ``?`` for each character that a terminal would act on; lines stay lines."""
+    """The text with ``?`` for each control character except tabs and newlines."""
     return _UNPRINTABLE.sub("?", text.replace("\r\n", "\n"))
 
 
 def shown(text: str) -> str:
-    """The text as people may see it: printable, without secrets."""
+    """The text, printable and without secrets."""
     return printable(scrubbed(text))
 
 
@@ -51,20 +51,20 @@ def tell_exception(error: BaseException) -> None:
 
 
 class Terminal(Console):
-    """Rich's console for text from anywhere: brackets are brackets, escapes do nothing.
+    """A Rich console for untrusted text, without markup and escape sequences.
 
     Args:
         options: of `rich.console.Console`.
     """
 
     def __init__(self, **options: Any) -> None:
-        # In a notebook: plain text, for which no widgets have to be installed.
+        # In a notebook, plain text needs no widgets.
         super().__init__(markup=False, emoji=False, force_jupyter=False, **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """See `Console.render`; Rich's own control sequences are segments of their own kind."""
+        """See `Console.render`; Rich's own control sequences are kept."""
         if isinstance(renderable, Text):
             renderable = _masked(renderable)
         for text, style, control in super().render(renderable, options):
@@ -76,28 +76,25 @@ class Terminal(Console):
 
 
 def _masked(text: Text) -> Text:
-    """Before it is cut into lines and styles, within which a secret is not known."""
-    whole = scrubbed(text.plain)
-    if whole == text.plain:
+    """Remove secrets before the text is split into lines and spans."""
+    masked = scrubbed(text.plain)
+    if masked == text.plain:
         return text
-    made = text.blank_copy(whole)
-    made.style = text.style
-    return made
+    copy = text.blank_copy(masked)
+    copy.style = text.style
+    return copy
 
 
 class LogFormatter(logging.Formatter):
-    """A log's lines as people may see them; see `logging.Formatter`."""
+    """Formats log lines with `shown`; see `logging.Formatter`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and what follows it of a traceback."""
+        """The line, with its traceback."""
         return shown(super().format(record))
 
 
 def guard_outputs() -> None:
-    """Let what this process tells without a console of ours go through `shown`, too.
-
-    These are warnings logged before there is a log, and the traceback of its death.
-    """
+    """Pass warnings logged before logging is set up, and uncaught tracebacks, through `shown`."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(LogFormatter("%(message)s"))
     sys.excepthook = lambda _, error, trace: tell_exception(error.with_traceback(trace))

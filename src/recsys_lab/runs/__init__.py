@@ -1,5 +1,5 @@
-"""The record of a run and what is made of it: lists of runs, one run in the terminal, its card.
+"""Run records, and their listing, terminal summary, model card and export to TREC files.
 
-`record` writes and reads ``run.json``; `find` looks for runs below folders; `sources` and
-`provenance` say with which code a run was made.
+`record` writes and reads ``run.json``; `find` finds runs below folders; `sources` and `provenance`
+identify the code of a run.
 """

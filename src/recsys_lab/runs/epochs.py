@@ -1,7 +1,7 @@
-"""The epochs of a run in training: a line each in ``epochs.jsonl``, so that an epoch adds a line.
+"""The epochs of a run in training, appended as lines to ``epochs.jsonl``.
 
-When training has ended they stand in ``run.json`` like everything else, and the file goes. The
-checkpoint has them too, and a run that goes on writes the file anew from there.
+When training ends they move to ``run.json`` and the file is removed. The checkpoint has them too; a
+resumed run rewrites the file from it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ EPOCHS = "epochs.jsonl"
 
 
 def write_epochs(folder: Path, history: Sequence[Mapping[str, Any]], known: int) -> None:
-    """Bring all epochs to the disk.
+    """Write all epochs to disk.
 
     Args:
         folder: of the run.
         history: every epoch so far.
-        known: how many of them this process has written; 0 writes the file anew.
+        known: number of epochs that this process has written; 0 rewrites the file.
     """
     path = folder / EPOCHS
     if known and known == len(history) - 1:
@@ -38,7 +38,7 @@ def write_epochs(folder: Path, history: Sequence[Mapping[str, Any]], known: int)
 
 
 def read_epochs(folder: Path) -> list[dict[str, Any]] | None:
-    """The epochs, without one that was being written when the run died; None without the file.
+    """The epochs, without a partly written last line; None without the file.
 
     Raises:
         UserError: a line is damaged.
@@ -49,12 +49,12 @@ def read_epochs(folder: Path) -> list[dict[str, Any]] | None:
     except FileNotFoundError:
         return None
     rows = []
-    for number, line in enumerate(lines[:-1], start=1):  # behind the last line break: half a line
+    for number, line in enumerate(lines[:-1], start=1):  # the last line has no line break
         row = _row(line)
         if row is None:
             raise UserError(
-                f"{path}: line {number} is damaged. Remove the file: the run writes it again from "
-                f"its checkpoint when it goes on (recsys-lab train resume={folder})"
+                f"{path}: line {number} is damaged. Remove the file: the run rewrites it from its "
+                f"checkpoint when resumed (recsys-lab train resume={folder})"
             )
         rows.append(row)
     return rows
@@ -65,7 +65,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it is not as it was written."""
+    """The epoch of a line; None for a damaged line."""
     try:
         row = json.loads(line)
         noted = row.pop(SEAL)

@@ -1,4 +1,4 @@
-"""The types of a record's fields: of other types they are refused before anything reads them."""
+"""The types of a record's fields, checked when a record is loaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Protocol(BaseModel, extra="allow"):
 
 
 class Fields(BaseModel, extra="allow", strict=True):
-    """Types of what the lab reads of a record; other versions may lack some or have more."""
+    """The fields of a record that the lab reads; other versions may have fewer or more."""
 
     name: str = ""
     status: str = ""
@@ -53,19 +53,19 @@ class Fields(BaseModel, extra="allow", strict=True):
 
 
 def refuse_other_types(path: Path, values: Mapping[str, Any]) -> None:
-    """Refuse a record with a field of another type.
+    """Check the types of a record's fields.
 
     Args:
-        path: of the record, named in the error.
+        path: of the record.
         values: its content.
 
     Raises:
-        UserError: naming the first such field.
+        UserError: a field has a wrong type.
     """
     try:
         Fields.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        msg = f"{path}: not a run record ({where}: {first['msg']}); the file was changed by hand?"
+        msg = f"{path}: not a run record ({where}: {first['msg']}); was the file changed by hand?"
         raise UserError(msg) from None

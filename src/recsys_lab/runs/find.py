@@ -1,4 +1,4 @@
-"""Where runs are: folders below a path, and records that are whole."""
+"""Finds runs below a folder and loads complete records."""
 
 from __future__ import annotations
 
@@ -12,26 +12,37 @@ from recsys_lab.files.faults import reason
 from recsys_lab.runs.record import RECORD, RunRecord
 
 _ALWAYS = (
-    "name", "status", "seed", "created", "config.model._target_", "config.recipe.monitor", "epochs",
-    "compute.seconds", "compute.peak_memory_mebibytes",
-)  # fmt: skip
+    "name",
+    "status",
+    "seed",
+    "created",
+    "config.model._target_",
+    "config.recipe.monitor",
+    "epochs",
+    "compute.seconds",
+    "compute.peak_memory_mebibytes",
+)
 
 
 _OF_RESULTS = (
-    "data.name", "data.path", "data.fingerprint", "protocol.fingerprint", "protocol.fields",
-)  # fmt: skip
+    "data.name",
+    "data.path",
+    "data.fingerprint",
+    "protocol.fingerprint",
+    "protocol.fields",
+)
 
 
-_OPEN = "change its mode (chmod u+rX), or name the runs beside it"
+_OPEN = "change its mode (chmod u+rX), or name the other runs"
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that is not compared.
+    """A run that is left out.
 
     Attributes:
-        folder: where it is.
-        reason: why, in words.
+        folder: of the run.
+        reason: why.
     """
 
     folder: str
@@ -39,10 +50,10 @@ class LeftOut:
 
 
 def whole_record(folder: Path) -> RunRecord:
-    """Read a run directory whose record has every field that this lab writes.
+    """Read a run directory and check that its record has all required fields.
 
     Raises:
-        UserError: there is no readable record, or it lacks some.
+        UserError: the record is missing, damaged or incomplete.
     """
     record = RunRecord.load(folder)
     has_results = bool(record.values.get("protocol")) and "windows" not in record.values
@@ -54,32 +65,32 @@ def whole_record(folder: Path) -> RunRecord:
         if name not in known and not any(key.startswith(f"{name}.") for key in known)
     ]
     if missing:
-        msg = f"{folder / RECORD}: lacks {', '.join(missing)}; the file was changed by hand? Bring"
-        raise UserError(f"{msg} it back, train again, or leave the run out.")
+        msg = f"{folder / RECORD}: lacks {', '.join(missing)}; was the file changed by hand?"
+        raise UserError(f"{msg} Restore it, train again, or leave the run out.")
     return record
 
 
 def run_folders(folder: Path, closed: list[LeftOut] | None = None) -> Iterator[Path]:
-    """Directories of runs in a folder at any depth, in order of their paths.
+    """Run directories in a folder at any depth, in order of their paths.
 
-    Folders inside a run (checkpoints, the tracker's files) are not searched; the windows of a
-    rolling back-test are runs of their own.
+    Folders inside a run are not searched, except for the windows of a rolling back-test, which are
+    runs too.
 
     Args:
-        folder: is searched.
-        closed: gets the folders that may not be looked into; None: they are an error.
+        folder: to search.
+        closed: collects the unreadable folders; None makes them an error.
 
     Raises:
-        UserError: one may not be looked into.
+        UserError: a folder cannot be read.
     """
     try:
         is_run = (folder / RECORD).exists()
         inner = sorted(folder.glob("window_*") if is_run else folder.iterdir())
     except OSError as error:
-        found = LeftOut(str(folder), f"cannot be looked into ({reason(error)})")
+        why = f"cannot be read ({reason(error)})"
         if closed is None:
-            raise UserError(f"{found.folder}: {found.reason}; {_OPEN}") from None
-        closed.append(found)
+            raise UserError(f"{folder}: {why}; {_OPEN}") from None
+        closed.append(LeftOut(str(folder), why))
         return
     if is_run:
         yield folder

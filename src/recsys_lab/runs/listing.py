@@ -1,4 +1,4 @@
-"""Many runs as rows: which there are, filtered, sorted, with the columns that were asked for."""
+"""Lists runs as rows, filtered and sorted, and formats chosen columns."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ Row = dict[str, Any]
 
 _CONDITION = re.compile(r"(.*?)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
 _ORDERS: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
-}  # fmt: skip
+    ">": operator.gt,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "<=": operator.le,
+}
 
 
 def list_runs(folder: Path) -> list[Row]:
-    """One row for each run below a folder; only ``run.json`` is read.
+    """One row per run below a folder, from ``run.json``.
 
     Args:
         folder: searched at any depth.
@@ -52,27 +55,27 @@ def list_runs(folder: Path) -> list[Row]:
         UserError: there is no such folder.
     """
     if not folder.is_dir():
-        what = "is a file" if folder.exists() else "no such folder"
+        what = "is a file" if folder.exists() else "there is no such folder"
         raise UserError(f"dir: {folder}: {what}; give a folder with runs: recsys-lab runs DIR.")
     closed: list[LeftOut] = []
     rows = [_row(path, folder) for path in run_folders(folder, closed)]
-    for found in closed:
-        _log.warning("left out: %s: %s", found.folder, found.reason)
+    for item in closed:
+        _log.warning("left out: %s: %s", item.folder, item.reason)
     return rows
 
 
 def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int | None) -> list[Row]:
-    """Filter, sort and cut.
+    """Filter, sort and limit.
 
     Args:
         rows: of `list_runs`.
-        where: ``column=value``, or with ``!=``, ``>``, ``<``, ``>=``, ``<=``; all must hold. Letter
-            case does not matter. An order is one of numbers, which a run without one is not in.
-        sort: a column, ``-column`` for the reverse order; runs without a value come last.
-        limit: at most so many.
+        where: conditions ``column=value``, or with ``!=``, ``>``, ``<``, ``>=``, ``<=``; all must
+            hold. Letter case is ignored. Orders compare numbers; runs without a number fail them.
+        sort: a column, or ``-column`` for descending order; runs without a value come last.
+        limit: maximal number of rows.
 
     Raises:
-        UserError: a condition is none, or names a column that no run has.
+        UserError: a condition is malformed or names a column that no run has.
     """
     column = sort.removeprefix("-")
     _require(column, rows, "sort")
@@ -85,39 +88,39 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
 
 
 def usual_columns(rows: Sequence[Row]) -> list[str]:
-    """`FIRST_COLUMNS`, the metrics that these runs were chosen by, and the folder."""
+    """`FIRST_COLUMNS`, the model selection metrics of the runs, and the folder."""
     metrics = dict.fromkeys(row["main"] for row in rows if row.get("main"))
     return [*FIRST_COLUMNS, *metrics, "folder"]
 
 
 def split_constant(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[str], str]:
-    """The columns that tell the runs apart, and in words what is the same for all.
+    """The columns that differ between runs, and the constant ones in words.
 
     Args:
         rows: to be shown.
-        columns: the usual ones; a name that repeats the model's is left out.
+        columns: the usual ones; names that only repeat the model are dropped.
     """
     same = [
         c for c in ("data", "status") if len(rows) > 1 and len({row.get(c) for row in rows}) == 1
     ]
-    said = ", ".join(f"{column} {rows[0].get(column)}" for column in same)
+    constant = ", ".join(f"{column} {rows[0].get(column)}" for column in same)
     if all(row.get("name") == row.get("model") for row in rows):
         same.append("name")
-    return [column for column in columns if column not in same], said
+    return [column for column in columns if column not in same], constant
 
 
 def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Check columns that were asked for.
+    """Check requested columns.
 
     Raises:
-        UserError: no run has such a column.
+        UserError: no run has the column.
     """
     for column in columns:
         _require(column, rows, "columns")
 
 
 def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> rich.table.Table:
-    """For people."""
+    """The rows as a Rich table."""
     numbers, short = set(), set()
     for index, column in enumerate(columns):
         if any(isinstance(row.get(column), int | float) for row in rows):
@@ -130,12 +133,12 @@ def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> rich.ta
 
 
 def as_json(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """A list of objects; null where a run has no such value."""
+    """A list of objects; null where a run lacks the value."""
     return json.dumps([{column: row.get(column) for column in columns} for row in rows], indent=1)
 
 
 def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """A header and one line for each run."""
+    """A header and one line per run."""
     cells = (
         [json.dumps(v) if isinstance(v, list | dict) else v for v in map(row.get, columns)]
         for row in rows
@@ -149,10 +152,10 @@ def _row(path: Path, folder: Path) -> Row:
         record = RunRecord.load(path)
         return _fields(record) | {"folder": where}
     except UserError as error:
-        said = str(error)
+        message = str(error)
     except (KeyError, TypeError, AttributeError) as error:
-        said = f"{path}: the record lacks {error}: of another version, or changed by hand"
-    _log.warning("%s", said)
+        message = f"{path}: the record lacks {error}: of another version, or changed by hand"
+    _log.warning("%s", message)
     return {"name": path.name, "status": "unreadable", "folder": where}
 
 
@@ -177,17 +180,17 @@ def _fields(record: RunRecord) -> Row:
 
 
 def _main(record: RunRecord) -> str | None:
-    """The column of the metric that the run was chosen by; a sweep's trials have no test result."""
+    """The column of the model selection metric; of the validation split without a test result."""
     phases = [phase for phase in ("test", "validation") if record.values.get(phase)]
     return f"{phases[0]}/{record.main_metric}" if phases else None
 
 
 def _condition(text: str, rows: Sequence[Row]) -> tuple[str, Callable[[Any], bool]]:
-    """The column and what must hold of a run's value there."""
+    """The column and the predicate of its values."""
     match = _CONDITION.fullmatch(text)
     if match is None:
-        msg = f"where: {text!r} is not a condition, expected column=value"
-        raise UserError(f"{msg}, or one of != > < >= <= instead of =.")
+        msg = f"where: {text!r} is not a condition: expected column=value"
+        raise UserError(f"{msg}, or one of != > < >= <= instead of =")
     column, sign, wanted = match.groups()
     _require(column, rows, "where")
     if sign in ("=", "!="):
@@ -196,7 +199,7 @@ def _condition(text: str, rows: Sequence[Row]) -> tuple[str, Callable[[Any], boo
         limit = float(wanted)
     except ValueError:
         msg = f"where: {text!r}: {sign} compares numbers, got {wanted!r}"
-        raise UserError(f"{msg}; write a number, or = or != for a text.") from None
+        raise UserError(f"{msg}; give a number, or use = or != for text") from None
     return column, lambda value: _is_number(value) and _ORDERS[sign](value, limit)
 
 
@@ -225,7 +228,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _key(value: Any) -> tuple[int, float, str] | None:
-    """Numbers before texts; None for nothing and NaN."""
+    """Sort key with numbers before text; None for missing values and NaN."""
     if isinstance(value, int | float):
         return None if math.isnan(value) else (0, float(value), "")
     return None if value is None else (1, 0.0, str(value).casefold())

@@ -1,4 +1,4 @@
-"""The most memory that one run took, though a process may do several."""
+"""The peak memory of a run, also in a process of several runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 def peak_memory_mebibytes() -> float:
     """Largest resident memory of this process since `forget_peak_memory`, or ever."""
-    try:  # getrusage's may be that of the program which started this one
+    try:  # getrusage may report the peak of the parent process
         line = next(li for li in _STATUS.read_text().splitlines() if li.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**10
     except (OSError, StopIteration, ValueError):
@@ -22,12 +22,9 @@ def peak_memory_mebibytes() -> float:
 
 
 def forget_peak_memory() -> None:
-    """Begin a run: what earlier ones of this process took is not its own.
-
-    Where the system does not allow it (only Linux does), the peak stays that of the process.
-    """
+    """Reset the peak at the start of a run; only Linux supports this."""
     with suppress(OSError):
-        _CLEAR.write_text("5")  # proc(5): the peak becomes what is resident now
-    torch = sys.modules.get("torch")  # not imported: then there is no peak of a GPU either
+        _CLEAR.write_text("5")  # proc(5): resets VmHWM to the current resident size
+    torch = sys.modules.get("torch")  # if it is not imported, no GPU was used
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()

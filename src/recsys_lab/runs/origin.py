@@ -1,4 +1,4 @@
-"""Which weights a run began with that ``init_from`` gave some."""
+"""The initial weights of a run with ``init_from``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from recsys_lab.runs.record import REFIT_WEIGHTS
 
 
 def are_of_refit(taken: Mapping[str, Any]) -> bool:
-    """Whether they are of a refit, so that they have learned from validation events, too.
+    """Whether they come from a refit, and so were trained on validation events too.
 
     Args:
-        taken: ``init_from`` of the record; older ones, without ``weights``, took the best ones.
+        taken: ``init_from`` of the record; older records without ``weights`` used the best ones.
     """
     return taken.get("weights") == REFIT_WEIGHTS
 
 
 def first_weights(taken: Mapping[str, Any]) -> str:
-    """Which they are, and whose, for people."""
+    """A readable name of the weights."""
     which = "refit" if are_of_refit(taken) else "best"
     return f"{which} weights of {taken['name']} ({taken['weights_sha256'][:8]})"

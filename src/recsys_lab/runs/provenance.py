@@ -1,4 +1,4 @@
-"""What a run was made with: versions of packages, and the state of the code."""
+"""The versions of packages and the state of the code of a run."""
 
 from __future__ import annotations
 
@@ -10,29 +10,39 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    "recsys-lab", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy",
-    "polars", "narwhals", "pyarrow", "transformers", "wandb", "optuna",
-)  # fmt: skip
+    "recsys-lab",
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "numpy",
+    "polars",
+    "narwhals",
+    "pyarrow",
+    "transformers",
+    "wandb",
+    "optuna",
+)
 DIFF = "code.diff"
-"""The file of a run that holds the uncommitted changes of its code."""
+"""The file of a run with the uncommitted changes of its code."""
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that can change a number."""
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def code_state(folder: Path) -> tuple[dict[str, Any], str]:
-    """Commit and uncommitted changes of the code that runs, when it is a git checkout."""
+    """Commit and uncommitted changes of the running code, if it is in a git checkout."""
 
     def git(*arguments: str) -> str | None:
-        # A checkout's own settings may name commands to run; none of them is needed to read it.
+        # The settings of a checkout can name commands; none of them may run here.
         quiet = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
         command = ["git", "--no-optional-locks", "-C", str(folder), *quiet, *arguments]
         try:
@@ -41,7 +51,7 @@ def code_state(folder: Path) -> tuple[dict[str, Any], str]:
             return None
         return done.stdout.decode(errors="replace")
 
-    # An installed copy may lie inside another project's checkout: its commit says nothing.
+    # An installed copy may lie inside the checkout of another project, whose commit is irrelevant.
     ours = git("ls-files", "--error-unmatch", __file__) is not None
     commit = git("rev-parse", "HEAD") if ours else None
     if commit is None:

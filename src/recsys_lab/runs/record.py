@@ -1,8 +1,8 @@
-"""The run record: one directory a run, one ``run.json`` in it, never half-written.
+"""The run record: ``run.json`` in the directory of a run, written atomically.
 
-The record has a seal (its field ``digest``) and the digests of the run's other files (``files``):
-what was damaged or changed since is refused before a number is made of it. Who changes a record by
-hand sets its ``digest`` to null; it is then read, and told as not verified.
+The record has a seal (the field ``digest``) and the digests of the run's other files (``files``),
+so that damaged or changed files are refused. To change a record by hand, set its ``digest`` to
+null; it is then read as not verified.
 """
 
 from __future__ import annotations
@@ -40,20 +40,18 @@ if TYPE_CHECKING:
 RECORD = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS, FITTED = "checkpoints/best.safetensors", "model.npz"
-"""What a model has learned: one that is trained, one that is fitted in one pass."""
+"""Weights of a trained model, and of a model that is fitted in one pass."""
 REFIT_WEIGHTS = "checkpoints/refit/best.safetensors"
-"""Of one that was trained once more on training and validation events."""
+"""Weights of a model that was retrained on training and validation events."""
 PER_USER, SLICES = "test_users.parquet", "slices.parquet"
 KILLED = "killed"
-"""Shown in place of the status "running" where no process works on the run."""
+"""Shown instead of the status "running" when no process works on the run."""
 _LOCK = ".lock"
-BRING_BACK = (
-    "; bring the file back from a copy, train again in another run_dir, or leave the run out"
-)
+BRING_BACK = "; restore the file from a copy, train again in another run_dir, or leave the run out"
 NOT_VERIFIED = "the record is of an older version, without digests, or was changed by hand"
 SCHEMA_VERSION = 2
 _WITHOUT_SEAL = 1
-"""The version before: read, and told as not verified."""
+"""The previous version, which is read as not verified."""
 
 
 class Busy(UserError):
@@ -61,7 +59,7 @@ class Busy(UserError):
 
 
 class RunRecord:
-    """What is known of one run; every change is on disk when the call returns.
+    """The record of one run; every change is on disk when the call returns.
 
     Args:
         folder: the run directory.
@@ -75,9 +73,9 @@ class RunRecord:
 
     @classmethod
     def create(cls, folder: Path, *, name: str, config: dict[str, Any]) -> RunRecord:
-        """Start a record: status "running", with code, packages and machine noted."""
+        """Start a record with status "running", and the code, packages and machine."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / EPOCHS).unlink(missing_ok=True)  # of a run that left nothing else
+        (folder / EPOCHS).unlink(missing_ok=True)  # left over from a removed run
         code, diff = code_state(Path(__file__).parent)
         if diff:
             write_text(folder / DIFF, scrubbed_code(diff))
@@ -109,11 +107,11 @@ class RunRecord:
         """Read a run directory.
 
         Raises:
-            UserError: there is no readable record, or it is damaged.
+            UserError: the record is missing or damaged.
         """
         path = folder / RECORD
         if not folder.is_dir() or not path.exists():
-            msg = f"{folder}: no run there ({RECORD} is missing); give the directory of a run"
+            msg = f"{folder}: not a run ({RECORD} is missing); give the directory of a run"
             raise UserError(msg)
         with reading(path, BRING_BACK):
             text = path.read_bytes()
@@ -125,15 +123,14 @@ class RunRecord:
         record = cls(folder, values)
         if record.is_verified and values.get(SEAL) != seal(values):
             raise UserError(
-                f"{path}: damaged, or changed by hand: its content does not match its own "
-                f"'{SEAL}'. Bring the file back from a copy, or train again; or, if you changed it "
-                f'and mean it, set its "{SEAL}" to null: the run then counts as not verified'
+                f"{path}: damaged or changed by hand: the content does not match the field "
+                f"'{SEAL}'. Restore the file from a copy or train again; after an intended change, "
+                f'set "{SEAL}" to null: the run then counts as not verified'
             )
-        # Not needed to say what is wrong with a command, and slow to import.
-        from recsys_lab.runs.fields import refuse_other_types
+        from recsys_lab.runs.fields import refuse_other_types  # slow to import
 
         refuse_other_types(path, values)
-        if any(f"{old}@".encode() in text for old in RENAMED_METRICS):  # a long record is slow
+        if any(f"{old}@".encode() in text for old in RENAMED_METRICS):  # slow for long records
             values.update(with_current_metrics(values))
         values["config"] = with_current_names(values.get("config"))
         epochs = read_epochs(folder)
@@ -142,7 +139,7 @@ class RunRecord:
         return record
 
     def update(self, **changes: Any) -> None:
-        """Set fields and store the record, from which trackers and cards copy: no secret enters."""
+        """Set fields and store the record, without secrets."""
         self._store(changes, epochs_apart=(self.folder / EPOCHS).exists())
 
     def _store(self, changes: dict[str, Any], *, epochs_apart: bool) -> None:
@@ -152,13 +149,13 @@ class RunRecord:
         write_text(self.folder / RECORD, json.dumps(stored, indent=2) + "\n")
 
     def note_epochs(self, history: list[dict[str, float]], seconds: float) -> None:
-        """Set the epochs so far, and what they have cost; see `recsys_lab.runs.epochs`."""
+        """Set the epochs so far and their cost; see `recsys_lab.runs.epochs`."""
         write_epochs(self.folder, history, self._epochs_written)
         self._epochs_written = len(history)
         self.note_compute(seconds, epochs=list(history))
 
     def end_epochs(self, history: list[dict[str, float]], **changes: Any) -> None:
-        """Set all epochs, of a training that has ended, and ``changes``."""
+        """Set all epochs of a completed training, and ``changes``."""
         self._store({"epochs": history, **changes}, epochs_apart=False)
         (self.folder / EPOCHS).unlink(missing_ok=True)
 
@@ -169,26 +166,26 @@ class RunRecord:
         self.update(compute={**self.values["compute"], **spent}, **changes)
 
     def note_files(self, *names: str, **changes: Any) -> None:
-        """Set the digests of files of the run as they are now, and ``changes``."""
+        """Set the current digests of files of the run, and ``changes``."""
         files = {**self.values.get("files", {}), **digests(self.folder, names)}
         self.update(files=files, **changes)
 
     @property
     def is_verified(self) -> bool:
-        """Whether record and files are as the lab wrote them; else nobody can tell."""
+        """Whether the record has a seal, so that changes of record and files are detected."""
         sealed = self.values["schema_version"] == SCHEMA_VERSION
-        return sealed and self.values.get(SEAL, "") is not None  # without one: damaged
+        return sealed and self.values.get(SEAL, "") is not None  # a missing seal is damage
 
     @contextmanager
     def reading(self, name: str, cure: str = BRING_BACK) -> Iterator[Path]:
-        """Read a file of the run in the body: it is what the run wrote, as far as is known.
+        """Context manager for reading a file of the run after checking its digest.
 
         Args:
             name: of the file.
-            cure: as of `recsys_lab.files.reading.reading`.
+            cure: see `recsys_lab.files.reading.reading`.
 
         Raises:
-            UserError: it is missing or damaged.
+            UserError: the file is missing or damaged.
         """
         path = self.folder / name
         with reading(path, cure):
@@ -199,22 +196,22 @@ class RunRecord:
             yield path
 
     def check(self, name: str, cure: str = BRING_BACK) -> None:
-        """Raise what `reading` would of a file that something else is about to read."""
+        """Check a file that other code is about to read; see `reading`."""
         with self.reading(name, cure):
             pass
 
     def table(self, name: str, cure: str = BRING_BACK) -> pl.DataFrame:
         """A Parquet file of the run; see `reading`."""
-        import polars as pl  # not needed for the record itself
+        import polars as pl
 
         with self.reading(name, cure) as path:
             return pl.read_parquet(path, glob=False).rename(current_metric)
 
     def slices(self) -> pl.DataFrame | None:
-        """Every metric of the test by slice; None where the run has no such file.
+        """Every test metric by slice; None where the run has no such file.
 
         Raises:
-            UserError: the file is damaged or may not be read.
+            UserError: the file is damaged or cannot be read.
         """
         if not (self.folder / SLICES).exists():
             return None
@@ -233,36 +230,36 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """As it was stored, but `KILLED` where a run that was going on has no process any more."""
+        """The stored status, or `KILLED` for a running run without a process."""
         stored = str(self.values["status"])
         gone = stored == "running" and is_held(self.folder / _LOCK) is False
         return KILLED if gone else stored
 
     @property
     def failed_before_training(self) -> bool:
-        """Whether the run failed before there was anything to keep, e.g. for a wrong setting."""
+        """Whether the run failed without a checkpoint, e.g. because of a wrong setting."""
         has_checkpoints = any((self.folder / "checkpoints").glob("*"))
         return self.values["status"] == "failed" and not has_checkpoints
 
     @property
     def weights(self) -> str:
-        """The file with what the tested model has learned, of a run that is trained."""
+        """The file with the weights of the tested model of a trained run."""
         return REFIT_WEIGHTS if self.values.get("refit") else WEIGHTS
 
     @property
     def main_metric(self) -> str:
-        """The metric that the recipe watches, without its phase, e.g. ``ndcg@10``."""
+        """The model selection metric, e.g. ``ndcg@10``."""
         return str(self.values["config"]["recipe"]["monitor"]).partition("/")[2]
 
     @property
     def done(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run has finished."""
         return bool(self.values["status"] == "finished")
 
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Hold the run directory; the lock goes with the process, however it ends.
+    """Lock the run directory; the lock is released when the process ends in any way.
 
     Raises:
         Busy: another process holds it.
@@ -280,22 +277,22 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     try:
         values = json.loads(text, parse_int=_number)
         if not isinstance(values, dict):
-            raise ValueError(f"a {type(values).__name__} in place of an object")
-    except (ValueError, RecursionError) as error:  # no JSON, no text, or JSON of another kind
-        msg = f"{path}: not a run record ({error}): damaged, or changed by hand{BRING_BACK}"
+            raise ValueError(f"a {type(values).__name__} instead of an object")
+    except (ValueError, RecursionError) as error:
+        msg = f"{path}: not a run record ({error}): damaged or changed by hand{BRING_BACK}"
         raise UserError(msg) from None
     return values
 
 
 def _number(digits: str) -> int:
-    """No number of the lab has more digits than a 64-bit one, and few libraries take more."""
+    """An integer of at most 64 bits, as few libraries support longer ones."""
     if len(digits) > 20:
         raise ValueError(f"a number of {len(digits)} digits")
     return int(digits)
 
 
 def finish_time() -> dict[str, str]:
-    """The field that `RunRecord.update` gets at the end."""
+    """The field for `RunRecord.update` at the end of a run."""
     return {"finished": _now()}
 
 

@@ -1,4 +1,4 @@
-"""Which code made a run's numbers: the files that its parts import, and no others."""
+"""A digest of the source code that determines a run's numbers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,30 @@ from recsys_lab.config.schema import targets_of
 from recsys_lab.config.targets import allowed_prefixes, find_source
 
 PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
-"""Groups of the config whose code makes numbers; what is prepared has fingerprints of its own."""
+"""Config groups whose code determines numbers; prepared data has its own fingerprint."""
 _APART = (
-    "cli", "comparison", "config", "files", "moved", "pages", "runs", "sweeps", "tracking",
+    "cli",
+    "comparison",
+    "config",
+    "files",
+    "moved",
+    "pages",
+    "runs",
+    "sweeps",
+    "tracking",
     "experiment.prepare",
-)  # fmt: skip
-"""Of the lab: what checks, keeps, shows, launches or prepares."""
+)
+"""Modules of the lab without influence on the numbers, and data preparation."""
 
 
 def source_digest(entry: str, config: Mapping[str, Any]) -> str:
-    """A hash of the source of a run's parts and all that they import of the lab or the user.
+    """A hash of the source of a run's parts and of their imports from the lab or the user's code.
 
-    So a change of another model, of a report or of a README makes no other code, and a change that
-    is not committed, or in a file that git does not know, does. Nothing is imported.
+    It does not depend on other models, reports or documentation, but on uncommitted and untracked
+    changes. Nothing is imported.
 
     Args:
-        entry: name of the module that runs everything.
+        entry: name of the module that runs an experiment.
         config: of the run.
 
     Returns:
@@ -54,15 +62,15 @@ def source_digest(entry: str, config: Mapping[str, Any]) -> str:
 
 
 def _targets(node: Mapping[str, Any], part: str) -> Iterator[str]:
-    """What a part's config names, chosen optimizers and the like included.
+    """The classes that a part's config names, including nested ones such as optimizers.
 
-    Metrics change no lists, and a user's own are recorded apart, with digests of their own.
+    Metrics are left out: they do not change lists, and a user's own have their own digests.
     """
     if "_target_" in node:
         try:
             yield from targets_of(node, part) if part != "evaluation" else [str(node["_target_"])]
         except UserError:
-            yield str(node["_target_"])  # a record of another version: what can be known
+            yield str(node["_target_"])  # a record of another version
 
 
 def _counts(module: str) -> bool:
@@ -79,7 +87,7 @@ def _imported(source: bytes, package: str) -> frozenset[str]:
 
 
 def _imports(body: Iterable[ast.AST], package: str) -> Iterator[str]:
-    """Modules that statements import at any depth; what only type checkers read is left out."""
+    """Modules imported by statements at any depth, except under ``TYPE_CHECKING``."""
     for node in body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

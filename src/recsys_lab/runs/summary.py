@@ -1,4 +1,4 @@
-"""One run in the terminal: what it was, what came out, what it cost, what it left."""
+"""Prints the summary of one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHAT = ("name", "status", "seed", "created", "finished")
 
 
 def print_run(console: Console, record: RunRecord) -> None:
-    """Print everything that the record of a run knows; a run may be unfinished."""
+    """Print the whole record of a run, which may be unfinished."""
     values = record.values
     console.print(_panel("run", _what(record)))
     if values.get("data"):
@@ -32,11 +32,11 @@ def print_run(console: Console, record: RunRecord) -> None:
     if values.get("protocol"):
         fields = {"fingerprint": values["protocol"]["fingerprint"], **values["protocol"]["fields"]}
         console.print(_panel("protocol", _shown(fields)))
-    columns = {}
+    metrics: dict[str, dict[str, float]] = {}
     if values.get("test") or values.get("validation"):
         test = "test, refit" if values.get("refit") else "test"
-        columns = {"validation": values.get("validation") or {}, test: values.get("test") or {}}
-    for table in result_tables(record, columns, "results", values, record.slices()):
+        metrics = {"validation": values.get("validation") or {}, test: values.get("test") or {}}
+    for table in result_tables(record, metrics, "results", values, record.slices()):
         console.print(table)
     console.print(_panel("compute", _compute(values)))
     for warning in warnings(record):
@@ -46,15 +46,15 @@ def print_run(console: Console, record: RunRecord) -> None:
 
 
 def warnings(record: RunRecord) -> Iterator[str]:
-    """What a reader of the numbers must know."""
+    """Warnings about the numbers of the run."""
     values = record.values
     if not record.is_verified:
-        yield f"nobody can tell whether the numbers are those of the run: {NOT_VERIFIED}"
+        yield f"the numbers cannot be verified: {NOT_VERIFIED}"
     if not record.done:
         status = record.status
-        gone = ": it was killed, no process works on it" if status == KILLED else ""
+        killed = ", but it was killed: no process works on it" if status == KILLED else ""
         yield (
-            f"the run's status is '{values['status']}'{gone}; go on with: "
+            f"the run's status is '{values['status']}'{killed}; resume it with: "
             f"recsys-lab train resume={record.folder}"
         )
     if (values.get("best") or {}).get("still_improving"):
@@ -96,7 +96,7 @@ def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "best epoch", f"{best['epoch']} (the first is 0) of {len(values['epochs'])}"
     if values.get("refit"):
         epochs = values["refit"].get("epochs")
-        begin = "its first weights" if values["refit"].get("init_from") else "scratch"
+        begin = "its initial weights" if values["refit"].get("init_from") else "scratch"
         how = "" if epochs is None else f", {epochs} epochs from {begin}"
         yield "refit", f"on {values['refit']['interactions']:,} training and validation events{how}"
     machine = values.get("machine") or {}

@@ -1,4 +1,4 @@
-"""Results of one run as tables."""
+"""Tables of the results of one run."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def result_table(
     caption: str,
     intervals: Mapping[str, Sequence[float]] | None = None,
 ) -> Table:
-    """One row per metric, one column per system; the last one's intervals beside it."""
+    """One row per metric and one column per split, with the intervals of the last one."""
     rows = []
     for metric in dict.fromkeys(name for values in columns.values() for name in values):
-        found = [values.get(metric) for values in columns.values()]
+        values_of = [values.get(metric) for values in columns.values()]
         bounds = " - ".join(map(decimal, (intervals or {}).get(metric, ())))
-        numbers = ("-" if value is None else decimal(value) for value in found)
+        numbers = ("-" if value is None else decimal(value) for value in values_of)
         rows.append([metric, *numbers, *([bounds] if intervals else [])])
     heads = ["metric", *columns, *(["95% interval"] if intervals else [])]
     return Table(caption, heads, rows, right=range(1, len(heads)), whole=(0,))
@@ -70,15 +70,15 @@ def slices_table(slices: pl.DataFrame, metric: str) -> Table:
     return Table(f"test {metric} by slice", heads, rows, right=(2, 3, 4))
 
 
-def off_policy_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Off-policy estimates with intervals, and what says how far to trust them."""
+def off_policy_table(estimates: Sequence[Mapping[str, Any]]) -> Table:
+    """Off-policy estimates with intervals, matched events and mean weights."""
     rows = []
-    for row in found:
+    for row in estimates:
         value = "-" if row["value"] is None else decimal(row["value"])
         matched = f"{row['matched']:,} of {row['events']:,}"
         bounds = interval_text(row["low"], row["high"])
         weight = f"{row['mean_weight']:.2f}"
         rows.append((str(row["k"]), row["estimator"], value, bounds, matched, weight))
-    caption = f"off-policy: mean {found[0]['off_policy_reward']} of an exposure"
+    caption = f"off-policy: mean {estimates[0]['off_policy_reward']} of an exposure"
     heads = ("k", "estimate", "value", "95% interval", "matched", "mean weight")
     return Table(caption, heads, rows, right=(0, 2, 3, 4, 5), whole=(2, 3, 4, 5))

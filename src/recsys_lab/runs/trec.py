@@ -1,4 +1,4 @@
-"""A run's lists and targets in the formats of TREC, for trec_eval, ir-measures and the like."""
+"""Writes a run's lists and targets in TREC formats, for trec_eval, ir-measures and others."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ RUN, QRELS = "run.trec", "qrels.trec"
 def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     """Write ``run.trec`` (topic Q0 item rank score tag) and ``qrels.trec`` (topic 0 item 1).
 
-    A topic is a user, and where users have several lists (``split.target: successive``) a list,
-    ``USER.NUMBER``: the number counts a user's lists from 1. Relevance is 1 for every target, so
-    metrics of values (``graded_ndcg``) cannot be computed from the files.
+    A topic is a user or, where users have several lists (``split.target: successive``), a list
+    ``USER.NUMBER`` counted from 1. Relevance is 1 for every target, so value-based metrics
+    (``graded_ndcg``) cannot be computed from the files.
 
-    Ids are raw ones. Blanks end a field, so blanks and ``%`` in ids and in the run's name are
-    percent-encoded (RFC 3986, UTF-8). Scores fall by 1 from place to place: they say the order and
-    nothing else. A topic with an empty list is in the qrels alone: tell trec_eval ``-c``.
+    Ids are raw ids. Whitespace and ``%`` in ids and in the run's name are percent-encoded (RFC
+    3986, UTF-8), as whitespace separates fields. Scores only express the order. A topic with an
+    empty list is only in the qrels: call trec_eval with ``-c``.
 
     Args:
         record: of a run with a test result.
-        folder: an existing folder; files of these names are replaced.
+        folder: an existing folder; existing files are overwritten.
 
     Returns:
-        The files, and what their reader must know.
+        The files, and notes for their readers.
 
     Raises:
-        UserError: the run has no test, or its file is damaged, or lacks raw ids.
+        UserError: the run has no test result, or its file is damaged or lacks raw ids.
     """
     rows = _rows(record)
     written = {text: _field(text) for text in _ids(rows)}
@@ -53,40 +53,47 @@ def write_trec(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     )
     files = {
         RUN: lists.select(
-            "topic", q0=pl.lit("Q0"), item=pl.col("item_id").replace_strict(written), rank="rank",
+            "topic",
+            q0=pl.lit("Q0"),
+            item=pl.col("item_id").replace_strict(written),
+            rank="rank",
             score=pl.col("length") - pl.col("rank") + 1,
             tag=pl.lit(_field(str(record.values["name"])) or "run"),
         ),
-        QRELS: rows.select("topic", "target_id").unique(maintain_order=True).select(
-            "topic", iteration=pl.lit(0),
-            item=pl.col("target_id").replace_strict(written), relevance=pl.lit(1),
+        QRELS: rows.select("topic", "target_id")
+        .unique(maintain_order=True)
+        .select(
+            "topic",
+            iteration=pl.lit(0),
+            item=pl.col("target_id").replace_strict(written),
+            relevance=pl.lit(1),
         ),
-    }  # fmt: skip
+    }
     for name, frame in files.items():
         write = partial(frame.write_csv, separator=" ", include_header=False, quote_style="never")
         replace_atomically(folder / name, write)
     if encoded := sum(text != field for text, field in written.items()):
-        notes.append(f"{encoded:,} ids have blanks or %, which are percent-encoded in the files")
+        notes.append(f"{encoded:,} ids contain whitespace or %, percent-encoded in the files")
     notes.append(
-        "relevance is 1 for every target: metrics of values (graded_ndcg) cannot be computed from "
-        "the files"
+        "relevance is 1 for every target: value-based metrics (graded_ndcg) cannot be computed "
+        "from the files"
     )
     return [folder / name for name in files], notes
 
 
 def _rows(record: RunRecord) -> pl.DataFrame:
-    """A row for each topic and target, in order; see `write_trec` for what is refused."""
+    """One row per topic and target, in order; raises as `write_trec`."""
     if "windows" in record.values:
         raise UserError(
-            f"{record.folder}: a rolling back-test; its windows are runs of their own: give one "
-            f"of them, e.g. {record.folder / 'window_0'}"
+            f"{record.folder}: a rolling back-test; give one of its windows, which are runs, e.g. "
+            f"{record.folder / 'window_0'}"
         )
     if not record.done or not record.values.get("test"):
         raise UserError(f"{record.folder}: has no test result, so there is nothing to write")
     rows = record.table(PER_USER)
     if not {"user_id", "target_id", "item_ids"} <= set(rows.columns):
         raise UserError(
-            f"{record.folder / PER_USER}: of an older version, without raw ids; write it anew with "
+            f"{record.folder / PER_USER}: of an older version, without raw ids; rewrite it with "
             f"recsys-lab evaluate {record.folder} output=FOLDER, or train again"
         )
     return rows
@@ -102,12 +109,12 @@ def _of_topics(*, over_lists: bool) -> str:
     mean = (
         "the mean over topics is the run's (evaluation.mean_over=lists)"
         if over_lists
-        else "the run's mean is that over users of a user's mean over their topics, not that over "
-        "all topics"
+        else "the run's metric is the mean over users of each user's mean over topics, not the "
+        "mean over all topics"
     )
     return f"users have several lists: a topic is a list, USER.NUMBER (from 1); {mean}"
 
 
 def _field(text: str) -> str:
-    """Without blanks, and another text for each text."""
+    """The text without whitespace; different texts stay different."""
     return "".join(quote(c, safe="") if c.isspace() or c == "%" else c for c in text)

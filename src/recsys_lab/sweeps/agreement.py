@@ -1,4 +1,4 @@
-"""What two commands must agree on to share a study, and a folder."""
+"""Checks that the settings of a command match those of an existing study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best config of a sweep as an ``experiment`` that runs as it is."""
+"""Writes the best config of a sweep as an ``experiment``."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ BEST = "best"
 
 
 def best_command(plan: Plan) -> str:
-    """What runs the best config again, for a shell."""
+    """The shell command that trains the best config."""
     folder = shlex.quote(str(plan.path / "configs"))
     return f"recsys-lab train --config-dir {folder} experiment={BEST}"
 
 
 def write_best(plan: Plan, trial: FrozenTrial) -> None:
-    """Write the config of a trial, and beside it those of the user's own files that it needs."""
+    """Write the config of a trial, and copies of the user's own config files that it uses."""
     folder = plan.path / "configs"
     overrides = plan.point_overrides(_point(trial))
     texts = {folder / path: file.read_text() for path, file in _user_files(plan, overrides)}
@@ -47,26 +47,27 @@ def write_best(plan: Plan, trial: FrozenTrial) -> None:
 def experiment(plan: Plan, trial: FrozenTrial) -> str:
     """The config of a trial as the text of an ``experiment``.
 
-    It names the choice of every group, and every value that these choices alone do not give: an
-    experiment of the sweep itself is in these values, since no second one can be chosen.
+    It has the choice of every group, and every value that differs from these choices, including
+    values of an experiment of the sweep, as only one experiment can be chosen.
     """
     bare = replace(plan, base=[])
     known = _composed(bare, [])[1]
-    wanted, choices = _composed(plan, plan.point_overrides(_point(trial)))
-    if wanted.init_from is not None:  # the command that is printed may be called anywhere
-        wanted.init_from = str(Path(wanted.init_from).absolute())
+    cfg, choices = _composed(plan, plan.point_overrides(_point(trial)))
+    if cfg.init_from is not None:  # the experiment may be run from another folder
+        cfg.init_from = str(Path(cfg.init_from).absolute())
     groups = {key: choice for key, choice in choices.items() if key in known}
-    alone = dict(_leaves(_composed(bare, [as_override(*pair) for pair in groups.items()])[0]))
+    chosen = _composed(bare, [as_override(*pair) for pair in groups.items()])[0]
+    defaults_of = dict(_leaves(chosen))
     values: dict[str, Any] = {}
-    for path, value in _leaves(wanted):
-        if path not in alone or alone[path] != value:
+    for path, value in _leaves(cfg):
+        if path not in defaults_of or defaults_of[path] != value:
             _set(values, path, value)
     defaults = [{f"override /{key}": choice} for key, choice in groups.items()]
     lines = [
         "# @package _global_",
         f"# Trial {trial.number} of the sweep {plan.options['name']}: {trial.values}",
     ]
-    # OmegaConf's own writer: YAML's would leave texts such as 1e-3 without quotes.
+    # OmegaConf's writer quotes strings such as 1e-3, which YAML's would not.
     body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **scrubbed(values)}))
     return "\n".join([*lines, body])
 
@@ -76,7 +77,7 @@ def _point(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _composed(plan: Plan, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str | None]]:
-    """The config, and the choice of each group but ``experiment``."""
+    """The config, and the choice of each group except ``experiment``."""
     cfg = plan.composed(overrides)
     choices = {str(key): choice for key, choice in HydraConfig.get().runtime.choices.items()}
     return cfg, {
@@ -87,7 +88,7 @@ def _composed(plan: Plan, overrides: Sequence[str]) -> tuple[DictConfig, dict[st
 
 
 def _leaves(cfg: DictConfig) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value with its path, interpolations as they were written."""
+    """Every value with its path; interpolations are not resolved."""
     yield from _below(OmegaConf.to_container(cfg, resolve=False), ())
 
 
@@ -107,7 +108,7 @@ def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 def _user_files(plan: Plan, overrides: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """Name and file of each of the user's own configs that a run is composed of."""
+    """Name and file of each of the user's own configs in the composed config."""
     request = plan.request(overrides)
     loader = make_loader(request)
     composed = loader.compute_defaults_list("train", request.overrides, RunMode.RUN)
@@ -115,7 +116,7 @@ def _user_files(plan: Plan, overrides: Sequence[str]) -> Iterator[tuple[str, Pat
         path = default.config_path
         if path is None or path.startswith("experiment/"):
             continue
-        found = loader.repository.load_config(path)
-        if found is not None and found.provider == "command-line":
+        source = loader.repository.load_config(path)
+        if source is not None and source.provider == "command-line":
             name = f"{path.removesuffix('.yaml')}.yaml"
-            yield name, Path(found.path.removeprefix("file://")) / name
+            yield name, Path(source.path.removeprefix("file://")) / name

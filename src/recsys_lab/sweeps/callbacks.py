@@ -1,4 +1,4 @@
-"""Callbacks of a trial's training: time to the first step, deadline, reports for the pruner."""
+"""Callbacks of a trial's training: time to the first step, deadline, and pruning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FirstStep(pl.Callback):
 
     Args:
         note: stores an attribute of the trial.
-        begun: when the process began to look for a trial, by `time.monotonic`.
+        begun: `time.monotonic` when the process started to look for a trial.
     """
 
     def __init__(self, note: Callable[[str, float], None], begun: float) -> None:
@@ -37,7 +37,7 @@ class FirstStep(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Before every step; the first one counts."""
+        """Store the time before the first step."""
         del trainer, pl_module, batch, batch_idx
         if not self._noted:
             self._noted = True
@@ -48,7 +48,7 @@ class StopAt(pl.Callback):
     """Stops the training as Ctrl-C does, at the next whole step and with a checkpoint.
 
     Args:
-        deadline: when.
+        deadline: of the worker.
     """
 
     def __init__(self, deadline: Deadline) -> None:
@@ -57,7 +57,7 @@ class StopAt(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Before every step."""
+        """Check the deadline before every step."""
         del trainer, pl_module, batch, batch_idx
         if not self._deadline.reached and self._deadline.is_over:
             self._deadline.reached = True
@@ -81,7 +81,7 @@ class Report(pl.Callback):
         self._reported = set(frozen.intermediate_values)  # by a process that died
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """After every validation."""
+        """Report the value after every validation."""
         assert isinstance(pl_module, SequentialModule)
         value = pl_module.validation[self._objective]
         if trainer.current_epoch not in self._reported:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-_LOOK_EVERY = 1.0  # seconds between two looks for a file on what may be a network's disk
+_LOOK_EVERY = 1.0  # seconds between checks of a file, which may be on a network disk
 
 
 class Deadline:
@@ -32,7 +32,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether no trial may be begun or go on."""
+        """Whether no trial may start or continue."""
         now = time.monotonic()
         if self._due is not None and not self._is_over:
             self._is_over = now >= self._due

@@ -63,7 +63,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def smaller_batch_helps(error: BaseException) -> bool:
-    """Whether memory ran out, and not for the weights alone."""
+    """Whether memory ran out for more than the weights."""
     from recsys_lab.training.memory_estimate import CannotFit
 
     if isinstance(error, CannotFit):

@@ -52,7 +52,7 @@ def fault_of(error: BaseException, plan: Plan) -> str | None:
         plan: of the sweep.
     """
     if any(isinstance(cause, OSError) and cause.errno == errno.EROFS for cause in chain(error)):
-        return machine_fault(error)  # else what could not be made would be reported as missing
+        return machine_fault(error)  # else a file that could not be created would count as missing
     # Errors of a full disk often name no path; `unwell` names one, if it is on that disk.
     fault = storage_fault(error) or unwell(plan)
     if fault:
@@ -84,7 +84,7 @@ def unwell(plan: Plan) -> str | None:
     if manifest is None:
         return (
             f"{folder}: the prepared dataset of all trials is damaged: {problem}; restore it, or "
-            "run the same command again, which prepares it anew"
+            "run the same command again, which prepares it again"
         )
     return None
 

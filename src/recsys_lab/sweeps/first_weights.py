@@ -23,7 +23,7 @@ def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:
         init_from: of its config: the run directory, or None.
 
     Raises:
-        UserError: naming the keys of the space, or of the config, that make another model.
+        UserError: keys of the space or of the config change the architecture.
     """
     if init_from is None:
         return
@@ -37,7 +37,7 @@ def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:
 
     wrong: dict[str, list[Any]] = {}
     whole = searched & {"model", "inputs"}
-    fixed = [] if whole else [said for key, said in differing([]).items() if key not in searched]
+    fixed = [] if whole else [text for key, text in differing([]).items() if key not in searched]
     if fixed:
         raise UserError(
             f"init_from={init_from}: has another architecture, so no trial can use its weights: "
@@ -49,9 +49,9 @@ def refuse_other_architectures(plan: Plan, init_from: str | None) -> None:
             continue
         for value in dimension.extremes:
             point = {**dimension.when, dimension.key: value}
-            found = differing(as_overrides(point, [key for key in point if plan.is_group(key)]))
+            other = differing(as_overrides(point, [key for key in point if plan.is_group(key)]))
             own = dimension.key if option else f"{group}._target_"
-            if own in found:
+            if own in other:
                 wrong.setdefault(dimension.key, []).append(as_override(dimension.key, value))
     if wrong:
         values = "; ".join(", ".join(texts) for texts in wrong.values())

@@ -38,9 +38,12 @@ def process_identity(worker: str | None = None) -> dict[str, Any]:
     parent = os.getppid()
     is_supervised = os.environ.get(PARENT) == str(parent)
     return {
-        "machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid()), "worker": worker,
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "began": _began(os.getpid()),
+        "worker": worker,
         "parent": {"pid": parent, "began": _began(parent)} if is_supervised else None,
-    }  # fmt: skip
+    }
 
 
 def sign_of_life() -> int:

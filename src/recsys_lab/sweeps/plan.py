@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 DATA_KEYS = ("data", "filter", "split", "engine", "prepared_dir")
-"""Parts of a config that decide what is prepared, and where."""
+"""Config groups and options that determine the prepared data and its folder."""
 _OF_ONE_RUN = {
-    "run_dir": "every trial has a folder of its own below sweep.dir/sweep.name",
+    "run_dir": "every trial has its own folder in sweep.dir/sweep.name",
     "resume": "the same command resumes the sweep",
     "group": "the trackers' group of all trials is sweep.name",
     "name": "trials are named by sweep.name and their number",
@@ -106,18 +106,25 @@ class Plan:
         sweep = self.sweep
         config = sweep.config
         return Study(
-            self.storage, config.name, directions=sweep.directions, space=self.search.space,
+            self.storage,
+            config.name,
+            directions=sweep.directions,
+            space=self.search.space,
             spec={
-                "base": sorted(scrubbed(self.base)), "params": self.params,
-                "objectives": self.options["objectives"], "constraints": config.constraints,
+                "base": sorted(scrubbed(self.base)),
+                "params": self.params,
+                "objectives": self.options["objectives"],
+                "constraints": config.constraints,
                 DATA: self.prepared and self.prepared["fingerprint"],
                 **{key: scrubbed(self.options[key]) for key in SEARCHERS},
             },
             sampler=make_sampler(sweep.sampler, sampler_seed),
             pruner=make_pruner(sweep.pruner),
             exhaustive=sweep.sampler.exhaustive,
-            most_deaths=config.max_deaths, patience=config.storage_patience, worker=worker,
-        )  # fmt: skip
+            most_deaths=config.max_deaths,
+            patience=config.storage_patience,
+            worker=worker,
+        )
 
     def request(self, overrides: Sequence[str], *, multirun: bool = False) -> Request:
         """The request that composes a run's config."""
@@ -231,7 +238,7 @@ class Plan:
 
 
 def data_config(cfg: DictConfig) -> Any:
-    """The parts of a config that decide what is prepared."""
+    """The parts of a config that determine the prepared data."""
     parts = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(DATA_KEYS)), resolve=True)
     return json.loads(json.dumps(parts))
 

@@ -1,4 +1,4 @@
-"""Proposes the next point of a study: one that no trial has."""
+"""Proposes the next point of a study."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DRAWS_BY_CHANCE = 1000
 def copy_of(
     study: optuna.Study, directions: Sequence[str], trials: Sequence[FrozenTrial]
 ) -> optuna.Study:
-    """A copy of a study in memory, so that no call to it needs the storage."""
+    """An in-memory copy of a study, which needs no calls to the storage."""
     import optuna
 
     copy = optuna.create_study(sampler=study.sampler, directions=list(directions))  # type: ignore[arg-type]
@@ -30,15 +30,19 @@ def copy_of(
 
 
 def new_point(
-    study: optuna.Study, directions: Sequence[str], space: Space, *, exhaustive: bool,
+    study: optuna.Study,
+    directions: Sequence[str],
+    space: Space,
+    *,
+    exhaustive: bool,
     trials: Sequence[FrozenTrial],
-) -> tuple[dict[str, Scalar], dict[str, Any]] | None:  # fmt: skip
+) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
     """A point that no trial has, and the sampler's attributes of its trial.
 
     Args:
         study: has the sampler, and stores the sampler's attributes.
         directions: of the study.
-        space: what is searched.
+        space: of the search.
         exhaustive: enumerate a finite space instead of asking the sampler.
         trials: all of the study.
 
@@ -52,7 +56,7 @@ def new_point(
     taken = {identity(_point_of(trial)) for trial in trials}
     points = space.points()
     if not exhaustive:
-        # In a copy: each duplicate point would become a trial of the study otherwise.
+        # In a copy, as each duplicate point would otherwise become a trial of the study.
         copy = copy_of(study, directions, trials)
         known = samplers_notes(study)
         keep_samplers_notes(copy, known)
@@ -87,11 +91,11 @@ def _draw(
 
 
 def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:
-    """The parameters, also of a trial that was proposed and not started."""
+    """The parameters, also of a proposed trial that has not started."""
     proposed: Mapping[str, Scalar] = trial.system_attrs.get("fixed_params", {})
     return {**proposed, **trial.params}
 
 
 def _index(taken: int, left: int) -> int:
-    """A fixed pseudo-random index, so that an interrupted grid covers more than a corner."""
+    """A pseudo-random index, so that an interrupted grid search covers the whole space."""
     return (taken * 0x9E3779B1 + 0x7F4A7C15) % (1 << 32) % left

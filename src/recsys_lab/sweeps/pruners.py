@@ -1,4 +1,4 @@
-"""Pruners, which stop trials that do badly, and what one of your own has to be."""
+"""Pruners, which stop unpromising trials."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class PrunerFactory:
         config: the options.
 
     Attributes:
-        prunes: whether it ever stops a trial, which needs one objective that is known after every
-            validation.
+        prunes: whether it may stop a trial, which needs a single objective that is computed at
+            every validation.
     """
 
     @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class PrunerFactory:
         self.config = config
 
     def make(self) -> BasePruner:
-        """The pruner."""
+        """Make the pruner."""
         raise NotImplementedError
 
 
 class _OfOptuna(PrunerFactory):
-    """A pruner of Optuna by the name of its class."""
+    """An Optuna pruner by its class name."""
 
     of: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
@@ -61,12 +61,12 @@ class _OfOptuna(PrunerFactory):
         """See `PrunerFactory`."""
         from optuna import pruners
 
-        made: BasePruner = getattr(pruners, self.of)(**self.options)
-        return made
+        pruner: BasePruner = getattr(pruners, self.of)(**self.options)
+        return pruner
 
 
 class Median(_OfOptuna):
-    """Stops what is worse than the median of earlier trials at the same epoch."""
+    """Stops trials below the median of earlier trials at the same epoch."""
 
     of = "MedianPruner"
     options: ClassVar = {"n_startup_trials": 5, "n_warmup_steps": 1}
@@ -85,7 +85,7 @@ class Hyperband(_OfOptuna):
 
 
 class Patient(Median):
-    """The median, after three epochs without progress."""
+    """The median rule, after three epochs without improvement."""
 
     def make(self) -> BasePruner:
         """See `PrunerFactory`."""
@@ -95,24 +95,24 @@ class Patient(Median):
 
 
 class NoPruner(_OfOptuna):
-    """Every trial ends by itself."""
+    """Never stops a trial."""
 
     prunes, of = False, "NopPruner"
 
 
 def make_pruner(factory: PrunerFactory) -> BasePruner:
-    """The pruner of a process.
+    """Make the pruner of a process.
 
     Raises:
-        UserError: the factory makes something else.
+        UserError: the factory does not return a pruner.
     """
     from optuna.pruners import BasePruner
 
     with experimental():
-        made: Any = factory.make()
-    if not isinstance(made, BasePruner):
+        pruner: Any = factory.make()
+    if not isinstance(pruner, BasePruner):
         raise UserError(
-            f"sweep.pruner: {type(factory).__name__}.make gave a {type(made).__name__}, not an "
-            "optuna.pruners.BasePruner"
+            f"sweep.pruner: {type(factory).__name__}.make returned a {type(pruner).__name__}, "
+            "expected an optuna.pruners.BasePruner"
         )
-    return made
+    return pruner

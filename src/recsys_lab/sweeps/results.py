@@ -77,8 +77,12 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         "objectives": list(objectives),
         "counts": counts_of(trials),
         "best": [
-            {"number": t.number, "values": t.values, "params": t.params,
-             "folder": str(plan.trial_folder(t.number, t.user_attrs.get(CHANGES)))}
+            {
+                "number": t.number,
+                "values": t.values,
+                "params": t.params,
+                "folder": str(plan.trial_folder(t.number, t.user_attrs.get(CHANGES))),
+            }
             for t in best
         ],
         "failures": {
@@ -87,7 +91,7 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         "workers": [{**state, "idle": idle(state)} for state in states],
         "device_seconds": sum(state["now"] - state["began"] for state in states),
         **_top(plan, study),
-    }  # fmt: skip
+    }
     write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
     console.print(_best_table(study, trials, best, objectives))
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
@@ -162,9 +166,11 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _best_table(
-    study: Study, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial],
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    best: Sequence[FrozenTrial],
     objectives: Sequence[str],
-) -> Table:  # fmt: skip
+) -> Table:
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     sign = -1 if study.directions[0] == "maximize" else 1
     front = {trial.number for trial in best}

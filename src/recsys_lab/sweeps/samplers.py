@@ -1,4 +1,4 @@
-"""Samplers, which propose the points of a search, and what one of your own has to be."""
+"""Samplers, which propose the points of a search."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ SAMPLERS = Choice(
 class SamplerFactory:
     """Makes the Optuna sampler of each process of a sweep; derive your own from it.
 
-    The sampler must propose from the study's trials and its seed alone: it is made anew in every
-    process, and when a sweep is resumed.
+    The proposals must only depend on the study's trials and the seed: every process, and every
+    resumed sweep, makes a new sampler.
 
     Args:
         config: the options.
 
     Attributes:
-        knows_constraints: whether it heeds ``sweep.constraints``.
-        several_objectives: whether it takes more than one objective.
-        exhaustive: go through every point of a finite space instead of asking the sampler.
+        knows_constraints: whether it supports ``sweep.constraints``.
+        several_objectives: whether it supports several objectives.
+        exhaustive: enumerate a finite space instead of asking the sampler.
     """
 
     @dataclass(frozen=True)
@@ -57,25 +57,25 @@ class SamplerFactory:
         self.config = config
 
     def make(self, seed: int) -> BaseSampler:
-        """The sampler.
+        """Make the sampler.
 
         Args:
-            seed: of its draws, another one in every process.
+            seed: of its draws; differs between processes.
         """
         raise NotImplementedError
 
     def worker_seed(self, seed: int, worker: int) -> int:
-        """The seed of one of several processes that share a study.
+        """The seed of a process.
 
         Args:
             seed: of the sweep.
-            worker: number of the process among all that worked on the study.
+            worker: number of the process among all processes of the study.
         """
         return zlib.crc32(f"{seed} {worker}".encode())
 
 
 class _OfOptuna(SamplerFactory):
-    """A sampler of Optuna by the name of its class."""
+    """An Optuna sampler by its class name."""
 
     of: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
@@ -84,15 +84,15 @@ class _OfOptuna(SamplerFactory):
         """See `SamplerFactory`."""
         from optuna import samplers
 
-        made: BaseSampler = getattr(samplers, self.of)(seed=seed, **self.options)
-        return made
+        sampler: BaseSampler = getattr(samplers, self.of)(seed=seed, **self.options)
+        return sampler
 
 
 class Tpe(_OfOptuna):
     """Tree of Parzen estimators (Bergstra et al., 2011)."""
 
     knows_constraints, of = True, "TPESampler"
-    # Running trials count as bad ones, or parallel workers would try the same corner.
+    # constant_liar: running trials count as bad, so that workers do not try similar points.
     options: ClassVar = {"multivariate": True, "group": True, "constant_liar": True}
 
 
@@ -116,7 +116,7 @@ class Random(_OfOptuna):
 
 
 class Grid(Random):
-    """Every point once, in random order; the study itself sees that none is repeated."""
+    """Every point once, in random order."""
 
     exhaustive = True
 
@@ -132,7 +132,7 @@ class Qmc(_OfOptuna):
     }
 
     def worker_seed(self, seed: int, worker: int) -> int:
-        """The sweep's: one sequence, of which each process takes the next point."""
+        """The seed of the sweep, so that all processes share one sequence."""
         del worker
         return seed
 
@@ -144,26 +144,26 @@ class Nsga2(_OfOptuna):
 
 
 def make_sampler(factory: SamplerFactory, seed: int) -> BaseSampler:
-    """The sampler of a process.
+    """Make the sampler of a process.
 
     Raises:
-        UserError: the factory makes something else.
+        UserError: the factory does not return a sampler.
     """
     from optuna.samplers import BaseSampler
 
     with experimental():
-        made: Any = factory.make(seed)
-    if not isinstance(made, BaseSampler):
+        sampler: Any = factory.make(seed)
+    if not isinstance(sampler, BaseSampler):
         raise UserError(
-            f"sweep.sampler: {type(factory).__name__}.make gave a {type(made).__name__}, not an "
-            "optuna.samplers.BaseSampler"
+            f"sweep.sampler: {type(factory).__name__}.make returned a {type(sampler).__name__}, "
+            "expected an optuna.samplers.BaseSampler"
         )
-    return made
+    return sampler
 
 
 @contextmanager
 def experimental() -> Iterator[None]:
-    """Let Optuna's experimental parts be used without a warning."""
+    """Suppress Optuna's warnings about experimental features."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():

@@ -44,7 +44,7 @@ class Sweep:
             storage: of the study: PATH.journal, sqlite:///FILE, postgresql://..., mysql://...;
                 null for a journal among the sweep's files.
             n_trials: number of trials of the study, over all commands that share it.
-            timeout: seconds after which this command begins no more trials, and stops running
+            timeout: seconds after which this command starts no more trials, and stops running
                 ones at their next training step; the next command resumes them. null for none.
             workers: number of processes, one device each; auto: one for each GPU, else one for
                 every two cores.

@@ -118,7 +118,7 @@ class Space:
 
 
 def identity(point: Mapping[str, Scalar]) -> tuple[Any, ...]:
-    """Equal for equal points, whatever the order of their keys."""
+    """A key of a point that does not depend on the order of its keys."""
     return tuple(sorted((key, type(value).__name__, value) for key, value in point.items()))
 
 
@@ -126,7 +126,7 @@ def refuse_endless(space: Space, sampler: str) -> None:
     """Refuse an infinite space for a sampler that tries every point.
 
     Args:
-        space: what is searched.
+        space: of the search.
         sampler: its name, for the message.
 
     Raises:

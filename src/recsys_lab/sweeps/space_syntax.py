@@ -118,9 +118,13 @@ def _from_sweep(key: str, value: Any, when: Mapping[str, Scalar]) -> Dimension |
         assert value.start is not None
         assert value.end is not None
         return Dimension(
-            key, low=value.start, high=value.end, log="log" in value.tags,
-            integer=isinstance(value.start, int), when=when,
-        )  # fmt: skip
+            key,
+            low=value.start,
+            high=value.end,
+            log="log" in value.tags,
+            integer=isinstance(value.start, int),
+            when=when,
+        )
     if isinstance(value, RangeSweep):
         assert value.start is not None
         assert value.stop is not None
@@ -128,9 +132,14 @@ def _from_sweep(key: str, value: Any, when: Mapping[str, Scalar]) -> Dimension |
         integer = all(isinstance(v, int) for v in (value.start, value.stop, step))
         last = value.start + step * (math.ceil((value.stop - value.start) / step - 1e-9) - 1)
         return Dimension(
-            key, low=value.start, high=last, step=step, integer=integer,
-            log="log" in value.tags, when=when,
-        )  # fmt: skip
+            key,
+            low=value.start,
+            high=last,
+            step=step,
+            integer=integer,
+            log="log" in value.tags,
+            when=when,
+        )
     return None
 
 

@@ -61,18 +61,18 @@ class Study:
         url: of the storage: see `recsys_lab.sweeps.storage.backends.open_storage`.
         name: of the study.
         directions: ``maximize`` or ``minimize``, one for each objective.
-        space: what is searched.
+        space: of the search.
         spec: settings that must be equal for two commands to share the study; JSON-serialisable.
         sampler: proposes points.
         pruner: stops bad trials.
         exhaustive: try every point of a finite space instead of asking the sampler.
-        most_deaths: deaths of a trial's processes after which it has failed.
+        most_deaths: number of crashes after which a trial has failed.
         patience: seconds that every call waits for a storage that does not answer.
         worker: name of this process, if it is a worker. A worker also waits for the storage when
             it opens the study; a new command does not, as its URL may be wrong.
 
     Attributes:
-        id: unique, also among studies of this name in other storages.
+        id: unique among all studies, also in other storages.
         patiently: makes a call to the storage, and repeats it while the storage does not answer.
 
     Raises:
@@ -139,7 +139,7 @@ class Study:
         return copy_of(self.study, self.directions, self.trials())
 
     def join(self) -> int:
-        """Count this process; its number among all that ever worked on the study."""
+        """Count this process, and return its number among all processes of the study."""
 
         def count() -> int:
             with study_lock(self.url, self.name):

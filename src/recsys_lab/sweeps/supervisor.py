@@ -59,10 +59,10 @@ class Parent:
     ) -> None:
         self.plan, self.path, self.study, self.console = plan, path, study, console
         self.launcher, self.count = launcher, count
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
         timeout = plan.sweep.config.timeout
-        self.deadline = None if timeout is None else self.begun + timeout
-        self.looked = self.begun
+        self.deadline = None if timeout is None else self.started + timeout
+        self.looked = self.started
         self.workers: list[_Worker] = []
         self.lives: Counter[int] = Counter()
         # Unique: containers may share their host's name, and each be process 1.
@@ -75,7 +75,7 @@ class Parent:
         """Return when every trial of the budget has ended, whichever command runs it.
 
         Raises:
-            UserError: workers repeatedly end before they begin a trial.
+            UserError: workers repeatedly end before they start a trial.
             MachineFault: something is wrong for all trials; nothing is lost.
         """
         try:
@@ -171,7 +171,7 @@ class Parent:
         return bool(dead)
 
     def _look_around(self) -> None:
-        """Now and then: tell the workers that the time is over, and look for signs of life."""
+        """At intervals, signal the deadline to the workers and check for dead processes."""
         now = time.monotonic()
         if self.deadline is not None and now > self.deadline and not self.over.exists():
             self.over.touch()
@@ -238,8 +238,10 @@ class Parent:
             return False
         self.console.print(
             f"worker {worker.number}: the process of {task} {end}; restarting it",
-            soft_wrap=True, markup=False, highlight=False,
-        )  # fmt: skip
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
         return True
 
     def _last_words(self, worker: _Worker) -> str:
@@ -253,7 +255,7 @@ class Parent:
         n_trials = int(self.plan.options["n_trials"])
 
         def now() -> Any:
-            return self.study, self.states(), n_trials, time.monotonic() - self.begun
+            return self.study, self.states(), n_trials, time.monotonic() - self.started
 
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=2, transient=True) as live:

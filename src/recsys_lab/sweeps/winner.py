@@ -25,7 +25,7 @@ class RetrainedConfig:
     Attributes:
         trial: number of its trial.
         params: its point.
-        searched: the metric's validation value in the search, by which it was chosen; None where
+        searched: the metric's validation value in the search, by which it was selected; None where
             the search did not keep it.
         seeds: of the runs.
         validation: the metric by run.
@@ -62,7 +62,7 @@ class Winner:
 
     Attributes:
         trial: its number.
-        share: of bootstrap draws over the seeds in which it stays the best on validation.
+        share: of bootstrap draws over the seeds in which it remains the best on validation.
         configs: how many were compared.
         seeds: runs of each, at least.
         search_optimism: its validation value in the search less the mean of its new runs; None
@@ -103,31 +103,31 @@ class Winner:
         )
 
 
-def pick_winner(found: Sequence[RetrainedConfig], draws: int = DRAWS, seed: int = 0) -> Winner:
+def pick_winner(configs: Sequence[RetrainedConfig], draws: int = DRAWS, seed: int = 0) -> Winner:
     """The config with the highest mean validation value.
 
     Seeds are drawn with replacement, independently for every config; configs that tie for the best
     of a draw share it equally.
 
     Args:
-        found: at least one config, each with at least one run.
+        configs: at least one, each with at least one run.
         draws: of the bootstrap.
         seed: of the draws.
     """
-    means = [statistics.fmean(again.validation) for again in found]
+    means = [statistics.fmean(again.validation) for again in configs]
     best = int(np.argmax(means))
     rng = np.random.default_rng(seed)
     drawn_BC = np.stack(
-        [rng.choice(np.asarray(a.validation), (draws, len(a.seeds))).mean(axis=1) for a in found],
+        [rng.choice(np.asarray(a.validation), (draws, len(a.seeds))).mean(axis=1) for a in configs],
         axis=1,
     )
     best_BC = np.isclose(drawn_BC, drawn_BC.max(axis=1, keepdims=True), rtol=1e-12, atol=0.0)
-    again = found[best]
+    again = configs[best]
     return Winner(
         trial=again.trial,
         share=float((best_BC[:, best] / best_BC.sum(axis=1)).mean()),
-        configs=len(found),
-        seeds=min(len(a.seeds) for a in found),
+        configs=len(configs),
+        seeds=min(len(a.seeds) for a in configs),
         search_optimism=None if again.searched is None else again.searched - means[best],
         test_optimism=means[best] - statistics.fmean(again.test),
     )

@@ -59,7 +59,7 @@ class Worker:
     Args:
         plan: of the sweep.
         name: of this process, unique in the sweep.
-        alarm: after it no trial begins or goes on.
+        alarm: the deadline, after which no trial starts or continues.
         notes: its status file.
     """
 
@@ -211,7 +211,7 @@ def _halved(batch_size: int, accumulation: int) -> dict[str, int]:
 
 
 def die_with_parent() -> None:
-    """Get SIGTERM when the parent dies: nobody would restart this process."""
+    """Get SIGTERM when the parent dies, as no process would restart this one."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 

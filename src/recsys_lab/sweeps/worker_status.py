@@ -85,12 +85,19 @@ class WorkerStatus:
             if not self.path.parent.is_dir():
                 return
             state = {
-                "pid": os.getpid(), "machine": socket.gethostname(), "doing": self._doing,
-                "since": self._since, "began": self._began, "ready": self._ready,
-                "now": self._now(), "busy": self._busy, "trials": self.trials,
-                "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu", "fault": self.fault,
+                "pid": os.getpid(),
+                "machine": socket.gethostname(),
+                "doing": self._doing,
+                "since": self._since,
+                "began": self._began,
+                "ready": self._ready,
+                "now": self._now(),
+                "busy": self._busy,
+                "trials": self.trials,
+                "device": os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu",
+                "fault": self.fault,
                 "top": self.top,
-            }  # fmt: skip
+            }
             write_text(self.path, json.dumps(state))
 
 

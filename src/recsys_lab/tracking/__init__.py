@@ -1,4 +1,4 @@
-"""Copies of a run for people who watch: Weights & Biases, MLflow, TensorBoard, CSV. One file each.
+"""Experiment trackers: Weights & Biases, MLflow, TensorBoard and CSV.
 
-A tracker is given what `base` describes; where it fails, the run goes on without it.
+`base` defines their interface; a tracker that fails does not stop the run.
 """

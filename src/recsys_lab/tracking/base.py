@@ -1,4 +1,4 @@
-"""What the trackers share: what they are given, and that their failures cost nothing."""
+"""The interface of trackers, and the handling of their failures."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 FAILURES = (Exception, SystemExit)
-"""What a tracker may raise at no cost to the run; client libraries call `sys.exit`."""
+"""Exceptions of trackers that do not stop the run; client libraries may call `sys.exit`."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A run when it begins, as a tracker receives it.
+    """What a tracker receives at the start of a run.
 
     Attributes:
-        id: the tracker's own id of the run from an earlier start, or None.
+        id: the tracker's id of a resumed run, or None.
         name: of the run; not unique.
-        group: shared by runs that belong together, or None.
+        group: label shared by related runs, or None.
         tags: labels.
-        job_type: ``train``, or ``trial`` for a run of a sweep.
-        config: of the run, nested; it holds no secret.
+        job_type: ``train``, or ``trial`` for a trial of a sweep.
+        config: of the run, nested, without secrets.
         notes: free text, or None.
         commit: of the code, or None.
     """
@@ -45,13 +45,13 @@ class Start:
 
 @dataclass(frozen=True)
 class End:
-    """A run when it ends, as a tracker receives it.
+    """What a tracker receives at the end of a run.
 
     Attributes:
         summary: final values by name: ``val/...`` of the best epoch, ``test/...``, ``compute/...``.
         tables: small tables by name, e.g. ``slices``.
         files: the best weights, the per-user results and the record, by name.
-        failed: whether the run ended by an error.
+        failed: whether the run ended with an error.
     """
 
     summary: Mapping[str, float]
@@ -61,11 +61,11 @@ class End:
 
 
 class Tracker:
-    """One place that receives copies of a run; derive your own from it.
+    """Base class of trackers; derive your own from it.
 
-    Every method has a default that does nothing. A method may raise anything, or call `sys.exit`: a
-    warning is printed and the run goes on. Only a `UserError` of `__init__` or `start` ends the
-    run, before it trains.
+    The methods do nothing by default. If one raises an exception or calls `sys.exit`, a warning is
+    printed and the run continues. Only a `UserError` from `__init__` or `start` ends the run,
+    before training.
 
     Args:
         config: the options.
@@ -79,63 +79,63 @@ class Tracker:
         self.config = config
 
     def start(self, run: Start, folder: Path) -> str | None:
-        """Open the run, or continue the one with the id ``run.id``.
+        """Open the run, or resume the one with the id ``run.id``.
 
         Args:
-            run: what the run is.
-            folder: the run directory; files of the tracker's own may be written there.
+            run: the run.
+            folder: the run directory, where the tracker may write files.
 
         Returns:
-            The tracker's id of the run, kept in the run's record and given again when the run is
-            resumed; None where the tracker is turned off, which then is not called again.
+            The tracker's id of the run, which is recorded and passed when the run is resumed; None
+            if the tracker is disabled, in which case it is not called again.
         """
         del folder
         return run.id or run.name
 
     def log(self, metrics: Mapping[str, float], step: int | None) -> None:
-        """Take the values of an epoch, e.g. ``val/ndcg@10``, ``train/loss``, ``epoch``.
+        """Log values of an epoch, e.g. ``val/ndcg@10``, ``train/loss``, ``epoch``.
 
-        An epoch may come in several calls. A model that is fitted in one pass has no epochs.
+        It may be called several times per epoch, and never for a model fitted in one pass.
 
         Args:
             metrics: name -> value.
-            step: number of the last optimizer step, counted from 0.
+            step: number of the last optimizer step, from 0.
         """
 
     def logger(self) -> Logger:
-        """What Lightning logs to, once the run is open; by default it calls `log`."""
+        """The Lightning logger of the open run; by default it calls `log`."""
         from recsys_lab.tracking.epoch_logger import EpochLogger
 
         return EpochLogger(type(self).__name__, self.log)
 
     def finish(self, end: End) -> None:
-        """Write what is left and close the run."""
+        """Write the final results and close the run."""
 
 
 def guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """The same call, with an exception turned into a warning; the same one is told once."""
-    told: set[str] = set()
+    """Wrap a call so that exceptions become warnings, each shown once."""
+    reported: set[str] = set()
 
     def safe(*args: Any, **kwargs: Any) -> Any:
         try:
             return call(*args, **kwargs)
         except FAILURES as error:
             problem = in_words(error)
-            if problem not in told:
-                told.add(problem)
-                _log.warning("%s failed and is left behind, the run goes on: %s", name, problem)
+            if problem not in reported:
+                reported.add(problem)
+                _log.warning("%s failed, the run continues without it: %s", name, problem)
             return None
 
     return safe
 
 
 def in_words(error: BaseException) -> str:
-    """What a tracker raised."""
+    """The message of an exception of a tracker."""
     return f"it called sys.exit({error})" if isinstance(error, SystemExit) else str(error)
 
 
 def guard_logger(name: str, logger: Logger) -> Logger:
-    """Guard every call that Lightning makes while training."""
+    """Guard every call of Lightning to a logger."""
     for method in ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize"):
         setattr(logger, method, guarded(name, getattr(logger, method)))
     return logger

@@ -1,4 +1,4 @@
-"""CSV files below the run directory."""
+"""CSV files in the run directory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CsvTracker(Tracker):
 
 
 class ContinuedCsvLogger(CSVLogger):
-    """Adds to the file that is there; Lightning's would delete it."""
+    """Appends to an existing file, which Lightning's logger would delete."""
 
     @property
     @rank_zero_experiment

@@ -1,4 +1,4 @@
-"""Lightning's side of a tracker that knows nothing of Lightning."""
+"""The default Lightning logger of a tracker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pytorch_lightning.loggers import Logger
 
 
 class EpochLogger(Logger):
-    """Passes what Lightning logs on to a tracker.
+    """Passes logged metrics to a tracker.
 
     Args:
         name: of the tracker.
-        log: `recsys_lab.tracking.base.Tracker.log` of it.
+        log: its `recsys_lab.tracking.base.Tracker.log`.
     """
 
     def __init__(self, name: str, log: Callable[[Mapping[str, float], int | None], None]) -> None:
@@ -22,17 +22,17 @@ class EpochLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Of the tracker."""
+        """The name of the tracker."""
         return self._name
 
     @property
     def version(self) -> str:
-        """None: the record keeps the tracker's id."""
+        """Empty: the record keeps the tracker's id."""
         return ""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Pass them on."""
+        """Pass the metrics to the tracker."""
         self._log(metrics, step)
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Not needed: the tracker has the run's whole config."""
+        """Do nothing: the tracker has the config already."""

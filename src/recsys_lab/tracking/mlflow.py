@@ -1,4 +1,4 @@
-"""MLflow: a server, or a local store that `mlflow ui` shows."""
+"""MLflow, with a server or a local store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRA
 
 
 class MlflowTracker(Tracker):
-    """Params, metrics, tables and, if asked for, files of a run.
+    """Logs the params, metrics, tables and optionally files of a run.
 
     Args:
         config: the options.
@@ -32,8 +32,8 @@ class MlflowTracker(Tracker):
 
         Attributes:
             project: MLflow's experiment.
-            mlflow_uri: of the store: a server's address, or ``sqlite:///mlflow.db``; null: what the
-                environment variable MLFLOW_TRACKING_URI holds.
+            mlflow_uri: a server's address, or ``sqlite:///mlflow.db``; null: the environment
+                variable MLFLOW_TRACKING_URI.
             artifacts: store the files too.
         """
 
@@ -47,7 +47,7 @@ class MlflowTracker(Tracker):
         """See `Tracker`."""
         del folder
         uri = _uri(self.config.mlflow_uri)
-        # Its own news on every start, and a retry of minutes where a server is gone.
+        # By default MLflow retries an unreachable server for minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         try:
             import mlflow  # noqa: F401
@@ -92,7 +92,7 @@ class MlflowTracker(Tracker):
 
 
 class NamedMlflowLogger(MLFlowLogger):
-    """Logs ``val/ndcg@10`` as ``val/ndcg_at_10``; else Lightning drops the sign, with a warning."""
+    """Logs ``val/ndcg@10`` as ``val/ndcg_at_10``; otherwise Lightning warns and drops the sign."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """See `MLFlowLogger`."""
@@ -103,27 +103,27 @@ def _without_at(name: str) -> str:
     return name.replace("@", "_at_")
 
 
-def _uri(written: str | None) -> str:
-    if written is not None:
-        _refuse_credentials(written)
-        return written
+def _uri(configured: str | None) -> str:
+    if configured is not None:
+        _refuse_credentials(configured)
+        return configured
     if "MLFLOW_TRACKING_URI" not in os.environ:
         raise UserError(
-            "tracking.mlflow_uri is null, and there is no environment variable "
-            "MLFLOW_TRACKING_URI; set one of them"
+            "tracking.mlflow_uri: got null, and the environment variable MLFLOW_TRACKING_URI is "
+            "not set; set one of them"
         )
     return os.environ["MLFLOW_TRACKING_URI"]
 
 
 def _refuse_credentials(uri: str) -> None:
-    """Refuse a server that a config names, where MLflow would send it what the environment holds.
+    """Refuse to send credentials of the environment to a server that only the config names.
 
     Raises:
-        UserError: the environment names another server, or none.
+        UserError: credentials are set, but MLFLOW_TRACKING_URI is not this server.
     """
     held = [name for name in _CREDENTIALS if name in os.environ]
     if held and uri.startswith("http") and os.environ.get("MLFLOW_TRACKING_URI") != uri:
         raise UserError(
-            f"tracking.mlflow_uri={uri}: this server would be sent {', '.join(held)} of the "
-            f"environment. If it is yours: export MLFLOW_TRACKING_URI={uri}"
+            f"tracking.mlflow_uri={uri}: MLflow would send {', '.join(held)} of the environment to "
+            f"this server. If you trust it: export MLFLOW_TRACKING_URI={uri}"
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TensorboardTracker(Tracker):
-    """``tensorboard/`` below the run directory."""
+    """Writes ``tensorboard/`` in the run directory."""
 
     def start(self, run: Start, folder: Path) -> str:
         """See `Tracker`."""

@@ -1,4 +1,4 @@
-"""Trackers receive copies of a run; losing one never loses the run."""
+"""Runs the configured trackers, whose failures do not stop the run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRACKERS = Choice(
 
 
 class Tracking:
-    """None, one or several trackers.
+    """Any number of trackers.
 
     Args:
         config: the options.
@@ -46,17 +46,17 @@ class Tracking:
         """Options of `Tracking`.
 
         Attributes:
-            trackers: where copies go; names of the lab, or classes of your own: see
-                `recsys_lab.tracking.base`. The options below are those of the lab's.
-            project: W&B's project, MLflow's experiment.
-            mode: of W&B: "offline" writes beside the run (``wandb sync`` sends it later);
-                "online" needs a login.
-            entity: W&B team or user; null for the login's own.
-            init_timeout: seconds that W&B waits for login and network before going on offline,
-                and for the last upload at the end.
-            mlflow_uri: of MLflow's store: a server, or ``sqlite:///FILE``; null: what the
-                environment variable MLFLOW_TRACKING_URI holds, which may have a password.
-            artifacts: W&B and MLflow also keep the best weights and the per-user results.
+            trackers: names of the lab's trackers, or your own classes: see
+                `recsys_lab.tracking.base`. The options below are for the lab's trackers.
+            project: W&B project, MLflow experiment.
+            mode: of W&B: "offline" writes into the run directory (``wandb sync`` uploads it
+                later); "online" needs a login.
+            entity: W&B team or user; null for the default of the login.
+            init_timeout: seconds that W&B waits for login and network before it switches to
+                offline, and for the last upload at the end.
+            mlflow_uri: of MLflow's store: a server, or ``sqlite:///FILE``; null: the environment
+                variable MLFLOW_TRACKING_URI, which may contain a password.
+            artifacts: upload the best weights and the per-user results to W&B and MLflow.
         """
 
         trackers: list[Annotated[Chosen, TRACKERS]]
@@ -73,22 +73,22 @@ class Tracking:
         self._loggers: list[Logger] = []
 
     def start(self, run: Start, folder: Path, ids: Mapping[str, str]) -> dict[str, str]:
-        """Open the run everywhere, or continue it.
+        """Open or resume the run in every tracker.
 
         Args:
-            run: what the trackers must know.
-            folder: where they may put files.
-            ids: their own ids of the run, from an earlier start.
+            run: the run.
+            folder: the run directory.
+            ids: tracker -> its id of a resumed run.
 
         Returns:
-            The ids; a tracker that could not be started is missing.
+            The ids of the trackers that started.
 
         Raises:
             UserError: a tracker is not installed.
         """
         from pytorch_lightning.loggers import Logger
 
-        found: dict[str, str] = {}
+        started: dict[str, str] = {}
         for name, chosen in {say(chosen): chosen for chosen in self.config.trackers}.items():
             try:
                 tracker = self._made(chosen)
@@ -102,36 +102,36 @@ class Tracking:
                 raise
             except FAILURES as error:
                 problem = in_words(error)
-                _log.warning("%s did not start, the run goes on without it: %s", name, problem)
+                _log.warning("%s did not start, the run continues without it: %s", name, problem)
                 continue
-            found[name] = identifier
+            started[name] = identifier
             self._open[name] = tracker
             self._loggers.append(guard_logger(name, logger))
-        return found
+        return started
 
     def loggers(self) -> list[Logger]:
-        """What Lightning logs to; none of them ever raises."""
+        """The Lightning loggers, which never raise."""
         return self._loggers
 
     def finish(self, end: End) -> None:
-        """Tell all how the run ended, and close them."""
+        """Pass the results to all trackers and close them."""
         for name, tracker in self._open.items():
             guarded(name, tracker.finish)(end)
         self._open, self._loggers = {}, []
 
     def _made(self, chosen: Chosen) -> Tracker:
-        """A tracker; the options of the lab's are those of this class that have their names."""
-        made: Tracker
+        """Build a tracker; the lab's take the options of this class with the same names."""
+        tracker: Tracker
         if isinstance(chosen, str):
             kind = class_of_chosen(TRACKERS, chosen)
             options = {f.name: getattr(self.config, f.name) for f in fields(kind.Config)}
-            made = kind(kind.Config(**options))
+            tracker = kind(kind.Config(**options))
         else:
-            made = build_chosen(TRACKERS, chosen)
-        return made
+            tracker = build_chosen(TRACKERS, chosen)
+        return tracker
 
 
 def _check_kind(method: str, value: object, kind: type, expected: str) -> None:
-    """Refuse what a method of a user's own tracker returned."""
+    """Check the return value of a user's own tracker."""
     if not isinstance(value, kind):
         raise TypeError(f"{method} returned {type(value).__name__}, expected {expected}")

@@ -28,9 +28,9 @@ _STEP = "trainer/global_step"
 
 
 class WandbTracker(Tracker):
-    """Online where that is asked for and the network answers, else offline.
+    """Logs online if configured and reachable, else offline.
 
-    The environment variable ``WANDB_MODE`` is heeded where it is ``offline`` or ``disabled``.
+    The environment variable ``WANDB_MODE`` is respected if it is ``offline`` or ``disabled``.
 
     Args:
         config: the options.
@@ -42,11 +42,11 @@ class WandbTracker(Tracker):
 
         Attributes:
             project: W&B project.
-            mode: "offline" writes beside the run (``wandb sync`` sends it later); "online" needs a
-                login.
-            entity: W&B team or user; null for the login's own.
-            init_timeout: seconds to wait for login and network before going on offline, and for
-                the last upload at the end.
+            mode: "offline" writes into the run directory (``wandb sync`` uploads it later);
+                "online" needs a login.
+            entity: W&B team or user; null for the default of the login.
+            init_timeout: seconds to wait for login and network before switching to offline, and
+                for the last upload at the end.
             artifacts: upload the files too, as an artifact of the run.
         """
 
@@ -68,7 +68,7 @@ class WandbTracker(Tracker):
                 return self._start(run, folder, "online")
             except Exception as error:
                 _log.warning("W&B (online) did not start: %s", error)
-                _log.warning("going on offline; send it later with: wandb sync %s", folder)
+                _log.warning("continuing offline; upload it later with: wandb sync %s", folder)
         return self._start(run, folder, "offline")
 
     def _start(self, run: Start, folder: Path, mode: str) -> str:
@@ -105,10 +105,10 @@ class WandbTracker(Tracker):
         return self._logger
 
     def finish(self, end: End) -> None:
-        """Put the best epoch's numbers into the summary, log the tables, close the run.
+        """Write the summary of the best epoch and the tables, and close the run.
 
-        W&B fills the summary with the last logged values, which are the last epoch's, whenever it
-        ends a row; the last one, still open, is ended first, or it would come after the summary.
+        W&B overwrites the summary with the last logged values when it commits a row, so the open
+        row is committed before the summary is set.
         """
         experiment: Any = self._logger.experiment
         try:
@@ -131,10 +131,10 @@ class WandbTracker(Tracker):
 
 
 class SteppedWandbLogger(WandbLogger):
-    """Numbers W&B's rows by the optimizer's steps.
+    """Uses the optimizer step as the x axis of W&B.
 
-    W&B counts the rows of each process from 0 when it is offline, so those of a resumed run would
-    lie on the first ones. Lightning makes the step the x axis only of runs that it opens itself.
+    Offline, W&B counts the rows of each process from 0, so the rows of a resumed run would overlap
+    earlier ones. Lightning sets the x axis only for runs that it opens itself.
 
     Args:
         experiment: the open run.

@@ -203,4 +203,4 @@ def test_a_presigned_address_is_read_and_left_out(shop, monkeypatch, capfd):
 def test_mlflow_needs_an_address(capsys):
     command = ["train", *COUNTS, "tracking=mlflow", "tracking.mlflow_uri=null", "run_dir=no_uri"]
     assert run_command(command) == 2
-    assert "no environment variable MLFLOW_TRACKING_URI" in capsys.readouterr().err
+    assert "the environment variable MLFLOW_TRACKING_URI is not set" in capsys.readouterr().err

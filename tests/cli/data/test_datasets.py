@@ -74,7 +74,7 @@ def test_it_says_what_a_download_is_compared_with(listed, said):
     assert len(checked) == 18
     published = {name for name, text in checked.items() if text == "the published MD5"}
     assert published == {name for name in checked if name.startswith("movielens")} | {"kuairand"}
-    own = {name for name, text in checked.items() if text == "nothing: you bring the file"}
+    own = {name for name, text in checked.items() if text == "nothing: you provide the file"}
     assert own == {"diginetica", "retailrocket", "yelp", "yoochoose"}
     first = "the SHA-256 recorded at the first download, or data.sha256"
     rest = set(checked) - published - own
@@ -114,7 +114,9 @@ def test_one(said):
 
 def test_an_unknown_one(said):
     message = said("gowala", code=2)
-    assert message.startswith("recsys-lab: no dataset 'gowala'; did you mean 'gowalla'? There are:")
+    assert message.startswith(
+        "recsys-lab: name: there is no dataset 'gowala'; did you mean 'gowalla'? Datasets:"
+    )
 
 
 def test_an_unknown_format(said):

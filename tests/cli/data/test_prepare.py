@@ -26,6 +26,6 @@ def test_a_stopped_preparation_leaves_nothing(tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert "stopped; nothing of the unfinished dataset was kept" in said
+    assert "stopped; the unfinished dataset was removed" in said
     assert "Traceback" not in said
     assert list(root.iterdir()) == []

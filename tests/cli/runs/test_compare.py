@@ -55,13 +55,13 @@ def test_the_report_shows_users_with_what_they_were_shown(tmp_path, monkeypatch,
         for article in users.split("<article>")[1:]:
             user = re.search(r"<h3>User (u\d+)</h3>", article)[1]
             events = log.filter(pl.col("user_id") == user)["item_id"].to_list()
-            assert f"<dt>wanted</dt><dd>{events[-1]}</dd>" in article
+            assert f"<dt>targets</dt><dd>{events[-1]}</dd>" in article
             assert f"<dt>latest events</dt><dd>{'; '.join(events[:-1])}</dd>" in article
             hit = f'<li class="hit">{events[-1]}</li>' in article
             assert hit == ("hit</h3>" in article)
         shutil.rmtree("prepared")
         assert command(capsys, "compare", "runs", "output=made", *FAST)[0] == 0
-        assert "is no longer there" in (tmp_path / "made/report.html").read_text()
+        assert "no longer exists" in (tmp_path / "made/report.html").read_text()
 
 
 def test_a_glob_with_an_equals_sign_is_no_override(folder, capsys):
@@ -88,9 +88,9 @@ def test_unlike_protocols_need_force(folder, capsys, force):
     ("arguments", "message"),
     [
         ([], "give runs: recsys-lab compare"),
-        (["nowhere"], "runs: nowhere: no such folder"),
+        (["nowhere"], "runs: nowhere: there is no such folder"),
         (["runs", "level=2"], "level: expected a float > 0 and < 1"),
-        (["runs", "baseline=Nobody"], "baseline: no system 'Nobody'"),
+        (["runs", "baseline=Nobody"], "baseline: there is no system 'Nobody'"),
         (["runs", "output=runs/pop/0/run.json"], "cannot create the folder"),
         (["runs", "metrics=x"], "metrics"),
         (["runs", "by=seed"], "by: expected one of 'config', 'group', 'name', got 'seed'"),
@@ -120,13 +120,13 @@ def test_runs_takes_conditions_as_typed(capsys):
 @pytest.mark.usefixtures("folder")
 def test_mistakes_of_runs_and_show(capsys):
     for arguments, message in (
-        (["runs", "nowhere"], "dir: nowhere: no such folder"),
+        (["runs", "nowhere"], "dir: nowhere: there is no such folder"),
         (["runs", "columns=[nothing]"], "columns: no run has a column 'nothing'"),
         (["runs", "where=seed"], "where: 'seed' is not a condition"),
         (["runs", "where=seed>x"], "> compares numbers, got 'x'"),
         (["runs", "format=xml"], "format"),
-        (["show", "runs"], "no run there (run.json is missing)"),
-        (["show", "a", "b"], "show takes one RUN, got 2"),
+        (["show", "runs"], "not a run (run.json is missing)"),
+        (["show", "a", "b"], "show: expected one RUN, got 2"),
     ):
         code, _, err = command(capsys, *arguments)
         assert code == 2
@@ -154,4 +154,4 @@ def test_records_that_lack_a_field_are_told(folder, capsys, group, field):
     for verb in (["compare", "runs"], ["show", "runs/sas/1"]):
         code, _, err = command(capsys, *verb)
         assert code == 2
-        assert re.search(rf"sas/1/run\.json: lacks {name}.*; the file was changed by hand?", err)
+        assert re.search(rf"sas/1/run\.json: lacks {name}.*; was the file changed by hand\?", err)

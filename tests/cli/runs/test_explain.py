@@ -120,7 +120,7 @@ def test_a_model_that_reads_no_history_says_so(capsys):
     said = "Popularity reads only the last event of a history; choose another model"
     assert said in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
-    assert "moved most by" in capsys.readouterr().out
+    assert "strongest events" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shop")

@@ -71,7 +71,7 @@ def test_a_calibration_over_another_column_is_not_compared(capsys):
     capsys.readouterr()
     assert run_command(["compare", "kind", "tag"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "Left out: miscalibration@10 is not one metric in all runs" in told
+    assert "Left out: miscalibration@10 has different definitions in the runs" in told
     assert "novelty@10" in told
 
 

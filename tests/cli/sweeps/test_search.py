@@ -45,7 +45,7 @@ RATE = "search.params.recipe.learning_rate=interval(0.001,0.1)"
         ([WIDTH, "run_dir=x", "name=y"], "2 problems in the command"),
         ([WIDTH, "group=x"], "group: not allowed in a sweep: the trackers' group of all trials is"),
         ([WIDTH, "resume=auto"], "resume: not allowed in a sweep: the same command resumes"),
-        ([WIDTH, "--multirun"], "--multirun: a sweep runs all its trials without it"),
+        ([WIDTH, "--multirun"], "--multirun: not allowed for sweep"),
     ],
 )
 def test_refused_before_anything_starts(tmp_path, monkeypatch, capsys, typed, message):

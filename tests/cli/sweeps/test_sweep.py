@@ -53,8 +53,14 @@ def trials() -> list[optuna.trial.FrozenTrial]:
             [WIDTH, "sweep.sampler=random", "sweep.constraints=['parameters<=5']"],
             "does not support any",
         ),
-        ([WIDTH, "sweep.objectives=[seconds]"], "known at the end only; use sweep.pruner=none"),
-        ([WIDTH, "sweep.objectives=[val/gini@10]"], "known at the end only; use sweep.pruner=none"),
+        (
+            [WIDTH, "sweep.objectives=[seconds]"],
+            "only computed after training; use sweep.pruner=none",
+        ),
+        (
+            [WIDTH, "sweep.objectives=[val/gini@10]"],
+            "only computed after training; use sweep.pruner=none",
+        ),
         (
             [WIDTH, "sweep.objectives=[val/ndgc@10]"],
             "val/ndgc@10, which validation does not compute; did you mean 'val/ndcg@10'?",

@@ -1,1 +1,1 @@
-"""Charts as inline SVG or HTML, one file a kind: no script, colours of the page's style sheet."""
+"""Charts as inline SVG or HTML without scripts, in the colours of the page's style sheet."""

@@ -1,4 +1,4 @@
-"""Bars and curves as inline SVG: no script, colours from the page's style sheet."""
+"""Bar charts and curves as inline SVG."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from recsys_lab.pages.markup import Markup, join, svg, tag
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 42
-"""Room around the plot for axis labels, in the units of the drawing (pixels at full size)."""
+"""Margins for axis labels, in the units of the drawing (pixels at full size)."""
 
 HEIGHT = 240
 MAX_TICKS = 5
 WIDEST = 64
-"""Of a bar: a few bars do not become walls."""
+"""Largest width of a bar."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What people read around a chart.
+    """The texts of a chart.
 
     Attributes:
-        key: an identifier that is used once on the page.
-        title: what is shown; read aloud, not drawn.
-        description: what can be seen, for those who cannot see it.
+        key: an identifier, unique on the page.
+        title: what is shown; for screen readers, not drawn.
+        description: the contents in words, for screen readers.
         x: name and unit of the horizontal axis.
         y: name and unit of the vertical axis.
     """
@@ -42,8 +42,8 @@ class Bar:
 
     Attributes:
         value: its height, at least 0.
-        tick: what the axis says at its left edge where there is room; may be empty.
-        tip: what is said when it is pointed at.
+        tick: axis label at its left edge if there is room; may be empty.
+        tip: tooltip.
     """
 
     value: float
@@ -53,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point that is pointed out, at shares of the two axes."""
+    """A labelled point, at shares of the two axes."""
 
     x: float
     y: float
@@ -61,34 +61,34 @@ class Mark:
 
 
 def bar_chart(bars: Sequence[Bar], labels: Labels, width: int = 460, end: str = "") -> Markup:
-    """Bars of equal width, from the left.
+    """Bars of equal width.
 
     Args:
-        bars: at least one.
+        bars: at least one, from the left.
         labels: the texts.
-        end: what the axis says at the right edge of the last bar; may be empty.
+        end: axis label at the right edge of the last bar; may be empty.
         width: of the drawing; the height is `HEIGHT`.
     """
     ticks = nice_ticks(max(bar.value for bar in bars))
     inner, height = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     step, gap = min(WIDEST, inner / len(bars)), 1 if len(bars) > 60 else 2
     drawn = []
-    for place, bar in enumerate(bars):
+    for index, bar in enumerate(bars):
         tall = height * bar.value / ticks[-1]
-        x, y = LEFT + place * step + gap / 2, TOP + height - tall
+        x, y = LEFT + index * step + gap / 2, TOP + height - tall
         tip = tag("title", bar.tip)
         drawn.append(tag("rect", tip, class_="bar", x=x, y=y, width=step - gap, height=tall))
     edges = enumerate([*(bar.tick for bar in bars), end])
-    below = _thinned([(LEFT + place * step, text) for place, text in edges if text], width)
+    below = _thinned([(LEFT + index * step, text) for index, text in edges if text], width)
     beside = [(tick / ticks[-1], compact(tick)) for tick in ticks]
     return _chart(join(*drawn), below, beside, labels, width)
 
 
-def _thinned(places: Sequence[tuple[float, str]], width: int) -> list[tuple[float, str]]:
-    """As many of the texts as do not touch each other or the border, from the left."""
+def _thinned(labels: Sequence[tuple[float, str]], width: int) -> list[tuple[float, str]]:
+    """Drop the labels that would overlap an earlier one or the border."""
     kept: list[tuple[float, str]] = []
-    room = 6 * max((len(text) for _, text in places), default=0) + 14  # a digit is about 6 wide
-    for x, text in places:
+    room = 6 * max((len(text) for _, text in labels), default=0) + 14  # a digit is about 6 wide
+    for x, text in labels:
         if not kept or (x - kept[-1][0] >= room and x + room / 2 <= width + 7):
             kept.append((x, text))
     return kept
@@ -97,22 +97,22 @@ def _thinned(places: Sequence[tuple[float, str]], width: int) -> list[tuple[floa
 def curve_chart(
     points: Sequence[Sequence[float]], marks: Sequence[Mark], labels: Labels, width: int = 460
 ) -> Markup:
-    """A curve of shares over shares, with the diagonal to compare it with.
+    """A curve of shares over shares, with the diagonal.
 
     Args:
         points: (x, y), both from 0 to 1, x ascending.
-        marks: points to name.
+        marks: labelled points.
         labels: the texts.
         width: of the drawing.
     """
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         return LEFT + x * (width - LEFT - RIGHT), TOP + (1 - y) * (HEIGHT - TOP - BOTTOM)
 
-    path = " L".join("{:.1f} {:.1f}".format(*place(x, y)) for x, y in points)
-    corner = "{:.1f} {:.1f}".format(*place(1, 0))
-    origin = "{:.1f} {:.1f}".format(*place(0, 0))
-    (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
+    path = " L".join("{:.1f} {:.1f}".format(*position(x, y)) for x, y in points)
+    corner = "{:.1f} {:.1f}".format(*position(1, 0))
+    origin = "{:.1f} {:.1f}".format(*position(0, 0))
+    (x1, y1), (x2, y2) = position(0, 0), position(1, 1)
     drawn = [
         tag("path", class_="area", d=f"M{origin} L{path} L{corner} Z"),
         tag("line", class_="even", x1=x1, y1=y1, x2=x2, y2=y2),
@@ -120,12 +120,12 @@ def curve_chart(
     ]
     text_y = y1 + 9.0
     for mark in sorted(marks, key=lambda mark: mark.y):
-        x, y = place(mark.x, mark.y)
-        text_y = min(y + 4, text_y - 14)  # beside its point, but above the text before
+        x, y = position(mark.x, mark.y)
+        text_y = min(y + 4, text_y - 14)  # beside its point, but above the previous label
         drawn.append(tag("circle", class_="mark", cx=x, cy=y, r=3.5))
         drawn.append(tag("text", mark.label, class_="note", x=x + 9, y=text_y))
     shares = [tick / 4 for tick in range(5)]
-    below = [(place(share, 0)[0], f"{share:.0%}") for share in shares]
+    below = [(position(share, 0)[0], f"{share:.0%}") for share in shares]
     beside = [(share, f"{share:.0%}") for share in shares]
     return _chart(join(*drawn), below, beside, labels, width)
 
@@ -137,7 +137,7 @@ def _chart(
     labels: Labels,
     width: int,
 ) -> Markup:
-    """The drawing between its axes; `below` has places, `beside` shares of the height."""
+    """The chart with its axes; ``below`` has x coordinates, ``beside`` shares of the height."""
     base = HEIGHT - BOTTOM
     lines, texts = [], []
     for share, text in beside:
@@ -156,7 +156,7 @@ def _chart(
 
 
 def nice_ticks(highest: float) -> list[int]:
-    """0 and round whole numbers up to the first that is not below `highest`."""
+    """0 and round whole numbers up to the first that is at least ``highest``."""
     power = 1
     while True:
         for factor in (1, 2, 5):

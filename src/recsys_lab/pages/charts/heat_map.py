@@ -1,4 +1,4 @@
-"""A table of numbers on coloured ground: a heat map that can be read, copied and printed."""
+"""Heat maps as HTML tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from recsys_lab.pages.markup import Markup, render
 
 _STRONGEST = 45
-"""Share of the accent colour in percent; text on it stays readable in light and dark."""
+"""Largest share of the accent colour in percent, at which text stays readable."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class HeatRow:
 
     Attributes:
         name: written at its left.
-        count: of what the row is made of.
-        said: what its cells say, one a column.
-        below: said small below each.
-        values: what the colours stand for, at least 0; None for a row without.
+        count: number of users or items in the row.
+        texts: of the cells.
+        below: small text below each.
+        values: of the colours, at least 0; None for a row without colours.
     """
 
     name: str
     count: int
-    said: Sequence[str]
+    texts: Sequence[str]
     below: Sequence[str]
     values: Sequence[float] | None = None
 
@@ -37,15 +37,13 @@ def heat_table(
     *,
     higher_is_better: bool = True,
 ) -> Markup:
-    """The table; the best value of a row is bold, and the colour is a value's ratio to it.
-
-    So two values that are nearly equal look so, and half of the best has half of its colour.
+    """A table whose best value per row is bold, coloured by the ratio to the best value.
 
     Args:
-        caption: above it.
+        caption: above the table.
         heads: of the names, the counts and the values.
         groups: rows under a common name.
-        higher_is_better: else lower is, and the colour is the best value's ratio to this one.
+        higher_is_better: if False, the colour is the ratio of the best value to this one.
     """
     return render(
         "pages/heat_map.html",
@@ -58,10 +56,10 @@ def heat_table(
 
 
 def _shares(row: HeatRow, *, higher_is_better: bool) -> list[float]:
-    """Ratio to the best, 1 for the best itself; 0 where it is not defined."""
+    """Ratio to the best value; 0 where it is undefined."""
     values = row.values
     if values is None:
-        return [0.0] * len(row.said)
+        return [0.0] * len(row.texts)
     best = max(values) if higher_is_better else min(values)
     if higher_is_better:
         return [value / best if best > 0 else 0.0 for value in values]

@@ -1,4 +1,4 @@
-"""Dots and lines over two axes, plain, logarithmic or of names, as inline SVG."""
+"""Dots and lines over two linear, logarithmic or categorical axes, as inline SVG."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recsys_lab.pages.markup import Markup, join, svg, tag
 LEFT = 56
 MAX_TICKS = 5
 COLOURS = 8
-"""Of page.css, for things of equal rank."""
-_NARROW = 6.2  # of a letter, in units of the drawing
-_UPWARD = tuple(range(-55, 56, 11))  # how far a mark may stand from its point
+"""Number of categorical colours in page.css."""
+_NARROW = 6.2  # width of a character, in units of the drawing
+_UPWARD = tuple(range(-55, 56, 11))  # vertical distances of a mark from its point
 
 _STYLES = {
     "strong": ("fill:var(--accent)", "stroke:var(--accent);stroke-width:2px"),
@@ -27,15 +27,15 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """What a direction of a chart means.
+    """An axis.
 
     Attributes:
         name: with its unit.
-        low: at the left or at the bottom; above 0 where ``log``.
-        high: at the other end.
-        log: whether equal distances are equal ratios.
-        whole: whether only whole numbers are written.
-        names: of places 0, 1, ... in place of numbers; then ``low`` and ``high`` do not count.
+        low: value at the left or the bottom; above 0 with ``log``.
+        high: value at the other end.
+        log: whether the scale is logarithmic.
+        whole: whether ticks are whole numbers only.
+        names: of the categories 0, 1, ...; ``low`` and ``high`` are then unused.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Axis:
     names: Sequence[str] = ()
 
     def share(self, value: float) -> float:
-        """Place of a value, 0 to 1."""
+        """Position of a value, 0 to 1."""
         if self.names:
             return (value + 0.5) / len(self.names)
         if self.high <= self.low:
@@ -56,17 +56,17 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and what is written there."""
+        """Positions and labels."""
         if self.names:
-            return [(self.share(place), name) for place, name in enumerate(self.names)]
+            return [(self.share(index), name) for index, name in enumerate(self.names)]
         if self.high <= self.low:
-            return [(0.5, _said(self.low, 0.0))]
+            return [(0.5, _label(self.low, 0.0))]
         values = _log_ticks(self.low, self.high) if self.log else even_ticks(self.low, self.high)
         if self.whole:
             values = sorted({float(round(value)) for value in values} or {self.low})
             values = [value for value in values if self.low <= value <= self.high]
         step = 0.0 if self.log or len(values) < 2 else values[1] - values[0]
-        return [(self.share(value), _said(value, step)) for value in values]
+        return [(self.share(value), _label(value, step)) for value in values]
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Series:
     """Points that belong together.
 
     Attributes:
-        points: x, y and what is said when the point is pointed at.
-        kind: single dots; a line through them; or steps, level to the next point.
+        points: x, y and tooltip.
+        kind: dots; a line through the points; or steps, constant up to the next point.
         style: "strong", "good", "muted" or "faint".
-        label: what a line is; said when it is pointed at.
-        colour: one of the page's `COLOURS`, in place of the style's; names stand in a `legend`.
-        mark: a word or two beside the last point, where there is room.
+        label: tooltip of a line.
+        colour: one of the page's `COLOURS` instead of the style's; see `legend`.
+        mark: a short label beside the last point.
     """
 
     points: Sequence[tuple[float, float, str]]
@@ -91,24 +91,24 @@ class Series:
 
 
 def colour_of(number: int) -> str:
-    """One of the page's colours; after `COLOURS` they begin again."""
+    """One of the page's colours, which repeat after `COLOURS`."""
     return f"var(--c{number % COLOURS})"
 
 
-def badge(place: int) -> Markup:
-    """A thing's number, from 1, on its colour: also for those who see no colours, and past 8."""
-    style = f"background:{colour_of(place)}"
-    return tag("span", str(place + 1), class_="badge", style=style)
+def badge(index: int) -> Markup:
+    """A number from 1 on its colour, which distinguishes series without colours too."""
+    style = f"background:{colour_of(index)}"
+    return tag("span", str(index + 1), class_="badge", style=style)
 
 
 def legend(names: Mapping[int, str]) -> Markup:
-    """Names beside their numbers and colours, by place from 0."""
-    keys = [tag("li", badge(place), name) for place, name in names.items()]
+    """Names beside their numbers and colours, by index from 0."""
+    keys = [tag("li", badge(index), name) for index, name in names.items()]
     return tag("ul", *keys, class_="legend")
 
 
 def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool = False) -> Axis:
-    """An axis on which all values have a little room around them."""
+    """An axis of the values with a small margin."""
     low, high = min(values), max(values)
     if log:
         room = (high / low) ** 0.05
@@ -118,27 +118,33 @@ def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool
 
 
 def xy_chart(
-    series: Sequence[Series], x: Axis, y: Axis, *, key: str, title: str, description: str,
+    series: Sequence[Series],
+    x: Axis,
+    y: Axis,
+    *,
+    key: str,
+    title: str,
+    description: str,
     width: int = 460,
-) -> Markup:  # fmt: skip
-    """The drawing; later series lie above earlier ones.
+) -> Markup:
+    """The chart; later series cover earlier ones.
 
     Args:
-        series: what is drawn.
-        x: from the left.
-        y: from the bottom.
-        key: an identifier that is used once on the page.
-        title: what is shown; read aloud, not drawn.
-        description: what can be seen, for those who cannot see it.
+        series: the points.
+        x: the horizontal axis.
+        y: the vertical axis.
+        key: an identifier, unique on the page.
+        title: what is shown; for screen readers, not drawn.
+        description: the contents in words, for screen readers.
         width: of the drawing; the height is `recsys_lab.pages.charts.bars.HEIGHT`.
     """
     base, inner = HEIGHT - BOTTOM, width - LEFT - RIGHT
 
-    def place(point: tuple[float, float, str]) -> tuple[float, float]:
+    def position(point: tuple[float, float, str]) -> tuple[float, float]:
         return LEFT + x.share(point[0]) * inner, base - y.share(point[1]) * (base - TOP)
 
-    placed = [(one, [place(point) for point in one.points]) for one in series]
-    drawn = [mark for one, places in placed for mark in _drawn(one, places)]
+    placed = [(one, [position(point) for point in one.points]) for one in series]
+    drawn = [mark for one, points in placed for mark in _drawn(one, points)]
     middle = LEFT + inner / 2
     return svg(
         key,
@@ -156,7 +162,7 @@ def xy_chart(
     )
 
 
-def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup]:
+def _drawn(series: Series, positions: Sequence[tuple[float, float]]) -> list[Markup]:
     fill, stroke = _STYLES[series.style]
     if series.colour is not None:
         colour = colour_of(series.colour)
@@ -164,36 +170,45 @@ def _drawn(series: Series, places: Sequence[tuple[float, float]]) -> list[Markup
     if series.kind == "dots":
         return [
             tag("circle", tag("title", tip), cx=x, cy=y, r=3.6, style=fill)
-            for (x, y), (_, _, tip) in zip(places, series.points, strict=True)
+            for (x, y), (_, _, tip) in zip(positions, series.points, strict=True)
         ]
     if series.kind == "steps":
-        corners = zip(places[1:], places, strict=False)
-        places = [places[0], *(p for new, old in corners for p in ((new[0], old[1]), new))]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        corners = zip(positions[1:], positions, strict=False)
+        positions = [positions[0], *(p for new, old in corners for p in ((new[0], old[1]), new))]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in positions)
     tip = tag("title", series.label)
     return [tag("polyline", tip, points=path, style=f"fill:none;{stroke}")]
 
 
 def _marks(placed: Sequence[tuple[Series, list[tuple[float, float]]]], width: int) -> list[Markup]:
-    """Each as near to its point as it can stand without touching a dot or another mark."""
-    taken = [(x, y, 4.0, 4.0) for one, places in placed if one.kind == "dots" for x, y in places]
+    """Put each mark as near to its point as possible without overlapping a dot or another mark."""
+    occupied = [(x, y, 4.0, 4.0) for one, points in placed if one.kind == "dots" for x, y in points]
     parts = []
-    for one, places in placed:
+    for one, points in placed:
         if not one.mark:
             continue
-        half, (x, y) = _NARROW * len(one.mark) / 2, places[-1]
+        half, (x, y) = _NARROW * len(one.mark) / 2, points[-1]
         across = (half + 6, 0.0, -half - 6, half + 18, -half - 18)
         ways = [(dx, dy) for dx in across for dy in _UPWARD if dx or dy]
         ways.sort(key=lambda way: math.hypot(*way))
         left, right, low = LEFT + half, width - half, HEIGHT - BOTTOM - 5
         boxes = [(x + dx, y + dy, half, 5.0) for dx, dy in ways]
         inside = [box for box in boxes if left < box[0] < right and TOP < box[1] < low]
-        free = (box for box in inside if not any(_touch(box, other) for other in taken))
-        box = next(free, boxes[0])  # touching, if it must
-        taken.append(box)
+        free = (box for box in inside if not any(_touch(box, other) for other in occupied))
+        box = next(free, boxes[0])  # overlaps if nothing is free
+        occupied.append(box)
         style = "" if one.colour is None else f"fill:{colour_of(one.colour)}"
-        parts.append(tag("text", one.mark, class_="note", x=box[0], y=box[1] + 4,
-                         text_anchor="middle", style=style))  # fmt: skip
+        parts.append(
+            tag(
+                "text",
+                one.mark,
+                class_="note",
+                x=box[0],
+                y=box[1] + 4,
+                text_anchor="middle",
+                style=style,
+            )
+        )
     return parts
 
 
@@ -219,7 +234,7 @@ def _below(axis: Axis, base: float, inner: float) -> list[Markup]:
     for share, text in ticks:
         x, half = LEFT + share * inner, _NARROW * len(text) / 2
         if x - half < free:
-            continue  # it would touch the text before
+            continue  # it would overlap the previous label
         free = x + half + 8
         parts.append(
             join(
@@ -231,7 +246,7 @@ def _below(axis: Axis, base: float, inner: float) -> list[Markup]:
 
 
 def even_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two, at most `MAX_TICKS` and one."""
+    """Round numbers between two numbers, at most `MAX_TICKS` + 1."""
     step = 10.0 ** math.floor(math.log10((high - low) / MAX_TICKS))
     step *= next(f for f in (1, 2, 5, 10) if (high - low) / (f * step) <= MAX_TICKS)
     first = math.ceil(low / step - 1e-9)
@@ -241,14 +256,14 @@ def even_ticks(low: float, high: float) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     for factors in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [f * 10.0**p for p in powers for f in factors]
-        found = [v for v in found if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
-        if len(found) >= 3:
-            return found[:: math.ceil(len(found) / (MAX_TICKS + 1))]
+        ticks = [f * 10.0**p for p in powers for f in factors]
+        ticks = [v for v in ticks if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+        if len(ticks) >= 3:
+            return ticks[:: math.ceil(len(ticks) / (MAX_TICKS + 1))]
     return [low, high]
 
 
-def _said(value: float, step: float) -> str:
+def _label(value: float, step: float) -> str:
     if abs(value) >= 1000:
         return compact(value) if value > 0 else f"{value:.3g}"
     if step:

@@ -1,1 +1,1 @@
-"""The model card of a run, as Markdown and as one HTML page, made of what the run left."""
+"""The model card of a run, as Markdown and as an HTML page."""

@@ -1,4 +1,4 @@
-"""What a run's record says besides its tables, as names with values for its card."""
+"""The facts of a run's model card besides its tables, as names with values."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, Any]
 
-_OF_TRAINING = ("inputs", "loss", "recipe")  # a fitted model reads nothing of these
+_OF_TRAINING = ("inputs", "loss", "recipe")  # unused by a model that is fitted in one pass
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Names with their values, under a heading of their own."""
+    """Names with their values under a heading."""
 
     heading: str
     rows: Sequence[tuple[str, str]]
 
 
 def key_figures(values: Values) -> list[tuple[str, str]]:
-    """(name, value) of what is asked first."""
+    """(name, value) pairs of the most important numbers."""
     metric, rows = main_metric(values), []
     for phase in ("test", "validation"):
         value = (values.get(phase) or {}).get(metric)
@@ -47,17 +47,17 @@ def key_figures(values: Values) -> list[tuple[str, str]]:
 
 
 def model_sentence(values: Values) -> str:
-    """One line: model, data, seed, day."""
+    """One line with model, data, seed and time."""
     config = values.get("config") or {}
     model = _class(config.get("model"))
     data = _data(values).get("name")
-    said = [f"{model} on {data}" if model and data else model or data or ""]
+    parts = [f"{model} on {data}" if model and data else model or data or ""]
     if values.get("seed") is not None:
-        said.append(f"seed {values['seed']}")
+        parts.append(f"seed {values['seed']}")
     moment = values.get("finished") or values.get("created")
     if moment:
-        said.append(str(moment)[:16].replace("T", " "))
-    return " · ".join(filter(None, said))
+        parts.append(str(moment)[:16].replace("T", " "))
+    return " · ".join(filter(None, parts))
 
 
 def model_facts(values: Values) -> Iterator[Facts]:
@@ -87,22 +87,22 @@ def data_facts(values: Values) -> Iterator[Facts]:
         counts = {k: v for k, v in (values.get(key) or {}).items() if k not in part}
         if part or counts:
             yield Facts(key.capitalize(), [*_settings(part), *_counts(counts)])
-    fields.pop("data", None)  # its fingerprint, which stands above
+    fields.pop("data", None)  # the fingerprint of the data is shown above
     if fields:
         fields = {"fingerprint": protocol.get("fingerprint"), **fields}
         fields["learned_from"] = "training and validation" if values.get("refit") else "training"
-        fields["test_history"] = "all events before the target, those of validation too"
+        fields["test_history"] = "all events before the target, including validation"
         yield Facts("Protocol", _settings(fields))
 
 
 def compute_rows(values: Values) -> list[tuple[str, str]]:
-    """What the run cost."""
+    """The costs of the run."""
     compute = values.get("compute") or {}
     shown = {
         "seconds": ("time of the whole run", "{:,.1f} s"),
-        "prepare_seconds": ("of it preparing the data", "{:,.1f} s"),
-        "step_seconds": ("of it in training steps", "{:,.1f} s"),
-        "wait_seconds": ("of it waiting for batches", "{:,.1f} s"),
+        "prepare_seconds": ("preparing the data", "{:,.1f} s"),
+        "step_seconds": ("in training steps", "{:,.1f} s"),
+        "wait_seconds": ("waiting for batches", "{:,.1f} s"),
         "peak_memory_mebibytes": ("peak memory", "{:,.0f} MiB"),
         "device_peak_mebibytes": ("peak memory of the GPU", "{:,.0f} MiB"),
         "events": ("training events read (tokens)", "{:,}"),
@@ -127,13 +127,13 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
 
 
 def origin_rows(values: Values) -> list[tuple[str, str]]:
-    """What is needed to make it again."""
+    """Everything that is needed to reproduce the run."""
     code = values.get("code") or {}
     rows = [("command", " ".join(map(str, values.get("command") or ())))]
     if code.get("commit"):
         rows.append(("code", code["commit"] + (" with changes" if code.get("dirty") else "")))
-    if begun := values.get("init_from"):
-        rows.append(("first weights", f"{first_weights(begun)}, {begun['run']}"))
+    if source := values.get("init_from"):
+        rows.append(("initial weights", f"{first_weights(source)}, {source['run']}"))
     rows += [(key, str(values[key])) for key in ("created", "finished") if values.get(key)]
     config = values.get("config") or {}
     rows += [
@@ -144,7 +144,7 @@ def origin_rows(values: Values) -> list[tuple[str, str]]:
 
 
 def _data(values: Values) -> Values:
-    """Of a back-test only what its windows share."""
+    """The data of the run; for a back-test only what its windows share."""
     windows = values.get("windows") or [{}]
     shared = {"name": (windows[0].get("data") or {}).get("name")}
     return values.get("data") or {k: v for k, v in shared.items() if v is not None}
@@ -162,7 +162,7 @@ def _settings(values: Values) -> list[tuple[str, str]]:
 
 
 def _counts(values: Values) -> list[tuple[str, str]]:
-    """The same, with sizes in groups of three digits and moments as dates."""
+    """As `_settings`, with thousands separators and times as dates."""
     return [
         (key, _count(key, value)) for key, value in flatten(values).items() if value is not None
     ]

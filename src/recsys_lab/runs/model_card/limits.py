@@ -1,4 +1,4 @@
-"""What a run's record says against its numbers: a sentence for each fact that holds."""
+"""The limits of a run's numbers: one sentence for each limit that applies."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ from recsys_lab.pages.number_format import percent
 from recsys_lab.runs.origin import are_of_refit
 
 FEW_USERS = 100
-"""Below it a slice's mean says little."""
+"""Slices of fewer users have unreliable means."""
 
-# Notes of the leak check that bear on the numbers and that no other sentence here says.
+# Notes of the leak check that affect the numbers and that no other sentence here covers.
 _TELLING = ("tied_times", "popularity_predicts")
 
 
 def limits(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sentences in the order of their weight.
+    """The limits, most important first.
 
     Args:
-        values: the content of ``run.json``; of any age, so that anything may be missing.
-        slices: rows of ``slices.parquet`` of one metric; empty where there are none.
+        values: the content of ``run.json``; older records may lack any field.
+        slices: rows of ``slices.parquet`` of one metric; may be empty.
     """
     return [
-        *_on_status(values), *_on_protocol(values, slices), *_on_leaks(values),
-        *_on_training(values), *_on_targets(values, slices), *_on_users(values, slices),
+        *_on_status(values),
+        *_on_protocol(values, slices),
+        *_on_leaks(values),
+        *_on_training(values),
+        *_on_targets(values, slices),
+        *_on_users(values, slices),
         *_on_what_lacks(values),
-    ]  # fmt: skip
+    ]
 
 
 def _on_status(values: Mapping[str, Any]) -> Iterator[str]:
     status = values.get("status")
     if status != "finished":
-        yield f"The run's status is '{status}': this is what was known until then."
+        yield f"The run's status is '{status}': the card shows what was recorded until then."
     elif not values.get("test"):
         yield (
-            "The test split was not opened. The model was chosen by the validation numbers, so "
-            "they are too good."
+            "The test split was not evaluated. The model was selected by its validation metrics, "
+            "so these are optimistic."
         )
 
 
@@ -52,36 +56,36 @@ def _on_protocol(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]])
     again = next((r for r in slices if (r["slice"], r["value"]) == ("target_repeated", "yes")), {})
     targets = sum(row["targets"] for row in slices if row["slice"] == "target_repeated")
     if again:
-        said = "no model can hit them" if fields.get("exclude_seen") else "they are easy to hit"
+        effect = "no model can hit them" if fields.get("exclude_seen") else "they are easy to hit"
         yield (
-            f"{_part(again['targets'], targets)} stand in their user's history "
-            f"already; with exclude_seen={str(bool(fields.get('exclude_seen'))).lower()} {said}."
+            f"{_part(again['targets'], targets)} are already in their user's history; with "
+            f"exclude_seen={str(bool(fields.get('exclude_seen'))).lower()} {effect}."
         )
 
 
 def _on_leaks(values: Mapping[str, Any]) -> Iterator[str]:
     if (values.get("data") or {}).get("has_timestamps") is False:
         yield (
-            "The log has no timestamps: whether the model was trained on what happened after a "
-            "test target could not be checked."
+            "The log has no timestamps, so it could not be checked whether the model was trained "
+            "on events after a test target."
         )
     for leak in values.get("leaks") or ():
-        told = leak["severity"] != "note" or leak["kind"] in _TELLING
-        if told and leak["phase"] == "test":
+        relevant = leak["severity"] != "note" or leak["kind"] in _TELLING
+        if relevant and leak["phase"] == "test":
             yield f"Leak check ({leak['severity']}): {leak['explanation']}."
 
 
 def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
-    begun = values.get("init_from") or {}
-    if begun.get("same_data") is False:
+    source = values.get("init_from") or {}
+    if source.get("same_data") is False:
         yield (
-            f"It began with weights of {begun['name']} that were trained on other data: whether "
-            "they have met events of validation and test is not known."
+            f"The initial weights come from {source['name']}, trained on other data, which may "
+            "include validation and test events."
         )
-    elif are_of_refit(begun):
+    elif are_of_refit(source):
         yield (
-            f"It began with weights of {begun['name']} that had learned from the validation events "
-            "(recipe.refit), so the validation numbers are too good."
+            f"The initial weights come from {source['name']}, trained on the validation events too "
+            "(recipe.refit), so the validation metrics are optimistic."
         )
     best = values.get("best") or {}
     if best.get("still_improving"):
@@ -92,24 +96,24 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
     refit = values.get("refit")
     if refit:
         epochs = (
-            f"trained from {'its first weights' if refit.get('init_from') else 'scratch'} for "
+            f"trained from {'its initial weights' if refit.get('init_from') else 'scratch'} for "
             f"{refit['epochs']} epochs"
             if "epochs" in refit
             else "fit"
         )
         yield (
             f"The tested model was {epochs} on the {refit['interactions']:,} events of training "
-            "and validation, so no validation number is of it."
+            "and validation; the validation metrics are of the model before."
         )
     if values.get("seed") is not None:
         yield (
-            f"One seed alone ({values['seed']}): how much another seed changes the numbers is not "
-            "known, and no interval covers it."
+            f"Only one seed ({values['seed']}): the variation between seeds is unknown, and no "
+            "interval covers it."
         )
     if values.get("windows"):
         yield (
-            f"Means of {len(values['windows'])} test windows that share users and items: not "
-            "independent samples."
+            f"Means of {len(values['windows'])} test windows, which share users and items and so "
+            "are not independent samples."
         )
 
 
@@ -126,20 +130,20 @@ def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) 
     if unknown:
         yield (
             f"{unknown:,} items of the catalogue have no event (filter.catalogue=table): none can "
-            "be a target, and a model that knows items by their ids alone learned nothing of them."
+            "be a target, and a model that only uses item ids learned nothing about them."
         )
     settings = ((values.get("protocol") or {}).get("fields") or {}).get("filter") or {}
     for what in ("user", "item"):
         least = settings.get(f"min_{what}_count") or 0
         if least > 1:
-            yield f"Nothing is known of {what}s with fewer than {least} events: they were left out."
+            yield f"The numbers do not cover {what}s with fewer than {least} events: filtered out."
 
 
 def _on_users(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     few = [row for row in slices if row["users"] < FEW_USERS]
     if few:
         named = ", ".join(f"{row['slice']} {row['value']} ({row['users']})" for row in few)
-        yield f"Slices of fewer than {FEW_USERS} users, whose means say little: {named}."
+        yield f"Slices of fewer than {FEW_USERS} users have unreliable means: {named}."
     if values.get("fairness") and not values["fairness"].get("gaps"):
         yield (
             f"No column of the users has two groups of at least {FEW_USERS} users, so gaps between "
@@ -149,12 +153,12 @@ def _on_users(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) ->
 
 def _on_what_lacks(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("test") and not values.get("intervals") and not values.get("windows"):
-        yield "No intervals were kept: how much the numbers vary over users is not known."
+        yield "No intervals were recorded: the variation over users is unknown."
     compute = values.get("compute") or {}
     if "joules" in compute and compute["joules"] is None:
         yield "The energy of the training could not be read on this machine."
     if (values.get("code") or {}).get("dirty"):
-        yield "Made with uncommitted changes of the code (code.diff beside this card)."
+        yield "Made with uncommitted changes of the code (see code.diff)."
 
 
 def _part(count: int, total: int) -> str:

@@ -1,4 +1,4 @@
-"""The model card of a run, as Markdown and as one HTML page, made of what the run left."""
+"""Writes the model card of a run, as Markdown and as an HTML page."""
 
 from __future__ import annotations
 
@@ -33,13 +33,12 @@ def write_card(record: RunRecord) -> list[Path]:
     """Write ``card.md`` and ``card.html`` into a run's directory.
 
     Args:
-        record: of a run; what it lacks, of an older version or of a run that did not end, is left
-            out.
+        record: of a run; fields that an older or unfinished run lacks are left out.
 
     Returns:
         The files.
     """
-    remove_dead_temporaries(record.folder)  # whoever asks for a card has no lock on the run
+    remove_dead_temporaries(record.folder)  # a card is written without a lock on the run
     slices = _slices(record)
     texts = {CARD: as_markdown(record.values, slices), PAGE: as_page(record.values, slices)}
     for name, text in texts.items():
@@ -48,7 +47,7 @@ def write_card(record: RunRecord) -> list[Path]:
 
 
 def as_markdown(values: Values, slices: Sequence[Values]) -> str:
-    """The card for a repository or a pull request.
+    """The card as Markdown.
 
     Args:
         values: the content of ``run.json``.
@@ -72,7 +71,7 @@ def as_markdown(values: Values, slices: Sequence[Values]) -> str:
 
 
 def as_page(values: Values, slices: Sequence[Values]) -> str:
-    """The card for a browser; arguments as for `as_markdown`."""
+    """The card as HTML; arguments as for `as_markdown`."""
     return render(
         "runs/model_card/page.html",
         name=_name(values),
@@ -85,8 +84,8 @@ def as_page(values: Values, slices: Sequence[Values]) -> str:
 
 
 def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
-    """Headings with what stands below; limits stand after the results."""
-    found: list[Part] = [
+    """Headings with their contents; the limits follow the results."""
+    parts: list[Part] = [
         ("Results", [*tables.results(values), *tables.slice_grids(slices)] or [Facts("", [])]),
         ("Off-policy estimates", list(tables.off_policy_grids(values))),
         ("Fairness", list(tables.fairness_grids(values))),
@@ -94,9 +93,9 @@ def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
         ("Compute", _facts(facts.compute_rows(values))),
         ("Model", list(facts.model_facts(values))),
         ("Data and protocol", list(facts.data_facts(values))),
-        ("Where it comes from", _facts(facts.origin_rows(values))),
+        ("Provenance", _facts(facts.origin_rows(values))),
     ]
-    yield from (part for part in found if part[1])
+    yield from (part for part in parts if part[1])
 
 
 def _facts(rows: Sequence[tuple[str, str]]) -> list[Facts]:
@@ -104,7 +103,7 @@ def _facts(rows: Sequence[tuple[str, str]]) -> list[Facts]:
 
 
 def _curves(values: Values) -> Iterator[tuple[str, Markup]]:
-    """The metric that chose the model and the loss, by epoch, the best epoch marked."""
+    """The model selection metric and the loss by epoch, with the best epoch marked."""
     best = (values.get("best") or {}).get("epoch")
     for key, name in ((f"val/{tables.main_metric(values)}", "metric"), ("train/loss", "loss")):
         points = [
@@ -133,10 +132,10 @@ def _name(values: Values) -> str:
 
 
 def _slices(record: RunRecord) -> list[dict[str, Any]]:
-    """Those of the main metric; none where the file is missing or damaged."""
+    """The slices of the main metric; empty where the file is missing or damaged."""
     try:
         slices = record.slices()
-    except UserError as error:  # the card is of the whole run
+    except UserError as error:
         _log.warning("the card lacks the slices: %s", error)
         return []
     if slices is None:

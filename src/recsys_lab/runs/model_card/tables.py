@@ -1,4 +1,4 @@
-"""The numbers of a run's record as the tables of its card; what the record lacks is left out."""
+"""The tables of a run's model card; what the record lacks is left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURVE_ROWS = 12
 
 
 def main_metric(values: Values) -> str:
-    """The metric that the model was chosen by; the first there is, where that is not known."""
+    """The model selection metric, or the first metric where it is not recorded."""
     recipe = (values.get("config") or {}).get("recipe") or {}
     known = values.get("test") or values.get("validation") or {}
     chosen = str(recipe.get("monitor", "")).partition("/")[2]
@@ -28,7 +28,7 @@ def main_metric(values: Values) -> str:
 
 
 def results(values: Values) -> Iterator[Table]:
-    """Every metric, with its interval; of a back-test, by window."""
+    """Every metric with its interval; for a back-test, by window."""
     windows = values.get("windows") or []
     if windows:
         yield _by_window(values, windows)
@@ -39,7 +39,7 @@ def results(values: Values) -> Iterator[Table]:
     intervals = values.get("intervals")
     caption = "Means over users" + ("; intervals over test users." if intervals else ".")
     if values.get("refit"):
-        caption += " Validation is of the model that was chosen, test of the refit one."
+        caption += " Validation metrics are of the selected model, test metrics of the refit one."
     yield result_table(phases, caption, intervals)
 
 
@@ -47,41 +47,52 @@ def slice_grids(slices: Sequence[Values]) -> Iterator[Table]:
     """One metric by slice."""
     if slices:
         rows = [
-            [f"{row['slice']} {row['value']}", f"{row['users']:,}", decimal(row["mean"]),
-             interval_text(row["low"], row["high"])]
+            [
+                f"{row['slice']} {row['value']}",
+                f"{row['users']:,}",
+                decimal(row["mean"]),
+                interval_text(row["low"], row["high"]),
+            ]
             for row in slices
-        ]  # fmt: skip
+        ]
         heads = ("slice", "users", "mean", "95% interval")
-        caption = f"Test {slices[0]['metric']} of some of the users, or of some of their targets."
+        caption = f"Test {slices[0]['metric']} by slice of users or targets."
         yield _table(caption, heads, rows, 3)
 
 
 def off_policy_grids(values: Values) -> Iterator[Table]:
-    """What a policy that shows one of the first k items would have earned."""
-    found: list[dict[str, Any]] = values.get("off_policy") or []
-    if not found:
+    """Off-policy estimates of a policy that shows one of the first k items."""
+    estimates: list[dict[str, Any]] = values.get("off_policy") or []
+    if not estimates:
         return
     rows = [
-        [row["estimator"], str(row["k"]), _number(row["value"]),
-         interval_text(row["low"], row["high"]), f"{row['events']:,}", f"{row['matched']:,}",
-         decimal(row["mean_weight"]), decimal(row["largest_weight"])]
-        for row in found
-    ]  # fmt: skip
-    first = found[0]
+        [
+            row["estimator"],
+            str(row["k"]),
+            _number(row["value"]),
+            interval_text(row["low"], row["high"]),
+            f"{row['events']:,}",
+            f"{row['matched']:,}",
+            decimal(row["mean_weight"]),
+            decimal(row["largest_weight"]),
+        ]
+        for row in estimates
+    ]
+    first = estimates[0]
     clip = first["off_policy_clip"]
     source = first["off_policy_propensity"] or f"1 / {first['off_policy_items']:,}"
     caption = (
         f"Mean {first['off_policy_reward']} of an exposure if one of the first k items of the list "
         f"were shown; propensity {source}; "
         f"{'weights not clipped' if clip is None else f'weights at most {clip:g}'}. A mean weight "
-        "far from 1 says that the propensities are wrong or do not cover the lists."
+        "far from 1 means that the propensities are wrong or do not cover the lists."
     )
     heads = ("estimator", "k", "value", "95% interval", "events", "matched", "mean weight")
     yield _table(caption, (*heads, "largest"), rows, 7)
 
 
 def fairness_grids(values: Values) -> Iterator[Table]:
-    """Gaps between groups of users; how much groups of items are shown."""
+    """Gaps between groups of users, and the exposure of groups of items."""
     fairness = values.get("fairness") or {}
     if fairness.get("gaps"):
         yield _gaps(fairness["gaps"])
@@ -90,20 +101,22 @@ def fairness_grids(values: Values) -> Iterator[Table]:
 
 
 def curve_grids(values: Values) -> Iterator[Table]:
-    """At most `CURVE_ROWS` epochs, the best among them."""
+    """At most `CURVE_ROWS` epochs, including the best one."""
     epochs: list[dict[str, Any]] = values.get("epochs") or []
     keys = [f"val/{main_metric(values)}", "train/loss"]
     keys = [key for key in keys if any(key in epoch for epoch in epochs)]
     if not keys:
         return
     best = (values.get("best") or {}).get("epoch")
-    places = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
+    shown = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
     rows = [
-        [f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
-         *(_number(epoch.get(key)) for key in keys)]
-        for place, epoch in enumerate(epochs)
-        if place in places or epoch["epoch"] == best
-    ]  # fmt: skip
+        [
+            f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
+            *(_number(epoch.get(key)) for key in keys),
+        ]
+        for index, epoch in enumerate(epochs)
+        if index in shown or epoch["epoch"] == best
+    ]
     yield _table("Some of the epochs.", ("epoch", *keys), rows, len(keys))
 
 
@@ -115,14 +128,20 @@ def _gaps(gaps: Sequence[Values]) -> Table:
         return interval_text(row["gap_low"], row["gap_high"]) if "gap_low" in row else "-"
 
     rows = [
-        (row["groups"], row["metric"], decimal(row["gap"]), interval(row), end(row, "highest"),
-         end(row, "lowest"))
+        (
+            row["groups"],
+            row["metric"],
+            decimal(row["gap"]),
+            interval(row),
+            end(row, "highest"),
+            end(row, "lowest"),
+        )
         for row in gaps
-    ]  # fmt: skip
+    ]
     heads = ("user groups", "metric", "gap", "95% interval", "highest", "lowest")
     caption = (
-        "Largest difference of a metric between groups of users; among many groups there is one "
-        "by chance."
+        "Largest difference of a metric between groups of users; with many groups, some difference "
+        "is due to chance."
     )
     return _table(caption, heads, rows, 4)
 
@@ -130,30 +149,40 @@ def _gaps(gaps: Sequence[Values]) -> Table:
 def _exposure(exposure: Sequence[Values]) -> Table:
     rows = [
         [
-            f"{row['groups']}: {row['value']}", str(row["k"]), f"{row['items']:,}",
+            f"{row['groups']}: {row['value']}",
+            str(row["k"]),
+            f"{row['items']:,}",
             *(_percent(row[key]) for key in ("exposure", "events", "catalogue")),
             _number(row["exposure_per_event"]),
         ]
         for row in exposure
-    ]  # fmt: skip
+    ]
     heads = (
-        "item group", "k", "items", "of the lists", "of the events", "of the items",
+        "item group",
+        "k",
+        "items",
+        "share of lists",
+        "share of events",
+        "share of items",
         "lists / events",
-    )  # fmt: skip
-    caption = "Share of the first k places that groups of items take, beside what they could claim."
+    )
+    caption = "Exposure: share of the top k by group of items, compared with events and items."
     return _table(caption, heads, rows, 6)
 
 
 def _by_window(values: Values, windows: Sequence[Values]) -> Table:
     names = list(dict.fromkeys(metric for window in windows for metric in window["test"]))
     rows = [
-        [metric, *(_number(w["test"].get(metric)) for w in windows),
-         _number((values.get("test") or {}).get(metric))]
+        [
+            metric,
+            *(_number(w["test"].get(metric)) for w in windows),
+            _number((values.get("test") or {}).get(metric)),
+        ]
         for metric in names
-    ]  # fmt: skip
+    ]
     days = [_day(window.get("split") or {}) for window in windows]
     heads = ["metric", *(f"window {n}{day}" for n, day in enumerate(days)), "mean"]
-    caption = "Test metrics by window; each window has a card of its own in its folder."
+    caption = "Test metrics by window; the folder of each window has its own card."
     return _table(caption, heads, rows, len(heads) - 1)
 
 
@@ -163,11 +192,11 @@ def _day(split: Values) -> str:
 
 
 def _percent(share: float) -> str:
-    return percent(share) if isfinite(share) else "-"  # nothing was shown at all
+    return percent(share) if isfinite(share) else "-"
 
 
 def _table(caption: str, heads: Sequence[str], rows: Rows, numbers: int) -> Table:
-    """A table whose last columns, so many, hold numbers."""
+    """A table whose last ``numbers`` columns are right-aligned."""
     return Table(caption, heads, rows, range(len(heads) - numbers, len(heads)))
 
 

@@ -1,4 +1,4 @@
-"""What starts a sweep's worker processes: this machine, SLURM, Ray. One file each.
+"""Launchers of a sweep's worker processes: this machine, SLURM and Ray.
 
-A launcher is a component: a class with a ``Config`` and the methods of `base.Launcher`.
+A launcher is a component with a ``Config`` and the methods of `base.Launcher`.
 """

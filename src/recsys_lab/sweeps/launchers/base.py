@@ -1,4 +1,4 @@
-"""The interface of launchers, which start a sweep's worker processes here or elsewhere."""
+"""The interface of launchers, which start a sweep's worker processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Task:
 
     Attributes:
         arguments: of the Python interpreter.
-        log: file that its output is appended to, on a file system that all machines share.
+        log: file for its output, which is appended, on a shared file system.
         folder: working directory, likewise.
         environment: additional variables.
     """
@@ -43,23 +43,23 @@ class Job(Protocol):
     """A worker that was started."""
 
     def code(self) -> int | None:
-        """Its exit code, negative where it was killed, None while it waits or runs."""
+        """Its exit code, negative if it was killed, or None while it waits or runs."""
 
     def interrupt(self) -> None:
-        """Ask it to write a checkpoint and to end."""
+        """Ask it to write a checkpoint and exit."""
 
     def finish(self) -> None:
-        """Wait until it has ended; kill it if that takes too long."""
+        """Wait until it has exited; kill it after a timeout."""
 
     def error_tail(self) -> str:
-        """The launcher's message about its end, besides its log; may be empty."""
+        """The launcher's message about its exit, besides its log; may be empty."""
 
 
 class Launcher(Protocol):
     """Starts workers; choose one by ``launcher=`` of ``recsys-lab sweep``."""
 
     def count(self, wanted: int | Literal["auto"]) -> int:
-        """How many workers to start.
+        """The number of workers to start.
 
         Raises:
             UserError: the launcher cannot decide it.
@@ -80,21 +80,25 @@ def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:
     """Start a task on this machine.
 
     Args:
-        task: what to start.
-        own_group: a terminal's Ctrl-C does not reach it; whoever started it passes that on.
+        task: the worker.
+        own_group: start a process group, so that Ctrl-C of the terminal does not reach it.
     """
     environment = {**os.environ, **for_workers(), **task.environment, PARENT: str(os.getpid())}
     with Path(task.log).open("ab") as log:
         return subprocess.Popen(
-            # -P: nothing is imported from the folder it runs in
-            [sys.executable, "-P", *task.arguments], stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, env=environment, cwd=task.folder,
+            # -P: no imports from the working directory
+            [sys.executable, "-P", *task.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=task.folder,
             process_group=0 if own_group else None,
-        )  # fmt: skip
+        )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that was asked to end."""
+    """Wait for an interrupted process; kill it after a timeout."""
     try:
         process.wait(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
@@ -103,13 +107,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def run(task: Task) -> int:
-    """Start a task on this machine and wait for it; its exit code."""
+    """Start a task on this machine, wait for it and return its exit code."""
     process = begin(task)
     try:
         while process.poll() is None:
-            time.sleep(_POLL)  # not wait(): Ray's interrupt wakes no system call
+            time.sleep(_POLL)  # not wait(), which Ray's interrupt does not wake
         return int(process.returncode)
-    except BaseException:  # Ray's answer to a cancelled task, submitit's to a job's time limit
-        process.terminate()  # no SIGINT: Ray has it blocked, for the processes it starts too
+    except BaseException:  # raised by Ray for cancelled tasks, by submitit at the time limit
+        process.terminate()  # not SIGINT, which Ray blocks in child processes too
         end(process)
         raise

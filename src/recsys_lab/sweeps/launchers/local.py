@@ -1,4 +1,4 @@
-"""Workers of a sweep on this machine, each with a device of its own."""
+"""Runs workers of a sweep on this machine, spread over its devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsys_lab.sweeps.launchers.base import Task, begin, end
 
 
 class Local:
-    """Processes of this machine; they end with the command that started them.
+    """Starts processes on this machine, which end with the command that started them.
 
     Args:
         config: no options.
@@ -21,7 +21,7 @@ class Local:
 
     @dataclass(frozen=True)
     class Config:
-        """`Local` has no options."""
+        """No options."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -29,23 +29,23 @@ class Local:
         self._count = 1
 
     def count(self, wanted: int | Literal["auto"]) -> int:
-        """As many as wanted; auto: one for each GPU, else one for every two cores."""
+        """The wanted number; for auto, one per GPU, or one per two cores without GPUs."""
         auto = len(self._devices) or max(1, usable_cores() // 2)
         self._count = auto if wanted == "auto" else wanted
         return self._count
 
     def start(self, number: int, task: Task) -> _Process:
-        """Start it with its share of the devices."""
+        """Start a worker with its share of the devices."""
         threads = max(1, usable_cores() // self._count)
         own = {"OMP_NUM_THREADS": str(threads)}
         if self._devices:
             own["CUDA_VISIBLE_DEVICES"] = self._devices[number % len(self._devices)]
-        # In a group of its own: Ctrl-C would else come twice, and the second one stops at once.
+        # In its own process group: the parent forwards Ctrl-C, and a second one stops at once.
         ready = replace(task, environment={**task.environment, **own})
         return _Process(begin(ready, own_group=True))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class _Process:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on: a container or a job has fewer than the machine."""
+    """Number of cores that this process may use; fewer in a container or a job."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def visible_devices() -> list[str]:
-    """The visible GPUs, as CUDA_VISIBLE_DEVICES names them."""
+    """The visible GPUs, named as in CUDA_VISIBLE_DEVICES."""
     import torch
 
     count = torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""Workers of a sweep as tasks of a Ray cluster."""
+"""Runs workers of a sweep as tasks of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE = 60.0
 
 
 class RayCluster:
-    """A task for each worker, placed by Ray; it waits where the cluster is full.
+    """Starts a Ray task for each worker, which waits if the cluster is full.
 
     The workers need the sweep's folder, the data and this package under the same paths on every
     node. They end with the command that started them.
@@ -37,9 +37,9 @@ class RayCluster:
         """Options of `RayCluster`.
 
         Attributes:
-            address: of the cluster (``auto``, ``ray://host:10001``); null for one of this
-                machine, which ends with the sweep.
-            gpus: of each worker; shares of one are allowed.
+            address: of the cluster (``auto``, ``ray://host:10001``); null to start a cluster on
+                this machine for the time of the sweep.
+            gpus: of each worker; may be fractional.
             cpus: of each worker.
         """
 
@@ -51,14 +51,14 @@ class RayCluster:
         try:
             import ray  # noqa: F401
         except ImportError:
-            raise UserError("launcher: ray needs Ray; pip install 'recsys-lab[ray]'") from None
+            raise UserError("launcher=ray needs Ray: pip install 'recsys-lab[ray]'") from None
         self.config = config
 
     def count(self, wanted: int | Literal["auto"]) -> int:
-        """As many as wanted; auto: as many as fit the cluster's resources.
+        """The wanted number; for auto, as many as fit the cluster.
 
         Raises:
-            UserError: the cluster cannot be reached, or has no room for one.
+            UserError: the cluster cannot be reached or has too few resources for one worker.
         """
         if wanted != "auto":
             return wanted
@@ -70,14 +70,15 @@ class RayCluster:
         room = [int(resources.get(name, 0) // each) for name, each in needed.items() if each]
         if min(room) < 1:
             raise UserError(
-                f"launcher: no worker fits the Ray cluster: it needs {needed}, the cluster has "
+                f"launcher: no worker fits the Ray cluster: a worker needs {needed}, the cluster "
+                "has "
                 f"{ {name: resources.get(name, 0) for name in needed} }; lower launcher.gpus or "
                 "launcher.cpus"
             )
         return min(room)
 
     def start(self, number: int, task: Task) -> _Job:
-        """Hand the task to Ray.
+        """Submit the task to Ray.
 
         Raises:
             UserError: the cluster cannot be reached.
@@ -91,7 +92,7 @@ class RayCluster:
         return _Job(remote.remote(task))
 
     def close(self) -> None:
-        """Leave the cluster; a local one ends."""
+        """Disconnect from the cluster, and stop a local one."""
         import ray
 
         ray.shutdown()
@@ -102,24 +103,26 @@ class RayCluster:
         if ray.is_initialized():
             return
         own: dict[str, Any] = {} if self.config.address else {"include_dashboard": False}
-        package = Path(__file__).parents[3]  # where recsys_lab lies
+        package = Path(__file__).parents[3]  # contains recsys_lab
         try:
-            # Ray puts the folder that it is begun in on its workers' path, before all else.
+            # Ray puts the current folder first on the import path of its workers.
             with chdir(package):
                 ray.init(
-                    address=self.config.address, log_to_driver=False, logging_level=logging.ERROR,
+                    address=self.config.address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
                     **own,
-                )  # fmt: skip
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"launcher.address: no Ray cluster answers at {self.config.address}: {error}"
+                f"launcher.address: cannot reach a Ray cluster at {self.config.address}: {error}"
             ) from error
 
 
 @dataclass
 class _Job:
     reference: ray.ObjectRef[int]
-    words: str = ""
+    message: str = ""
 
     def code(self) -> int | None:
         import ray
@@ -130,7 +133,7 @@ class _Job:
         try:
             return int(ray.get(self.reference))
         except ray.exceptions.RayError as error:  # cancelled, a node that died, ...
-            self.words = str(error)
+            self.message = str(error)
             return KILLED
 
     def interrupt(self) -> None:
@@ -146,4 +149,4 @@ class _Job:
             ray.cancel(self.reference, force=True)
 
     def error_tail(self) -> str:
-        return self.words
+        return self.message

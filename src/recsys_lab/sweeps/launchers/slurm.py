@@ -1,4 +1,4 @@
-"""Workers of a sweep as SLURM jobs, through submitit."""
+"""Runs workers of a sweep as SLURM jobs, through submitit."""
 
 from __future__ import annotations
 
@@ -21,20 +21,35 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _PATIENCE = 60.0
-_ASK_EVERY = 10.0  # seconds: many people ask one controller
+_ASK_EVERY = 10.0  # seconds, as many users share one controller
 _NOT_PLACEMENT = (
-    "output", "error", "input", "open-mode", "chdir", "wrap", "export", "export-file",
-    "get-user-env", "bb", "bbf", "bcast", "container", "container-id", "batch", "uid", "gid",
-)  # fmt: skip
+    "output",
+    "error",
+    "input",
+    "open-mode",
+    "chdir",
+    "wrap",
+    "export",
+    "export-file",
+    "get-user-env",
+    "bb",
+    "bbf",
+    "bcast",
+    "container",
+    "container-id",
+    "batch",
+    "uid",
+    "gid",
+)
 """Options of sbatch that name files, commands, variables or users."""
-_SLOW_FILES = 60.0  # seconds that NFS may show a folder as it was
+_SLOW_FILES = 60.0  # seconds for which NFS may cache a folder
 
 
 class Slurm:
-    """A job for each worker, on whatever node SLURM gives it.
+    """Submits a job for each worker.
 
     The workers need the sweep's folder, the data and this environment under the same paths on
-    every node: a shared file system, or a container. They continue when the command that submitted
+    every node, by a shared file system or a container. They continue if the command that submitted
     them is killed; Ctrl-C cancels them.
 
     Args:
@@ -49,15 +64,15 @@ class Slurm:
         """Options of `Slurm`.
 
         Attributes:
-            cluster: slurm; or local: submitit's processes on this machine, to try it out.
-            partition: of the jobs, or null for the cluster's own choice.
-            minutes: time limit of a job; a minute before it, its worker writes a checkpoint, which
-                the next job resumes.
+            cluster: ``slurm``, or ``local`` for processes of submitit on this machine, for tests.
+            partition: of the jobs, or null for the cluster's default.
+            minutes: time limit of a job; a minute before it, the worker writes a checkpoint, from
+                which the next job resumes.
             gpus: of each worker.
             cpus: of each worker.
             memory_gib: of each worker, or null.
-            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}, but
-                no commands, files or environment variables.
+            parameters: further sbatch options by name, e.g. {account: x, constraint: a100}, except
+                for commands, files and environment variables.
         """
 
         cluster: Literal["slurm", "local"]
@@ -74,16 +89,16 @@ class Slurm:
             import submitit  # noqa: F401
         except ImportError:
             raise UserError(
-                "launcher: slurm needs submitit; pip install 'recsys-lab[slurm]'"
+                "launcher=slurm needs submitit: pip install 'recsys-lab[slurm]'"
             ) from None
         self.config = config
         self._queue = _Queue() if config.cluster == "slurm" else None
 
     def count(self, wanted: int | Literal["auto"]) -> int:
-        """As many as wanted.
+        """The wanted number.
 
         Raises:
-            UserError: auto, which counts the devices of this machine.
+            UserError: for auto, which counts the devices of this machine.
         """
         if wanted == "auto":
             raise UserError(
@@ -101,27 +116,29 @@ class Slurm:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         del number
-        # "environment" is what slurm itself sets: threads by cpus, devices by gpus.
+        # The task needs no environment: SLURM sets threads by cpus and devices by gpus.
         try:
             return _Job(self._executor(task).submit(run, task), self._queue)
         except (FailedJobError, FailedSubmissionError, RuntimeError, OSError) as error:
             raise UserError(f"launcher: SLURM did not accept the job: {error}") from error
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
     def _executor(self, task: Task) -> submitit.AutoExecutor:
         import submitit
 
         config = self.config
         folder = Path(task.log).parent / "jobs"
-        # -P: nothing is imported from the folder that the job was submitted in
+        # -P: no imports from the working directory
         python = {f"{config.cluster}_python": f"{shlex.quote(sys.executable)} -P"}
         executor = submitit.AutoExecutor(folder=folder, cluster=config.cluster, **python)
         options: dict[str, Any] = {
-            "name": "recsys-lab", "timeout_min": config.minutes, "gpus_per_node": config.gpus,
+            "name": "recsys-lab",
+            "timeout_min": config.minutes,
+            "gpus_per_node": config.gpus,
             "cpus_per_task": config.cpus,
-        }  # fmt: skip
+        }
         if config.memory_gib is not None:
             options["mem_gb"] = config.memory_gib
         if config.cluster == "slurm":
@@ -132,7 +149,7 @@ class Slurm:
 
 
 def _refuse_more_than_options(config: Slurm.Config) -> None:
-    """A job's options are lines of a script; a further line would be a further command."""
+    """Check sbatch options, which are lines of a script and so could inject commands."""
     for name in config.parameters:
         if name.replace("_", "-").lower() in _NOT_PLACEMENT:
             raise UserError(
@@ -153,10 +170,10 @@ def _refuse_more_than_options(config: Slurm.Config) -> None:
 
 
 class _Queue:
-    """The jobs that SLURM has, waiting or running.
+    """The waiting and running jobs of SLURM.
 
-    submitit asks sacct instead, which knows no jobs on a cluster without accounting, and asks it
-    every ten minutes at last.
+    submitit uses sacct instead, which needs a cluster with accounting, and polls it at intervals of
+    up to ten minutes.
     """
 
     def __init__(self) -> None:
@@ -168,15 +185,15 @@ class _Queue:
 
         Args:
             job: its number.
-            submitted: when, by `time.monotonic`.
-            every: seconds for which an answer is reused.
+            submitted: `time.monotonic` of its submission.
+            every: seconds for which an answer is cached.
         """
         now = time.monotonic()
         if now - self._asked > every:
             self._asked = now
             command = ["squeue", "--me", "--noheader", "--format=%A"]
             answer = subprocess.run(command, capture_output=True, text=True, check=False)
-            if answer.returncode == 0:  # else the controller does not answer
+            if answer.returncode == 0:  # else the controller is not available
                 self._ids, self._answered = frozenset(answer.stdout.split()), now
         return self._answered > submitted and job not in self._ids
 
@@ -188,15 +205,15 @@ class _Job:
     submitted: float = field(default_factory=time.monotonic)
     gone: float | None = None
     known: int | None = None
-    words: str = ""
+    message: str = ""
 
     def code(self) -> int | None:
         if self.known is None:
-            gone = self._is_gone(_ASK_EVERY)  # before its result is looked for, which is its last
+            gone = self._is_gone(_ASK_EVERY)  # asked before the result, which a job writes last
             if self.job.paths.result_pickle.exists():
                 self._read()
             elif gone and self._waited():
-                self.known, self.words = KILLED, self.job.stderr() or ""
+                self.known, self.message = KILLED, self.job.stderr() or ""
         return self.known
 
     def interrupt(self) -> None:
@@ -208,7 +225,7 @@ class _Job:
             time.sleep(0.2)
 
     def error_tail(self) -> str:
-        return self.words
+        return self.message
 
     def _is_gone(self, every: float) -> bool:
         if self.queue is None:
@@ -216,7 +233,7 @@ class _Job:
         return self.queue.has_lost(self.job.job_id, self.submitted, every)
 
     def _waited(self) -> bool:
-        """Whether its result would have been seen by now."""
+        """Whether its result would be visible by now."""
         if self.queue is None:
             return True
         self.gone = self.gone or time.monotonic()
@@ -227,5 +244,5 @@ class _Job:
 
         try:
             self.known = self.job.result()
-        except UncompletedJobError as error:  # its time limit, a folder that is not there, ...
-            self.known, self.words = KILLED, str(error)
+        except UncompletedJobError as error:  # time limit, missing folder, ...
+            self.known, self.message = KILLED, str(error)

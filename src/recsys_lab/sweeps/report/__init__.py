@@ -1,1 +1,1 @@
-"""What a sweep found, as a page and as Markdown, read from its trials and run records."""
+"""The report of a sweep, as an HTML page and as Markdown."""

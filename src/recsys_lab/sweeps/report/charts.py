@@ -1,4 +1,4 @@
-"""The charts of a sweep's report."""
+"""Charts of a sweep's report."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 WIDE = 900
 
 
-def history_chart(story: SweepSummary, place: int) -> Markup:
-    """Values by trial with the best so far."""
-    name, better = story.objectives[place], _better(story, place)
+def history_chart(story: SweepSummary, objective: int) -> Markup:
+    """Values by trial, with the best so far."""
+    name, better = story.objectives[objective], _better(story, objective)
     best, reached = None, []
     for trial in story.complete:
-        value = trial.values[place]
+        value = trial.values[objective]
         best = value if best is None else better(best, value)
         reached.append((float(trial.number), best, f"trial {trial.number}: best {best:.4g}"))
-    values = [(float(t.number), t.values[place], _tip(t, t.values[place])) for t in story.complete]
+    values = [
+        (float(t.number), t.values[objective], _tip(t, t.values[objective])) for t in story.complete
+    ]
     stopped = [
         (float(t.number), last, f"trial {t.number}, pruned at {last:.4g}")
         for t in story.trials
@@ -48,25 +50,25 @@ def history_chart(story: SweepSummary, place: int) -> Markup:
         ],
         Axis("trial", -0.5, last_number + 0.5, whole=True),
         padded(name, [v for points in (values, stopped) for _, v, _ in points]),
-        key=f"history-{place}",
+        key=f"history-{objective}",
         title=f"{name} by trial",
         description=(
-            f"{len(values)} finished trials as dots, {len(stopped)} pruned ones paler at their "
-            f"last value, and a line of the best so far, which ends at {reached[-1][1]:.4g}."
+            f"{len(values)} finished trials as dots, {len(stopped)} pruned trials as paler dots at "
+            f"their last value, and a line of the best so far, ending at {reached[-1][1]:.4g}."
         ),
         width=WIDE,
     )
 
 
-def slice_chart(story: SweepSummary, dimension: Dimension, place: int) -> Markup | None:
-    """Value against one searched key; None where no finished trial had it."""
-    name, key = story.objectives[place], dimension.key
+def slice_chart(story: SweepSummary, dimension: Dimension, objective: int) -> Markup | None:
+    """Value against one searched key; None if no finished trial has it."""
+    name, key = story.objectives[objective], dimension.key
     having = [trial for trial in story.complete if key in trial.params]
     if not having:
         return None
     values = [str(value) for value in dimension.values]
     points = [
-        (_place_of(dimension, t.params[key]), t.values[place], _tip(t, t.values[place]))
+        (_coordinate(dimension, t.params[key]), t.values[objective], _tip(t, t.values[objective]))
         for t in having
     ]
     chosen = [p for p, t in zip(points, having, strict=True) if t.number in story.best]
@@ -80,24 +82,24 @@ def slice_chart(story: SweepSummary, dimension: Dimension, place: int) -> Markup
     return xy_chart(
         [Series(points, style="faint"), Series(chosen, style="good")],
         axis,
-        padded(name, [trial.values[place] for trial in story.complete]),
-        key=f"slice-{story.space.dimensions.index(dimension)}-{place}",
+        padded(name, [trial.values[objective] for trial in story.complete]),
+        key=f"slice-{story.space.dimensions.index(dimension)}-{objective}",
         title=f"{name} against {key}",
-        description=f"One dot for each of {len(points)} finished trials; the best one is green.",
+        description=f"{len(points)} finished trials as dots; the best one is green.",
     )
 
 
 def parallel(story: SweepSummary) -> Markup:
-    """Parallel coordinates of all finished trials, the better the stronger."""
+    """Parallel coordinates of all finished trials; better trials are drawn stronger."""
     uprights = [ParallelAxis(d.key, _axis_of(d).ticks()) for d in story.space.dimensions]
     value_axis = padded(story.objectives[0], [trial.values[0] for trial in story.complete])
     uprights.append(ParallelAxis(value_axis.name, value_axis.ticks()))
-    ranks = {t.number: place for place, t in enumerate(reversed(story.ranked))}
+    ranks = {t.number: rank for rank, t in enumerate(reversed(story.ranked))}
     lines = [
         Line(
             [
                 *(
-                    _axis_of(d).share(_place_of(d, trial.params[d.key]))
+                    _axis_of(d).share(_coordinate(d, trial.params[d.key]))
                     if d.key in trial.params
                     else None
                     for d in story.space.dimensions
@@ -110,12 +112,15 @@ def parallel(story: SweepSummary) -> Markup:
         for trial in story.complete
     ]
     return parallel_chart(
-        uprights, lines, key="parallel", title="Parameters of every finished trial",
+        uprights,
+        lines,
+        key="parallel",
+        title="Parameters of every finished trial",
         description=(
-            f"One line for each of {len(lines)} finished trials over {len(uprights) - 1} searched "
-            f"keys to {story.objectives[0]} at the right; better trials are drawn stronger."
+            f"{len(lines)} finished trials as lines over {len(uprights) - 1} searched keys, with "
+            f"{story.objectives[0]} at the right; better trials are drawn stronger."
         ),
-    )  # fmt: skip
+    )
 
 
 def front_chart(story: SweepSummary) -> Markup:
@@ -128,36 +133,38 @@ def front_chart(story: SweepSummary) -> Markup:
         if t.number in story.best
     )
     return xy_chart(
-        [Series(points, style="faint"), Series(front, "line", "good", "Pareto front"),
-         Series(front, style="good")],
+        [
+            Series(points, style="faint"),
+            Series(front, "line", "good", "Pareto front"),
+            Series(front, style="good"),
+        ],
         padded(second, [x for x, _, _ in points]),
         padded(first, [y for _, y, _ in points]),
         key="front",
         title=f"{first} against {second}",
         description=(
-            f"{len(points)} finished trials; a line joins the {len(front)} of the Pareto front, "
-            "than which no other is better in all objectives."
+            f"{len(points)} finished trials as dots, and a line through the {len(front)} trials of "
+            "the Pareto front."
         ),
         width=WIDE,
-    )  # fmt: skip
+    )
 
 
 def curves_chart(story: SweepSummary) -> Markup | None:
-    """Validation values by epoch of every trial; None where none was told."""
+    """Validation values by epoch of every trial; None without any."""
     series = []
     for trial in story.trials:
-        error_tail = sorted(trial.intermediate_values.items())
-        if not error_tail:
+        values = sorted(trial.intermediate_values.items())
+        if not values:
             continue
         state = trial.state.name
         style: Any = "muted" if state == "PRUNED" else "faint"
         style = "good" if trial.number in story.best else style
-        said = f"trial {trial.number} ({state.lower()})"
+        tip = f"trial {trial.number} ({state.lower()})"
         points = [
-            (float(epoch), value, f"{said}, epoch {epoch}: {value:.4g}")
-            for epoch, value in error_tail
+            (float(epoch), value, f"{tip}, epoch {epoch}: {value:.4g}") for epoch, value in values
         ]
-        series.append(Series(points, "line" if len(points) > 1 else "dots", style, said))
+        series.append(Series(points, "line" if len(points) > 1 else "dots", style, tip))
     if not series:
         return None
     series.sort(key=lambda one: ("muted", "faint", "good").index(one.style))
@@ -169,29 +176,33 @@ def curves_chart(story: SweepSummary) -> Markup | None:
         key="curves",
         title=f"{story.objectives[0]} by epoch",
         description=(
-            f"A line for each of {len(series)} trials: the best green, pruned ones grey; they end "
-            "where they were stopped."
+            f"{len(series)} trials as lines up to their last epoch: the best ones green, pruned "
+            "ones grey."
         ),
         width=WIDE,
     )
 
 
 def seeds_chart(story: SweepSummary, phase: str) -> Markup:
-    """Runs of the best configs with the mean and its 95% interval where there are two seeds."""
+    """Runs of the best configs, with their mean and, for several seeds, its 95% interval."""
     dots, lines = [], []
-    for place, config in enumerate(story.top):
+    for x, config in enumerate(story.top):
         values = [run[phase] for run in config["runs"]]
-        dots += [(place + 0.0, run[phase], f"trial {config['trial']}, seed {run['seed']}: "
-                  f"{run[phase]:.4f}") for run in config["runs"]]  # fmt: skip
+        dots += [
+            (
+                float(x),
+                run[phase],
+                f"trial {config['trial']}, seed {run['seed']}: {run[phase]:.4f}",
+            )
+            for run in config["runs"]
+        ]
         mean = statistics.fmean(values)
-        said = f"trial {config['trial']}: mean {mean:.4f}"
-        lines.append(
-            Series([(place - 0.16, mean, ""), (place + 0.16, mean, "")], "line", "strong", said)
-        )
+        tip = f"trial {config['trial']}: mean {mean:.4f}"
+        lines.append(Series([(x - 0.16, mean, ""), (x + 0.16, mean, "")], "line", "strong", tip))
         if len(values) > 1:
             half = interval_half(values)
-            ends = [(place + 0.0, mean - half, ""), (place + 0.0, mean + half, "")]
-            lines.append(Series(ends, "line", "strong", f"{said} ± {half:.4f} (95%)"))
+            ends = [(float(x), mean - half, ""), (float(x), mean + half, "")]
+            lines.append(Series(ends, "line", "strong", f"{tip} ± {half:.4f} (95%)"))
     heights = [y for one in [*lines, Series(dots)] for _, y, _ in one.points]
     names = [str(config["trial"]) for config in story.top]
     return xy_chart(
@@ -201,8 +212,8 @@ def seeds_chart(story: SweepSummary, phase: str) -> Markup:
         key=f"seeds-{phase}",
         title=f"{phase} {story.metric} by seed",
         description=(
-            f"One dot a run for {len(names)} configs; a bar across marks the mean, a line up and "
-            "down its 95% interval (Student's t) where there are several seeds."
+            f"One dot per run of {len(names)} configs; a horizontal bar is the mean, a vertical "
+            "line its 95% interval (Student's t) for several seeds."
         ),
     )
 
@@ -212,8 +223,8 @@ def interval_half(values: Sequence[float]) -> float:
     return quantile(0.05, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def _better(story: SweepSummary, place: int) -> Any:
-    return max if story.directions[place] == "maximize" else min
+def _better(story: SweepSummary, objective: int) -> Any:
+    return max if story.directions[objective] == "maximize" else min
 
 
 def _tip(trial: FrozenTrial, value: float) -> str:
@@ -221,11 +232,11 @@ def _tip(trial: FrozenTrial, value: float) -> str:
 
 
 def _last(trial: FrozenTrial) -> float | None:
-    error_tail = trial.intermediate_values
-    return error_tail[max(error_tail)] if error_tail else None
+    values = trial.intermediate_values
+    return values[max(values)] if values else None
 
 
-def _place_of(dimension: Dimension, value: Any) -> float:
+def _coordinate(dimension: Dimension, value: Any) -> float:
     return float(dimension.values.index(value) if dimension.values else value)
 
 

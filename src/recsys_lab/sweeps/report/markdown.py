@@ -1,4 +1,4 @@
-"""The report of a sweep as Markdown, for notes and pull requests."""
+"""The report of a sweep as Markdown."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from recsys_lab.sweeps.report.summary import (
 
 
 def markdown(story: SweepSummary) -> str:
-    """The whole report; its charts are in the page beside it."""
+    """The whole report, without charts."""
     shares, method = story.importance
     best = best_table(story)
     parts = [
         f"# Sweep {plain(story.name)}",
-        *map(line, story.said),
+        *map(line, story.sentences),
         Table("", (), head_facts(story)).markdown(),
         "## Searched",
         searched_table(story).markdown(),
@@ -34,7 +34,7 @@ def markdown(story: SweepSummary) -> str:
         front = Table("", best.heads, front_rows(story), best.right)
         parts += ["## Pareto front", front.markdown()]
     if story.top:
-        parts += ["## The best with several seeds", top_table(story).markdown()]
+        parts += ["## Best configs with several seeds", top_table(story).markdown()]
     parts += ["## Importance", f"By {plain(method)}." if shares else f"Unknown: {plain(method)}."]
     if shares:
         rows = [(key, f"{share:.1%}") for key, share in shares.items()]

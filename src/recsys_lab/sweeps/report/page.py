@@ -1,4 +1,4 @@
-"""The report of a sweep: one HTML page, readable offline and on paper."""
+"""The report of a sweep as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recsys_lab.sweeps.report.summary import (
 
 
 def html(story: SweepSummary) -> str:
-    """The page's text."""
+    """The HTML page."""
     counts = story.counts
     tiles = [
         ("trials ended", str(counts["complete"] + counts["pruned"] + counts["failed"])),
@@ -52,7 +52,7 @@ def html(story: SweepSummary) -> str:
 
 
 def searched_table(story: SweepSummary) -> Table:
-    """Every searched key."""
+    """The searched keys."""
     return Table("Every searched key.", ("key", "values", "when"), space_rows(story))
 
 
@@ -63,9 +63,9 @@ def failure_table(story: SweepSummary) -> Table:
 
 def best_table(story: SweepSummary) -> Table:
     """The best trials."""
-    what = "of the Pareto front" if len(story.directions) > 1 else "the best"
+    what = "the Pareto front" if len(story.directions) > 1 else "the best"
     return Table(
-        f"Starred: {what}. Values are the validation split's; no trial opens the test split.",
+        f"Starred: {what}. Values are of the validation split; trials do not use the test split.",
         ("trial", *story.objectives, "parameters"),
         best_rows(story) if story.complete else [],
         right=range(1, len(story.objectives) + 1),
@@ -75,8 +75,8 @@ def best_table(story: SweepSummary) -> Table:
 def top_table(story: SweepSummary) -> Table:
     """The retrained configs."""
     caption = (
-        f"{story.metric}, mean ± standard deviation over seeds that the search did not use, beside "
-        "the value of the search. The winner is chosen by validation, not by test."
+        f"{story.metric}, mean ± standard deviation over seeds that the search did not use, and "
+        "the value of the search. The winner is selected by validation, not by test."
     )
     return Table(caption, TOP_HEADS, top_rows(story), right=range(1, 5))
 

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
     from recsys_lab.sweeps.space import Space
 
-STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
-          "WAITING": "waiting"}  # fmt: skip
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 SHOWN = 10
 """Trials in a table of the best."""
 
@@ -39,7 +44,7 @@ class SweepSummary:
         workers: status of the worker processes: ``began``, ``now``, ``busy``, in seconds.
         metric: by which the retrained configs were compared.
         top: their results, by config (`recsys_lab.sweeps.winner.RetrainedConfig.summary`).
-        said: sentences about these results.
+        sentences: about the retrained configs.
         command: trains the best config again.
     """
 
@@ -54,7 +59,7 @@ class SweepSummary:
     workers: Sequence[Mapping[str, Any]]
     metric: str
     top: Sequence[Mapping[str, Any]]
-    said: Sequence[str]
+    sentences: Sequence[str]
     command: str
 
     @property
@@ -107,10 +112,13 @@ def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
     )
     halved = sum(CHANGES in trial.user_attrs for trial in story.trials)
     facts = [
-        ("Objectives", ", ".join(
-            f"{name} ({direction})"
-            for name, direction in zip(story.objectives, story.directions, strict=True)
-        )),
+        (
+            "Objectives",
+            ", ".join(
+                f"{name} ({direction})"
+                for name, direction in zip(story.objectives, story.directions, strict=True)
+            ),
+        ),
         ("Budget", f"{options['n_trials']} trials, {ended} of them ended"),
         ("Trials", ", ".join(states) or "none"),
         ("Pruned", _share(counts["pruned"], ended)),
@@ -119,7 +127,7 @@ def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
         ("Resumed after a crash", str(resumed)),
         ("Retried with half the batch", str(halved)),
         *cost_facts(story),
-    ]  # fmt: skip
+    ]
     if options["constraints"]:
         facts.insert(1, ("Constraints", ", ".join(map(str, options["constraints"]))))
     return facts

@@ -49,7 +49,7 @@ def write_report(plan: Plan, study: Study, summary: Mapping[str, Any], command: 
         workers=worker_notes(plan.path / "workers"),
         metric=summary.get("metric", ""),
         top=summary.get("top", []),
-        said=summary.get("said", []),
+        sentences=summary.get("said", []),
         command=command,
     )
     write_text(plan.path / "report.html", html(story))

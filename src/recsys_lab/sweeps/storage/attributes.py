@@ -3,7 +3,7 @@
 ATTEMPTS, CAUSE = "attempts", "cause"
 """Of a trial: how often it was started; why it failed."""
 RELEASED = "released"
-"""Of a trial: how often its process was asked to stop and released it; these are no deaths."""
+"""Of a trial: how often its process was asked to stop and released it; not counted as crashes."""
 DEATHS = "deaths"
 """Of a trial: name of each worker that died with it -> how that one ended."""
 CHANGES = "changes"

@@ -165,6 +165,6 @@ def _lock_of_server(url: str, kind: str, name: str) -> Iterator[Callable[[], Non
     try:
         yield assure
     finally:
-        with suppress(sqlalchemy.exc.SQLAlchemyError):  # the lock is gone with the connection
+        with suppress(sqlalchemy.exc.SQLAlchemyError):  # a lost connection releases the lock
             connection.execute(sqlalchemy.text(frees[kind]), value)
             connection.close()

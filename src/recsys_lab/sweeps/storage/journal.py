@@ -220,12 +220,20 @@ class _Salvage:
             number = len(self._replay.trials()[study])
             now = datetime.now(tz=UTC).isoformat(timespec="microseconds")
             log = {
-                "op_code": CREATE_TRIAL, "worker_id": "salvage",
-                "study_id": study, "datetime_start": now, "datetime_complete": now,
-                "state": TrialState.FAIL, "value": None, "values": None, "distributions": {},
-                "params": {}, "user_attrs": {CAUSE: _LOST, NUMBER: number}, "system_attrs": {},
+                "op_code": CREATE_TRIAL,
+                "worker_id": "salvage",
+                "study_id": study,
+                "datetime_start": now,
+                "datetime_complete": now,
+                "state": TrialState.FAIL,
+                "value": None,
+                "values": None,
+                "distributions": {},
+                "params": {},
+                "user_attrs": {CAUSE: _LOST, NUMBER: number},
+                "system_attrs": {},
                 "intermediate_values": {},
-            }  # fmt: skip
+            }
             self._replay.apply(log)
             self.kept.append(json.dumps(log, separators=(",", ":")).encode() + b"\n")
             self.numbers.append(number)
