@@ -104,7 +104,9 @@ def _compared(command, values, capsys):
     pop["metrics"]["effort@10"]["content"] = "0" * 16
     Path("pop/run.json").write_text(json.dumps({**pop, "digest": None}))
     assert run_command(["compare", "own", "pop", "metric=effort@10"]) == 2
-    assert "effort@10 is not one metric in all runs" in " ".join(capsys.readouterr().err.split())
+    assert "effort@10 has different definitions in the runs" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert run_command(["evaluate", "own"]) == 0
     assert values == record("own")
 
@@ -137,5 +139,7 @@ def _of_another_file(capsys):
     del sys.modules["my_metrics"]
     assert run_command(["evaluate", "own"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "own: no module 'my_metrics', which the run has in evaluation.metrics[1] (my_m" in said
-    assert f"in the current folder, {Path.cwd()}" in said
+    assert (
+        "own: there is no module 'my_metrics', which the run uses in evaluation.metrics[1]" in said
+    )
+    assert f"the current folder, {Path.cwd()}" in said
