@@ -1,7 +1,7 @@
 """Parse and check configs; every error at once, with 'did you mean'."""
 
 from recsys_lab.config.build import build, build_chosen, class_of_chosen, config_values
-from recsys_lab.config.check import Component, Sources, check_config
+from recsys_lab.config.check import Component, ForModels, Sources, check_config, is_component
 from recsys_lab.config.choice import Choice, Chosen
 from recsys_lab.config.errors import Disagreement, Interrupted, NoModule, Pruned, UserError
 from recsys_lab.config.locations import config_dir
@@ -11,6 +11,7 @@ __all__ = [
     "Chosen",
     "Component",
     "Disagreement",
+    "ForModels",
     "Interrupted",
     "NoModule",
     "Pruned",
@@ -22,4 +23,5 @@ __all__ = [
     "class_of_chosen",
     "config_dir",
     "config_values",
+    "is_component",
 ]

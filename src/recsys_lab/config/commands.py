@@ -8,15 +8,18 @@ imported only after the config has been checked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from recsys_lab.config import Component
+from recsys_lab.config import Component, ForModels, is_component
 
 Verify = Literal["full", "sizes"]
 """How files are checked before they are read: by their SHA-256, or by their lengths alone."""
+
+
+_GENERATIVE = ForModels("read_semantic_ids", True, "does not generate semantic IDs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,6 @@ class TrainConfig:
     engine: Component
     model: Component
     inputs: Component
-    loss: Component
     recipe: Component
     evaluation: Component
     tracking: Component
@@ -45,6 +47,12 @@ class TrainConfig:
     # Runs of older versions have no such keys, and are resumed.
     verify: Verify = "full"
     init_from: str | None = None
+    # Not every model has these.
+    loss: Annotated[Component, ForModels("training_loss", False, "makes its own loss")] = field(
+        default_factory=Component
+    )
+    semantic_ids: Annotated[Component, _GENERATIVE] = field(default_factory=Component)
+    decoding: Annotated[Component, _GENERATIVE] = field(default_factory=Component)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +165,7 @@ class Verb:
     @property
     def composes(self) -> bool:
         """Whether it has components, whose configs Hydra composes; else it is a plain command."""
-        return Component in get_type_hints(self.schema).values()
+        return any(map(is_component, get_type_hints(self.schema).values()))
 
 
 SOURCE_TEXTS = (

@@ -27,6 +27,14 @@ from recsys_lab.contracts.protocols import (
     ValidatesData,
     ValidatesDevice,
 )
+from recsys_lab.contracts.semantic_ids import (
+    Decoding,
+    MakesLoss,
+    RanksCandidates,
+    SemanticIds,
+    UsesSemanticIds,
+    UsesTrainingData,
+)
 from recsys_lab.contracts.traits import Traits, check_model, traits
 from recsys_lab.moved import names_before
 
@@ -36,6 +44,7 @@ __all__ = [
     "LISTS_APART",
     "NO_ITEM",
     "Batch",
+    "Decoding",
     "DenseModel",
     "EvaluationBatch",
     "Exclude",
@@ -45,14 +54,19 @@ __all__ = [
     "HoldsScores",
     "ListFeature",
     "Loss",
+    "MakesLoss",
     "RankedLists",
+    "RanksCandidates",
     "Recommender",
     "SamplesTargets",
     "ScoresByProduct",
+    "SemanticIds",
     "TrainingData",
     "Traits",
     "UsesItemCounts",
+    "UsesSemanticIds",
     "UsesTargetCounts",
+    "UsesTrainingData",
     "ValidatesData",
     "ValidatesDevice",
     "check_model",

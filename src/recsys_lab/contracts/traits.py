@@ -14,6 +14,7 @@ from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts.protocols import FittedModel
+from recsys_lab.contracts.semantic_ids import MakesLoss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Traits:
         items: item embedding module, called once with a batch's items: for
             `recsys_lab.evaluation.attribution.integrated_gradients`. None: not supported.
         blocks: module of its layers, for the estimate of the training memory.
+        users_at_once: largest number of users that it ranks in one call; None: no limit.
     """
 
     window: int | None = None
@@ -50,6 +52,7 @@ class Traits:
     cosine: bool | None = None
     items: nn.Module | None = None
     blocks: nn.Module | None = None
+    users_at_once: int | None = None
 
 
 def traits(model: object) -> Traits:
@@ -61,9 +64,10 @@ def traits(model: object) -> Traits:
     return Traits(**stated)
 
 
-_ANY, _TRAINED, _FITTED = (
+_ANY, _TRAINED, _OWN_LOSS, _FITTED = (
     "any model",
     "a trained model, a torch.nn.Module",
+    "a trained model with its own loss",
     "a fitted model",
 )
 _NEEDED = {
@@ -75,6 +79,7 @@ _NEEDED = {
         "training_states(batch)": "states that predict, (N, D), and their targets, (N,)",
         "item_table()": "vectors of all items, (V, D)",
     },
+    _OWN_LOSS: {"training_loss(batch)": "the mean loss of a batch, and its parts by name"},
     _FITTED: {
         "fit(data)": "learn from the training part",
         "arrays()": "the fitted parameters, as NumPy arrays by name",
@@ -90,7 +95,8 @@ def check_model(model: Any) -> None:
         UserError: one is missing; the message has a table of all that are needed.
     """
     is_trained = isinstance(model, nn.Module) and not isinstance(model, FittedModel)
-    needed = [*_NEEDED[_ANY], *_NEEDED[_TRAINED if is_trained else _FITTED]]
+    trained = _OWN_LOSS if isinstance(model, MakesLoss) else _TRAINED
+    needed = [*_NEEDED[_ANY], *_NEEDED[trained if is_trained else _FITTED]]
     lacking = [member for member in needed if not hasattr(model, member.partition("(")[0])]
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     if lacking:

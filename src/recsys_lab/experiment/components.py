@@ -12,13 +12,23 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import FittedModel, Traits, ValidatesData, check_model, traits
+from recsys_lab.contracts import (
+    FittedModel,
+    SemanticIds,
+    Traits,
+    UsesSemanticIds,
+    UsesTrainingData,
+    ValidatesData,
+    check_model,
+    traits,
+)
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate, fingerprint
 from recsys_lab.experiment.distributed import shard
 from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.experiment.semantic_ids import semantic_ids_of
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ class Components:
         recipe: training settings (not used by a fitted model).
         protocol: evaluation protocol.
         init_from: the run with the initial weights, or None.
+        semantic_ids: the codes of the items, if the model generates them, else None.
         origin: the source of the initial weights: see `recsys_lab.experiment.init_from`.
         data: the prepared dataset.
         model: the recommender, untrained.
@@ -71,11 +82,12 @@ class Components:
         self.seed: int = cfg.seed
         self.init_from: str | None = cfg.get("init_from")
         self.origin: Mapping[str, Any] | None = None
+        self.semantic_ids: SemanticIds | None = None
 
     @cached_property
     def loss(self) -> Any:
-        """The training loss; not used by a fitted model."""
-        return build(self._cfg.loss)
+        """The training loss; not used by a fitted model; None if the model makes its own."""
+        return build(self._cfg.loss) if "loss" in self._cfg else None
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -136,9 +148,20 @@ class Components:
         self.model = self.new_model(data.num_items)
         if isinstance(self.model, ValidatesData):
             self.model.check_data(data)
+        self.complete(self.model, data, run)
         self.inputs.attach(self.model, data, run)
-        if self._cfg.loss.get("cosine") and not self.is_fitted:
+        if self._cfg.get("loss", {}).get("cosine") and not self.is_fitted:
             self._rank_by_cosine()
+
+    def complete(self, model: Any, data: PreparedDataset, run: Path | None = None) -> None:
+        """Give a model what its weights depend on: the data and the items' codes."""
+        if isinstance(model, UsesTrainingData):
+            model.read_data(data)
+        if isinstance(model, UsesSemanticIds):
+            decoding = build(self._cfg.decoding)
+            self.semantic_ids = semantic_ids_of(self._cfg, data, run)
+            decoding.read_codes(self.semantic_ids)
+            model.read_semantic_ids(self.semantic_ids, data, decoding)
 
     def _rank_by_cosine(self) -> None:
         """Make the model rank by the cosines that the loss trains."""

@@ -115,7 +115,7 @@ class Recipe:
         done = epoch + 1
         return done % self.config.validate_every_epochs == 0 or done == self.config.max_epochs
 
-    def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
+    def optimizer(self, model: DenseModel, loss: Loss | None) -> Optimizer:
         """The optimizer of a model's parameters.
 
         Raises:
