@@ -136,13 +136,13 @@ def _entropy(counts: NDArray[Any]) -> float:
 
 
 def _category_columns(data: PreparedDataset) -> list[str]:
-    """Item columns with fewer categories than half of the items."""
+    """Item columns with at least two categories, and at most half as many as items."""
     columns = [name for name in data.features.names() if name.startswith("item.")]
     return [
         name
         for name in columns
         if data.features.entry(name)["type"] in ("categorical", "list")
-        and FIRST_KNOWN < data.features.entry(name)["cardinality"] <= data.num_items / 2
+        and 2 <= data.features.entry(name)["cardinality"] - FIRST_KNOWN <= data.num_items / 2
     ]
 
 
