@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -42,10 +42,33 @@ class SemanticIds:
 
 
 class Decoding(Protocol):
-    """How a generative model's lists are computed: the component ``decoding``."""
+    """How a generative model's lists are computed: the component ``decoding``.
+
+    Attributes:
+        diagnostics: names of the numbers that its lists have in `RankedLists.diagnostics`.
+        width: largest number of prefixes of a user that are computed at once.
+    """
+
+    @property
+    def diagnostics(self) -> Sequence[str]:
+        """See the attributes."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """See the attributes."""
+        ...
 
     def read_codes(self, ids: SemanticIds) -> None:
         """Receive the codes of the items, before anything is ranked."""
+        ...
+
+    def check_length(self, k: int) -> None:
+        """Check that lists of ``k`` items can be made.
+
+        Raises:
+            UserError: they cannot.
+        """
         ...
 
     def rank(self, model: Any, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:

@@ -162,6 +162,8 @@ class Components:
             vectors = traits(model).reads_vectors
             self.semantic_ids = semantic_ids_of(self._cfg, data, run, vectors=vectors)
             decoding.read_codes(self.semantic_ids)
+            every = data.num_items if self.protocol.ranks_all else 0
+            decoding.check_length(max(self.protocol.max_k, every))
             model.read_semantic_ids(self.semantic_ids, data, decoding)
 
     def _rank_by_cosine(self) -> None:
