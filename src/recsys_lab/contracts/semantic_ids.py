@@ -39,10 +39,27 @@ class SemanticIds:
 
 
 class Decoding(Protocol):
-    """How a generative model's lists are computed: the component ``decoding``."""
+    """How a generative model's lists are computed: the component ``decoding``.
+
+    Attributes:
+        width: largest number of prefixes of a user that are computed at once.
+    """
+
+    @property
+    def width(self) -> int:
+        """See the attributes."""
+        ...
 
     def read_codes(self, ids: SemanticIds) -> None:
         """Receive the codes of the items, before anything is ranked."""
+        ...
+
+    def check_length(self, k: int) -> None:
+        """Check that lists of ``k`` items can be made.
+
+        Raises:
+            UserError: they cannot.
+        """
         ...
 
     def rank(self, model: Any, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:

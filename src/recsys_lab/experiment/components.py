@@ -161,6 +161,8 @@ class Components:
             decoding = build(self._cfg.decoding)
             self.semantic_ids = semantic_ids_of(self._cfg, data, run)
             decoding.read_codes(self.semantic_ids)
+            every = data.num_items if self.protocol.ranks_all else 0
+            decoding.check_length(max(self.protocol.max_k, every))
             model.read_semantic_ids(self.semantic_ids, data, decoding)
 
     def _rank_by_cosine(self) -> None:
@@ -188,18 +190,32 @@ class Components:
         """The model's class."""
         return type(self.model).__name__
 
-    def batches(self, phase: str, *, beyond: bool = False) -> EvaluationBatches:
+    @property
+    def users_at_once(self) -> int:
+        """Number of users ranked in one call."""
+        of_memory = self.protocol.batch_size(self.data.num_items)
+        return min(of_memory, self.traits.users_at_once or of_memory)
+
+    @property
+    def validation_users(self) -> int | None:
+        """Number of users that validation ranks; None: all, as for a fitted model."""
+        return None if self.is_fitted else self.recipe.config.validation_users
+
+    def batches(
+        self, phase: str, *, beyond: bool = False, users: int | None = None
+    ) -> EvaluationBatches:
         """Batches of the users of a phase; with several processes, of this process's share.
 
         Args:
             phase: ``validation`` or ``test``.
             beyond: whether metrics beyond accuracy are computed.
+            users: number of users, the same sample in every run on the data; None: all.
         """
         seen, stated = self.protocol.config.exclude_seen, self.traits
         return EvaluationBatches(
             self.data,
             phase,
-            batch_size=self.protocol.batch_size(self.data.num_items),
+            batch_size=self.users_at_once,
             window=stated.window,
             exclude_seen=seen or (beyond and self.protocol.reads_history),
             shard=shard(),
@@ -207,6 +223,7 @@ class Components:
             next_times=stated.reads_next_time,
             target_times=self.protocol.reads_times,
             target_values=self.protocol.values,
+            users=users,
         )
 
     @property
@@ -218,7 +235,8 @@ class Components:
         """Rank for every user of a phase; metrics beyond accuracy: those given, or all for test."""
         if beyond is None:
             beyond = self.beyond() if phase == "test" else {}
-        batches = self.batches(phase, beyond=bool(beyond))
+        users = self.validation_users if phase == "validation" else None
+        batches = self.batches(phase, beyond=bool(beyond), users=users)
         return evaluate(self.model, batches, self.protocol, self.device, beyond)
 
     def beyond(self) -> dict[str, BeyondMetric]:

@@ -69,8 +69,8 @@ def train(
     meter = CostMonitor()
     keeper = fit(
         parts.model, parts.loss, parts.recipe, parts.protocol, training,
-        parts.batches("validation"), folder, loggers=loggers, console=console, on_epoch=on_epoch,
-        callbacks=[meter, *callbacks], epochs=epochs,
+        parts.batches("validation", users=parts.validation_users), folder, loggers=loggers,
+        console=console, on_epoch=on_epoch, callbacks=[meter, *callbacks], epochs=epochs,
     )  # fmt: skip
     parts.model.to(parts.device)
     return keeper, meter.values()

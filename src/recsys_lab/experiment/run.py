@@ -213,6 +213,7 @@ def _test(parts: Components, record: RunRecord) -> None:
         PER_USER, SLICES,
         test=results.means, intervals=results.intervals, fairness=results.fairness,
         **({} if results.off_policy is None else {"off_policy": results.off_policy}),
+        **({"diagnostics": results.diagnostics} if results.diagnostics else {}),
     )  # fmt: skip
 
 

@@ -5,32 +5,24 @@ Shapes: V items, L levels, C codes of a level.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 
-from recsys_lab.contracts import SemanticIds
-
-if TYPE_CHECKING:
-    from recsys_lab.contracts import TrainingData
+from recsys_lab.semantic_ids.base import Codes, Items, Quantiser
 
 
-class RandomCodes:
-    """Draws the codes of each item independently and uniformly.
-
-    Args:
-        config: the options.
-    """
+class RandomCodes(Quantiser):
+    """Draws the codes of each item independently and uniformly."""
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Quantiser.Config):
         """Options of `RandomCodes`.
 
         Attributes:
-            levels: L.
+            levels: L, without the one that tells duplicates apart.
             codes: C, the same for all levels.
             seed: seed of the draws.
         """
@@ -39,13 +31,12 @@ class RandomCodes:
         codes: Annotated[int, Ge(2)]
         seed: Annotated[int, Ge(0)]
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
-    def tokenize(self, data: TrainingData) -> SemanticIds:
+    def quantise(self, items: Items) -> Codes:
         """The codes of all items."""
-        generator = torch.Generator().manual_seed(self.config.seed)
-        shape = (data.num_items, self.config.levels)
-        codes_VL = torch.randint(self.config.codes, shape, generator=generator)
-        digest = hashlib.sha256(codes_VL.numpy().astype("<i8").tobytes()).hexdigest()
-        return SemanticIds(codes_VL, (self.config.codes,) * self.config.levels, None, digest[:16])
+        config = self.config
+        generator = torch.Generator().manual_seed(config.seed)
+        shape = (items.data.num_items, config.levels)
+        codes_VL = torch.randint(config.codes, shape, generator=generator)
+        return Codes(codes_VL.numpy(), (config.codes,) * config.levels)

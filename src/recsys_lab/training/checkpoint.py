@@ -135,7 +135,7 @@ class CheckpointCallback(pl.Callback):
         epoch = trainer.current_epoch
         row = {"epoch": epoch, "step": trainer.global_step, **pl_module.losses}
         if self._judges(epoch):
-            row |= pl_module.validation
+            row |= pl_module.validation | pl_module.diagnostics
             self._judge(row[self._config.monitor], epoch, pl_module)
         self.history.append(row)
         if self._epochs is not None and self.finished:

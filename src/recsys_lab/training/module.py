@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
+    from recsys_lab.evaluation.results import Results
     from recsys_lab.training.recipe import Recipe
 
 
@@ -45,7 +46,7 @@ class SequentialModule(pl.LightningModule):
         self._recipe = recipe
         self._protocol = protocol
         self._total_steps = steps_per_epoch * recipe.config.max_epochs
-        self._results = protocol.results()
+        self._results = self._new_results()
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
         self._positions: list[int] = []  # of the batches of this step so far
@@ -53,6 +54,7 @@ class SequentialModule(pl.LightningModule):
         self.loss_steps = 0
         self.part_sums: dict[str, Tensor | float] = {}
         self.validation: dict[str, float] = {}
+        self.diagnostics: dict[str, float] = {}  # of the lists of the validation
 
     def is_better(self, monitor: str, value: float, other: float) -> bool:
         """Whether a value of a validation metric such as ``val/ndcg@10`` beats another."""
@@ -125,9 +127,12 @@ class SequentialModule(pl.LightningModule):
             if parameter.grad is not None:
                 parameter.grad.mul_(scale)
 
+    def _new_results(self) -> Results:
+        return self._protocol.results(diagnostics=traits(self.model).diagnostics)
+
     def on_validation_epoch_start(self) -> None:
         """Reset the results."""
-        self._results = self._protocol.results()
+        self._results = self._new_results()
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Rank one batch."""
@@ -138,7 +143,9 @@ class SequentialModule(pl.LightningModule):
         """Publish the means as ``val/...`` for trackers and callbacks."""
         # Stored separately, because Lightning's log rounds to float32.
         self.validation = {f"val/{name}": v for name, v in self._results.compute().items()}
-        self.log_dict(self.validation)
+        of_lists = self._results.diagnostics().items()
+        self.diagnostics = {f"diagnostics/{name}": value for name, value in of_lists}
+        self.log_dict(self.validation | self.diagnostics)
 
     def on_train_epoch_end(self) -> None:
         """Publish the mean training loss of the epoch."""

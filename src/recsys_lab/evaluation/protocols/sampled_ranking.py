@@ -38,6 +38,7 @@ class SampledRanking(RankingProtocol):
         config: the options.
     """
 
+    ranks_few = True
     bytes_per_score = 48
     """A score, its random key, and the pair that excludes it."""
 

@@ -1,26 +1,31 @@
 """Exact scoring: the probability of every item's codes, in blocks of items.
 
-Shapes: B users, V items, L levels, C codes of a level, N items of a block, K list length.
+Shapes: B users, V items, L levels, C codes of a level, N distinct codes of a block, W prefixes of
+a level, K list length.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from recsys_lab.contracts import Batch, Exclude, RankedLists, SemanticIds
     from recsys_lab.models.generative.base import CodeGenerator
 
 
 class ExactDecoding:
     """Scores all items by the model's probability of their codes.
+
+    Items that share all codes are scored once, and so are the prefixes that the items of a block
+    share.
 
     Args:
         config: the options.
@@ -44,29 +49,39 @@ class ExactDecoding:
         """Receive the codes of the items."""
         self._codes_VL = ids.codes_VL
 
+    @property
+    def width(self) -> int:
+        """Prefixes of a user at once."""
+        return min(self.config.block_items, len(self._codes_VL))
+
+    def check_length(self, k: int) -> None:
+        """Lists may have any length."""
+
     def rank(
         self, model: CodeGenerator, batch: Batch, k: int, exclude: Exclude | None
     ) -> RankedLists:
         """The k best items of all."""
         codes_VL = self._codes_VL.to(batch.items_T.device)
-        cache = model.start(batch)
-        parts = []
-        for codes_NL in codes_VL.split(self.config.block_items):
-            score_BN = torch.zeros(batch.size, len(codes_NL), device=codes_NL.device)
-            state, parents_BW, codes_BW = cache, None, None
-            for level in range(codes_NL.shape[1]):
-                logits_BWC, state = model.step(state, level, parents_BW, codes_BW)
-                log_BWC = logits_BWC.float().log_softmax(-1)
-                codes_BW = codes_NL[:, level].expand(batch.size, -1)
-                log_BNC = log_BWC.expand(-1, codes_BW.shape[1], -1)
-                score_BN = score_BN + log_BNC.gather(2, codes_BW.unsqueeze(2)).squeeze(2)
-                parents_BW = _parents(parents_BW, codes_BW)
-            parts.append(score_BN)
-        return top_k(torch.cat(parts, 1), k, exclude, batch.users_B)
+        # In order, so that items with equal prefixes are in one block.
+        codes_NL, which_V = codes_VL.unique(dim=0, return_inverse=True)
+        start = model.start(batch)
+        parts = [
+            _scores(model, start, batch.size, block_NL)
+            for block_NL in codes_NL.split(self.config.block_items)
+        ]
+        return top_k(torch.cat(parts, 1)[:, which_V], k, exclude, batch.users_B)
 
 
-def _parents(before_BW: Tensor | None, codes_BW: Tensor) -> Tensor:
-    """All items extend the empty prefix at first, then each its own."""
-    if before_BW is None:
-        return torch.zeros_like(codes_BW)
-    return torch.arange(codes_BW.shape[1], device=codes_BW.device).expand_as(codes_BW)
+def _scores(model: CodeGenerator, cache: Any, users: int, codes_NL: Tensor) -> Tensor:
+    """Log-probability of each item's codes for each user, (B, N)."""
+    place_N = codes_NL.new_zeros(len(codes_NL))  # of each item's prefix among the distinct ones
+    parents_BW, codes_BW, score_BN = None, None, None
+    for level, codes_N in enumerate(codes_NL.unbind(1)):
+        logits_BWC, cache = model.step(cache, level, parents_BW, codes_BW)
+        log_BN = logits_BWC.float().log_softmax(-1)[:, place_N, codes_N]
+        score_BN = log_BN if score_BN is None else score_BN + log_BN
+        pairs_NP, after_N = torch.stack([place_N, codes_N], 1).unique(dim=0, return_inverse=True)
+        parents_BW, codes_BW = (x_W.expand(users, -1) for x_W in pairs_NP.unbind(1))
+        place_N = after_N
+    assert score_BN is not None  # there is at least one level
+    return score_BN
