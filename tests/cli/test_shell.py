@@ -205,7 +205,7 @@ COMPONENTS = sorted(
 def test_each_component_yaml_gives_exactly_the_options_of_its_class(file):
     node = yaml.safe_load((config_dir() / file).read_text())
     schema = schema_of_target(node["_target_"])
-    assert set(node) - {"_target_"} == set(schema.types)
+    assert set(node) - {"_target_", "defaults"} == set(schema.types)
     fields = dataclasses.fields(import_class(node["_target_"]).Config)
     older = {field.name for field in fields if field.kw_only}
     assert schema.required == set(schema.types) - older, (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -42,8 +42,11 @@ class Decoding(Protocol):
     """How a generative model's lists are computed: the component ``decoding``.
 
     Attributes:
+        diagnostics: names of the numbers that its lists have in `RankedLists.diagnostics`.
         width: largest number of prefixes of a user that are computed at once.
     """
+
+    diagnostics: Sequence[str]
 
     @property
     def width(self) -> int:

@@ -103,11 +103,14 @@ class RankingProtocol:
         beyond: Mapping[str, BeyondMetric] | None = None,
         diagnostics: Sequence[str] = (),
     ) -> Results:
-        """Empty results with the accuracy metrics and the given metrics beyond accuracy."""
-        config = self.config
+        """Empty results with the accuracy metrics and the given metrics beyond accuracy.
+
+        Diagnostics are those of whole catalogues: a search has none if the candidates are few.
+        """
+        config, searched = self.config, () if self.ranks_few else diagnostics
         return Results(
             config.metrics, config.ks, self.max_k, beyond, self.num_items,
-            over_lists=self.over_lists, diagnostics=diagnostics,
+            over_lists=self.over_lists, diagnostics=searched,
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from recsys_lab.contracts import NO_ITEM
 from recsys_lab.models.ranking import fit_length, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from recsys_lab.contracts import (
         Batch,
@@ -45,15 +45,18 @@ class CodeGenerator(nn.Module):
         codes_VL: codes of all items, int64; a buffer that is not stored with the weights.
         values_per_beam: numbers that `step` keeps or computes for a beam, without its logits; set
             by the model in `make_weights`.
-        users_at_once: users whose decoding needs at most 1 GiB, estimated as eight numbers for each
-            code and ``values_per_beam`` for each of the decoding's beams.
+        diagnostics: those of the decoding, unless the class states some.
+        users_at_once: unless the class states a number, that of users whose decoding needs at most
+            1 GiB, estimated as eight numbers for each code and ``values_per_beam`` for each of the
+            decoding's beams.
     """
 
     window: int
     num_codes: tuple[int, ...] = ()
     codes_VL: Tensor
     values_per_beam = 0
-    users_at_once: int
+    diagnostics: Sequence[str] = ()
+    users_at_once: int | None = None
 
     def read_semantic_ids(self, ids: SemanticIds, data: TrainingData, decoding: Decoding) -> None:
         """Receive the codes, and make the weights: see `UsesSemanticIds`."""
@@ -62,8 +65,10 @@ class CodeGenerator(nn.Module):
         self.register_buffer("codes_VL", ids.codes_VL, persistent=False)
         self._decoding = decoding
         self.make_weights(ids, data)
-        per_beam = 8 * max(ids.num_codes) + self.values_per_beam
-        self.users_at_once = max(1, _MEMORY // (4 * per_beam * decoding.width))
+        self.diagnostics = self.diagnostics or decoding.diagnostics
+        if self.users_at_once is None:
+            per_beam = 8 * max(ids.num_codes) + self.values_per_beam
+            self.users_at_once = max(1, _MEMORY // (4 * per_beam * decoding.width))
 
     @abstractmethod
     def make_weights(self, ids: SemanticIds, data: TrainingData) -> None:

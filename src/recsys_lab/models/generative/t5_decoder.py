@@ -94,7 +94,8 @@ def step(
 
 
 def _heads(x: Tensor, attention: Any) -> Tensor:
-    return x.unflatten(-1, (attention.n_heads, attention.key_value_proj_dim))
+    heads: Tensor = x.unflatten(-1, (attention.n_heads, attention.key_value_proj_dim))
+    return heads
 
 
 def _grown(

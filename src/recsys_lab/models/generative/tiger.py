@@ -104,7 +104,7 @@ class TIGER(CodeGenerator):
         self.decoder.compile(**options)
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Mean over targets of the sum of code losses; the parts are ``level_1`` and so on."""
+        """Mean over targets of the sum of code losses; the parts are those of the levels."""
         logits, codes_BL = self.training_logits(batch)
         keep_B = None if batch.supervised_T is None else batch.supervised_T[batch.last_B]
         parts = {}
@@ -113,7 +113,7 @@ class TIGER(CodeGenerator):
             if keep_B is not None:
                 loss_B = loss_B * keep_B
             targets = loss_B.shape[0] if keep_B is None else keep_B.sum().clamp(min=1)
-            parts[f"level_{level + 1}"] = loss_B.sum() / targets
+            parts[f"loss_level_{level}"] = loss_B.sum() / targets
         return torch.stack(list(parts.values())).sum(), parts
 
     def training_logits(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
@@ -184,7 +184,7 @@ def _stack(config: TIGER.Config, is_decoder: bool) -> Any:
     from transformers import T5Config
     from transformers.models.t5.modeling_t5 import T5Stack
 
-    stack = T5Stack(
+    stack: Any = T5Stack(
         T5Config(
             vocab_size=1,
             eos_token_id=None,

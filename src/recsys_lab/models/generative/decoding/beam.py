@@ -43,6 +43,8 @@ class BeamSearch:
         config: the options.
     """
 
+    diagnostics = ("invalid_beams", "list_shortfall")
+
     @dataclass(frozen=True)
     class Config:
         """Options of `BeamSearch`.

@@ -31,6 +31,8 @@ class ExactDecoding:
         config: the options.
     """
 
+    diagnostics = ()
+
     @dataclass(frozen=True)
     class Config:
         """Options of `ExactDecoding`.
