@@ -72,5 +72,6 @@ def tell_fewer(num_codes: list[int], asked: int) -> None:
         _log.warning(
             "semantic_ids.codes: got %d, but there are fewer distinct vectors to tell apart; the "
             "levels have %s codes",
-            asked, ", ".join(map(str, num_codes)),
-        )  # fmt: skip
+            asked,
+            ", ".join(map(str, num_codes)),
+        )
