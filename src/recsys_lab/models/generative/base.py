@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.models.ranking import fit_length, in_order
@@ -140,3 +141,20 @@ class CodeGenerator(nn.Module):
             index_BW.scatter_(1, place_BN, index_BN)
             parents_BW, codes_BW = index_BW // num_codes, index_BW % num_codes
         return scores_BN
+
+
+def code_losses(logits: Sequence[Tensor], codes_LN: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean over N targets of the sum of a target's code losses, and the mean of each level.
+
+    0 with zero gradients if there is no target.
+
+    Args:
+        logits: for each level, (N, C).
+        codes_LN: the targets' codes.
+    """
+    targets = max(1, codes_LN.shape[1])
+    parts = {
+        f"loss_level_{level}": F.cross_entropy(logits_NC, codes_N, reduction="sum") / targets
+        for level, (logits_NC, codes_N) in enumerate(zip(logits, codes_LN, strict=True))
+    }
+    return torch.stack(list(parts.values())).sum(), parts
