@@ -88,7 +88,7 @@ class LIGER(TIGER):
 
     def item_tokens(self, items_T: Tensor) -> Tensor:
         """Input vectors of the codes of some items, each with its item's vector, (T, L, D)."""
-        vectors_TD = self.project_inputs(self.vectors_VE[items_T])
+        vectors_TD: Tensor = self.project_inputs(self.vectors_VE[items_T])
         return super().item_tokens(items_T) + vectors_TD.unsqueeze(1)
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
