@@ -46,7 +46,10 @@ class Decoding(Protocol):
         width: largest number of prefixes of a user that are computed at once.
     """
 
-    diagnostics: Sequence[str]
+    @property
+    def diagnostics(self) -> Sequence[str]:
+        """See the attributes."""
+        ...
 
     @property
     def width(self) -> int:
