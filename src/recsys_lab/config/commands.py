@@ -56,6 +56,15 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenizeConfig(TrainConfig):
+    """Top-level keys of ``tokenize``: those of ``train``, whatever the model."""
+
+    semantic_ids: Component
+    decoding: Component = field(default_factory=Component)
+    compare_with: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepConfig(TrainConfig):
     """Top-level keys of ``sweep``: those of ``train``, how to search and what, and who works."""
 
@@ -183,6 +192,13 @@ VERBS: Mapping[str, Verb] = {
         "raw log -> prepared dataset (train does it by itself when needed)",
         "recsys-lab prepare data=movielens_1m",
         TrainConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
+    ),
+    "tokenize": Verb(
+        "items -> semantic IDs (train does it by itself when a model needs them)",
+        "recsys-lab tokenize semantic_ids=residual_kmeans data=movielens_1m",
+        TokenizeConfig,
         literal=SOURCE_TEXTS,
         paths=SOURCE_PATHS,
     ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,15 +28,17 @@ class SemanticIds:
         codes_VL: code of each item at each level, ``0 .. num_codes[l] - 1``, int64 (V, L), on the
             CPU. Items may share all their codes.
         num_codes: number of codes C of each level.
-        vectors_VE: the vectors that were quantised, float32 (V, E), for models that also read them;
-            None if there were none.
+        vectors_VE: the vectors that were quantised, float32 (V, E), for models with the trait
+            ``reads_vectors``; None for others, and if there were none.
         fingerprint: hash of codes and vectors; part of the run's identity.
+        folder: where they are stored.
     """
 
     codes_VL: Tensor
     num_codes: tuple[int, ...]
     vectors_VE: NDArray[np.float32] | None
     fingerprint: str
+    folder: Path | None = None
 
 
 class Decoding(Protocol):

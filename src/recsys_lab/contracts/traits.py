@@ -33,6 +33,7 @@ class Traits:
         mask_probability: share of the events of a training batch that it predicts (Cloze).
         reads_next_time: it reads `Batch.next_times_B`, which is a leak: the run is marked.
         reads_times: it needs `Batch.timestamps_T`.
+        reads_vectors: it needs `SemanticIds.vectors_VE`, which are then kept in the run's folder.
         ignores_seed: the model is deterministic, so that one run is enough for all seeds.
         cosine: whether ``recommend`` ranks by the cosine of state and item instead of their dot
             product; set to true by the lab for a loss that trains cosines. None: not supported.
@@ -49,6 +50,7 @@ class Traits:
     mask_probability: float = 1.0
     reads_next_time: bool = False
     reads_times: bool = False
+    reads_vectors: bool = False
     ignores_seed: bool = False
     cosine: bool | None = None
     items: nn.Module | None = None

@@ -159,7 +159,8 @@ class Components:
             model.read_data(data)
         if isinstance(model, UsesSemanticIds):
             decoding = build(self._cfg.decoding)
-            self.semantic_ids = semantic_ids_of(self._cfg, data, run)
+            vectors = traits(model).reads_vectors
+            self.semantic_ids = semantic_ids_of(self._cfg, data, run, vectors=vectors)
             decoding.read_codes(self.semantic_ids)
             every = data.num_items if self.protocol.ranks_all else 0
             decoding.check_length(max(self.protocol.max_k, every))

@@ -56,7 +56,7 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
 
 
 def refuse_other_data(parts: Components, record: RunRecord) -> None:
-    """Check that the data of a resumed run have not changed.
+    """Check that the data and codes of a resumed run have not changed.
 
     Raises:
         UserError: they have.
@@ -74,6 +74,13 @@ def refuse_other_data(parts: Components, record: RunRecord) -> None:
                 f"{record.folder}: the {what} have changed since the run began ({key} "
                 f"{noted[key]}, now {value}); restore the original data, or start a new run"
             )
+    codes = (record.values.get("identity") or {}).get("semantic_ids")
+    now_codes = parts.semantic_ids and parts.semantic_ids.fingerprint[:8]
+    if codes not in (None, now_codes):
+        raise UserError(
+            f"{record.folder}: the semantic IDs have changed since the run began (fingerprint "
+            f"{codes}, now {now_codes}); restore what they were made from, or start a new run"
+        )
 
 
 def refuse_other_files(parts: Components, record: RunRecord) -> None:
@@ -101,9 +108,19 @@ def _identity(parts: Components) -> dict[str, str]:
     """What determines results besides settings and code: see `recsys_lab.comparison.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
     columns = {"features": parts.data.features_fingerprint[:8]}
+    codes = (
+        {} if parts.semantic_ids is None else {"semantic_ids": parts.semantic_ids.fingerprint[:8]}
+    )
     begun = {} if parts.origin is None else {"init_from": parts.origin["weights_sha256"][:8]}
-    read = {**parts.inputs.contents(), **_files(parts)}
-    return {"device": parts.device, **trained, **columns, **read, **begun}
+    return {
+        "device": parts.device,
+        **trained,
+        **columns,
+        **parts.inputs.contents(),
+        **codes,
+        **_files(parts),
+        **begun,
+    }
 
 
 def _files(parts: Components) -> Mapping[str, str]:

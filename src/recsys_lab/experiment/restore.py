@@ -17,6 +17,7 @@ from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.identity import refuse_other_files
 from recsys_lab.experiment.resume import refuse_changed
+from recsys_lab.experiment.semantic_ids import KEPT_CODES, KEPT_VECTORS
 from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.moved import with_current_names
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
@@ -54,6 +55,9 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     stored.verify = verify
     if (record.folder / KEPT).exists():
         record.check(KEPT, _CURE)  # the model reads of it
+    for name in (KEPT_CODES, KEPT_VECTORS):
+        if name in record.values.get("files", {}):
+            record.check(name, _CURE)
     refit = bool(record.values.get("refit"))
     try:
         parts = Components(stored)

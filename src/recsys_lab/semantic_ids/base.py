@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 
 from recsys_lab.contracts import SemanticIds
 
@@ -34,7 +34,7 @@ class Items:
             items; the others get the nearest codes.
         vectors_VE: the vectors to quantise, float32 (V, E); None for a quantiser that reads none.
         aligned_VF: collaborative vectors to align with, float32 (V, F), NaN in the rows of items
-            that have none; None if none are asked for.
+            that have none; None without `VectorQuantiser.align_with`.
     """
 
     data: PreparedDataset
@@ -86,6 +86,11 @@ class Quantiser(ABC):
     def __init__(self, config: Config) -> None:
         self.config = config
 
+    @property
+    def name(self) -> str:
+        """For names of folders: that of the module."""
+        return type(self).__module__.rpartition(".")[2]
+
     @abstractmethod
     def quantise(self, items: Items) -> Codes:
         """The codes of all items, learned from those with training events.
@@ -111,7 +116,8 @@ class VectorQuantiser(Quantiser):
                 each centred and scaled to a mean squared length of 1.
             features: item columns to encode for "features", categorical or list (one column for
                 each value), or numeric (standard score); null: all that there are.
-            text: item columns whose texts are encoded for "text".
+            text: item column whose texts are encoded for "text", or a list of columns of any type,
+                joined to one text in this order.
             encoder: sentence encoder of "text": a folder or a name on the Hugging Face Hub.
             cache_dir: folder of the cache of text vectors.
             standardise: give every dimension mean 0 and variance 1 over the items with training
@@ -123,7 +129,7 @@ class VectorQuantiser(Quantiser):
 
         vectors: str | list[str]
         features: list[str] | None
-        text: list[str]
+        text: str | Annotated[list[str], MinLen(1)]
         encoder: str | None
         cache_dir: str
         standardise: bool
@@ -131,6 +137,11 @@ class VectorQuantiser(Quantiser):
         seed: Annotated[int, Ge(0)]
 
     config: Config
+
+    @property
+    def align_with(self) -> str | None:
+        """A run or file, given as in `Config.vectors`, that `Items.aligned_VF` is read from."""
+        return None
 
 
 def semantic_ids(codes: Codes, vectors_VE: NDArray[np.float32] | None) -> SemanticIds:

@@ -170,39 +170,11 @@ def _text_vectors(config: VectorQuantiser.Config, data: PreparedDataset) -> NDAr
             "semantic_ids.encoder: none given for semantic_ids.vectors=text; give a folder with a "
             "sentence encoder or its name on the Hugging Face Hub"
         )
-    texts = item_texts(config.text, data)
+    if isinstance(config.text, str):
+        texts = data.features.text(full_name(config.text))
+    else:
+        texts = data.features.sentences([full_name(name) for name in config.text])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vectors_VE = text_vectors(texts, config.encoder, Path(config.cache_dir), device)
-    vectors_VE[[not text for text in texts]] = np.nan
+    vectors_VE[[not (text or "").strip() for text in texts]] = np.nan
     return vectors_VE
-
-
-def item_texts(columns: list[str], data: PreparedDataset) -> list[str]:
-    """The text of every item: that of one column, or ``name: text`` of several, separated by ``;``.
-
-    Empty where an item has no text in any of them.
-    """
-    if not columns:
-        raise UserError("semantic_ids.text: no columns; name the item columns with the texts")
-    by_column = {name: _texts(full_name(name), data) for name in columns}
-    if len(by_column) == 1:
-        return next(iter(by_column.values()))
-    return [
-        "; ".join(f"{name}: {text}" for name, text in zip(by_column, texts, strict=True) if text)
-        for texts in zip(*by_column.values(), strict=True)
-    ]
-
-
-def _texts(name: str, data: PreparedDataset) -> list[str]:
-    """A column of any type as texts; empty where missing."""
-    columns: Any = data.features
-    kind = columns.entry(name)["type"]
-    if kind == "numeric":
-        return ["" if np.isnan(value) else f"{value:g}" for value in columns.column(name)]
-    if kind != "list":
-        return [(text or "").strip() for text in columns.text(name)]
-    values = ["", "", *map(str, columns.values(name))]
-    codes, offsets = columns.column(name)
-    words = [values[code] for code in codes.tolist()]
-    ends = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    return [", ".join(filter(None, words[start:end])) for start, end in ends]

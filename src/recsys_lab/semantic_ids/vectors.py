@@ -83,8 +83,11 @@ def _fill(part_VE: Vectors, name: str, data: PreparedDataset, is_known_V: NDArra
         "semantic_ids.vectors=%s: %s of %s items have no vector there, such as item %r; they get "
         "the mean vector, and so the same codes unless another source or deduplicate tells them "
         "apart",
-        name, number(count), number(len(part_VE)), data.item_ids()[int(is_missing_V.argmax())],
-    )  # fmt: skip
+        name,
+        number(count),
+        number(len(part_VE)),
+        data.item_ids()[int(is_missing_V.argmax())],
+    )
     return count
 
 

@@ -93,6 +93,7 @@ def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
         ("Training", list(tables.curve_grids(values))),
         ("Compute", _facts(facts.compute_rows(values))),
         ("Model", list(facts.model_facts(values))),
+        ("Semantic IDs", _facts(facts.semantic_id_rows(values))),
         ("Data and protocol", list(facts.data_facts(values))),
         ("Where it comes from", _facts(facts.origin_rows(values))),
     ]
