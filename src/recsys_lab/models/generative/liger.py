@@ -43,6 +43,8 @@ class LIGER(TIGER):
         num_items: catalogue size V.
     """
 
+    reads_vectors = True
+
     @dataclass(frozen=True)
     class Config(TIGER.Config):
         """Options of `LIGER`, besides those of `TIGER`.
