@@ -128,6 +128,18 @@ class MakesLoss(Protocol):
 
 
 @runtime_checkable
+class ReadsFiles(Protocol):
+    """A model that needs files besides the prepared dataset and the run's own, such as weights."""
+
+    def contents(self) -> Mapping[str, str]:
+        """Digests of what was read, by name: part of the run's identity.
+
+        A run is not resumed or restored with other contents.
+        """
+        ...
+
+
+@runtime_checkable
 class RanksCandidates(Protocol):
     """A model that ranks a few candidates faster than the whole catalogue."""
 
