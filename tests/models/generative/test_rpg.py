@@ -148,7 +148,7 @@ def test_the_loss_of_one_pass_is_that_of_every_prefix_alone():
         for history in WITH_TARGETS for place in range(1, len(history))
     ])  # fmt: skip
     loss, parts = model.training_loss(batch_of(WITH_TARGETS))
-    assert list(parts) == ["level_1", "level_2", "level_3", "level_4"]
+    assert list(parts) == [f"loss_level_{level}" for level in range(4)]
     torch.testing.assert_close(torch.stack(list(parts.values())), -logs.mean(0))
     torch.testing.assert_close(loss, -logs.sum(1).mean())
 

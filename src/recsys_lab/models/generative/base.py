@@ -144,7 +144,7 @@ class CodeGenerator(nn.Module):
 
 
 def code_losses(logits: Sequence[Tensor], codes_LN: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean over N targets of the sum of code losses; the parts are ``level_1`` and so on.
+    """Mean over N targets of the sum of code losses; the parts are ``loss_level_0`` and so on.
 
     0 with zero gradients if there is no target.
 
@@ -154,7 +154,7 @@ def code_losses(logits: Sequence[Tensor], codes_LN: Tensor) -> tuple[Tensor, dic
     """
     targets = max(1, codes_LN.shape[1])
     parts = {
-        f"level_{level}": F.cross_entropy(logits_NC, codes_N, reduction="sum") / targets
-        for level, (logits_NC, codes_N) in enumerate(zip(logits, codes_LN, strict=True), start=1)
+        f"loss_level_{level}": F.cross_entropy(logits_NC, codes_N, reduction="sum") / targets
+        for level, (logits_NC, codes_N) in enumerate(zip(logits, codes_LN, strict=True))
     }
     return torch.stack(list(parts.values())).sum(), parts
