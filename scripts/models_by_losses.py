@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from recsys_lab.config import build, config_dir
-from recsys_lab.contracts import Batch, UsesItemCounts
+from recsys_lab.contracts import Batch, MakesLoss, UsesItemCounts
 
 ITEMS, USERS, STEPS = 60, 16, 30
 SMALL = {
@@ -41,16 +41,19 @@ python scripts/models_by_losses.py --write experiments/models_by_losses/README.m
 
 def options(group: str, name: str) -> dict[str, Any]:
     """A component's shipped values."""
-    return dict(OmegaConf.load(config_dir() / group / f"{name}.yaml"))
+    values = dict(OmegaConf.load(config_dir() / group / f"{name}.yaml"))
+    values.pop("defaults", None)  # choices of other groups
+    return values
 
 
 def models() -> dict[str, dict[str, Any]]:
-    """The trained models by name, made small."""
+    """The trained models by name, made small; not those that make their own loss."""
     found = {}
     for path in sorted((config_dir() / "model").glob("*.yaml")):
         values = options("model", path.stem)
         values |= {key: SMALL[key] for key, v in values.items() if key in SMALL and v is not None}
-        if isinstance(build(values, num_items=ITEMS), nn.Module):
+        model = build(values, num_items=ITEMS)
+        if isinstance(model, nn.Module) and not isinstance(model, MakesLoss):
             found[path.stem] = values
     return found
 

@@ -91,7 +91,7 @@ class TestCompletion:
                 "recsys-lab ",
                 [*VERBS, "toy", "--help", "--version"],
             ),
-            ("recsys-lab to", ["toy"]),
+            ("recsys-lab toy", ["toy"]),
             ("recsys-lab toy mod", ["model=", "model."]),
             ("recsys-lab toy model=", ["model=flat", "model=net"]),
             ("/usr/bin/recsys-lab toy seed=1 model.n", ["model.num_layers="]),
@@ -206,7 +206,7 @@ COMPONENTS = sorted(
 def test_each_component_yaml_gives_exactly_the_options_of_its_class(file):
     node = yaml.safe_load((config_dir() / file).read_text())
     schema = schema_of_target(node["_target_"])
-    assert set(node) - {"_target_"} == set(schema.types)
+    assert set(node) - {"_target_", "defaults"} == set(schema.types)
     fields = dataclasses.fields(import_class(node["_target_"]).Config)
     older = {field.name for field in fields if field.kw_only}
     assert schema.required == set(schema.types) - older, (

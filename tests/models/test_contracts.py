@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError, build, config_dir
-from recsys_lab.contracts import Batch, traits
+from recsys_lab.contracts import Batch, MakesLoss, traits
 
 V, B, LENGTHS = 40, 4, (6, 2, 9, 4)
 SMALL = {"hidden_dim": 16, "max_length": 9, "feedforward_dim": 32, "recurrent_dim": 24}
@@ -20,6 +20,7 @@ DROPOUTS = ("dropout", "attention_dropout", "feedforward_dropout")
 @cache
 def options(name: str) -> dict:
     values = yaml.safe_load((config_dir() / "model" / f"{name}.yaml").read_text())
+    values.pop("defaults", None)  # choices of other groups
     return {k: v if v is None else SMALL.get(k, v) for k, v in values.items()}
 
 
@@ -32,7 +33,7 @@ def trainable_names() -> list[str]:
     found = []
     for path in sorted((config_dir() / "model").glob("*.yaml")):
         model = make(path.stem)
-        if isinstance(model, nn.Module):
+        if isinstance(model, nn.Module) and not isinstance(model, MakesLoss):
             found.append(path.stem)
     return found
 

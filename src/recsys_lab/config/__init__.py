@@ -1,7 +1,7 @@
 """Parse and check configs; every error at once, with 'did you mean'."""
 
 from recsys_lab.config.build import build, build_chosen, class_of_chosen, config_values
-from recsys_lab.config.check import Component, Sources, check_config
+from recsys_lab.config.check import Component, ForModels, Sources, check_config, is_component
 from recsys_lab.config.choice import Choice, Chosen
 from recsys_lab.config.errors import (
     Disagreement,
@@ -19,6 +19,7 @@ __all__ = [
     "Chosen",
     "Component",
     "Disagreement",
+    "ForModels",
     "Interrupted",
     "NoModule",
     "Pruned",
@@ -32,4 +33,5 @@ __all__ = [
     "config_values",
     "did_you_mean",
     "first_line",
+    "is_component",
 ]

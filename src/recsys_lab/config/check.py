@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import Choice, Chosen, chosen_values
 from recsys_lab.config.errors import UserError, closest, did_you_mean, first_line, report
-from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
+from recsys_lab.config.schema import Schema, has_method, schema_of_dataclass, schema_of_target
 from recsys_lab.config.values import describe, problem_with
 
 if TYPE_CHECKING:
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 
 class Component:
     """Marks a top-level key of a command's schema as a component: a node with ``_target_``."""
+
+
+@dataclass(frozen=True)
+class ForModels:
+    """Annotation of a component that a model has only if its class has, or lacks, a method.
+
+    Attributes:
+        method: name of the method.
+        has: whether models with the method have the component, or those without it.
+        reason: of the other models, for the message: why they have none.
+    """
+
+    method: str
+    has: bool
+    reason: str
 
 
 class Sources(Protocol):
@@ -73,13 +89,15 @@ class _Checker:
         if self.top:
             yield from self._top_level(self.top)
         yield from of_components
+        if self.top and "model" in self.schemas:
+            yield from self._for_other_models(self.top)
 
     def _component_keys(self) -> list[str]:
         from omegaconf import DictConfig
 
         keys = set(self.cfg.keys())  # `in` would not see a value that is missing (???)
         if self.top:
-            return [k for k, kind in self.top.types.items() if kind is Component and k in keys]
+            return [k for k, kind in self.top.types.items() if is_component(kind) and k in keys]
         return [str(k) for k in self.cfg if isinstance(self.cfg._get_node(k), DictConfig)]
 
     def _component(self, key: str) -> Iterator[str]:
@@ -129,12 +147,28 @@ class _Checker:
         for key in [str(k) for k in self.cfg]:
             if key not in top.types:
                 yield self._say(key, self._no_key(key, top))
-            elif top.types[key] is not Component:
+            elif not is_component(top.types[key]):
                 yield from self._value(key, self.cfg, key, top.types[key])
         given = {str(key) for key in self.cfg.keys()}  # noqa: SIM118 - `in` does not see ???
         for key in top.types:
             if key in top.required - given:
                 yield self._say(key, f"missing, and no config sets it; give {key}=...")
+
+    def _for_other_models(self, top: Schema) -> Iterator[str]:
+        """Components that this model does not have, and those that it lacks."""
+        target = self.cfg.model["_target_"]
+        for key, kind in top.types.items():
+            for rule in get_args(kind)[1:]:
+                if not isinstance(rule, ForModels):
+                    continue
+                has_it, needs_it = key in self.cfg, has_method(target, rule.method) == rule.has
+                name = self.schemas["model"].name
+                if has_it and not needs_it:
+                    yield self._say(
+                        key, f"{name} {rule.reason}; leave {key}= out, or use another model."
+                    )
+                elif needs_it and not has_it:
+                    yield self._say(key, f"missing; {name} needs it: choose one with {key}=...")
 
     def _no_key(self, key: str, top: Schema) -> str:
         if self.sources and key in self.sources.groups():
@@ -194,3 +228,8 @@ class _Checker:
         origin_path = (origin_path or path).partition("[")[0]  # lists are given as a whole
         origin = self.sources.origin(origin_path) if self.sources else ""
         return f"{path}: {what}{' ' + origin if origin else ''}"
+
+
+def is_component(kind: Any) -> bool:
+    """Whether a top-level key of this type is a component."""
+    return kind is Component or (get_origin(kind) is Annotated and get_args(kind)[0] is Component)

@@ -8,15 +8,18 @@ imported after the config is checked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from recsys_lab.config import Component
+from recsys_lab.config import Component, ForModels, is_component
 
 Verify = Literal["full", "sizes"]
 """How files are checked before they are read: by their SHA-256, or only by their lengths."""
+
+
+_GENERATIVE = ForModels("read_semantic_ids", True, "does not generate semantic IDs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,6 @@ class TrainConfig:
     engine: Component
     model: Component
     inputs: Component
-    loss: Component
     recipe: Component
     evaluation: Component
     tracking: Component
@@ -45,6 +47,21 @@ class TrainConfig:
     # With defaults, as configs of older runs, which can be resumed, lack these keys.
     verify: Verify = "full"
     init_from: str | None = None
+    # Not every model has these.
+    loss: Annotated[Component, ForModels("training_loss", False, "makes its own loss")] = field(
+        default_factory=Component
+    )
+    semantic_ids: Annotated[Component, _GENERATIVE] = field(default_factory=Component)
+    decoding: Annotated[Component, _GENERATIVE] = field(default_factory=Component)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizeConfig(TrainConfig):
+    """Top-level keys of ``tokenize``: those of ``train``, whatever the model."""
+
+    semantic_ids: Component
+    decoding: Component = field(default_factory=Component)
+    compare_with: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +173,7 @@ class Verb:
     @property
     def composes(self) -> bool:
         """Whether Hydra composes its config from components."""
-        return Component in get_type_hints(self.schema).values()
+        return any(map(is_component, get_type_hints(self.schema).values()))
 
 
 SOURCE_TEXTS = (
@@ -176,6 +193,13 @@ VERBS: Mapping[str, Verb] = {
         "raw log -> prepared dataset (train does this if needed)",
         "recsys-lab prepare data=movielens_1m",
         TrainConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
+    ),
+    "tokenize": Verb(
+        "items -> semantic IDs (train does it by itself when a model needs them)",
+        "recsys-lab tokenize semantic_ids=residual_kmeans data=movielens_1m",
+        TokenizeConfig,
         literal=SOURCE_TEXTS,
         paths=SOURCE_PATHS,
     ),

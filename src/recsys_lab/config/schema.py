@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_type_hints
@@ -75,6 +76,18 @@ def schema_of_target(target: object, group: str | Choice | None = None) -> Schem
         return schema_of_dataclass(import_class(target, group).Config, name)
     required = frozenset(option for option, (_, is_required) in fields.items() if is_required)
     return Schema(name, {option: kind for option, (kind, _) in fields.items()}, required)
+
+
+def has_method(target: str, method: str) -> bool:
+    """Whether the class that `target` names, or a base class of the lab or user, has a method.
+
+    The sources are parsed, not run, as by `schema_of_target`.
+    """
+    module, name = split_target(target)
+    try:
+        return _Sources().read(module).defines(name, method)
+    except _Unreadable:
+        return callable(getattr(import_class(target), method, None))
 
 
 def schema_of_dataclass(config: type[Any], name: str) -> Schema:
@@ -178,6 +191,18 @@ class _Source:
         if not node.bases:
             raise _Unreadable
         return source._config_of_base(node.bases[0])
+
+    def defines(self, name: str, method: str) -> bool:
+        """Whether a class, or a base class that can be read, defines a method."""
+        source, node = self._class(ast.Name(name))
+        if any(isinstance(n, ast.FunctionDef) and n.name == method for n in node.body):
+            return True
+        for base in node.bases:
+            with suppress(_Unreadable):  # of another package, such as torch
+                inner, base_node = source._class(base)
+                if inner.defines(base_node.name, method):
+                    return True
+        return False
 
     def _config_of_base(self, base: ast.expr) -> Fields:
         source, node = self._class(base)

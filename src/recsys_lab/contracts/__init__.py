@@ -27,6 +27,15 @@ from recsys_lab.contracts.protocols import (
     ValidatesData,
     ValidatesDevice,
 )
+from recsys_lab.contracts.semantic_ids import (
+    Decoding,
+    MakesLoss,
+    RanksCandidates,
+    ReadsFiles,
+    SemanticIds,
+    UsesSemanticIds,
+    UsesTrainingData,
+)
 from recsys_lab.contracts.traits import Traits, check_model, traits
 from recsys_lab.moved import names_before
 
@@ -36,6 +45,7 @@ __all__ = [
     "LISTS_APART",
     "NO_ITEM",
     "Batch",
+    "Decoding",
     "DenseModel",
     "EvaluationBatch",
     "Exclude",
@@ -45,14 +55,20 @@ __all__ = [
     "HoldsScores",
     "ListFeature",
     "Loss",
+    "MakesLoss",
     "RankedLists",
+    "RanksCandidates",
+    "ReadsFiles",
     "Recommender",
     "SamplesTargets",
     "ScoresByProduct",
+    "SemanticIds",
     "TrainingData",
     "Traits",
     "UsesItemCounts",
+    "UsesSemanticIds",
     "UsesTargetCounts",
+    "UsesTrainingData",
     "ValidatesData",
     "ValidatesDevice",
     "check_model",

@@ -213,10 +213,13 @@ class RankedLists:
     Attributes:
         items_BK: item index, int64; padded with `NO_ITEM` if fewer than K items are admissible.
         scores_BK: score, float32, non-increasing along a row; ``-inf`` for `NO_ITEM`.
+        diagnostics: numbers about how each list was computed, e.g. ``invalid_beams``, (B,) each;
+            their means end in the run record and the trackers.
     """
 
     items_BK: Tensor
     scores_BK: Tensor
+    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 Exclude = tuple[Tensor, Tensor]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -109,6 +109,14 @@ class FeatureColumns(Protocol):
 
         Raises:
             UserError: there is no such column, or it has lists or numbers.
+        """
+        ...
+
+    def sentences(self, names: Sequence[str]) -> list[str | None]:
+        """One text per row of several columns of one side, in this order.
+
+        Raises:
+            UserError: there is no such column.
         """
         ...
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts.protocols import FittedModel
+from recsys_lab.contracts.semantic_ids import MakesLoss
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Traits:
         mask_probability: share of the events of a training batch that it predicts (Cloze).
         reads_next_time: it reads `Batch.next_times_B`, which is a leak: the run is marked.
         reads_times: it needs `Batch.timestamps_T`.
+        reads_vectors: it needs `SemanticIds.vectors_VE`, which are then kept in the run's folder.
         ignores_seed: the model is deterministic, so that one run is enough for all seeds.
         cosine: whether ``recommend`` ranks by the cosine of state and item instead of their dot
             product; set to true by the lab for a loss that trains cosines. None: not supported.
         items: item embedding module, called once with a batch's items: for
             `recsys_lab.evaluation.attribution.integrated_gradients`. None: not supported.
         blocks: module of its layers, for the estimate of the training memory.
+        diagnostics: names of the numbers that its lists have in `RankedLists.diagnostics`.
+        users_at_once: largest number of users that it ranks in one call; None: no limit.
     """
 
     window: int | None = None
@@ -44,10 +48,13 @@ class Traits:
     mask_probability: float = 1.0
     reads_next_time: bool = False
     reads_times: bool = False
+    reads_vectors: bool = False
     ignores_seed: bool = False
     cosine: bool | None = None
     items: nn.Module | None = None
     blocks: nn.Module | None = None
+    diagnostics: Sequence[str] = ()
+    users_at_once: int | None = None
 
 
 def traits(model: object) -> Traits:
@@ -59,9 +66,10 @@ def traits(model: object) -> Traits:
     return Traits(**stated)
 
 
-_ANY, _TRAINED, _FITTED = (
+_ANY, _TRAINED, _OWN_LOSS, _FITTED = (
     "any model",
     "a trained model, a torch.nn.Module",
+    "a trained model with its own loss",
     "a fitted model",
 )
 _NEEDED = {
@@ -73,6 +81,7 @@ _NEEDED = {
         "training_states(batch)": "states that predict, (N, D), and their targets, (N,)",
         "item_table()": "vectors of all items, (V, D)",
     },
+    _OWN_LOSS: {"training_loss(batch)": "the mean loss of a batch, and its parts by name"},
     _FITTED: {
         "fit(data)": "learn from the training part",
         "arrays()": "the fitted parameters, as NumPy arrays by name",
@@ -88,7 +97,8 @@ def check_model(model: Any) -> None:
         UserError: one is missing; the message has a table of all that are needed.
     """
     is_trained = isinstance(model, nn.Module) and not isinstance(model, FittedModel)
-    needed = [*_NEEDED[_ANY], *_NEEDED[_TRAINED if is_trained else _FITTED]]
+    trained = _OWN_LOSS if isinstance(model, MakesLoss) else _TRAINED
+    needed = [*_NEEDED[_ANY], *_NEEDED[trained if is_trained else _FITTED]]
     lacking = [member for member in needed if not hasattr(model, member.partition("(")[0])]
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     if lacking:

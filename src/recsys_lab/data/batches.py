@@ -128,6 +128,7 @@ class EvaluationBatches:
         target_times: whether to fill in `EvaluationBatch.target_times_B`.
         target_values: computes `EvaluationBatch.target_values_G` from indices into the flat
             arrays and the items there.
+        users: number of users, if not all: a sample that depends only on the users of the phase.
 
     Raises:
         UserError: the dataset lacks a column.
@@ -146,8 +147,11 @@ class EvaluationBatches:
         next_times: bool = False,
         target_times: bool = False,
         target_values: TargetValues | None = None,
+        users: int | None = None,
     ) -> None:
         self._segments = np.asarray(data.segments(phase))
+        if users is not None:
+            self._segments = _of_sample(self._segments, users)
         self._numbers = _numbers(self._segments[:, 0])
         rank, world = shard
         self._firsts = range(rank * batch_size, len(self._segments), world * batch_size)
@@ -210,6 +214,15 @@ class EvaluationBatches:
             values_G,
             None if self._numbers is None else torch.from_numpy(self._numbers[rows_of_phase]),
         )
+
+
+def _of_sample(segments: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """The rows of a fixed sample of the users, in user order."""
+    users_U = np.unique(segments[:, 0])
+    if number >= len(users_U):
+        return segments
+    drawn = np.random.default_rng(0).choice(users_U, number, replace=False, shuffle=False)
+    return segments[np.isin(segments[:, 0], drawn)]
 
 
 def _numbers(users_n: NDArray[np.int64]) -> NDArray[np.int64] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import NO_ITEM, Batch, ScoresByProduct, traits
+from recsys_lab.contracts import NO_ITEM, Batch, RanksCandidates, ScoresByProduct, traits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,12 +56,19 @@ def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: in
 
 
 def scores_of(model: Recommender, batch: Batch, items_K: Tensor, num_items: int) -> Tensor:
-    """Scores of some items for every user of a batch, (B, K), from lists of all items.
+    """Scores of some items for every user of a batch, (B, K).
+
+    From lists of these items if the model is a `RanksCandidates`, else of all items.
 
     Raises:
         UserError: an item is not in a list, so the model does not score it.
     """
-    ranked = model.recommend(batch, num_items, None)
+    if isinstance(model, RanksCandidates):
+        rows = torch.arange(batch.size, device=items_K.device).repeat_interleave(len(items_K))
+        candidates = rows, items_K.repeat(batch.size)
+        ranked = model.rank_candidates(batch, candidates, len(items_K))
+    else:
+        ranked = model.recommend(batch, num_items, None)
     scores_BV = ranked.scores_BK.new_full((batch.size, num_items + 1), -torch.inf).cpu()
     columns_BV = ranked.items_BK.cpu()
     columns_BV = torch.where(columns_BV == NO_ITEM, num_items, columns_BV)

@@ -103,7 +103,10 @@ def read_catalogue(
         UserError: the column or the file is missing or of another kind.
     """
     categories = None if category_feature is None else _categories(data, category_feature)
-    vectors = None if embeddings_path is None else _embeddings(Path(embeddings_path), data)
+    vectors = None
+    if embeddings_path is not None:
+        where = f"evaluation.embeddings_path={embeddings_path}"
+        vectors = read_embeddings(Path(embeddings_path), data, where)
     return Catalogue(torch.from_numpy(data.training_item_counts()), categories, vectors)
 
 
@@ -122,8 +125,17 @@ def _categories(data: RankedData, name: str) -> ListFeature:
     )
 
 
-def _embeddings(path: Path, data: RankedData) -> Tensor:
-    where = f"evaluation.embeddings_path={path}"
+def read_embeddings(path: Path, data: RankedData, where: str) -> Tensor:
+    """The embedding of each item from a Parquet file, float32 (V, D).
+
+    Args:
+        path: has columns ``item_id`` and ``embedding``.
+        data: the dataset.
+        where: option and value, for messages.
+
+    Raises:
+        UserError: the file cannot be read, or an item has no embedding in it.
+    """
     try:
         table = pl.read_parquet(path, columns=["item_id", "embedding"])
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -46,6 +46,7 @@ class Results:
         num_items: V; for metrics of whole lists.
         over_lists: whether metrics are means over all lists: see
             `recsys_lab.evaluation.metrics.user_mean`.
+        diagnostics: names of the numbers that the model's lists have: see `Traits.diagnostics`.
 
     Attributes:
         metrics: hit metrics by name, e.g. ``ndcg@10``.
@@ -62,6 +63,7 @@ class Results:
         num_items: int = 1,
         *,
         over_lists: bool = False,
+        diagnostics: Sequence[str] = (),
     ) -> None:
         made = make_metrics(metrics, ks, num_items)
         self.metrics = {
@@ -70,7 +72,9 @@ class Results:
         self.others = {n: metric for n, metric in made.items() if n not in self.metrics}
         self.beyond = dict(beyond or {})
         self._length = max_k
-        for metric in (*self.metrics.values(), *self.others.values(), *self.beyond.values()):
+        self._diagnostics = {name: ListDiagnostic(name) for name in diagnostics}
+        means = (self.metrics, self.others, self.beyond, self._diagnostics)
+        for metric in (metric for group in means for metric in group.values()):
             if isinstance(metric, UserMean):
                 metric.over_lists = over_lists
         self._rows = TargetRows(max_k)
@@ -92,6 +96,8 @@ class Results:
         """
         for metric in self.others.values():
             metric.update(batch, ranked, exclude)
+        for of_lists in self._diagnostics.values():
+            of_lists.update(batch, ranked)
         first = slice(self._length)
         ranked = RankedLists(ranked.items_BK[:, first], ranked.scores_BK[:, first])
         hits_BK, num_targets_B = hits_of(ranked.items_BK, batch.target_rows, batch.target_items)
@@ -115,6 +121,10 @@ class Results:
         others = {**self.others, **self.beyond}
         values = {name: float(metric.compute()) for name, metric in others.items()}
         return accuracy | {name: value for name, value in values.items() if not isnan(value)}
+
+    def diagnostics(self) -> dict[str, float]:
+        """Means over users of the numbers about how the lists were computed."""
+        return {name: float(mean.compute()) for name, mean in self._diagnostics.items()}
 
     def per_user(self) -> pl.DataFrame:
         """One row per user, list and target, in this order.
@@ -140,6 +150,22 @@ class Results:
             of_row = values_U[torch.searchsorted(users_U, users_G)]
             columns.append(pl.Series(name, of_row.cpu().numpy()))
         return pl.DataFrame(columns)
+
+
+class ListDiagnostic(UserMean):
+    """Mean of a number in `RankedLists.diagnostics`.
+
+    Args:
+        name: its name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(k=1)
+        self.name = name
+
+    def update(self, batch: EvaluationBatch, ranked: RankedLists) -> None:
+        """Add the numbers of B lists."""
+        self.add(batch.lists_B, ranked.diagnostics[self.name])
 
 
 class TargetRows(ByUser):

@@ -12,13 +12,23 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
-from recsys_lab.contracts import FittedModel, Traits, ValidatesData, check_model, traits
+from recsys_lab.contracts import (
+    FittedModel,
+    SemanticIds,
+    Traits,
+    UsesSemanticIds,
+    UsesTrainingData,
+    ValidatesData,
+    check_model,
+    traits,
+)
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate, fingerprint
 from recsys_lab.experiment.distributed import shard
 from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.experiment.semantic_ids import semantic_ids_of
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ class Components:
         recipe: training settings (not used by a fitted model).
         protocol: evaluation protocol.
         init_from: the run with the initial weights, or None.
+        semantic_ids: the codes of the items, if the model generates them, else None.
         origin: the source of the initial weights: see `recsys_lab.experiment.init_from`.
         data: the prepared dataset.
         model: the recommender, untrained.
@@ -71,11 +82,12 @@ class Components:
         self.seed: int = cfg.seed
         self.init_from: str | None = cfg.get("init_from")
         self.origin: Mapping[str, Any] | None = None
+        self.semantic_ids: SemanticIds | None = None
 
     @cached_property
     def loss(self) -> Any:
-        """The training loss; not used by a fitted model."""
-        return build(self._cfg.loss)
+        """The training loss; not used by a fitted model; None if the model makes its own."""
+        return build(self._cfg.loss) if "loss" in self._cfg else None
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -136,9 +148,23 @@ class Components:
         self.model = self.new_model(data.num_items)
         if isinstance(self.model, ValidatesData):
             self.model.check_data(data)
+        self.complete(self.model, data, run)
         self.inputs.attach(self.model, data, run)
-        if self._cfg.loss.get("cosine") and not self.is_fitted:
+        if self._cfg.get("loss", {}).get("cosine") and not self.is_fitted:
             self._rank_by_cosine()
+
+    def complete(self, model: Any, data: PreparedDataset, run: Path | None = None) -> None:
+        """Give a model what its weights depend on: the data and the items' codes."""
+        if isinstance(model, UsesTrainingData):
+            model.read_data(data)
+        if isinstance(model, UsesSemanticIds):
+            decoding = build(self._cfg.decoding)
+            vectors = traits(model).reads_vectors
+            self.semantic_ids = semantic_ids_of(self._cfg, data, run, vectors=vectors)
+            decoding.read_codes(self.semantic_ids)
+            every = data.num_items if self.protocol.ranks_all else 0
+            decoding.check_length(max(self.protocol.max_k, every))
+            model.read_semantic_ids(self.semantic_ids, data, decoding)
 
     def _rank_by_cosine(self) -> None:
         """Make the model rank by the cosines that the loss trains."""
@@ -165,18 +191,32 @@ class Components:
         """The model's class."""
         return type(self.model).__name__
 
-    def batches(self, phase: str, *, beyond: bool = False) -> EvaluationBatches:
+    @property
+    def users_at_once(self) -> int:
+        """Number of users ranked in one call."""
+        of_memory = self.protocol.batch_size(self.data.num_items)
+        return min(of_memory, self.traits.users_at_once or of_memory)
+
+    @property
+    def validation_users(self) -> int | None:
+        """Number of users that validation ranks; None: all, as for a fitted model."""
+        return None if self.is_fitted else self.recipe.config.validation_users
+
+    def batches(
+        self, phase: str, *, beyond: bool = False, users: int | None = None
+    ) -> EvaluationBatches:
         """Batches of the users of a phase; with several processes, of this process's share.
 
         Args:
             phase: ``validation`` or ``test``.
             beyond: whether metrics beyond accuracy are computed.
+            users: number of users, the same sample in every run on the data; None: all.
         """
         seen, stated = self.protocol.config.exclude_seen, self.traits
         return EvaluationBatches(
             self.data,
             phase,
-            batch_size=self.protocol.batch_size(self.data.num_items),
+            batch_size=self.users_at_once,
             window=stated.window,
             exclude_seen=seen or (beyond and self.protocol.reads_history),
             shard=shard(),
@@ -184,6 +224,7 @@ class Components:
             next_times=stated.reads_next_time,
             target_times=self.protocol.reads_times,
             target_values=self.protocol.values,
+            users=users,
         )
 
     @property
@@ -195,7 +236,8 @@ class Components:
         """Rank for every user of a phase; metrics beyond accuracy: those given, or all for test."""
         if beyond is None:
             beyond = self.beyond() if phase == "test" else {}
-        batches = self.batches(phase, beyond=bool(beyond))
+        users = self.validation_users if phase == "validation" else None
+        batches = self.batches(phase, beyond=bool(beyond), users=users)
         return evaluate(self.model, batches, self.protocol, self.device, beyond)
 
     def beyond(self) -> dict[str, BeyondMetric]:

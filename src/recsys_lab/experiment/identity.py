@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import ReadsFiles
 from recsys_lab.runs.sources import source_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
 
@@ -29,6 +32,7 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
         UserError: data or columns have changed since the run began.
     """
     refuse_other_data(parts, record)
+    refuse_other_files(parts, record)
     record.update(
         status="running",
         code=_code(record, entry),
@@ -52,7 +56,7 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
 
 
 def refuse_other_data(parts: Components, record: RunRecord) -> None:
-    """Check that the data of a resumed run have not changed.
+    """Check that the data and codes of a resumed run have not changed.
 
     Raises:
         UserError: they have.
@@ -71,6 +75,28 @@ def refuse_other_data(parts: Components, record: RunRecord) -> None:
                 f"{record.folder}: the {what} have changed since the run began ({key} "
                 f"{noted[key]}, now {value}); restore the original data, or start a new run"
             )
+    codes = (record.values.get("identity") or {}).get("semantic_ids")
+    now_codes = parts.semantic_ids and parts.semantic_ids.fingerprint[:8]
+    if codes not in (None, now_codes):
+        raise UserError(
+            f"{record.folder}: the semantic IDs have changed since the run began (fingerprint "
+            f"{codes}, now {now_codes}); restore what they were made from, or start a new run"
+        )
+
+
+def refuse_other_files(parts: Components, record: RunRecord) -> None:
+    """Check that files that the model reads are those of the run.
+
+    Raises:
+        UserError: they are not.
+    """
+    noted = record.values.get("identity") or {}
+    for name, now in _files(parts).items():
+        if noted.get(name, now) != now:
+            raise UserError(
+                f"{record.folder}: the {name.replace('_', ' ')} has changed since the run began "
+                f"(digest {noted[name]}, now {now}); restore the original files, or start a new run"
+            )
 
 
 def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
@@ -83,8 +109,24 @@ def _identity(parts: Components) -> dict[str, str]:
     """What determines results besides settings and code: see `recsys_lab.comparison.identity`."""
     trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
     columns = {"features": parts.data.features_fingerprint[:8]}
+    codes = (
+        {} if parts.semantic_ids is None else {"semantic_ids": parts.semantic_ids.fingerprint[:8]}
+    )
     source = {} if parts.origin is None else {"init_from": parts.origin["weights_sha256"][:8]}
-    return {"device": parts.device, **trained, **columns, **parts.inputs.contents(), **source}
+    return {
+        "device": parts.device,
+        **trained,
+        **columns,
+        **parts.inputs.contents(),
+        **codes,
+        **_files(parts),
+        **source,
+    }
+
+
+def _files(parts: Components) -> Mapping[str, str]:
+    """Digests of the files that the model reads."""
+    return parts.model.contents() if isinstance(parts.model, ReadsFiles) else {}
 
 
 def _code(record: RunRecord, entry: str) -> dict[str, Any]:

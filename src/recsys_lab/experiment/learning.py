@@ -73,7 +73,7 @@ def train(
         parts.recipe,
         parts.protocol,
         training,
-        parts.batches("validation"),
+        parts.batches("validation", users=parts.validation_users),
         folder,
         loggers=loggers,
         console=console,

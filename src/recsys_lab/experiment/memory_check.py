@@ -30,7 +30,7 @@ def refuse_too_large(parts: Components, data: PreparedDataset) -> None:
     Raises:
         CannotFit: the estimate, a lower bound, is larger.
     """
-    model = _without_memory(parts, data.num_items)
+    model = _without_memory(parts, data)
     if not isinstance(model, torch.nn.Module):  # a fitted model, or no estimate
         return
     recipe, stated = parts.recipe, traits(model)
@@ -48,14 +48,16 @@ def refuse_too_large(parts: Components, data: PreparedDataset) -> None:
     needed.refuse(free_memory(recipe.device()))
 
 
-def _without_memory(parts: Components, num_items: int) -> Any:
+def _without_memory(parts: Components, data: PreparedDataset) -> Any:
     """The model on torch's meta device, where tensors have shapes but no content.
 
     The run builds its own model later: weights are drawn from the seed during construction.
     """
     try:
         with torch.device("meta"):
-            return parts.new_model(num_items)
+            model = parts.new_model(data.num_items)
+            parts.complete(model, data)
+            return model
     except UserError:
         return None  # raised again when the run builds the model
     except Exception as error:  # the model cannot be built on the meta device

@@ -150,7 +150,7 @@ class HistoryRanker:
         batches = EvaluationBatches(
             given,
             "test",
-            batch_size=self._parts.protocol.batch_size(len(self._item_ids)),
+            batch_size=self._parts.users_at_once,
             window=self._model.window,
             exclude_seen=exclude_seen,
             features=self._features,

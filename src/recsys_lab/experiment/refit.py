@@ -41,7 +41,7 @@ def refit(parts: Components, record: RunRecord, console: Console) -> None:
         keep_arrays(again.model, record, refit=noted)
     else:
         _train(again, record, console, noted)
-    parts.model = again.model
+    parts.model, parts.semantic_ids = again.model, again.semantic_ids
 
 
 def _train(parts: Components, record: RunRecord, console: Console, noted: dict[str, Any]) -> None:

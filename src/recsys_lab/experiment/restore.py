@@ -17,7 +17,9 @@ from recsys_lab.config import NoModule, UserError
 from recsys_lab.config.commands import Verify
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
+from recsys_lab.experiment.identity import refuse_other_files
 from recsys_lab.experiment.resume import refuse_changed
+from recsys_lab.experiment.semantic_ids import KEPT_CODES, KEPT_VECTORS
 from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.moved import with_current_names
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
@@ -50,12 +52,16 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     stored.verify = verify
     if (record.folder / KEPT).exists():
         record.check(KEPT, _CURE)  # read by the model
+    for name in (KEPT_CODES, KEPT_VECTORS):
+        if name in record.values.get("files", {}):
+            record.check(name, _CURE)
     refit = bool(record.values.get("refit"))
     try:
         parts = Components(stored)
         data = parts.prepare() if prepare else _prepared(record, stored)
         _refuse_other(record, data)
         parts.attach(data, record.folder, refit=refit)
+        refuse_other_files(parts, record)
     except NoModule as error:
         raise UserError(_without_module(record, stored, error.module)) from error
     except OmegaConfBaseException as error:

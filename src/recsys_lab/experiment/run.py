@@ -23,6 +23,7 @@ from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
 from recsys_lab.experiment.refit import refit
+from recsys_lab.experiment.semantic_ids import keep_codes
 from recsys_lab.experiment.test_results import run_test
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
@@ -104,6 +105,7 @@ def execute(
                 if refits:
                     refit(parts, record, console)
                 record.note_files(*parts.inputs.keep(record.folder))
+                keep_codes(parts.semantic_ids, record)
                 run_test(parts, record)
             elif trial.beyond:
                 _evaluate_beyond(parts, record, trial.beyond)

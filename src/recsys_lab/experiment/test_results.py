@@ -37,6 +37,7 @@ class TestResults:
         slices: accuracy metrics of every slice, and list metrics that do not read targets.
         fairness: ``gaps`` between groups of users, ``exposure`` of groups of items.
         off_policy: estimates from logged propensities, or None.
+        diagnostics: means of the numbers about how the lists were computed.
     """
 
     means: dict[str, float]
@@ -45,6 +46,7 @@ class TestResults:
     slices: pl.DataFrame
     fairness: dict[str, list[dict[str, Any]]]
     off_policy: list[dict[str, Any]] | None
+    diagnostics: dict[str, float]
 
     def write(self, folder: Path) -> None:
         """Write ``test_users.parquet`` and ``slices.parquet``, each atomically."""
@@ -60,17 +62,19 @@ class Gathered:
         results: results of the test.
         means: all metrics.
         rows: a row per user and target.
+        diagnostics: means of the numbers about how the lists were computed.
     """
 
     results: Results
     means: dict[str, float]
     rows: pl.DataFrame
+    diagnostics: dict[str, float]
 
 
 def rank_test_users(parts: Components) -> Gathered:
     """Rank for the test users; all processes must call it."""
     results = parts.evaluate("test")
-    return Gathered(results, results.compute(), results.per_user())
+    return Gathered(results, results.compute(), results.per_user(), results.diagnostics())
 
 
 def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
@@ -91,14 +95,20 @@ def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
     bounds = intervals(rows, [*results.metrics, *of_users], over_lists=over_lists)
     users = _with_raw_ids(rows, parts.data).hstack(keys.drop("user", "target"))
     logged = off_policy(parts, rows)
-    return TestResults(gathered.means, bounds, users, slices, fairness, logged)
+    return TestResults(
+        gathered.means, bounds, users, slices, fairness, logged, gathered.diagnostics
+    )
 
 
 def run_test(parts: Components, record: RunRecord) -> None:
     """Open the test split, once, after the model is chosen; for `record`."""
     results = compute_test_results(parts, rank_test_users(parts))
     results.write(record.folder)
-    logged = {} if results.off_policy is None else {"off_policy": results.off_policy}
+    logged: dict[str, Any] = {}
+    if results.off_policy is not None:
+        logged["off_policy"] = results.off_policy
+    if results.diagnostics:
+        logged["diagnostics"] = results.diagnostics
     record.note_files(
         PER_USER,
         SLICES,

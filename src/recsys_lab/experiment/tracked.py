@@ -108,6 +108,7 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
     summary = {f"best/{k}": v for k, v in (validation or {}).items()}
     summary |= {f"val/{k}": v for k, v in (validation or {}).items()}
     summary |= {f"test/{k}": v for k, v in (values.get("test") or {}).items()}
+    summary |= {f"test/diagnostics/{k}": v for k, v in (values.get("diagnostics") or {}).items()}
     compute = {"parameters": values.get("parameters"), **values["compute"]}
     summary |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
     if best:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional as F
 
 from recsys_lab.contracts import NO_ITEM, RankedLists
 
@@ -57,11 +58,7 @@ def top_k(scores_BV: Tensor, k: int, exclude: Exclude | None, users_B: Tensor) -
     for part in rows_R.split(max(1, _TIED_ELEMENTS // num_items)) if len(rows_R) else ():
         items_BK[part] = _break_ties(scores_BV[part], best_BK[part], users_B[part])
     items_BK.masked_fill_(best_BK == -torch.inf, NO_ITEM)
-    if kept < k:
-        shape = (scores_BV.shape[0], k - kept)
-        best_BK = torch.cat([best_BK, best_BK.new_full(shape, -torch.inf)], 1)
-        items_BK = torch.cat([items_BK, items_BK.new_full(shape, NO_ITEM)], 1)
-    return RankedLists(items_BK, best_BK.float())
+    return fit_length(RankedLists(items_BK, best_BK.float()), k)
 
 
 def in_order(items_BK: Tensor, scores_BK: Tensor, users_B: Tensor) -> RankedLists:
@@ -90,6 +87,16 @@ def in_order(items_BK: Tensor, scores_BK: Tensor, users_B: Tensor) -> RankedList
     items_BK, scores_BK = items_BK.gather(1, first_BK), scores_BK.gather(1, first_BK)
     order_BK = scores_BK.argsort(dim=1, descending=True, stable=True)
     return RankedLists(items_BK.gather(1, order_BK), scores_BK.gather(1, order_BK))
+
+
+def fit_length(lists: RankedLists, k: int) -> RankedLists:
+    """The first k ranks of each list, padded if they have fewer."""
+    items_BK, scores_BK = lists.items_BK[:, :k], lists.scores_BK[:, :k]
+    lacking = k - items_BK.shape[1]
+    if lacking:
+        items_BK = F.pad(items_BK, (0, lacking), value=NO_ITEM)
+        scores_BK = F.pad(scores_BK, (0, lacking), value=-torch.inf)
+    return RankedLists(items_BK, scores_BK, lists.diagnostics)
 
 
 def _select(scores_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -129,9 +129,9 @@ class CheckpointCallback(pl.Callback):
         """Add the epoch to the history, store the best weights, check for early stopping, save."""
         assert isinstance(pl_module, SequentialModule)
         epoch = trainer.current_epoch
-        row = {"epoch": epoch, "step": trainer.global_step, "train/loss": pl_module.mean_loss}
+        row = {"epoch": epoch, "step": trainer.global_step, **pl_module.losses}
         if self._judges(epoch):
-            row |= pl_module.validation
+            row |= pl_module.validation | pl_module.diagnostics
             self._judge(row[self._config.monitor], epoch, pl_module)
         self.history.append(row)
         if self._epochs is not None and self.finished:

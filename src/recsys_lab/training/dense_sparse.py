@@ -12,7 +12,7 @@ from recsys_lab.config import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recsys_lab.contracts import DenseModel, Loss
+    from recsys_lab.contracts import DenseModel
 
 
 class DenseSparseOptimizer(Optimizer):
@@ -79,7 +79,7 @@ class ReadsFewItems(Protocol):
     sparse: bool
 
 
-def sparse_tables(model: DenseModel, loss: Loss) -> list[nn.Parameter]:
+def sparse_tables(model: DenseModel, loss: object) -> list[nn.Parameter]:
     """Switch the item tables to sparse gradients.
 
     Returns:

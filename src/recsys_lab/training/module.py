@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
+from recsys_lab.contracts import MakesLoss, traits
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
 from recsys_lab.training.targets import supervised_positions
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
+    from recsys_lab.evaluation.results import Results
     from recsys_lab.training.recipe import Recipe
 
 
@@ -22,7 +24,7 @@ class SequentialModule(pl.LightningModule):
 
     Args:
         model: a trained model.
-        loss: the loss.
+        loss: the loss; None for a model that makes its own: see `MakesLoss`.
         recipe: optimizer and schedule.
         protocol: ranking protocol of the validation.
         steps_per_epoch: optimizer steps per epoch, for the schedule.
@@ -33,7 +35,7 @@ class SequentialModule(pl.LightningModule):
     def __init__(
         self,
         model: DenseModel,
-        loss: Loss,
+        loss: Loss | None,
         recipe: Recipe,
         protocol: RankingProtocol,
         steps_per_epoch: int,
@@ -44,13 +46,15 @@ class SequentialModule(pl.LightningModule):
         self._recipe = recipe
         self._protocol = protocol
         self._total_steps = steps_per_epoch * recipe.config.max_epochs
-        self._results = protocol.results()
+        self._results = self._new_results()
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
         self._positions: list[int] = []  # of the batches of this step so far
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
+        self.part_sums: dict[str, Tensor | float] = {}
         self.validation: dict[str, float] = {}
+        self.diagnostics: dict[str, float] = {}  # of the lists of the validation
 
     def is_better(self, monitor: str, value: float, other: float) -> bool:
         """Whether a value of a validation metric such as ``val/ndcg@10`` beats another."""
@@ -62,25 +66,48 @@ class SequentialModule(pl.LightningModule):
         """Mean training loss of the epoch so far."""
         return float(self.loss_sum) / max(1, self.loss_steps)
 
+    @property
+    def losses(self) -> dict[str, float]:
+        """The mean loss of the epoch so far, and the parts of a model's own loss."""
+        steps = max(1, self.loss_steps)
+        parts = {f"train/{name}": float(value) / steps for name, value in self.part_sums.items()}
+        return {"train/loss": self.mean_loss, **parts}
+
     def on_train_epoch_start(self) -> None:
         """Reset the mean loss; not called when an epoch is resumed."""
-        self.loss_sum, self.loss_steps = 0.0, 0
+        self.loss_sum, self.loss_steps, self.part_sums = 0.0, 0, {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at the supervised positions."""
         del batch_idx
+        if isinstance(self.model, MakesLoss):
+            return self._own_loss(batch)
         states_ND, targets_N = self.model.training_states(batch)
         if batch.supervised_T is not None:
             keep_N = supervised_positions(self.model, batch)
             states_ND, targets_N = states_ND[keep_N], targets_N[keep_N]
         if len(targets_N):
+            assert self._loss is not None  # the config check
             loss = self._loss(states_ND, targets_N, self.model.item_table())
         else:  # no supervised position: zero gradients for all parameters
             loss = 0.0 * (states_ND.sum() + self.model.item_table().sum())
+        return self._counted(loss, len(targets_N))
+
+    def _own_loss(self, batch: Batch) -> Tensor:
+        """The loss that the model computes; its parts are averaged over the epoch."""
+        loss, parts = self.model.training_loss(batch)
+        for name, value in parts.items():
+            self.part_sums[name] = self.part_sums.get(name, 0.0) + value.detach()
+        one_each = traits(self.model).one_target
+        targets = batch.size if one_each else int(batch.items_T.shape[0]) - batch.size
+        return self._counted(loss, targets)
+
+    def _counted(self, loss: Tensor, targets: int) -> Tensor:
+        """Add a batch's loss to the epoch's mean, and weight it within the optimizer step."""
         # Summed on the device: reading it each step would sync.
         self.loss_sum = self.loss_sum + loss.detach()
-        self.loss_steps += bool(len(targets_N))
-        self._positions.append(targets_N.shape[0])
+        self.loss_steps += bool(targets)
+        self._positions.append(targets)
         # In units of the step's first batch: sums would overflow in half precision.
         return loss * (self._positions[-1] / (self._positions[0] or 1))
 
@@ -100,9 +127,12 @@ class SequentialModule(pl.LightningModule):
             if parameter.grad is not None:
                 parameter.grad.mul_(scale)
 
+    def _new_results(self) -> Results:
+        return self._protocol.results(diagnostics=traits(self.model).diagnostics)
+
     def on_validation_epoch_start(self) -> None:
         """Reset the results."""
-        self._results = self._protocol.results()
+        self._results = self._new_results()
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Rank one batch."""
@@ -113,11 +143,13 @@ class SequentialModule(pl.LightningModule):
         """Publish the means as ``val/...`` for trackers and callbacks."""
         # Stored separately, because Lightning's log rounds to float32.
         self.validation = {f"val/{name}": v for name, v in self._results.compute().items()}
-        self.log_dict(self.validation)
+        of_lists = self._results.diagnostics().items()
+        self.diagnostics = {f"diagnostics/{name}": value for name, value in of_lists}
+        self.log_dict(self.validation | self.diagnostics)
 
     def on_train_epoch_end(self) -> None:
         """Publish the mean training loss of the epoch."""
-        self.log("train/loss", self.mean_loss)
+        self.log_dict(self.losses)
 
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule of the recipe."""
@@ -131,7 +163,10 @@ class SequentialModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the running loss of the epoch."""
         checkpoint["loss"] = [float(self.loss_sum), self.loss_steps]
+        if self.part_sums:
+            checkpoint["loss_parts"] = {name: float(v) for name, v in self.part_sums.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The reverse of `on_save_checkpoint`."""
         self.loss_sum, self.loss_steps = checkpoint["loss"]
+        self.part_sums = dict(checkpoint.get("loss_parts", {}))  # older ones have none

@@ -67,6 +67,8 @@ class Recipe:
             accelerator: "auto", "cpu" or "gpu".
             monitor: validation metric for the best epoch and early stopping.
             patience: epochs without improvement before stopping; null for no early stopping.
+            validation_users: number of users that validation ranks, a fixed sample, the same in all
+                runs on the data; null: all. The test always ranks all.
             validate_every_epochs: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
@@ -92,6 +94,7 @@ class Recipe:
         accelerator: Literal["auto", "cpu", "gpu"]
         monitor: str
         patience: Annotated[int, Ge(1)] | None
+        validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
         validate_every_epochs: Annotated[int, Ge(1)]
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
 
@@ -115,7 +118,7 @@ class Recipe:
         done = epoch + 1
         return done % self.config.validate_every_epochs == 0 or done == self.config.max_epochs
 
-    def optimizer(self, model: DenseModel, loss: Loss) -> Optimizer:
+    def optimizer(self, model: DenseModel, loss: Loss | None) -> Optimizer:
         """The optimizer of a model's parameters.
 
         Raises:

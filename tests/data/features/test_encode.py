@@ -82,6 +82,20 @@ def test_codes_by_hand(data):
     assert store.text("item.title") == [None, "B", "", "D", "E"]
 
 
+def test_sentences_by_hand(data):
+    names = [f"item.{name}" for name in ("title", "weight", "brand", "genres", "tags")]
+    assert data.features.sentences(names) == [  # items 10 .. 14
+        "a. Action. 1.",
+        "B. 1.5. b. Comedy, Drama. 3, 1.",
+        None,
+        "D. 3. b. Comedy.",
+        "E. 4. z. Drama, New. 9.",
+    ]
+    assert data.features.sentences(["item.brand", "item.title"])[3:] == ["b. D.", "z. E."]
+    with pytest.raises(UserError, match=r"no feature 'item.titel'.*title"):
+        data.features.sentences(["item.brand", "item.titel"])
+
+
 def test_numbers_by_hand(data):
     weight = data.features.column("item.weight")
     assert weight.dtype == np.float32

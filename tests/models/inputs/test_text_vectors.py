@@ -12,7 +12,8 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from recsys_lab.config import build, config_dir
+from recsys_lab.config import UserError, build, config_dir
+from recsys_lab.models.inputs import item_inputs
 from tests.models.test_contracts import V, make
 
 FOLDER = (Path(__file__).parents[3] / "../shared/data").resolve()
@@ -44,6 +45,27 @@ def some_texts(name: str) -> list[str]:
     known = set(texts.str.strip_chars().to_list())
     assert known.issuperset(alike)
     return [*alike, *(text for text in others if text.strip() not in alike)][:V]
+
+
+def test_several_columns_make_one_text(tmp_path, monkeypatch):
+    seen = []
+
+    def vectors(texts, *_):
+        seen.extend(texts)
+        return np.ones((len(texts), 4), np.float32)
+
+    monkeypatch.setattr(item_inputs, "text_vectors", vectors)
+    data = SimpleNamespace(
+        num_items=V,
+        features=SimpleNamespace(sentences=lambda names: [".".join(names)] * V),
+        training_item_counts=lambda: np.ones(V),
+    )
+    values = yaml.safe_load((config_dir() / "inputs" / "text.yaml").read_text())
+    values |= {"encoder": "x", "cache_dir": str(tmp_path), "text": ["title", "item.price"]}
+    build(values).attach(make("sasrec"), data)
+    assert seen == ["item.title.item.price"] * V
+    with pytest.raises(UserError, match=r"inputs\.text: names 'a' twice"):
+        build(values | {"text": ["a", "a"]})
 
 
 @pytest.mark.parametrize("name", TWINS)

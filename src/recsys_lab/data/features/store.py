@@ -5,18 +5,20 @@ Shapes: T events, V items, U users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.formats.npy import map_npy
 from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.preparation.manifest import PREPARE_AGAIN
+from recsys_lab.data.raw import SEPARATOR
 from recsys_lab.files.reading import read_parquet
 
 SIDES = ("item", "user", "event")
@@ -109,6 +111,25 @@ class FeatureStore:
         table = read_parquet(self._folder / f"{side}s.parquet", PREPARE_AGAIN, [column])
         return table[column].cast(pl.String).to_list()
 
+    def sentences(self, names: Sequence[str]) -> list[str | None]:
+        """One text for each row, made of several columns in this order; None where all are missing.
+
+        For example ``Rock Band. 8.5. Acme. Toys, Games.``: the values without the names of the
+        columns, lists with commas, as the published recipes of semantic IDs encode items.
+
+        Args:
+            names: columns of one side, ``side.column``: text, categorical, list or numeric.
+
+        Raises:
+            UserError: there is no such column.
+        """
+        kinds = [self.entry(name)["type"] for name in names]
+        columns = [name.partition(".")[2] for name in names]
+        side = names[0].partition(".")[0]
+        table = read_parquet(self._folder / f"{side}s.parquet", PREPARE_AGAIN, columns)
+        rows = table.select(columns).with_columns(cs.float().fill_nan(None)).iter_rows()
+        return [_sentence(kinds, row) for row in rows]
+
     def values(self, name: str) -> list[Any]:
         """The known values of a categorical or list column, from code 2 on."""
         self.entry(name)
@@ -129,3 +150,16 @@ class FeatureStore:
         """
         for name in names:
             self.column(name)
+
+
+def _sentence(kinds: Sequence[str], values: Sequence[Any]) -> str | None:
+    texts = [_words(kind, value) for kind, value in zip(kinds, values, strict=True)]
+    return ". ".join(filter(None, texts)) + "." if any(texts) else None
+
+
+def _words(kind: str, value: Any) -> str:
+    """A value of a column as text; lists may be stored as text with separators."""
+    if kind == "list":
+        parts = value.split(SEPARATOR) if isinstance(value, str) else value or []
+        return ", ".join(str(part).strip() for part in parts)
+    return "" if value is None else str(value).strip().removesuffix(".")

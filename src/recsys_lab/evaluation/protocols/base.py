@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.contracts import NO_ITEM
+from recsys_lab.contracts import NO_ITEM, RanksCandidates, traits
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
@@ -24,7 +24,7 @@ from recsys_lab.evaluation.protocols.options import CatalogueOptions, Options
 from recsys_lab.evaluation.results import Results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -52,6 +52,8 @@ class RankingProtocol:
     bytes_per_score = 4
     reads_times = False
     """Whether `EvaluationBatch.target_times_B` is needed."""
+    ranks_few = False
+    """Whether a user has few candidates: they are given to models that are `RanksCandidates`."""
 
     def __init__(self, config: Options) -> None:
         check_metrics(config)
@@ -97,9 +99,16 @@ class RankingProtocol:
             **({"mean_over": "lists"} if self.over_lists else {}),
         }
 
-    def results(self, beyond: Mapping[str, BeyondMetric] | None = None) -> Results:
-        """Empty results with the accuracy metrics and the given metrics beyond accuracy."""
-        config = self.config
+    def results(
+        self,
+        beyond: Mapping[str, BeyondMetric] | None = None,
+        diagnostics: Sequence[str] = (),
+    ) -> Results:
+        """Empty results with the accuracy metrics and the given metrics beyond accuracy.
+
+        Diagnostics are those of whole catalogues: a search has none if the candidates are few.
+        """
+        config, searched = self.config, () if self.ranks_few else diagnostics
         return Results(
             config.metrics,
             config.ks,
@@ -107,6 +116,7 @@ class RankingProtocol:
             beyond,
             self.num_items,
             over_lists=self.over_lists,
+            diagnostics=searched,
         )
 
 
@@ -153,7 +163,7 @@ def evaluate(
 
     Under torch.distributed, each process passes the batches of its users.
     """
-    results = protocol.results(beyond)
+    results = protocol.results(beyond, traits(model).diagnostics)
     with torch.inference_mode():
         for on_host in batches:
             batch = on_host.to(device)
@@ -183,22 +193,53 @@ def rank(
         ValueError: the lists are not valid: see `check_lists`.
     """
     length = max(protocol.max_k, protocol.num_items if protocol.ranks_all else 0)
-    return ranked_lists(model, batch.history, length, exclude, protocol.num_items)
+    few = protocol.ranks_few and isinstance(model, RanksCandidates)
+    return ranked_lists(
+        model, batch.history, length, exclude, protocol.num_items, only_candidates=few
+    )
 
 
 def ranked_lists(
-    model: Recommender, history: Batch, k: int, exclude: Exclude | None, num_items: int
+    model: Recommender,
+    history: Batch,
+    k: int,
+    exclude: Exclude | None,
+    num_items: int,
+    *,
+    only_candidates: bool = False,
 ) -> RankedLists:
     """The k best items for each user of a batch, checked.
+
+    Args:
+        model: the model.
+        history: B users.
+        k: list length.
+        exclude: the pairs that must not be recommended.
+        num_items: V.
+        only_candidates: whether the model, a `RanksCandidates`, is given the pairs that are not
+            excluded instead, because they are few.
 
     Raises:
         ValueError: the lists are not valid: see `check_lists`.
     """
     # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
     with torch.autocast(history.items_T.device.type, enabled=False):
-        lists = model.recommend(history, k, exclude)
+        if only_candidates and exclude is not None:
+            assert isinstance(model, RanksCandidates)
+            lists = model.rank_candidates(history, _others(exclude, history.size, num_items), k)
+        else:
+            lists = model.recommend(history, k, exclude)
     check_lists(lists, k, exclude, num_items, type(model).__name__)
     return lists
+
+
+def _others(pairs: Exclude, num_users: int, num_items: int) -> Exclude:
+    """All other (row, item) pairs of a batch, sorted by row."""
+    rows, items = pairs
+    is_other_BV = torch.ones(num_users, num_items, dtype=torch.bool, device=items.device)
+    is_other_BV[rows, items] = False
+    other_rows, other_items = is_other_BV.nonzero(as_tuple=True)
+    return other_rows, other_items
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:

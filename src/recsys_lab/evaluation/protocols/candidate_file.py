@@ -40,6 +40,7 @@ class CandidateFile(RankingProtocol):
         config: the options.
     """
 
+    ranks_few = True
     bytes_per_score = 21
     """A score, whether it is a candidate's, and the pair that excludes it."""
 

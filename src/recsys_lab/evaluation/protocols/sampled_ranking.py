@@ -37,6 +37,7 @@ class SampledRanking(CatalogueRanking):
         config: the options.
     """
 
+    ranks_few = True
     bytes_per_score = 48
     """A score, its random key, and the pair that excludes it."""
 

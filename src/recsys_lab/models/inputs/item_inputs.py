@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Lt, MinLen
 from torch import Tensor, nn
 
 from recsys_lab.config import UserError
@@ -57,7 +57,8 @@ class Inputs:
                 other sources work for items without training events (DropoutNet: Volkovs et al.,
                 NIPS 2017). Must be 0 if there is no other source.
             features: item columns to embed: categorical, list or numeric.
-            text: item column of type text, or null.
+            text: item column of type text, or a list of columns of any type, joined to one text
+                in this order; or null.
             encoder: sentence encoder of the text: a folder or a name on the Hugging Face Hub.
             text_mode: "projected": encoder vectors through a trained linear layer; "initial":
                 their D principal components as initial values of the ID embeddings; "frozen":
@@ -72,7 +73,7 @@ class Inputs:
         ids: bool
         id_dropout: Annotated[float, Ge(0), Lt(1)]
         features: list[str]
-        text: str | None
+        text: str | Annotated[list[str], MinLen(1)] | None
         encoder: str | None
         text_mode: Literal["projected", "initial", "frozen"]
         fusion: Literal["sum", "concat", "gate"]
@@ -167,7 +168,11 @@ class Inputs:
                 kept: NDArray[np.float32] = np.load(run / KEPT, allow_pickle=False)
             return kept
         assert self.config.encoder is not None  # checked before
-        texts = columns.text(_full(self.config.text))
+        named = self.config.text
+        if isinstance(named, str):
+            texts = columns.text(_full(named))
+        else:
+            texts = columns.sentences([_full(name) for name in named])
         device = "cuda" if torch.cuda.is_available() else "cpu"
         cache_dir = Path(self.config.cache_dir)
         self._text_VE = text_vectors(texts, self.config.encoder, cache_dir, device)
@@ -180,6 +185,8 @@ def _full(name: str) -> str:
 
 def _check_text(config: Inputs.Config) -> None:
     """Refuse text options that contradict each other, or are given without a text column."""
+    if isinstance(config.text, list):
+        _check_names("inputs.text", config.text)
     if config.text is None:
         for option, value, unset in (
             ("encoder", config.encoder, None), ("text_mode", config.text_mode, "projected"),

@@ -40,7 +40,8 @@ class Architecture:
         rotary: whether it has rotary positions, which need an even head width.
         numbered: whether it has learned position embeddings, which limit the history length.
         ignores: which of num_heads and feedforward_dim it does not have.
-        compiles: whether `torch.compile` pays off; a recurrent scan is recompiled for each length.
+        recurrent: whether its layers scan the events: torch.compile would recompile the scan for
+            each length, and there are no keys and values of earlier events.
     """
 
     causal: bool
@@ -50,7 +51,7 @@ class Architecture:
     rotary: bool = False
     numbered: bool = False
     ignores: tuple[str, ...] = ()
-    compiles: bool = True
+    recurrent: bool = False
 
 
 def _common(sizes: Sizes) -> dict[str, Any]:
@@ -159,10 +160,10 @@ ARCHITECTURES = {
         True, _gpt_neox, ("hidden_dropout", "attention_dropout"), drops_inputs=True, rotary=True
     ),
     "mamba": Architecture(
-        True, _mamba, ignores=("num_heads", "feedforward_dim"), compiles=False
+        True, _mamba, ignores=("num_heads", "feedforward_dim"), recurrent=True
     ),
-    "mamba2": Architecture(True, _mamba2, ignores=("feedforward_dim",), compiles=False),
-    "rwkv": Architecture(True, _rwkv, ignores=("num_heads",), compiles=False),
+    "mamba2": Architecture(True, _mamba2, ignores=("feedforward_dim",), recurrent=True),
+    "rwkv": Architecture(True, _rwkv, ignores=("num_heads",), recurrent=True),
     "bert": _bert_like(),
     "roberta": _bert_like(_roberta),
     "modernbert": Architecture(

@@ -5,11 +5,36 @@ Shapes: T concatenated events of B users, D width.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.models.sequential.layers import PaddedLayout, SelfAttention
+from recsys_lab.models.sequential.layers import KeysValues, PaddedLayout, SelfAttention
+
+
+class HasBlocks(nn.Module):
+    """Compiles its blocks, and initialises its weights as the lab's transformers do.
+
+    Attributes:
+        blocks: the layers that `compile` compiles.
+    """
+
+    blocks: nn.ModuleList
+
+    def compile(self, **options: Any) -> None:
+        """Compile the blocks; the code around them depends on lengths known only on the host."""
+        for block in self.blocks:
+            block.compile(**options)
+
+    def init_weights(self, std: float) -> None:
+        """Initialise weights from a normal distribution, biases with zero, in all sub-modules."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class TransformerBlock(nn.Module):
@@ -51,10 +76,28 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
+        return self.prefill(x_TD, layout)[0]
+
+    def prefill(self, x_TD: Tensor, layout: PaddedLayout) -> tuple[Tensor, KeysValues]:
+        """The same, and the keys and values of its attention: see `SelfAttention.prefill`."""
         normed_TD = x_TD if self.norm == "post" else self.attention_norm(x_TD)
         if self.norm == "query":
-            return self._finish(normed_TD, self.attention(x_TD, layout, normed_TD))
-        return self._finish(x_TD, self.attention(normed_TD, layout))
+            mixed_TD, kept = self.attention.prefill(x_TD, layout, normed_TD)
+            return self._finish(normed_TD, mixed_TD), kept
+        mixed_TD, kept = self.attention.prefill(normed_TD, layout)
+        return self._finish(x_TD, mixed_TD), kept
+
+    def extend(
+        self, x_BWD: Tensor, prefix: KeysValues, mask_BL: Tensor, own: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
+        """The output at the next event of W continuations: see `SelfAttention.extend`.
+
+        Not for ``query``, whose keys are not of the input that asks.
+        """
+        assert self.norm != "query"
+        normed_BWD = x_BWD if self.norm == "post" else self.attention_norm(x_BWD)
+        mixed_BWD, own = self.attention.extend(normed_BWD, prefix, mask_BL, own)
+        return self._finish(x_BWD, mixed_BWD), own
 
     def last(self, x_TD: Tensor, last_B: Tensor, layout: PaddedLayout) -> Tensor:
         """The output at only the last event of each sequence, (T, D) -> (B, D)."""

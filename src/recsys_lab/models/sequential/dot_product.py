@@ -5,17 +5,16 @@ Shapes: B users, T events, D width, V items, K list length.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch, Exclude, RankedLists, traits
 from recsys_lab.models.ranking import top_k
+from recsys_lab.models.sequential.blocks import HasBlocks
 
 
-class DotProductModel(nn.Module):
+class DotProductModel(HasBlocks):
     """Ranks items by the dot product of their vectors with the user's state.
 
     Further attributes that a model may set are in `recsys_lab.contracts.Traits`.
@@ -23,7 +22,6 @@ class DotProductModel(nn.Module):
     Attributes:
         items: item embeddings; called with indices, read as ``items.weight``.
         output: separate output embeddings, read as ``output.weight``; None: ``items`` scores too.
-        blocks: the layers that `compile` compiles.
         window: most recent events that are read.
         cosine: rank by the cosine instead of the dot product, for losses that train cosines.
         context: module that gives an additional vector for each event of a batch, or None.
@@ -31,7 +29,6 @@ class DotProductModel(nn.Module):
     """
 
     items: nn.Embedding
-    blocks: nn.ModuleList
     window: int
     cosine = False
     features: tuple[str, ...] = ()
@@ -65,19 +62,6 @@ class DotProductModel(nn.Module):
         if self.cosine:
             states_BD, table_VD = F.normalize(states_BD, dim=-1), F.normalize(table_VD, dim=-1)
         return top_k(states_BD @ table_VD.T, k, exclude, batch.users_B)
-
-    def compile(self, **options: Any) -> None:
-        """Compile the blocks; the code around them depends on lengths known only on the host."""
-        for block in self.blocks:
-            block.compile(**options)
-
-    def init_weights(self, std: float) -> None:
-        """Initialise weights from a normal distribution, biases with zero, in all sub-modules."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=std)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
 
     def initialise(self, std: float) -> None:
         """The old name of `init_weights`, until the next release."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __getattr__ = names_before(__name__)
 
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of events, which later events attend to."""
+
 
 @dataclass(frozen=True)
 class PaddedLayout:
@@ -122,6 +125,15 @@ def next_item_targets(batch: Batch) -> tuple[Batch, Tensor]:
     return batch.events(index_N, lengths), batch.items_T[index_N + 1]
 
 
+def target_events(batch: Batch) -> Tensor:
+    """Index of every supervised event but each history's first, int64 (N,)."""
+    is_target_T = torch.ones_like(batch.items_T, dtype=torch.bool)
+    is_target_T[batch.offsets[:-1]] = False
+    if batch.supervised_T is not None:
+        is_target_T &= batch.supervised_T
+    return is_target_T.nonzero().squeeze(1)
+
+
 def next_item_weights(batch: Batch) -> Tensor:
     """1 for every event but each history's first, which is never a target; float32 (T,)."""
     chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
@@ -186,6 +198,12 @@ class SelfAttention(nn.Module):
         self, x_TD: Tensor, layout: PaddedLayout, asking_TD: Tensor | None = None
     ) -> Tensor:
         """States of all T events, (T, D) -> (T, D); queries from ``asking_TD`` if given."""
+        return self.prefill(x_TD, layout, asking_TD)[0]
+
+    def prefill(
+        self, x_TD: Tensor, layout: PaddedLayout, asking_TD: Tensor | None = None
+    ) -> tuple[Tensor, KeysValues]:
+        """The same, and the keys and values for `extend`, (B, H, L, D / H) each."""
         qkv_TE = self.qkv(x_TD)
         if asking_TD is not None:
             width = x_TD.shape[1]
@@ -198,7 +216,36 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=self.causal
         )
-        return self.out(layout.unpad(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
+        return self.out(layout.unpad(mixed.transpose(1, 2).flatten(2))), (k, v)
+
+    def extend(
+        self, x_BWD: Tensor, prefix: KeysValues, mask_BL: Tensor, own: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
+        """States of the next event of W continuations of each sequence; without dropout.
+
+        An event attends to the sequence, to the earlier events of its continuation, and to itself.
+
+        Args:
+            x_BWD: the events.
+            prefix: keys and values of the sequences, from `prefill`.
+            mask_BL: False at their padding.
+            own: keys and values of the S earlier events of each continuation,
+                (B, H, W, S, D / H) each; None if S is 0.
+
+        Returns:
+            States, (B, W, D), and keys and values of the S + 1 events.
+        """
+        q, k, v = self._heads(self.qkv(x_BWD), 3)
+        q = q / q.shape[-1] ** 0.5
+        keys, values = k.unsqueeze(3), v.unsqueeze(3)
+        if own is not None:
+            keys, values = torch.cat([own[0], keys], 3), torch.cat([own[1], values], 3)
+        to_prefix = (q @ prefix[0].mT).masked_fill(~mask_BL[:, None, None], -torch.inf)
+        to_own = (keys @ q.unsqueeze(4)).squeeze(4)
+        weights = torch.cat([to_prefix, to_own], -1).softmax(-1)
+        of_prefix, of_own = weights.split([mask_BL.shape[1], keys.shape[3]], -1)
+        mixed = of_prefix @ prefix[1] + (of_own.unsqueeze(3) @ values).squeeze(3)
+        return self.out(mixed.transpose(1, 2).flatten(2)), (keys, values)
 
     def last(self, x_TD: Tensor, last_BD: Tensor, layout: PaddedLayout) -> Tensor:
         """States of only the last event of each sequence, (T, D), (B, D) -> (B, D)."""

@@ -143,7 +143,7 @@ class Transformer(DotProductModel):
 
     def compile(self, **options: Any) -> None:
         """Compile the encoder, if its architecture profits from it."""
-        if architecture_of(self.config.architecture).compiles:
+        if not architecture_of(self.config.architecture).recurrent:
             super().compile(**options)
 
     def _states(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.pages.number_format import decimal, duration, format_value
+from recsys_lab.pages.number_format import decimal, duration, format_value, percent
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.tables import main_metric
 from recsys_lab.runs.origin import first_weights
@@ -63,7 +63,7 @@ def model_sentence(values: Values) -> str:
 def model_facts(values: Values) -> Iterator[Facts]:
     """The settings of the model and of its training."""
     config = values.get("config") or {}
-    for group in ("model", "inputs", "loss", "recipe"):
+    for group in ("model", "semantic_ids", "decoding", "inputs", "loss", "recipe"):
         settings = config.get(group)
         if not isinstance(settings, dict) or (group in _OF_TRAINING and not values.get("epochs")):
             continue
@@ -73,6 +73,22 @@ def model_facts(values: Values) -> Iterator[Facts]:
             if key != "_target_"
         ]
         yield Facts(f"{group}: {_class(settings)}", rows)
+
+
+def semantic_id_rows(values: Values) -> list[tuple[str, str]]:
+    """The codes of the items, of a generative model."""
+    noted = values.get("semantic_ids")
+    if not noted:
+        return []
+    return [
+        ("codes", f"{noted['name']}, fingerprint {noted['fingerprint']}"),
+        ("codes by level", " x ".join(f"{size:,}" for size in noted["num_codes"])),
+        ("live codes by level", ", ".join(map(percent, noted["live_codes"]))),
+        ("perplexity by level", ", ".join(f"{value:,.1f}" for value in noted["perplexity"])),
+        ("items with equal codes, before deduplication", percent(noted["collisions"])),
+        ("items that share their codes", percent(noted["items_sharing_codes"])),
+        ("most items with the same codes", f"{noted['largest_group']:,}"),
+    ]
 
 
 def data_facts(values: Values) -> Iterator[Facts]:

@@ -92,6 +92,7 @@ def _parts(values: Values, slices: Sequence[Values]) -> Iterator[Part]:
         ("Training", list(tables.curve_grids(values))),
         ("Compute", _facts(facts.compute_rows(values))),
         ("Model", list(facts.model_facts(values))),
+        ("Semantic IDs", _facts(facts.semantic_id_rows(values))),
         ("Data and protocol", list(facts.data_facts(values))),
         ("Provenance", _facts(facts.origin_rows(values))),
     ]

@@ -132,6 +132,15 @@ def test_prepared(tmp_path, reader, run):
     assert data.item_titles() == ["Rock & Roll's Café", "0002", "B00X"]  # ids where untitled
 
 
+@pytest.mark.parametrize("year", YEARS)
+def test_text_of_the_published_recipes(tmp_path, reader, run, year):
+    data = run(reader(year, path=str(official(tmp_path, year))))
+    names = [f"item.{name}" for name in ("title", "price", "brand", "categories")]
+    whole, unknown, bare = data.features.sentences(names)
+    assert whole == "Rock & Roll's Café. 8.5. Oréal. Beauty, Hair, Gifts."
+    assert (unknown, bare) == (None, "Beauty.")  # no metadata, or categories alone
+
+
 def test_the_file_itself_and_its_key(tmp_path, reader):
     folder = official(tmp_path, 2014)
     by_folder = reader(2014, path=str(folder)).source_key()

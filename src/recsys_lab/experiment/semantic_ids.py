@@ -1,0 +1,244 @@
+"""The semantic IDs of a run: made from its data, or read from its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recsys_lab.config import UserError, build
+from recsys_lab.contracts import ScoresByProduct
+from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.runs.find import whole_record
+from recsys_lab.runs.record import FITTED, WEIGHTS
+from recsys_lab.runs.sources import source_digest
+from recsys_lab.semantic_ids.artefact import (
+    CODES,
+    VECTORS,
+    Artefact,
+    found_or_made,
+    opened,
+    read_ids,
+    write_ids,
+)
+from recsys_lab.semantic_ids.base import Items, Quantiser, VectorQuantiser, semantic_ids
+from recsys_lab.semantic_ids.diagnostics import diagnose, refuse_collapsed, summary
+from recsys_lab.semantic_ids.duplicates import deduplicated
+from recsys_lab.semantic_ids.sources import Source, source
+from recsys_lab.semantic_ids.vectors import item_vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from omegaconf import DictConfig
+
+    from recsys_lab.contracts import SemanticIds
+    from recsys_lab.data.prepared import PreparedDataset
+    from recsys_lab.runs.record import RunRecord
+
+KEPT_CODES, KEPT_VECTORS = "semantic_ids.parquet", "semantic_ids_vectors.npy"
+"""Files of the codes and of the quantised vectors in a run's folder."""
+_CURE = "; bring the file back, or train again in another run_dir"
+_OF_VECTORS = ("vectors", "features", "text", "encoder", "cache_dir")
+"""Options that are known from the digests of the vectors: copies of a file are equal."""
+_log = logging.getLogger(__name__)
+
+
+def semantic_ids_of(
+    cfg: DictConfig, data: PreparedDataset, run: Path | None = None, *, vectors: bool = False
+) -> SemanticIds:
+    """The codes of all items.
+
+    Args:
+        cfg: the whole config.
+        data: the prepared dataset; codes are learned from its training part.
+        run: folder of the finished run to restore, whose codes are used; None: made if they do not
+            exist.
+        vectors: whether the quantised vectors are needed, too.
+    """
+    if run is not None and (run / KEPT_CODES).exists():
+        return read_ids(run / KEPT_CODES, run / KEPT_VECTORS if vectors else None, data, _CURE)
+    return tokenize(cfg, data).ids(data, vectors=vectors)
+
+
+def keep_codes(ids: SemanticIds | None, record: RunRecord) -> None:
+    """Copy the codes of a run into its folder, and note their files and summary."""
+    if ids is None or ids.folder is None:
+        return
+    names = {CODES: KEPT_CODES}
+    if ids.vectors_VE is not None:
+        names[VECTORS] = KEPT_VECTORS
+    for name, kept in names.items():
+        replace_atomically(record.folder / kept, partial(shutil.copyfile, ids.folder / name))
+    record.note_files(*names.values(), semantic_ids=note_of(ids))
+
+
+def note_of(ids: SemanticIds) -> dict[str, Any]:
+    """What the record of a run says of its codes."""
+    assert ids.folder is not None
+    manifest = dict(opened(ids.folder, "sizes").manifest)
+    return {**summary(manifest), "path": str(ids.folder.resolve())}
+
+
+def tokenize(cfg: DictConfig, data: PreparedDataset) -> Artefact:
+    """The codes of a config on disk, below ``prepared_dir``; made if they do not exist.
+
+    Raises:
+        UserError: the vectors or the data do not suit the quantiser.
+    """
+    quantiser: Quantiser = build(cfg.semantic_ids)
+    # Not on the meta device, where a model is built to estimate its memory.
+    with torch.device("cpu"), torch.random.fork_rng():
+        sources, aligned = _sources(quantiser, data)
+        work = _Work(quantiser, data, sources, aligned)
+        root = Path(cfg.prepared_dir) / "semantic_ids"
+        return found_or_made(root, quantiser.name, work.origin(), work.make, cfg.verify)
+
+
+def _sources(
+    quantiser: Quantiser, data: PreparedDataset
+) -> tuple[dict[str, Source], Source | None]:
+    """The vectors to quantise by name, and those to align with."""
+    if not isinstance(quantiser, VectorQuantiser):
+        return {}, None
+    config = quantiser.config
+    names = [config.vectors] if isinstance(config.vectors, str) else config.vectors
+    of_run = partial(_RunVectors.of, data)
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if not names or twice:
+        what = f"names '{twice[0]}' twice" if twice else "names nothing"
+        raise UserError(f"semantic_ids.vectors: {what}; name each source of vectors once")
+    sources = {name: source(name, config, data, of_run) for name in names}
+    if quantiser.align_with is None:
+        return sources, None
+    option = "semantic_ids.align_with"
+    return sources, source(quantiser.align_with, config, data, of_run, option)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What codes are made from."""
+
+    quantiser: Quantiser
+    data: PreparedDataset
+    sources: Mapping[str, Source]
+    aligned: Source | None
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self.quantiser.config)
+
+    def origin(self) -> dict[str, Any]:
+        """All that determines the codes."""
+        quantiser, data = self.quantiser, self.data
+        module = type(quantiser).__module__
+        train = np.ascontiguousarray(data.segments("train"), dtype="<i8")
+        shared = ("vectors", "duplicates")
+        code = [module, *(f"recsys_lab.semantic_ids.{name}" for name in shared)]
+        settings = self.settings()
+        if isinstance(quantiser, VectorQuantiser):
+            left_out = (*_OF_VECTORS, *(["align_with"] if self.aligned else []))
+            settings = {key: value for key, value in settings.items() if key not in left_out}
+        return {
+            "class": f"{module}.{type(quantiser).__name__}",
+            "settings": settings,
+            "data": data.fingerprint,
+            "features": data.features_fingerprint,
+            "training_part": hashlib.sha256(train.data).hexdigest(),
+            "vectors": [source.digest for source in self.sources.values()],
+            "aligned": None if self.aligned is None else self.aligned.digest,
+            "code": [source_digest(name, {}) for name in code],
+        }
+
+    def make(self, folder: Path) -> dict[str, Any]:
+        """Write the codes; returns the rest of the manifest."""
+        started, data, quantiser = time.monotonic(), self.data, self.quantiser
+        counts_V = data.training_item_counts()
+        is_known_V, vectors_VE = counts_V > 0, None
+        without: dict[str, int] = {}
+        if isinstance(quantiser, VectorQuantiser):
+            torch.manual_seed(quantiser.config.seed)
+            vectors_VE, without = item_vectors(quantiser.config, self.sources, data, is_known_V)
+        aligned_VF = None if self.aligned is None else self.aligned.read()
+        before = codes = quantiser.quantise(Items(data, is_known_V, vectors_VE, aligned_VF))
+        refuse_collapsed(codes, vectors_VE, is_known_V)
+        if quantiser.config.deduplicate is not None:
+            most = quantiser.config.deduplicate
+            codes = deduplicated(codes, most, counts_V, data.item_ids())
+        ids = semantic_ids(codes, vectors_VE)
+        write_ids(folder, ids, data)
+        return {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": ids.fingerprint,
+            "num_codes": list(ids.num_codes),
+            "settings": self.settings(),
+            "data": {"name": data.manifest["name"], "fingerprint": data.fingerprint},
+            "items_without_vector": without,
+            "diagnostics": diagnose(codes, before, data, vectors_VE),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+
+
+@dataclass(frozen=True)
+class _RunVectors:
+    """Item vectors of a finished run on the same data."""
+
+    record: RunRecord
+    option: str
+    data: PreparedDataset
+
+    @classmethod
+    def of(cls, data: PreparedDataset, folder: Path, option: str) -> _RunVectors:
+        """Of a folder.
+
+        Raises:
+            UserError: there is no finished run, or one of other data.
+        """
+        record = whole_record(folder)
+        where = f"{option}={folder}"
+        if not record.done:
+            raise UserError(f"{where}: the run's status is '{record.status}'; finish it first")
+        noted = record.values["data"]["fingerprint"]
+        if noted != data.fingerprint:
+            raise UserError(
+                f"{where}: the run is of other data: its fingerprint is {noted}, that of the "
+                f"dataset {data.fingerprint}; use a run with the same data, filter and split"
+            )
+        if record.values.get("refit"):
+            raise UserError(
+                f"{where}: the run was refit on the events of validation, which the codes must not "
+                "know; use a run with recipe.refit=false"
+            )
+        return cls(record, option, data)
+
+    @property
+    def digest(self) -> str:
+        """Of the run's weights."""
+        files = self.record.values.get("files", {})
+        found = next((files[name] for name in (WEIGHTS, FITTED) if name in files), None)
+        return str(found["sha256"]) if found else str(self.record.values.get("digest"))
+
+    def read(self) -> NDArray[np.float32]:
+        """The item table; items without training events have a vector if the run gives them one."""
+        from recsys_lab.experiment.restore import restore  # it restores codes, too
+
+        parts = restore(self.record, "sizes")
+        if not isinstance(parts.model, ScoresByProduct):
+            raise UserError(
+                f"{self.option}={self.record.folder}: {parts.model_name} has no item vectors; use "
+                "a run of a model that scores items by their vectors, such as sasrec"
+            )
+        with torch.no_grad():
+            table_VD: NDArray[np.float32] = parts.model.item_table().float().cpu().numpy().copy()
+        if parts.knows_ids_alone:
+            table_VD[self.data.training_item_counts() == 0] = np.nan
+        return table_VD

@@ -1,0 +1,1 @@
+"""Models that generate the semantic ID of the next item, code by code, and their decoding."""

@@ -1,0 +1,1 @@
+"""From the probabilities of codes to ranked lists of items."""

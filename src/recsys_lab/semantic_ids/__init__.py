@@ -1,0 +1,1 @@
+"""Semantic IDs: item vectors, quantisers, and the artefact with codes, diagnostics and card."""
