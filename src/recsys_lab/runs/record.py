@@ -85,7 +85,7 @@ class RunRecord:
             "schema_version": SCHEMA_VERSION,
             "name": name,
             "status": "running",
-            "created": _now(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": sys.argv,
             "seed": config.get("seed"),
             "config": config,
@@ -296,8 +296,4 @@ def _number(digits: str) -> int:
 
 def finish_time() -> dict[str, str]:
     """The field that `RunRecord.update` gets at the end."""
-    return {"finished": _now()}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
