@@ -83,7 +83,7 @@ class RunRecord:
             "schema_version": SCHEMA_VERSION,
             "name": name,
             "status": "running",
-            "created": _now(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": sys.argv,
             "seed": config.get("seed"),
             "config": config,
@@ -293,8 +293,4 @@ def _number(digits: str) -> int:
 
 def finish_time() -> dict[str, str]:
     """The field for `RunRecord.update` at the end of a run."""
-    return {"finished": _now()}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
