@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError
+from recsys_lab.evaluation.protocols.base import RankingProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,33 @@ class Admissible:
         rows = rows_B.repeat_interleave(lengths_B)
         before_B = lengths_B.cumsum(0) - lengths_B - first_B
         return rows, self._items[torch.arange(len(rows), device=device) - before_B[rows]]
+
+
+class CatalogueRanking(RankingProtocol):
+    """Base class of protocols whose candidates are items of the catalogue.
+
+    Args:
+        config: the options.
+    """
+
+    def __init__(self, config: CatalogueOptions) -> None:
+        super().__init__(config)
+        self._admissible = Admissible(config)
+        self.reads_times = self._admissible.reads_times
+        if not self._admissible.is_all:
+            self.bytes_per_score += BYTES_A_PAIR
+
+    def attach(self, data: RankedData) -> None:
+        """Also read the release times of the items, if needed."""
+        super().attach(data)
+        self._admissible.attach(data)
+
+    def exclude(self, batch: EvaluationBatch) -> Exclude | None:
+        """The seen pairs, if these are excluded, and the pairs of items that are not candidates."""
+        seen = (batch.seen_rows, batch.seen_items) if self.config.exclude_seen else None
+        if self._admissible.is_all:
+            return seen
+        return joined(seen, self._admissible.excluded(batch))
 
 
 def joined(one: Exclude | None, other: Exclude | None) -> Exclude | None:

@@ -19,8 +19,7 @@ from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
 from recsys_lab.evaluation.metrics.values import TargetValues
-from recsys_lab.evaluation.protocols.admissible import BYTES_A_PAIR, Admissible, joined
-from recsys_lab.evaluation.protocols.options import CatalogueOptions, Options
+from recsys_lab.evaluation.protocols.options import Options
 from recsys_lab.evaluation.results import Results
 
 if TYPE_CHECKING:
@@ -118,33 +117,6 @@ class RankingProtocol:
             over_lists=self.over_lists,
             diagnostics=searched,
         )
-
-
-class CatalogueRanking(RankingProtocol):
-    """Base class of protocols whose candidates are items of the catalogue.
-
-    Args:
-        config: the options.
-    """
-
-    def __init__(self, config: CatalogueOptions) -> None:
-        super().__init__(config)
-        self._admissible = Admissible(config)
-        self.reads_times = self._admissible.reads_times
-        if not self._admissible.is_all:
-            self.bytes_per_score += BYTES_A_PAIR
-
-    def attach(self, data: RankedData) -> None:
-        """Also read the release times of the items, if needed."""
-        super().attach(data)
-        self._admissible.attach(data)
-
-    def exclude(self, batch: EvaluationBatch) -> Exclude | None:
-        """The seen pairs, if these are excluded, and the pairs of items that are not candidates."""
-        seen = (batch.seen_rows, batch.seen_items) if self.config.exclude_seen else None
-        if self._admissible.is_all:
-            return seen
-        return joined(seen, self._admissible.excluded(batch))
 
 
 def _some_have_several(users_n: NDArray[np.int64]) -> bool:

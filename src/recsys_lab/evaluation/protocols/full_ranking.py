@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from recsys_lab.evaluation.protocols.base import CatalogueRanking
+from recsys_lab.evaluation.protocols.admissible import CatalogueRanking
 from recsys_lab.evaluation.protocols.options import CatalogueOptions
 
 

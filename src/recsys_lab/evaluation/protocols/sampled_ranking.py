@@ -13,7 +13,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from recsys_lab.evaluation.protocols.base import CatalogueRanking
+from recsys_lab.evaluation.protocols.admissible import CatalogueRanking
 from recsys_lab.evaluation.protocols.options import CatalogueOptions, Place
 
 if TYPE_CHECKING:
