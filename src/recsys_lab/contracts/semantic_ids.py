@@ -47,6 +47,7 @@ class Decoding(Protocol):
     Attributes:
         diagnostics: names of the numbers that its lists have in `RankedLists.diagnostics`.
         width: largest number of prefixes of a user that are computed at once.
+        num_beams: candidates kept for each user by a search; None: all items are scored.
     """
 
     @property
@@ -56,6 +57,11 @@ class Decoding(Protocol):
 
     @property
     def width(self) -> int:
+        """See the attributes."""
+        ...
+
+    @property
+    def num_beams(self) -> int | None:
         """See the attributes."""
         ...
 

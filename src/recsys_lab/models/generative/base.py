@@ -144,7 +144,7 @@ class CodeGenerator(nn.Module):
 
 
 def code_losses(logits: Sequence[Tensor], codes_LN: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean over N targets of the sum of a target's code losses, and the mean of each level.
+    """Mean over N targets of the sum of code losses; the parts are ``loss_level_0`` and so on.
 
     0 with zero gradients if there is no target.
 

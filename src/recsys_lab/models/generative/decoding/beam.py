@@ -70,6 +70,11 @@ class BeamSearch:
         """Beams of a user at once."""
         return min(self.config.num_beams, len(self._codes_VL))
 
+    @property
+    def num_beams(self) -> int:
+        """Beams of a user."""
+        return self.config.num_beams
+
     def check_length(self, k: int) -> None:
         """Check that there are beams enough for lists of ``k`` items.
 

@@ -56,6 +56,11 @@ class ExactDecoding:
         """Prefixes of a user at once."""
         return min(self.config.block_items, len(self._codes_VL))
 
+    @property
+    def num_beams(self) -> None:
+        """All items are scored."""
+        return None
+
     def check_length(self, k: int) -> None:
         """Lists may have any length."""
 
