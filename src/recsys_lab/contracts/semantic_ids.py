@@ -50,7 +50,10 @@ class Decoding(Protocol):
         num_beams: candidates kept for each user by a search; None: all items are scored.
     """
 
-    diagnostics: Sequence[str]
+    @property
+    def diagnostics(self) -> Sequence[str]:
+        """See the attributes."""
+        ...
 
     @property
     def width(self) -> int:
@@ -120,6 +123,18 @@ class MakesLoss(Protocol):
         """The mean loss over the targets of a batch, a scalar, and its parts by name.
 
         The parts, scalars, are logged as ``train/NAME``. The model reads `Batch.supervised_T`.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A model that needs files besides the prepared dataset and the run's own, such as weights."""
+
+    def contents(self) -> Mapping[str, str]:
+        """Digests of what was read, by name: part of the run's identity.
+
+        A run is not resumed or restored with other contents.
         """
         ...
 

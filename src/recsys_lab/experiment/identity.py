@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import ReadsFiles
 from recsys_lab.runs.sources import source_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
 
@@ -29,6 +32,7 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
         UserError: data or columns have changed since the run began.
     """
     refuse_other_data(parts, record)
+    refuse_other_files(parts, record)
     record.update(
         status="running",
         code=_code(record, entry),
@@ -79,6 +83,21 @@ def refuse_other_data(parts: Components, record: RunRecord) -> None:
         )
 
 
+def refuse_other_files(parts: Components, record: RunRecord) -> None:
+    """Check that files that the model reads are those of the run.
+
+    Raises:
+        UserError: they are not.
+    """
+    noted = record.values.get("identity") or {}
+    for name, now in _files(parts).items():
+        if noted.get(name, now) != now:
+            raise UserError(
+                f"{record.folder}: the {name.replace('_', ' ')} has changed since the run began "
+                f"(digest {noted[name]}, now {now}); restore the original files, or start a new run"
+            )
+
+
 def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
     """The machine's record, with the GPU's name if one is used."""
     name = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
@@ -99,8 +118,14 @@ def _identity(parts: Components) -> dict[str, str]:
         **columns,
         **parts.inputs.contents(),
         **codes,
+        **_files(parts),
         **begun,
     }
+
+
+def _files(parts: Components) -> Mapping[str, str]:
+    """Digests of the files that the model reads."""
+    return parts.model.contents() if isinstance(parts.model, ReadsFiles) else {}
 
 
 def _code(record: RunRecord, entry: str) -> dict[str, Any]:

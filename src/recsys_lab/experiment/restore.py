@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from recsys_lab.config import NoModule, UserError
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
+from recsys_lab.experiment.identity import refuse_other_files
 from recsys_lab.experiment.resume import refuse_changed
 from recsys_lab.experiment.semantic_ids import KEPT_CODES, KEPT_VECTORS
 from recsys_lab.models.inputs.item_inputs import KEPT
@@ -63,6 +64,7 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
         data = parts.prepare() if prepare else _prepared(record, stored)
         _refuse_other(record, data)
         parts.attach(data, record.folder, refit=refit)
+        refuse_other_files(parts, record)
     except NoModule as error:
         raise UserError(_without_module(record, stored, error.module)) from error
     except OmegaConfBaseException as error:

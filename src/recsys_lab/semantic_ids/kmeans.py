@@ -14,6 +14,7 @@ _BLOCK = 1 << 24
 """Distances in memory at a time."""
 _ROWS = 1 << 14
 """Differences of vectors in memory at a time."""
+_STARTS, _FIRST_ITERATIONS = 4, 3
 EQUAL = 1e-10
 """Squared distance, relative to the mean squared distance from the mean, below which two vectors
 are equal: distances are rounded."""
@@ -29,6 +30,8 @@ def k_means(
 ) -> Tensor:
     """Centroids, float32 (C, E), by Lloyd's iterations until no assignment changes.
 
+    Of several starts, the one with the smallest error after a few iterations is taken.
+
     Args:
         x_NE: the vectors, float32, on any device.
         num_clusters: C; fewer centroids are returned if there are fewer distinct vectors.
@@ -39,16 +42,28 @@ def k_means(
     """
     if equal is None:
         equal = EQUAL * float((x_NE - x_NE.mean(0)).pow(2).sum(1).mean())
-    centroids_CE = _start(x_NE, min(num_clusters, len(x_NE)), generator, equal)
+    most = min(num_clusters, len(x_NE))
+    tried = [
+        _lloyd(x_NE, _start(x_NE, most, generator, equal), _FIRST_ITERATIONS)
+        for _ in range(_STARTS if most > 1 else 1)
+    ]
+    centroids_CE, _ = min(tried, key=lambda found: found[1])
+    return _lloyd(x_NE, centroids_CE, iterations)[0]
+
+
+def _lloyd(x_NE: Tensor, centroids_CE: Tensor, iterations: int) -> tuple[Tensor, float]:
+    """Centroids after at most so many iterations, and the sum of squared distances before them."""
     before_N: Tensor | None = None
+    error = torch.inf
     for _ in range(iterations):
         nearest_N, distance_N = nearest(x_NE, centroids_CE)
+        error = float(distance_N.double().sum())
         if before_N is not None and torch.equal(nearest_N, before_N):
             break
         before_N = nearest_N
         nearest_N = revived(nearest_N, distance_N, len(centroids_CE))
         centroids_CE = means(x_NE, nearest_N, len(centroids_CE))
-    return centroids_CE
+    return centroids_CE, error
 
 
 def nearest(x_NE: Tensor, centroids_CE: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,23 +45,23 @@ class ResidualKMeans(VectorQuantiser):
         generator = torch.Generator().manual_seed(self.config.seed)
         left_VE = torch.from_numpy(items.vectors).clone()
         is_known_V = torch.from_numpy(items.is_known_V)
-        spread = _spread(left_VE[is_known_V])
+        variance = spread(left_VE[is_known_V])
         columns, num_codes, errors = [], [], []
         for _ in range(self.config.levels):
             centroids_CE = k_means(
-                left_VE[is_known_V], self.config.codes, generator, equal=EQUAL * spread
+                left_VE[is_known_V], self.config.codes, generator, equal=EQUAL * variance
             )
             codes_V, _ = nearest(left_VE, centroids_CE)
             left_VE -= centroids_CE[codes_V]
             columns.append(codes_V)
             num_codes.append(len(centroids_CE))
-            errors.append(float(left_VE[is_known_V].pow(2).sum(1).mean()) / spread)
+            errors.append(float(left_VE[is_known_V].pow(2).sum(1).mean()) / variance)
         tell_fewer(num_codes, self.config.codes)
         notes = {"unexplained_variance": errors}
         return Codes(torch.stack(columns, 1).numpy(), tuple(num_codes), notes)
 
 
-def _spread(x_NE: torch.Tensor) -> float:
+def spread(x_NE: torch.Tensor) -> float:
     """Mean squared distance from the mean."""
     return float((x_NE - x_NE.mean(0)).pow(2).sum(1).mean())
 

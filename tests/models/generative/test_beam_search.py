@@ -49,15 +49,15 @@ def by_hand(num_beams):
 def test_trie_of_six_items():
     first, second, items = Trie.of(torch.tensor(HAND)).levels
     assert first.starts.tolist() == [0, 2, 2]
-    assert first.codes[:-1].tolist() == [0, 2]
+    assert first.codes[:-2].tolist() == [0, 2]
     assert first.counts.tolist() == [3, 3]
     assert first.of_item_V.tolist() == [1, 0, 0, 1, 0, 1]
     assert second.starts.tolist() == [0, 2, 4, 4]
-    assert second.codes[:-1].tolist() == [0, 2, 0, 1]
+    assert second.codes[:-2].tolist() == [0, 2, 0, 1]
     assert second.parents.tolist() == [0, 0, 1, 1]
     assert second.counts.tolist() == [1, 2, 2, 1]
     assert items.starts.tolist() == [0, 1, 3, 5, 6, 6]
-    assert items.codes[:-1].tolist() == [2, 1, 4, 0, 5, 3]
+    assert items.codes[:-2].tolist() == [2, 1, 4, 0, 5, 3]
     assert (first.largest, second.largest, items.largest) == (2, 2, 2)
 
 
@@ -74,9 +74,9 @@ def test_lists_of_six_items():
 
 def test_share_of_invalid_continuations_by_hand():
     lists = by_hand(2).recommend(batch_of([[0]]), 2, None)
-    # Level 1 keeps 0 (.5) and 2 (.2); 1 (.3) is above 2: 1 of 3 is invalid.
-    # Level 2 keeps 20 (.12) and 02 (.10); 01 (.35) is above them: 1 of 3.
-    assert lists.diagnostics["invalid_beams"].tolist() == pytest.approx([2 / 6])
+    # Level 1 keeps 0 (.5) and 2 (.2); 1 (.3) is above 2: 1 of 2 is invalid.
+    # Level 2 keeps 20 (.12) and 02 (.10); 01 (.35) is above them: 1 of 2.
+    assert lists.diagnostics["invalid_beams"].tolist() == pytest.approx([2 / 4])
 
 
 def test_excluded_items_are_valid_codes():
@@ -84,7 +84,7 @@ def test_excluded_items_are_valid_codes():
     lists = by_hand(2).recommend(batch_of([[0]]), 2, pairs)
     # 02 (.10) is excluded as a whole, so 20 (.12) and 21 (.06) are kept; it is not invalid.
     assert sorted(lists.items_BK[0].tolist()) == [0, 5]
-    assert lists.diagnostics["invalid_beams"].tolist() == pytest.approx([(1 + 1) / (3 + 4)])
+    assert lists.diagnostics["invalid_beams"].tolist() == pytest.approx([(1 + 1) / (2 + 3)])
 
 
 @pytest.mark.parametrize("exclude", [None, some_pairs()])

@@ -120,19 +120,21 @@ class TIGER(CodeGenerator):
         """Logits (B, C) of each level of each history's last event, and its codes, (B, L)."""
         history, _ = next_item_targets(batch)
         targets_B = batch.items_T[batch.last_B]
-        states_BSD, mask_BS = self._encode(history)
+        return self.target_logits(*self._encode(history), targets_B), self.codes_VL[targets_B]
+
+    def target_logits(self, states_BSD: Tensor, mask_BS: Tensor, targets_B: Tensor) -> list[Tensor]:
+        """Logits (B, C) of each level of the targets, given the states of the histories."""
         before_BLD = self.codes(self.rows_VL[targets_B, :-1])
-        begin_B1D = self.begin.expand(batch.size, 1, -1).to(before_BLD.dtype)
+        begin_B1D = self.begin.expand(len(targets_B), 1, -1).to(before_BLD.dtype)
         states_BLD = self.decoder(
             inputs_embeds=torch.cat([begin_B1D, before_BLD], 1),
             encoder_hidden_states=states_BSD,
             encoder_attention_mask=mask_BS,
             use_cache=False,
         ).last_hidden_state
-        logits = [
+        return [
             self._logits(state_BD, level) for level, state_BD in enumerate(states_BLD.unbind(1))
         ]
-        return logits, self.codes_VL[targets_B]
 
     def start(self, batch: Batch) -> t5_decoder.DecoderCache:
         """Encode the histories once.
@@ -158,10 +160,15 @@ class TIGER(CodeGenerator):
         states_BWD, cache = t5_decoder.step(self.decoder, cache, x_BWD, parents_BW)
         return self._logits(states_BWD, level), cache
 
+    def item_tokens(self, items_T: Tensor) -> Tensor:
+        """Input vectors of the codes of some items, (T, L, D)."""
+        vectors_TLD: Tensor = self.codes(self.rows_VL[items_T])
+        return vectors_TLD
+
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """States of the histories' tokens, (B, S, D), and which are tokens, bool (B, S)."""
         layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
-        vectors_TLD = self.codes(self.rows_VL[batch.items_T])
+        vectors_TLD = self.item_tokens(batch.items_T)
         levels = vectors_TLD.shape[1]
         x_BSD = layout.pad(vectors_TLD.flatten(1)).unflatten(2, (levels, -1)).flatten(1, 2)
         mask_BS = layout.mask(x_BSD.device).repeat_interleave(levels, 1)

@@ -60,9 +60,9 @@ def from_pretrained(name: str, source: str, length: int, dropout: float) -> Enco
         UserError: it cannot be loaded, has another architecture, is too short or incomplete.
     """
     quiet()
-    config = _read(source, lambda: _config(source))
+    config = read_pretrained(source, lambda: _config(source))
     _check(config, name, source, length)
-    encoder, report = _read(
+    encoder, report = read_pretrained(
         source,
         lambda: _auto(name).from_pretrained(
             source, config=_set_up(config, dropout), dtype=torch.float32, use_safetensors=True,
@@ -77,7 +77,7 @@ def from_pretrained(name: str, source: str, length: int, dropout: float) -> Enco
             f"model.pretrained: '{source}' has no {min(wrong)} that fits its config.json "
             f"({len(wrong)} such weights), which would stay random; give a complete model"
         )
-    if _is_causal(made) != ARCHITECTURES[name].causal:
+    if is_causal(made) != ARCHITECTURES[name].causal:
         sees = "sees" if ARCHITECTURES[name].causal else "does not see"
         raise UserError(
             f"model.pretrained: according to its config.json, '{source}' {sees} later events, "
@@ -106,7 +106,12 @@ def _check(config: Any, name: str, source: str, length: int) -> None:
             )
 
 
-def _read(source: str, read: Callable[[], Any]) -> Any:
+def read_pretrained(source: str, read: Callable[[], Any]) -> Any:
+    """What ``read`` returns of ``model.pretrained``.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         need_folder(source)
         return read()
@@ -150,7 +155,7 @@ def _without_words(encoder: Any) -> Encoder:
     return Encoder(encoder, width_in, width_out)
 
 
-def _is_causal(encoder: Encoder) -> bool:
+def is_causal(encoder: Encoder) -> bool:
     """Whether changing the last event leaves all earlier states unchanged."""
     # Fixed inputs: drawing them would advance the seeded generator.
     x_BLD = torch.arange(4.0 * encoder.width_in).sin().view(1, 4, -1).repeat(2, 1, 1)

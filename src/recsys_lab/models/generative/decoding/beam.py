@@ -35,8 +35,8 @@ class BeamSearch:
     with the place of the continuation, among those of the user in the order of their codes, as the
     item.
 
-    Diagnostics of each list: ``invalid_beams``, the share of the continuations at least as probable
-    as the last kept one that lead to no item of the catalogue, over all levels; ``list_shortfall``,
+    Diagnostics of each list: ``invalid_beams``, the share of the continuations more probable than
+    the last kept one that lead to no item of the catalogue, over all levels; ``list_shortfall``,
     the share of the list that is padding because fewer items are admissible.
 
     Args:
@@ -129,7 +129,7 @@ class _Beams:
         nodes_BW: trie node of each beam; N, the number of nodes of the level, for none.
         scores_BW: log-probability of each beam, -inf for none.
         invalid_B: continuations so far that lead to no item, of those counted.
-        counted_B: continuations so far at least as probable as the last kept one.
+        counted_B: continuations so far more probable than the last kept one.
     """
 
     users_B: Tensor
@@ -156,21 +156,22 @@ class _Beams:
             num_beams: how many are kept.
         """
         totals_BWC = log_BWC.add_(self.scores_BW.unsqueeze(2))
-        nodes_BWF, none_BWF = self.children(children)
-        scores_BWF = totals_BWC.gather(2, children.codes[nodes_BWF])
-        scores_BWF.masked_fill_(none_BWF, -torch.inf)
+        codes_BWF, none_BWF = self.children(children)
+        scores_BWF = totals_BWC.gather(2, codes_BWF).masked_fill_(none_BWF, -torch.inf)
         dead_PP = self.places(children, dead)
         dead_P = scores_BWF[dead_PP]
         scores_BWF[dead_PP] = -torch.inf
         scores_BN = scores_BWF.flatten(1)
         best = top_k(scores_BN, min(num_beams, scores_BN.shape[1]), None, self.users_B)
         none_BW, place_BW = best.items_BK == NO_ITEM, best.items_BK.clamp(min=0)
-        nodes_BW = nodes_BWF.flatten(1).gather(1, place_BW).masked_fill(none_BW, children.size)
-        nodes_BW, order_BW = nodes_BW.sort(1)
+        parents_BW = place_BW // children.largest
+        nodes_BW = children.starts[self.nodes_BW].gather(1, parents_BW)
+        nodes_BW += place_BW % children.largest
+        nodes_BW, order_BW = nodes_BW.masked_fill_(none_BW, children.size).sort(1)
         last_B = best.scores_BK.masked_fill(none_BW, torch.inf).amin(1)
-        counted_B = (totals_BWC >= last_B[:, None, None]).sum((1, 2))
-        valid_B = (scores_BN >= last_B[:, None]).sum(1)
-        valid_B.index_add_(0, dead_PP[0], (dead_P >= last_B[dead_PP[0]]).long())
+        counted_B = _above(totals_BWC.flatten(1), last_B)
+        valid_B = _above(best.scores_BK, last_B)  # all valid ones above the last are kept
+        valid_B.index_add_(0, dead_PP[0], (dead_P > last_B[dead_PP[0]]).to(valid_B))
         grown = _Beams(
             self.users_B,
             nodes_BW,
@@ -178,15 +179,17 @@ class _Beams:
             self.invalid_B + counted_B - valid_B,
             self.counted_B + counted_B,
         )
-        return grown, (place_BW // children.largest).gather(1, order_BW)
+        return grown, parents_BW.gather(1, order_BW)
 
     def children(self, children: Children) -> tuple[Tensor, Tensor]:
-        """The children of each beam's node, and whether there is none, (B, W, F) both."""
-        starts_BW1 = children.starts[self.nodes_BW].unsqueeze(2)
-        ends_BW1 = children.starts[self.nodes_BW + 1].unsqueeze(2)
-        nodes_BWF = starts_BW1 + torch.arange(children.largest, device=starts_BW1.device)
-        none_BWF = nodes_BWF >= ends_BW1
-        return nodes_BWF.masked_fill_(none_BWF, children.size), none_BWF
+        """Codes of the children of each beam's node, and which are no children, (B, W, F) both."""
+        starts_BW = children.starts[self.nodes_BW]
+        fan_outs_BW = children.starts[self.nodes_BW + 1] - starts_BW
+        # Row n of the view has the codes n .. n + F - 1.
+        codes_NF = children.codes.unfold(0, children.largest, 1)
+        codes_BWF = codes_NF.index_select(0, starts_BW.flatten()).view(*starts_BW.shape, -1)
+        slots_F = torch.arange(children.largest, device=starts_BW.device)
+        return codes_BWF, slots_F >= fan_outs_BW.unsqueeze(2)
 
     def places(self, children: Children, pairs: Exclude) -> tuple[Tensor, Tensor, Tensor]:
         """Where (rows, children) are in the (B, W, F) children of the beams, if they are."""
@@ -203,12 +206,18 @@ class _Beams:
 
     def items(self, children: Children, seen: Exclude) -> tuple[Tensor, Tensor]:
         """The items of the beams and their scores, `NO_ITEM` and -inf for none or seen ones."""
-        nodes_BWF, none_BWF = self.children(children)
+        items_BWF, none_BWF = self.children(children)
         scores_BWF = self.scores_BW.unsqueeze(2).masked_fill(none_BWF, -torch.inf)
         scores_BWF[self.places(children, seen)] = -torch.inf
-        items_BWF = children.codes[nodes_BWF].masked_fill_(scores_BWF == -torch.inf, NO_ITEM)
+        items_BWF.masked_fill_(scores_BWF == -torch.inf, NO_ITEM)
         return items_BWF.flatten(1), scores_BWF.flatten(1)
 
     def invalid_share(self) -> Tensor:
         """Share of the continuations counted that lead to no item, float32 (B,)."""
         return self.invalid_B / self.counted_B.clamp(min=1)
+
+
+def _above(scores_BN: Tensor, least_B: Tensor) -> Tensor:
+    """How many scores of each row are larger than a number, int32 (B,)."""
+    # Sums in int64, the default, would copy the mask to eight bytes an element.
+    return (scores_BN > least_B.unsqueeze(1)).sum(1, dtype=torch.int32)

@@ -25,7 +25,8 @@ class Children:
 
     Attributes:
         starts: node n has the children ``starts[n] .. starts[n + 1] - 1``, int64 (N + 2,).
-        codes: code of each child, and one for no child, int64 (children + 1,).
+        codes: code of each child, int64 (children + largest,); zeros at the end, so that any node
+            is followed by as many codes as the largest number of children.
         parents: node of each child, int64 (children,).
         counts: number of items below each child, int64 (children,).
         of_item_V: the child that leads to each item, int64 (V,).
@@ -67,8 +68,9 @@ class Trie:
             parents = keys // radix
             fan_outs = parents.bincount(minlength=size + 1)  # node `size` has none
             starts = torch.cat([fan_outs.new_zeros(1), fan_outs.cumsum(0)])
-            codes = torch.cat([keys % radix, keys.new_zeros(1)])
-            levels.append(Children(starts, codes, parents, counts, node_V, int(fan_outs.max())))
+            largest = int(fan_outs.max())
+            codes = torch.cat([keys % radix, keys.new_zeros(largest)])
+            levels.append(Children(starts, codes, parents, counts, node_V, largest))
             size = len(keys)
         return Trie(tuple(levels))
 
