@@ -107,7 +107,8 @@ def meanings(dotted: str) -> dict[str, str]:
     text = ast.get_docstring(config) or ""
     found: dict[str, str] = {}
     for base in config.bases:
-        found |= meanings(_full_name(ast.unparse(base), dotted))
+        name = ast.unparse(base).removesuffix(".Config")  # nested in the base class
+        found |= meanings(_full_name(name, dotted))
     for other in re.findall(r"`(recsys_lab[\w.]+)`", text.partition("Attributes:")[0]):
         found |= meanings(other)
     functions = [n for n in config.body if isinstance(n, ast.FunctionDef)]

@@ -8,7 +8,7 @@ import pytest
 
 from recsys_lab.cli.main import run_command
 
-USERS, ITEMS = 40, 16
+USERS, ITEMS = 32, 16
 COLD = (14, 15)
 """One item of each kind that is bought last, by half of the users."""
 
@@ -36,7 +36,8 @@ def test_cold_targets_are_a_slice_and_found_by_their_vectors(capsys):
         "model.feedforward_dim=16", "model.max_length=4", "model.dropout=0", "recipe=default",
         "recipe.learning_rate=1e-2", "recipe.max_epochs=4", "recipe.batch_size=16",
         "semantic_ids.levels=2", "semantic_ids.codes=4", "evaluation.beyond_accuracy=[]",
-        "evaluation.ks=[5,10]", "evaluation.max_k=10", "model.candidates=10", "tracking=none",
+        "evaluation.ks=[5,10]", "evaluation.max_k=10", "model.candidates=10",
+        "decoding.num_beams=10", "tracking=none",
         "run_dir=run",
     ]) == 0  # fmt: skip
     assert "cold" in capsys.readouterr().out

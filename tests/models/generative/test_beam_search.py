@@ -171,10 +171,9 @@ def test_lists_do_not_depend_on_the_batch():
             assert torch.equal(alone.items_BK[0], together[user])
 
 
-@pytest.mark.parametrize("at_once", [256, 7])
-def test_candidates_equal_exact_scores_of_them(monkeypatch, at_once):
-    monkeypatch.setattr("recsys_lab.models.generative.base._CANDIDATES_AT_ONCE", at_once)
-    model = with_decoding(Tables.drawn(USERS, SIZES), shop(), exact())
+@pytest.mark.parametrize("at_once", [ITEMS, 7])
+def test_candidates_equal_exact_scores_of_them(at_once):
+    model = with_decoding(Tables.drawn(USERS, SIZES), shop(), exact(at_once))
     numbers = (30, 0, 5, ITEMS, 1, 17)
     rows = torch.repeat_interleave(torch.arange(USERS), torch.tensor(numbers))
     generator = torch.Generator().manual_seed(2)

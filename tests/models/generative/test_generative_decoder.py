@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from recsys_lab.config import UserError, build, config_dir
 from recsys_lab.models.ranking import top_k
 from recsys_lab.models.sequential.architectures import ARCHITECTURES
+from recsys_lab.training.memory_estimate import kept_per_event
 from tests.models.generative.tables import batch_of, beam, exact, ids_of, with_decoding
 
 ITEMS, SIZES, WIDTH = 40, (5, 6, 4), 16
@@ -122,7 +123,7 @@ def test_the_loss_of_one_pass_is_that_of_every_prefix_alone(architecture):
                 logits = logits_of(model, history[:place], goal[:level].tolist(), level)
                 sums[level] -= logits.log_softmax(0)[goal[level]]
     loss, parts = model.training_loss(batch_of(WITH_TARGETS))
-    assert list(parts) == ["loss_level_0", "loss_level_1", "loss_level_2"]
+    assert list(parts) == [f"loss_level_{level}" for level in range(3)]
     torch.testing.assert_close(torch.stack(list(parts.values())), sums / targets)
     torch.testing.assert_close(loss, sums.sum() / targets)
 
@@ -223,3 +224,15 @@ def test_dropout_is_of_training_alone_and_every_weight_is_reached():
 def test_refused(changes, message):
     with pytest.raises(UserError, match=message):
         made(codes(), exact(), **changes)
+
+
+@pytest.mark.parametrize("architecture", [None, "llama"])
+def test_memory_is_estimated_before_there_are_weights(architecture):
+    ids = codes()
+    with torch.device("meta"):
+        model = made(ids, exact(), architecture=architecture)
+    assert all(weight.is_meta for weight in model.parameters())
+    real = made(ids, exact(), architecture=architecture)
+    shapes = {name: weight.shape for name, weight in real.named_parameters()}
+    assert {name: weight.shape for name, weight in model.named_parameters()} == shapes
+    assert kept_per_event(model) == kept_per_event(real) > 0

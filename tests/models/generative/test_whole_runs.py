@@ -23,8 +23,6 @@ def shop(tmp_path, monkeypatch):
     ("name", "kind", "choices"),
     [
         ("generative_decoder", GenerativeDecoder, ["decoding=beam", "decoding.num_beams=25"]),
-        ("generative_decoder", GenerativeDecoder, ["model.architecture=gpt2", "decoding=exact"]),
-        ("rpg", RPG, ["decoding=exact"]),
         ("rpg", RPG, ["decoding=beam", "decoding.num_beams=25"]),
     ],
 )

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     )
 
 _MEMORY = 1 << 30  # bytes of a batch's decoding
-_CANDIDATES_AT_ONCE = 256  # candidates of a user, likewise
 
 
 class CodeGenerator(nn.Module):
@@ -105,7 +104,11 @@ class CodeGenerator(nn.Module):
         return self._decoding.rank(self, batch, k, exclude)
 
     def rank_candidates(self, batch: Batch, candidates: Exclude, k: int) -> RankedLists:
-        """The k best of each user's candidates: see `RanksCandidates`."""
+        """The k best of each user's candidates: see `RanksCandidates`.
+
+        Scores are exact. As many candidates of a user are scored at a time as the decoding has
+        beams, which bounds the memory; prefixes that these share are computed once.
+        """
         rows_P, items_P = candidates
         counts_B = rows_P.bincount(minlength=batch.size)
         rank_P = torch.arange(len(rows_P), device=rows_P.device)
@@ -116,7 +119,7 @@ class CodeGenerator(nn.Module):
         start = self.start(batch)
         parts = [
             self._scores(start, part_BN)
-            for part_BN in (items_BN.split(_CANDIDATES_AT_ONCE, 1) if most else ())
+            for part_BN in (items_BN.split(self._decoding.width, 1) if most else ())
         ]
         scores_BN = torch.cat([torch.zeros(batch.size, 0, device=rows_P.device), *parts], 1)
         return fit_length(in_order(items_BN, scores_BN, batch.users_B), k)

@@ -130,6 +130,10 @@ class LCRec(CodeGenerator):
         """Digest of the language model: see `recsys_lab.contracts.ReadsFiles`."""
         return self._contents
 
+    def compile(self, **options: Any) -> None:
+        """Compile the language model."""
+        self.body.compile(**options)
+
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The mean over the last events of the sum of their codes' losses, each level a part."""
         history, _ = next_item_targets(batch)
