@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from recsys_lab.evaluation.list_checks import check_lists
 
 from recsys_lab.config import build, config_dir
 from recsys_lab.config.schema import has_method
 from recsys_lab.contracts import SemanticIds
+from recsys_lab.evaluation.protocols.base import check_lists
 from tests.models.generative.tables import batch_of, beam, exact
 
 ITEMS, SIZES = 30, (5, 4, 3)
