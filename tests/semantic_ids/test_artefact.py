@@ -161,7 +161,7 @@ def test_codes_of_another_catalogue(made, tmp_path):
     pattern = "of another catalogue: it has 24 items, .* 25, and 1 of these have no codes, such as"
     with pytest.raises(UserError, match=pattern):
         read_ids(tmp_path / "fewer.parquet", None, data, "")
-    with pytest.raises(UserError, match=r"vectors\.parquet: cannot be read .* of another lab"):
+    with pytest.raises(UserError, match=r"vectors\.parquet: cannot be read .* of another version"):
         read_ids(tmp_path / "vectors.parquet", None, data, "")
 
 
@@ -186,7 +186,7 @@ def test_vectors_of_a_run(made, monkeypatch):
     assert "semantic_ids.vectors=ids: the run is of other data: its fingerprint is abc" in other
     assert "was refit on the events of validation" in refused({"refit": {"phases": []}})
     assert "finish it first" in refused({"status": "failed"})
-    assert "no run there" in refused({}, vectors="prepared")
+    assert "not a run (run.json is missing)" in refused({}, vectors="prepared")
     assert "names 'ids' twice" in refused({}, vectors=["ids", "ids"])
     fitted = SimpleNamespace(model=None, model_name="Popularity")
     monkeypatch.setattr("recsys_lab.experiment.restore.restore", lambda *_: fitted)
