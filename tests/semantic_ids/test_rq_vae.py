@@ -107,6 +107,18 @@ def test_dead_codes_are_revived():
     assert len(network.quantise(x).codes_NL[:, 0].unique()) == 8
 
 
+def test_codes_are_not_revived_with_equal_vectors():
+    """Items with equal vectors, as of categories, are many: one code for each vector is enough."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 4).repeat_interleave(50, 0)
+    network = RqVaeNetwork(4, [], 4)
+    network.start(x, 1, 8, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.codebooks[0][1:] = 1e4
+    assert network.revive(x) == {0: [1, 2, 3, 4, 5, 6, 7]}
+    assert len(network.quantise(x).codes_NL.unique()) == 8
+
+
 def test_moving_codebooks_end_at_the_means():
     torch.manual_seed(0)
     x = torch.cat([torch.randn(40, 2) * 0.1 + 5, torch.randn(60, 2) * 0.1 - 5])

@@ -22,9 +22,8 @@ from recsys_lab.semantic_ids.residual_kmeans import tell_fewer
 from recsys_lab.semantic_ids.rq_vae_network import MovingCodebooks, Quantised, RqVaeNetwork
 
 _log = logging.getLogger(__name__)
-_REVIVE_EVERY, _REVIVE_UNTIL = 10, 0.8
-"""Epochs between two searches for dead codes, fewer in a short training; the last of them as a
-share of the training, after which nothing disturbs it."""
+_REVIVE_EVERY = 10
+"""Epochs between two searches for dead codes, fewer in a short training; the last is at its end."""
 
 
 class RqVae(VectorQuantiser):
@@ -140,12 +139,8 @@ class RqVae(VectorQuantiser):
                 total += loss.detach() * len(rows_n) / len(x_NE)
             if epoch in shown:
                 losses.append(float(total))
-            if epoch % every == 0 and epoch <= _REVIVE_UNTIL * config.epochs:
-                for _ in range(config.levels):  # one level after the other
-                    dead = network.revive(x_NE)
-                    revived += sum(map(len, dead.values()))
-                    if moving is not None:
-                        moving.restart(dead)
+            if epoch % every == 0 or epoch == config.epochs - 1:
+                revived += _revive(network, moving, x_NE)
         return {"loss_of_ten_epochs": losses, "codes_revived": revived}
 
     def loss(self, found: Quantised, decoded_nE: Tensor, x_nE: Tensor) -> Tensor:
@@ -156,6 +151,20 @@ class RqVae(VectorQuantiser):
         if config.codebook == "gradient":
             loss = loss + (found.left_NLD.detach() - found.chosen_NLD).pow(2).sum(1).mean()
         return loss
+
+
+def _revive(network: RqVaeNetwork, moving: MovingCodebooks | None, x_NE: Tensor) -> int:
+    """Revive the dead codes of all levels; returns their number."""
+    revived = 0
+    # One level after the other; to revive a code may take the last item of another.
+    for _ in range(4 * len(network.codebooks)):
+        dead = network.revive(x_NE)
+        if not dead:
+            break
+        revived += sum(map(len, dead.values()))
+        if moving is not None:
+            moving.restart(dead)
+    return revived
 
 
 class Alignment(nn.Module):

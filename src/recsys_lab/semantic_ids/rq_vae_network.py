@@ -79,7 +79,9 @@ class RqVaeNetwork(nn.Module):
 
     @torch.no_grad()
     def revive(self, x_NE: Tensor) -> dict[int, list[int]]:
-        """Set code vectors that no vector chooses to vectors that are far from their own.
+        """Set code vectors that no vector chooses to encodings that are far from all code vectors.
+
+        One after the other: each is then a code vector, so that equal vectors are not taken twice.
 
         Returns:
             The codes that were set, by level; none below the first level that has some, whose
@@ -92,8 +94,9 @@ class RqVaeNetwork(nn.Module):
             if len(dead):
                 left_ND = found.left_NLD[:, level]
                 apart_N = (left_ND - found.chosen_NLD[:, level]).pow(2).sum(1)
-                farthest = apart_N.sort(descending=True, stable=True).indices[: len(dead)]
-                codebook_CD.data[dead[: len(farthest)]] = left_ND[farthest]
+                for code in dead.tolist():
+                    codebook_CD.data[code] = left_ND[apart_N.argmax()]
+                    apart_N = torch.minimum(apart_N, (left_ND - codebook_CD[code]).pow(2).sum(1))
                 return {level: dead.tolist()}
         return {}
 
