@@ -107,7 +107,7 @@ def meanings(dotted: str) -> dict[str, str]:
     text = ast.get_docstring(config) or ""
     found: dict[str, str] = {}
     for base in config.bases:
-        found |= meanings(_full_name(ast.unparse(base), dotted))
+        found |= meanings(_full_name(ast.unparse(base).removesuffix(".Config"), dotted))
     for other in re.findall(r"`(recsys_lab[\w.]+)`", text.partition("Attributes:")[0]):
         found |= meanings(other)
     functions = [n for n in config.body if isinstance(n, ast.FunctionDef)]

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 
 import yaml  # type: ignore[import-untyped]
 
-from recsys_lab.config import Component, config_dir
+from recsys_lab.config import config_dir, is_component
 from recsys_lab.config.commands import VERBS
 from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.values import describe
@@ -31,7 +31,9 @@ GROUPS: Mapping[str, str] = {
     "split": "Which events are held out for validation and test.",
     "model": "The recommender.",
     "inputs": "What a trained model knows of an item besides its index.",
-    "loss": "What a trained model minimises.",
+    "loss": "What a trained model minimises, unless it makes its own loss.",
+    "semantic_ids": "The codes of the items, for generative models.",
+    "decoding": "How a generative model's lists are computed.",
     "recipe": "How a model is trained: optimizer, schedule, batch size, epochs, precision.",
     "evaluation": "Which items are ranked, and which metrics are computed.",
     "tracking": "Where copies of a run go.",
@@ -155,14 +157,14 @@ def verb_keys(verb: str) -> list[Key]:
             {verb: "required" if values[name] == "???" else written(values[name])},
         )
         for name, annotation in hints.items()
-        if annotation is not Component
+        if not is_component(annotation)
     ]
 
 
 def verb_groups(verb: str) -> list[str]:
     """The config groups that a verb reads."""
     hints = get_type_hints(VERBS[verb].schema, include_extras=True)
-    return [name for name, annotation in hints.items() if annotation is Component]
+    return [name for name, annotation in hints.items() if is_component(annotation)]
 
 
 def table(keys: Sequence[Key]) -> Iterator[str]:

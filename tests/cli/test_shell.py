@@ -90,7 +90,7 @@ class TestCompletion:
                 "recsys-lab ",
                 [*VERBS, "toy", "--help", "--version"],
             ),
-            ("recsys-lab to", ["toy"]),
+            ("recsys-lab toy", ["toy"]),
             ("recsys-lab toy mod", ["model=", "model."]),
             ("recsys-lab toy model=", ["model=flat", "model=net"]),
             ("/usr/bin/recsys-lab toy seed=1 model.n", ["model.num_layers="]),

@@ -11,7 +11,7 @@ from recsys_lab.config import UserError
 from recsys_lab.semantic_ids.base import Codes, Items
 from recsys_lab.semantic_ids.category_tree import CategoryTree
 from recsys_lab.semantic_ids.churn import adjusted_rand
-from recsys_lab.semantic_ids.diagnostics import diagnose, nmi
+from recsys_lab.semantic_ids.diagnostics import diagnose, nmi, refuse_collapsed
 from recsys_lab.semantic_ids.duplicates import deduplicated
 
 
@@ -153,3 +153,13 @@ def test_examples_are_nearest_to_the_mean():
     vectors = np.array([[0.0], [0], [3], [2], [0]], dtype=np.float32)
     found = diagnose(Codes(CODES, (2, 2)), Codes(CODES, (2, 2)), data, vectors)
     assert found["examples"][0]["titles"] == ["title 3", "title 2", "title 0"]  # the mean is 5 / 3
+
+
+def test_a_collapse_is_refused_and_dead_codes_are_told(caplog):
+    vectors, known = np.eye(5, dtype=np.float32), np.array([1, 1, 1, 1, 0]) > 0
+    same = np.array([[2, 1]] * 4 + [[0, 0]])
+    with pytest.raises(UserError, match="have collapsed: all 4 items with training events have"):
+        refuse_collapsed(Codes(same, (3, 2)), vectors, known)
+    refuse_collapsed(Codes(CODES, (5, 2)), vectors, known)
+    assert "only 2 of the 5 codes of level 1 have an item" in caplog.text
+    assert "level 2" in caplog.text  # its other code is that of an item without training events

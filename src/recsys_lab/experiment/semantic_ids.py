@@ -31,7 +31,7 @@ from recsys_lab.semantic_ids.artefact import (
     write_ids,
 )
 from recsys_lab.semantic_ids.base import Items, Quantiser, VectorQuantiser, semantic_ids
-from recsys_lab.semantic_ids.diagnostics import diagnose, summary
+from recsys_lab.semantic_ids.diagnostics import diagnose, refuse_collapsed, summary
 from recsys_lab.semantic_ids.duplicates import deduplicated
 from recsys_lab.semantic_ids.sources import Source, source
 from recsys_lab.semantic_ids.vectors import item_vectors
@@ -170,6 +170,7 @@ class _Work:
             vectors_VE, without = item_vectors(quantiser.config, self.sources, data, is_known_V)
         aligned_VF = None if self.aligned is None else self.aligned.read()
         before = codes = quantiser.quantise(Items(data, is_known_V, vectors_VE, aligned_VF))
+        refuse_collapsed(codes, vectors_VE, is_known_V)
         if quantiser.config.deduplicate is not None:
             most = quantiser.config.deduplicate
             codes = deduplicated(codes, most, counts_V, data.item_ids())

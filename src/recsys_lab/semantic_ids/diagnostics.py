@@ -8,13 +8,16 @@ Shapes: V items, L levels, P pairs of events.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_lab.config import UserError
 from recsys_lab.contracts import FIRST_KNOWN
 from recsys_lab.data.splits.ranges import range_chunks
+from recsys_lab.pages.number_format import number
 from recsys_lab.semantic_ids.duplicates import tuples
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 SHOWN_PREFIXES, SHOWN_TITLES = 10, 6
+_FEW_LIVE = 0.5
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,32 @@ def diagnose(
         "examples": _examples(before.codes_VL[:, 0], data, counts_V, vectors_VE),
         "learned": dict(codes.notes),
     }
+
+
+def refuse_collapsed(
+    codes: Codes, vectors_VE: NDArray[np.float32] | None, is_known_V: NDArray[np.bool_]
+) -> None:
+    """Refuse codes that tell no items apart though their vectors do; warn of many dead codes.
+
+    Raises:
+        UserError: all items with training events have the same codes.
+    """
+    known_NL = codes.codes_VL[is_known_V]
+    if vectors_VE is not None and (known_NL == known_NL[0]).all():
+        raise UserError(
+            f"semantic_ids: the codes have collapsed: all {number(len(known_NL))} items with "
+            "training events have the same ones, though their vectors differ; use another seed, a "
+            "lower learning rate, or semantic_ids=residual_kmeans"
+        )
+    for level, size in enumerate(codes.num_codes):
+        live = len(np.unique(known_NL[:, level]))
+        if live < _FEW_LIVE * size:
+            _log.warning(
+                "semantic_ids: only %s of the %s codes of level %s have an item",
+                number(live),
+                number(size),
+                level + 1,
+            )
 
 
 def summary(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_the_loss_of_one_pass_is_that_of_every_prefix_alone(architecture):
                 logits = logits_of(model, history[:place], goal[:level].tolist(), level)
                 sums[level] -= logits.log_softmax(0)[goal[level]]
     loss, parts = model.training_loss(batch_of(WITH_TARGETS))
-    assert list(parts) == [f"loss_level_{level}" for level in range(3)]
+    assert list(parts) == ["loss_level_0", "loss_level_1", "loss_level_2"]
     torch.testing.assert_close(torch.stack(list(parts.values())), sums / targets)
     torch.testing.assert_close(loss, sums.sum() / targets)
 

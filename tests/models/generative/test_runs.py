@@ -1,0 +1,50 @@
+"""Whole runs of generative models by the lab: resumed, evaluated again, with candidates."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys_lab.cli.main import run_command
+from tests.cli.flow import in_shop, record, train
+
+TINY = [
+    "data=table", "data.path=log.csv", "model=tiger", "model.hidden_dim=8", "model.head_dim=4",
+    "model.num_layers=1", "model.num_decoder_layers=1", "model.feedforward_dim=8",
+    "model.max_length=4", "semantic_ids=random", "semantic_ids.codes=8", "recipe.batch_size=128",
+    "recipe.crop=sliding", "recipe.max_epochs=2",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path, monkeypatch):
+    with in_shop(tmp_path, monkeypatch):
+        yield
+
+
+def test_a_run_is_trained_longer_and_evaluated_as_one_left_alone(capsys):
+    assert train("run_dir=longer", "recipe.max_epochs=1", base=TINY) == 0
+    assert run_command(["train", "resume=longer", "recipe.max_epochs=2"]) == 0
+    assert train("run_dir=whole", base=TINY) == 0
+    for name in ("checkpoints/best.safetensors", "test_users.parquet"):
+        assert Path("longer", name).read_bytes() == Path("whole", name).read_bytes(), name
+    values = record("whole")
+    assert values["epochs"][-1]["train/loss"] == pytest.approx(
+        sum(values["epochs"][-1][f"train/loss_level_{level}"] for level in range(3))
+    )
+    assert set(values["diagnostics"]) == {"invalid_beams", "list_shortfall"}
+    # 25 items, of which seven are seen
+    assert values["diagnostics"]["list_shortfall"] == pytest.approx(2 / 20)
+    assert run_command(["evaluate", "longer"]) == 0
+    assert "equal to the run record" in capsys.readouterr().out
+
+
+def test_candidates_and_lists_longer_than_beams(capsys):
+    beams = ["decoding.num_beams=5", "run_dir=few", "recipe.max_epochs=1"]
+    assert train(*beams, base=TINY) == 2
+    assert "decoding.num_beams: got 5, expected at least 20" in capsys.readouterr().err
+    assert not list(Path().glob("few/checkpoints/*"))
+    sampled = ["evaluation=sampled_candidates", "evaluation.num_candidates=4"]
+    assert train(*sampled, "run_dir=sampled", "recipe.max_epochs=1", base=TINY) == 0
+    for items in pl.read_parquet("sampled/test_users.parquet")["items"].to_list():
+        assert sum(item >= 0 for item in items) == 5  # the target and four others
