@@ -187,6 +187,8 @@ def test_refusals(folder, tmp_path):
         lc_rec(folder, max_length=40)
     with pytest.raises(UserError, match=r"cannot load '/nowhere' \(there is no such folder\)"):
         lc_rec("/nowhere")
+    with pytest.raises(UserError, match=r"recipe\.compile: got true"):
+        lc_rec(folder).compile(dynamic=True)
     pickled = tmp_path / "pickled"
     shutil.copytree(folder, pickled)
     weights = load_file(pickled / "model.safetensors")

@@ -131,8 +131,15 @@ class LCRec(CodeGenerator):
         return self._contents
 
     def compile(self, **options: Any) -> None:
-        """Compile the language model."""
-        self.body.compile(**options)
+        """Not supported: see `recipe.compile`.
+
+        Raises:
+            UserError: always.
+        """
+        del options
+        raise UserError(
+            "recipe.compile: got true, but lc_rec cannot be compiled; use recipe.compile=false"
+        )
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The mean over the last events of the sum of their codes' losses, each level a part."""
