@@ -1,13 +1,18 @@
 """How often an item is a target, against what training steps really draw."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from recsys_lab.config import UserError, build
+from recsys_lab.contracts import Batch
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.losses.negatives import InBatch
 from recsys_lab.training.targets import (
+    count_targets,
     expected_targets,
     supervised_events,
     supervised_positions,
@@ -159,3 +164,14 @@ def test_nothing_to_ask_for_is_refused():
     data.is_target = None
     with pytest.raises(UserError, match=r"split.target_events=null\); name types there"):
         supervised_events(data, recipe)
+
+
+def test_targets_of_a_model_with_its_own_loss():
+    """Each event but the first, or the last alone; those of them that are supervised."""
+    lengths = (3, 2)
+    offsets = torch.tensor([0, 3, 5])
+    batch = Batch(torch.arange(2), torch.arange(5), offsets, lengths)
+    every, last = SimpleNamespace(), SimpleNamespace(one_target=True)
+    assert (count_targets(every, batch), count_targets(last, batch)) == (3, 2)
+    some = replace(batch, supervised_T=torch.tensor([1, 1, 0, 1, 1]) > 0)
+    assert (count_targets(every, some), count_targets(last, some)) == (2, 1)

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from recsys_lab.contracts import MakesLoss, traits
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
-from recsys_lab.training.targets import supervised_positions
+from recsys_lab.training.targets import count_targets, supervised_positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,9 +98,7 @@ class SequentialModule(pl.LightningModule):
         loss, parts = self.model.training_loss(batch)
         for name, value in parts.items():
             self.part_sums[name] = self.part_sums.get(name, 0.0) + value.detach()
-        one_each = traits(self.model).one_target
-        targets = batch.size if one_each else int(batch.items_T.shape[0]) - batch.size
-        return self._counted(loss, targets)
+        return self._counted(loss, count_targets(self.model, batch))
 
     def _counted(self, loss: Tensor, targets: int) -> Tensor:
         """Add a batch's loss to the epoch's mean, and weight it within the optimizer step."""

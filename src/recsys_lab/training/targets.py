@@ -8,7 +8,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import SamplesTargets, traits
-from recsys_lab.models.sequential.layers import next_item_weights
+from recsys_lab.models.sequential.layers import next_item_weights, target_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,16 @@ def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) 
             chances_T = chances_T * batch.supervised_T
         counts_V.index_add_(0, batch.items_T, chances_T)
     return counts_V
+
+
+def count_targets(model: object, batch: Batch) -> int:
+    """Number of targets of a model that makes its own loss."""
+    if traits(model).one_target:
+        supervised_T = batch.supervised_T
+        return batch.size if supervised_T is None else int(supervised_T[batch.last_B].sum())
+    if batch.supervised_T is None:  # known on the host: no step waits for the device
+        return sum(batch.lengths) - batch.size
+    return len(target_events(batch))
 
 
 def supervised_events(data: SupervisedData, recipe: Recipe) -> NDArray[np.bool_] | None:
