@@ -160,6 +160,6 @@ def test_a_collapse_is_refused_and_dead_codes_are_told(caplog):
     same = np.array([[2, 1]] * 4 + [[0, 0]])
     with pytest.raises(UserError, match="have collapsed: all 4 items with training events have"):
         refuse_collapsed(Codes(same, (3, 2)), vectors, known)
-    refuse_collapsed(Codes(CODES, (5, 2)), vectors, known)
+    refuse_collapsed(Codes(CODES, (5, 3)), vectors, known)
     assert "only 2 of the 5 codes of level 1 have an item" in caplog.text
-    assert "level 2" in caplog.text  # its other code is that of an item without training events
+    assert "only 1 of the 3 codes of level 2" in caplog.text  # not of the item without events
