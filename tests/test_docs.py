@@ -235,9 +235,9 @@ def test_how_to_is_followed_to_the_letter(page, tmp_path, monkeypatch, capsys):
 def test_a_model_is_told_what_it_lacks_and_may_state():
     """The page names what the code reads, no more and no less."""
     text = (ROOT / "docs/how-to/add-a-model.md").read_text()
-    page, _, rest = text.partition("## What a model may state")
+    page, _, rest = text.partition("## Optional attributes")
     must = re.findall(r"^\|[^|]*\| `(\w+)", page, re.MULTILINE)
-    may = re.findall(r"^\| `(\w+)", rest.partition("And it may")[0], re.MULTILINE)
+    may = re.findall(r"^\| `(\w+)", rest.partition("Optional methods")[0], re.MULTILINE)
     with pytest.raises(UserError) as caught:
         check_model(object())
     needed = re.findall(r"^(?:  ->|    ) +(\w+)", str(caught.value), re.MULTILINE)

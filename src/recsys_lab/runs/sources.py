@@ -12,7 +12,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.schema import targets_of
 from recsys_lab.config.targets import allowed_prefixes, find_source
 
-PARTS = ("model", "inputs", "loss", "recipe", "evaluation")
+PARTS = ("model", "inputs", "loss", "decoding", "recipe", "evaluation")
 """Config groups whose code determines numbers; prepared data has its own fingerprint."""
 _APART = (
     "cli",
