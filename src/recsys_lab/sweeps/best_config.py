@@ -55,7 +55,8 @@ def experiment(plan: Plan, trial: FrozenTrial) -> str:
     cfg, choices = _composed(plan, plan.point_overrides(_point(trial)))
     if cfg.init_from is not None:  # the experiment may be run from another folder
         cfg.init_from = str(Path(cfg.init_from).absolute())
-    groups = {key: choice for key, choice in choices.items() if key in known}
+    # A group without a choice is one that the chosen model does not have.
+    groups = {key: choice for key, choice in choices.items() if key in known and choice}
     chosen = _composed(bare, [as_override(*pair) for pair in groups.items()])[0]
     defaults_of = dict(_leaves(chosen))
     values: dict[str, Any] = {}

@@ -105,7 +105,7 @@ def test_one(said):
     out = said("kuairand")
     assert "KuaiRand  (data=kuairand)" in out
     assert "https://doi.org/10.1145/3511808.3557624" in out
-    assert "Leak trap: video_features_statistic" in out
+    assert "Leak: video_features_statistic" in out
     assert "data.variant=27k: 322,278,385 exposures" in out
     assert 'data.signals=["is_click"]' in out
     assert out.rstrip().endswith("command: recsys-lab prepare data=kuairand")

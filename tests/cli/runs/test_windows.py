@@ -157,7 +157,7 @@ def test_another_choice_of_candidates_cures_what_is_about_them(capsys):
     error = capsys.readouterr().err
     assert later >= 60 * 60
     assert f"unreleased_candidates (test): {later:,} of {60 * len(first):,}" in error
-    assert "evaluation.candidates=released ranks what was there" in error
+    assert "evaluation.candidates=released ranks only items released" in error
     for cure in ("released", "known"):
         assert run_command([*stopped, f"evaluation.candidates={cure}"]) == 0
 
