@@ -94,3 +94,22 @@ def test_weights_to_begin_with_fit_every_trial(shop, capfd):
     trial = SimpleNamespace(number=0, values=[0.5], params={"seed": 2}, user_attrs={})
     best = yaml.safe_load(experiment(plan, trial))
     assert (best["init_from"], best["seed"]) == (str(shop / "first"), 2)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_codes_are_made_once_for_the_trials_that_share_them(shop, capfd):
+    (shop / "conf").mkdir()
+    trial, again = best_again(
+        capfd,
+        *BASE,
+        "model=generative_decoder",
+        "model.num_layers=1",
+        "semantic_ids=random",
+        "search.params.semantic_ids.codes=choice(8)",
+        RATE,
+        "sweep.sampler=grid",
+        "decoding=exact",
+    )
+    assert len(list((shop / "prepared/semantic_ids").glob("random_codes-*"))) == 1
+    assert again["validation"] == trial["validation"]
+    assert again["identity"]["semantic_ids"] == trial["identity"]["semantic_ids"]
