@@ -73,7 +73,7 @@ def test_a_source_that_every_trial_reads_must_be_there(shop, capsys):
     command = ["sweep", *COUNTS, kinds, "sweep.name=mine",
                "sweep.pruner=none", "sweep.workers=1"]  # fmt: skip
     assert run_command(command) == 2
-    assert "data.path=log.csv: no such file" in capsys.readouterr().err
+    assert "data.path=log.csv: there is no such file" in capsys.readouterr().err
     assert not list(shop.glob("sweeps/*/trials"))
 
 
