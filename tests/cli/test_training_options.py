@@ -14,9 +14,9 @@ def test_a_variant_is_recorded_under_its_own_name_and_a_published_model_under_it
         assert record(choice)["name"] == name
         assert record(choice)["config"]["name"] is None
     assert record("item_knn")["config"]["model"]["history_decay"] == 1
-    assert "not read" not in capsys.readouterr().err
+    assert "unused" not in capsys.readouterr().err
     assert train("run_dir=told", "recipe.max_epochs=3", "loss=bpr", base=base) == 0
-    told = "recipe.max_epochs, loss: not read: ItemKNN is a fitted model"
+    told = "recipe.max_epochs, loss: unused, as ItemKNN is fitted in one pass"
     assert told in " ".join(capsys.readouterr().err.split())
     assert record("item_knn")["test"] != record("item_knn_decayed")["test"]
 

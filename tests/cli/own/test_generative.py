@@ -44,11 +44,11 @@ class Diagnosed(CodeSums):
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "my_models")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_models"]:
-        monkeypatch.delitem(sys.modules, name)
     with in_shop(tmp_path, monkeypatch):
         [command] = follow("add-a-generative-model")
         yield [*command, *FEW]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_models"]:
+        del sys.modules[name]
 
 
 def test_it_trains_by_its_own_loss_and_is_evaluated_as_any_other(command, capsys):
