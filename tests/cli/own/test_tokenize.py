@@ -25,14 +25,14 @@ ROOT = Path("prepared/semantic_ids")
 def generate(tmp_path, monkeypatch):
     """Trains a generative model of one's own in a shop with a file of vectors."""
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "my_models")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_models"]:
-        monkeypatch.delitem(sys.modules, name)
     with in_shop(tmp_path, monkeypatch):
         [command] = follow("add-a-generative-model")
         command.remove("semantic_ids.codes=8")
         write_vectors()
         few = [*LOG, "tracking=none", "recipe.max_epochs=1", "seed=1", *FILE]
         yield lambda *overrides: run_command([*command, *few, *overrides])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_models"]:
+        del sys.modules[name]
 
 
 def write_vectors():
