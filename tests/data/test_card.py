@@ -22,6 +22,8 @@ from tests.data.preparation.manifests import ABOUT, FINGERPRINT, WARNING, manife
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 EVIL = """<script>alert("x")</script>&'"""
 
+PACKAGE = Path(pages.__file__).parents[1]
+
 
 class Page(HTMLParser):
     """Elements, attributes and text of a page; fails where an end tag is not its start tag's."""
@@ -127,7 +129,8 @@ def test_no_class_is_without_a_rule_and_no_rule_without_use(card):
     rules = set(re.findall(r"\.([a-z]+[\w-]*)", re.sub(r"\{[^}]*\}", " ", page.css)))
     assert used <= rules
     # The sheet is that of all pages: what this card lacks, another page's code names.
-    code = "\n".join(path.read_text() for path in Path(pages.__file__).parents[1].rglob("*.py"))
+    files = [path for kind in ("*.py", "*.html") for path in PACKAGE.rglob(kind)]
+    code = "\n".join(path.read_text() for path in files)
     assert not [name for name in rules - used if not re.search(rf'"[^"]*\b{name}\b[^"]*"', code)]
     variables = set(re.findall(r"var\((--\w+)\)", page.css))
     defined = set(re.findall(r"(--\w+):", page.css))

@@ -46,7 +46,7 @@ def test_items_are_counted_before_the_cut(run, make, caplog, counts):
     # With 5 of the whole log item 2 goes; with 4 of the training part item 1 does.
     assert data.item_ids() == ([0, 1] if counts == "whole" else [0, 2])
     told = (
-        "1 of 2 items (50.0%) stayed with fewer than filter.min_item_count=5 training events"
+        "1 of 2 items (50.0%) have fewer than filter.min_item_count=5 training events"
         in caplog.text
     )
     assert told == (counts == "whole")

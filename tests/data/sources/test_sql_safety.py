@@ -109,7 +109,11 @@ def test_a_percent_sign_is_part_of_the_query(run, request, secrets, kind):
         ),
         ("sqlite:///nowhere.db", {}, "no such file"),
         ("duckdb:///nowhere.duckdb", {}, "no such file"),
-        ("sqlite:///x", {"password_env": "NOT_SET_ANYWHERE"}, "no such environment variable"),
+        (
+            "sqlite:///x",
+            {"password_env": "NOT_SET_ANYWHERE"},
+            "this environment variable is not set",
+        ),
         (None, {}, "data.url is not set"),
     ],
 )

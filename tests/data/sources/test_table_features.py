@@ -43,7 +43,7 @@ def test_features_of_events_items_and_users(table):
     assert taken(raw, "user", "age") == [None, None, 31.0]
     assert raw.features.items == {"about": "text"}
     assert raw.features.users == {"age": "numeric"}
-    with pytest.raises(UserError, match=r"data.item_features.abut=abut: no such column. Did you m"):
+    with pytest.raises(UserError, match=r"data.item_features.abut=abut: no such column; did you m"):
         read(table(text, item_features={"abut": "text"}))
 
 
