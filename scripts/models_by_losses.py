@@ -20,6 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from recsys_lab.config import build, config_dir
+from recsys_lab.config.targets import import_class
 from recsys_lab.contracts import Batch, MakesLoss, UsesItemCounts
 
 ITEMS, USERS, STEPS = 60, 16, 30
@@ -41,9 +42,9 @@ python scripts/models_by_losses.py --write experiments/models_by_losses/README.m
 
 def options(group: str, name: str) -> dict[str, Any]:
     """A component's shipped values."""
-    values = dict(OmegaConf.load(config_dir() / group / f"{name}.yaml"))
-    values.pop("defaults", None)  # choices of other groups
-    return values
+    values = OmegaConf.to_container(OmegaConf.load(config_dir() / group / f"{name}.yaml"))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key != "defaults"}
 
 
 def models() -> dict[str, dict[str, Any]]:
@@ -52,8 +53,8 @@ def models() -> dict[str, dict[str, Any]]:
     for path in sorted((config_dir() / "model").glob("*.yaml")):
         values = options("model", path.stem)
         values |= {key: SMALL[key] for key, v in values.items() if key in SMALL and v is not None}
-        model = build(values, num_items=ITEMS)
-        if isinstance(model, nn.Module) and not isinstance(model, MakesLoss):
+        model = import_class(values["_target_"], "model")
+        if issubclass(model, nn.Module) and not issubclass(model, MakesLoss):
             found[path.stem] = values
     return found
 

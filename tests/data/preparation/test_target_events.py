@@ -69,7 +69,7 @@ def test_filters_of_the_training_part_know_the_targets(prepared):
 @pytest.mark.parametrize(
     ("types", "column", "said"),
     [
-        (["purchse"], "event", "split.target_events=[purchse]: no event is of type 'purchse'. Did "
+        (["purchse"], "event", "split.target_events=[purchse]: no event is of type 'purchse'; did "
          "you mean 'purchase'? Types of the events that were kept: cart (1), purchase (5), "
          "view (4)"),
         (["purchase"], None, "split.target_events=[purchase]: this log has no event types. Name "
