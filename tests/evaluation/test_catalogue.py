@@ -68,6 +68,8 @@ class TestEmbeddings:
         [
             ({"item_id": ["a", "b", "d"], "embedding": [[1.0]] * 3},
              "1 of 4 items have no embedding, such as 'c'"),
+            ({"item_id": list("abbcd"), "embedding": [[1.0], [2.0], [3.0], [1.0], [1.0]]},
+             "has different embeddings of one item, such as 'b'"),
             ({"item_id": list("abcd"), "embedding": [[1.0]] * 3 + [[1.0, 2.0]]},
              "the embeddings have 1 to 2 numbers; all need the same number"),
             ({"item_id": list("abcd"), "vector": [[1.0]] * 4},

@@ -145,9 +145,14 @@ def read_embeddings(path: Path, data: RankedData, where: str) -> Tensor:
         ) from None
     items = pl.DataFrame({"item_id": data.item_ids()})
     table = table.with_columns(pl.col("item_id").cast(items.schema["item_id"], strict=False))
-    column = items.join(
-        table.unique("item_id", keep="first"), on="item_id", how="left", maintain_order="left"
-    )["embedding"]
+    table = table.unique()  # a row may be repeated
+    twice = table.filter(pl.col("item_id").is_not_null() & pl.col("item_id").is_duplicated())
+    if len(twice):
+        raise UserError(
+            f"{where}: has different embeddings of one item, such as {twice['item_id'].min()!r}; "
+            "give one for each item"
+        )
+    column = items.join(table, on="item_id", how="left", maintain_order="left")["embedding"]
     if column.null_count():
         lacking = repr(items["item_id"][int(column.is_null().arg_max() or 0)])
         raise UserError(

@@ -45,6 +45,11 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
     Raises:
         UserError: the data have changed, or a file of the run is missing or damaged.
     """
+    if "windows" in record.values:
+        raise UserError(
+            f"{record.folder}: a back-test, whose windows are runs of their own; give one of them, "
+            f"e.g. {record.folder / 'window_0'}"
+        )
     if not record.is_verified:
         _log.warning("%s: not verified: %s", record.folder, NOT_VERIFIED)
     stored = _config(record)

@@ -175,6 +175,6 @@ def _text_vectors(config: VectorQuantiser.Config, data: PreparedDataset) -> NDAr
     else:
         texts = data.features.sentences([full_name(name) for name in config.text])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    vectors_VE = text_vectors(texts, config.encoder, Path(config.cache_dir), device)
+    vectors_VE = text_vectors(texts, config.encoder, Path(config.cache_dir), device, "semantic_ids")
     vectors_VE[[not (text or "").strip() for text in texts]] = np.nan
     return vectors_VE

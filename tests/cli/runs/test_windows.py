@@ -84,6 +84,11 @@ def test_back_tests_are_compared_window_by_window(capsys):
         assert text in said
     table = pl.read_csv("tables/windows.csv").filter(metric="ndcg@10")
     assert table["value"].to_list() == pytest.approx([*values["popular"], *values["markov"]])
+    for verb in (["evaluate", "popular"], ["explain", "popular", "user=u0"]):
+        assert run_command(verb) == 2
+        assert "a back-test, whose windows are runs of their own" in capsys.readouterr().err
+    assert run_command(["evaluate", "popular/window_0"]) == 0  # as the message says
+    assert "equal to the run record" in capsys.readouterr().out
     assert run_command(["compare", "popular/window_0", "markov/window_0"]) == 0  # as runs of users
     assert "user by user" in capsys.readouterr().out
     assert run_command(["compare", "popular", "less"]) == 2

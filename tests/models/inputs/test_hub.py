@@ -55,7 +55,7 @@ def loaded(monkeypatch):
     """Commits of the encoders that were loaded; each encodes a text as its own number."""
     commits = []
 
-    def load(_, commit, __):
+    def load(_, commit, *__):
         commits.append(commit)
         number = len(commits)
         return SimpleNamespace(encode=lambda texts, **_: np.full((len(texts), 2), number))

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 256  # texts per step
-_NOT_INSTALLED = "inputs.text needs sentence-transformers: pip install 'recsys-lab[text]'"
+_NOT_INSTALLED = "{}.text needs sentence-transformers: pip install 'recsys-lab[text]'"
 
 
 def text_vectors(
-    texts: Sequence[str | None], encoder: str, cache_dir: Path, device: str = "cpu"
+    texts: Sequence[str | None],
+    encoder: str,
+    cache_dir: Path,
+    device: str = "cpu",
+    group: str = "inputs",
 ) -> NDArray[np.float32]:
     """Unit-length vectors of texts, float32 (V, E); zeros where there is no text.
 
@@ -40,17 +44,18 @@ def text_vectors(
             Hugging Face Hub; weights are read from safetensors only.
         cache_dir: cache folder; the key is the encoder (files, or commit on the Hub) and the texts.
         device: device of the encoder.
+        group: config group of the options, for messages.
 
     Raises:
         UserError: sentence-transformers is not installed, or the encoder cannot be loaded.
     """
     known = sorted({text.strip() for text in texts if text and text.strip()})
-    commit = _commit(encoder)
+    commit = _commit(encoder, group)
     path = cache_dir / f"{_key(known, encoder, commit)}.npy"
     if _is_whole(path):
         vectors = np.load(path, allow_pickle=False)
     else:
-        vectors = _encode(known, encoder, commit, device)
+        vectors = _encode(known, encoder, commit, device, group)
         save(path, vectors)
     rows = {text: row for row, text in enumerate(known)}
     text_VE = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
@@ -88,15 +93,15 @@ def _is_whole(path: Path) -> bool:
     return False
 
 
-def _commit(encoder: str) -> str | None:
+def _commit(encoder: str, group: str) -> str | None:
     """The commit of a name on the Hub; None for a folder."""
     try:
         need_folder(encoder)
         return revision(encoder)
     except ImportError:
-        raise UserError(_NOT_INSTALLED) from None
+        raise UserError(_NOT_INSTALLED.format(group)) from None
     except Exception as error:
-        raise _cannot_load(encoder, error) from error
+        raise _cannot_load(encoder, error, group) from error
 
 
 def _key(texts: Sequence[str], encoder: str, commit: str | None) -> str:
@@ -113,13 +118,13 @@ def _key(texts: Sequence[str], encoder: str, commit: str | None) -> str:
 
 
 def _encode(
-    texts: Sequence[str], encoder: str, commit: str | None, device: str
+    texts: Sequence[str], encoder: str, commit: str | None, device: str, group: str
 ) -> NDArray[np.float32]:
     from rich.progress import track
 
-    model = _load(encoder, commit, device)
+    model = _load(encoder, commit, device, group)
     if not texts:
-        raise UserError("inputs.text: all rows of the column are empty; name another column")
+        raise UserError(f"{group}.text: all rows of the column are empty; name another column")
     # Sorted by length: a step pads to its longest text.
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     steps = [order[first : first + _AT_ONCE] for first in range(0, len(order), _AT_ONCE)]
@@ -136,11 +141,11 @@ def _encode(
     return vectors
 
 
-def _load(encoder: str, commit: str | None, device: str) -> Any:
+def _load(encoder: str, commit: str | None, device: str, group: str) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
-        raise UserError(_NOT_INSTALLED) from None
+        raise UserError(_NOT_INSTALLED.format(group)) from None
     quiet()
     try:
         with warnings.catch_warnings():
@@ -150,12 +155,12 @@ def _load(encoder: str, commit: str | None, device: str) -> Any:
                 model_kwargs={"use_safetensors": True},
             )  # fmt: skip
     except Exception as error:  # files, Hub and network fail with many types
-        raise _cannot_load(encoder, error) from error
+        raise _cannot_load(encoder, error, group) from error
 
 
-def _cannot_load(encoder: str, error: Exception) -> UserError:
+def _cannot_load(encoder: str, error: Exception, group: str) -> UserError:
     return UserError(
-        f"inputs.encoder: cannot load '{encoder}' ({first_line(error)}); give a folder with a "
+        f"{group}.encoder: cannot load '{encoder}' ({first_line(error)}); give a folder with a "
         "sentence-transformers or transformers model in safetensors, or its name on the "
         "Hugging Face Hub"
     )

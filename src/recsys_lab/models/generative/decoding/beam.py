@@ -85,8 +85,8 @@ class BeamSearch:
         if self.config.num_beams < needed:
             raise UserError(
                 f"decoding.num_beams: got {self.config.num_beams}, expected at least {needed}, "
-                f"the length of the lists; use decoding.num_beams={needed}, shorter lists "
-                "(evaluation.max_k) or decoding=exact"
+                f"the number of ranks; use decoding.num_beams={needed}, decoding=exact, or fewer "
+                "ranks: a smaller evaluation.max_k or k, and no metric of whole lists (auc)"
             )
 
     def rank(
