@@ -13,6 +13,7 @@ from annotated_types import Ge, MinLen
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import FIRST_KNOWN
+from recsys_lab.models.inputs.item_columns import full_name
 from recsys_lab.semantic_ids.base import Codes, Items, Quantiser
 
 if TYPE_CHECKING:
@@ -76,11 +77,6 @@ class CategoryTree(Quantiser):
             num_codes.append(len(codes) + 1)
         without = sum(not path for path in paths)
         return Codes(codes_VL, tuple(num_codes), {"items_without_category": without})
-
-
-def full_name(column: str) -> str:
-    """``item.COLUMN``, given with or without ``item.``."""
-    return column if column.startswith("item.") else f"item.{column}"
 
 
 def _paths(columns: FeatureStore, name: str, separator: str) -> list[Sequence[str]]:

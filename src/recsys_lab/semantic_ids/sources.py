@@ -17,10 +17,10 @@ from recsys_lab.config import UserError
 from recsys_lab.contracts import FIRST_KNOWN
 from recsys_lab.evaluation.catalogue import read_embeddings
 from recsys_lab.files.digests import sha256_of
+from recsys_lab.models.inputs.item_columns import full_name, item_texts
 from recsys_lab.models.inputs.item_features import standard_score
 from recsys_lab.models.inputs.text_vectors import text_vectors
 from recsys_lab.pages.number_format import number
-from recsys_lab.semantic_ids.category_tree import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,10 +170,7 @@ def _text_vectors(config: VectorQuantiser.Config, data: PreparedDataset) -> NDAr
             "semantic_ids.encoder: none given for semantic_ids.vectors=text; give a folder with a "
             "sentence encoder or its name on the Hugging Face Hub"
         )
-    if isinstance(config.text, str):
-        texts = data.features.text(full_name(config.text))
-    else:
-        texts = data.features.sentences([full_name(name) for name in config.text])
+    texts = item_texts(data.features, config.text)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vectors_VE = text_vectors(texts, config.encoder, Path(config.cache_dir), device, "semantic_ids")
     vectors_VE[[not (text or "").strip() for text in texts]] = np.nan

@@ -19,6 +19,7 @@ from recsys_lab.config import UserError
 from recsys_lab.models.generative.base import CodeGenerator, code_losses
 from recsys_lab.models.generative.language_model import Cache, extend, load, prefill, states
 from recsys_lab.models.generative.prompts import Prompts, prompts_of
+from recsys_lab.models.inputs.item_columns import item_texts
 from recsys_lab.models.sequential.encoders import Encoder, with_lora
 from recsys_lab.models.sequential.layers import next_item_targets
 
@@ -105,7 +106,7 @@ class LCRec(CodeGenerator):
             offsets_L = self.words + counts_L.cumsum(0) - counts_L
             self.register_buffer("offsets_L", offsets_L, persistent=False)
             codes_VL = ids.codes_VL + offsets_L if config.codes else None
-            texts = None if config.text is None else item_texts(data, config.text)
+            texts = None if config.text is None else item_texts(data.features, config.text)
             self.prompts = prompts_of(
                 found.tokenizer, config.prompt, codes_VL, texts, config.text_tokens
             )
@@ -184,13 +185,6 @@ class LCRec(CodeGenerator):
         first = sum(self.num_codes[:level])
         rows_CD = self.code_inputs if self.code_outputs is None else self.code_outputs
         return states_BD @ rows_CD[first : first + self.num_codes[level]].T
-
-
-def item_texts(data: TrainingData, columns: str | list[str]) -> list[str | None]:
-    """Text of every item: a column, or several joined to one text."""
-    if isinstance(columns, str):
-        return data.features.text(f"item.{columns}")
-    return data.features.sentences([f"item.{column}" for column in columns])
 
 
 def _has_memory(words: nn.Embedding) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from recsys_lab.config import UserError
 from recsys_lab.files.reading import reading
 from recsys_lab.models.inputs.context import Context
+from recsys_lab.models.inputs.item_columns import full_name, item_texts
 from recsys_lab.models.inputs.item_features import (
     KnownItems,
     Projected,
@@ -83,7 +84,7 @@ class Inputs:
     def __init__(self, config: Config) -> None:
         _check_text(config)
         _check_sources(config)
-        _check_names("inputs.features", [_full(name) for name in config.features])
+        _check_names("inputs.features", [full_name(name) for name in config.features])
         _check_names("inputs.context", config.context)
         self.config = config
         self._text_VE: NDArray[np.float32] | None = None
@@ -133,7 +134,7 @@ class Inputs:
             # Vectors initialised from texts are informative without training events.
             is_known_V |= config.text is not None and config.text_mode == "initial"
             parts.append(KnownItems(free, is_known_V, config.id_dropout))
-        parts += [item_feature(_full(name), data.features, dim) for name in config.features]
+        parts += [item_feature(full_name(name), data.features, dim) for name in config.features]
         if text is not None and config.text_mode == "projected":
             parts.append(Projected(torch.from_numpy(text), dim))
         elif text is not None:
@@ -168,19 +169,11 @@ class Inputs:
                 kept: NDArray[np.float32] = np.load(run / KEPT, allow_pickle=False)
             return kept
         assert self.config.encoder is not None  # checked before
-        named = self.config.text
-        if isinstance(named, str):
-            texts = columns.text(_full(named))
-        else:
-            texts = columns.sentences([_full(name) for name in named])
+        texts = item_texts(columns, self.config.text)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         cache_dir = Path(self.config.cache_dir)
         self._text_VE = text_vectors(texts, self.config.encoder, cache_dir, device)
         return self._text_VE
-
-
-def _full(name: str) -> str:
-    return name if name.startswith("item.") else f"item.{name}"
 
 
 def _check_text(config: Inputs.Config) -> None:
