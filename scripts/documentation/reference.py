@@ -18,9 +18,9 @@ from typing import Any, get_type_hints
 import yaml  # type: ignore[import-untyped]
 
 from recsys_lab.config import config_dir, is_component
-from recsys_lab.config.commands import VERBS
 from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.values import describe
+from recsys_lab.config.verbs import VERBS
 
 from .docstrings import as_markdown, class_docstring, classes_by_name, meanings
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from recsys_lab.config.commands import VERBS
+from recsys_lab.config.verbs import VERBS
 
 from .notes import with_notes
 from .reference import GROUPS, pages

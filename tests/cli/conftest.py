@@ -20,7 +20,7 @@ from recsys_lab.cli import app
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import Component, origins
 from recsys_lab.config import hydra_loader as loader
-from recsys_lab.config.commands import VERBS, Verb
+from recsys_lab.config.verbs import VERBS, Verb
 from tests.cli.flow import in_shop
 
 PARTS = """

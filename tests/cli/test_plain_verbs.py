@@ -9,7 +9,7 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
-from recsys_lab.config.commands import VERBS
+from recsys_lab.config.verbs import VERBS
 
 PLAIN = sorted(name for name, verb in VERBS.items() if not verb.composes)
 

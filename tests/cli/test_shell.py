@@ -13,9 +13,9 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
-from recsys_lab.config.commands import VERBS
 from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.targets import import_class
+from recsys_lab.config.verbs import VERBS
 
 HEAVY = ("torch", "pytorch_lightning", "wandb", "polars", "transformers", "datasets", "pyarrow")
 

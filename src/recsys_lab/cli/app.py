@@ -19,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.config import UserError, config_dir
-from recsys_lab.config.commands import VERBS, Verb
 from recsys_lab.config.compose import (
     Request,
     check,
@@ -32,6 +31,7 @@ from recsys_lab.config.errors import report
 from recsys_lab.config.hydra_loader import RefusedSetting
 from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
+from recsys_lab.config.verbs import VERBS, Verb
 from recsys_lab.experiment.distributed import refuse_several
 from recsys_lab.experiment.resume import refuse_occupied, resumed
 from recsys_lab.pages.terminal import tell

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from recsys_lab.config import Disagreement, Interrupted, UserError, did_you_mean
-from recsys_lab.config.commands import VERBS
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.signals import stopped_by_signals
+from recsys_lab.config.verbs import VERBS
 from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
 from recsys_lab.version import __version__

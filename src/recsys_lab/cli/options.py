@@ -22,9 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 from recsys_lab.cli.output import failed
 from recsys_lab.config import UserError, config_dir, first_line
 from recsys_lab.config.check import find_problems
-from recsys_lab.config.commands import VERBS, Verb
 from recsys_lab.config.errors import report
 from recsys_lab.config.values import describe
+from recsys_lab.config.verbs import VERBS, Verb
 from recsys_lab.pages.number_format import format_value
 
 

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
-from recsys_lab.config.commands import Verb
+from recsys_lab.config.verbs import Verb
 
 
 def quoted(text: str) -> str:

@@ -9,8 +9,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.config.commands import VERBS
 from recsys_lab.config.quoting import literal
+from recsys_lab.config.verbs import VERBS
 from recsys_lab.data.prepared import PreparedDataset
 
 QUERY = "select user_id, item_id\nfrom clicks where a = 1 and b like 'i%' -- [all]"

@@ -1,0 +1,139 @@
+"""The verbs of the command line.
+
+A new verb is an entry in `VERBS`, a dataclass of its top-level keys (in `commands` or
+`deploy_commands`), a config ``configs/<verb>.yaml`` and a module ``recsys_lab/cli/<verb>.py`` with
+``run(cfg: DictConfig, output_dir: Path) -> None``, which is imported after the config is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from recsys_lab.config import is_component
+from recsys_lab.config.commands import (
+    CompareConfig,
+    DatasetsConfig,
+    EvaluateConfig,
+    ExplainConfig,
+    RunsConfig,
+    ShowConfig,
+    SweepConfig,
+    TokenizeConfig,
+    TrainConfig,
+)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Description of a verb, known before its module is imported.
+
+    Attributes:
+        summary: one line for ``recsys-lab --help``.
+        example: a command line for ``recsys-lab --help``.
+        schema: dataclass of its top-level keys.
+        positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
+        takes_many: whether several bare arguments are allowed; the key is then a list.
+        literal: component keys whose value is a text as typed, not a value of Hydra's grammar,
+            unless it is quoted; a key that ends in a dot includes all keys below it, also new ones.
+        paths: the same, but in a multirun, commas separate several values, as for top-level keys
+            of type ``str``, which are not listed.
+        has_run_dir: whether it works in a run directory, which Hydra creates.
+    """
+
+    summary: str
+    example: str
+    schema: type[Any]
+    positional: str | None = None
+    takes_many: bool = False
+    literal: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    has_run_dir: bool = False
+
+    @property
+    def composes(self) -> bool:
+        """Whether Hydra composes its config from components."""
+        return any(map(is_component, get_type_hints(self.schema).values()))
+
+
+SOURCE_TEXTS = (
+    *("data.query", "data.items_query", "data.users_query", "data.url"),
+    *("data.separator", "data.timestamp_format"),
+)
+"""Options of sources whose values contain characters of Hydra's grammar."""
+
+SOURCE_PATHS = (
+    *("data.path", "data.validation_path", "data.test_path"),
+    *("data.items_path", "data.users_path"),
+)
+"""Options of sources whose values are paths."""
+
+VERBS: Mapping[str, Verb] = {
+    "prepare": Verb(
+        "raw log -> prepared dataset (train does this if needed)",
+        "recsys-lab prepare data=movielens_1m",
+        TrainConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
+    ),
+    "tokenize": Verb(
+        "items -> semantic IDs (train does it by itself when a model needs them)",
+        "recsys-lab tokenize semantic_ids=residual_kmeans data=movielens_1m",
+        TokenizeConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
+    ),
+    "train": Verb(
+        "train a model, rank the full catalogue, write a run record",
+        "recsys-lab train data=table data.path=log.csv model.num_layers=2",
+        TrainConfig,
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
+        has_run_dir=True,
+    ),
+    "sweep": Verb(
+        "search configs with Optuna: on all devices, resumable, with pruning",
+        "recsys-lab sweep 'search.params.model.hidden_dim=choice(32,64)' sweep.n_trials=40",
+        SweepConfig,
+        literal=("search.params.", *SOURCE_TEXTS),
+        paths=SOURCE_PATHS,
+    ),
+    "evaluate": Verb(
+        "recompute the test metrics of a finished run",
+        "recsys-lab evaluate RUN_DIR",
+        EvaluateConfig,
+        positional="run",
+    ),
+    "compare": Verb(
+        "test the differences between runs for significance; tables for a paper",
+        "recsys-lab compare runs/2026-11-23 baseline=Popularity output=comparison",
+        CompareConfig,
+        positional="runs",
+        takes_many=True,
+    ),
+    "runs": Verb(
+        "list the runs in a folder, filtered and sorted",
+        "recsys-lab runs where=model=SASRec sort=-test/ndcg@10",
+        RunsConfig,
+        positional="dir",
+    ),
+    "show": Verb(
+        "one run in full: data, protocol, results, compute",
+        "recsys-lab show RUN_DIR",
+        ShowConfig,
+        positional="run",
+    ),
+    "explain": Verb(
+        "attribute a user's recommendations to the events of the history",
+        "recsys-lab explain RUN_DIR --user 42",
+        ExplainConfig,
+        positional="run",
+    ),
+    "datasets": Verb(
+        "list the datasets for data=: size, licence, notes",
+        "recsys-lab datasets gowalla",
+        DatasetsConfig,
+        positional="name",
+    ),
+}
