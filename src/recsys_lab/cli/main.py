@@ -1,8 +1,8 @@
 """The command ``recsys-lab``: dispatches verbs and sets the exit code.
 
 Exit codes: 0 success, 1 failure (a message for faults of the machine, else a traceback), 2 user
-error (a message), 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every
-traceback.
+error (a message), 3 a verb's own verdict (``drift``: above a threshold), 130 interrupted (Ctrl-C,
+SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every traceback.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run_command(arguments: Sequence[str]) -> int:
     guard_outputs()
     try:
         with stopped_by_signals():
-            _dispatch(list(arguments))
+            return _dispatch(list(arguments))
     except UserError as error:
         tell(f"recsys-lab: {error}")
         return 2
@@ -62,7 +62,7 @@ def run_command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _dispatch(arguments: list[str]) -> None:
+def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help", "help"):
         print(_help())
@@ -71,13 +71,14 @@ def _dispatch(arguments: list[str]) -> None:
     elif first in COMPLETION_FLAGS:
         _complete(arguments)
     elif first in VERBS:
-        _run(first, arguments[1:])
+        return _run(first, arguments[1:])
     else:
         verbs = ", ".join(VERBS)
         raise UserError(f"there is no verb {first!r}{did_you_mean(first, VERBS)} Verbs: {verbs}.")
+    return 0
 
 
-def _run(verb: str, arguments: list[str]) -> None:
+def _run(verb: str, arguments: list[str]) -> int:
     from recsys_lab.config.environment import guarded
 
     find_allowed_modules_in(os.getcwd())
@@ -86,10 +87,10 @@ def _run(verb: str, arguments: list[str]) -> None:
             from recsys_lab.cli.app import run_verb  # imports Hydra
 
             run_verb(verb, arguments)
-        else:
-            from recsys_lab.cli.options import run_plain
+            return 0
+        from recsys_lab.cli.options import run_plain
 
-            run_plain(verb, arguments)
+        return run_plain(verb, arguments)
 
 
 def _report(error: BaseException) -> int:

@@ -28,12 +28,15 @@ from recsys_lab.config.verbs import VERBS, Verb
 from recsys_lab.pages.number_format import format_value
 
 
-def run_plain(name: str, arguments: Sequence[str]) -> None:
+def run_plain(name: str, arguments: Sequence[str]) -> int:
     """Run a verb with its arguments of the command line.
 
     Args:
         name: a key of `VERBS` whose verb is plain.
         arguments: bare arguments, ``key=value`` and flags, in any order.
+
+    Returns:
+        The exit code: 0, or what the verb's ``run`` returns.
 
     Raises:
         UserError: the arguments are invalid.
@@ -48,10 +51,11 @@ def run_plain(name: str, arguments: Sequence[str]) -> None:
     cfg = _checked(file, typed, name, verb)
     if shows:
         print(OmegaConf.to_yaml(cfg), end="")
-        return
+        return 0
     with failed(None):
-        importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
+        code = importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
         sys.stdout.flush()
+    return code or 0
 
 
 def completions(verb: Verb, prefix: str) -> list[str]:

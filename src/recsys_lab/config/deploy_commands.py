@@ -1,1 +1,39 @@
 """The top-level keys of the verbs that use finished runs: see `recsys_lab.deploy`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt, MaxLen, MinLen
+
+from recsys_lab.config.commands import Verify
+
+_Limit = Annotated[float, Ge(0)] | None
+
+
+@dataclass(frozen=True)
+class DriftConfig:
+    """Top-level keys of ``drift``."""
+
+    datasets: Annotated[list[str], MinLen(2), MaxLen(2)]
+    output: str | None
+    run: str | None
+    k: Annotated[int, Ge(1)]
+    users: Annotated[int, Ge(1)]
+    days: Annotated[float, Gt(0)] | Annotated[int, Gt(0)] | None
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
+    resamples: Annotated[int, Ge(1)]
+    level: Annotated[float, Gt(0), Lt(1)]
+    seed: Annotated[int, Ge(0)]
+    max_new_users: _Limit
+    max_new_items: _Limit
+    max_popularity_js: _Limit
+    max_popularity_psi: _Limit
+    max_length_psi: _Limit
+    max_gap_psi: _Limit
+    max_pair_js: _Limit
+    max_feature_js: _Limit
+    max_feature_psi: _Limit
+    max_hit_rate_fall: _Limit
+    verify: Verify

@@ -23,6 +23,7 @@ from recsys_lab.config.commands import (
     TokenizeConfig,
     TrainConfig,
 )
+from recsys_lab.config.deploy_commands import DriftConfig
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,13 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
         positional="run",
+    ),
+    "drift": Verb(
+        "what changed between two logs; exit code 3 above thresholds",
+        "recsys-lab drift OLD NEW output=drift",
+        DriftConfig,
+        positional="datasets",
+        takes_many=True,
     ),
     "datasets": Verb(
         "list the datasets for data=: size, licence, notes",
