@@ -120,9 +120,10 @@ def _of_time(spans: list[tuple[Any, Any]], days: float | None) -> list[str]:
 
 
 def _short(settings: Any) -> str:
-    if not settings:
-        return "no filters"
-    set_ones = {
-        key: value for key, value in settings.items() if value not in (None, [], "", False, True)
-    }
-    return ", ".join(f"{key}={format_value(value)}" for key, value in set_ones.items())
+    """The filters that are set, such as ``min_user_events=5``."""
+    texts = [
+        f"{key}={format_value(value)}"
+        for key, value in (settings or {}).items()
+        if value not in (None, [], "", False, True)
+    ]
+    return ", ".join(texts) or "no filters"

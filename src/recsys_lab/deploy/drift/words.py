@@ -81,16 +81,16 @@ def shifts_table(result: Result) -> Table:
         rows.append(
             [
                 [Span(name), Span(unit, "below")],
+                [Span(state, "bold" if shift["above"] else "")],
                 _digits(shift["value"]),
                 _digits(shift["noise"]),
                 _digits(shift["excess"]),
                 _digits(shift["threshold"]),
                 "-" if shift["p"] is None else f"{shift['p']:.3f}",
-                [Span(state, "bold" if shift["above"] else "")],
             ]
         )
-    heads = ("what", "value", "noise", "beyond", "threshold", "p", "verdict")
-    return Table(_caption(result), heads, rows, right=range(1, 6), whole=range(1, 7))
+    heads = ("what", "verdict", "value", "noise", "beyond", "threshold", "p")
+    return Table(_caption(result), heads, rows, right=range(2, 7), whole=range(1, 7))
 
 
 def _caption(result: Result) -> str:
@@ -112,8 +112,8 @@ def logs_table(result: Result) -> Table:
         ("users", *(number(log["users"]) for log in (old, new))),
         ("items with events", *(number(log["items"]) for log in (old, new))),
         ("events", *(number(log["events"]) for log in (old, new))),
-        ("first event", *(_moment(log["first"]) for log in (old, new))),
-        ("last event", *(_moment(log["last"]) for log in (old, new))),
+        ("first event", *(_day(log["first"]) for log in (old, new))),
+        ("last event", *(_day(log["last"]) for log in (old, new))),
         ("events per user, median", *(number(log["median_length"]) for log in (old, new))),
         ("time between events, median", *(_gap(log["median_gap_seconds"]) for log in (old, new))),
     ]
@@ -163,7 +163,12 @@ def hit_rate_table(measured: Mapping[str, Any]) -> Table:
     """The hit rate by week."""
     rows = [_hit_row(week["start"], week) for week in measured["weeks"]]
     rows += [[], _hit_row("all weeks", measured["all"])]
-    skipped = measured["without_history"]
+    skipped, repeats = measured["without_history"], ""
+    if measured["repeats_left_out"]:
+        repeats = (
+            f" {number(measured['repeats_left_out'])} events repeat an item that the lists leave "
+            "out (evaluation.exclude_seen): misses, as in the run's test."
+        )
     caption = (
         f"HR@{measured['k']} of {measured['model']} on events after "
         f"{_moment(measured['data_end'])}, each predicted from all events before it; mean over "
@@ -171,8 +176,7 @@ def hit_rate_table(measured: Mapping[str, Any]) -> Table:
         f"{number(measured['users_with_later_events'])} users with later events (seed "
         f"{measured['seed']}). {number(measured['on_unknown_items'])} events are on items that the "
         f"run does not know: misses. {number(skipped)} events without a known item before them are "
-        f"left out. {number(measured['repeats_left_out'])} events repeat an item that the lists leave "
-        "out (evaluation.exclude_seen): misses, as in the run's test."
+        f"left out.{repeats}"
     )
     heads = ("week from", "users", "events", f"HR@{measured['k']}", "95% interval")
     return Table(caption, heads, rows, right=range(1, 5))
@@ -207,8 +211,12 @@ def _digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _moment(text: str | None) -> str:
-    return "no timestamps" if text is None else text.removesuffix("Z").replace("T", " ")
+def _moment(text: str) -> str:
+    return text.removesuffix("Z").replace("T", " ")
+
+
+def _day(text: str | None) -> str:
+    return "no timestamps" if text is None else text.partition("T")[0]
 
 
 def _gap(seconds: float | None) -> str:
