@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -160,7 +161,7 @@ def _parser(name: str, verb: Verb, file: Path) -> argparse.ArgumentParser:
         prog=f"recsys-lab {name}",
         usage=f"recsys-lab {name} [{what}] [key=value ...] [--key value ...]",
         description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32),
         allow_abbrev=False,
     )
     values = OmegaConf.to_container(OmegaConf.load(file))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt, MaxLen, MinLen
+from annotated_types import Ge, Gt, Lt, MinLen
 
 from recsys_lab.config.commands import Verify
 
@@ -16,12 +16,12 @@ _Limit = Annotated[float, Ge(0)] | None
 class DriftConfig:
     """Top-level keys of ``drift``."""
 
-    datasets: Annotated[list[str], MinLen(2), MaxLen(2)]
+    datasets: Annotated[list[str], MinLen(1)]
     output: str | None
     run: str | None
     k: Annotated[int, Ge(1)]
     users: Annotated[int, Ge(1)]
-    days: Annotated[float, Gt(0)] | Annotated[int, Gt(0)] | None
+    days: Annotated[float, Gt(0)] | None
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns"]
     resamples: Annotated[int, Ge(1)]
     level: Annotated[float, Gt(0), Lt(1)]

@@ -81,7 +81,8 @@ def weekly_hit_rate(
     targets = _predicted(ranker, events, k, exclude_seen=exclude_seen)
     known = pl.Series(map(str, data.item_ids()))
     weekly = targets.with_columns(
-        week=(pl.col("timestamp") + _MONDAY) // (7 * DAY), unknown=~pl.col("item_id").is_in(known)
+        week=(pl.col("timestamp") + _MONDAY) // (7 * DAY),
+        unknown=~pl.col("item_id").is_in(known.implode()),
     )
     ranked = weekly.filter(pl.col("ranked"))
     if not len(ranked):
