@@ -16,12 +16,14 @@ import argparse
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 from omegaconf import OmegaConf
 
 from recsys_lab.config import config_dir
+from recsys_lab.data.raw import FeatureType
 from recsys_lab.deploy.drift.compare import Options, Thresholds, compare
 from recsys_lab.deploy.drift.logs import DAY, Column, EventLog
 
@@ -98,7 +100,8 @@ def draw(shop: Shop, users: int, rng: np.random.Generator) -> EventLog:
         "event.channel": Column((rng.random(len(users_T)) < shop.app).astype(int), ["web", "app"]),
         "user.plan": Column((rng.random(users) < shop.plus).astype(int), ["basic", "plus"]),
     }
-    kinds = dict.fromkeys(columns, "categorical") | {"item.price": "numeric"}
+    kinds: dict[str, FeatureType] = dict.fromkeys(columns, "categorical")
+    kinds["item.price"] = "numeric"
     names = pl.Series([f"u{number}" for number in rng.integers(0, 2**62, users)])
     return EventLog(
         "simulated", "file", names, pl.Series(known), items_T, users_T, times_T, kinds,
@@ -152,7 +155,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100, help="unshifted pairs of logs, per kind")
     parser.add_argument("--planted", type=int, default=10, help="draws of each planted shift")
     args = parser.parse_args()
-    defaults = OmegaConf.load(config_dir() / "drift.yaml")
+    defaults: Any = OmegaConf.load(config_dir() / "drift.yaml")
     limits = Thresholds(**{name: defaults[name] for name in Thresholds.__dataclass_fields__})
     options = Options(defaults.resamples, defaults.level, 0, None)
     began = time.perf_counter()

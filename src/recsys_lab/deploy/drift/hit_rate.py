@@ -125,7 +125,8 @@ def _moment(seconds: int) -> str:
 
 
 def _rate(rows: pl.DataFrame) -> dict[str, Any]:
-    values = rows.group_by("user_id").agg(pl.col("hit").mean())["hit"].to_numpy()
+    users = rows.group_by("user_id").agg(pl.col("hit").mean()).sort("user_id")
+    values = users["hit"].to_numpy()
     interval = mean_interval(values, 1.0)
     low, high = interval or (None, None)
     return {
