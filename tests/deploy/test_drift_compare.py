@@ -209,7 +209,7 @@ class TestNotes:
 
     def test_few_users(self):
         notes = compare(OLD, log([(0, 0, 110), (0, 1, 111)]), QUICK, LIMITS)["notes"]
-        assert "NEW has 1 users: hardly any shift stands out from the noise" in notes
+        assert "NEW has few users (1): hardly any shift stands out from the noise" in notes
 
 
 class TestRefusals:

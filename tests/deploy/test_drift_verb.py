@@ -202,7 +202,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            (["old", "empty.parquet"], "empty.parquet: has no events (0 rows)"),
+            (
+                ["old", "empty.parquet"],
+                "empty.parquet: has no events (0 rows, none with a readable user_id, item_id",
+            ),
             (["old", "null.parquet"], "no events"),
             (["old", "renamed.csv"], "has no column user_id"),
             (["old", "nothing"], "nothing: does not exist; expected a prepared dataset"),

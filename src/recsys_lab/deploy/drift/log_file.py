@@ -86,8 +86,8 @@ def _as_log(
         )
     if not len(kept):
         raise UserError(
-            f"{path}: has no events ({len(table):,} rows), so there is nothing to compare; check "
-            "what writes it"
+            f"{path}: has no events ({len(table):,} rows, none with a readable "
+            f"{', '.join(needed)}), so there is nothing to compare; check what writes it"
         )
     (users, user_ids), (items, item_ids) = (_codes(kept[name]) for name in COLUMNS[:2])
     times = kept["timestamp"].to_numpy() if "timestamp" in kept.columns else None

@@ -104,9 +104,10 @@ def judge(
     rng = np.random.default_rng(seed)
     widest = max([len(in_new_U), *(one.counts_SU.shape[0] for one in tallies)])
     step = max(1, min(resamples, _CELLS // widest))
+    totals = [one.counts_SU @ np.ones(len(in_new_U)) for one in tallies]
     for first in range(0, resamples, step):
         divided = [rng.permutation(in_new_U) for _ in range(min(step, resamples - first))]
-        drawn = _drawn(tallies, np.stack(divided, axis=1).astype(float))
+        drawn = _drawn(tallies, totals, np.stack(divided, axis=1).astype(float))
         drawn_RN[first : first + len(divided)] = np.stack([drawn[name] for name in names], axis=1)
     drawn_RN = np.where(np.isnan(drawn_RN), values, drawn_RN)
     noise = drawn_RN.mean(axis=0)
@@ -121,12 +122,13 @@ def judge(
 
 
 def _drawn(
-    tallies: Sequence[Tallies], in_new_UR: NDArray[np.float64]
+    tallies: Sequence[Tallies],
+    totals: Sequence[NDArray[np.float64]],
+    in_new_UR: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
     """Every statistic of some resamples."""
     drawn = {}
-    for one in tallies:
-        total_S = one.counts_SU @ np.ones(len(in_new_UR))
+    for one, total_S in zip(tallies, totals, strict=True):
         new_SR = one.counts_SU @ in_new_UR
         groups = [(total_S - new_S, new_S) for new_S in np.ascontiguousarray(new_SR.T)]
         for name, function in one.statistics.items():

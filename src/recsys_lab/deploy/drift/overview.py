@@ -77,7 +77,9 @@ def notes_of(both: Both, days: float | None, *, identical: bool) -> list[str]:
     notes = [*old.notes, *new.notes, *both.matched.notes]
     for name, size in zip(("OLD", "NEW"), both.sizes, strict=True):
         if size < FEW:
-            notes.append(f"{name} has {size} users: hardly any shift stands out from the noise")
+            notes.append(
+                f"{name} has few users ({size}): hardly any shift stands out from the noise"
+            )
     if new.settings is None and _short(old.settings) != "no filters":
         notes.append(
             "NEW is a file without the filters of OLD, such as a minimum number of events "
