@@ -76,7 +76,7 @@ def shifts_table(result: Result) -> Table:
     for shift in result["shifts"]:
         state = "above" if shift["above"] else "within"
         if shift["threshold"] is None:
-            state = "no threshold"
+            state = "reported"
         name, unit = shift_name(shift)
         rows.append(
             [
@@ -155,8 +155,10 @@ def details_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         )
         for row in rows
     ]
-    heads = ("", "OLD", "NEW", "change (points)")
-    return Table(describe_part(name), heads, cells, right=(1, 2, 3))
+    heads = ("", "OLD", "NEW", "change")
+    return Table(
+        f"{describe_part(name)} Change in percentage points.", heads, cells, right=(1, 2, 3)
+    )
 
 
 def hit_rate_table(measured: Mapping[str, Any]) -> Table:
