@@ -20,7 +20,7 @@ class RecommendConfig:
     users: str | None
     histories: str | None
     as_of: str | None
-    exclude_seen: bool
+    exclude_seen: bool | None
     candidates: str | None
     blocklist: str | None
     where: str | None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recsys_lab.contracts import EvaluationBatch
+    from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.experiment.components import Components
     from recsys_lab.experiment.item_rules import Cap
 
@@ -55,6 +55,8 @@ class BatchLists:
         self._masked_1V: Tensor | None = None
         if masked_V is not None:
             self._masked_1V = torch.from_numpy(masked_V[None]).to(parts.device)
+        # A user's own model may index with the pairs, which needs a tuple.
+        self._in_pairs = not type(parts.model).__module__.startswith("recsys_lab.")
         beams = None if parts.decoding is None else parts.decoding.num_beams
         self._longest = min(self._num_items, beams or self._num_items)
 
@@ -96,8 +98,11 @@ class BatchLists:
     def _best(
         self, batch: EvaluationBatch, k: int, masked: Tensor | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        seen, history = (batch.seen_rows, batch.seen_items), batch.history
-        device = history.items_T.device
-        exclude = seen if masked is None else ExcludedItems(*seen, masked.to(device), history.size)
+        history = batch.history
+        exclude: Exclude = batch.seen_rows, batch.seen_items
+        if masked is not None:
+            mask = masked.to(history.items_T.device)
+            both = ExcludedItems(batch.seen_rows, batch.seen_items, mask, history.size)
+            exclude = (both[0], both[1]) if self._in_pairs else both
         lists = ranked_lists(self._model, history, k, exclude, self._num_items)
         return lists.items_BK.cpu().numpy(), lists.scores_BK.cpu().numpy()

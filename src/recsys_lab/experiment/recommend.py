@@ -182,10 +182,11 @@ class HistoryRanker:
         rules = rules or ItemRules()
         batches = self._batches(given, exclude_seen=exclude_seen)
         lists = BatchLists(self._parts, self._masked(rules), rules.caps)
-        for first in range(0, len(given.rows), self.users_at_once):
-            rows = np.arange(first, min(first + self.users_at_once, len(given.rows)))
+        lengths = given.lengths
+        for first in range(0, len(lengths), self.users_at_once):
+            rows = np.arange(first, min(first + self.users_at_once, len(lengths)))
             if not self._ranks_empty:
-                rows = rows[given.lengths[rows] > 0]
+                rows = rows[lengths[rows] > 0]
             if len(rows):
                 batch = batches.at(rows).to(self._parts.device)
                 with torch.inference_mode():

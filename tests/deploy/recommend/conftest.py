@@ -8,8 +8,11 @@ import polars as pl
 import pytest
 
 import recsys_lab
+from recsys_lab.api import run
 from recsys_lab.cli.main import run_command
+from recsys_lab.deploy.recommend import plan
 from recsys_lab.evaluation.protocols.base import RankingProtocol
+from recsys_lab.experiment.restore import restore
 from tests.cli.flow import ITEMS, in_shop, train
 
 AT_ONCE = 16  # users of a batch, and so the smallest part
@@ -57,10 +60,25 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def restored():
+    """Restores a run, once in all tests: a model does not change when it ranks."""
+    known = {}
+
+    def restore_once(record, *arguments, **options):
+        if record.folder not in known:
+            known[record.folder] = restore(record, *arguments, **options)
+        return known[record.folder]
+
+    return restore_once
+
+
 @pytest.fixture
-def shop(trained, tmp_path, monkeypatch):
+def shop(trained, restored, tmp_path, monkeypatch):
     """An empty folder to work in, and small batches."""
     monkeypatch.setattr(RankingProtocol, "batch_size", lambda *_: AT_ONCE)
+    monkeypatch.setattr(plan, "restore", restored)
+    monkeypatch.setattr(run, "restore", restored)
     monkeypatch.chdir(tmp_path)
     return trained
 
@@ -69,8 +87,8 @@ def shop(trained, tmp_path, monkeypatch):
 def recommend(shop, capsys):
     """Run the command on a run; returns exit code, rows, manifest, stdout and stderr."""
 
-    def call(run: str, *options: str, output: str = "lists", suffix: str = "parquet"):
-        code = run_command(["recommend", str(shop / run), f"output={output}", *options])
+    def call(name: str, *options: str, output: str = "lists", suffix: str = "parquet"):
+        code = run_command(["recommend", str(shop / name), f"output={output}", *options])
         out, err = capsys.readouterr()
         manifest = Path(output) / "manifest.json"
         values = json.loads(manifest.read_text()) if manifest.exists() else None

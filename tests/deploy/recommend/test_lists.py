@@ -1,12 +1,18 @@
 """The rows are those of ``load(RUN).recommend``, however they are asked for and cut."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+import recsys_lab
+from recsys_lab.api import run as run_module
+from recsys_lab.experiment.restore import restore
 from tests.cli.flow import ITEMS, USERS
 from tests.deploy.recommend.conftest import AT_ONCE, RUNS, catalogue, rows_of
 
@@ -163,3 +169,34 @@ def test_the_manifest_says_what_determines_the_lists(recommend, opened):
         "part-00000.parquet",
     }
     json.dumps(made, allow_nan=False)
+
+
+def test_the_runs_evaluation_decides_about_seen_items(recommend, monkeypatch, opened):
+    parts = opened("popularity").ranker._parts
+    config = replace(parts.protocol.config, exclude_seen=False)
+    monkeypatch.setattr(parts.protocol, "config", config)
+    made = recommend("popularity", f"k={ITEMS}")
+    assert len(made.rows) == USERS * ITEMS
+    assert made.manifest["settings"]["exclude_seen"] is False
+    assert "note: lists may have items of the history, as in the run's evaluation" in made.out
+    never = recommend("popularity", f"k={ITEMS}", "exclude_seen=true", output="never")
+    assert len(never.rows) == USERS * (ITEMS - 8)
+
+
+def test_a_run_is_loaded_in_under_two_seconds_and_shared_by_threads(shop, monkeypatch):
+    monkeypatch.setattr(run_module, "restore", restore)  # not the one that is restored already
+    begun = time.process_time()
+    run = recsys_lab.load(shop / "sasrec")
+    run.recommend([["i0"]], k=3)
+    assert time.process_time() - begun < 2
+    fresh = recsys_lab.load(shop / "sasrec")
+
+    def call(number: int) -> pl.DataFrame:
+        blocked = [f"i{number % 5}"]
+        return fresh.recommend([["i7", "i9"], ["i8"]], k=4, blocklist=blocked)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(call, range(20)))
+    for number, lists in enumerate(found):
+        assert f"i{number % 5}" not in lists["item_id"].to_list()
+        assert lists.equals(found[number % 5])

@@ -129,7 +129,7 @@ def test_other_settings_are_refused(recommend):
     recommend("sasrec", *PARTS)
     for options, what in [
         (["k=4", "shard_users=1"], "k was 3 and is 4"),
-        (["k=3"], "users_per_part was 16 and is 50000"),
+        (["k=3"], "shard_users was 16 and is 50000"),
         ([*PARTS, "format=csv"], "format was 'parquet' and is 'csv'"),
     ]:
         made = recommend("sasrec", *options)

@@ -1,10 +1,15 @@
 """Candidates, blocklist, conditions and caps, against brute force over whole lists."""
 
+from copy import copy
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from recsys_lab.experiment.item_rules import Cap, CappedLists
+from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.models.ranking import top_k
 from tests.cli.flow import ITEMS
 from tests.deploy.recommend.conftest import RUNS, catalogue
 
@@ -129,6 +134,25 @@ def test_capped_lists_against_the_definition():
                 wanted.append(item)
                 counts.update({kind: counts.get(kind, 0) + 1 for kind in kinds})
         assert row[row >= 0].tolist() == wanted
+
+
+def test_a_model_of_ones_own_may_index_with_the_pairs(opened):
+    ranker = opened("popularity").ranker
+
+    class Own:
+        window = None
+
+        def recommend(self, batch, k, exclude):
+            scores_BV = torch.arange(ITEMS).float().repeat(batch.size, 1)
+            scores_BV[exclude] = -torch.inf
+            return top_k(scores_BV, k, None, batch.users_B)
+
+    parts = copy(ranker._parts)
+    parts.model = Own()
+    own = HistoryRanker(parts)
+    rules, _ = own.rules(blocklist=["i24", "i22"])
+    lists = own.recommend([["i23"], ["i3"]], 3, rules=rules).lists
+    assert lists["item_id"].to_list() == ["i21", "i20", "i19", "i23", "i21", "i20"]
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -47,7 +47,6 @@ class Plan:
         about: further fields of the manifest.
         counts: of users and items that were given and are not known.
         notes: what the user should know, one line each.
-        num_unknown: events of the given histories whose item is not in the catalogue.
     """
 
     ranker: HistoryRanker
@@ -63,7 +62,7 @@ class Plan:
     @property
     def part_size(self) -> int:
         """Users of a part: whole batches, so that scores do not depend on it."""
-        return int(self.settings["users_per_part"])
+        return int(self.settings["shard_users"])
 
     @property
     def sizes(self) -> list[int]:
@@ -91,6 +90,11 @@ def make_plan(cfg: DictConfig | RecommendConfig) -> Plan:
         notes.append(f"k={cfg.k:,}: the catalogue has {k:,} items, so lists are at most that long")
     source = _source(cfg, parts, ranker, before, counts, notes)
     rules = _rules(cfg, parts, ranker, counts, notes)
+    exclude_seen = cfg.exclude_seen
+    if exclude_seen is None:
+        exclude_seen = parts.protocol.config.exclude_seen
+        if not exclude_seen:
+            notes.append("lists may have items of the history, as in the run's evaluation")
     at_once = ranker.users_at_once
     data = parts.data
     settings = {
@@ -101,13 +105,13 @@ def make_plan(cfg: DictConfig | RecommendConfig) -> Plan:
         "histories": _content(cfg.histories) or WHOLE,
         "as_of": cfg.as_of,
         "k": cfg.k,
-        "exclude_seen": cfg.exclude_seen,
+        "exclude_seen": exclude_seen,
         "candidates": _content(cfg.candidates),
         "blocklist": _content(cfg.blocklist),
         "where": parts_of(cfg.where),
         "cap": parts_of(cfg.cap),
         "format": cfg.format,
-        "users_per_part": -(-cfg.shard_users // at_once) * at_once,
+        "shard_users": -(-cfg.shard_users // at_once) * at_once,
         "users_at_once": at_once,
         "device": str(parts.device),
         "lab": __version__,
