@@ -42,9 +42,6 @@ def options(given: argparse.Namespace) -> list[str]:
         f"model.feedforward_dim={given.width}",
         f"model.num_layers={given.layers}",
         f"model.max_length={given.history}",
-        "filter=none"
-        if (ROOT / "configs/filter/none.yaml").exists()
-        else "filter.min_user_count=0",
         "tracking=none",
         f"prepared_dir={given.folder / 'prepared'}",
         f"run_dir={given.folder / 'run'}",
