@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import recsys_lab
+from recsys_lab.data.raw_ids import RawIds
 from recsys_lab.experiment.recommend import HistoryRanker
 from recsys_lab.experiment.restore import restore
 from recsys_lab.models.inputs.context import Context
@@ -95,8 +96,8 @@ def test_unknown_items_are_counted_and_skipped(sasrec):
 
 
 def test_ids_are_compared_as_text(shop):
-    reader = recsys_lab.load(shop / "sasrec").ranker._read
-    reader._items = {"7": 0, "8": 1}  # a log whose ids are numbers
+    reader = recsys_lab.load(shop / "sasrec").ranker.read
+    reader.items = RawIds(pl.Series([7, 8]))  # a log whose ids are numbers
     assert reader([[7, "8", np.int64(7)]]).items.tolist() == [0, 1, 0]
 
 

@@ -14,15 +14,17 @@ from recsys_lab.api.dataset import Dataset
 from recsys_lab.config import UserError
 from recsys_lab.config.commands import Verify
 from recsys_lab.experiment.recommend import HistoryRanker
-from recsys_lab.experiment.restore import prepared_of, restore
+from recsys_lab.experiment.restore import prepared_of, require_model, restore
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import PER_USER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_lab.data.given_histories import Histories
+    from recsys_lab.data.history_lists import Histories
     from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
 
@@ -129,7 +131,13 @@ class Run:
         return self._restored().model
 
     def recommend(
-        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+        self,
+        histories: Histories,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+        blocklist: Iterable[Any] | None = None,
     ) -> pl.DataFrame:
         """The k best items for each history, ranked as in the test of the run.
 
@@ -143,6 +151,8 @@ class Run:
                 need the frame with these columns.
             k: list length.
             exclude_seen: leave out the items of the history.
+            candidates: raw ids of the only items that may be in a list; None: all items.
+            blocklist: raw ids of items that may not, e.g. those out of stock.
 
         Returns:
             One row per recommended item, best first: ``history`` (index in the list) or
@@ -155,7 +165,13 @@ class Run:
             UserWarning: some items are not in the catalogue and were skipped, or some histories
                 have no known item.
         """
-        ranked = self.ranker.recommend(histories, k, exclude_seen=exclude_seen)
+        rules, unknown = self.ranker.rules(candidates, blocklist)
+        ranked = self.ranker.recommend(histories, k, exclude_seen=exclude_seen, rules=rules)
+        if unknown:
+            warnings.warn(
+                f"{unknown:,} ids of candidates or blocklist are not in the catalogue of the run",
+                stacklevel=2,
+            )
         if ranked.num_unknown:
             warnings.warn(
                 f"{ranked.num_unknown:,} events were skipped: their items are not in the catalogue "
@@ -199,24 +215,12 @@ class Run:
     def _restored(self) -> Components:
         with self._lock:
             if self._parts is None:
-                self._require_model()
+                require_model(self._record)
                 self._parts = restore(self._record, self._verify)
             return self._parts
 
-    def _require_model(self) -> None:
-        if "windows" in self._record.values:
-            raise UserError(
-                f"{self.path}: a rolling back-test; load one of its windows, which are runs, e.g. "
-                "window_0"
-            )
-        if not self._record.done:
-            raise UserError(
-                f"{self.path}: the run's status is '{self._record.status}', so it has no trained "
-                f"model; finish it first: recsys-lab train resume={self.path}"
-            )
-
     def _require_test(self) -> None:
-        self._require_model()
+        require_model(self._record)
         if "test" not in self._record.values:
             raise UserError(
                 f"{self.path}: a trial of a sweep, which has no test results; train its config as "

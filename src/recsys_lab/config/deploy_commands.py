@@ -13,6 +13,27 @@ _Limit = Annotated[float, Ge(0)] | None
 
 
 @dataclass(frozen=True)
+class RecommendConfig:
+    """Top-level keys of ``recommend``."""
+
+    run: str
+    output: str
+    k: Annotated[int, Ge(1)]
+    users: str | None
+    histories: str | None
+    as_of: str | None
+    exclude_seen: bool | None
+    candidates: str | None
+    blocklist: str | None
+    where: str | None
+    cap: str | None
+    format: Literal["parquet", "csv", "jsonl"]
+    shard_users: Annotated[int, Ge(1)]
+    prepare: bool
+    verify: Verify
+
+
+@dataclass(frozen=True)
 class DriftConfig:
     """Top-level keys of ``drift``."""
 

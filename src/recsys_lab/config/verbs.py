@@ -23,7 +23,10 @@ from recsys_lab.config.commands import (
     TokenizeConfig,
     TrainConfig,
 )
-from recsys_lab.config.deploy_commands import DriftConfig
+from recsys_lab.config.deploy_commands import (
+    DriftConfig,
+    RecommendConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,12 @@ VERBS: Mapping[str, Verb] = {
         "attribute a user's recommendations to the events of the history",
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
+        positional="run",
+    ),
+    "recommend": Verb(
+        "lists for all users, some, or histories in a file, as Parquet",
+        "recsys-lab recommend RUN_DIR output=lists k=20",
+        RecommendConfig,
         positional="run",
     ),
     "drift": Verb(

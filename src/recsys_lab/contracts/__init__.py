@@ -8,8 +8,10 @@ from recsys_lab.contracts.batches import (
     Batch,
     EvaluationBatch,
     Exclude,
+    ExcludedItems,
     ListFeature,
     RankedLists,
+    exclude_from,
 )
 from recsys_lab.contracts.protocols import (
     DenseModel,
@@ -49,6 +51,7 @@ __all__ = [
     "DenseModel",
     "EvaluationBatch",
     "Exclude",
+    "ExcludedItems",
     "FeatureColumns",
     "FittedModel",
     "GroundTruth",
@@ -72,6 +75,7 @@ __all__ = [
     "ValidatesData",
     "ValidatesDevice",
     "check_model",
+    "exclude_from",
     "traits",
 ]
 

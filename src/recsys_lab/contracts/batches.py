@@ -5,7 +5,7 @@ Shapes: B users in a batch, T events in a batch (all histories concatenated), K 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -222,5 +222,64 @@ class RankedLists:
     diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-Exclude = tuple[Tensor, Tensor]
+class ExcludedItems:
+    """Excluded pairs as a short list and a mask, for many excluded items.
+
+    Unpacks into rows and items of all pairs, like a tuple of two tensors, for models that need
+    them; `recsys_lab.models.ranking.top_k` reads the mask instead, because with 100,000 excluded
+    items the pairs of a batch would take more memory than its scores.
+
+    Attributes:
+        rows: row of each listed pair, int64 (P,).
+        items: item of each listed pair, int64 (P,).
+        mask: further excluded items, bool: (1, V) for every row, or (B, V).
+        num_rows: B.
+    """
+
+    def __init__(self, rows: Tensor, items: Tensor, mask: Tensor, num_rows: int) -> None:
+        self.rows, self.items = rows, items
+        self.mask, self.num_rows = mask, num_rows
+        self._all: tuple[Tensor, Tensor] | None = None
+
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        if self._all is None:
+            rows, items = self.mask.expand(self.num_rows, -1).nonzero(as_tuple=True)
+            self._all = torch.cat([self.rows, rows]), torch.cat([self.items, items])
+        return self._all
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Rows and items of all pairs, int64."""
+        return iter(self._pairs())
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Rows (0) or items (1) of all pairs, int64."""
+        return self._pairs()[index]
+
+    def __len__(self) -> int:
+        """Two, as of a tuple."""
+        return 2
+
+    def part(self, first: int, last: int) -> ExcludedItems:
+        """Of the rows ``first`` to ``last`` (exclusive), numbered from 0."""
+        inside = (self.rows >= first) & (self.rows < last)
+        mask = self.mask if len(self.mask) == 1 else self.mask[first:last]
+        return ExcludedItems(self.rows[inside] - first, self.items[inside], mask, last - first)
+
+
+Exclude = tuple[Tensor, Tensor] | ExcludedItems
 """(rows, items) of the pairs that must not be recommended; rows as in `EvaluationBatch`."""
+
+
+def exclude_from(scores_BV: Tensor, exclude: Exclude | None, value: float) -> None:
+    """Overwrite the scores, or marks, of the excluded pairs.
+
+    Args:
+        scores_BV: any type, (B, V).
+        exclude: the pairs.
+        value: written there.
+    """
+    if isinstance(exclude, ExcludedItems):
+        scores_BV.masked_fill_(exclude.mask, value)
+        scores_BV[exclude.rows, exclude.items] = value
+    elif exclude is not None:
+        scores_BV[exclude] = value

@@ -182,7 +182,11 @@ class EvaluationBatches:
         row = int(np.searchsorted(self._segments[:, 0], user)) + number
         return self._read(slice(row, row + 1))
 
-    def _read(self, rows_of_phase: slice) -> EvaluationBatch:
+    def at(self, rows: NDArray[np.int64]) -> EvaluationBatch:
+        """The batch of some rows of the phase, by their indices."""
+        return self._read(rows)
+
+    def _read(self, rows_of_phase: slice | NDArray[np.int64]) -> EvaluationBatch:
         segments = self._segments[rows_of_phase]
         users, starts, ends, _ = segments.T
         begin = starts if self._window is None else np.maximum(starts, ends - self._window)

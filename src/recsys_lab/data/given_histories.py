@@ -5,8 +5,9 @@ Shapes: n histories, T known events of all histories concatenated, U users of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +16,17 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.contracts import FIRST_KNOWN, LIST
 from recsys_lab.data.features.store import Lists
+from recsys_lab.data.history_lists import Histories, as_lists
+from recsys_lab.data.raw_ids import UNKNOWN, RawIds
+from recsys_lab.data.splits.ranges import first_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recsys_lab.data.histories import EncodedColumns
     from recsys_lab.data.prepared import PreparedDataset
 
-Histories = Iterable[Iterable[Any]] | pl.DataFrame
-"""Raw item ids of each history, oldest first; or a frame of events, see `HistoryReader`."""
-
-_MISSING, _UNKNOWN = 0, 1
-_EXAMPLE = "[['i7', 'i3'], ['i5']]"
+_MISSING_CODE, _UNKNOWN_CODE = 0, 1
 _COLUMNS = "give a polars frame with the columns user_id, item_id"
 
 
@@ -34,7 +35,8 @@ class GivenHistories:
     """Satisfies `recsys_lab.data.histories.FlatData`; every phase has these rows, without targets.
 
     Attributes:
-        keys: name of each history: ``history`` (its index), or ``user_id`` (and ``list``).
+        keys: name of each history: ``history`` (its index), ``user_id`` (and ``list``), or
+            ``user``, an index in the dataset.
         items: item index of every known event, int32 (T,).
         timestamps: seconds since the epoch, int64 (T,), or None.
         features: encoded columns.
@@ -45,7 +47,7 @@ class GivenHistories:
     keys: pl.DataFrame
     items: NDArray[np.int32]
     timestamps: NDArray[np.int64] | None
-    features: GivenColumns
+    features: EncodedColumns
     rows: NDArray[np.int64]
     num_unknown: int
 
@@ -65,13 +67,10 @@ class GivenHistories:
         lengths: NDArray[np.int64] = self.rows[:, 2] - self.rows[:, 1]
         return lengths
 
-    def where(self, kept: NDArray[np.bool_]) -> GivenHistories:
-        """Some of the histories, by a mask (n,)."""
-        keys = self.keys.filter(pl.Series(kept))
-        rows = self.rows[kept]
-        return GivenHistories(
-            keys, self.items, self.timestamps, self.features, rows, self.num_unknown
-        )
+    def range(self, first: int, last: int) -> GivenHistories:
+        """The histories ``first`` to ``last`` (exclusive)."""
+        keys, rows = self.keys[first:last], self.rows[first:last]
+        return replace(self, keys=keys, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -104,14 +103,16 @@ class HistoryReader:
         model: its name, for errors.
         features: columns that it reads.
         reads_times: whether it reads timestamps.
+
+    Attributes:
+        items: the catalogue.
     """
 
     def __init__(
         self, data: PreparedDataset, model: str, features: Sequence[str], *, reads_times: bool
     ) -> None:
         self._model, self._reads_times = model, reads_times
-        self._items = {str(raw): index for index, raw in enumerate(data.item_ids())}
-        self._users = {str(raw): index for index, raw in enumerate(data.user_ids())}
+        self._data, self.items = data, RawIds(data.raw_ids("item"))
         store = data.features
         self._stored = {
             name: _with_missing_row(store.column(name)) if side == "user" else store.column(name)
@@ -125,8 +126,22 @@ class HistoryReader:
             codes = {str(value): FIRST_KNOWN + code for code, value in enumerate(values)}
             self._codes[name] = None if is_numeric else codes
 
-    def __call__(self, histories: Histories) -> GivenHistories:
+    @cached_property
+    def users(self) -> RawIds:
+        """The users of the dataset; read on first use, as there may be many."""
+        return RawIds(self._data.raw_ids("user"))
+
+    @property
+    def event_columns(self) -> list[str]:
+        """The columns of events that the model reads, besides the timestamp."""
+        return [name.partition(".")[2] for name in self._codes]
+
+    def __call__(self, histories: Histories, before: int | None = None) -> GivenHistories:
         """Encode; unknown items are skipped and counted.
+
+        Args:
+            histories: lists of raw item ids, or a frame.
+            before: only events before this time, in seconds since the epoch; needs timestamps.
 
         Raises:
             UserError: the histories have another form, or lack a column that the model reads.
@@ -134,12 +149,30 @@ class HistoryReader:
         if isinstance(histories, pl.DataFrame):
             keys, events = self._from_frame(histories)
         else:
-            keys, events = self._from_lists(_as_lists(histories))
+            keys, events = self._from_lists(as_lists(histories))
+        if before is not None:
+            events = events.filter(pl.col("timestamp") < before)
         return self._encode(keys, events)
+
+    def of_users(self, users: NDArray[np.int64], before: int | None = None) -> GivenHistories:
+        """The whole histories of users of the dataset: training and held-out events.
+
+        Args:
+            users: their indices, int64 (n,).
+            before: only events before this time, in seconds since the epoch; needs timestamps.
+        """
+        data = self._data
+        starts, ends = data.offsets[users], data.offsets[users + 1]
+        if before is not None:
+            assert data.timestamps is not None, "checked by the caller"
+            ends = first_from(data.timestamps, starts, ends, before)
+        rows = np.stack([users, starts, ends, ends], axis=1)
+        keys = pl.DataFrame({"user": users})
+        return GivenHistories(keys, data.items, data.timestamps, data.features, rows, 0)
 
     def nothing(self) -> GivenHistories:
         """One history without an event."""
-        columns = ["row", "item", "timestamp", *(name.partition(".")[2] for name in self._codes)]
+        columns = ["row", "item", "timestamp", *self.event_columns]
         events = pl.DataFrame(schema=dict.fromkeys(columns, pl.Int64))
         return self._encode(pl.DataFrame({"history": [0]}), events)
 
@@ -147,10 +180,10 @@ class HistoryReader:
         known = events.filter(pl.col("item") >= 0)
         lengths = np.bincount(known["row"].to_numpy(), minlength=len(keys))
         ends = np.cumsum(lengths)
-        users = np.full(len(keys), len(self._users))
+        users = np.full(len(keys), self._data.num_users)
         if "user_id" in keys.columns:
-            indices = (self._users.get(str(raw), len(self._users)) for raw in keys["user_id"])
-            users = np.fromiter(indices, np.int64, len(keys))
+            known_users = self.users.indices(keys["user_id"])
+            users = np.where(known_users == UNKNOWN, len(self.users), known_users)
         columns = {name: self._encoded(name, known[name.partition(".")[2]]) for name in self._codes}
         return GivenHistories(
             keys=keys,
@@ -165,10 +198,10 @@ class HistoryReader:
         """One key per history, and one row per event with ``row`` and ``item``."""
         self._require(set(), "lists of item ids")
         lengths = [len(history) for history in histories]
-        items = [self._items.get(str(raw), -1) for history in histories for raw in history]
+        items = self.items.indices([raw for history in histories for raw in history])
         rows = np.repeat(np.arange(len(lengths)), lengths)
         keys = pl.DataFrame({"history": np.arange(len(lengths))})
-        return keys, pl.DataFrame({"row": rows, "item": pl.Series(items, dtype=pl.Int64)})
+        return keys, pl.DataFrame({"row": rows, "item": items})
 
     def _from_frame(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         self._require(set(frame.columns), f"the columns {', '.join(frame.columns)}")
@@ -190,9 +223,10 @@ class HistoryReader:
         rows = frame.select(by).join(
             keys.with_row_index("row"), on=by, how="left", nulls_equal=True, maintain_order="left"
         )["row"]
-        raw_items = frame["item_id"].cast(pl.String).to_list()
-        items = pl.Series([self._items.get(raw, -1) for raw in raw_items], dtype=pl.Int64)
-        events = frame.drop("row", "item", strict=False).with_columns(row=rows, item=items)
+        items = self.items.indices(frame["item_id"])
+        events = frame.drop("row", "item", strict=False).with_columns(
+            row=rows, item=pl.Series(items)
+        )
         if "timestamp" in frame.columns:
             events = events.with_columns(_seconds(frame["timestamp"]))
             order = pl.DataFrame({"row": rows, "time": frame["timestamp"]}).with_row_index()
@@ -203,8 +237,7 @@ class HistoryReader:
 
     def _require(self, columns: set[str], got: str) -> None:
         """Refuse histories that lack columns which the model reads besides items."""
-        needed = [name.partition(".")[2] for name in self._codes]
-        needed += ["timestamp"] if self._reads_times else []
+        needed = [*self.event_columns, *(["timestamp"] if self._reads_times else [])]
         missing = [name for name in needed if name not in columns]
         if missing:
             raise UserError(
@@ -217,38 +250,8 @@ class HistoryReader:
         if codes is None:
             return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
         values = column.cast(pl.String).str.strip_chars().to_list()
-        encoded = (codes.get(value, _UNKNOWN) if value else _MISSING for value in values)
+        encoded = (codes.get(value, _UNKNOWN_CODE) if value else _MISSING_CODE for value in values)
         return np.fromiter(encoded, np.int32, len(values))
-
-
-def _as_lists(histories: Iterable[Iterable[Any]]) -> list[list[Any]]:
-    """Histories as lists: they are read twice and may be generators.
-
-    Raises:
-        UserError: they are not sequences of sequences of ids.
-    """
-    if not _is_sequence(histories):
-        hint = "; call .collect() on a LazyFrame" if isinstance(histories, pl.LazyFrame) else ""
-        raise UserError(
-            f"histories: got {type(histories).__name__}; give a list of histories, e.g. "
-            f"{_EXAMPLE}, or a polars frame of events with user_id and item_id{hint}"
-        )
-    lists = []
-    for number, history in enumerate(histories):
-        if not _is_sequence(history):
-            raise UserError(
-                f"histories[{number}]: got {history!r}; each history is a list of item ids, "
-                f"e.g. {_EXAMPLE}"
-            )
-        lists.append(list(history))
-    return lists
-
-
-def _is_sequence(value: Any) -> bool:
-    """Whether a value is an iterable of elements; mappings and texts are not."""
-    return isinstance(value, Iterable) and not isinstance(
-        value, str | bytes | Mapping | pl.LazyFrame
-    )
 
 
 def _seconds(column: pl.Series) -> pl.Series:
@@ -272,5 +275,5 @@ def _with_missing_row(column: NDArray[Any] | Lists) -> NDArray[Any] | Lists:
     """The column with a last row, a missing value, for unknown users."""
     if isinstance(column, Lists):
         return Lists(column.codes, np.append(column.offsets, column.offsets[-1]))
-    nothing = np.nan if column.dtype == np.float32 else _MISSING
+    nothing = np.nan if column.dtype == np.float32 else _MISSING_CODE
     return np.append(column, np.array([nothing], column.dtype))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -217,22 +217,30 @@ class PreparedDataset:
 
     def item_ids(self) -> list[Any]:
         """Raw id of every item, (V,): all integers or all strings."""
-        return self._column("items.parquet", "item_id")
+        return self.raw_ids("item").to_list()
 
     def user_ids(self) -> list[Any]:
         """Raw id of every user, (U,): all integers or all strings."""
-        return self._column("users.parquet", "user_id")
+        return self.raw_ids("user").to_list()
 
-    def item_titles(self) -> list[str] | None:
-        """Title of every item, (V,), or its raw id if missing; None if there is no title column."""
+    def raw_ids(self, side: Literal["item", "user"]) -> pl.Series:
+        """The same as a column ``item_id`` or ``user_id``, for datasets with many users."""
+        name = f"{side}_id"
+        return read_parquet(self.path / f"{side}s.parquet", PREPARE_AGAIN, [name])[name]
+
+    def titles(self) -> pl.Series | None:
+        """Title of every item, null where missing, (V,); None if there is no title column."""
         table = read_parquet(self.path / "items.parquet", PREPARE_AGAIN)
         if "title" not in table.columns:
             return None
-        title = pl.col("title")
-        if table.schema["title"] == pl.List(pl.String):  # a list of words
+        title = table["title"]
+        if title.dtype == pl.List(pl.String):  # a list of words
             title = title.list.join(" ")
-        titles = pl.coalesce(title.cast(pl.String), pl.col("item_id").cast(pl.String))
-        return table.select(titles).to_series().to_list()
+        return title.cast(pl.String)
 
-    def _column(self, file: str, name: str) -> list[Any]:
-        return read_parquet(self.path / file, PREPARE_AGAIN, [name])[name].to_list()
+    def item_titles(self) -> list[str] | None:
+        """Title of every item, (V,), or its raw id if missing; None if there is no title column."""
+        titles = self.titles()
+        if titles is None:
+            return None
+        return titles.zip_with(titles.is_not_null(), self.raw_ids("item").cast(pl.String)).to_list()

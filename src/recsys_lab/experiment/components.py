@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from recsys_lab.contracts import Decoding
     from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.evaluation.catalogue import Catalogue
     from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
@@ -63,6 +64,7 @@ class Components:
         protocol: evaluation protocol.
         init_from: the run with the initial weights, or None.
         semantic_ids: the codes of the items, if the model generates them, else None.
+        decoding: how their lists are computed, likewise.
         origin: the source of the initial weights: see `recsys_lab.experiment.init_from`.
         data: the prepared dataset.
         model: the recommender, untrained.
@@ -83,6 +85,7 @@ class Components:
         self.init_from: str | None = cfg.get("init_from")
         self.origin: Mapping[str, Any] | None = None
         self.semantic_ids: SemanticIds | None = None
+        self.decoding: Decoding | None = None
 
     @cached_property
     def loss(self) -> Any:
@@ -165,6 +168,7 @@ class Components:
             every = data.num_items if self.protocol.ranks_all else 0
             decoding.check_length(max(self.protocol.max_k, every))
             model.read_semantic_ids(self.semantic_ids, data, decoding)
+            self.decoding = decoding
 
     def _rank_by_cosine(self) -> None:
         """Make the model rank by the cosines that the loss trains."""

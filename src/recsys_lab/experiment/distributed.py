@@ -25,12 +25,9 @@ def joined_processes() -> Iterator[None]:
     if world == 1:
         yield
         return
-    import torch
     from torch import distributed
 
-    if torch.cuda.is_available():  # with more processes than GPUs, they share them
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        torch.cuda.set_device(local % torch.cuda.device_count())
+    choose_gpu()
     try:
         distributed.init_process_group("gloo")
     except ValueError as error:  # of torch: a variable is missing
@@ -43,6 +40,21 @@ def joined_processes() -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def choose_gpu() -> None:
+    """Use the GPU of this process's local rank; with more processes than GPUs, they share them."""
+    if "LOCAL_RANK" not in os.environ:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+
+
+def rank() -> int:
+    """Number of this process among those started together, from torchrun's RANK."""
+    return int(os.environ.get("RANK") or 0)
 
 
 def number_of_processes() -> int:

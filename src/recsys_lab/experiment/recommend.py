@@ -18,16 +18,19 @@ from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM, ScoresByProduct, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.given_histories import HistoryReader
-from recsys_lab.evaluation.protocols.base import ranked_lists
+from recsys_lab.data.raw_ids import UNKNOWN
+from recsys_lab.experiment.batch_lists import BatchLists, RankedBatch
+from recsys_lab.experiment.item_rules import ItemRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recsys_lab.contracts import EvaluationBatch, Exclude
-    from recsys_lab.data.given_histories import GivenHistories, Histories
+    from recsys_lab.contracts import EvaluationBatch
+    from recsys_lab.data.given_histories import GivenHistories
+    from recsys_lab.data.history_lists import Histories
     from recsys_lab.experiment.components import Components
 
 
@@ -54,6 +57,9 @@ class HistoryRanker:
     Args:
         parts: components of a restored run.
 
+    Attributes:
+        read: encodes histories.
+
     Raises:
         UserError: the model cannot rank outside of the lab's own evaluation.
     """
@@ -68,14 +74,24 @@ class HistoryRanker:
                 "recommending; train a variant that does not, e.g. model.time_bias=past"
             )
         self._features = stated.features
-        self._read = HistoryReader(
+        self.read = HistoryReader(
             parts.data, self._name, self._features, reads_times=stated.reads_times
         )
-        self._item_ids = pl.Series("item_id", parts.data.item_ids())
-        self._not_candidates = self._find_not_candidates()
+        self._item_ids = parts.data.raw_ids("item")
+        self._not_candidates_V = self._find_not_candidates()
+
+    @property
+    def users_at_once(self) -> int:
+        """Number of histories that are ranked in one call; rows of a batch are consecutive."""
+        return self._parts.users_at_once
 
     def recommend(
-        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+        self,
+        histories: Histories,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        rules: ItemRules | None = None,
     ) -> Recommendations:
         """The k best items for each history.
 
@@ -83,29 +99,98 @@ class HistoryRanker:
             histories: see `recsys_lab.data.given_histories.HistoryReader`.
             k: list length; at most the catalogue is ranked.
             exclude_seen: leave out the items of the history.
+            rules: items that may be in a list, and caps; None: all items of the catalogue.
 
         Raises:
-            UserError: k is not an int of at least 1, or the histories lack a required column.
+            UserError: k is not an int of at least 1, or longer than the decoding's lists, or the
+                histories lack a required column.
         """
-        k = min(_list_length(k), len(self._item_ids))
-        given = self._read(histories)
-        ranked = given if self._ranks_empty else given.where(given.lengths > 0)
-        items, scores = [], []
-        for batch in self._batches(ranked, exclude_seen=exclude_seen):
-            with torch.inference_mode():
-                lists = ranked_lists(
-                    self._model, batch.history, k, self._exclude(batch), len(self._item_ids)
+        k = self.list_length(k)
+        given = self.read(histories)
+        parts = list(self.ranked(given, k, exclude_seen=exclude_seen, rules=rules))
+        rows = np.concatenate([np.empty(0, np.int64), *(part.rows_B for part in parts)])
+        items_nK = np.concatenate([np.empty((0, k), np.int64), *(p.items_BK for p in parts)])
+        scores_nK = np.concatenate([np.empty((0, k), np.float32), *(p.scores_BK for p in parts)])
+        lists = self._frame(given.keys[rows], items_nK, scores_nK)
+        return Recommendations(lists, given.num_unknown, len(given.rows) - len(rows))
+
+    def list_length(self, k: object) -> int:
+        """The number of ranks of a list: k, or the size of the catalogue.
+
+        Raises:
+            UserError: k is not an int of at least 1, or longer than the decoding's lists.
+        """
+        length = min(_list_length(k), len(self._item_ids))
+        if self._parts.decoding is not None:
+            self._parts.decoding.check_length(length)
+        return length
+
+    def rules(
+        self,
+        candidates: Iterable[Any] | None = None,
+        blocklist: Iterable[Any] | None = None,
+    ) -> tuple[ItemRules, int]:
+        """Rules from raw item ids, and how many of the ids are not in the catalogue.
+
+        Args:
+            candidates: the only items that may be in a list; None: all.
+            blocklist: items that may not.
+
+        Raises:
+            UserError: no candidate is in the catalogue.
+        """
+        allowed_V, unknown = np.ones(len(self._item_ids), dtype=bool), 0
+        for name, ids, allows in (
+            ("candidates", candidates, True),
+            ("blocklist", blocklist, False),
+        ):
+            if ids is None:
+                continue
+            items = self.read.items.indices(ids if isinstance(ids, pl.Series) else list(ids))
+            known = items[items != UNKNOWN]
+            unknown += len(items) - len(known)
+            if allows and not len(known):
+                raise UserError(
+                    f"{name}: none of the {len(items):,} ids is in the catalogue of "
+                    f"{len(allowed_V):,} items, e.g. {self._item_ids[0]!r}; give raw item ids"
                 )
-            items.append(lists.items_BK.cpu().numpy())
-            scores.append(lists.scores_BK.cpu().numpy())
-        nothing = np.empty((0, k), np.int64), np.empty((0, k), np.float32)
-        items_nK = np.concatenate([nothing[0], *items])
-        scores_nK = np.concatenate([nothing[1], *scores])
-        return Recommendations(
-            self._frame(ranked.keys, items_nK, scores_nK),
-            given.num_unknown,
-            len(given.rows) - len(ranked.rows),
-        )
+            is_listed_V = np.zeros(len(allowed_V), dtype=bool)
+            is_listed_V[known] = True
+            allowed_V &= is_listed_V == allows
+        return ItemRules(None if allowed_V.all() else allowed_V), unknown
+
+    def ranked(
+        self,
+        given: GivenHistories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        rules: ItemRules | None = None,
+    ) -> Iterator[RankedBatch]:
+        """The k best items for encoded histories, a batch at a time.
+
+        A batch has the same companions wherever the histories are cut at multiples of
+        `users_at_once`, so that scores are equal to the last bit. Histories without a known item
+        are left out if the model cannot rank for them.
+
+        Args:
+            given: of `read`.
+            k: of `list_length`.
+            exclude_seen: leave out the items of the history.
+            rules: see `recommend`.
+        """
+        rules = rules or ItemRules()
+        batches = self._batches(given, exclude_seen=exclude_seen)
+        lists = BatchLists(self._parts, self._masked(rules), rules.caps)
+        lengths = given.lengths
+        for first in range(0, len(lengths), self.users_at_once):
+            rows = np.arange(first, min(first + self.users_at_once, len(lengths)))
+            if not self._ranks_empty:
+                rows = rows[lengths[rows] > 0]
+            if len(rows):
+                batch = batches.at(rows).to(self._parts.device)
+                with torch.inference_mode():
+                    yield RankedBatch(rows, *lists(batch, k))
 
     def item_vectors(self) -> NDArray[np.float32]:
         """Vectors of all items, (V, D), in the order of the catalogue.
@@ -122,7 +207,7 @@ class HistoryRanker:
         Raises:
             UserError: the model has no vectors, or a history has no known item.
         """
-        model, given = self._with_vectors(), self._read(histories)
+        model, given = self._with_vectors(), self.read(histories)
         empty = np.flatnonzero(given.lengths == 0)
         if len(empty):
             raise UserError(
@@ -130,15 +215,16 @@ class HistoryRanker:
                 f"have no vector (the first one has index {empty[0]}); leave them out"
             )
         with torch.inference_mode():
-            batches = self._batches(given, exclude_seen=False)
-            states = [self._numpy(model.query_states(batch.history)) for batch in batches]
+            states = [
+                self._numpy(model.query_states(batch.history)) for batch in self._moved(given)
+            ]
         width = self.item_vectors().shape[1]
         return np.concatenate([np.empty((0, width), np.float32), *states])
 
     @cached_property
     def _ranks_empty(self) -> bool:
         """Whether the model ranks for an empty history: models that cannot raise an error."""
-        (batch,) = self._batches(self._read.nothing(), exclude_seen=False)
+        (batch,) = self._moved(self.read.nothing())
         try:
             with torch.inference_mode():
                 self._model.recommend(batch.history, 1, None)
@@ -146,37 +232,41 @@ class HistoryRanker:
             return False
         return True
 
-    def _batches(self, given: GivenHistories, *, exclude_seen: bool) -> Iterator[EvaluationBatch]:
-        batches = EvaluationBatches(
+    def _batches(self, given: GivenHistories, *, exclude_seen: bool) -> EvaluationBatches:
+        return EvaluationBatches(
             given,
             "test",
-            batch_size=self._parts.users_at_once,
+            batch_size=self.users_at_once,
             window=self._model.window,
             exclude_seen=exclude_seen,
             features=self._features,
         )
-        return (batch.to(self._parts.device) for batch in batches)
 
-    def _find_not_candidates(self) -> Tensor:
+    def _moved(self, given: GivenHistories) -> Iterator[EvaluationBatch]:
+        """All batches, on the model's device."""
+        for batch in self._batches(given, exclude_seen=False):
+            yield batch.to(self._parts.device)
+
+    def _find_not_candidates(self) -> NDArray[np.bool_] | None:
         """Items that the run's protocol never ranks: with candidates=known, those not trained on.
 
         Other protocols select by the target, which is not known here: all items are candidates.
         """
-        left_out = np.empty(0, dtype=np.int64)
         if self._parts.protocol.candidates() == {"candidates": "known items"}:
-            left_out = np.flatnonzero(self._parts.data.training_item_counts() == 0)
-        return torch.from_numpy(left_out).to(self._parts.device)
+            is_unknown_V: NDArray[np.bool_] = self._parts.data.training_item_counts() == 0
+            return is_unknown_V if is_unknown_V.any() else None
+        return None
 
-    def _exclude(self, batch: EvaluationBatch) -> Exclude:
-        size, left_out = batch.history.size, self._not_candidates
-        rows = torch.arange(size, device=left_out.device).repeat_interleave(len(left_out))
-        return torch.cat([batch.seen_rows, rows]), torch.cat(
-            [batch.seen_items, left_out.repeat(size)]
-        )
+    def _masked(self, rules: ItemRules) -> NDArray[np.bool_] | None:
+        """The items that no list has, (V,); None: there are none."""
+        masks = [] if self._not_candidates_V is None else [self._not_candidates_V]
+        masks += [] if rules.allowed_V is None else [~rules.allowed_V]
+        return np.logical_or.reduce(masks) if masks else None
 
     def _frame(
         self, keys: pl.DataFrame, items_nK: NDArray[np.int64], scores_nK: NDArray[np.float32]
     ) -> pl.DataFrame:
+        """One row per recommended item; the lists are those of the keys."""
         rows, columns = np.nonzero(items_nK != NO_ITEM)
         return keys[rows].with_columns(
             rank=pl.Series(columns + 1, dtype=pl.Int32),

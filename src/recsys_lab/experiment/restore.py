@@ -33,6 +33,24 @@ _CURE = (
 )
 
 
+def require_model(record: RunRecord) -> None:
+    """Check that a run has a trained model.
+
+    Raises:
+        UserError: it is a back-test, or not finished.
+    """
+    if "windows" in record.values:
+        raise UserError(
+            f"{record.folder}: a rolling back-test; load one of its windows, which are runs, e.g. "
+            "window_0"
+        )
+    if not record.done:
+        raise UserError(
+            f"{record.folder}: the run's status is '{record.status}', so it has no trained "
+            f"model; finish it first: recsys-lab train resume={record.folder}"
+        )
+
+
 def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Components:
     """Load the data, protocol and trained model of a finished run.
 

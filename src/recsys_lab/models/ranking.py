@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from recsys_lab.contracts import NO_ITEM, RankedLists
+from recsys_lab.contracts import NO_ITEM, RankedLists, exclude_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +42,7 @@ def top_k(scores_BV: Tensor, k: int, exclude: Exclude | None, users_B: Tensor) -
     Raises:
         ValueError: a score is NaN.
     """
-    if exclude is not None:
-        scores_BV[exclude] = -torch.inf
+    exclude_from(scores_BV, exclude, -torch.inf)
     num_items = scores_BV.shape[1]
     kept = min(k, num_items)
     # One more than asked for: it shows whether a tie crosses the end of the list.

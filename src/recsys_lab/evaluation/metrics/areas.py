@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recsys_lab.contracts import NO_ITEM, EvaluationBatch, Exclude, RankedLists
+from recsys_lab.contracts import (
+    NO_ITEM,
+    EvaluationBatch,
+    Exclude,
+    RankedLists,
+    exclude_from,
+)
 from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
 
 BYTES_A_SCORE = 128
@@ -85,8 +91,7 @@ def areas_of(
     is_target_BV = torch.zeros_like(items_BV, dtype=torch.bool)
     is_target_BV[batch.target_rows, batch.target_items] = True
     is_candidate_BV = torch.ones_like(is_target_BV)
-    if exclude is not None:
-        is_candidate_BV[exclude] = False
+    exclude_from(is_candidate_BV, exclude, value=0)
     others_B1 = (is_candidate_BV & ~is_target_BV).sum(1, keepdim=True)
     listed_BV = items_BV != NO_ITEM
     hits_BV = is_target_BV.gather(1, items_BV.clamp_min(0)) & listed_BV

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.evaluation.catalogue import RankedData
@@ -122,7 +123,7 @@ class Admissible:
             return {"candidates": f"{self._choice} items"}
         return {"candidates": "released items", "release_times_sha256": self._digest}
 
-    def excluded(self, batch: EvaluationBatch) -> Exclude:
+    def excluded(self, batch: EvaluationBatch) -> tuple[Tensor, Tensor]:
         """The pairs of a batch whose item is not a candidate."""
         users_B = batch.history.users_B
         device = users_B.device

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import Batch, RankedLists
+from recsys_lab.contracts import Batch, ExcludedItems, RankedLists
 from recsys_lab.models.ranking import top_k
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ def _part_of(
     )
     if exclude is None:
         return part, None
+    if isinstance(exclude, ExcludedItems):
+        return part, exclude.part(first, last)
     rows, items = exclude
     inside = (rows >= first) & (rows < last)
     return part, (rows[inside] - first, items[inside])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import NO_ITEM, RankedLists
+from recsys_lab.contracts import NO_ITEM, RankedLists, exclude_from
 from recsys_lab.models.generative.base import code_losses
 from recsys_lab.models.generative.tiger import TIGER
 from recsys_lab.models.ranking import top_k
@@ -123,7 +123,7 @@ class LIGER(TIGER):
     def rank_candidates(self, batch: Batch, candidates: Exclude, k: int) -> RankedLists:
         """The k best of each user's candidates, by the dense head."""
         ranked_BV = torch.zeros_like(self.is_cold_V).repeat(batch.size, 1)
-        ranked_BV[candidates] = True
+        exclude_from(ranked_BV, candidates, value=True)
         return self._ranked(batch, ranked_BV, k, None)
 
     def _ranked(

@@ -74,7 +74,7 @@ class Trie:
             size = len(keys)
         return Trie(tuple(levels))
 
-    def dead(self, exclude: Exclude | None) -> list[Exclude]:
+    def dead(self, exclude: Exclude | None) -> list[tuple[Tensor, Tensor]]:
         """For each level, the (rows, children) below which all items are excluded, int64 (P,)."""
         if exclude is None:
             none_P = self.levels[0].parents[:0]
