@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,11 +11,10 @@ from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.timestamps import parse_date
-
+from recsys_lab.data.preparation.durations import window_seconds
 
 _OLDER = {"counts": "whole", "catalogue": "events", "session_gap": None, "window": None}
 """What filters did before these options existed."""
-_UNITS = {"d": 86_400, "w": 7 * 86_400}
 
 
 class Rule(NamedTuple):
@@ -162,20 +160,6 @@ class Filters:
             reason = f"{word} {text}{' on' if option == 'end' else ''}"
             rules.append(Rule("dates", reason, fails))
         return rules
-
-
-def window_seconds(option: str, text: str) -> int:
-    """Seconds of a window such as ``90d`` or ``12w``.
-
-    Raises:
-        UserError: it is not a number of days or weeks.
-    """
-    match = re.fullmatch(r"([1-9]\d{0,4})([dw])", text)
-    if match is None:
-        raise UserError(
-            f"{option}: got {text!r}, expected a number of days or weeks, e.g. 90d or 12w"
-        )
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def _seconds(option: str, text: str | None) -> int | None:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import narwhals as nw
 
-from recsys_lab.data.preparation.row_filters import Rule, window_seconds
+from recsys_lab.data.preparation.durations import window_seconds
+from recsys_lab.data.preparation.row_filters import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recsys_lab.data.engines.base import Frame
     from recsys_lab.data.preparation.row_filters import Filters
+
 
 def with_window(
     frame: Frame, filters: Filters, rules: Sequence[Rule], mark: str
