@@ -182,9 +182,10 @@ def _refuse_texts(where: str, source: RunRecord, parts: Components) -> None:
     ours_VE = inputs.text_vectors
     same_width = ours_VE is not None and ours_VE.shape[1] == theirs_SE.shape[1]
     # Some texts may have changed; with another encoder all vectors have.
-    if not same_width or not np.isclose(
-        ours_VE[known_V], theirs_SE[from_V[known_V]], atol=1e-4
-    ).all(1).any():
+    if (
+        not same_width
+        or not np.isclose(ours_VE[known_V], theirs_SE[from_V[known_V]], atol=1e-4).all(1).any()
+    ):
         raise UserError(msg)
 
 

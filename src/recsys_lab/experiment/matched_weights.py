@@ -121,18 +121,25 @@ def match_rows(
             }  # fmt: skip
             known = np.where(from_values >= 0, from_values + FIRST_KNOWN, -1)
             rows[kind] = np.concatenate([np.arange(FIRST_KNOWN), known])
-        weights[name] = _mapped(weights[name], own[name].detach(), rows[kind])
+        reserved = 0 if kind == ITEMS else FIRST_KNOWN
+        weights[name] = _mapped(weights[name], own[name].detach(), rows[kind], reserved)
     return columns
 
 
-def _mapped(theirs_SD: Tensor, own_VD: Tensor, from_V: NDArray[np.int64]) -> Tensor:
-    """Rows of the other table where there are any, else their mean plus those of this table."""
+def _mapped(
+    theirs_SD: Tensor, own_VD: Tensor, from_V: NDArray[np.int64], reserved: int = 0
+) -> Tensor:
+    """Rows of the other table where there are any, else their mean plus those of this table.
+
+    The first ``reserved`` rows, of missing and unknown values, are not in the mean.
+    """
     rows = torch.from_numpy(from_V)
     is_there = rows >= 0
     mapped = own_VD.clone().cpu()
     taken = theirs_SD[rows[is_there]].to(mapped.dtype)
     mapped[is_there] = taken
-    mapped[~is_there] += taken.mean(0)
+    if len(taken) > reserved:
+        mapped[~is_there] += taken[reserved:].mean(0)
     return mapped
 
 

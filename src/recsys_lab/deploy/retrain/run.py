@@ -14,6 +14,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.retrain.changes import changes_table, data_changes
+from recsys_lab.deploy.retrain.codes import codes_line, codes_report, keep_codes_of
 from recsys_lab.deploy.retrain.request import OWN, require_retrainable
 from recsys_lab.experiment.backtest import window_configs
 from recsys_lab.experiment.prepare import prepare_from
@@ -65,6 +66,9 @@ def retrain(cfg: DictConfig, output_dir: Path, console: Console) -> dict[str, An
             output_dir.rmdir()  # made by Hydra, empty
         console.print("nothing new: data and settings are those of RUN; force=true trains anyway")
         return {"status": "nothing_new", "run": None, "test": None, **report}
+    if "_target_" in config.get("semantic_ids", {}):
+        report["semantic_ids"] = codes_report(parent, config, data)
+        console.print(codes_line(report["semantic_ids"]), soft_wrap=True, highlight=False)
     folder = _folder(config, output_dir, data)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / REPORT, json.dumps(scrubbed(report), indent=2) + "\n")
@@ -81,6 +85,7 @@ def _config(cfg: DictConfig, parent: RunRecord) -> DictConfig:
         for key in OWN:
             del config[key]
         config.init_from = str(parent.folder) if cfg.warm else None
+        keep_codes_of(parent, config)
         config.name = cfg.name or parent.values["name"]
         if cfg.window is not None:
             config.filter.window = cfg.window
