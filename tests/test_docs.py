@@ -6,8 +6,10 @@ options that are no more; two how-tos are followed to the letter in an empty fol
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,13 +20,14 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
+from omegaconf import OmegaConf
 from scripts.documentation import reference
 from scripts.documentation.notes import with_notes
 from scripts.documentation.site import build
 
 from recsys_lab.cli import app
 from recsys_lab.cli.main import run_command
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, config_dir
 from recsys_lab.contracts import Traits, check_model
 
 ROOT = Path(__file__).parents[1]
@@ -202,9 +205,24 @@ COMPOSED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def of_table(tutorial, tmp_path_factory) -> Path:
+    """The tutorial's run, as if it were of a file."""
+    folder = tmp_path_factory.mktemp("of_table") / "run"
+    shutil.copytree(tutorial / "first/sasrec", folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    config.data = OmegaConf.load(config_dir() / "data/table.yaml")
+    OmegaConf.save(config, folder / "config.yaml")
+    values = json.loads((folder / "run.json").read_text())
+    del values["files"]["config.yaml"]
+    (folder / "run.json").write_text(json.dumps({**values, "digest": None}))
+    return folder
+
+
 @pytest.mark.parametrize("words", COMPOSED)
-def test_command_is_understood(words, tutorial, tmp_path, monkeypatch, capsys):
-    (tmp_path / "RUN_DIR").symlink_to(tutorial / "first/sasrec")
+def test_command_is_understood(words, tutorial, of_table, tmp_path, monkeypatch, capsys):
+    of_file = words[0] == "retrain"
+    (tmp_path / "RUN_DIR").symlink_to(of_table if of_file else tutorial / "first/sasrec")
     monkeypatch.chdir(tmp_path)
     # Everything is checked before these are called.
     monkeypatch.setattr(app, "_hydra", lambda *_: None)

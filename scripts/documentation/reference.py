@@ -142,7 +142,7 @@ def component_keys(target: str, values: Mapping[str, Mapping[str, Any]]) -> list
 
 
 def verb_keys(verb: str) -> list[Key]:
-    """Every top-level key of a verb that is not a config group."""
+    """Every top-level key of a verb that is not a config group, nor of a stored config."""
     file = config_dir() / f"{verb}.yaml"
     values, comments, _ = config_file(file)
     if "train" in values.get("defaults", []):
@@ -157,12 +157,14 @@ def verb_keys(verb: str) -> list[Key]:
             {verb: "required" if values[name] == "???" else written(values[name])},
         )
         for name, annotation in hints.items()
-        if not is_component(annotation)
+        if not is_component(annotation) and name in values
     ]
 
 
 def verb_groups(verb: str) -> list[str]:
-    """The config groups that a verb reads."""
+    """The config groups that a verb reads; those of a stored config are not chosen."""
+    if VERBS[verb].positional == "run":
+        return []
     hints = get_type_hints(VERBS[verb].schema, include_extras=True)
     return [name for name, annotation in hints.items() if is_component(annotation)]
 

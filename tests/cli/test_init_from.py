@@ -103,7 +103,8 @@ def test_items_of_other_data_are_found_by_their_ids(capsys):
     assert taken["same_data"] is False
     assert (taken["items_taken"], taken["items_fresh"], taken["items_left_out"]) == (24, 3, 1)
     said = " ".join(capsys.readouterr().out.split())
-    assert "of 24 items with equal raw ids; 3 items start with random vectors, and 1 items" in said
+    assert "of 24 items with equal raw ids; 3 new items start with the mean of the matched" in said
+    assert "random initialisation, and 1 items of the other data" in said
     assert "come from SASRec, trained on other data" in Path("second/card.md").read_text()
 
 
@@ -147,7 +148,7 @@ def test_an_older_run_without_later_options_is_the_same_architecture():
     assert train("init_from=first", "run_dir=second", *STILL) == 0
 
 
-def test_texts_and_columns_need_the_same_data(monkeypatch, tmp_path, capsys):
+def test_texts_need_the_same_vectors(monkeypatch, tmp_path, capsys):
     def load(start):
         def encode(texts, **_):
             draws = [np.random.default_rng([start, *text.encode()]) for text in texts]
@@ -170,7 +171,12 @@ def test_texts_and_columns_need_the_same_data(monkeypatch, tmp_path, capsys):
     )  # the same vectors, wherever they are from
     assert record("second")["test"] == record("texts")["test"]
     assert train(*same, "run_dir=third", "data.seed=2", base=base) == 2
-    assert "inputs of columns or texts depend on the codes of those" in capsys.readouterr().err
+    assert "was trained with other text vectors" in capsys.readouterr().err  # of other products
+    assert train(*same, "run_dir=newer", "filter.max_history=20", base=base) == 0
+    old, new = weights("texts"), weights("newer")
+    layers = [name for name in old if "items" not in name]
+    assert all(np.allclose(old[name], new[name], rtol=0, atol=1e-20) for name in layers)
+    assert record("newer")["init_from"]["items_taken"] == len(item_ids("newer"))
     shutil.rmtree("prepared/text_vectors")
     monkeypatch.setattr(encoding, "_load", load(2))
     assert train(*same, "run_dir=fourth", base=base) == 2

@@ -12,7 +12,9 @@ from recsys_lab.semantic_ids.base import Codes, Items
 from recsys_lab.semantic_ids.category_tree import CategoryTree
 from recsys_lab.semantic_ids.churn import adjusted_rand
 from recsys_lab.semantic_ids.diagnostics import diagnose, nmi, refuse_collapsed
-from recsys_lab.semantic_ids.duplicates import deduplicated
+from recsys_lab.semantic_ids.duplicates import deduplicated, extended
+from recsys_lab.semantic_ids.one_code import OneCode
+from recsys_lab.semantic_ids.random_codes import RandomCodes
 
 
 class Column:
@@ -163,3 +165,30 @@ def test_a_collapse_is_refused_and_dead_codes_are_told(caplog):
     refuse_collapsed(Codes(CODES, (5, 3)), vectors, known)
     assert "only 2 of the 5 codes of level 1 have an item" in caplog.text
     assert "only 1 of the 3 codes of level 2" in caplog.text  # the other is of an unknown item
+
+
+def test_numbers_of_known_items_are_kept_and_new_ones_get_the_lowest_free():
+    #            kept number 1, new, kept number 0 of others, new, new
+    codes = Codes(np.array([[5, 5], [5, 5], [2, 2], [2, 2], [5, 5]]), (8, 8))
+    made = extended(codes, np.array([1, -1, 0, -1, -1]), 2, 9)
+    assert made.codes_VL[:, 2].tolist() == [1, 0, 0, 1, 2]
+    assert made.num_codes == (8, 8, 3)
+    assert extended(codes, np.array([1, -1, 0, -1, -1]), 7, 9).num_codes == (8, 8, 7)
+    with pytest.raises(
+        UserError, match=r"deduplicate: got 2, but 3 items share the codes \[5, 5\]"
+    ):
+        extended(codes, np.array([1, -1, 0, -1, -1]), 2, 2)
+
+
+def test_random_and_single_codes_of_known_items_are_kept():
+    kept = np.array([[3, 1], [-1, -1], [0, 2]])
+    data = SimpleNamespace(num_items=3)
+    drawn = RandomCodes(RandomCodes.Config(None, 2, 4, 0)).extend(
+        Items(data, np.ones(3, bool)), Codes(kept, (4, 4))
+    )
+    assert drawn.codes_VL[[0, 2]].tolist() == [[3, 1], [0, 2]]
+    assert (drawn.codes_VL[1] >= 0).all()
+    single = OneCode(OneCode.Config(None)).extend(
+        Items(data, np.ones(3, bool)), Codes(np.array([[4], [-1], [0]]), (5,))
+    )
+    assert (single.codes_VL[:, 0].tolist(), single.num_codes) == ([4, 5, 0], (6,))

@@ -6,6 +6,7 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from recsys_lab.semantic_ids.base import Codes
 from recsys_lab.semantic_ids.kmeans import k_means, nearest, revived
 from tests.semantic_ids.made import SMALL, items, planted_tree, quantiser
 
@@ -78,3 +79,15 @@ def test_empty_clusters_get_the_farthest_vectors():
     distances = torch.tensor([0.0, 3.0, 1.0, 9.0, 2.0])
     # 9 goes to cluster 1, and leaves cluster 2 with one vector, which stays; then 3.
     assert revived(clusters, distances, 4).tolist() == [0, 3, 0, 1, 2]
+
+
+def test_new_items_get_the_nearest_codes_and_known_ones_keep_theirs():
+    _, vectors_VE = planted_tree()
+    made = quantiser("residual_kmeans", **SMALL)
+    whole = made.quantise(items(vectors_VE))
+    new_V = np.arange(len(vectors_VE)) % 10 == 3
+    kept = Codes(np.where(new_V[:, None], -1, whole.codes_VL), whole.num_codes)
+    extended = made.extend(items(vectors_VE + 7), kept)  # all vectors may move together
+    assert (extended.codes_VL[~new_V] == whole.codes_VL[~new_V]).all()
+    assert (extended.codes_VL[new_V] == whole.codes_VL[new_V]).all(1).mean() > 0.9
+    assert extended.num_codes == whole.num_codes

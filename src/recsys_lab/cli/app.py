@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys_lab.cli.options import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.compose import (
@@ -32,6 +33,7 @@ from recsys_lab.config.hydra_loader import RefusedSetting
 from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
 from recsys_lab.config.verbs import VERBS, Verb
+from recsys_lab.deploy.retrain.request import retrained
 from recsys_lab.experiment.distributed import refuse_several
 from recsys_lab.experiment.resume import refuse_occupied, resumed
 from recsys_lab.pages.terminal import tell
@@ -63,9 +65,12 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
         raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
+    args.overrides = bare_as_key(args.overrides, name, verb)
     args.overrides = [literal(text, verb, several=args.multirun) for text in args.overrides]
     request = with_plain_groups(_request(name, verb, args))
-    if verb.has_run_dir:
+    if name == "retrain":
+        request = request if _only_informs(args) else retrained(request)
+    elif verb.has_run_dir:
         request = resumed(request)
     if args.help or args.cfg or args.info:
         check_to_print(request)
@@ -78,6 +83,11 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     if failures:
         raise failures[0]
     return results
+
+
+def _only_informs(args: argparse.Namespace) -> bool:
+    """Whether the command prints help or completions, which need no run."""
+    return bool(args.help or args.hydra_help or args.shell_completion)
 
 
 def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:

@@ -41,25 +41,36 @@ def run_command(arguments: Sequence[str]) -> int:
         The exit code.
     """
     guard_outputs()
+    code, error = _reported(arguments)
+    verb = VERBS.get(arguments[0]) if arguments else None
+    if error is not None and verb is not None and verb.prints_outcome:
+        from recsys_lab.cli.outcome import print_failure
+
+        print_failure(code, error)
+    return code
+
+
+def _reported(arguments: Sequence[str]) -> tuple[int, BaseException | None]:
+    """The exit code of a command line, and the error that it reported."""
     try:
         with stopped_by_signals():
-            return _dispatch(list(arguments))
+            return _dispatch(list(arguments)), None
     except UserError as error:
         tell(f"recsys-lab: {error}")
-        return 2
+        return 2, error
     except Interrupted as interruption:
         tell(f"\n{interruption}")
-        return 130
-    except KeyboardInterrupt:
+        return 130, interruption
+    except KeyboardInterrupt as interruption:
         print("\ninterrupted.", file=sys.stderr)
-        return 130
+        return 130, interruption
     except BrokenPipeError:  # the reader of the output (head, less) has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        return _report(error)
-    return 0
+        return _report(error), error
+    return 0, None
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -148,6 +148,19 @@ def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictCon
     return cfg  # type: ignore[no-any-return]
 
 
+def bare_as_key(arguments: Sequence[str], name: str, verb: Verb) -> list[str]:
+    """Arguments with the bare one, if any, as ``key=value`` of the verb's positional key.
+
+    Raises:
+        UserError: several are bare.
+    """
+    bare = [text for text in arguments if verb.positional and _is_bare(text)]
+    if len(bare) > 1:
+        what = (verb.positional or "").upper()
+        raise UserError(f"{name}: expected one {what}, got {len(bare)}: {', '.join(bare)}")
+    return [f"{verb.positional}={text}" if text in bare else text for text in arguments]
+
+
 def _is_bare(text: str) -> bool:
     if "=" not in text and not text.startswith("~"):
         return True

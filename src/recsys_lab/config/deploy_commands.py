@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt, MinLen
 
-from recsys_lab.config.commands import Verify
+from recsys_lab.config.commands import TrainConfig, Verify
 
 _Limit = Annotated[float, Ge(0)] | None
 
@@ -31,6 +31,16 @@ class RecommendConfig:
     shard_users: Annotated[int, Ge(1)]
     prepare: bool
     verify: Verify
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainConfig(TrainConfig):
+    """Top-level keys of ``retrain``: those of the run's stored config, and how it is retrained."""
+
+    run: str
+    warm: bool
+    window: str | None
+    force: bool
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from recsys_lab.config.commands import (
 from recsys_lab.config.deploy_commands import (
     DriftConfig,
     RecommendConfig,
+    RetrainConfig,
 )
 
 
@@ -44,6 +45,8 @@ class Verb:
         paths: the same, but in a multirun, commas separate several values, as for top-level keys
             of type ``str``, which are not listed.
         has_run_dir: whether it works in a run directory, which Hydra creates.
+        prints_outcome: whether its last line is a JSON object, for schedulers: see
+            `recsys_lab.cli.outcome`.
     """
 
     summary: str
@@ -54,6 +57,7 @@ class Verb:
     literal: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     has_run_dir: bool = False
+    prints_outcome: bool = False
 
     @property
     def composes(self) -> bool:
@@ -139,6 +143,16 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab recommend RUN_DIR output=lists k=20",
         RecommendConfig,
         positional="run",
+    ),
+    "retrain": Verb(
+        "train the config of a finished run on newer data, from scratch or from its weights",
+        "recsys-lab retrain RUN_DIR data.path=newer.csv warm=true window=90d",
+        RetrainConfig,
+        positional="run",
+        literal=SOURCE_TEXTS,
+        paths=SOURCE_PATHS,
+        has_run_dir=True,
+        prints_outcome=True,
     ),
     "drift": Verb(
         "what changed between two logs; exit code 3 above thresholds",

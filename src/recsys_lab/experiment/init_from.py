@@ -3,12 +3,10 @@
 The weights are those of the other run's test: of its best epoch, or of its refit, which was trained
 on validation events.
 
-On the same data (equal fingerprints) all weights are copied. On other data the layers are copied,
-and the vectors of items with equal raw ids; new items keep their random initialisation. A summary
+On the same data (equal fingerprints) all weights are copied. On other data they are matched by raw
+id: see `recsys_lab.experiment.matched_weights`. The optimizer starts anew in both cases. A summary
 is printed and recorded in ``run.json`` (``init_from``); the weights' hash is part of the run's
 identity. A refit of the new run starts with the same weights, stored in `FIRST`.
-
-Shapes: V items of this run, S items of the other.
 """
 
 from __future__ import annotations
@@ -18,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import import_class
+from recsys_lab.experiment.matched_weights import NEW_ROWS, match_weights, matched
 from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.files.atomic import replace_atomically
-from recsys_lab.models.sequential.dot_product import DotProductModel
+from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.origin import are_of_refit, first_weights
 from recsys_lab.training.checkpoint_names import LAST
@@ -33,7 +31,6 @@ from recsys_lab.training.checkpoint_names import LAST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
     from rich.console import Console
     from torch import Tensor
 
@@ -78,7 +75,7 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
     with source.reading(source.weights, _CURE) as path:
         weights = load_file(path)
     data = source.values["data"]
-    same = data["fingerprint"] == parts.data.fingerprint
+    same = _same_data(data, parts)
     taken = {
         "run": str(source.folder.resolve()),
         "name": source.values["name"],
@@ -91,7 +88,7 @@ def begin_from(parts: Components, record: RunRecord, console: Console, *, refits
         "items_left_out": 0,
     }
     if not same:
-        taken |= _map_items(where, source, parts, weights)
+        taken |= match_weights(where, source, prepared_of(source), parts, weights)
     _load(where, parts.model, weights)
     if noted and noted["weights_sha256"] != taken["weights_sha256"]:
         raise UserError(
@@ -130,7 +127,7 @@ def _summary(taken: Mapping[str, Any]) -> str:
         return f"{text}, on the same data{caution if are_of_refit(taken) else ''}"
     return (
         f"{text}, trained on other data: copied the vectors of {taken['items_taken']:,} items with "
-        f"equal raw ids; {taken['items_fresh']:,} items start with random vectors, and "
+        f"equal raw ids; {taken['items_fresh']:,} new items start with the {NEW_ROWS}, and "
         f"{taken['items_left_out']:,} items of the other data are left out. The other data may "
         "include this run's validation and test events"
     )
@@ -150,20 +147,46 @@ def _refuse(where: str, source: RunRecord, record: RunRecord, parts: Components)
             f"{where}: has another architecture, so its weights cannot be used: "
             f"{'; '.join(differing.values())}. Use the same options, or leave init_from out"
         )
-    data, own = source.values["data"], parts.data
-    same = data["fingerprint"], data.get("features_fingerprint")
-    if not parts.inputs.plain and same != (own.fingerprint, own.features_fingerprint):
+    _refuse_texts(where, source, parts)
+
+
+def _same_data(data: Mapping[str, Any], parts: Components) -> bool:
+    """Whether all codes mean the same: those of items, and those of columns that are read."""
+    own = parts.data
+    features = data.get("features_fingerprint", own.features_fingerprint)
+    same_columns = parts.inputs.plain or features == own.features_fingerprint
+    return bool(data["fingerprint"] == own.fingerprint and same_columns)
+
+
+def _refuse_texts(where: str, source: RunRecord, parts: Components) -> None:
+    """Refuse weights that were trained on vectors of another encoder, or of other texts."""
+    inputs = parts.inputs
+    noted = (source.values.get("identity") or {}).get("text_vectors")
+    if noted in (None, inputs.contents().get("text_vectors")):
+        return
+    msg = (
+        f"{where}: was trained with other text vectors, so its weights cannot be used; use the "
+        "same texts and the same encoder"
+    )
+    if _same_data(source.values["data"], parts):
+        raise UserError(msg)
+    if inputs.config.text_mode == "frozen":
         raise UserError(
-            f"{where}: was trained on other data, and inputs of columns or texts depend on the "
-            "codes of those; only with inputs=ids items are matched by raw ids. Use the same data, "
-            "or leave init_from out"
+            f"{where}: was trained on other data with inputs.text_mode=frozen, whose components "
+            "are those of one catalogue; use the same data, or leave initial weights out"
         )
-    texts = (source.values.get("identity") or {}).get("text_vectors")
-    if texts not in (None, parts.inputs.contents().get("text_vectors")):
-        raise UserError(
-            f"{where}: was trained with other text vectors, so its weights cannot be used; use the "
-            "same texts and the same encoder"
-        )
+    with source.reading(KEPT) as path:
+        theirs_SE = np.load(path, allow_pickle=False)
+    from_V = matched(prepared_of(source).item_ids(), parts.data.item_ids())
+    known_V = from_V >= 0
+    ours_VE = inputs.text_vectors
+    same_width = ours_VE is not None and ours_VE.shape[1] == theirs_SE.shape[1]
+    # Some texts may have changed; with another encoder all vectors have.
+    if (
+        not same_width
+        or not np.isclose(ours_VE[known_V], theirs_SE[from_V[known_V]], atol=1e-4).all(1).any()
+    ):
+        raise UserError(msg)
 
 
 def other_architecture(source: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
@@ -198,42 +221,6 @@ def _is_free(key: str) -> bool:
     Text vectors are compared by their content.
     """
     return "dropout" in key or key == "encoder" or key.endswith("_dir")
-
-
-def _map_items(
-    where: str, source: RunRecord, parts: Components, weights: dict[str, Tensor]
-) -> dict[str, int]:
-    """Map the other run's item vectors to this run's items, in place."""
-    model = parts.model
-    if not isinstance(model, DotProductModel):
-        raise UserError(
-            f"{where}: was trained on other data, and the item weights of {parts.model_name} are "
-            "not known; use the same data, or a model that derives from "
-            "recsys_lab.models.sequential.dot_product.DotProductModel"
-        )
-    ids, theirs = parts.data.item_ids(), prepared_of(source).item_ids()
-    index = {str(item): number for number, item in enumerate(theirs)}
-    from_V = np.array([index.get(str(item), -1) for item in ids])
-    shared = int((from_V >= 0).sum())
-    if not shared:
-        raise UserError(
-            f"{where}: has no item in common with these data: ids there are e.g. {theirs[0]!r}, "
-            f"here {ids[0]!r}"
-        )
-    tables = [table.weight for table in (model.items, model.output) if table is not None]
-    for name, own in model.named_parameters(remove_duplicate=False):
-        if any(own is table for table in tables):
-            weights[name] = _mapped(weights[name], own.detach(), from_V)
-    left = len(theirs) - shared
-    return {"items_taken": shared, "items_fresh": len(ids) - shared, "items_left_out": left}
-
-
-def _mapped(theirs_SD: Tensor, own_VD: Tensor, from_V: NDArray[np.int64]) -> Tensor:
-    """Rows of the other table for shared items, else those of this table."""
-    rows = torch.from_numpy(from_V)
-    mapped = own_VD.clone().cpu()
-    mapped[rows >= 0] = theirs_SD[rows[rows >= 0]].to(mapped.dtype)
-    return mapped
 
 
 def _load(where: str, model: Any, weights: dict[str, Tensor]) -> None:

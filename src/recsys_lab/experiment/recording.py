@@ -6,7 +6,7 @@ import logging
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -34,6 +34,7 @@ def recorded(
     console: Console,
     trial: TrialRun | None = None,
     prepared: Path | None = None,
+    **fields: Any,
 ) -> RunRecord:
     """Start or resume the run of a config in a folder; returns its record when finished.
 
@@ -43,12 +44,13 @@ def recorded(
         console: the console.
         trial: set if the run is a trial of a search.
         prepared: folder of the dataset that was prepared for it, or None to prepare it.
+        fields: more fields of a new record.
 
     Raises:
         Pruned: the search stopped it.
     """
     with only_process(folder):
-        record = open_record(cfg, folder)
+        record = open_record(cfg, folder, **fields)
         if record.done:
             console.print(f"{folder}: this run is finished", soft_wrap=True)
             if not all((folder / name).exists() for name in (CARD, PAGE)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 LONGER = ("recipe.max_epochs", "recipe.patience")
 """Keys allowed together with ``resume``: they train the run longer."""
 
+_TAKES = {"resume": "auto or a run directory", "retrain": "the directory of a finished run"}
 _HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
 
 
@@ -41,18 +42,14 @@ def resumed(request: Request) -> Request:
         UserError: RUN_DIR has no run, its config was changed, or other overrides are given
             together with ``resume``.
     """
-    overrides = [_parsed(text) for text in request.overrides]
+    overrides = [parsed(text) for text in request.overrides]
     wanted = [o for o in overrides if o is not None and o.key_or_group == "resume"]
     value = wanted[-1].value() if wanted else None
     if value is None or value == "auto" or wanted[-1].is_sweep_override():
         return request
     run_dir = Path(str(value)).absolute()
-    _require_run(run_dir)
-    path = run_dir / CONFIG
-    try:
-        refuse_changed(path, OmegaConf.load(path))
-    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    require_run(run_dir, "resume")
+    stored_config(run_dir)
     hydra = [
         text
         for text, o in zip(request.overrides, overrides, strict=True)
@@ -71,21 +68,52 @@ def resumed(request: Request) -> Request:
             "others, or start a new run without resume."
         )
     folder = QuotedString(str(run_dir), Quote.single).with_quotes()
+    own = [f"++run_dir={folder}", f"++resume={folder}", f"hydra.run.dir={folder}"]
+    return of_stored(request, run_dir, own, [*hydra, *longer])
+
+
+def stored_config(run_dir: Path) -> DictConfig:
+    """The config that a run stored.
+
+    Raises:
+        UserError: it cannot be read, or was changed.
+    """
+    path = run_dir / CONFIG
+    try:
+        stored = OmegaConf.load(path)
+        refuse_changed(path, stored)
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    assert isinstance(stored, DictConfig)
+    return stored
+
+
+def of_stored(
+    request: Request, run_dir: Path, own: Sequence[str], overrides: Sequence[str]
+) -> Request:
+    """A request that composes the config that a run stored.
+
+    Args:
+        request: the request as typed.
+        run_dir: folder of the run.
+        own: overrides of the verb; those of ``overrides`` come later and count.
+        overrides: overrides as typed.
+    """
     settings = [
-        f"hydra.run.dir={folder}",
+        *own,
         "hydra.output_subdir=null",
         "hydra.job.chdir=false",
         "hydra/job_logging=none",
         "hydra/hydra_logging=none",
     ]
-    given = {text.partition("=")[0] for text in hydra}
+    given = {text.partition("=")[0] for text in overrides}
     settings = [s for s in settings if s.partition("=")[0] not in given]
     return replace(
         request,
         config_path=run_dir,
         config_name=CONFIG.removesuffix(".yaml"),
         config_dir=None,
-        overrides=[f"++run_dir={folder}", f"++resume={folder}", *settings, *hydra, *longer],
+        overrides=[*settings, *overrides],
     )
 
 
@@ -158,18 +186,28 @@ def _holds_run(run_dir: Path) -> bool:
         return True
 
 
-def _require_run(run_dir: Path) -> None:
+def require_run(run_dir: Path, option: str) -> None:
+    """Check that a folder has a run with an undamaged config.
+
+    Args:
+        run_dir: the folder.
+        option: the option that names it, for messages.
+
+    Raises:
+        UserError: it has none.
+    """
     if not run_dir.is_dir():
-        raise UserError(f"resume: there is no folder {run_dir}{_runs_near(run_dir)}")
+        raise UserError(f"{option}: there is no folder {run_dir}{_runs_near(run_dir, option)}")
     for name in (RECORD, CONFIG):
         if not (run_dir / name).is_file():
             raise UserError(
-                f"resume: {run_dir} is not a run directory: it has no {name}{_runs_near(run_dir)}"
+                f"{option}: {run_dir} is not a run directory: it has no {name}"
+                f"{_runs_near(run_dir, option)}"
             )
     RunRecord.load(run_dir).check(CONFIG)  # Hydra reads it
 
 
-def _runs_near(run_dir: Path) -> str:
+def _runs_near(run_dir: Path, option: str) -> str:
     """The newest runs near a directory that is not a run, for a message."""
     base = run_dir if run_dir.is_dir() else run_dir.parent
     runs = [
@@ -177,11 +215,12 @@ def _runs_near(run_dir: Path) -> str:
     ]
     newest = sorted(runs, key=lambda folder: folder.stat().st_mtime)[-3:]
     shown = ", ".join(os.path.relpath(folder) for folder in reversed(newest))
-    return f". Runs there: {shown}." if shown else ". resume takes auto or a run directory."
+    return f". Runs there: {shown}." if shown else f". {option} takes {_TAKES[option]}."
 
 
-def _parsed(text: str) -> Override | None:
+def parsed(text: str) -> Override | None:
+    """An override, or None if Hydra's grammar cannot parse it: the config check reports it."""
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException:
-        return None  # reported by the config check
+        return None

@@ -51,8 +51,13 @@ def _identity(config: Any) -> dict[str, Any]:
     return own
 
 
-def open_record(cfg: DictConfig, folder: Path) -> RunRecord:
+def open_record(cfg: DictConfig, folder: Path, **fields: Any) -> RunRecord:
     """The record of a run in its folder; created if there is none.
+
+    Args:
+        cfg: the whole config.
+        folder: the run directory.
+        fields: more fields of a new record.
 
     Raises:
         UserError: the folder has a run with another config.
@@ -64,7 +69,8 @@ def open_record(cfg: DictConfig, folder: Path) -> RunRecord:
     if not (folder / RECORD).exists() or RunRecord.load(folder).failed_before_training:
         # The record last: a folder with a record can be resumed, so it needs the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
-        return RunRecord.create(folder, name=cfg.name or _default_name(cfg), config=config)  # type: ignore[arg-type]
+        name = cfg.name or _default_name(cfg)
+        return RunRecord.create(folder, name=name, config=config, **fields)  # type: ignore[arg-type]
     record = RunRecord.load(folder)
     stored = _identity(record.values["config"])
     differing = [k for k, v in _identity(config).items() if stored.get(k) != v]

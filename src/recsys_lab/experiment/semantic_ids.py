@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
+from recsys_lab.config.targets import import_class
 from recsys_lab.contracts import ScoresByProduct
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.find import whole_record
@@ -28,11 +29,19 @@ from recsys_lab.semantic_ids.artefact import (
     found_or_made,
     opened,
     read_ids,
+    read_table,
     write_ids,
 )
-from recsys_lab.semantic_ids.base import Items, Quantiser, VectorQuantiser, semantic_ids
+from recsys_lab.semantic_ids.base import (
+    Codes,
+    Items,
+    Quantiser,
+    VectorQuantiser,
+    semantic_ids,
+)
 from recsys_lab.semantic_ids.diagnostics import diagnose, refuse_collapsed, summary
 from recsys_lab.semantic_ids.duplicates import deduplicated
+from recsys_lab.semantic_ids.kept import Kept
 from recsys_lab.semantic_ids.sources import Source, source
 from recsys_lab.semantic_ids.vectors import item_vectors
 
@@ -49,7 +58,7 @@ if TYPE_CHECKING:
 KEPT_CODES, KEPT_VECTORS = "semantic_ids.parquet", "semantic_ids_vectors.npy"
 """Files of the codes and of the quantised vectors in a run's folder."""
 _CURE = "; bring the file back, or train again in another run_dir"
-_OF_VECTORS = ("vectors", "features", "text", "encoder", "cache_dir")
+SOURCES = ("vectors", "features", "text", "encoder", "cache_dir")
 """Options that are known from the digests of the vectors: copies of a file are equal."""
 _log = logging.getLogger(__name__)
 
@@ -100,7 +109,7 @@ def tokenize(cfg: DictConfig, data: PreparedDataset) -> Artefact:
     # Not on the meta device, where a model is built to estimate its memory.
     with torch.device("cpu"), torch.random.fork_rng():
         sources, aligned = _sources(quantiser, data)
-        work = _Work(quantiser, data, sources, aligned)
+        work = _Work(quantiser, data, sources, aligned, _kept(quantiser, data))
         root = Path(cfg.prepared_dir) / "semantic_ids"
         return found_or_made(root, quantiser.name, work.origin(), work.make, cfg.verify)
 
@@ -125,6 +134,29 @@ def _sources(
     return sources, source(quantiser.align_with, config, data, of_run, option)
 
 
+def _kept(quantiser: Quantiser, data: PreparedDataset) -> Kept | None:
+    """The codes that items keep from the run of ``semantic_ids.keep``, if any."""
+    run = quantiser.config.keep
+    if run is None:
+        return None
+    record = whole_record(Path(run))
+    if KEPT_CODES not in record.values.get("files", {}):
+        raise UserError(
+            f"semantic_ids.keep={run}: the run has no semantic IDs; give a finished run of a model "
+            "that generates them, or null"
+        )
+    theirs, ours = record.values["config"]["semantic_ids"], asdict(quantiser.config)
+    free = (*SOURCES, "align_with", "keep")
+    other = [key for key in ours if key not in free and theirs.get(key) != ours[key]]
+    if import_class(theirs["_target_"]) is not type(quantiser) or other:
+        raise UserError(
+            f"semantic_ids.keep={run}: the run's codes were made with another quantiser or other "
+            f"options ({', '.join(other) or theirs['_target_']}); use the same, or keep=null"
+        )
+    with record.reading(KEPT_CODES, _CURE) as path:
+        return Kept.of(run, *read_table(path, _CURE), data.item_ids())
+
+
 @dataclass(frozen=True)
 class _Work:
     """What codes are made from."""
@@ -133,9 +165,11 @@ class _Work:
     data: PreparedDataset
     sources: Mapping[str, Source]
     aligned: Source | None
+    kept: Kept | None
 
     def settings(self) -> dict[str, Any]:
-        return asdict(self.quantiser.config)
+        """The options; older codes were made without ``keep``, so null is left out."""
+        return {k: v for k, v in asdict(self.quantiser.config).items() if (k, v) != ("keep", None)}
 
     def origin(self) -> dict[str, Any]:
         """All that determines the codes."""
@@ -145,8 +179,10 @@ class _Work:
         shared = ("vectors", "duplicates")
         code = [module, *(f"recsys_lab.semantic_ids.{name}" for name in shared)]
         settings = self.settings()
+        settings.pop("keep", None)
+        kept = {} if self.kept is None else {"kept": self.kept.fingerprint}
         if isinstance(quantiser, VectorQuantiser):
-            left_out = (*_OF_VECTORS, *(["align_with"] if self.aligned else []))
+            left_out = (*SOURCES, *(["align_with"] if self.aligned else []))
             settings = {key: value for key, value in settings.items() if key not in left_out}
         return {
             "class": f"{module}.{type(quantiser).__name__}",
@@ -157,6 +193,7 @@ class _Work:
             "vectors": [source.digest for source in self.sources.values()],
             "aligned": None if self.aligned is None else self.aligned.digest,
             "code": [source_digest(name, {}) for name in code],
+            **kept,
         }
 
     def make(self, folder: Path) -> dict[str, Any]:
@@ -169,11 +206,10 @@ class _Work:
             torch.manual_seed(quantiser.config.seed)
             vectors_VE, without = item_vectors(quantiser.config, self.sources, data, is_known_V)
         aligned_VF = None if self.aligned is None else self.aligned.read()
-        before = codes = quantiser.quantise(Items(data, is_known_V, vectors_VE, aligned_VF))
-        refuse_collapsed(codes, vectors_VE, is_known_V)
-        if quantiser.config.deduplicate is not None:
-            most = quantiser.config.deduplicate
-            codes = deduplicated(codes, most, counts_V, data.item_ids())
+        items = Items(data, is_known_V, vectors_VE, aligned_VF)
+        both = None if self.kept is None else self.kept.extend(quantiser, items)
+        note = {} if self.kept is None else self.kept.note(kept=both is not None)
+        before, codes = both or self._anew(items, counts_V)
         ids = semantic_ids(codes, vectors_VE)
         write_ids(folder, ids, data)
         return {
@@ -185,7 +221,16 @@ class _Work:
             "items_without_vector": without,
             "diagnostics": diagnose(codes, before, data, vectors_VE),
             "seconds": round(time.monotonic() - started, 3),
+            **note,
         }
+
+    def _anew(self, items: Items, counts_V: NDArray[np.int64]) -> tuple[Codes, Codes]:
+        """New codes of all items, without and with the level that tells duplicates apart."""
+        codes, most = self.quantiser.quantise(items), self.quantiser.config.deduplicate
+        refuse_collapsed(codes, items.vectors_VE, items.is_known_V)
+        if most is None:
+            return codes, codes
+        return codes, deduplicated(codes, most, counts_V, self.data.item_ids())
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Fields(BaseModel, extra="allow", strict=True):
     epochs: list[dict[str, float | None]] | None = None
     best: dict[str, Any] | None = None
     refit: dict[str, Any] | None = None
+    retrain: dict[str, Any] | None = None
     parameters: int | None = None
     validation: dict[str, float] | None = None
     test: dict[str, float] | None = None

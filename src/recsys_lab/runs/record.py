@@ -72,8 +72,8 @@ class RunRecord:
         self._epochs_written = 0
 
     @classmethod
-    def create(cls, folder: Path, *, name: str, config: dict[str, Any]) -> RunRecord:
-        """Start a record with status "running", and the code, packages and machine."""
+    def create(cls, folder: Path, *, name: str, config: dict[str, Any], **fields: Any) -> RunRecord:
+        """Start a record with status "running", the code, packages, machine, and ``fields``."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / EPOCHS).unlink(missing_ok=True)  # left over from a removed run
         code, diff = code_state(Path(__file__).parent)
@@ -97,6 +97,7 @@ class RunRecord:
             "compute": {"seconds": 0.0, "prepare_seconds": 0.0, "peak_memory_mebibytes": 0.0},
             "epochs": [],
             "files": digests(folder, [CONFIG] if (folder / CONFIG).is_file() else []),
+            **fields,
         }
         record = cls(folder, {})
         record.update(**values)

@@ -79,9 +79,12 @@ class Quantiser(ABC):
             deduplicate: largest number of items that may share their codes; such items are told
                 apart by one more level, which numbers them by their training events, most first,
                 then by raw id. null: they share their codes, and are ranked by the tie rule.
+            keep: folder of a finished run whose codes its items keep; new items get codes by the
+                same quantiser, if it can: see `Quantiser.extend`. null: all codes are made anew.
         """
 
         deduplicate: Annotated[int, Ge(2)] | None
+        keep: str | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -100,6 +103,16 @@ class Quantiser(ABC):
         Raises:
             UserError: the items do not suit the quantiser.
         """
+
+    def extend(self, items: Items, kept: Codes) -> Codes | None:  # noqa: ARG002
+        """The codes of all items, where some keep theirs; None if the quantiser cannot do it.
+
+        Args:
+            items: all items.
+            kept: the codes of the items that keep them, -1 in the rows of the others; without the
+                level of `Config.deduplicate`.
+        """
+        return None
 
 
 class VectorQuantiser(Quantiser):

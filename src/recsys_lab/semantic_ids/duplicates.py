@@ -52,15 +52,51 @@ def deduplicated(
     place_V = np.empty_like(rank_V)
     place_V[order_V] = np.arange(len(order_V)) - starts[group_V[order_V]]
     largest = int(sizes.max())
-    if largest > most:
-        example = codes.codes_VL[group_V == sizes.argmax()][0].tolist()
-        raise UserError(
-            f"semantic_ids.deduplicate: got {most}, but {number(largest)} items share the codes "
-            f"{example}; use at least {largest}, more levels or codes, other vectors, or null, "
-            "with which they share their codes"
-        )
+    _refuse_many(most, largest, codes.codes_VL[group_V == sizes.argmax()][0].tolist())
     return replace(
         codes,
         codes_VL=np.concatenate([codes.codes_VL, place_V[:, None]], 1),
         num_codes=(*codes.num_codes, largest),
     )
+
+
+def extended(codes: Codes, kept_V: NDArray[np.int64], count: int, most: int) -> Codes:
+    """The codes with a level of numbers that some items keep.
+
+    A new item gets the lowest number that no other item with its codes has, in order of the items.
+
+    Args:
+        codes: of all items, without the level.
+        kept_V: number of each item that keeps it; -1 for the others.
+        count: codes that the level had.
+        most: items that may share their codes.
+
+    Raises:
+        UserError: more items share their codes.
+    """
+    group_V, numbers_V = tuples(codes.codes_VL), kept_V.copy()
+    taken: dict[int, set[int]] = {}
+    for group, kept in zip(group_V.tolist(), kept_V.tolist(), strict=True):
+        if kept >= 0:
+            taken.setdefault(group, set()).add(kept)
+    for item in np.flatnonzero(kept_V < 0).tolist():
+        own = taken.setdefault(int(group_V[item]), set())
+        free = next(n for n in range(len(own) + 1) if n not in own)
+        own.add(free)
+        numbers_V[item] = free
+    largest = int(numbers_V.argmax())
+    _refuse_many(most, int(numbers_V[largest]) + 1, codes.codes_VL[largest].tolist())
+    return replace(
+        codes,
+        codes_VL=np.concatenate([codes.codes_VL, numbers_V[:, None]], 1),
+        num_codes=(*codes.num_codes, max(count, int(numbers_V[largest]) + 1)),
+    )
+
+
+def _refuse_many(most: int, largest: int, example: list[int]) -> None:
+    if largest > most:
+        raise UserError(
+            f"semantic_ids.deduplicate: got {most}, but {number(largest)} items share the codes "
+            f"{example}; use at least {largest}, more levels or codes, other vectors, or null, "
+            "with which they share their codes"
+        )

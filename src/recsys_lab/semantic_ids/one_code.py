@@ -20,3 +20,11 @@ class OneCode(Quantiser):
         """The codes of all items, (V, 1)."""
         num_items = items.data.num_items
         return Codes(np.arange(num_items, dtype=np.int64)[:, None], (num_items,))
+
+    def extend(self, items: Items, kept: Codes) -> Codes:  # noqa: ARG002
+        """The codes of all items; new ones get the next codes, in order."""
+        codes_V1, (before,) = kept.codes_VL.copy(), kept.num_codes
+        is_new_V = codes_V1[:, 0] < 0
+        count = before + int(is_new_V.sum())
+        codes_V1[is_new_V, 0] = np.arange(before, count)
+        return Codes(codes_V1, (count,))

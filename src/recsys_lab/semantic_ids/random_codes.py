@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge
 
@@ -40,3 +41,9 @@ class RandomCodes(Quantiser):
         shape = (items.data.num_items, config.levels)
         codes_VL = torch.randint(config.codes, shape, generator=generator)
         return Codes(codes_VL.numpy(), (config.codes,) * config.levels)
+
+    def extend(self, items: Items, kept: Codes) -> Codes:
+        """The codes of all items; those of new ones are drawn."""
+        drawn = self.quantise(items)
+        is_kept_V1 = kept.codes_VL[:, :1] >= 0
+        return Codes(np.where(is_kept_V1, kept.codes_VL, drawn.codes_VL), kept.num_codes)

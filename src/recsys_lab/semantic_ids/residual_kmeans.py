@@ -15,7 +15,7 @@ import torch
 from annotated_types import Ge
 
 from recsys_lab.semantic_ids.base import Codes, Items, VectorQuantiser
-from recsys_lab.semantic_ids.kmeans import EQUAL, k_means, nearest
+from recsys_lab.semantic_ids.kmeans import EQUAL, k_means, means, nearest
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,25 @@ class ResidualKMeans(VectorQuantiser):
         tell_fewer(num_codes, self.config.codes)
         notes = {"unexplained_variance": errors}
         return Codes(torch.stack(columns, 1).numpy(), tuple(num_codes), notes)
+
+    def extend(self, items: Items, kept: Codes) -> Codes:
+        """The codes of all items: a new item gets the nearest code, level by level.
+
+        A code is where the items that keep it are on average, which is what k-means converges to;
+        so the vectors may have moved since, all together. A code that no item keeps is not given.
+        """
+        left_VE = torch.from_numpy(items.vectors).clone()
+        codes_VL = torch.from_numpy(kept.codes_VL)
+        is_kept_V = codes_VL[:, 0] >= 0
+        columns = []
+        for codes_V, count in zip(codes_VL.T, kept.num_codes, strict=True):
+            centroids_CE = means(left_VE[is_kept_V], codes_V[is_kept_V], count)
+            used = torch.bincount(codes_V[is_kept_V], minlength=count).nonzero().flatten()
+            nearest_V, _ = nearest(left_VE, centroids_CE[used])
+            extended_V = codes_V.where(is_kept_V, used[nearest_V])
+            left_VE -= centroids_CE[extended_V]
+            columns.append(extended_V)
+        return Codes(torch.stack(columns, 1).numpy(), kept.num_codes)
 
 
 def spread(x_NE: torch.Tensor) -> float:

@@ -65,6 +65,7 @@ def test_three_engines_give_the_same_bytes(run, make, tmp_path, text_ids):
     options = {
         "min_rating": 2.0,
         "start": "2020-09-13T12:27",
+        "window": "1d",
         "min_user_count": 4,
         "min_item_count": 2,
         "max_history": 30,

@@ -81,3 +81,22 @@ def test_a_filter_needs_its_column(run, options, column):
     said = f"this log has no {column}. Name its column with data.{column}_column{also} if the"
     with pytest.raises(UserError, match=said):
         run(Given(interactions=frame), **options)
+
+
+def test_a_window_ends_at_the_newest_event_that_the_other_filters_keep(run):
+    data = run(Given(interactions=FRAME), window="3d", end="1970-01-05")
+    assert raw_ids(data) == [2, 3, 4] * 2  # the newest is of January 4
+    assert dropped(data) == {"from 1970-01-05 on": 2, "more than 3d before the newest event": 2}
+    assert data.manifest["settings"]["filter"]["window"] == "3d"
+    assert len(run(Given(interactions=FRAME), window="1w").items) == 10
+
+
+@pytest.mark.parametrize("window", ["90", "d", "0d", "1.5w", "-3d", "3 d", "3m"])
+def test_a_window_is_days_or_weeks(run, window):
+    with pytest.raises(UserError, match=r"filter\.window: got .* days or weeks, e\.g\. 90d"):
+        run(Given(interactions=FRAME), window=window)
+
+
+def test_a_window_needs_timestamps(run):
+    with pytest.raises(UserError, match=r"filter\.window=3d: this log has no timestamp"):
+        run(Given(interactions=FRAME.drop("timestamp")), window="3d")

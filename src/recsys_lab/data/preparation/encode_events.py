@@ -26,6 +26,7 @@ from recsys_lab.data.formats.delimited import SHORT
 from recsys_lab.data.formats.paths import safe_name
 from recsys_lab.data.preparation.row_counts import BAD, READER, RowCounts
 from recsys_lab.data.preparation.row_filters import Filters, Rule
+from recsys_lab.data.preparation.window import with_window
 from recsys_lab.data.raw import PART, RUNS, ParquetLog, RawData
 
 TIE_RULE = "file order"
@@ -109,7 +110,7 @@ def order_events(
         ROW,
         _first_failed(rules).alias(_RULE),
     )
-    frame = session.keep(frame)
+    frame, rules = with_window(session.keep(frame), filters, rules, _RULE)
     _count(frame, raw, rules, row_counts, filters.config.max_bad_rows)
     kept = frame.filter(nw.col(_RULE) == len(rules)).drop(_RULE)
     frame = _ordered(session, kept, keys)

@@ -11,6 +11,10 @@ from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
 from recsys_lab.data.columns.timestamps import parse_date
+from recsys_lab.data.preparation.durations import window_seconds
+
+_OLDER = {"counts": "whole", "catalogue": "events", "session_gap": None, "window": None}
+"""What filters did before these options existed."""
 
 
 class Rule(NamedTuple):
@@ -51,6 +55,8 @@ class Filters:
             min_rating: events with a lower rating or none are dropped; null for off.
             start: earlier events are dropped: ISO 8601, UTC if no zone is given; null for off.
             end: events at or after it are dropped; null for off.
+            window: only events of this long before the newest one that the options above keep, in
+                days (``90d``) or weeks (``12w``), are kept; null for off.
             drop_duplicates: drop rows that repeat an earlier one in user, item, time (and order)
                 and, if the log has one, event type. Without a timestamp and an order no row is a
                 duplicate.
@@ -77,6 +83,7 @@ class Filters:
         min_rating: float | None
         start: str | None
         end: str | None
+        window: str | None = field(default=None, kw_only=True)
         drop_duplicates: bool
         drop_consecutive_repeats: bool
         counts: Literal["whole", "training"] = field(default="whole", kw_only=True)
@@ -91,6 +98,8 @@ class Filters:
         self.config = config
         self._start = _seconds("start", config.start)
         self._end = _seconds("end", config.end)
+        if config.window is not None:
+            window_seconds("filter.window", config.window)
         if self._start is not None and self._end is not None and self._start >= self._end:
             raise UserError(
                 f"filter.start={config.start} is not before filter.end={config.end}: no event "
@@ -100,12 +109,12 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint.
 
-        Without ``counts: whole``, ``catalogue: events`` and ``session_gap: null``: these options
-        are newer, and these values are what filters did before.
+        Without ``counts: whole``, ``catalogue: events``, ``session_gap: null`` and ``window:
+        null``: these options are newer, and these values are what filters did before.
         """
         settings = asdict(self.config)
         del settings["max_bad_rows"]
-        for option, older in (("counts", "whole"), ("catalogue", "events"), ("session_gap", None)):
+        for option, older in _OLDER.items():
             if settings[option] == older:
                 del settings[option]
         return settings
@@ -139,6 +148,8 @@ class Filters:
                 Rule("rating", "missing or unreadable rating", rating.is_null() | rating.is_nan()),
                 Rule("rating", f"rating below {config.min_rating:g}", rating < config.min_rating),
             ]
+        if config.window is not None:
+            _require("timestamp", columns, f"window={config.window}")
         for option, limit, word in (("start", self._start, "before"), ("end", self._end, "from")):
             if limit is None:
                 continue

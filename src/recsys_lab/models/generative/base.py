@@ -45,6 +45,8 @@ class CodeGenerator(nn.Module):
         codes_VL: codes of all items, int64; a buffer that is not stored with the weights.
         values_per_beam: numbers that `step` keeps or computes for a beam, without its logits; set
             by the model in `make_weights`.
+        by_user_index: names of parameters whose rows are chosen by the index of a user, which means
+            another user in other data.
         diagnostics: those of the decoding, unless the class states some.
         users_at_once: unless the class states a number, that of users whose decoding needs at most
             1 GiB, estimated as eight numbers for each code and ``values_per_beam`` for each of the
@@ -55,6 +57,7 @@ class CodeGenerator(nn.Module):
     num_codes: tuple[int, ...] = ()
     codes_VL: Tensor
     values_per_beam = 0
+    by_user_index: tuple[str, ...] = ()
     diagnostics: Sequence[str] = ()
     users_at_once: int | None = None
 

@@ -39,6 +39,7 @@ class TIGER(CodeGenerator):
     """
 
     one_target = True
+    by_user_index = ("users.weight",)
     rows_VL: Tensor
 
     @dataclass(frozen=True)

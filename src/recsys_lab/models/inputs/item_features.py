@@ -81,12 +81,13 @@ class Projected(nn.Module):
 
 
 class CodedFeature(nn.Module):
-    """The embedding of a categorical column."""
+    """The embedding of a categorical column, ``item.NAME``."""
 
     codes_V: Tensor
 
-    def __init__(self, codes_V: NDArray[np.int32], cardinality: int, dim: int) -> None:
+    def __init__(self, column: str, codes_V: NDArray[np.int32], cardinality: int, dim: int) -> None:
         super().__init__()
+        self.column = column
         codes = torch.from_numpy(np.array(codes_V))
         self.register_buffer("codes_V", codes, persistent=False)
         self.table = nn.Embedding(cardinality, dim)
@@ -98,13 +99,14 @@ class CodedFeature(nn.Module):
 
 
 class ListedFeature(nn.Module):
-    """The mean embedding of the values of a list column."""
+    """The mean embedding of the values of a list column, ``item.NAME``."""
 
     codes: Tensor
     offsets: Tensor
 
-    def __init__(self, codes: Any, offsets: Any, cardinality: int, dim: int) -> None:
+    def __init__(self, column: str, codes: Any, offsets: Any, cardinality: int, dim: int) -> None:
         super().__init__()
+        self.column = column
         self.register_buffer("codes", torch.from_numpy(np.array(codes)), persistent=False)
         self.register_buffer("offsets", torch.from_numpy(np.array(offsets)), persistent=False)
         self.table = nn.EmbeddingBag(cardinality, dim, mode="mean")
@@ -125,10 +127,10 @@ def item_feature(name: str, columns: FeatureColumns, dim: int) -> nn.Module:
     """
     entry, column = columns.entry(name), columns.column(name)
     if entry["type"] == "list":
-        return ListedFeature(column.codes, column.offsets, entry["cardinality"], dim)
+        return ListedFeature(name, column.codes, column.offsets, entry["cardinality"], dim)
     if entry["type"] == "numeric":
         return Projected(standard_score(torch.from_numpy(np.array(column)), entry), dim)
-    return CodedFeature(column, entry["cardinality"], dim)
+    return CodedFeature(name, column, entry["cardinality"], dim)
 
 
 def standard_score(numbers: Tensor, entry: Mapping[str, Any]) -> Tensor:

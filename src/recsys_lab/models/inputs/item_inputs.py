@@ -148,6 +148,11 @@ class Inputs:
             return free
         return FusedItems(parts, dim, config.fusion, data.num_items)
 
+    @property
+    def text_vectors(self) -> NDArray[np.float32] | None:
+        """Encoder vectors of the texts, float32 (V, E); None without texts, or if restored."""
+        return self._text_VE
+
     def contents(self) -> dict[str, str]:
         """Digests of inputs that are not in the prepared dataset: the text vectors."""
         if self._text_VE is None:

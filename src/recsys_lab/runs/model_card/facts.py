@@ -148,6 +148,9 @@ def origin_rows(values: Values) -> list[tuple[str, str]]:
     rows = [("command", " ".join(map(str, values.get("command") or ())))]
     if code.get("commit"):
         rows.append(("code", code["commit"] + (" with changes" if code.get("dirty") else "")))
+    if retrained := values.get("retrain"):
+        parent = retrained["parent"]
+        rows.append(("retrained from", f"{parent['name']}, {parent['run']}"))
     if source := values.get("init_from"):
         rows.append(("initial weights", f"{first_weights(source)}, {source['run']}"))
     rows += [(key, str(values[key])) for key in ("created", "finished") if values.get(key)]

@@ -1,0 +1,1 @@
+"""``recsys-lab retrain``: the stored config of a run on newer data."""
