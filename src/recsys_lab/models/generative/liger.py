@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists
 from recsys_lab.models.generative.base import code_losses
 from recsys_lab.models.generative.tiger import TIGER
@@ -57,7 +57,11 @@ class LIGER(TIGER):
 
         temperature: Annotated[float, Gt(0)]
         dense_weight: Annotated[float, Ge(0)]
-        candidates: Annotated[int, Ge(1)]
+        candidates: Annotated[
+            int,
+            Ge(1),
+            Limit("<=", ("decoding.num_beams",), "use fewer, more beams, or decoding=exact"),
+        ]
 
     config: Config
     vectors_VE: Tensor

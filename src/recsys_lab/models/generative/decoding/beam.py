@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from annotated_types import Ge
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists
 from recsys_lab.models.generative.decoding.trie import Trie
 from recsys_lab.models.ranking import fit_length, in_order, top_k
@@ -54,7 +54,15 @@ class BeamSearch:
                 lists.
         """
 
-        num_beams: Annotated[int, Ge(1)]
+        num_beams: Annotated[
+            int,
+            Ge(1),
+            Limit(
+                ">=",
+                ("evaluation.max_k", "evaluation.ks", "evaluation.beyond_ks"),
+                "use more beams, decoding=exact, or fewer ranks",
+            ),
+        ]
 
     def __init__(self, config: Config) -> None:
         self.config = config
