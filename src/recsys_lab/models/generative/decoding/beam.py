@@ -15,7 +15,7 @@ from annotated_types import Ge
 from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists
 from recsys_lab.models.generative.decoding.trie import Trie
-from recsys_lab.models.ranking import fit_length, in_order, top_k
+from recsys_lab.models.ranking import fit_length, in_order, list_shortfall, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class BeamSearch:
 
     Diagnostics of each list: ``invalid_beams``, the share of the continuations more probable than
     the last kept one that lead to no item of the catalogue, over all levels; ``list_shortfall``,
-    the share of the list that is padding because fewer items are admissible.
+    see `recsys_lab.models.ranking.list_shortfall`: 0, unless the search is at fault.
 
     Args:
         config: the options.
@@ -117,7 +117,7 @@ class BeamSearch:
             codes_BW = children.codes[beams.nodes_BW]
         items_BN, scores_BN = beams.items(trie.levels[-1], seen)
         lists = fit_length(in_order(items_BN, scores_BN, batch.users_B), k)
-        shortfall_B = (lists.items_BK == NO_ITEM).float().mean(1)
+        shortfall_B = list_shortfall(lists.items_BK, len(self._codes_VL), seen)
         diagnostics = {"invalid_beams": beams.invalid_share(), "list_shortfall": shortfall_B}
         return RankedLists(lists.items_BK, lists.scores_BK, diagnostics)
 
