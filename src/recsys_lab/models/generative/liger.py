@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists
-from recsys_lab.models.generative.base import code_losses
+from recsys_lab.models.generative.base import code_losses, of_supervised_targets
 from recsys_lab.models.generative.tiger import TIGER
 from recsys_lab.models.ranking import top_k
 from recsys_lab.models.sequential.layers import next_item_targets
@@ -101,13 +101,10 @@ class LIGER(TIGER):
         """Mean over targets of the code losses and the weighted loss of the dense head."""
         history, _ = next_item_targets(batch)
         states_BSD, mask_BS = self._encode(history)
-        targets_N = batch.items_T[batch.last_B]
-        logits = self.target_logits(states_BSD, mask_BS, targets_N)
-        scores_NV = self._cosines(states_BSD, mask_BS) / self.config.temperature
-        if batch.supervised_T is not None:
-            keep_B = batch.supervised_T[batch.last_B]
-            targets_N, scores_NV = targets_N[keep_B], scores_NV[keep_B]
-            logits = [logits_BC[keep_B] for logits_BC in logits]
+        targets_B = batch.items_T[batch.last_B]
+        logits = self.target_logits(states_BSD, mask_BS, targets_B)
+        scores_BV = self._cosines(states_BSD, mask_BS) / self.config.temperature
+        targets_N, scores_NV, *logits = of_supervised_targets(batch, targets_B, scores_BV, *logits)
         loss, parts = code_losses(logits, self.codes_VL[targets_N].T)
         scores_NV = scores_NV.masked_fill(self.is_cold_V, -torch.inf)
         dense = F.cross_entropy(scores_NV, targets_N, reduction="sum") / max(1, len(targets_N))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.models.generative import t5_decoder
-from recsys_lab.models.generative.base import CodeGenerator, code_losses
+from recsys_lab.models.generative.base import CodeGenerator, code_losses, of_supervised_targets
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
 
 if TYPE_CHECKING:
@@ -106,10 +106,8 @@ class TIGER(CodeGenerator):
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Mean over targets of the sum of code losses; the parts are those of the levels."""
         logits, codes_BL = self.training_logits(batch)
-        if batch.supervised_T is not None:
-            keep_B = batch.supervised_T[batch.last_B]
-            logits, codes_BL = [level_BC[keep_B] for level_BC in logits], codes_BL[keep_B]
-        return code_losses(logits, codes_BL.T)
+        codes_NL, *logits = of_supervised_targets(batch, codes_BL, *logits)
+        return code_losses(logits, codes_NL.T)
 
     def training_logits(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Logits (B, C) of each level of each history's last event, and its codes, (B, L)."""
