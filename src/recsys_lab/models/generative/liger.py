@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists
+from recsys_lab.models.generative import t5_decoder
 from recsys_lab.models.generative.base import code_losses, of_supervised_targets
 from recsys_lab.models.generative.tiger import TIGER
 from recsys_lab.models.ranking import top_k
@@ -25,6 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recsys_lab.contracts import Batch, Exclude, SemanticIds, TrainingData
+
+
+@dataclass(frozen=True)
+class _Started:
+    """What a decoding needs of a generator whose histories are encoded already."""
+
+    model: TIGER
+    cache: t5_decoder.DecoderCache
+
+    def start(self, batch: Batch) -> t5_decoder.DecoderCache:
+        """The cache of the encoded histories."""
+        del batch
+        return self.cache
+
+    def step(
+        self,
+        cache: t5_decoder.DecoderCache,
+        level: int,
+        parents_BW: Tensor | None,
+        codes_BW: Tensor | None,
+    ) -> tuple[Tensor, t5_decoder.DecoderCache]:
+        """That of the model."""
+        return self.model.step(cache, level, parents_BW, codes_BW)
 
 
 class LIGER(TIGER):
@@ -112,26 +136,33 @@ class LIGER(TIGER):
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
         """The k best of the generated and the cold items, by the dense head."""
-        generated = self._decoding.rank(self, batch, max(k, self.config.candidates), exclude)
+        encoded = self.encoded(batch)
+        started = _Started(self, t5_decoder.start(self.decoder, *encoded))
+        generated = self._decoding.rank(started, batch, max(k, self.config.candidates), exclude)
         is_there_BK = generated.items_BK != NO_ITEM
         items_BK = generated.items_BK.clamp(min=0)
         ranked_BV = self.is_cold_V.repeat(batch.size, 1)
         rows_P, places_P = is_there_BK.nonzero(as_tuple=True)
         ranked_BV[rows_P, items_BK[rows_P, places_P]] = True
-        lists = self._ranked(batch, ranked_BV, k, exclude)
+        lists = self._ranked(batch, encoded, ranked_BV, k, exclude)
         return RankedLists(lists.items_BK, lists.scores_BK, generated.diagnostics)
 
     def rank_candidates(self, batch: Batch, candidates: Exclude, k: int) -> RankedLists:
         """The k best of each user's candidates, by the dense head."""
         ranked_BV = torch.zeros_like(self.is_cold_V).repeat(batch.size, 1)
         ranked_BV[candidates] = True
-        return self._ranked(batch, ranked_BV, k, None)
+        return self._ranked(batch, self.encoded(batch), ranked_BV, k, None)
 
     def _ranked(
-        self, batch: Batch, ranked_BV: Tensor, k: int, exclude: Exclude | None
+        self,
+        batch: Batch,
+        encoded: tuple[Tensor, Tensor],
+        ranked_BV: Tensor,
+        k: int,
+        exclude: Exclude | None,
     ) -> RankedLists:
         """The k best of the marked items, by the dense head."""
-        scores_BV = self._cosines(*self._encode(batch)).float()
+        scores_BV = self._cosines(*encoded).float()
         return top_k(scores_BV.masked_fill(~ranked_BV, -torch.inf), k, exclude, batch.users_B)
 
     def _cosines(self, states_BSD: Tensor, mask_BS: Tensor) -> Tensor:

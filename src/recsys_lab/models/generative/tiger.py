@@ -135,8 +135,7 @@ class TIGER(CodeGenerator):
         Raises:
             ValueError: a history is empty.
         """
-        assert batch.last_B is not None  # raises the error
-        return t5_decoder.start(self.decoder, *self._encode(batch))
+        return t5_decoder.start(self.decoder, *self.encoded(batch))
 
     def step(
         self,
@@ -157,6 +156,15 @@ class TIGER(CodeGenerator):
         """Input vectors of the codes of some items, (T, L, D)."""
         vectors_TLD: Tensor = self.codes(self.rows_VL[items_T])
         return vectors_TLD
+
+    def encoded(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States of the tokens of histories to rank for, (B, S, D), and which are tokens, (B, S).
+
+        Raises:
+            ValueError: a history is empty.
+        """
+        assert batch.last_B is not None  # raises the error
+        return self._encode(batch)
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """States of the histories' tokens, (B, S, D), and which are tokens, bool (B, S)."""
