@@ -89,6 +89,7 @@ class TIGER(CodeGenerator):
         rows = [codes_V + first for codes_V, first in zip(ids.codes_VL.T, firsts, strict=False)]
         self.register_buffer("rows_VL", torch.stack(rows, 1), persistent=False)
         levels, inner = len(ids.num_codes), config.num_heads * config.head_dim
+        self.tokens_per_event = levels
         tokens = config.max_length * levels + 1
         self.values_per_beam = 2 * config.feedforward_dim + 2 * config.num_heads * tokens
         self.values_per_beam += 4 * config.num_decoder_layers * levels * inner
