@@ -112,7 +112,12 @@ def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):
     told = capsys.readouterr().err
     assert "recipe.monitor: got 'val/ndcg@7', which validation does not compute" in told
     assert "use one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
-    assert record("run")["status"] == "failed"
+    values = record("run")
+    assert values["status"] == "failed"
+    assert values["failure"]["type"] == "UserError"
+    assert values["failure"]["message"] in told
+    assert run_command(["runs", "."]) == 0
+    assert "run failed: UserError: recipe.monitor: got" in capsys.readouterr().out
 
 
 def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
@@ -120,6 +125,7 @@ def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
     assert record("out")["status"] == "failed"
     assert train("run_dir=out") == 0
     assert record("out")["config"]["recipe"]["monitor"] == "val/ndcg@10"
+    assert "failure" not in record("out")
     assert train("run_dir=out") == 2  # a real run is not overwritten
     assert "already has a run" in capsys.readouterr().err
     Path("taken").write_text("")

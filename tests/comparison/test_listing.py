@@ -15,13 +15,14 @@ from recsys_lab.runs.listing import (
     as_csv,
     as_json,
     as_table,
+    failures,
     list_runs,
     select,
     split_constant,
     usual_columns,
 )
 from recsys_lab.runs.record import RunRecord
-from recsys_lab.runs.summary import print_run
+from recsys_lab.runs.summary import print_run, warnings
 from tests.comparison.made_runs import config, results, two_systems, write_run
 
 
@@ -31,7 +32,10 @@ def folder(tmp_path_factory):
     (made / "broken").mkdir()
     (made / "broken/run.json").write_text("{")
     write_run(made / "stopped", {"ndcg@10": results(40, 0)}, status="failed", test=None,
-              config=config(seed=7, model__num_layers=4))  # fmt: skip
+              config=config(seed=7, model__num_layers=4),
+              failure={"type": "UserError", "message": "model.d: got 3,\nexpected 4"})  # fmt: skip
+    (made / "stopped/checkpoints").mkdir()
+    (made / "stopped/checkpoints/last.ckpt").touch()
     return made
 
 
@@ -185,6 +189,34 @@ def test_show_says_everything(folder):
 def test_show_of_an_unfinished_run(folder):
     console = Console(width=200, file=io.StringIO())
     print_run(console, RunRecord.load(folder / "stopped"))
-    assert "the run's status is 'failed'; resume it with: recsys-lab train resume=" in (
-        console.file.getvalue()
-    )
+    said = console.file.getvalue()
+    assert "the run's status is 'failed'; resume it with: recsys-lab train resume=" in said
+    assert "UserError: model.d: got 3, expected 4" in said
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_is_not_to_be_resumed(tmp_path):
+    """Of a back-test, where no window got further."""
+    for folder in ("whole", "whole/window_0", "whole/window_1"):
+        write_run(tmp_path / folder, {"ndcg@10": results(40, 0)}, status="failed", test=None)
+    [warning] = [w for w in warnings(RunRecord.load(tmp_path / "whole")) if "status" in w]
+    assert "nothing to resume; correct the cause and train anew: run_dir=" in warning
+    write_run(tmp_path / "whole/window_2", {"ndcg@10": results(40, 0)})
+    [warning] = [w for w in warnings(RunRecord.load(tmp_path / "whole")) if "status" in w]
+    assert "resume it with: recsys-lab train resume=" in warning
+
+
+def test_failures_are_told_below_the_list(folder, tmp_path):
+    assert list(failures(list_runs(folder))) == [
+        "stopped failed: UserError: model.d: got 3, expected 4"
+    ]
+    for number in range(12):
+        write_run(tmp_path / str(number), {"ndcg@10": results(40, 0)}, status="failed", test=None,
+                  failure={"type": "ValueError", "message": ""})  # fmt: skip
+    *lines, last = failures(list_runs(tmp_path))
+    assert len(lines) == 10
+    assert last == "2 more failed: columns=[folder,failure] lists all"
+
+
+def test_a_metric_that_no_run_has_is_no_column(tmp_path):
+    write_run(tmp_path / "run", {"ndcg@5": results(40, 0)})  # selected by another metric
+    assert not [column for column in usual_columns(list_runs(tmp_path)) if "@" in column]

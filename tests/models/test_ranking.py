@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.metrics.accuracy import hits_of
 from recsys_lab.evaluation.metrics.registry import make_metrics
-from recsys_lab.models.ranking import top_k
+from recsys_lab.models.ranking import list_shortfall, top_k
 
 
 def metrics_of(scores_BV: torch.Tensor, targets_B: torch.Tensor) -> dict[str, float]:
@@ -96,3 +96,13 @@ def test_nan_is_refused_wherever_it_stands():
         scores[1, column] = math.nan
         with pytest.raises(ValueError, match="NaN for user 8"):
             top_k(scores, 2, None, torch.tensor([7, 8]))
+
+
+def test_the_shortfall_counts_only_items_that_might_have_been_listed():
+    items = torch.tensor([[3, 1, NO_ITEM, NO_ITEM], [0, 1, 2, 3], [NO_ITEM] * 4])
+    # Of 5 items, user 0 may get three, one of which is missing, user 2 none.
+    pairs = [(0, 0), (0, 2), (0, 2), *((2, item) for item in range(5))]
+    exclude = torch.tensor(pairs).unbind(1)
+    assert list_shortfall(items, 5, exclude).tolist() == [1 / 4, 0, 0]
+    assert list_shortfall(items, 5, None).tolist() == [2 / 4, 0, 1]
+    assert list_shortfall(items, 2, None).tolist() == [0, 0, 2 / 4]

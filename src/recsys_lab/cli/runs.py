@@ -10,6 +10,7 @@ from recsys_lab.runs.listing import (
     as_csv,
     as_json,
     as_table,
+    failures,
     list_runs,
     require_columns,
     select,
@@ -34,7 +35,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         if cfg.columns is None:
             columns, constant = split_constant(chosen, columns)
             title += f"; {constant}" if constant else ""
-        Terminal().print(as_table(chosen, columns, title))
+        console = Terminal()
+        console.print(as_table(chosen, columns, title))
+        if cfg.columns is None:
+            for line in failures(chosen):
+                console.print(line, soft_wrap=True, highlight=False)
     else:
         writer = as_json if cfg.format == "json" else as_csv
         print(printable(writer(chosen, columns).rstrip("\n")))

@@ -1,7 +1,7 @@
 """Parse and check configs; every error at once, with 'did you mean'."""
 
 from recsys_lab.config.build import build, build_chosen, class_of_chosen, config_values
-from recsys_lab.config.check import Component, ForModels, Sources, check_config, is_component
+from recsys_lab.config.check import Component, Sources, check_config, is_component
 from recsys_lab.config.choice import Choice, Chosen
 from recsys_lab.config.errors import (
     Disagreement,
@@ -13,6 +13,7 @@ from recsys_lab.config.errors import (
     first_line,
 )
 from recsys_lab.config.locations import config_dir
+from recsys_lab.config.relations import ForModels, Limit, OptionForModels
 
 __all__ = [
     "Choice",
@@ -21,7 +22,9 @@ __all__ = [
     "Disagreement",
     "ForModels",
     "Interrupted",
+    "Limit",
     "NoModule",
+    "OptionForModels",
     "Pruned",
     "Sources",
     "UserError",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import Choice, Chosen, chosen_values
 from recsys_lab.config.errors import UserError, closest, did_you_mean, first_line, report
-from recsys_lab.config.schema import Schema, has_method, schema_of_dataclass, schema_of_target
+from recsys_lab.config.relations import limit_problems, model_problems
+from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
 from recsys_lab.config.values import describe, problem_with
 
 if TYPE_CHECKING:
@@ -17,21 +17,6 @@ if TYPE_CHECKING:
 
 class Component:
     """Marks a top-level key of a command's schema as a component: a node with ``_target_``."""
-
-
-@dataclass(frozen=True)
-class ForModels:
-    """Annotation of a component that a model has only if its class has, or lacks, a method.
-
-    Attributes:
-        method: name of the method.
-        has: whether models with the method have the component, or those without it.
-        reason: of the other models, for the message: why they have none.
-    """
-
-    method: str
-    has: bool
-    reason: str
 
 
 class Sources(Protocol):
@@ -89,8 +74,7 @@ class _Checker:
         if self.top:
             yield from self._top_level(self.top)
         yield from of_components
-        if self.top and "model" in self.schemas:
-            yield from self._for_other_models(self.top)
+        yield from self._between_components()
 
     def _component_keys(self) -> list[str]:
         from omegaconf import DictConfig
@@ -154,21 +138,13 @@ class _Checker:
             if key in top.required - given:
                 yield self._say(key, f"missing, and no config sets it; give {key}=...")
 
-    def _for_other_models(self, top: Schema) -> Iterator[str]:
-        """Components that this model does not have, and those that it lacks."""
-        target = self.cfg.model["_target_"]
-        for key, kind in top.types.items():
-            for rule in get_args(kind)[1:]:
-                if not isinstance(rule, ForModels):
-                    continue
-                has_it, needs_it = key in self.cfg, has_method(target, rule.method) == rule.has
-                name = self.schemas["model"].name
-                if has_it and not needs_it:
-                    yield self._say(
-                        key, f"{name} {rule.reason}; leave {key}= out, or use another model."
-                    )
-                elif needs_it and not has_it:
-                    yield self._say(key, f"missing; {name} needs it: choose one with {key}=...")
+    def _between_components(self) -> Iterator[str]:
+        """What the components require of one another."""
+        for path, what in limit_problems(self.cfg, self.schemas):
+            yield self._say(path, what)
+        if self.top and "model" in self.schemas:
+            for path, what in model_problems(self.cfg, self.top, self.schemas, self.sources):
+                yield self._say(path, what)
 
     def _no_key(self, key: str, top: Schema) -> str:
         if self.sources and key in self.sources.groups():

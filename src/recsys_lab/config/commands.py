@@ -7,13 +7,16 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from recsys_lab.config import Component, ForModels
+from recsys_lab.config import Component, ForModels, OptionForModels
 
 Verify = Literal["full", "sizes"]
 """How files are checked before they are read: by their SHA-256, or only by their lengths."""
 
 
 _GENERATIVE = ForModels("read_semantic_ids", True, "does not generate semantic IDs")
+_OF_VECTORS = OptionForModels(
+    "reads_vectors", "vectors", "reads the item vectors that its codes are made from"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class TrainConfig:
     loss: Annotated[Component, ForModels("training_loss", False, "makes its own loss")] = field(
         default_factory=Component
     )
-    semantic_ids: Annotated[Component, _GENERATIVE] = field(default_factory=Component)
+    semantic_ids: Annotated[Component, _GENERATIVE, _OF_VECTORS] = field(default_factory=Component)
     decoding: Annotated[Component, _GENERATIVE] = field(default_factory=Component)
 
 

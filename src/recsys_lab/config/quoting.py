@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from recsys_lab.config.verbs import Verb
@@ -23,7 +23,7 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
 
     Values are texts for keys of type ``str`` in the verb's schema and for the keys that the verb
     lists; for other keys, if Hydra's grammar cannot parse them, e.g. a URL with a query. Quoted
-    values and ``null`` are unchanged.
+    values and ``null`` are unchanged. Keys of a mapping, e.g. ``{title: text}``, may be new ones.
 
     Args:
         text: the override as typed.
@@ -43,7 +43,14 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
         return f"{key}={_quoted_once(value)}"
     if name in verb.paths or name in _texts(verb.schema):
         return f"{key}={_paths(value) if several else _quoted_once(value)}"
-    return text if _is_grammatical(text) else f"{key}={_quoted_once(value)}"
+    parsed = _parsed(text)
+    if parsed is None:
+        return f"{key}={_quoted_once(value)}"
+    # The keys of a mapping, e.g. of columns and their types, are new ones.
+    read = parsed.value()
+    values = read.list if isinstance(read, ChoiceSweep) else [read]
+    has_mapping = any(isinstance(one, dict) for one in values)
+    return f"++{text}" if has_mapping and not key.startswith("+") else text
 
 
 def _texts(schema: type[Any]) -> set[str]:
@@ -52,12 +59,12 @@ def _texts(schema: type[Any]) -> set[str]:
     return {name for name, hint in hints.items() if hint in (str, str | None)}
 
 
-def _is_grammatical(text: str) -> bool:
+def _parsed(text: str) -> Override | None:
+    """The override; None if Hydra's grammar does not have it."""
     try:
-        OverridesParser.create().parse_override(text)
+        return OverridesParser.create().parse_override(text)
     except HydraException:
-        return False
-    return True
+        return None
 
 
 def _quoted_once(value: str) -> str:

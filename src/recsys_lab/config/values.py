@@ -37,6 +37,8 @@ def problem_with(value: object, annotation: Any) -> str | None:
         TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError:
         hint = did_you_mean(value, _choices(annotation)) if isinstance(value, str) else "."
+        if isinstance(value, str) and value.startswith("{") and "a mapping" in describe(annotation):
+            hint = "; write {key: value}, with a space after each colon and keys without quotes."
         return f"expected {describe(annotation)}, got {value!r} ({type(value).__name__}){hint}"
     return None
 

@@ -38,6 +38,7 @@ class Traits:
         items: item embedding module, called once with a batch's items: for
             `recsys_lab.evaluation.attribution.integrated_gradients`. None: not supported.
         blocks: module of its layers, for the estimate of the training memory.
+        tokens_per_event: number of tokens for each event in ``blocks``, for the same.
         diagnostics: names of the numbers that its lists have in `RankedLists.diagnostics`.
         users_at_once: largest number of users that it ranks in one call; None: no limit.
     """
@@ -53,6 +54,7 @@ class Traits:
     cosine: bool | None = None
     items: nn.Module | None = None
     blocks: nn.Module | None = None
+    tokens_per_event: int = 1
     diagnostics: Sequence[str] = ()
     users_at_once: int | None = None
 

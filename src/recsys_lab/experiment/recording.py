@@ -16,6 +16,7 @@ from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import LogFormatter
+from recsys_lab.runs.failure import failure_of, forget_failure
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
 from recsys_lab.runs.record import RunRecord, finish_time, only_process
 from recsys_lab.runs.summary_tables import result_tables
@@ -57,6 +58,7 @@ def recorded(
                 write_card(record)  # the process was killed before writing it
             _show(console, record)
             return record
+        forget_failure(record)
         with _logged_to(folder / "run.log"):
             try:
                 _execute(cfg, record, console, trial, prepared)
@@ -68,15 +70,15 @@ def recorded(
             except Pruned:
                 record.update(status="pruned", **finish_time())
                 raise
-            except UserError:
-                record.update(status="failed")
+            except UserError as error:
+                record.update(status="failed", **failure_of(error))
                 raise
             except BaseException as error:
                 # A fault of the machine is reported in one line; the log has the traceback.
                 level = logging.INFO if machine_fault(error) else logging.ERROR
                 _log.log(level, "the run failed\n%s", traceback.format_exc())
                 with suppress(OSError):  # on a full disk, report the original error
-                    record.update(status="failed")
+                    record.update(status="failed", **failure_of(error))
                 raise
         write_card(record)
         _show(console, record)

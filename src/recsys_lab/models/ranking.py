@@ -98,6 +98,26 @@ def fit_length(lists: RankedLists, k: int) -> RankedLists:
     return RankedLists(items_BK, scores_BK, lists.diagnostics)
 
 
+def list_shortfall(items_BK: Tensor, num_items: int, exclude: Exclude | None) -> Tensor:
+    """Share of each list that a search left empty though it missed items, float32 (B,).
+
+    Ranks that are empty because no further items are admissible do not count.
+
+    Args:
+        items_BK: the lists, padded with `NO_ITEM`.
+        num_items: V.
+        exclude: (rows, items) of pairs that must not appear; a pair may be given twice.
+    """
+    users, k = items_BK.shape
+    most_B = torch.full((users,), num_items, device=items_BK.device)
+    if exclude is not None:
+        rows_P, items_P = exclude
+        pairs_P = (rows_P * num_items + items_P).unique()
+        most_B -= (pairs_P // num_items).bincount(minlength=users)
+    found_B = (items_BK != NO_ITEM).sum(1)
+    return (most_B.clamp(max=k) - found_B).clamp(min=0) / k
+
+
 def _select(scores_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """`torch.topk`, faster on wide rows: the k best items lie in the k groups of best maxima."""
     num_users, num_items = scores_BV.shape

@@ -39,6 +39,7 @@ class Fields(BaseModel, extra="allow", strict=True):
     data: dict[str, Any] | None = None
     protocol: _Protocol | None = None
     split: dict[str, Any] | None = None
+    failure: dict[str, str] | None = None
     leaks: list[dict[str, Any]] | None = None
     trackers: dict[str, str] | None = None
     epochs: list[dict[str, float | None]] | None = None

@@ -15,17 +15,20 @@ from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.pages.number_format import decimal, format_value
 from recsys_lab.pages.table import Table
+from recsys_lab.runs.failure import described
 from recsys_lab.runs.find import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import rich.table
 
 FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
-_LEFT_OUT = ("epochs", "windows", "command", "packages", "files", "digest")  # no columns of a table
+_MOST_FAILURES = 10
+# No columns of a table.
+_LEFT_OUT = ("epochs", "windows", "command", "packages", "files", "digest", "failure")
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +50,9 @@ def list_runs(folder: Path) -> list[Row]:
         folder: searched at any depth.
 
     Returns:
-        Rows with `FIRST_COLUMNS`, ``folder``, ``test/METRIC``, ``validation/METRIC``, every
-        field of the record (``compute.seconds``) and every key of its config
-        (``recipe.batch_size``). A record that cannot be read has the status "unreadable".
+        Rows with `FIRST_COLUMNS`, ``folder``, ``test/METRIC``, ``validation/METRIC``, ``failure``
+        (why it failed), every other field of the record (``compute.seconds``) and every key of its
+        config (``recipe.batch_size``). A record that cannot be read has the status "unreadable".
 
     Raises:
         UserError: there is no such folder.
@@ -89,7 +92,8 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
 
 def usual_columns(rows: Sequence[Row]) -> list[str]:
     """`FIRST_COLUMNS`, the model selection metrics of the runs, and the folder."""
-    metrics = dict.fromkeys(row["main"] for row in rows if row.get("main"))
+    mains = dict.fromkeys(row["main"] for row in rows if row.get("main"))
+    metrics = [main for main in mains if any(main in row for row in rows)]
     return [*FIRST_COLUMNS, *metrics, "folder"]
 
 
@@ -130,6 +134,16 @@ def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> rich.ta
     cells = [[_written(column, row.get(column)) for column in columns] for row in rows]
     table = Table(title, columns, cells, numbers, short)
     return table.rich(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def failures(rows: Sequence[Row]) -> Iterator[str]:
+    """Why the runs failed, one line each, the first ten."""
+    failed = [row for row in rows if row.get("failure")]
+    for row in failed[:_MOST_FAILURES]:
+        yield f"{row['folder']} failed: {row['failure']}"
+    if len(failed) > _MOST_FAILURES:
+        others = len(failed) - _MOST_FAILURES
+        yield f"{others} more failed: columns=[folder,failure] lists all"
 
 
 def as_json(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -175,6 +189,7 @@ def _fields(record: RunRecord) -> Row:
         "created": values["created"],
         "seconds": values["compute"]["seconds"],
         "main": _main(record),
+        "failure": described(values),
     }
     return row
 

@@ -239,8 +239,10 @@ class RunRecord:
     @property
     def failed_before_training(self) -> bool:
         """Whether the run failed without a checkpoint, e.g. because of a wrong setting."""
-        has_checkpoints = any((self.folder / "checkpoints").glob("*"))
-        return self.values["status"] == "failed" and not has_checkpoints
+        if self.values["status"] != "failed" or any((self.folder / "checkpoints").glob("*")):
+            return False
+        windows = (path.parent for path in self.folder.glob(f"window_*/{RECORD}"))
+        return all(RunRecord.load(window).failed_before_training for window in windows)
 
     @property
     def weights(self) -> str:

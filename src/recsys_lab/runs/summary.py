@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_lab.pages.number_format import format_value
+from recsys_lab.runs.failure import described
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 from recsys_lab.runs.summary_tables import result_tables
@@ -53,10 +54,14 @@ def warnings(record: RunRecord) -> Iterator[str]:
     if not record.done:
         status = record.status
         killed = ", but it was killed: no process works on it" if status == KILLED else ""
-        yield (
-            f"the run's status is '{values['status']}'{killed}; resume it with: "
-            f"recsys-lab train resume={record.folder}"
-        )
+        told = f"the run's status is '{values['status']}'{killed}"
+        if record.failed_before_training:
+            yield (
+                f"{told}, before its first checkpoint, so that there is nothing to resume; correct "
+                f"the cause and train anew: run_dir={record.folder} can be used again"
+            )
+        else:
+            yield f"{told}; resume it with: recsys-lab train resume={record.folder}"
     if (values.get("best") or {}).get("still_improving"):
         yield "the best epoch was the last one: the model was still improving; raise max_epochs"
     if (values.get("code") or {}).get("dirty"):
@@ -68,6 +73,9 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
     for key in _WHAT:
         if values.get(key) is not None:
             yield key, record.status if key == "status" else str(values[key])
+    failure = described(values)
+    if failure:
+        yield "failure", failure
     config = values["config"]
     for group in ("model", "inputs", "loss", "recipe"):
         if isinstance(config.get(group), dict):

@@ -127,8 +127,8 @@ def estimate_memory(
 def kept_per_event(model: nn.Module) -> int:
     """Numbers that the backward pass reads per event: inputs of layers with trained weights."""
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
-    kept = sum(cells.input_size + cells.num_layers * cells.hidden_size for cells in recurrent)
-    for name, module in (traits(model).blocks or nn.ModuleList()).named_modules():
+    stated, kept = traits(model), 0
+    for name, module in (stated.blocks or nn.ModuleList()).named_modules():
         if not any(weight.requires_grad for weight in module.parameters(recurse=False)):
             continue
         if isinstance(module, nn.Linear):
@@ -136,7 +136,8 @@ def kept_per_event(model: nn.Module) -> int:
             kept += module.out_features if name.endswith("qkv") else 0  # attention reads them
         elif isinstance(module, nn.LayerNorm):
             kept += math.prod(module.normalized_shape)
-    return kept
+    of_cells = sum(cells.input_size + cells.num_layers * cells.hidden_size for cells in recurrent)
+    return of_cells + stated.tokens_per_event * kept
 
 
 def events_per_batch(

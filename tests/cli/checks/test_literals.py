@@ -71,6 +71,26 @@ def test_a_value_that_no_grammar_reads_is_a_text(capsys):
     assert "num_layers: expected an int >= 1, got 'choice(1,2'" in capsys.readouterr().err
 
 
+def test_mappings_of_columns_and_their_types(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for typed in ("{title: text, price: numeric}", "{title:text,price:numeric}"):
+        command = ["prepare", "data=table", "data.path=a.csv", f"data.item_features={typed}"]
+        assert run_command([*command, "--cfg", "job"]) == 0
+        made = yaml.safe_load(capsys.readouterr().out)["data"]["item_features"]
+        assert made == {"title": "text", "price": "numeric"}
+        assert run_command(command) == 2
+        assert "data.path=a.csv: no such file" in capsys.readouterr().err  # after the check
+    table = ["prepare", "data=table", "data.path=a.csv"]
+    for typed, said in (
+        ("{title: txt}", "to one of 'categorical', 'numeric', 'text', 'list', got {'title': 'txt'"),
+        ('{"title": "text"}', "write {key: value}, with a space after each colon"),
+    ):
+        assert run_command([*table, f"data.item_features={typed}"]) == 2
+        assert said in capsys.readouterr().err
+    assert run_command([*table, "data.item_features={a: text},{b: list}", "--multirun"]) == 2
+    assert capsys.readouterr().err.count("failed: data.path=a.csv: no such") == 2
+
+
 def test_texts_of_several_jobs():
     for text, values in (("name=a,b", ["a", "b"]), ("group=2024,2025", ["2024", "2025"])):
         parsed = OverridesParser.create().parse_override(

@@ -129,6 +129,10 @@ def test_a_failure_is_told_without_secrets(shop, monkeypatch, capfd):
     assert "RuntimeError: could not reach postgresql://me:***@host" in said.err
     assert CANARY not in said.out + said.err
     assert "me:***@host" in Path("failed/run.log").read_text()
+    assert record("failed")["failure"] == {
+        "type": "RuntimeError",
+        "message": "could not reach postgresql://me:***@host: host=x sig=***",
+    }
     assert found_in(shop / "failed") == []
 
 

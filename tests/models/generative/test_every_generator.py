@@ -11,6 +11,7 @@ from recsys_lab.config import build, config_dir
 from recsys_lab.config.schema import has_method
 from recsys_lab.contracts import SemanticIds
 from recsys_lab.evaluation.protocols.base import check_lists
+from recsys_lab.training.memory_estimate import kept_per_event
 from tests.models.generative.tables import batch_of, beam, exact
 
 ITEMS, SIZES = 30, (5, 4, 3)
@@ -73,3 +74,25 @@ def test_lists_of_few_beams_are_valid_and_do_not_depend_on_the_batch(name):
         alone = model.recommend(batch_of([history], [row]), 8, (torch.zeros_like(mine), mine))
         assert torch.equal(alone.items_BK[0], together.items_BK[row])
         torch.testing.assert_close(alone.scores_BK[0], together.scores_BK[row])
+
+
+@pytest.mark.parametrize("name", generators())
+def test_the_memory_of_all_tokens_of_an_event_is_estimated(name):
+    """By what a training step keeps for the backward pass, without the weights."""
+    model, kept = made(name, exact(7)), {}
+    weights = {weight.data_ptr() for weight in model.parameters()}
+
+    def pack(tensor):
+        if tensor.is_floating_point() and tensor.data_ptr() not in weights:
+            kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    histories, events = 200, 6
+    batch = batch_of([[1 + place for place in range(events + 1)]] * histories)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss, _ = model.training_loss(batch)
+    del loss
+    estimated = kept_per_event(model) * histories * events
+    # A lower bound; of TIGER it counts the encoder alone.
+    least = 0.5 if name == "generative_decoder" else 0.2
+    assert least < estimated / sum(kept.values()) < 1

@@ -82,6 +82,20 @@ def test_enough_candidates_are_the_whole_catalogue():
     assert few.items_BK[1].tolist() == [-1, -1]
 
 
+@torch.inference_mode()
+def test_histories_are_encoded_once(monkeypatch):
+    model, calls = made(beam(ITEMS)), []
+    encode = LIGER._encode
+    monkeypatch.setattr(LIGER, "_encode", lambda *given: calls.append(1) or encode(*given))
+    pairs = torch.tensor([0, 1]), torch.tensor([3, 4])
+    model.recommend(batch_of(HISTORIES), 5, pairs)
+    assert len(calls) == 1
+    model.rank_candidates(batch_of(HISTORIES), pairs, 5)
+    assert len(calls) == 2
+    with pytest.raises(ValueError, match="empty"):
+        model.recommend(batch_of([[1], []]), 5, None)
+
+
 def test_both_losses_and_the_events_that_count():
     model = made()
     batch = batch_of(WITH_TARGETS)

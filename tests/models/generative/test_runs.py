@@ -33,17 +33,29 @@ def test_a_run_is_trained_longer_and_evaluated_as_one_left_alone(capsys):
         sum(values["epochs"][-1][f"train/loss_level_{level}"] for level in range(3))
     )
     assert set(values["diagnostics"]) == {"invalid_beams", "list_shortfall"}
-    # 25 items, of which seven are seen
-    assert values["diagnostics"]["list_shortfall"] == pytest.approx(2 / 20)
+    # 18 of 25 items are not seen, so that two of 20 ranks are empty; the search missed none.
+    assert values["diagnostics"]["list_shortfall"] == 0
     assert run_command(["evaluate", "longer"]) == 0
     assert "equal to the run record" in capsys.readouterr().out
+
+
+def test_codes_that_were_made_from_no_vectors_are_refused_before_work(capsys):
+    liger = ["model=liger", "model.temperature=0.1", "run_dir=run", "decoding.num_beams=30"]
+    assert train("model.candidates=40", *liger, base=TINY) == 2
+    told = capsys.readouterr().err
+    assert "semantic_ids: LIGER reads the item vectors that its codes are made from, and" in told
+    assert "RandomCodes has no option 'vectors'; use one that has" in told
+    assert "semantic_ids=rq_vae" in told
+    assert "model.candidates: got 40, expected at most 30, because of decoding.num_beams" in told
+    assert {path.name for path in Path().iterdir()} == {"log.csv"}
 
 
 def test_candidates_and_lists_longer_than_beams(capsys):
     beams = ["decoding.num_beams=5", "run_dir=few", "recipe.max_epochs=1"]
     assert train(*beams, base=TINY) == 2
-    assert "decoding.num_beams: got 5, expected at least 20" in capsys.readouterr().err
-    assert not list(Path().glob("few/checkpoints/*"))
+    told = capsys.readouterr().err
+    assert "decoding.num_beams: got 5, expected at least 20, because of evaluation.max_k=20" in told
+    assert {path.name for path in Path().iterdir()} == {"log.csv"}  # before any work
     sampled = ["evaluation=sampled_candidates", "evaluation.num_candidates=4"]
     assert train(*sampled, "run_dir=sampled", "recipe.max_epochs=1", base=TINY) == 0
     for items in pl.read_parquet("sampled/test_users.parquet")["items"].to_list():

@@ -149,6 +149,14 @@ class CodeGenerator(nn.Module):
         return scores_BN
 
 
+def of_supervised_targets(batch: Batch, *rows: Tensor) -> list[Tensor]:
+    """The rows (B, ...) of the histories whose last event may be a target, (N, ...) each."""
+    if batch.supervised_T is None:
+        return list(rows)
+    keep_B = batch.supervised_T[batch.last_B]
+    return [x_B[keep_B] for x_B in rows]
+
+
 def code_losses(logits: Sequence[Tensor], codes_LN: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean over N targets of the sum of code losses; the parts are ``loss_level_0`` and so on.
 

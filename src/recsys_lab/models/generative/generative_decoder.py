@@ -101,6 +101,7 @@ class GenerativeDecoder(HasBlocks, CodeGenerator):
         """Make the tables of codes and the layers."""
         del data
         config, levels = self.config, len(ids.num_codes)
+        self.tokens_per_event = levels
         self.values_per_beam = config.hidden_dim * (4 + 4 * levels * config.num_layers)
         self.values_per_beam += 2 * config.num_heads * config.max_length * levels
         self.codes = nn.Embedding(sum(ids.num_codes), config.hidden_dim)

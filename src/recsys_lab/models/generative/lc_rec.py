@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.config import UserError
-from recsys_lab.models.generative.base import CodeGenerator, code_losses
+from recsys_lab.models.generative.base import CodeGenerator, code_losses, of_supervised_targets
 from recsys_lab.models.generative.language_model import Cache, extend, load, prefill, states
 from recsys_lab.models.generative.prompts import Prompts, prompts_of
 from recsys_lab.models.inputs.item_columns import item_texts
@@ -145,19 +145,16 @@ class LCRec(CodeGenerator):
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The mean over the last events of the sum of their codes' losses, each level a part."""
         history, _ = next_item_targets(batch)
-        last_B = batch.last_B
-        codes_BL = self.codes_VL[batch.items_T[last_B]]
+        codes_BL = self.codes_VL[batch.items_T[batch.last_B]]
         prompt = self.prompts(history.items_T, history.offsets.diff())
         prompt = prompt.followed_by((codes_BL + self.offsets_L)[:, :-1])
         states_BPD = states(self.body, self._embedded(prompt.tokens_BP), prompt)
         states_BLD = states_BPD[:, -codes_BL.shape[1] :]
-        if batch.supervised_T is not None:
-            keep_B = batch.supervised_T[last_B]
-            states_BLD, codes_BL = states_BLD[keep_B], codes_BL[keep_B]
+        codes_NL, states_NLD = of_supervised_targets(batch, codes_BL, states_BLD)
         logits = [
-            self._logits(state_BD, level) for level, state_BD in enumerate(states_BLD.unbind(1))
+            self._logits(state_ND, level) for level, state_ND in enumerate(states_NLD.unbind(1))
         ]
-        return code_losses(logits, codes_BL.T)
+        return code_losses(logits, codes_NL.T)
 
     def start(self, batch: Batch) -> Cache:
         """Read the prompts."""

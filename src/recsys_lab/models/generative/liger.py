@@ -14,9 +14,10 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists, exclude_from
-from recsys_lab.models.generative.base import code_losses
+from recsys_lab.models.generative import t5_decoder
+from recsys_lab.models.generative.base import code_losses, of_supervised_targets
 from recsys_lab.models.generative.tiger import TIGER
 from recsys_lab.models.ranking import top_k
 from recsys_lab.models.sequential.layers import next_item_targets
@@ -25,6 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recsys_lab.contracts import Batch, Exclude, SemanticIds, TrainingData
+
+
+@dataclass(frozen=True)
+class _Started:
+    """What a decoding needs of a generator whose histories are encoded already."""
+
+    model: TIGER
+    cache: t5_decoder.DecoderCache
+
+    def start(self, batch: Batch) -> t5_decoder.DecoderCache:
+        """The cache of the encoded histories."""
+        del batch
+        return self.cache
+
+    def step(
+        self,
+        cache: t5_decoder.DecoderCache,
+        level: int,
+        parents_BW: Tensor | None,
+        codes_BW: Tensor | None,
+    ) -> tuple[Tensor, t5_decoder.DecoderCache]:
+        """That of the model."""
+        return self.model.step(cache, level, parents_BW, codes_BW)
 
 
 class LIGER(TIGER):
@@ -57,7 +81,11 @@ class LIGER(TIGER):
 
         temperature: Annotated[float, Gt(0)]
         dense_weight: Annotated[float, Ge(0)]
-        candidates: Annotated[int, Ge(1)]
+        candidates: Annotated[
+            int,
+            Ge(1),
+            Limit("<=", ("decoding.num_beams",), "use fewer, more beams, or decoding=exact"),
+        ]
 
     config: Config
     vectors_VE: Tensor
@@ -97,13 +125,10 @@ class LIGER(TIGER):
         """Mean over targets of the code losses and the weighted loss of the dense head."""
         history, _ = next_item_targets(batch)
         states_BSD, mask_BS = self._encode(history)
-        targets_N = batch.items_T[batch.last_B]
-        logits = self.target_logits(states_BSD, mask_BS, targets_N)
-        scores_NV = self._cosines(states_BSD, mask_BS) / self.config.temperature
-        if batch.supervised_T is not None:
-            keep_B = batch.supervised_T[batch.last_B]
-            targets_N, scores_NV = targets_N[keep_B], scores_NV[keep_B]
-            logits = [logits_BC[keep_B] for logits_BC in logits]
+        targets_B = batch.items_T[batch.last_B]
+        logits = self.target_logits(states_BSD, mask_BS, targets_B)
+        scores_BV = self._cosines(states_BSD, mask_BS) / self.config.temperature
+        targets_N, scores_NV, *logits = of_supervised_targets(batch, targets_B, scores_BV, *logits)
         loss, parts = code_losses(logits, self.codes_VL[targets_N].T)
         scores_NV = scores_NV.masked_fill(self.is_cold_V, -torch.inf)
         dense = F.cross_entropy(scores_NV, targets_N, reduction="sum") / max(1, len(targets_N))
@@ -111,26 +136,33 @@ class LIGER(TIGER):
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
         """The k best of the generated and the cold items, by the dense head."""
-        generated = self._decoding.rank(self, batch, max(k, self.config.candidates), exclude)
+        encoded = self.encoded(batch)
+        started = _Started(self, t5_decoder.start(self.decoder, *encoded))
+        generated = self._decoding.rank(started, batch, max(k, self.config.candidates), exclude)
         is_there_BK = generated.items_BK != NO_ITEM
         items_BK = generated.items_BK.clamp(min=0)
         ranked_BV = self.is_cold_V.repeat(batch.size, 1)
         rows_P, places_P = is_there_BK.nonzero(as_tuple=True)
         ranked_BV[rows_P, items_BK[rows_P, places_P]] = True
-        lists = self._ranked(batch, ranked_BV, k, exclude)
+        lists = self._ranked(batch, encoded, ranked_BV, k, exclude)
         return RankedLists(lists.items_BK, lists.scores_BK, generated.diagnostics)
 
     def rank_candidates(self, batch: Batch, candidates: Exclude, k: int) -> RankedLists:
         """The k best of each user's candidates, by the dense head."""
         ranked_BV = torch.zeros_like(self.is_cold_V).repeat(batch.size, 1)
         exclude_from(ranked_BV, candidates, value=True)
-        return self._ranked(batch, ranked_BV, k, None)
+        return self._ranked(batch, self.encoded(batch), ranked_BV, k, None)
 
     def _ranked(
-        self, batch: Batch, ranked_BV: Tensor, k: int, exclude: Exclude | None
+        self,
+        batch: Batch,
+        encoded: tuple[Tensor, Tensor],
+        ranked_BV: Tensor,
+        k: int,
+        exclude: Exclude | None,
     ) -> RankedLists:
         """The k best of the marked items, by the dense head."""
-        scores_BV = self._cosines(*self._encode(batch)).float()
+        scores_BV = self._cosines(*encoded).float()
         return top_k(scores_BV.masked_fill(~ranked_BV, -torch.inf), k, exclude, batch.users_B)
 
     def _cosines(self, states_BSD: Tensor, mask_BS: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.models.generative.base import CodeGenerator, code_losses
 from recsys_lab.models.generative.stacks import BlockStack
-from recsys_lab.models.ranking import fit_length, in_order, top_k
+from recsys_lab.models.ranking import fit_length, in_order, list_shortfall, top_k
 from recsys_lab.models.sequential.architectures import Sizes
 from recsys_lab.models.sequential.blocks import HasBlocks
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets, target_events
@@ -84,7 +84,7 @@ class RPG(HasBlocks, CodeGenerator):
         init_std: Annotated[float, Gt(0)]
 
     diagnostics = ("list_shortfall",)
-    """The share of a list that is padding because the search met fewer items."""
+    """See `recsys_lab.models.ranking.list_shortfall`."""
 
     rows_VL: Tensor
     """Row of each item's codes among the S codes of all levels."""
@@ -157,7 +157,7 @@ class RPG(HasBlocks, CodeGenerator):
         else:
             items_BW, scores_BW = self._search(log_BS, num_beams, exclude)
             lists = fit_length(in_order(items_BW, scores_BW, batch.users_B), k)
-        shortfall_B = (lists.items_BK == NO_ITEM).float().mean(1)
+        shortfall_B = list_shortfall(lists.items_BK, len(self.rows_VL), exclude)
         return replace(lists, diagnostics={"list_shortfall": shortfall_B})
 
     def _scores(self, cache: list[Tensor], items_BN: Tensor) -> Tensor:

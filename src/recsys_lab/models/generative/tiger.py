@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.models.generative import t5_decoder
-from recsys_lab.models.generative.base import CodeGenerator, code_losses
+from recsys_lab.models.generative.base import CodeGenerator, code_losses, of_supervised_targets
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class TIGER(CodeGenerator):
         rows = [codes_V + first for codes_V, first in zip(ids.codes_VL.T, firsts, strict=False)]
         self.register_buffer("rows_VL", torch.stack(rows, 1), persistent=False)
         levels, inner = len(ids.num_codes), config.num_heads * config.head_dim
+        self.tokens_per_event = levels
         tokens = config.max_length * levels + 1
         self.values_per_beam = 2 * config.feedforward_dim + 2 * config.num_heads * tokens
         self.values_per_beam += 4 * config.num_decoder_layers * levels * inner
@@ -107,10 +108,8 @@ class TIGER(CodeGenerator):
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Mean over targets of the sum of code losses; the parts are those of the levels."""
         logits, codes_BL = self.training_logits(batch)
-        if batch.supervised_T is not None:
-            keep_B = batch.supervised_T[batch.last_B]
-            logits, codes_BL = [level_BC[keep_B] for level_BC in logits], codes_BL[keep_B]
-        return code_losses(logits, codes_BL.T)
+        codes_NL, *logits = of_supervised_targets(batch, codes_BL, *logits)
+        return code_losses(logits, codes_NL.T)
 
     def training_logits(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Logits (B, C) of each level of each history's last event, and its codes, (B, L)."""
@@ -138,8 +137,7 @@ class TIGER(CodeGenerator):
         Raises:
             ValueError: a history is empty.
         """
-        assert batch.last_B is not None  # raises the error
-        return t5_decoder.start(self.decoder, *self._encode(batch))
+        return t5_decoder.start(self.decoder, *self.encoded(batch))
 
     def step(
         self,
@@ -160,6 +158,15 @@ class TIGER(CodeGenerator):
         """Input vectors of the codes of some items, (T, L, D)."""
         vectors_TLD: Tensor = self.codes(self.rows_VL[items_T])
         return vectors_TLD
+
+    def encoded(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States of the tokens of histories to rank for, (B, S, D), and which are tokens, (B, S).
+
+        Raises:
+            ValueError: a history is empty.
+        """
+        assert batch.last_B is not None  # raises the error
+        return self._encode(batch)
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """States of the histories' tokens, (B, S, D), and which are tokens, bool (B, S)."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from annotated_types import Ge
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Limit, UserError
 from recsys_lab.contracts import NO_ITEM, RankedLists
 from recsys_lab.models.generative.decoding.trie import Trie
-from recsys_lab.models.ranking import fit_length, in_order, top_k
+from recsys_lab.models.ranking import fit_length, in_order, list_shortfall, top_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class BeamSearch:
 
     Diagnostics of each list: ``invalid_beams``, the share of the continuations more probable than
     the last kept one that lead to no item of the catalogue, over all levels; ``list_shortfall``,
-    the share of the list that is padding because fewer items are admissible.
+    see `recsys_lab.models.ranking.list_shortfall`: 0, unless the search is at fault.
 
     Args:
         config: the options.
@@ -54,7 +54,15 @@ class BeamSearch:
                 lists.
         """
 
-        num_beams: Annotated[int, Ge(1)]
+        num_beams: Annotated[
+            int,
+            Ge(1),
+            Limit(
+                ">=",
+                ("evaluation.max_k", "evaluation.ks", "evaluation.beyond_ks"),
+                "use more beams, decoding=exact, or fewer ranks",
+            ),
+        ]
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -109,7 +117,7 @@ class BeamSearch:
             codes_BW = children.codes[beams.nodes_BW]
         items_BN, scores_BN = beams.items(trie.levels[-1], seen)
         lists = fit_length(in_order(items_BN, scores_BN, batch.users_B), k)
-        shortfall_B = (lists.items_BK == NO_ITEM).float().mean(1)
+        shortfall_B = list_shortfall(lists.items_BK, len(self._codes_VL), seen)
         diagnostics = {"invalid_beams": beams.invalid_share(), "list_shortfall": shortfall_B}
         return RankedLists(lists.items_BK, lists.scores_BK, diagnostics)
 
@@ -156,8 +164,9 @@ class _Beams:
             num_beams: how many are kept.
         """
         totals_BWC = log_BWC.add_(self.scores_BW.unsqueeze(2))
-        codes_BWF, none_BWF = self.children(children)
-        scores_BWF = totals_BWC.gather(2, codes_BWF).masked_fill_(none_BWF, -torch.inf)
+        codes_BWF, limits_BWF = self.children(children)
+        scores_BWF = totals_BWC.gather(2, codes_BWF)
+        torch.minimum(scores_BWF, limits_BWF, out=scores_BWF)  # faster than a mask
         dead_PP = self.places(children, dead)
         dead_P = scores_BWF[dead_PP]
         scores_BWF[dead_PP] = -torch.inf
@@ -169,8 +178,11 @@ class _Beams:
         nodes_BW += place_BW % children.largest
         nodes_BW, order_BW = nodes_BW.masked_fill_(none_BW, children.size).sort(1)
         last_B = best.scores_BK.masked_fill(none_BW, torch.inf).amin(1)
-        counted_B = _above(totals_BWC.flatten(1), last_B)
-        valid_B = _above(best.scores_BK, last_B)  # all valid ones above the last are kept
+        # All valid ones above the last are kept.
+        valid_B = (best.scores_BK > last_B.unsqueeze(1)).sum(1)
+        # In place, as this is the last use of the totals: a mask is slower to make and to sum.
+        # Sums of float32 are exact to 2^24, more continuations of a user than fit the memory.
+        counted_B = totals_BWC.flatten(1).gt_(last_B.unsqueeze(1)).sum(1).to(valid_B)
         valid_B.index_add_(0, dead_PP[0], (dead_P > last_B[dead_PP[0]]).to(valid_B))
         grown = _Beams(
             self.users_B,
@@ -182,14 +194,16 @@ class _Beams:
         return grown, parents_BW.gather(1, order_BW)
 
     def children(self, children: Children) -> tuple[Tensor, Tensor]:
-        """Codes of the children of each beam's node, and which are no children, (B, W, F) both."""
+        """Codes of the children of each beam, and inf for these, -inf for none, (B, W, F) both."""
         starts_BW = children.starts[self.nodes_BW]
         fan_outs_BW = children.starts[self.nodes_BW + 1] - starts_BW
-        # Row n of the view has the codes n .. n + F - 1.
-        codes_NF = children.codes.unfold(0, children.largest, 1)
-        codes_BWF = codes_NF.index_select(0, starts_BW.flatten()).view(*starts_BW.shape, -1)
-        slots_F = torch.arange(children.largest, device=starts_BW.device)
-        return codes_BWF, slots_F >= fan_outs_BW.unsqueeze(2)
+        windows = (children.codes, starts_BW), (children.limits, children.largest - fan_outs_BW)
+        # Row n of the view has the elements n .. n + F - 1.
+        codes_BWF, limits_BWF = (
+            x.unfold(0, children.largest, 1).index_select(0, n_BW.flatten()).view(*n_BW.shape, -1)
+            for x, n_BW in windows
+        )
+        return codes_BWF, limits_BWF
 
     def places(self, children: Children, pairs: Exclude) -> tuple[Tensor, Tensor, Tensor]:
         """Where (rows, children) are in the (B, W, F) children of the beams, if they are."""
@@ -206,8 +220,8 @@ class _Beams:
 
     def items(self, children: Children, seen: Exclude) -> tuple[Tensor, Tensor]:
         """The items of the beams and their scores, `NO_ITEM` and -inf for none or seen ones."""
-        items_BWF, none_BWF = self.children(children)
-        scores_BWF = self.scores_BW.unsqueeze(2).masked_fill(none_BWF, -torch.inf)
+        items_BWF, limits_BWF = self.children(children)
+        scores_BWF = self.scores_BW.unsqueeze(2).minimum(limits_BWF)
         scores_BWF[self.places(children, seen)] = -torch.inf
         items_BWF.masked_fill_(scores_BWF == -torch.inf, NO_ITEM)
         return items_BWF.flatten(1), scores_BWF.flatten(1)
@@ -215,9 +229,3 @@ class _Beams:
     def invalid_share(self) -> Tensor:
         """Share of the continuations counted that lead to no item, float32 (B,)."""
         return self.invalid_B / self.counted_B.clamp(min=1)
-
-
-def _above(scores_BN: Tensor, least_B: Tensor) -> Tensor:
-    """How many scores of each row are larger than a number, int32 (B,)."""
-    # Sums in int64, the default, would copy the mask to eight bytes an element.
-    return (scores_BN > least_B.unsqueeze(1)).sum(1, dtype=torch.int32)

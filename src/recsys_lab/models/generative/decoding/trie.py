@@ -30,6 +30,7 @@ class Children:
         parents: node of each child, int64 (children,).
         counts: number of items below each child, int64 (children,).
         of_item_V: the child that leads to each item, int64 (V,).
+        limits: inf as often as the largest number of children, then -inf as often, float32.
         largest: largest number of children of a node.
     """
 
@@ -38,6 +39,7 @@ class Children:
     parents: Tensor
     counts: Tensor
     of_item_V: Tensor
+    limits: Tensor
     largest: int
 
     @property
@@ -70,7 +72,9 @@ class Trie:
             starts = torch.cat([fan_outs.new_zeros(1), fan_outs.cumsum(0)])
             largest = int(fan_outs.max())
             codes = torch.cat([keys % radix, keys.new_zeros(largest)])
-            levels.append(Children(starts, codes, parents, counts, node_V, largest))
+            limits = torch.full((2 * largest,), torch.inf, device=codes.device)
+            limits[largest:] = -torch.inf
+            levels.append(Children(starts, codes, parents, counts, node_V, limits, largest))
             size = len(keys)
         return Trie(tuple(levels))
 
