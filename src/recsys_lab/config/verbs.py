@@ -23,6 +23,7 @@ from recsys_lab.config.commands import (
     TokenizeConfig,
     TrainConfig,
 )
+from recsys_lab.config.deploy_commands import PromoteConfig
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,12 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
         positional="run",
+    ),
+    "promote": Verb(
+        "make a run the champion if it passes the gate; roll back",
+        "recsys-lab promote RUN_DIR registry=registry margin=0.01",
+        PromoteConfig,
+        positional="candidate",
     ),
     "datasets": Verb(
         "list the datasets for data=: size, licence, notes",
