@@ -36,6 +36,7 @@ HOW_TO = (
     "compare",
     "explain",
     "retrain",
+    "promote",
     "sweep",
     "sweep-on-a-cluster",
     "docker",

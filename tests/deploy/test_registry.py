@@ -53,7 +53,7 @@ class TestVersions:
         assert registry.champion().run == runs[2]
         assert json.loads(registry.champion().decision.read_text())["version"] == 3
 
-    def test_a_project_may_move_and_runs_elsewhere_are_absolute(self, tmp_path, runs):
+    def test_a_project_may_move_and_runs_elsewhere_are_absolute(self, tmp_path):
         project = tmp_path / "project"
         inside, outside = Registry(project / "registry"), tmp_path / "other" / "run"
         promoted(inside, project / "runs" / "a", export=project / "exported")
@@ -122,7 +122,7 @@ class TestDamage:
             lambda: registry.note({}),
             lambda: registry.promote(runs[1], {}, against=None),
         ):
-            with pytest.raises(UserError, match="registry.json") as raised:
+            with pytest.raises(UserError, match=r"registry\.json") as raised:
                 work()
             assert message in str(raised.value)
             assert "Restore the file from a copy" in str(raised.value)

@@ -63,7 +63,7 @@ def _settings(cfg: DictConfig) -> Settings:
         when_unsure=cfg.when_unsure,
         coverage=cfg.coverage,
         latency=cfg.latency,
-        latency_floor=cfg.latency_floor,
+        latency_ms=cfg.latency_ms,
         resamples=cfg.resamples,
         seed=cfg.seed,
     )

@@ -24,7 +24,7 @@ class PromoteConfig:
     min_users: Annotated[int, Ge(2)]
     coverage: Annotated[float, Ge(0), Lt(1)] | None
     latency: Annotated[float, Gt(0)] | None
-    latency_floor: Annotated[float, Ge(0)]
+    latency_ms: Annotated[float, Ge(0)]
     force: bool
     export: str | None
     dry_run: bool

@@ -83,7 +83,9 @@ class TestNotFinite:
         broken = {**values, side: np.where(np.arange(2000) == 7, value, values[side])}
         parts = {"overall": values, "slice": values, where: broken}
         what = Measured(
-            "hr@10", Values(**parts["overall"]), {"target_popularity=cold": Values(**parts["slice"])}
+            "hr@10",
+            Values(**parts["overall"]),
+            {"target_popularity=cold": Values(**parts["slice"])},
         )
         for judged in (judge, judge_first):
             verdict = judged(what, Rules(margin=0.1, when_unsure=when))
@@ -123,7 +125,9 @@ class TestSlices:
         assert judge(self.slices(0.05), RULES).passed
 
     def test_small_slices_are_listed(self):
-        what = measured(hits(0.5), hits(0.4, seed=1), {"user_country=x": Values(*2 * [hits(0, 29)])})
+        what = measured(
+            hits(0.5), hits(0.4, seed=1), {"user_country=x": Values(*2 * [hits(0, 29)])}
+        )
         verdict = judge(what, RULES)
         assert verdict.passed
         assert outcomes(verdict)["user_country=x"] == "too small"
@@ -132,7 +136,9 @@ class TestSlices:
         champion, candidate = hits(0.4, 1000), hits(0.33, 1000, seed=1)
         one = judge(measured(champion, champion, {"a": Values(candidate, champion)}), RULES)
         equal = {f"b{number}": Values(champion, champion) for number in range(9)}
-        ten = judge(measured(champion, champion, {"a": Values(candidate, champion), **equal}), RULES)
+        ten = judge(
+            measured(champion, champion, {"a": Values(candidate, champion), **equal}), RULES
+        )
         first, tenth = (
             next(check for check in verdict.checks if check.name == "a") for verdict in (one, ten)
         )
@@ -161,7 +167,8 @@ class TestBounds:
 
 class TestFirst:
     @pytest.mark.parametrize(
-        ("share", "empty", "passed"), [(0.4, 0, True), (0.3, 0, True), (0.2, 0, False), (0.4, 1, False)]
+        ("share", "empty", "passed"),
+        [(0.4, 0, True), (0.3, 0, True), (0.2, 0, False), (0.4, 1, False)],
     )
     def test_it_is_refused_if_worse_than_popularity_or_without_lists(self, share, empty, passed):
         verdict = judge_first(measured(hits(share), hits(0.3), empty=(empty, 9)), RULES)

@@ -33,6 +33,7 @@ def champion(registry="registry"):
     return Path(json.loads((Path(registry) / "registry.json").read_text())["champion"]["run"]).name
 
 
+@pytest.mark.usefixtures("shop")
 class TestPromotion:
     def test_the_first_champion_needs_sanity_only_and_the_next_one_the_gate(self, shop, capsys):
         assert promote("pop_old") == 0
@@ -51,7 +52,7 @@ class TestPromotion:
         assert champion() == "knn_new"
         assert "shown to be within the margin of 5" in capsys.readouterr().out
 
-    def test_swapping_the_models_flips_the_verdict_and_the_numbers(self, shop):
+    def test_swapping_the_models_flips_the_verdict_and_the_numbers(self):
         assert promote("pop_new", "registry=a") == promote("knn_new", "registry=b") == 0
         assert promote("knn_new", "registry=a", "margin=0.05") == 0
         assert promote("pop_new", "registry=b", "margin=0.05") == 3
@@ -71,7 +72,7 @@ class TestPromotion:
         assert {"ndcg@10", "hr@1", "mrr@20", "coverage@10"} <= shared
         assert {key: noted[key] for key in shared} == pytest.approx({k: own[k] for k in shared})
 
-    def test_the_champion_ranks_the_same_users_by_raw_ids(self, shop):
+    def test_the_champion_ranks_the_same_users_by_raw_ids(self):
         """Its hits are those of `recommend` for the same histories, among the shared items."""
         assert promote("knn_old") == 0
         promote("knn_new")
@@ -113,7 +114,7 @@ class TestPromotion:
     def test_coverage_and_latency_are_measured(self, shop):
         assert promote("pop_old") == 0
         with pytest.raises(SystemExit):
-            run_command(["promote", "knn_new", "latency=0.001", "latency_floor=0", "coverage=0"])
+            run_command(["promote", "knn_new", "latency=0.001", "latency_ms=0", "coverage=0"])
         checks = {check["name"]: check for check in decision(2)["checks"]}
         assert checks["latency"]["outcome"] == "refused"
         assert checks["latency"]["candidate"] > 0
@@ -121,8 +122,9 @@ class TestPromotion:
         assert checks["coverage"]["candidate"] == pytest.approx(own)
 
 
+@pytest.mark.usefixtures("shop")
 class TestRollback:
-    def test_twice_and_no_further(self, shop, capsys):
+    def test_twice_and_no_further(self, capsys):
         for name in ("pop_old", "knn_old", "knn_new"):
             assert promote(name, "margin=0.9", "when_unsure=promote") == 0
         assert promote("--rollback", "--dry-run") == 0
@@ -136,7 +138,7 @@ class TestRollback:
         assert promote("--rollback") == 2
         assert "was the first champion" in capsys.readouterr().err
 
-    def test_to_a_run_that_is_gone_changes_nothing(self, shop, capsys):
+    def test_to_a_run_that_is_gone_changes_nothing(self, capsys):
         for name in ("pop_old", "knn_new"):
             assert promote(name, "margin=0.9") == 0
         shutil.rmtree("pop_old")
@@ -144,15 +146,16 @@ class TestRollback:
         assert "version 1" in capsys.readouterr().err
         assert champion() == "knn_new"
 
-    def test_it_takes_no_candidate(self, shop, capsys):
+    def test_it_takes_no_candidate(self, capsys):
         assert promote("pop_old", "--rollback") == 2
         assert "not allowed with rollback" in capsys.readouterr().err
         assert promote() == 2
         assert "give a candidate: recsys-lab promote RUN_DIR" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("shop")
 class TestRefused:
-    def test_the_champion_itself_and_a_copy_of_it(self, shop, capsys):
+    def test_the_champion_itself_and_a_copy_of_it(self, capsys):
         assert promote("pop_old") == 0
         shutil.copytree("pop_old", "copy")
         assert promote("pop_old") == promote("copy") == 3
@@ -161,7 +164,7 @@ class TestRefused:
         assert "copy has the weights of" in said
         assert len(list(Path("registry/decisions").iterdir())) == 1
 
-    def test_a_champion_that_knows_the_holdout(self, shop):
+    def test_a_champion_that_knows_the_holdout(self):
         assert promote("pop_new") == 0
         assert promote("knn_old") == 3
         [reason] = decision(2)["reasons"]
@@ -175,7 +178,7 @@ class TestRefused:
         assert promote("knn_old") == 3
         assert "started with the weights of" in decision(1)["reasons"][0]
 
-    def test_unlike_protocols_unless_forced(self, shop):
+    def test_unlike_protocols_unless_forced(self):
         assert promote("pop_new") == 0
         assert promote("random_seen") == 3
         assert "evaluation.exclude_seen is False, of the champion True" in decision(2)["reasons"][0]
@@ -208,6 +211,7 @@ def break_weights(folder):
     rewrite(folder, {**values, "files": {**values["files"], FITTED: digest(folder / FITTED)}})
 
 
+@pytest.mark.usefixtures("shop")
 class TestMistakes:
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -236,14 +240,14 @@ class TestMistakes:
             (["knn_new", "margin=-1"], "margin: expected"),
         ],
     )
-    def test_options(self, shop, capsys, arguments, message):
+    def test_options(self, capsys, arguments, message):
         assert promote("pop_old") == 0
         assert promote(*arguments) == 2
         assert message in capsys.readouterr().err
         assert champion() == "pop_old"
         assert len(list(Path("registry/decisions").iterdir())) == 1
 
-    def test_a_champion_that_is_gone_or_was_trained_again(self, shop, capsys):
+    def test_a_champion_that_is_gone_or_was_trained_again(self, capsys):
         assert promote("pop_old") == 0
         before = Path("registry/registry.json").read_bytes()
         Path("pop_old").rename("moved")
@@ -256,7 +260,7 @@ class TestMistakes:
         assert "its weights are not those that were promoted" in capsys.readouterr().err
         assert Path("registry/registry.json").read_bytes() == before
 
-    def test_a_damaged_registry(self, shop, capsys):
+    def test_a_damaged_registry(self, capsys):
         Path("registry").mkdir()
         Path("registry/registry.json").write_text("{")
         assert promote("knn_new") == 2

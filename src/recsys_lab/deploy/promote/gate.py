@@ -239,7 +239,7 @@ def _bounds(measured: Measured, rules: Rules) -> list[Check]:
         )
     if measured.latency is not None and rules.latency is not None:
         new, old = measured.latency
-        high = max(rules.latency * old, rules.latency_floor)
+        high = max(rules.latency * old, rules.latency_ms)
         reason = f"latency: {new:.3g} ms for a batch, the champion {old:.3g} ms; allowed {high:.3g}"
         checks.append(
             Check("latency", "passed" if new <= high else "refused", reason, new, old, high=high)

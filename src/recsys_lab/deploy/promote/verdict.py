@@ -31,7 +31,7 @@ class Rules:
             one beyond it is shown over all users.
         coverage: largest loss of coverage, as a share of the champion's; None: not checked.
         latency: largest time of a batch, as a multiple of the champion's; None: not measured.
-        latency_floor: milliseconds of a batch that are always allowed.
+        latency_ms: milliseconds of a batch that are always allowed.
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -42,7 +42,7 @@ class Rules:
     when_unsure: Literal["refuse", "promote"] = "refuse"
     coverage: float | None = 0.1
     latency: float | None = 2.0
-    latency_floor: float = 20.0
+    latency_ms: float = 20.0
     resamples: int = 2000
     seed: int = 0
 
