@@ -27,12 +27,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         UserError: see `promote` and `roll_back`.
     """
     del output_dir
-    if cfg.rollback and cfg.candidate is not None:
-        raise UserError(
-            f"candidate={cfg.candidate}: not allowed with rollback, which takes the champion before"
-        )
-    if not cfg.rollback and cfg.candidate is None:
-        raise UserError(f"give a candidate: {VERBS['promote'].example}")
+    _check(cfg)
     if cfg.rollback:
         decision = roll_back(Path(cfg.registry), dry_run=cfg.dry_run)
     else:
@@ -55,6 +50,20 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         raise SystemExit(REFUSED)
 
 
+def _check(cfg: DictConfig) -> None:
+    if cfg.rollback and cfg.candidate is not None:
+        raise UserError(
+            f"candidate={cfg.candidate}: not allowed with rollback, which takes the champion before"
+        )
+    if not cfg.rollback and cfg.candidate is None:
+        raise UserError(f"give a candidate: {VERBS['promote'].example}")
+    if cfg.registry.startswith(("mlflow:", "wandb:")):
+        raise UserError(
+            f"registry={cfg.registry}: the champion is named in a folder; give a path, e.g. "
+            "registry=registry, and copy the decision to the tracker if it is needed there"
+        )
+
+
 def _settings(cfg: DictConfig) -> Settings:
     rules = Rules(
         margin=cfg.margin,
@@ -75,6 +84,7 @@ def _settings(cfg: DictConfig) -> Settings:
         guard=list(cfg.guard),
         force=cfg.force,
         export=None if cfg.export is None else Path(cfg.export),
+        prepare=cfg.prepare,
         verify=cfg.verify,
         dry_run=cfg.dry_run,
     )

@@ -31,4 +31,5 @@ class PromoteConfig:
     rollback: bool
     resamples: Annotated[int, Ge(100)]
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
+    prepare: bool
     verify: Verify

@@ -20,9 +20,11 @@ RUNS = {
     "pop_new": ["model=popularity", "data.path=new.csv"],
     "knn_old": ["model=item_knn", "data.path=old.csv"],
     "knn_new": ["model=item_knn", "data.path=new.csv"],
-    "random_seen": ["model=random", "data.path=new.csv", "evaluation.exclude_seen=false"],
-    "timed_new": ["model=hstu", "model.time_bias=past", "data.path=new.csv", *NET],
-}
+    "timed_new": [
+        "model=hstu", "model.time_bias=past", "data.path=new.csv", "evaluation.exclude_seen=false",
+        *NET,
+    ],
+}  # fmt: skip
 
 
 def write_logs():

@@ -57,6 +57,7 @@ class Settings:
         guard: patterns of the guarded slices.
         force: whether the candidate's protocol is applied although the champion's differs.
         export: the candidate's exported folder, or None.
+        prepare: whether missing datasets may be prepared again: see `restore`.
         verify: how prepared datasets are checked.
         dry_run: whether nothing is written.
     """
@@ -68,6 +69,7 @@ class Settings:
     guard: Sequence[str] = ()
     force: bool = False
     export: Path | None = None
+    prepare: bool = False
     verify: Verify = "full"
     dry_run: bool = False
 
@@ -107,7 +109,7 @@ def promote(settings: Settings) -> Decision:
     known = None if champion is None else same_run(champion, record)
     if known is not None:
         return _decided(values, Verdict(False, (Check("champion", "refused", known),)))
-    parts = restore(record, settings.verify)
+    parts = restore(record, settings.verify, prepare=settings.prepare)
     holdout = Holdout(parts)
     if champion is None:
         verdict = _first(settings, parts, record, holdout, values)
@@ -182,7 +184,7 @@ def _against(
     where = f"registry={settings.registry}"
     cure = f"go back to the champion before: recsys-lab promote --rollback {where}"
     theirs = run_of(champion, where, cure)
-    other = restore(theirs, settings.verify)
+    other = restore(theirs, settings.verify, prepare=settings.prepare)
     values["champion"] |= _run_fields(theirs)
     early = [
         *unlike_protocols(parts, other, values["notes"], force=settings.force),
