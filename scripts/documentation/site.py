@@ -36,6 +36,7 @@ HOW_TO = (
     "compare",
     "explain",
     "retrain",
+    "promote",
     "drift",
     "sweep",
     "sweep-on-a-cluster",

@@ -1,8 +1,8 @@
 """The command ``recsys-lab``: dispatches verbs and sets the exit code.
 
 Exit codes: 0 success, 1 failure (a message for faults of the machine, else a traceback), 2 user
-error (a message), 3 a verb's own verdict (``drift``: above a threshold), 130 interrupted (Ctrl-C,
-SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every traceback.
+error (a message), 3 a verb's own verdict (``drift``: above a threshold; ``promote``: refused), 130
+interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every traceback.
 """
 
 from __future__ import annotations

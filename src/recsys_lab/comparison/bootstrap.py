@@ -35,6 +35,26 @@ def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
     return np.concatenate(means)
 
 
+def resampled_means_of_few(values_UC: Floats, resamples: int, seed: int) -> Floats:
+    """The same bootstrap for metrics of few distinct values, whose cost does not grow with U.
+
+    Users with equal rows are drawn together: their number in a resample is multinomial. Other draws
+    than those of `resampled_means`, which is used if most rows differ.
+    """
+    rows_DC, counts_D = np.unique(values_UC, axis=0, return_counts=True)
+    users, distinct = len(values_UC), len(rows_DC)
+    if 4 * distinct > users:
+        return resampled_means(values_UC, resamples, seed)
+    generator = np.random.default_rng(seed)
+    step = max(1, _AT_ONCE // distinct)
+    means = []
+    for first in range(0, resamples, step):
+        size = min(step, resamples - first)
+        drawn_bD = generator.multinomial(users, counts_D / users, size)
+        means.append(drawn_bD @ rows_DC / users)
+    return np.concatenate(means)
+
+
 def seeds_resampled(means_BR: Floats, seed: list[int]) -> Floats:
     """System mean in each resample of users and seeds, (B,).
 

@@ -25,6 +25,7 @@ from recsys_lab.config.commands import (
 )
 from recsys_lab.config.deploy_commands import (
     DriftConfig,
+    PromoteConfig,
     RecommendConfig,
     RetrainConfig,
 )
@@ -153,6 +154,12 @@ VERBS: Mapping[str, Verb] = {
         paths=SOURCE_PATHS,
         has_run_dir=True,
         prints_outcome=True,
+    ),
+    "promote": Verb(
+        "make a run the champion if it passes the gate; roll back",
+        "recsys-lab promote RUN_DIR registry=registry margin=0.01",
+        PromoteConfig,
+        positional="candidate",
     ),
     "drift": Verb(
         "what changed between two logs; exit code 3 above thresholds",
