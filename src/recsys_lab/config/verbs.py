@@ -23,6 +23,7 @@ from recsys_lab.config.commands import (
     TokenizeConfig,
     TrainConfig,
 )
+from recsys_lab.config.deploy_commands import ExportConfig
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,12 @@ VERBS: Mapping[str, Verb] = {
         "attribute a user's recommendations to the events of the history",
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
+        positional="run",
+    ),
+    "export": Verb(
+        "a finished run -> a folder with ONNX, weights and items, checked against the lab's lists",
+        "recsys-lab export RUN_DIR output=shop_model",
+        ExportConfig,
         positional="run",
     ),
     "datasets": Verb(

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import FIRST_KNOWN, LIST
 from recsys_lab.data.features.store import Lists
+from recsys_lab.files.columns import FIRST_KNOWN, LIST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
