@@ -157,8 +157,9 @@ def _candidates(parts: Components) -> torch.Tensor | None:
 
 
 def _write_ids(data: PreparedDataset, scratch: Path, *, users: bool) -> None:
-    items = read_parquet(data.path / "items.parquet", _CURE).drop("index", strict=False)
-    items.with_row_index("index").write_parquet(scratch / folder.ITEMS)
+    items = read_parquet(data.path / "items.parquet", _CURE)
+    items = items.rename({"index": "index_of_log"}, strict=False).rename({"item": "index"})
+    items.write_parquet(scratch / folder.ITEMS)
     text = json.dumps(data.item_ids(), ensure_ascii=False)
     (scratch / folder.ITEM_IDS).write_text(text, encoding="utf-8")
     if users:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 NAMESPACE = "recsys_lab"
 """Of the operators of the lab."""
 

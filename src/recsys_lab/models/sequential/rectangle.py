@@ -10,7 +10,7 @@ Shapes: B users, L cells of a row, D width; T is B x L for a rectangular batch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ class RectangularBatch(Batch):
     @property
     def size(self) -> int:
         """Number of users B."""
-        return cast("int", self.users_B.shape[0])
+        return self.users_B.shape[0]
 
     @property
     def last_B(self) -> Tensor:
@@ -102,7 +102,8 @@ class RectangularLayout(PaddedLayout):
     def pad(self, x_TD: Tensor) -> Tensor:
         """(T, D) -> (B, L, D), zeros at the padding."""
         x_BLD = x_TD.unflatten(0, self.shape)
-        return x_BLD * self.mask(x_TD.device).unsqueeze(2)
+        padded: Tensor = x_BLD * self.mask(x_TD.device).unsqueeze(2)
+        return padded
 
     def unpad(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) -> (T, D)."""
@@ -136,8 +137,9 @@ def with_appended(
         rows_BLD = torch.nn.functional.pad(
             x_TD.unflatten(0, (batch.size, batch.width)), (0, 0, 0, 1)
         )
-        is_new_BL = torch.arange(longer.width, device=x_TD.device) == batch.lengths_B.unsqueeze(1)
-        x_TD = torch.where(is_new_BL.unsqueeze(2), vector_D, rows_BLD).flatten(0, 1)
+        cells_L = torch.arange(longer.width, device=x_TD.device)
+        is_new_BL1 = (cells_L == batch.lengths_B.unsqueeze(1)).unsqueeze(2)
+        x_TD = (rows_BLD * ~is_new_BL1 + vector_D * is_new_BL1).flatten(0, 1)
         first_B = torch.arange(batch.size, device=x_TD.device) * longer.width
         return x_TD, layout_of(longer), first_B + batch.lengths_B
     lengths = tuple(length + 1 for length in batch.lengths)
