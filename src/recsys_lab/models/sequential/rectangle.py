@@ -137,9 +137,8 @@ def with_appended(
         rows_BLD = torch.nn.functional.pad(
             x_TD.unflatten(0, (batch.size, batch.width)), (0, 0, 0, 1)
         )
-        cells_L = torch.arange(longer.width, device=x_TD.device)
-        is_new_BL1 = (cells_L == batch.lengths_B.unsqueeze(1)).unsqueeze(2)
-        x_TD = (rows_BLD * ~is_new_BL1 + vector_D * is_new_BL1).flatten(0, 1)
+        is_new_BL = torch.arange(longer.width, device=x_TD.device) == batch.lengths_B.unsqueeze(1)
+        x_TD = torch.where(is_new_BL.unsqueeze(2), vector_D, rows_BLD).flatten(0, 1)
         first_B = torch.arange(batch.size, device=x_TD.device) * longer.width
         return x_TD, layout_of(longer), first_B + batch.lengths_B
     lengths = tuple(length + 1 for length in batch.lengths)
