@@ -11,6 +11,7 @@ from recsys_lab.config import UserError, config_dir
 from recsys_lab.deploy.export.check import agreement, compared, refuse_different
 from recsys_lab.deploy.export.refusals import reason_against
 
+# Encoders of transformers that cannot be traced (Mamba) are refused then, with that reason.
 EXPORTED = {
     "bert4rec", "bsarec", "esasrec", "gru4rec", "gsasrec", "hstu", "mamba", "sasrec", "transformer",
 }  # fmt: skip
