@@ -33,6 +33,21 @@ class RecommendConfig:
     verify: Verify
 
 
+@dataclass(frozen=True)
+class ExportConfig:
+    """Top-level keys of ``export``."""
+
+    run: str
+    output: str
+    k: Annotated[int, Ge(1)]
+    program: bool
+    int8: bool
+    users: bool
+    check_users: Annotated[int, Ge(1)]
+    prepare: bool
+    verify: Verify
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetrainConfig(TrainConfig):
     """Top-level keys of ``retrain``: those of the run's stored config, and how it is retrained."""

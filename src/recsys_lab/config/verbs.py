@@ -25,6 +25,7 @@ from recsys_lab.config.commands import (
 )
 from recsys_lab.config.deploy_commands import (
     DriftConfig,
+    ExportConfig,
     PromoteConfig,
     RecommendConfig,
     RetrainConfig,
@@ -143,6 +144,12 @@ VERBS: Mapping[str, Verb] = {
         "lists for all users, some, or histories in a file, as Parquet",
         "recsys-lab recommend RUN_DIR output=lists k=20",
         RecommendConfig,
+        positional="run",
+    ),
+    "export": Verb(
+        "a finished run -> a folder with ONNX, weights and items, checked against the lab's lists",
+        "recsys-lab export RUN_DIR output=shop_model",
+        ExportConfig,
         positional="run",
     ),
     "retrain": Verb(

@@ -1,8 +1,6 @@
 """Shared data types (batches, ranked lists) and the protocols of models, losses and data."""
 
 from recsys_lab.contracts.batches import (
-    FIRST_KNOWN,
-    LIST,
     LISTS_APART,
     NO_ITEM,
     Batch,
@@ -39,6 +37,7 @@ from recsys_lab.contracts.semantic_ids import (
     UsesTrainingData,
 )
 from recsys_lab.contracts.traits import Traits, check_model, traits
+from recsys_lab.files.columns import FIRST_KNOWN, LIST
 from recsys_lab.moved import names_before
 
 __all__ = [

@@ -11,14 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-FIRST_KNOWN = 2
-"""Smallest code of a known value in an encoded column; 0 is missing, 1 unknown."""
-
 NO_ITEM = -1
 """Padding of a ranked list with fewer than K admissible items."""
-
-LIST = "list"
-"""Table column with the index of a list among the user's lists, from 0, if users have several."""
 
 LISTS_APART = 1 << 32
 """Added to a user's index for each earlier list of the user: see `EvaluationBatch.lists_B`."""

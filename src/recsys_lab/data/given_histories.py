@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import FIRST_KNOWN, LIST
 from recsys_lab.data.features.store import Lists
 from recsys_lab.data.history_lists import Histories, as_lists
 from recsys_lab.data.raw_ids import UNKNOWN, RawIds
 from recsys_lab.data.splits.ranges import first_from
+from recsys_lab.files.columns import FIRST_KNOWN, LIST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

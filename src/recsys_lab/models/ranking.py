@@ -79,7 +79,7 @@ def in_order(items_BK: Tensor, scores_BK: Tensor, users_B: Tensor) -> RankedList
     scores_BK = scores_BK.float().masked_fill(items_BK == NO_ITEM, -torch.inf)
     if bool(scores_BK.isnan().any()):
         raise ValueError("a score is NaN: the items cannot be ranked")
-    by_hash_BK = _hash(users_B.unsqueeze(1), items_BK).argsort(1)
+    by_hash_BK = tie_hash(users_B.unsqueeze(1), items_BK).argsort(1)
     items_BK, scores_BK = items_BK.gather(1, by_hash_BK), scores_BK.gather(1, by_hash_BK)
     # Items before padding, also where an item's own score is -inf.
     first_BK = (items_BK == NO_ITEM).long().argsort(dim=1, stable=True)
@@ -144,14 +144,17 @@ def _break_ties(scores_RV: Tensor, best_RK: Tensor, users_R: Tensor) -> Tensor:
     threshold_R1 = best_RK[:, -1:]
     candidates = int((scores_RV >= threshold_R1).sum(1).max())
     score_RC, item_RC = scores_RV.topk(candidates, dim=1)
-    by_hash_RC = _hash(users_R.unsqueeze(1), item_RC).argsort(1)
+    by_hash_RC = tie_hash(users_R.unsqueeze(1), item_RC).argsort(1)
     score_RC, item_RC = score_RC.gather(1, by_hash_RC), item_RC.gather(1, by_hash_RC)
     order_RC = score_RC.argsort(dim=1, descending=True, stable=True)[:, :k]
     return item_RC.gather(1, order_RC)
 
 
-def _hash(users: Tensor, items: Tensor) -> Tensor:
-    """A fixed pseudo-random int64 for each pair (multiply and xor-shift rounds, wrapping)."""
+def tie_hash(users: Tensor, items: Tensor) -> Tensor:
+    """A fixed pseudo-random int64 for each pair of user and item.
+
+    Multiply and xor-shift rounds of int64, which wraps.
+    """
     x = users * 0x1E3779B97F4A7C15 + items * 0x3F58476D1CE4E5B9 + 0x14D049BB133111EB
     for multiplier in (0x3F58476D1CE4E5B9, 0x14D049BB133111EB):
         x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * multiplier

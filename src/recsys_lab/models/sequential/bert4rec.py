@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from recsys_lab.models.sequential.blocks import TransformerBlock
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
 from recsys_lab.models.sequential.layers import PaddedLayout, cloze_probabilities, sample_cloze_mask
+from recsys_lab.models.sequential.rectangle import with_appended
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -115,13 +116,7 @@ class BERT4Rec(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state of a masked event after each history, (B, D)."""
-        lengths = [length + 1 for length in batch.lengths]
-        layout = PaddedLayout.of(lengths, batch.items_T.device)
-        last_B = batch.offsets[1:] + torch.arange(batch.size, device=batch.offsets.device)
-        hidden_T = torch.zeros(sum(lengths), dtype=torch.bool, device=last_B.device)
-        hidden_T[last_B] = True
-        x_TD = self.hidden_event.repeat(sum(lengths), 1)
-        x_TD[~hidden_T] = self.embed(batch)
+        x_TD, layout, last_B = with_appended(batch, self.embed(batch), self.hidden_event)
         return self.head(self._states(x_TD, layout)[last_B])  # type: ignore[no-any-return]
 
     def _states(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from recsys_lab.models.sequential.blocks import feedforward
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
 from recsys_lab.models.sequential.layers import PaddedLayout, SelfAttention, next_item_targets
+from recsys_lab.models.sequential.rectangle import layout_of
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -85,7 +86,7 @@ class BSARec(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        layout, last_B = PaddedLayout.of(batch.lengths, batch.items_T.device), batch.last_B
+        layout, last_B = layout_of(batch), batch.last_B
         # Positions count from the end: the latest event always has position 0.
         x_TD = self.embed(batch) + self.positions(layout.from_end())
         x_TD = self.dropout(self.norm(x_TD))
@@ -114,9 +115,8 @@ class _Block(nn.Module):
 
     def forward(self, x_TD: Tensor, layout: PaddedLayout) -> Tensor:
         """(T, D) -> (T, D)."""
-        width = layout.shape[1]
         # Translation-invariant, so the side of the padding does not matter.
-        low_TD = layout.unpad(self.low_LL[:width, :width] @ layout.pad(x_TD))
+        low_TD = layout.unpad(layout.corner(self.low_LL) @ layout.pad(x_TD))
         filtered_TD = low_TD + self.high_scale**2 * (x_TD - low_TD)
         filtered_TD = self.filter_norm(x_TD + self.dropout(filtered_TD))
         attended_TD = self.dropout(self.attention(x_TD, layout))

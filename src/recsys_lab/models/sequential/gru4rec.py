@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from recsys_lab.models.sequential.dot_product import DotProductModel
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
+from recsys_lab.models.sequential.rectangle import layout_of
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -79,7 +80,7 @@ class GRU4Rec(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
+        layout = layout_of(batch)
         states_TD = self._states(batch, layout)
         return self.projection(states_TD[batch.last_B])  # type: ignore[no-any-return]
 

@@ -18,6 +18,7 @@ from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch, TrainingData
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
+from recsys_lab.models.sequential.rectangle import layout_of
 
 _TIME_BUCKETS = 128
 _LOG_BASE = 0.301  # a bucket is e**0.301 = 1.35 times as long as the previous one, as published
@@ -122,7 +123,7 @@ class HSTU(DotProductModel):
             )
 
     def _states(self, batch: Batch) -> Tensor:
-        layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
+        layout = layout_of(batch)
         asking_T = self._asking_times(batch)
         x_TD = self.embed(batch) * self.config.hidden_dim**0.5
         x_TD = self.dropout(x_TD + self.positions(layout.position_T))

@@ -68,6 +68,10 @@ class PaddedLayout:
         rows_T = torch.div(self.index_T, self.shape[1], rounding_mode="floor")
         return self.lengths_B[rows_T] - 1 - self.position_T
 
+    def corner(self, table: Tensor) -> Tensor:
+        """The first L rows and columns of a table with a row and a column for each position."""
+        return table[: self.shape[1], : self.shape[1]]
+
     def pad(self, x_TD: Tensor) -> Tensor:
         """(T, D) -> (B, L, D), zeros at the padding."""
         batch, width = self.shape

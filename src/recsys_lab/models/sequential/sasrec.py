@@ -15,6 +15,7 @@ from recsys_lab.config import UserError
 from recsys_lab.models.sequential.blocks import TransformerBlock
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
 from recsys_lab.models.sequential.layers import PaddedLayout, next_item_targets
+from recsys_lab.models.sequential.rectangle import layout_of
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import Batch
@@ -131,7 +132,7 @@ class SASRec(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state after the last event of each history, (B, D)."""
-        layout, last_B = PaddedLayout.of(batch.lengths, batch.items_T.device), batch.last_B
+        layout, last_B = layout_of(batch), batch.last_B
         x_TD = self._enter(batch, layout)
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, layout)

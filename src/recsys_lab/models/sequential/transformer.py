@@ -24,6 +24,7 @@ from recsys_lab.models.sequential.layers import (
     next_item_weights,
     sample_cloze_mask,
 )
+from recsys_lab.models.sequential.rectangle import layout_of, with_appended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,18 +129,11 @@ class Transformer(DotProductModel):
 
     def query_states(self, batch: Batch) -> Tensor:
         """The state of the last event of each history, or of an appended masked event, (B, D)."""
-        x_TD, lengths = self.embed(batch), batch.lengths
+        x_TD = self.embed(batch)
         if not self.is_cloze:
-            last_B = batch.last_B
-        else:
-            lengths = tuple(length + 1 for length in lengths)
-            last_B = batch.offsets[1:] + torch.arange(batch.size, device=x_TD.device)
-            is_real_T = torch.ones(sum(lengths), dtype=torch.bool, device=x_TD.device)
-            is_real_T[last_B] = False
-            whole_TD = self.hidden_event.repeat(len(is_real_T), 1)
-            whole_TD[is_real_T] = x_TD
-            x_TD = whole_TD
-        return self._states(x_TD, PaddedLayout.of(lengths, x_TD.device))[last_B]
+            return self._states(x_TD, layout_of(batch))[batch.last_B]
+        x_TD, layout, last_B = with_appended(batch, x_TD, self.hidden_event)
+        return self._states(x_TD, layout)[last_B]
 
     def compile(self, **options: Any) -> None:
         """Compile the encoder, if its architecture profits from it."""

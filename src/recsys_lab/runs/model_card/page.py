@@ -46,6 +46,11 @@ def write_card(record: RunRecord) -> list[Path]:
     return [record.folder / name for name in texts]
 
 
+def card_of(record: RunRecord) -> str:
+    """The card of a run as Markdown."""
+    return as_markdown(record.values, _slices(record))
+
+
 def as_markdown(values: Values, slices: Sequence[Values]) -> str:
     """The card as Markdown.
 

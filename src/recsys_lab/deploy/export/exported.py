@@ -1,0 +1,222 @@
+"""An export as an object that recommends, on ONNX Runtime; it does not import torch.
+
+Shapes: n histories, B histories of a batch, L events, S seen items, V items, K list length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recsys_lab.config import UserError
+from recsys_lab.data.given_histories import HistoryReader
+from recsys_lab.deploy.export.folder import INT8, ITEMS, ONNX, USERS, read_manifest
+from recsys_lab.files.reading import read_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from recsys_lab.config.commands import Verify
+    from recsys_lab.data.given_histories import GivenHistories, Histories
+
+_PADDING = -1
+_SCORES = 1 << 24
+"""Scores computed at a time: bounds memory."""
+
+
+@dataclass(frozen=True)
+class ExportedLists:
+    """Ranked lists with raw ids: see `recsys_lab.experiment.recommend.Recommendations`."""
+
+    lists: pl.DataFrame
+    num_unknown: int
+    num_unranked: int
+
+
+class ExportedModel:
+    """Ranks for histories with an exported folder, as the run that it was made from.
+
+    It is stateless between calls, so threads may share it.
+
+    Args:
+        folder: written by ``recsys-lab export``.
+        int8: use the graph with 8-bit weights, whose lists are not the lab's.
+        threads: threads of a call; 0: as many as there are cores.
+        verify: ``full`` compares the SHA-256 of every file, ``sizes`` only the lengths.
+
+    Attributes:
+        manifest: the content of ``manifest.json``.
+        items: the item table, in the order of the indices: ``index``, ``item_id``, other columns.
+        k: the longest list.
+
+    Raises:
+        UserError: it is not an export, damaged, or has no 8-bit graph.
+    """
+
+    def __init__(
+        self, folder: Path | str, *, int8: bool = False, threads: int = 0, verify: Verify = "full"
+    ) -> None:
+        folder = Path(folder)
+        self.manifest = read_manifest(folder, verify)
+        if int8 and INT8 not in self.manifest["files"]:
+            raise UserError(f"{folder}: has no {INT8}; export the run again with int8=true")
+        self.items = read_parquet(folder / ITEMS, "; export the run again")
+        self.k: int = self.manifest["k"]
+        users = None
+        if USERS in self.manifest["files"]:
+            users = read_parquet(folder / USERS, "; export the run again")["user_id"]
+        ids = _Ids(self.items["item_id"], users)
+        self._num_users: int = self.manifest["num_users"]
+        self._has_users = users is not None
+        self._read = HistoryReader(
+            ids,  # type: ignore[arg-type]  # only ids are read, without columns of features
+            self.manifest["model"],
+            (),
+            reads_times=self.manifest["reads_times"],
+        )
+        self._session = _session(folder / (INT8 if int8 else ONNX), threads)
+
+    def recommend(
+        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+    ) -> pl.DataFrame:
+        """The k best items for each history: the frame of `Run.recommend`.
+
+        Args:
+            histories: lists of raw item ids, oldest first, or a frame of events: see
+                `recsys_lab.data.given_histories.HistoryReader`. Unknown items are skipped.
+            k: list length, at most that of the export.
+            exclude_seen: leave out the items of the history.
+
+        Raises:
+            UserError: k is too large, or the histories have another form.
+            ValueError: a score is NaN or infinite.
+        """
+        return self.ranked(histories, k, exclude_seen=exclude_seen).lists
+
+    def ranked(
+        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+    ) -> ExportedLists:
+        """As `recommend`, with the numbers of unknown items and of histories without a list."""
+        k = min(self._list_length(k), len(self.items))
+        given = self._read(histories)
+        is_ranked_n = np.asarray(given.lengths > 0) | self.manifest["ranks_empty"]
+        rows_n = np.flatnonzero(is_ranked_n)
+        items, scores = [np.empty((0, k), np.int64)], [np.empty((0, k), np.float32)]
+        for rows_B in self._parts(rows_n):
+            items_BK, scores_BK = self._run(given, rows_B, exclude_seen=exclude_seen)
+            items.append(items_BK[:, :k])
+            scores.append(scores_BK[:, :k])
+        lists = self._frame(given.keys[rows_n], np.concatenate(items), np.concatenate(scores))
+        return ExportedLists(lists, given.num_unknown, len(given.rows) - len(rows_n))
+
+    def _list_length(self, k: object) -> int:
+        """Check a list length.
+
+        Raises:
+            UserError: it is not an int of at least 1, or longer than the graph's lists.
+        """
+        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+            raise UserError(f"k: got {k!r}, expected a list length, an int of at least 1")
+        if k > self.k and self.k < len(self.items):
+            raise UserError(
+                f"k: got {k}, but the export has lists of {self.k} items; give at most {self.k}, "
+                f"or export the run with k={k}"
+            )
+        return int(k)
+
+    def _parts(self, rows_n: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        size = max(1, _SCORES // len(self.items))
+        return (rows_n[first : first + size] for first in range(0, len(rows_n), size))
+
+    def _run(
+        self, given: GivenHistories, rows_B: NDArray[np.int64], *, exclude_seen: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        users_B, starts_B, ends_B, _ = given.rows[rows_B].T
+        window = self.manifest["window"]
+        begins_B = np.maximum(starts_B, ends_B - window)
+        seen_BS = np.full((len(rows_B), 1), _PADDING)
+        if exclude_seen:
+            seen_BS = _padded(given.items, starts_B, ends_B, _PADDING)
+        inputs = {
+            "items": _padded(given.items, begins_B, ends_B, _PADDING),
+            "seen": seen_BS,
+            "users": users_B if self._has_users else np.full(len(rows_B), self._num_users),
+        }
+        if self.manifest["reads_times"]:
+            assert given.timestamps is not None, "checked by the reader"
+            inputs["timestamps"] = _padded(given.timestamps, begins_B, ends_B, 0)
+        items_BK, scores_BK = self._session.run(None, inputs)
+        if np.isnan(scores_BK).any():
+            row = int(rows_B[np.isnan(scores_BK).any(1).argmax()])
+            raise ValueError(
+                f"a score of history {row} is NaN or infinite: its list cannot be ranked"
+            )
+        return items_BK, scores_BK
+
+    def _frame(
+        self, keys: pl.DataFrame, items_nK: NDArray[np.int64], scores_nK: NDArray[np.float32]
+    ) -> pl.DataFrame:
+        rows, columns = np.nonzero(items_nK != _PADDING)
+        return keys[rows].with_columns(
+            rank=pl.Series(columns + 1, dtype=pl.Int32),
+            item_id=self.items["item_id"].gather(items_nK[rows, columns]),
+            score=pl.Series(scores_nK[rows, columns]),
+        )
+
+
+class _Ids:
+    """The ids of a dataset, as `HistoryReader` reads them; an export without users has none."""
+
+    features = None
+
+    def __init__(self, items: pl.Series, users: pl.Series | None) -> None:
+        self._of = {"item": items, "user": pl.Series([]) if users is None else users}
+        self.num_users = len(self._of["user"])
+
+    def raw_ids(self, side: str) -> pl.Series:
+        """Raw ids of items or users, in the order of their indices."""
+        return self._of[side]
+
+    def item_ids(self) -> list[Any]:
+        """Raw id of every item."""
+        return self.raw_ids("item").to_list()
+
+    def user_ids(self) -> list[Any]:
+        """Raw id of every user."""
+        return self.raw_ids("user").to_list()
+
+
+def _padded(
+    flat: NDArray[Any], starts_B: NDArray[np.int64], ends_B: NDArray[np.int64], value: int
+) -> NDArray[np.int64]:
+    """The ranges of a flat array as rows, int64, with a value as padding; at least one column."""
+    lengths_B = ends_B - starts_B
+    columns = np.arange(max(1, lengths_B.max(initial=0)))
+    is_event_BL = columns < lengths_B[:, None]
+    rows_BL = np.full(is_event_BL.shape, value, np.int64)
+    rows_BL[is_event_BL] = flat[(starts_B[:, None] + columns)[is_event_BL]]
+    return rows_BL
+
+
+def _session(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Raises:
+        UserError: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            "an export runs on ONNX Runtime: pip install 'recsys-lab[export]'"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; they are raised, too
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
