@@ -16,7 +16,7 @@ PLAIN = sorted(name for name, verb in VERBS.items() if not verb.composes)
 
 class TestPlainVerbs:
     def test_they_are_those_without_components(self):
-        assert PLAIN == ["compare", "datasets", "evaluate", "explain", "runs", "show"]
+        assert PLAIN == ["compare", "datasets", "evaluate", "explain", "runs", "serve", "show"]
 
     @pytest.mark.parametrize("verb", PLAIN)
     def test_help_has_every_option_with_the_words_and_the_value_of_its_yaml(

@@ -23,6 +23,7 @@ from recsys_lab.config.commands import (
     TokenizeConfig,
     TrainConfig,
 )
+from recsys_lab.config.deploy_commands import ServeConfig
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,12 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
         positional="run",
+    ),
+    "serve": Verb(
+        "rank for histories and users over HTTP",
+        "recsys-lab serve RUN_DIR port=8000",
+        ServeConfig,
+        positional="source",
     ),
     "datasets": Verb(
         "list the datasets for data=: size, licence, notes",
