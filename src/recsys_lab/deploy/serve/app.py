@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -20,10 +20,13 @@ from recsys_lab.deploy.serve.follow import Failure
 from recsys_lab.deploy.serve.messages import Invalid, Limits, Problem
 from recsys_lab.deploy.serve.metrics import Metrics
 from recsys_lab.deploy.serve.middleware import Around
+from recsys_lab.deploy.serve.queries import BadQuery, Query
+from recsys_lab.pages.markup import render
 from recsys_lab.version import __version__
 
 _RETRY_AFTER = "1"  # seconds: the queue is emptied faster than that
 _BODY_SECONDS = 30.0
+_NO_PATH = "there is no such path; /docs lists all"
 
 
 def make_app(
@@ -49,6 +52,9 @@ def make_app(
         title="recsys_lab",
         version=__version__,
         description="Ranked lists for histories and users.",
+        openapi_url=None,  # these are routes below, and need no other server's scripts
+        docs_url=None,
+        redoc_url=None,
     )
 
     @app.post(
@@ -72,8 +78,7 @@ def make_app(
         if not query.rows:
             reply = Reply([], batcher.bundle.version)
         else:
-            waiting = asyncio.wrap_future(batcher.submit(query))
-            reply = await asyncio.wait_for(waiting, timeout)
+            reply = await _reply(batcher, query, timeout)
         return Response(to_json(messages.response(reply, dropped)), media_type="application/json")
 
     @app.get("/health", summary="Whether the process answers")
@@ -98,9 +103,35 @@ def make_app(
     async def text() -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return app.openapi()
+
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    async def docs() -> str:
+        return _page(app.openapi(), limits)
+
     _handle_errors(app)
     app.add_middleware(Around, metrics=metrics, token=token)
     return app
+
+
+def _page(openapi: dict[str, Any], limits: Limits) -> str:
+    """A page for people, without scripts."""
+    fields = messages.Request.model_fields
+    return render(
+        "deploy/serve/page.html",
+        version=__version__,
+        paths=openapi["paths"],
+        example='{"histories": [["i7", "i3"], ["i5"]], "k": 10}',
+        keys={name: field.description or "" for name, field in fields.items()},
+        limits={
+            "list length k": f"{limits.max_k:,}, {limits.k} if not given",
+            "histories or users": f"{limits.max_histories:,}",
+            "events of a history": f"{limits.max_history:,}, more: {limits.long_history}",
+            "bytes of a body": f"{limits.max_body:,}",
+        },
+    )
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -109,27 +140,41 @@ def _handle_errors(app: FastAPI) -> None:
         status, message, headers = _problem(error)
         return JSONResponse({"error": message}, status, headers)
 
-    for kind in (HTTPException, UserError, Busy, TimeoutError, ValueError, ClientDisconnect):
+    for kind in (HTTPException, UserError, Busy, ClientDisconnect):
         app.add_exception_handler(kind, answer)
 
 
 def _problem(error: Exception) -> tuple[int, str, dict[str, str]]:
     """Status, message and headers for an error."""
     if isinstance(error, HTTPException):
-        return error.status_code, error.detail, dict(error.headers or {})
+        message = _NO_PATH if error.status_code == 404 else error.detail
+        return error.status_code, message, dict(error.headers or {})
     if isinstance(error, Invalid):
         # The rest of a body that is too long is not read.
         return error.status, str(error), {"Connection": "close"} if error.status == 413 else {}
     if isinstance(error, UserError):
         return 422, str(error), {}
     if isinstance(error, Busy):
-        return 503, "too many requests wait; try again", {"Retry-After": _RETRY_AFTER}
-    if isinstance(error, TimeoutError):
-        return 503, "no list in time; try again", {"Retry-After": _RETRY_AFTER}
-    if isinstance(error, ClientDisconnect):
-        return 400, "the client left", {}
-    # A model raises it for input that it cannot rank, e.g. numbers that make its scores NaN.
-    return 422, "the model cannot rank for these histories", {}
+        return 503, f"{error}; try again", {"Retry-After": _RETRY_AFTER}
+    return 400, "the client left before its body was complete", {}
+
+
+async def _reply(batcher: Batcher, query: Query, timeout: float) -> Reply:
+    """The reply to a query.
+
+    Raises:
+        Busy: the queue is full, or there was no reply within ``timeout`` seconds.
+        BadQuery: the model cannot rank for these histories.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(batcher.submit(query)), timeout)
+    except TimeoutError:
+        raise Busy("no lists in time") from None
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        # Models raise it for input such as numbers that make a score NaN.
+        raise BadQuery("the model cannot rank for these histories") from None
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -104,7 +104,7 @@ class Batcher:
         job = _Job(query)
         with self._changed:
             if self._closed or self._waiting + job.size > self._max_queue:
-                raise Busy
+                raise Busy("the server stops" if self._closed else "too many requests wait")
             self._jobs.append(job)
             self._waiting += job.size
             self._changed.notify()
@@ -172,7 +172,8 @@ class Batcher:
             else:
                 # Without the traceback, whose frames would keep the model after a swap.
                 _log.warning("a query failed: %s", _where(error))
-                jobs[0].future.set_exception(error.with_traceback(None))
+                what = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+                jobs[0].future.set_exception(what.with_traceback(None))
             return
         first = 0
         for job in jobs:

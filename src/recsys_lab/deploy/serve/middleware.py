@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-OPEN = ("/health", "/ready")
-"""Paths that need no token: load balancers ask them."""
+OPEN = ("/health", "/ready", "/docs", "/openapi.json")
+"""Paths that need no token: load balancers ask the first two, browsers send none."""
 
 
 class Around:
