@@ -15,6 +15,7 @@ class ServeConfig:
     """Top-level keys of ``serve``."""
 
     source: str
+    backend: Literal["run", "export"]
     host: str
     port: Annotated[int, Ge(0), Le(65535)]
     k: Annotated[int, Ge(1)]

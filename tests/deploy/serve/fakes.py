@@ -75,7 +75,7 @@ class InProcess:
             lambda: self.batcher.bundle.version, lambda: self.batcher.waiting, lambda: False
         )
         self.batcher = Batcher(
-            bundle(model),
+            model if isinstance(model, Bundle) else bundle(model),
             max_batch=max_batch,
             max_wait=max_wait,
             max_queue=max_queue,

@@ -25,7 +25,7 @@ async def gone(task):
 
 
 async def begun(model):
-    while not model.begun.is_set():  # noqa: ASYNC110
+    while not model.begun.is_set():
         await asyncio.sleep(0.002)
 
 

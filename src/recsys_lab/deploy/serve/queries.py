@@ -10,6 +10,10 @@ from recsys_lab.config import UserError
 
 Kind = Literal["histories", "events", "users"]
 
+NO_KNOWN_ITEM = "the history has no item that the model knows"
+UNKNOWN_USER = "the model's dataset has no such user"
+NOTHING_LEFT = "no item is left to recommend"
+
 
 class BadQuery(UserError):
     """A request that this model cannot answer, whose message is sent to the client."""

@@ -13,7 +13,14 @@ import polars as pl
 
 from recsys_lab.contracts import NO_ITEM, traits
 from recsys_lab.data.given_histories import GivenHistories
-from recsys_lab.deploy.serve.queries import Answer, BadQuery, Query
+from recsys_lab.deploy.serve.queries import (
+    NO_KNOWN_ITEM,
+    NOTHING_LEFT,
+    UNKNOWN_USER,
+    Answer,
+    BadQuery,
+    Query,
+)
 from recsys_lab.deploy.serve.ranker import EncodedRanker
 
 if TYPE_CHECKING:
@@ -22,10 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.experiment.components import Components
-
-NO_KNOWN_ITEM = "the history has no item that the model knows"
-UNKNOWN_USER = "the model's dataset has no such user"
-NOTHING_LEFT = "no item is left to recommend"
 
 
 class RunModel:

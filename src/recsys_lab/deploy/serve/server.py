@@ -10,20 +10,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 import uvicorn
 
 from recsys_lab.config import UserError
 from recsys_lab.deploy.serve.app import make_app
 from recsys_lab.deploy.serve.batching import Batcher
-from recsys_lab.deploy.serve.champion import Champion, read_champion
 from recsys_lab.deploy.serve.follow import Follower
-from recsys_lab.deploy.serve.load import is_registry, load_champion, load_run, refuse_other
+from recsys_lab.deploy.serve.load import Loader, is_registry, refuse_other
 from recsys_lab.deploy.serve.messages import Limits
 from recsys_lab.deploy.serve.metrics import Metrics
-from recsys_lab.deploy.serve.queries import Bundle
 from recsys_lab.files.faults import reason
 from recsys_lab.files.reading import reading
 from recsys_lab.pages.terminal import LogFormatter
@@ -56,11 +53,9 @@ class Server:
 
     def __init__(self, cfg: ServeConfig) -> None:
         source = Path(cfg.source)
-        refuse_other(source)
+        refuse_other(source, cfg.backend)
         _refuse_unlike(cfg)
         token = read_token(cfg.token_env, cfg.token_file)
-        if cfg.threads is not None:
-            torch.set_num_threads(cfg.threads)
         self._socket = _bind(cfg.host, cfg.port)
         self.port = int(self._socket.getsockname()[1])
         try:
@@ -70,30 +65,25 @@ class Server:
             raise
 
     def _start(self, cfg: ServeConfig, source: Path, token: str | None) -> None:
-        def load(champion: Champion) -> Bundle:
-            return load_champion(champion, cfg.verify, cfg.max_batch)
-
-        follows = is_registry(source)
-        bundle = _first(source, load) if follows else load_run(source, cfg.verify, cfg.max_batch)
+        loader = Loader(cfg.backend, cfg.verify, cfg.threads, cfg.max_batch)
         metrics = Metrics(
             version=lambda: self.batcher.bundle.version,
             waiting=lambda: self.batcher.waiting,
             failing=lambda: self._follower is not None and self._follower.failure is not None,
         )
         self.batcher = Batcher(
-            bundle,
+            loader.first(source),
             max_batch=cfg.max_batch,
             max_wait=cfg.max_wait_ms / 1000,
             max_queue=cfg.max_queue,
             observe=metrics.batch,
         )
-        del bundle  # else the first model would stay after a swap
         self._follower: Follower | None = None
-        if follows:
+        if is_registry(source):
             self._follower = Follower(
                 source,
                 self.batcher,
-                load,
+                loader.champion,
                 poll=cfg.poll_s,
                 on_swap=metrics.swaps.inc,
                 on_failure=metrics.failures.inc,
@@ -222,14 +212,6 @@ def read_token(variable: str | None, file: str | None) -> str | None:
             "openssl rand -hex 32"
         )
     return token
-
-
-def _first(registry: Path, load: Any) -> Bundle:
-    champion = read_champion(registry)
-    if champion is None:
-        raise UserError(f"{registry}: the registry has no champion yet; promote a run first")
-    bundle: Bundle = load(champion)
-    return bundle
 
 
 def _refuse_unlike(cfg: ServeConfig) -> None:
