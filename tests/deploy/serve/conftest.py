@@ -16,9 +16,12 @@ from tests.cli.flow import ITEMS, SMALL, in_shop, train, until
 
 RUNS = {
     "sasrec": ["data.items_path=items.csv"],
-    "timed": ["model=hstu", "model.time_bias=past"],
+    "timed": [
+        "model=hstu", "model.time_bias=past", "inputs.context=[event.channel,event.paid]",
+        "+data.event_features={channel: categorical, paid: numeric}",
+    ],
     "popularity": ["model=popularity"],
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,10 @@ def served_runs(tmp_path_factory):
         titles = [None if item % 5 == 0 else f"Item {item}" for item in range(ITEMS)]
         items = pl.DataFrame({"item_id": [f"i{n}" for n in range(ITEMS)], "title": titles})
         items.write_csv("items.csv")
+        log = pl.read_csv("log.csv")
+        number = pl.int_range(len(log))
+        columns = {"channel": pl.when(number % 3 > 0).then(pl.lit("web")).otherwise(pl.lit("app"))}
+        log.with_columns(**columns, paid=number % 7).write_csv("log.csv")
         assert train(*RUNS["sasrec"], "run_dir=sasrec", "recipe.max_epochs=1") == 0
         base = [text for text in SMALL if "feedforward" not in text]
         assert train(*RUNS["timed"], "run_dir=timed", "recipe.max_epochs=1", base=base) == 0

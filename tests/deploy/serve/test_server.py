@@ -72,16 +72,32 @@ class TestLists:
         assert [one["reason"] for one in answers] == [None, None, None, nothing, nothing]
 
     def test_lists_for_events_are_those_of_python_whatever_their_order(self, served_runs, clients):
+        more = [{"channel": "web", "paid": 3}, {"channel": None, "paid": 0.5}]
+        more += [{"channel": 7, "paid": None}]
         events = [
-            [{"item_id": f"i{n}", "timestamp": t} for n, t in [(4, 5000), (2, 100), (9, 7000)]],
+            [
+                {"item_id": f"i{n}", "timestamp": t, **columns}
+                for (n, t), columns in zip([(4, 5000), (2, 100), (9, 7000)], more, strict=True)
+            ],
             [],
-            [{"item_id": "i8", "timestamp": 3}],
+            [{"item_id": "i8", "timestamp": 3, "channel": "app", "paid": 1, "unread": True}],
         ]
         served = clients["timed"].post("/recommend", json={"events": events, "k": 5})
         frame = pl.DataFrame(
-            [(f"new{row}", e["item_id"], e["timestamp"]) for row in (0, 2) for e in events[row]],
-            ["user_id", "item_id", "timestamp"],
+            [
+                (
+                    f"new{row}",
+                    e["item_id"],
+                    e["timestamp"],
+                    e["channel"] and str(e["channel"]),
+                    e["paid"],
+                )
+                for row in (0, 2)
+                for e in events[row]
+            ],
+            {"user_id": str, "item_id": str, "timestamp": int, "channel": str, "paid": float},
             orient="row",
+            strict=False,
         )
         lists = recsys_lab.load(served_runs / "timed").recommend(frame, k=5)
         same([(row // 2, *rest) for row, *rest in flat(served)], lists, "user_id")
@@ -136,9 +152,16 @@ class TestLists:
         [
             (
                 {"histories": [["i1"]]},
-                "histories: HSTU reads timestamp of every event; send events",
+                "histories: HSTU reads channel, paid, timestamp of every event; send events",
             ),
-            ({"events": [[{"item_id": "i1"}]]}, "events[0][0]: lacks timestamp, which HSTU reads"),
+            (
+                {"events": [[{"item_id": "i1", "channel": None}]]},
+                "events[0][0]: lacks paid, timestamp, which HSTU reads",
+            ),
+            (
+                {"events": [[{"item_id": 1, "timestamp": 1, "channel": 1, "paid": "3"}]]},
+                "events[0][0].paid: expected a number or null",
+            ),
         ],
     )
     def test_a_model_that_reads_times_says_what_it_needs(self, clients, body, words):
