@@ -38,6 +38,7 @@ HOW_TO = (
     "retrain",
     "sweep",
     "sweep-on-a-cluster",
+    "serve",
     "docker",
     "secrets",
     "when-something-breaks",
