@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from recsys_lab.deploy.serve.queries import Answer
 from tests.deploy.serve.fakes import LIMITS, Echo, InProcess, lists
 
 
@@ -251,6 +252,17 @@ class TestRequests:
                 items=[], scores=[], titles=[], num_unknown=0, reason="none")]  # fmt: skip
             await server.client.post("/recommend", json={"events": [events]})
             assert [e["item_id"] for e in seen[0]] == ["5", "1", "0", "6", "2", "3"]  # ties stay
+            server.batcher.close()
+
+        run(main())
+
+    def test_infinite_scores_are_json(self):
+        async def main():
+            model = Echo()
+            model.answer = lambda query: [Answer(["a"], [float("inf")], ["t"], 0, None)]
+            server = InProcess(model)
+            [one] = (await server.ask("a")).json()["lists"]
+            assert one["items"] == [{"item_id": "a", "score": None, "title": "t"}]
             server.batcher.close()
 
         run(main())

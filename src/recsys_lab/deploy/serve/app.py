@@ -79,7 +79,8 @@ def make_app(
             reply = Reply([], batcher.bundle.version)
         else:
             reply = await _reply(batcher, query, timeout)
-        return Response(to_json(messages.response(reply, dropped)), media_type="application/json")
+        body = to_json(messages.response(reply, dropped), inf_nan_mode="null")
+        return Response(body, media_type="application/json")
 
     @app.get("/health", summary="Whether the process answers")
     async def health() -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +85,7 @@ class Follower:
             version = None if champion is None else champion.version
             if champion is not None and version != self._batcher.bundle.number:
                 self._swap(self._load(champion))
-        except Exception as error:  # the old model serves on, whatever is wrong with the new one
+        except BaseException as error:  # whatever is wrong with it, the old model serves on
             self._fail(version, error)
         else:
             self.failure = None
@@ -96,21 +98,18 @@ class Follower:
         except OSError:
             now = None
         retry = self.failure is not None and time.monotonic() >= self._retry_at
-        if now == self._seen and now is not None and not retry:
-            return False
-        if now is None and self.failure is not None and not retry:
-            return False
+        is_new = now != self._seen or (now is None and self.failure is None)
         self._seen = now
-        return True
+        return is_new or retry
 
     def _swap(self, bundle: Bundle) -> None:
         old = self._batcher.bundle.version
         self._batcher.bundle = bundle
-        gc.collect()  # models may refer to themselves
+        _free_memory()
         self._on_swap()
         _log.info("model %s replaces %s", bundle.version, old)
 
-    def _fail(self, version: int | None, error: Exception) -> None:
+    def _fail(self, version: int | None, error: BaseException) -> None:
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         self.failure = Failure(version, what)
         self._retry_at = time.monotonic() + _RETRY
@@ -121,3 +120,10 @@ class Follower:
     def _loop(self) -> None:
         while not self._stop.wait(self._poll):
             self.look()
+
+
+def _free_memory() -> None:
+    """Give the memory of the old model back to the system."""
+    gc.collect()  # models may refer to themselves
+    with suppress(AttributeError, OSError, TypeError):  # only glibc keeps it and has this
+        ctypes.CDLL(None).malloc_trim(0)

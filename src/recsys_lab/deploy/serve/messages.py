@@ -74,10 +74,10 @@ class Request(BaseModel):
 
 
 class Item(BaseModel):
-    """A recommended item."""
+    """A recommended item; an infinite score is null."""
 
     item_id: str | int
-    score: float
+    score: float | None
     title: str | None
 
 

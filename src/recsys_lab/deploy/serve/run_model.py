@@ -93,7 +93,7 @@ class RunModel:
     def warm_up(self, rows: int) -> None:
         """See `ServedModel.warm_up`; with histories of the dataset."""
         users = list(self._users)[:rows]
-        self.answer(Query("users", users, k=10, exclude_seen=True))
+        self.answer(Query("users", users, k=1, exclude_seen=True))
 
     def _answer_users(self, query: Query) -> list[Answer]:
         """From their whole histories; an unknown user has an empty one."""
