@@ -22,7 +22,7 @@ class ServeConfig:
     max_wait_ms: Annotated[float, Ge(0), Le(10_000)]
     max_batch: Annotated[int, Ge(1)]
     max_k: Annotated[int, Ge(1)]
-    max_histories: Annotated[int, Ge(1)]
+    max_lists: Annotated[int, Ge(1)]
     max_history: Annotated[int, Ge(1)]
     long_history: Literal["refuse", "truncate"]
     max_body_kib: Annotated[int, Ge(1)]

@@ -259,7 +259,7 @@ class TestRequests:
     def test_infinite_scores_are_json(self):
         async def main():
             model = Echo()
-            model.answer = lambda query: [Answer(["a"], [float("inf")], ["t"], 0, None)]
+            model.answer = lambda _: [Answer(["a"], [float("inf")], ["t"], 0, None)]
             server = InProcess(model)
             [one] = (await server.ask("a")).json()["lists"]
             assert one["items"] == [{"item_id": "a", "score": None, "title": "t"}]

@@ -257,7 +257,7 @@ class TestMistakes:
             ({"source": "absent"}, "absent: there is no such folder; give a run, an export or a"),
             ({"source": "."}, "not a run (run.json), an export (model.onnx) or a registry"),
             ({"k": 200}, "k=200 is above max_k=100, so it could never be served"),
-            ({"max_queue": 10}, "max_histories=256 is above max_queue=10"),
+            ({"max_queue": 10}, "max_lists=256 is above max_queue=10"),
             ({"host": "no.such.host.invalid"}, "host=no.such.host.invalid port=0: cannot be"),
             ({"token_env": "NO_SUCH"}, "token_env=NO_SUCH: there is no such environment variable"),
             ({"token_env": "A", "token_file": "b"}, "both set; give one of them"),

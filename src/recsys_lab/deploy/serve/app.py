@@ -128,7 +128,7 @@ def _page(openapi: dict[str, Any], limits: Limits) -> str:
         keys={name: field.description or "" for name, field in fields.items()},
         limits={
             "list length k": f"{limits.max_k:,}, {limits.k} if not given",
-            "histories or users": f"{limits.max_histories:,}",
+            "histories or users": f"{limits.max_lists:,}",
             "events of a history": f"{limits.max_history:,}, more: {limits.long_history}",
             "bytes of a body": f"{limits.max_body:,}",
         },

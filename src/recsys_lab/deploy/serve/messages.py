@@ -114,7 +114,7 @@ class Limits:
     Attributes:
         k: list length of requests that give none.
         max_k: list length.
-        max_histories: histories, or users.
+        max_lists: histories, or users, in a request.
         max_history: events of a history.
         long_history: what happens to a longer one: it is refused, or loses its oldest events.
         max_body: bytes.
@@ -122,7 +122,7 @@ class Limits:
 
     k: int
     max_k: int
-    max_histories: int
+    max_lists: int
     max_history: int
     long_history: Literal["refuse", "truncate"]
     max_body: int
@@ -162,9 +162,9 @@ def parse(body: bytes, limits: Limits) -> tuple[Query, list[int]]:
         raise Invalid(f"give one of histories, events and users; {what}")
     kind = kinds[0]
     rows: Sequence[Any] = given[kind]
-    if len(rows) > limits.max_histories:
+    if len(rows) > limits.max_lists:
         raise Invalid(
-            f"{kind}: {len(rows):,} in one request, at most {limits.max_histories:,} are allowed; "
+            f"{kind}: {len(rows):,} in one request, at most {limits.max_lists:,} are allowed; "
             "send several requests"
         )
     k = limits.k if request.k is None else request.k

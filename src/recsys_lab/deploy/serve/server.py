@@ -215,7 +215,7 @@ def read_token(variable: str | None, file: str | None) -> str | None:
 
 
 def _refuse_unlike(cfg: ServeConfig) -> None:
-    for small, large in (("k", "max_k"), ("max_histories", "max_queue")):
+    for small, large in (("k", "max_k"), ("max_lists", "max_queue")):
         low, high = getattr(cfg, small), getattr(cfg, large)
         if low > high:
             raise UserError(
@@ -228,7 +228,7 @@ def _limits(cfg: ServeConfig) -> Limits:
     return Limits(
         k=cfg.k,
         max_k=cfg.max_k,
-        max_histories=cfg.max_histories,
+        max_lists=cfg.max_lists,
         max_history=cfg.max_history,
         long_history=cfg.long_history,
         max_body=cfg.max_body_kib * 1024,
