@@ -21,7 +21,8 @@ from tests.deploy.serve.fakes import Echo, InProcess, bundle, lists
 
 def write_champion(registry, version, run="runs/one", **more):
     """As promotion writes it: atomically."""
-    champion = {"run": run, "export": None, "version": version, "promoted": "2026-11-29T00:00:00"}
+    champion = {"run": run, "export": None, "version": version, "promoted": "2026-11-29"}
+    champion["decision"] = f"decisions/{version:04d}.json"
     values = {"schema": 1, "champion": champion, "history": [], **more}
     file = registry / "registry.json"
     file.with_suffix(".new").write_text(json.dumps(values))
