@@ -9,6 +9,7 @@ import hcl2
 import yaml
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.deploy.serve.middleware import OPEN
 from tests.cli.flow import in_shop, train
 
 ROOT = Path(__file__).parents[1]
@@ -33,10 +34,11 @@ def test_the_image_copies_what_exists_and_starts_the_installed_command():
     for name in copied:
         assert (ROOT / name).exists()
         assert f"!{name}" in let_through
-    (entry,) = json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.M)[1])
-    assert entry in project["scripts"]
-    extras = re.search(r"\"\.\[(.*)\]\"", text)[1].split(",")
-    assert set(extras) <= set(project["optional-dependencies"])
+    entries = [json.loads(entry) for entry in re.findall(r"^ENTRYPOINT (.*)$", text, re.M)]
+    assert entries == [["recsys-lab", "serve"], ["recsys-lab"]]  # the last one is the default
+    assert "recsys-lab" in project["scripts"]
+    for extras in re.findall(r"\"\.\[(.*)\]\"", text):
+        assert set(extras.split(",")) <= set(project["optional-dependencies"])
 
 
 def arguments(name: str) -> list[str]:
@@ -68,6 +70,22 @@ def test_the_periodic_retraining_is_understood(tmp_path, monkeypatch, capsys):
     assert (shown["warm"], shown["window"], shown["resume"]) == (True, "90d", "auto")
     (periodic,) = next(iter(job("retrain")["job"][0].values()))["periodic"]
     assert periodic["prohibit_overlap"] is True
+
+
+def test_the_server_is_understood(capsys):
+    words = {"${var.registry}": "registry", "${NOMAD_PORT_http}": "8000"}
+    args = arguments("serve")
+    for name, value in words.items():
+        args = [arg.replace(name, value) for arg in args]
+    assert run_command(["serve", *args, "--cfg", "job"]) == 0
+    shown = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert shown["source"] == "registry"
+    (group,) = plain_group(job("serve"))
+    task = next(iter(group["task"][0].values()))
+    assert plain(task["kill_signal"]) == "SIGTERM"
+    assert int(shown["shutdown_s"]) < int(plain(task["kill_timeout"]).removesuffix("s"))
+    (check,) = next(iter(group["service"]))["check"]
+    assert plain(check["path"]) in OPEN  # the balancer sends no token
 
 
 def plain_group(job: dict) -> list[dict]:

@@ -40,6 +40,7 @@ HOW_TO = (
     "drift",
     "sweep",
     "sweep-on-a-cluster",
+    "serve",
     "docker",
     "secrets",
     "when-something-breaks",

@@ -29,6 +29,7 @@ from recsys_lab.config.deploy_commands import (
     PromoteConfig,
     RecommendConfig,
     RetrainConfig,
+    ServeConfig,
 )
 
 
@@ -151,6 +152,12 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab export RUN_DIR output=shop_model",
         ExportConfig,
         positional="run",
+    ),
+    "serve": Verb(
+        "rank for histories and users over HTTP",
+        "recsys-lab serve RUN_DIR port=8000",
+        ServeConfig,
+        positional="source",
     ),
     "retrain": Verb(
         "train the config of a finished run on newer data, from scratch or from its weights",

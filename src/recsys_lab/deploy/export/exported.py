@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_lab.config.commands import Verify
-    from recsys_lab.data.given_histories import GivenHistories, Histories
+    from recsys_lab.data.given_histories import GivenHistories
+    from recsys_lab.data.history_lists import Histories
 
 _PADDING = -1
 _SCORES = 1 << 24

@@ -1,0 +1,189 @@
+"""Joins concurrent requests into batches, which one thread ranks.
+
+The event loop never waits for a model: it submits queries and awaits their futures.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
+
+from recsys_lab.deploy.serve.queries import Answer, Bundle, Query
+
+_log = logging.getLogger(__name__)
+
+
+class Busy(Exception):
+    """The queue is full, or the server is stopping."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answers to a query, and the model that gave them."""
+
+    answers: list[Answer]
+    version: str
+
+
+@dataclass
+class _Job:
+    query: Query
+    future: Future[Reply] = field(default_factory=Future)
+    arrived: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> int:
+        return len(self.query.rows)
+
+
+class Batcher:
+    """A queue of queries and the thread that answers them.
+
+    A batch is ranked when ``max_batch`` histories wait, or ``max_wait`` after the arrival of the
+    first one. Queries with equal kind, list length and treatment of seen items are ranked
+    together; if that fails, each alone, so that a query fails only for its own reason.
+
+    Args:
+        bundle: the first model.
+        max_batch: histories ranked at once; a query with more is ranked alone.
+        max_wait: seconds.
+        max_queue: histories that may wait.
+        observe: is called with the number of histories of each batch and its seconds.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        max_batch: int,
+        max_wait: float,
+        max_queue: int,
+        observe: Callable[[int, float], None] = lambda *_: None,
+    ) -> None:
+        self._bundle = bundle
+        self._max_batch, self._max_wait, self._max_queue = max_batch, max_wait, max_queue
+        self._observe = observe
+        self._jobs: deque[_Job] = deque()
+        self._waiting = 0  # histories
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
+        self._thread.start()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The present model."""
+        return self._bundle
+
+    @bundle.setter
+    def bundle(self, bundle: Bundle) -> None:
+        """Swap the model: batches after this use the new one, the running batch ends with the old.
+
+        One assignment, so that no request sees parts of two models.
+        """
+        self._bundle = bundle
+
+    @property
+    def waiting(self) -> int:
+        """Number of histories that wait."""
+        return self._waiting
+
+    def submit(self, query: Query) -> Future[Reply]:
+        """Queue a query.
+
+        Raises:
+            Busy: the queue is full, or closed.
+        """
+        job = _Job(query)
+        with self._changed:
+            if self._closed or self._waiting + job.size > self._max_queue:
+                raise Busy("the server stops" if self._closed else "too many requests wait")
+            self._jobs.append(job)
+            self._waiting += job.size
+            self._changed.notify()
+        return job.future
+
+    def close(self) -> None:
+        """Answer what waits, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while jobs := self._next():
+            try:
+                self._answer_all(jobs)
+            except BaseException as error:  # the thread must survive whatever a model does
+                _log.error("a batch failed: %s", _where(error))
+                for job in jobs:
+                    if not job.future.done():
+                        job.future.set_exception(RuntimeError(type(error).__name__))
+            del jobs  # and with it what the last answers refer to, while nothing is asked
+
+    def _next(self) -> list[_Job]:
+        """The next batch, without the queries whose caller has left; empty at the end."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if not self._jobs:
+                    return []
+                end = self._jobs[0].arrived + self._max_wait
+                self._changed.wait_for(
+                    lambda: self._waiting >= self._max_batch or self._closed,
+                    timeout=max(0.0, end - time.monotonic()),
+                )
+                jobs = [self._jobs.popleft()]
+                size = jobs[0].size
+                while self._jobs and size + self._jobs[0].size <= self._max_batch:
+                    size += self._jobs[0].size
+                    jobs.append(self._jobs.popleft())
+                self._waiting -= size
+            if wanted := [job for job in jobs if job.future.set_running_or_notify_cancel()]:
+                return wanted
+
+    def _answer_all(self, jobs: list[_Job]) -> None:
+        bundle, start = self._bundle, time.perf_counter()
+
+        def how(job: _Job) -> tuple[str, int, bool]:
+            return job.query.kind, job.query.k, job.query.exclude_seen
+
+        for _, alike in groupby(sorted(jobs, key=how), key=how):
+            self._answer(bundle, list(alike))
+        self._observe(sum(job.size for job in jobs), time.perf_counter() - start)
+
+    def _answer(self, bundle: Bundle, jobs: Sequence[_Job]) -> None:
+        rows = list(chain.from_iterable(job.query.rows for job in jobs))
+        try:
+            answers = bundle.model.answer(replace(jobs[0].query, rows=rows))
+            if len(answers) != len(rows):
+                raise RuntimeError(f"{len(answers)} answers for {len(rows)} histories")
+        except BaseException as error:  # also the panics of Rust libraries
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._answer(bundle, [job])
+            else:
+                # Without the traceback, whose frames would keep the model after a swap.
+                _log.warning("a query failed: %s", _where(error))
+                what = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+                jobs[0].future.set_exception(what.with_traceback(None))
+            return
+        first = 0
+        for job in jobs:
+            reply = Reply(answers[first : first + job.size], bundle.version)
+            job.future.set_result(reply)
+            first += job.size
+
+
+def _where(error: BaseException) -> str:
+    """The type of an error and its line; not its message, which may name users and items."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{at}"
