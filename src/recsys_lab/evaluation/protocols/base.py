@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.contracts import NO_ITEM, ExcludedItems, RanksCandidates, traits
+from recsys_lab.contracts import NO_ITEM, RanksCandidates, traits
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
 from recsys_lab.evaluation.metrics.values import TargetValues
+from recsys_lab.evaluation.protocols.excluded import is_excluded
 from recsys_lab.evaluation.protocols.options import Options
 from recsys_lab.evaluation.results import Results
 
@@ -220,12 +221,6 @@ def fingerprint(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_ELEMENTS = 1 << 26
-"""Elements of the mask of excluded pairs at a time: bounds memory."""
-_SPARSE = 64
-"""With fewer than one excluded pair in so many, pairs are looked up one by one."""
-
-
 def check_lists(
     lists: RankedLists, k: int, exclude: Exclude | None, num_items: int, model: str
 ) -> None:
@@ -262,33 +257,7 @@ def check_lists(
     twice_BK = (ordered_BK[:, 1:] == ordered_BK[:, :-1]) & (ordered_BK[:, 1:] != NO_ITEM)
     _refuse(model, twice_BK, ordered_BK, "an item twice")
     if exclude is not None:
-        _refuse(model, _is_excluded(items_BK, exclude, num_items), items_BK, "an excluded item")
-
-
-def _is_excluded(items_BK: Tensor, exclude: Exclude, num_items: int) -> Tensor:
-    """Whether the item at each rank is excluded for its row, bool (B, K)."""
-    if isinstance(exclude, ExcludedItems):
-        alone = exclude.rows, exclude.items
-        is_none_BK = items_BK == NO_ITEM
-        mask_BV = exclude.mask.expand(len(items_BK), -1)
-        masked_BK = mask_BV.gather(1, items_BK.clamp(min=0)) & ~is_none_BK
-        return masked_BK | _is_excluded(items_BK, alone, num_items)
-    rows_P, items_P = exclude
-    if len(rows_P) * _SPARSE < items_BK.shape[0] * num_items:  # far cheaper than a mask
-        rows_B1 = torch.arange(len(items_BK), device=items_BK.device).unsqueeze(1) * num_items
-        keys_BK = torch.where(items_BK == NO_ITEM, -1, rows_B1 + items_BK)
-        return torch.isin(keys_BK, rows_P * num_items + items_P)
-    parts = []
-    rows = max(1, _ELEMENTS // num_items)
-    for first in range(0, items_BK.shape[0], rows):
-        part_bK = items_BK[first : first + rows]
-        mask_bV = torch.zeros(
-            (part_bK.shape[0], num_items), dtype=torch.bool, device=items_BK.device
-        )
-        here_P = (rows_P >= first) & (rows_P < first + rows)
-        mask_bV[rows_P[here_P] - first, items_P[here_P]] = True
-        parts.append(mask_bV.gather(1, part_bK.clamp(min=0)) & (part_bK != NO_ITEM))
-    return torch.cat(parts)
+        _refuse(model, is_excluded(items_BK, exclude, num_items), items_BK, "an excluded item")
 
 
 def _refuse(model: str, is_wrong_BK: Tensor, items_BK: Tensor, what: str) -> None:
