@@ -1,6 +1,7 @@
 """Shared test settings."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,25 @@ def pytest_collection_modifyitems(config, items):
     if not torch.cuda.is_available():
         config.hook.pytest_deselected(items=marked)
         items[:] = [item for item in items if item not in marked]
+
+
+@pytest.fixture(scope="session")
+def _server():
+    from tests.support.quick_start import start_server, stop_server
+
+    server = start_server()
+    yield
+    stop_server(server)
+
+
+@pytest.fixture(scope="module")
+def quick_start(_server):
+    """``python -m recsys_lab ...`` is forked from a process that has imported the lab."""
+    from tests.support.quick_start import Popen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Popen)
+        yield
 
 
 def _has_whole_commands(file):
