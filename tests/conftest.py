@@ -35,21 +35,18 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def _server():
-    from tests.support.quick_start import start_server, stop_server
+def _quick_start():
+    from tests.support import quick_start
 
-    server = start_server()
-    yield
-    stop_server(server)
+    yield quick_start.Popen
+    quick_start.stop_server()
 
 
 @pytest.fixture(scope="module")
-def quick_start(_server):
+def quick_start(_quick_start):
     """``python -m recsys_lab ...`` is forked from a process that has imported the lab."""
-    from tests.support.quick_start import Popen
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess, "Popen", Popen)
+        patch.setattr(subprocess, "Popen", _quick_start)
         yield
 
 

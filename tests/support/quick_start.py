@@ -2,8 +2,8 @@
 
 A process that has imported the lab, and has done nothing else, forks for every command. The command
 is a process like any other: its parent is the one that started it, which waits for it, signals it
-and gets its exit code; its process group, folder, environment, files and end are its own. What is
-left out is the start of the interpreter: a ``sitecustomize`` in its PYTHONPATH is not read.
+and gets its exit code; its process group, folder, environment, files and end are its own. Only the
+start of the interpreter is left out.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _OTHERS = ("preexec_fn", "pass_fds", "shell", "start_new_session")
 _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 _Popen = subprocess.Popen
 _to_server: socket.socket | None = None
+_server: subprocess.Popen[bytes] | None = None
 
 
 class Popen(_Popen):  # type: ignore[type-arg]
@@ -47,8 +48,9 @@ class Popen(_Popen):  # type: ignore[type-arg]
     def _execute_child(self, *arguments: Any) -> None:
         """As in the base class; other commands, and those with other options, are left to it."""
         own = inspect.signature(_Popen._execute_child).bind(self, *arguments).arguments
-        module = None if any(own[name] for name in _OTHERS) else _module(own["args"])
-        if module is None or _to_server is None:
+        environment = dict(os.environ if own["env"] is None else own["env"])
+        module = _module(own["args"])
+        if module is None or any(own[name] for name in _OTHERS) or _has_site(environment):
             super()._execute_child(*arguments)  # type: ignore[misc]
             return
         words = [str(word) for word in own["args"]]
@@ -56,12 +58,12 @@ class Popen(_Popen):  # type: ignore[type-arg]
             "module": module,
             "arguments": words[words.index("-m") + 2 :],
             "folder": str(own["cwd"] or os.getcwd()),
-            "environment": dict(os.environ if own["env"] is None else own["env"]),
+            "environment": environment,
             "group": os.getpgid(0) if own["process_group"] < 0 else own["process_group"],
         }
         streams = [own[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         inherited = [number if fd == -1 else fd for number, fd in enumerate(streams)]
-        self.pid = _asked(_to_server, wanted, inherited)
+        self.pid = _asked(_to_server or _start_server(), wanted, inherited)
         self._child_created = True
         self._close_pipe_fds(*(own[name] for name in _PIPES))  # type: ignore[attr-defined]
 
@@ -111,25 +113,31 @@ def _read(connection: socket.socket, size: int) -> bytes:
     return parts
 
 
-def start_server() -> _Popen[bytes]:
-    """Let this process's `Popen` fork. The server ends with this process, or when terminated."""
-    global _to_server
+def _has_site(environment: dict[str, str]) -> bool:
+    """Whether a command reads a ``sitecustomize`` of the test when it starts."""
+    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return any(Path(path, "sitecustomize.py").exists() for path in filter(None, paths))
+
+
+def _start_server() -> socket.socket:
+    """The connection to a new server, which ends with this process, or when that is closed."""
+    global _to_server, _server
     _to_server, its = socket.socketpair()
     command = [sys.executable, "-P", __file__, str(its.fileno())]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with its:
-        server = _Popen(command, env=environment, pass_fds=[its.fileno()], cwd=_ROOT)
+        _server = _Popen(command, env=environment, pass_fds=[its.fileno()], cwd=_ROOT)
     _read(_to_server, 1)  # it has imported everything
-    return server
+    return _to_server
 
 
-def stop_server(server: _Popen[bytes]) -> None:
-    """End it; processes that it forked are not affected."""
+def stop_server() -> None:
+    """End the server, if any; processes that it forked are not affected."""
     global _to_server
-    assert _to_server is not None
-    _to_server.close()
-    _to_server = None
-    server.wait(30)
+    if _to_server is not None and _server is not None:
+        _to_server.close()
+        _to_server = None
+        _server.wait(30)
 
 
 def _serve(client: socket.socket) -> dict[str, Any]:
