@@ -33,7 +33,7 @@ from rich.console import Console
 
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table
-from serving_clients import LAB, P99, Server, ask, attack, load, serving
+from serving_clients import LAB, P99, Server, ask, attack, load, read_answer, serving
 
 
 def make_run(folder: Path, items: int, width: int, length: int) -> Path:

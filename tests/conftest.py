@@ -1,6 +1,7 @@
 """Shared test settings."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,22 @@ def pytest_collection_modifyitems(config, items):
     if not torch.cuda.is_available():
         config.hook.pytest_deselected(items=marked)
         items[:] = [item for item in items if item not in marked]
+
+
+@pytest.fixture(scope="session")
+def _quick_start():
+    from tests.support import quick_start
+
+    yield quick_start.Popen
+    quick_start.stop_server()
+
+
+@pytest.fixture(scope="module")
+def quick_start(_quick_start):
+    """``python -m recsys_lab ...`` is forked from a process that has imported the lab."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", _quick_start)
+        yield
 
 
 def _has_whole_commands(file):

@@ -232,14 +232,14 @@ def test_command_is_understood(words, tutorial, of_table, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("page", ["add-a-model.md", "add-a-dataset.md"])
 def test_how_to_is_followed_to_the_letter(page, tmp_path, monkeypatch, capsys):
-    text = (ROOT / "docs/how-to" / page).read_text()
+    text = (ROOT / "docs/how-to/add" / page).read_text()
     for name, code in re.findall(NAMED_BLOCK, text, FLAGS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "my_models")
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
-    (words,) = [words for words, _ in commands(ROOT / "docs/how-to" / page)]
+    (words,) = [words for words, _ in commands(ROOT / "docs/how-to/add" / page)]
     small = TINY if page == "add-a-model.md" else TINY[2:]
     try:
         assert run_command([*words, "run_dir=run", *small]) == 0, capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_how_to_is_followed_to_the_letter(page, tmp_path, monkeypatch, capsys):
 
 def test_a_model_is_told_what_it_lacks_and_may_state():
     """The page names what the code reads, no more and no less."""
-    text = (ROOT / "docs/how-to/add-a-model.md").read_text()
+    text = (ROOT / "docs/how-to/add/add-a-model.md").read_text()
     page, _, rest = text.partition("## Optional attributes")
     must = re.findall(r"^\|[^|]*\| `(\w+)", page, re.MULTILINE)
     may = re.findall(r"^\| `(\w+)", rest.partition("Optional methods")[0], re.MULTILINE)

@@ -63,6 +63,7 @@ def test_a_renamed_class_is_found_by_its_old_name(module, old, new):
         place.Nothing  # noqa: B018
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_a_users_config_with_old_names_works_and_says_what_to_write(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_log()

@@ -90,9 +90,9 @@ def _write(file: Path, text: str) -> None:
 def navigation(folder: Path) -> list[dict[str, Any]]:
     """The navigation of the pages in `folder`, with their first headings as titles."""
     how_to = sorted(page.stem for page in (folder / "how-to").glob("*.md"))
-    adding = [name for name in how_to if name.startswith("add-")]
-    other = [name for name in how_to if name not in (*HOW_TO, *adding)]
-    working = [name for name in HOW_TO if name in how_to] + other
+    adding = sorted(page.stem for page in (folder / "how-to/add").glob("*.md"))
+    working = [name for name in HOW_TO if name in how_to]
+    working += [name for name in how_to if name not in HOW_TO]
     studies = sorted(page.stem for page in (folder / "studies").glob("*.md"))
     studies.remove("index")
     listed = ["metrics", "run-directory", "environment", "bad-input", "notes"]
@@ -100,7 +100,7 @@ def navigation(folder: Path) -> list[dict[str, Any]]:
     entries = {
         "Start": ["index", "tutorial"],
         "How to": [f"how-to/{name}" for name in working],
-        "Add your own": [f"how-to/{name}" for name in adding],
+        "Add your own": [f"how-to/add/{name}" for name in adding],
         "Verbs": ["reference/index", *(f"reference/verbs/{verb}" for verb in VERBS)],
         "Config groups": [f"reference/{group}" for group in GROUPS],
         "More reference": [f"reference/{name}" for name in handwritten],

@@ -12,6 +12,7 @@ What can be done from Python (see `recsys_lab.api`; each is imported when it is 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.lazy_torchmetrics import find_torchmetrics
 from recsys_lab.moved import find_moved_modules
 from recsys_lab.version import __version__
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from recsys_lab.config import UserError
 
 find_moved_modules()
+find_torchmetrics()
 
 __all__ = [
     "Comparison",

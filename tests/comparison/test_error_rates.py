@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from scripts import simulate_comparison
+from scripts.checks import simulate_comparison
 
 from recsys_lab.comparison.paired_test import Paired
 from tests.comparison.test_statistics import matched

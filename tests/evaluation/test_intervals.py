@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from scripts import simulate_comparison
+from scripts.checks import simulate_comparison
 
 from recsys_lab.evaluation.intervals import FEWEST_USERS, mean_interval, score_interval
 from recsys_lab.evaluation.metrics.registry import largest_value

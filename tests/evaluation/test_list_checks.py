@@ -60,7 +60,7 @@ def test_short_lists_ties_and_no_exclusion_are_fine():
 
 
 def test_excluded_pairs_are_seen_in_every_block(monkeypatch):
-    monkeypatch.setattr("recsys_lab.evaluation.protocols.base._ELEMENTS", 8)  # a row at a time
+    monkeypatch.setattr("recsys_lab.evaluation.protocols.excluded._ELEMENTS", 8)  # a row at a time
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(50, 8, generator=generator)
     exclude = (torch.arange(50), torch.randint(8, (50,), generator=generator))

@@ -29,8 +29,8 @@ seeds the interval is wider by at most 55%, with 5 by 20%.
 The rate of false positives at the 5% level is 3.1% to 5.8% with 3 and 3, 3 and 5, 5 and 5, 1 and 3,
 1 and 5 seeds, and with 3 or 5 matched ones, for every share of the variance due to seeds (0, .1,
 .25, .5, .75, .9, 1; 2,000 to 8,000 draws each, standard error .5% or less) and for every effect
-that a seed has on both: `scripts/simulate_comparison.py`. With 2 seeds a side it is up to 8.3%, too
-high for a verdict: such a test has ``few_seeds``.
+that a seed has on both: `scripts/checks/simulate_comparison.py`. With 2 seeds a side it is up
+to 8.3%, too high for a verdict: such a test has ``few_seeds``.
 
 For hit-based metrics, which are 0 for most users, few users underestimate the variance between
 users; means then have the interval of `recsys_lab.evaluation.intervals`, and differences add two

@@ -12,7 +12,7 @@ largest size is added to the estimate of c, so that few small hits do not make i
 
 In 6,000 simulations with 30 to 1,000 users and 2% to 60% hits, its coverage was 94.5% to 97.2% for
 NDCG@10 and MRR, and 92.7% to 98.0% for hit rate, which is discrete (Brown, Cai and DasGupta 2001,
-https://doi.org/10.1214/ss/1009213286, figure 5): `scripts/simulate_comparison.py`. Bootstrap
+https://doi.org/10.1214/ss/1009213286, figure 5): `scripts/checks/simulate_comparison.py`. Bootstrap
 percentiles cover at most 45% with 30 users and 2% hits: without hits (55% of cases) their width is
 0.
 

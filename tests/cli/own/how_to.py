@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
+HOW_TO = Path(__file__).parents[3] / "docs/how-to/add"
 FILE = re.compile(r"^`([\w./]+)`[^\n]*\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE)
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 

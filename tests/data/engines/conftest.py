@@ -7,7 +7,7 @@ import pytest
 from tests.data.conftest import engines
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def one_spark():
     """The engine joins a session that runs; starting one for each test would take long."""
     with engines("spark").open(Path()):

@@ -3,7 +3,7 @@
 Two equal systems that get p <= 5%, over the seeds' share of the variance; the same over users
 alone, of hits that are rare; and intervals of the means of few users.
 
-python scripts/simulate_comparison.py [DRAWS]
+python scripts/checks/simulate_comparison.py [DRAWS]
 """
 
 from __future__ import annotations

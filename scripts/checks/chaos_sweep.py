@@ -1,6 +1,6 @@
 """Kill a sweep repeatedly and check that every trial is done once.
 
-    python scripts/chaos_sweep.py [--trials 30] [--worker-kills 6] [--parent-kills 2]
+    python scripts/checks/chaos_sweep.py [--trials 30] [--worker-kills 6] [--parent-kills 2]
 
 Runs a sweep on a small synthetic shop with two workers. While it runs, a random worker is killed
 (SIGKILL) several times and the parent several times; after a parent's death the same command is

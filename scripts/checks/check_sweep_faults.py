@@ -1,6 +1,7 @@
 """Sweeps of ten trials under faults: the budget must come out exact, whatever happens.
 
-    python scripts/check_sweep_faults.py [--only disk data deaths clocks storage] [--away 180]
+    python scripts/checks/check_sweep_faults.py [--only disk data deaths clocks storage]
+        [--away 180]
 
 Sweeps are real, of a small model. The faults: a full disk (a file system of its own where this
 process may mount one, else a limit on the size of files); the dataset removed and brought back; two
@@ -34,7 +35,7 @@ from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage.attributes import CAUSE
 from recsys_lab.sweeps.storage.backends import open_storage
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRIALS = 10
 MODEL = """
 import os, signal, time

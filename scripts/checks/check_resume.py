@@ -1,6 +1,6 @@
 """Kill a training run with SIGKILL at random moments, resume it each time, compare bit for bit.
 
-    python scripts/check_resume.py [--kills 5] [--seed 0] [OVERRIDE ...]
+    python scripts/checks/check_resume.py [--kills 5] [--seed 0] [OVERRIDE ...]
 
 Two runs of one config: one is left alone, the other is killed and continued. Prints where each
 kill fell and compares the final parameters (bytes), the weights of the best epoch, every

@@ -1,6 +1,6 @@
 """Flip single bits of a prepared dataset and of runs: none may give other numbers in silence.
 
-    python scripts/check_bit_flips.py [--flips 200] [--seed 0]
+    python scripts/checks/check_bit_flips.py [--flips 200] [--seed 0]
 
 A small log is prepared, and three runs are trained on it: a trained model, a fitted one, and one
 that is stopped half-way. Then one bit of one file is flipped at a time, in turn through all files,

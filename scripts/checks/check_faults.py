@@ -1,6 +1,6 @@
 """Meet every verb with faults of the machine, and see that nothing is lost.
 
-    python -m scripts.check_faults [--calls 12] [--verb train ...]
+    python -m scripts.checks.check_faults [--calls 12] [--verb train ...]
 
 Each verb is given with a full disk, a read-only one, without permission, with errors of the disk
 and with SIGKILL, SIGTERM and SIGINT at file calls that are spread over all that it makes; then
