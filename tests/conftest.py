@@ -44,7 +44,10 @@ def _quick_start():
 
 @pytest.fixture(scope="module")
 def quick_start(_quick_start):
-    """``python -m recsys_lab ...`` is forked from a process that has imported the lab."""
+    """``python -m recsys_lab ...`` is forked from a process that has imported the lab.
+
+    Not for tests of what is imported when a command starts, and from where.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", _quick_start)
         yield

@@ -133,11 +133,6 @@ class Shell:
         return {p.name for p in self.folder.iterdir()}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _commands(quick_start):
-    pass
-
-
 @pytest.fixture
 def shell(tmp_path, monkeypatch, capsys):
     made = Shell(tmp_path, capsys)

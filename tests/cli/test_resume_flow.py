@@ -17,7 +17,7 @@ from tests.cli.flow import COUNTS, SMALL, record, rewrite, train
 LONG = ["recipe.max_epochs=40", "recipe.patience=null", "recipe.checkpoint_every_steps=3"]
 
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = pytest.mark.usefixtures("shop", "quick_start")
 
 
 def test_seeds_decide_the_result():

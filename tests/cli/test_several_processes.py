@@ -50,6 +50,7 @@ def together(world: int, *arguments: str) -> list[tuple[int, str, str]]:
     return [(p.returncode, out, err) for p, (out, err) in zip(started, said, strict=True)]
 
 
+@pytest.mark.usefixtures("quick_start")
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_the_rows_and_numbers_are_those_of_one_process(world):
     first, *others = together(world, "evaluate", "run", f"output=again{world}")

@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 
+import pytest
 
+
+@pytest.mark.usefixtures("quick_start")
 def test_a_stopped_preparation_leaves_nothing(tmp_path):
     many = ["data=synthetic_shop", "data.num_users=1000000"]
     root = tmp_path / "prepared"
