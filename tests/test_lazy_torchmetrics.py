@@ -25,6 +25,9 @@ assert not {"transformers", "scipy.signal", "torchmetrics.functional"} & {*sys.m
         "from torchmetrics import Accuracy, functional\nassert functional.accuracy",
         "from torchmetrics.retrieval import RetrievalMRR\nassert issubclass(RetrievalMRR, Metric)",
         "import torchmetrics\nassert not hasattr(torchmetrics, 'no_such_name')",
+        "from torchmetrics import *\nassert issubclass(Accuracy, Metric)",
+        "import torchmetrics\nfrom multiprocessing.pool import ThreadPool\n"
+        "assert len({*ThreadPool(4).map(lambda _: torchmetrics.Accuracy, range(4))}) == 1",
     ],
 )
 def test_the_rest_is_imported_when_it_is_used(use):

@@ -11,6 +11,7 @@ import logging
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -39,15 +40,27 @@ class _Lazy(Loader):
         self._loader = loader
 
     def exec_module(self, module: ModuleType) -> None:
+        lock, loading = RLock(), False
+
         def attribute(name: str) -> Any:
+            nonlocal loading
             if name in _MODULES:
                 return getattr(importlib.import_module(f"{_PACKAGE}.{_MODULES[name]}"), name)
             if name == "_logger":
                 return logging.getLogger(_PACKAGE)
-            if name.startswith("__"):  # tools ask every module for theirs
+            # Tools ask every module for other names with underscores; import * needs __all__.
+            if name.startswith("__") and name != "__all__":
                 raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
-            del module.__dict__["__getattr__"]
-            self._loader.exec_module(module)
+            with lock:
+                if loading:  # the package asks for what it has not defined yet
+                    raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
+                if "__getattr__" in module.__dict__:
+                    loading = True
+                    try:
+                        self._loader.exec_module(module)
+                    finally:
+                        loading = False
+                    module.__dict__.pop("__getattr__")
             return getattr(module, name)
 
         module.__dict__["__getattr__"] = attribute
