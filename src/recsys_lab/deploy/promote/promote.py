@@ -24,7 +24,6 @@ from recsys_lab.deploy.promote.refusals import (
     run_of,
     same_run,
     unlike_protocols,
-    weights_of,
 )
 from recsys_lab.deploy.promote.verdict import Check, Measured, Rules, Verdict
 from recsys_lab.deploy.registry import Champion, Registry
@@ -32,6 +31,7 @@ from recsys_lab.experiment.restore import restore
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.faults import reason
 from recsys_lab.runs.provenance import package_versions
+from recsys_lab.runs.weights import weights_of
 from recsys_lab.version import __version__
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def promote(settings: Settings) -> Decision:
             decision.values,
             against=None if champion is None else champion.version,
             export=settings.export,
-            weights_sha256=weights_of(record),
+            weights_sha256=weights_of(record)[1],
         ).decision
     else:
         file = registry.note(decision.values)
@@ -267,7 +267,7 @@ def _run_fields(record: RunRecord) -> dict[str, Any]:
     return {
         "name": values["name"],
         "created": values["created"],
-        "weights_sha256": weights_of(record),
+        "weights_sha256": weights_of(record)[1],
         "data_fingerprint": values["data"]["fingerprint"],
         "verified": record.is_verified,
     }

@@ -11,7 +11,7 @@ from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.promote.verdict import Check
 from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.record import FITTED
+from recsys_lab.runs.weights import weights_of
 
 if TYPE_CHECKING:
     from recsys_lab.data.prepared import PreparedDataset
@@ -52,18 +52,11 @@ def finished_run(folder: Path) -> RunRecord:
     return record
 
 
-def weights_of(record: RunRecord) -> str | None:
-    """SHA-256 of a run's weights as recorded."""
-    files = record.values.get("files", {})
-    noted = files.get(record.weights) or files.get(FITTED)
-    return str(noted["sha256"]) if noted else None
-
-
 def same_run(champion: Champion, record: RunRecord) -> str | None:
     """Why the candidate is the champion, or None."""
     if champion.run == record.folder.resolve():
         return f"{record.folder} is already champion (version {champion.version})"
-    weights = weights_of(record)
+    _, weights = weights_of(record)
     if weights is not None and weights == champion.weights_sha256:
         return (
             f"{record.folder} has the weights of {champion.run}, which is already champion "
@@ -90,7 +83,7 @@ def run_of(champion: Champion, where: str, cure: str) -> RunRecord:
         raise UserError(
             f"{where}: cannot be read ({error}); restore the folder, or {cure}"
         ) from None
-    weights = weights_of(record)
+    _, weights = weights_of(record)
     if champion.weights_sha256 is not None and weights != champion.weights_sha256:
         raise UserError(
             f"{where}: its weights are not those that were promoted ({champion.weights_sha256[:8]},"

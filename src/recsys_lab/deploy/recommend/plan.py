@@ -19,7 +19,7 @@ from recsys_lab.experiment.recommend import HistoryRanker
 from recsys_lab.experiment.restore import require_model, restore
 from recsys_lab.files.digests import sha256_of
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.record import FITTED
+from recsys_lab.runs.weights import weights_of
 from recsys_lab.version import __version__
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from recsys_lab.config.deploy_commands import RecommendConfig
     from recsys_lab.experiment.components import Components
-    from recsys_lab.runs.record import RunRecord
 
 WHOLE = "all events of the log: training, validation and test"
 
@@ -97,8 +96,9 @@ def make_plan(cfg: DictConfig | RecommendConfig) -> Plan:
             notes.append("lists may have items of the history, as in the run's evaluation")
     at_once = ranker.users_at_once
     data = parts.data
+    weights, digest = weights_of(record)
     settings = {
-        "weights_sha256": _weights(record)[1],
+        "weights_sha256": digest or sha256_of(record.folder / weights),
         "data": data.fingerprint,
         "features": data.features_fingerprint,
         "users": _content(cfg.users),
@@ -121,7 +121,7 @@ def make_plan(cfg: DictConfig | RecommendConfig) -> Plan:
             "path": str(record.folder.resolve()),
             "name": record.values["name"],
             "model": parts.model_name,
-            "weights": _weights(record)[0],
+            "weights": weights,
             "config": record.values.get("files", {}).get("config.yaml", {}).get("sha256"),
         },
         "data": {
@@ -241,13 +241,6 @@ def _rules(
             f"{'; '.join(notes)}"
         )
     return ItemRules(None if allowed_V.all() else allowed_V, read_caps(parts.data, cfg.cap))
-
-
-def _weights(record: RunRecord) -> tuple[str, str]:
-    """The file with the model, and its SHA-256."""
-    name = FITTED if (record.folder / FITTED).exists() else record.weights
-    noted = record.values.get("files", {}).get(name)
-    return name, noted["sha256"] if noted else sha256_of(record.folder / name)
 
 
 def _content(path: str | None) -> str | None:

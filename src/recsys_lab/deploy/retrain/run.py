@@ -23,7 +23,8 @@ from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.experiment.run_folder import run_folder
 from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.record import FITTED, RunRecord
+from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.weights import weights_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -122,14 +123,13 @@ def _old_data(parent: RunRecord, *, warm: bool) -> PreparedDataset | None:
 def _report(
     cfg: DictConfig, parent: RunRecord, data: PreparedDataset, old: PreparedDataset | None
 ) -> dict[str, Any]:
-    files = parent.values.get("files", {})
-    weights = FITTED if FITTED in files else parent.weights
+    weights, digest = weights_of(parent)
     return {
         "parent": {
             "run": str(parent.folder.resolve()),
             "name": parent.values["name"],
             "weights": weights,
-            "weights_sha256": (files.get(weights) or {}).get("sha256"),
+            "weights_sha256": digest,
             "data_fingerprint": parent.values["data"]["fingerprint"],
         },
         "warm": bool(cfg.warm),

@@ -13,7 +13,8 @@ from recsys_lab.deploy.registry import REGISTRY, Champion, Registry
 from recsys_lab.deploy.serve.export_model import ExportModel
 from recsys_lab.deploy.serve.queries import Bundle, ServedModel
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.record import FITTED, RECORD
+from recsys_lab.runs.record import RECORD
+from recsys_lab.runs.weights import weights_of
 
 _MANIFEST, _ONNX = "manifest.json", "model.onnx"
 
@@ -93,8 +94,7 @@ class Loader:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         parts = restore(record, self.verify)
-        data, files = record.values["data"], record.values.get("files", {})
-        weights = files.get(FITTED if parts.is_fitted else record.weights, {}).get("sha256")
+        data, (_, weights) = record.values["data"], weights_of(record)
         about = {
             "run": folder.resolve().name,
             "name": record.values["name"],
