@@ -1,6 +1,7 @@
 """A model that ranks for another dataset's test users."""
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -51,7 +52,8 @@ def test_users_without_a_known_item(parts, name, is_empty, monkeypatch):
     rows = np.asarray(data.segments("test"))
     first = {data.item_ids()[item] for item in data.items[rows[0, 1] : rows[0, 2]]}
     renamed = [f"new {raw}" if raw in first else raw for raw in other.data.item_ids()]
-    monkeypatch.setattr(other.data, "item_ids", lambda: renamed)
+    ids = {"item": pl.Series("item_id", renamed), "user": other.data.raw_ids("user")}
+    monkeypatch.setattr(other.data, "raw_ids", ids.__getitem__)
     contender = Contender(other, holdout)
     items, scores = ranked(contender, holdout)
     assert bool((items[0] == NO_ITEM).all()) == is_empty
