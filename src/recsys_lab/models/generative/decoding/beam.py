@@ -97,6 +97,7 @@ class BeamSearch:
                 "ranks: a smaller evaluation.max_k or k, and no metric of whole lists (auc)"
             )
 
+    @torch.no_grad()
     def rank(
         self, model: CodeGenerator, batch: Batch, k: int, exclude: Exclude | None
     ) -> RankedLists:
