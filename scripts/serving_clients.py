@@ -168,7 +168,7 @@ async def attack(port: int, good: bytes, requests: int) -> Counter[int]:
                     continue
                 writer.write_eof()
                 statuses[(await asyncio.wait_for(read_answer(reader), 60))[0]] += 1
-            except ConnectionError:
+            except OSError:  # the server has closed it
                 statuses[0] += 1
             finally:
                 writer.close()
