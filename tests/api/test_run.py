@@ -11,7 +11,7 @@ import pytest
 
 import recsys_lab
 from recsys_lab.data.raw_ids import RawIds
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.experiment.restore import restore
 from recsys_lab.models.inputs.context import Context
 from recsys_lab.runs.record import RunRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from scripts.simulate_drift import PLANTED, USUAL, draw, unshifted
+from scripts.checks.simulate_drift import PLANTED, USUAL, draw, unshifted
 
 from recsys_lab.config import UserError
 from recsys_lab.deploy.drift.compare import Options, Thresholds, compare

@@ -13,7 +13,7 @@ from recsys_lab.api.arguments import folder_of, require_one_of
 from recsys_lab.api.dataset import Dataset
 from recsys_lab.config import UserError
 from recsys_lab.config.commands import Verify
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.experiment.restore import prepared_of, require_model, restore
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import PER_USER

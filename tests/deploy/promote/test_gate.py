@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from scripts.simulate_gate import Case, counted, verdicts
+from scripts.checks.simulate_gate import Case, counted, verdicts
 
 from recsys_lab.comparison.bootstrap import resampled_means, resampled_means_of_few
 from recsys_lab.deploy.promote.gate import judge, judge_first
@@ -176,7 +176,7 @@ class TestFirst:
 
 
 class TestRates:
-    """With few draws; `scripts/simulate_gate.py` has more."""
+    """With few draws; `scripts/checks/simulate_gate.py` has more."""
 
     def test_a_candidate_that_is_worse_by_the_margin(self):
         shares = counted(verdicts(Case(600, 0.3, 0.2, loss=0.2), 60, resamples=300))

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 import torch
 
-from recsys_lab.experiment.item_rules import Cap, CappedLists
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.item_rules import Cap, CappedLists
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.models.ranking import top_k
 from tests.cli.flow import ITEMS
 from tests.deploy.recommend.conftest import RUNS, catalogue

@@ -18,7 +18,7 @@ from recsys_lab.contracts import LIST, traits
 from recsys_lab.data.splits.ranges import flat_index
 from recsys_lab.deploy.drift.logs import DAY
 from recsys_lab.evaluation.intervals import mean_interval
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.experiment.restore import restore
 
 if TYPE_CHECKING:

@@ -86,7 +86,7 @@ def compared(lab: pl.DataFrame, export: pl.DataFrame, k: int) -> Check:
     """Compare two frames of lists for the same users.
 
     Args:
-        lab: of `recsys_lab.experiment.recommend.HistoryRanker`.
+        lab: of `recsys_lab.experiment.recommend.ranker.HistoryRanker`.
         export: of `recsys_lab.deploy.export.exported.ExportedModel`.
         k: length of the lists.
     """

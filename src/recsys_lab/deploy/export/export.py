@@ -20,7 +20,7 @@ from recsys_lab.deploy.export.graph import OPSET, traced, write_int8, write_onnx
 from recsys_lab.deploy.export.pretrained import save_pretrained
 from recsys_lab.deploy.export.program import Program, folded
 from recsys_lab.deploy.export.refusals import refuse_unsupported
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.files.digests import digest
 from recsys_lab.files.reading import read_parquet
 from recsys_lab.runs.model_card.page import card_of

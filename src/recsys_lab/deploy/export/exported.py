@@ -33,7 +33,7 @@ _SCORES = 1 << 24
 
 @dataclass(frozen=True)
 class ExportedLists:
-    """Ranked lists with raw ids: see `recsys_lab.experiment.recommend.Recommendations`."""
+    """Ranked lists with raw ids: see `recsys_lab.experiment.recommend.ranker.Recommendations`."""
 
     lists: pl.DataFrame
     num_unknown: int

@@ -24,7 +24,7 @@ from recsys_lab.contracts import NO_ITEM, RankedLists, RanksCandidates, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.given_histories import HistoryReader
 from recsys_lab.evaluation.protocols.base import ranked_lists
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 
 if TYPE_CHECKING:
     from recsys_lab.contracts import EvaluationBatch, Exclude

@@ -13,7 +13,7 @@ that the candidate loses less than the share m of the champion's mean. Two one-s
 An effect is shown if two tests agree, the larger p decides: the paired t-test of
 `recsys_lab.comparison.paired_test` (with pseudo-users for hit metrics, as bootstrap percentiles are
 too narrow for rare hits), and the paired bootstrap over users. The rates are measured by
-`scripts/simulate_gate.py`. Both models are single trainings: the verdict is about these two
+`scripts/checks/simulate_gate.py`. Both models are single trainings: the verdict is about these two
 models, not about their configs.
 
 Shapes: U users, B resamples.

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.experiment.item_rules import Cap, item_column
+from recsys_lab.experiment.recommend.item_rules import Cap, item_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.deploy.recommend.folder import OutputFolder
     from recsys_lab.deploy.recommend.plan import Plan
-    from recsys_lab.experiment.batch_lists import RankedBatch
+    from recsys_lab.experiment.recommend.batch_lists import RankedBatch
 
 _WAIT = 0.5
 """Seconds between looks at parts that other processes work on."""

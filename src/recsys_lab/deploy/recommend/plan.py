@@ -14,8 +14,8 @@ from recsys_lab.deploy.recommend.conditions import fulfilled, parts_of, read_cap
 from recsys_lab.deploy.recommend.inputs import end_of, read_events, read_ids
 from recsys_lab.deploy.recommend.shards import Columns
 from recsys_lab.deploy.recommend.sources import DatasetUsers, FileUsers, Source
-from recsys_lab.experiment.item_rules import ItemRules
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.item_rules import ItemRules
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.experiment.restore import require_model, restore
 from recsys_lab.files.digests import sha256_of
 from recsys_lab.runs.find import whole_record

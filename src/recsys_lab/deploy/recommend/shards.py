@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recsys_lab.deploy.recommend.sources import Source
-    from recsys_lab.experiment.batch_lists import RankedBatch
+    from recsys_lab.experiment.recommend.batch_lists import RankedBatch
 
 Format = Literal["parquet", "csv", "jsonl"]
 

@@ -21,7 +21,7 @@ from recsys_lab.deploy.serve.queries import (
     BadQuery,
     Query,
 )
-from recsys_lab.experiment.recommend import HistoryRanker
+from recsys_lab.experiment.recommend.ranker import HistoryRanker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

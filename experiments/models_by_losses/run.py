@@ -1,6 +1,6 @@
 """Every trained model with every loss: one step runs, and the loss falls on one batch.
 
-    python scripts/models_by_losses.py [--write experiments/models_by_losses/README.md]
+    python experiments/models_by_losses/run.py [--write experiments/models_by_losses/README.md]
 
 Small sizes, 30 steps of Adam on one batch of 16 histories over 60 items; the cells say the loss
 before and after. Negatives and hidden events are drawn anew at every step.
@@ -34,7 +34,7 @@ The loss on one batch before and after {steps} steps of Adam ({users} histories,
 small sizes); negatives and hidden events are drawn anew at every step. Made by
 
 ```bash
-python scripts/models_by_losses.py --write experiments/models_by_losses/README.md
+python experiments/models_by_losses/run.py --write experiments/models_by_losses/README.md
 ```
 
 """

@@ -1,6 +1,6 @@
 """Prepare four real datasets as their users have them, train a small SASRec one epoch on each.
 
-    python scripts/real_data.py --data FOLDER [--output FOLDER]
+    python scripts/checks/real_data.py --data FOLDER [--output FOLDER]
 
 FOLDER holds online-retail/online_retail.parquet (UCI, with its missing customers, returns and
 repeated lines), ml-100k/ (RecBole's atomic files), amazon-2014/Beauty.txt and Toys_and_Games.txt

@@ -19,8 +19,8 @@ from recsys_lab.contracts import NO_ITEM, ScoresByProduct, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.given_histories import HistoryReader
 from recsys_lab.data.raw_ids import UNKNOWN
-from recsys_lab.experiment.batch_lists import BatchLists, RankedBatch
-from recsys_lab.experiment.item_rules import ItemRules
+from recsys_lab.experiment.recommend.batch_lists import BatchLists, RankedBatch
+from recsys_lab.experiment.recommend.item_rules import ItemRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

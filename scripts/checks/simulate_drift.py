@@ -1,7 +1,7 @@
 """Does `recsys-lab drift` find planted shifts, and leave unshifted resamples alone?
 
-    python scripts/simulate_drift.py            # a minute or two
-    python scripts/simulate_drift.py --users 5000 --draws 200
+    python scripts/checks/simulate_drift.py            # a minute or two
+    python scripts/checks/simulate_drift.py --users 5000 --draws 200
 
 Users of a small shop have a popularity with a long tail, pairs of items that follow each other,
 categories, prices, and a channel per event. Prints one row per planted shift: how often its own

@@ -4,7 +4,7 @@ A candidate that is worse by exactly the margin (promoted: at most 5%), an equal
 because of a slice: at most 5%; by all users: as often as its power says), and one that is equal
 but for a harm in one slice (refused).
 
-python scripts/simulate_gate.py [DRAWS]
+python scripts/checks/simulate_gate.py [DRAWS]
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch
 
 from recsys_lab.contracts import NO_ITEM, ExcludedItems
 from recsys_lab.evaluation.protocols.base import ranked_lists
-from recsys_lab.experiment.item_rules import CappedLists
+from recsys_lab.experiment.recommend.item_rules import CappedLists
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import EvaluationBatch, Exclude
     from recsys_lab.experiment.components import Components
-    from recsys_lab.experiment.item_rules import Cap
+    from recsys_lab.experiment.recommend.item_rules import Cap
 
 
 @dataclass(frozen=True)
