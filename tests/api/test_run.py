@@ -160,6 +160,19 @@ class TestRefused:
         with pytest.raises(recsys_lab.UserError, match=f"k: got {k!r}, expected a list length"):
             sasrec.recommend(HISTORIES, k=k)
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"candidates": "i1"}, "candidates: got the text 'i1', expected a list"),
+            ({"blocklist": "i1"}, "blocklist: got the text 'i1', expected a list"),
+            ({"exclude_seen": None}, "exclude_seen: got None, expected True or False"),
+            ({"exclude_seen": "no"}, "exclude_seen: got 'no', expected True or False"),
+        ],
+    )
+    def test_options_of_another_type(self, sasrec, options, message):
+        with pytest.raises(recsys_lab.UserError, match=message):
+            sasrec.recommend([["i1"]], **options)
+
     def test_words_and_folders_that_are_none(self, shop, sasrec):
         for wrong, message in [
             (lambda: sasrec.dataset.histories("tset"), "got 'tset'; allowed: 'validation', 'test'"),

@@ -194,6 +194,7 @@ def test_refused(arguments, message, retrain):
     said = retrain(*arguments)
     assert (said["status"], said["exit_code"]) == ("failed", 2)
     assert message in said["error"]
+    assert not [folder for folder in Path("runs").glob("*/*") if not any(folder.iterdir())]
 
 
 def test_a_fitted_model_is_fitted_again(retrain):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_lab.cli.output import output_folder
+from recsys_lab.config import UserError
 from recsys_lab.deploy.recommend.folder import OutputFolder
 from recsys_lab.deploy.recommend.job import run_job
 from recsys_lab.deploy.recommend.plan import make_plan
@@ -23,9 +24,11 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     number_of_processes()  # checks WORLD_SIZE
     choose_gpu()
     console = Terminal() if rank() == 0 else None
+    if not cfg.output:
+        raise UserError("output: got '', expected a folder, e.g. output=lists")
+    plan = make_plan(cfg)
     path = output_folder(cfg.output)
     assert path is not None
-    plan = make_plan(cfg)
     folder = OutputFolder(path, cfg.format, plan.sizes)
     folder.open(plan.settings)
     written = run_job(plan, folder, console)

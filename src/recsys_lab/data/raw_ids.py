@@ -41,7 +41,7 @@ class RawIds:
     def indices(self, raw: pl.Series | Sequence[Any]) -> NDArray[np.int64]:
         """The index of each id, int64; `UNKNOWN` for others and nulls."""
         if not isinstance(raw, pl.Series):
-            raw = pl.Series([None if one is None else str(one) for one in raw], dtype=pl.String)
+            raw = pl.Series([_text(one) for one in raw], dtype=pl.String)
         texts = id_texts(raw)
         if len(texts) <= _FEW:
             of_text = self._of_text
@@ -60,3 +60,9 @@ def id_texts(ids: pl.Series) -> pl.Series:
         if ((whole == ids) | ids.is_null() | ids.is_nan()).fill_null(value=False).all():
             return whole.cast(pl.String)
     return ids.cast(pl.String)
+
+
+def _text(raw: Any) -> str | None:
+    """An id as text, by the rule of `id_texts`."""
+    is_whole = isinstance(raw, float | np.floating) and float(raw).is_integer()
+    return None if raw is None else str(int(raw) if is_whole else raw)

@@ -254,7 +254,7 @@ class TestMistakes:
         assert promote("knn_new") == 2
         said = capsys.readouterr().err
         assert "version 1" in said
-        assert "restore the folder, or go back to the champion before" in said
+        assert "restore the folder, or start another registry: registry=" in said
         shutil.copytree("knn_old", "pop_old")
         assert promote("knn_new") == 2
         assert "its weights are not those that were promoted" in capsys.readouterr().err

@@ -155,7 +155,10 @@ def test_a_folder_of_something_else_is_left_alone(recommend):
     made = recommend("sasrec")
     assert made.code == 2
     assert "output=lists: the folder is not empty (thesis.tex)" in made.err
-    assert Path("lists/thesis.tex").exists()
+    assert "delete" not in made.err
+    assert [path.name for path in Path("lists").iterdir()] == ["thesis.tex"]
+    Path("lists/manifest.json").write_text('{"run": "an export"}')
+    assert "the folder is not empty (manifest.json)" in recommend("sasrec").err
 
 
 def test_processes_share_the_parts(recommend, undisturbed, written, monkeypatch):

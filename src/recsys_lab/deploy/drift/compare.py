@@ -13,7 +13,7 @@ from recsys_lab.deploy.drift.distributions import Both, Distribution
 from recsys_lab.deploy.drift.logs import DAY, EventLog, part_of
 from recsys_lab.deploy.drift.matching import match
 from recsys_lab.deploy.drift.noise import Judged, judge
-from recsys_lab.deploy.drift.overview import describe, moved, notes_of, user_counts
+from recsys_lab.deploy.drift.overview import FEWEST, describe, moved, notes_of, user_counts
 from recsys_lab.version import __version__
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def compare(
                 shifts.append(_shift(name, judged[name], options.level, thresholds))
             else:
                 skipped.append({"part": name, "reason": "OLD or NEW has no value to compare"})
+    if min(both.sizes) < FEWEST:
+        shifts = [{**shift, "above": False} for shift in shifts]
     return {
         "schema": SCHEMA,
         "lab_version": __version__,

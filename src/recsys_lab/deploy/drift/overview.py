@@ -21,6 +21,9 @@ MOST = 12
 FEW = 30
 """Users below which hardly anything stands out from the noise."""
 
+FEWEST = 10
+"""Users below which nothing is above a threshold: their logs are not a sample of customers."""
+
 
 def describe(both: Both, which: int) -> dict[str, Any]:
     """Path, sizes and times of the compared events of OLD (0) or NEW (1)."""
@@ -77,9 +80,10 @@ def notes_of(both: Both, days: float | None, *, identical: bool) -> list[str]:
     notes = [*old.notes, *new.notes, *both.matched.notes]
     for name, size in zip(("OLD", "NEW"), both.sizes, strict=True):
         if size < FEW:
-            notes.append(
-                f"{name} has few users ({size}): hardly any shift stands out from the noise"
-            )
+            what = "hardly any shift stands out from the noise"
+            if size < FEWEST:
+                what = f"too few to judge, so no shift is above a threshold ({FEWEST} users needed)"
+            notes.append(f"{name} has few users ({size}): {what}")
     if new.settings is None and _short(old.settings) != "no filters":
         notes.append(
             "NEW is a file without the filters of OLD, such as a minimum number of events "

@@ -183,6 +183,8 @@ def _against(
     """The gate against the champion."""
     where = f"registry={settings.registry}"
     cure = f"go back to the champion before: recsys-lab promote --rollback {where}"
+    if not Registry(settings.registry).history():
+        cure = "start another registry: registry=OTHER_FOLDER"
     theirs = run_of(champion, where, cure)
     other = restore(theirs, settings.verify, prepare=settings.prepare)
     values["champion"] |= _run_fields(theirs)

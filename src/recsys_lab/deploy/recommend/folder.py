@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MANIFEST, PROGRESS, WORK = "manifest.json", "progress.json", ".work"
 _OTHERWISE = "; choose another output, or delete this folder to start anew"
+_FOREIGN = "; choose another output"
 
 
 class OutputFolder:
@@ -53,6 +54,7 @@ class OutputFolder:
         Raises:
             UserError: the folder has something else.
         """
+        self._refuse_others()
         self.path.mkdir(parents=True, exist_ok=True)
         settings = json.loads(json.dumps(settings))
         stored = self._work / "settings.json"
@@ -61,7 +63,6 @@ class OutputFolder:
             if before is None and stored.exists():
                 before = _read(stored, "settings")
             if before is None:
-                self._refuse_others()
                 write_text(stored, json.dumps({"settings": settings}, indent=1) + "\n")
             else:
                 self._refuse_different(before, settings)
@@ -82,11 +83,18 @@ class OutputFolder:
         self.manifest.unlink()
 
     def _refuse_others(self) -> None:
-        others = [p.name for p in self.path.iterdir() if p.name != WORK]
+        """Refuse a folder of something else, before anything is written to it."""
+        if (self._work / "settings.json").exists() or not self.path.exists():
+            return
+        if self.manifest.exists():
+            values = _read(self.manifest)
+            if isinstance(values, dict) and {"settings", "parts"} <= {*values}:
+                return
+        others = [path.name for path in self.path.iterdir() if path.name != WORK]
         if others:
             raise UserError(
                 f"output={self.path}: the folder is not empty ({sorted(others)[0]}) and has no "
-                f"lists of this command{_OTHERWISE}"
+                f"lists of this command{_FOREIGN}"
             )
 
     def _refuse_different(self, before: Any, settings: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.data.columns.timestamps import parse_date, parse_times
 from recsys_lab.data.formats.table_file import TableFile
+from recsys_lab.data.raw_ids import id_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,8 @@ def read_events(path: str, columns: Sequence[str], needed: Sequence[str]) -> pl.
             f"{option}={path}: {events['user_id'].null_count():,} of {len(events):,} rows have no "
             "user_id; remove them, or name their users"
         )
+    # Whole floats, as pandas writes integers with gaps, are the same ids as elsewhere.
+    events = events.with_columns(id_texts(events[n]) for n in ("user_id", "item_id"))
     if "timestamp" in events.columns:
         times = _times(events["timestamp"], f"{option}={path}")
         events = events.with_columns(times.alias("timestamp"))

@@ -54,6 +54,15 @@ def retrain(cfg: DictConfig, output_dir: Path, console: Console) -> dict[str, An
     Raises:
         UserError: the data or the config cannot be used.
     """
+    try:
+        return _retrain(cfg, output_dir, console)
+    except BaseException:
+        with suppress(OSError):
+            output_dir.rmdir()  # made by Hydra; only if nothing was written to it
+        raise
+
+
+def _retrain(cfg: DictConfig, output_dir: Path, console: Console) -> dict[str, Any]:
     require_retrainable(Path(cfg.run).absolute())
     parent = whole_record(Path(cfg.run).absolute())
     config = _config(cfg, parent)

@@ -55,6 +55,7 @@ def make_app(
         openapi_url=None,  # these are routes below, and need no other server's scripts
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address would come from the client
     )
 
     @app.post(

@@ -105,6 +105,8 @@ class HistoryRanker:
             UserError: k is not an int of at least 1, or longer than the decoding's lists, or the
                 histories lack a required column.
         """
+        if not isinstance(exclude_seen, bool | np.bool_):
+            raise UserError(f"exclude_seen: got {exclude_seen!r}, expected True or False")
         k = self.list_length(k)
         given = self.read(histories)
         parts = list(self.ranked(given, k, exclude_seen=exclude_seen, rules=rules))
@@ -146,6 +148,8 @@ class HistoryRanker:
         ):
             if ids is None:
                 continue
+            if isinstance(ids, str | bytes):
+                raise UserError(f"{name}: got the text {ids!r}, expected a list of raw item ids")
             items = self.read.items.indices(ids if isinstance(ids, pl.Series) else list(ids))
             known = items[items != UNKNOWN]
             unknown += len(items) - len(known)
