@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 import torch
 from omegaconf import OmegaConf
@@ -87,7 +86,7 @@ def export(record: RunRecord, parts: Components, output: Path, options: Options)
         save_pretrained(model, node, scratch)
         _write_ids(parts.data, scratch, users=options.users)
         program = Program(
-            model, manifest["k"], _candidates(parts), ranks_empty=manifest["ranks_empty"]
+            model, manifest["k"], _candidates(ranker), ranks_empty=manifest["ranks_empty"]
         ).eval()
         graph = traced(program, reads_times=manifest["reads_times"])
         if options.program:
@@ -149,11 +148,10 @@ def _manifest(
     }
 
 
-def _candidates(parts: Components) -> torch.Tensor | None:
+def _candidates(ranker: HistoryRanker) -> torch.Tensor | None:
     """Items that the run's protocol ranks, bool (V,); None: all."""
-    if parts.protocol.candidates() != {"candidates": "known items"}:
-        return None
-    return torch.from_numpy(np.asarray(parts.data.training_item_counts() > 0))
+    left_out_V = ranker.not_candidates_V
+    return None if left_out_V is None else torch.from_numpy(~left_out_V)
 
 
 def _write_ids(data: PreparedDataset, scratch: Path, *, users: bool) -> None:

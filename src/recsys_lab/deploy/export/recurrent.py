@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 NAMESPACE = "recsys_lab"
 """Of the operators of the lab."""
 
 
-@torch.library.custom_op(f"{NAMESPACE}::gru", mutates_args=())
+@library.custom_op(f"{NAMESPACE}::gru", mutates_args=())
 def gru(x_BLD: Tensor, initial: Tensor, weights: list[Tensor]) -> Tensor:
     """The states of the last of several gated recurrent layers, (B, L, D) -> (B, L, H).
 

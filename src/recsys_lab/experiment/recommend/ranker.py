@@ -59,6 +59,7 @@ class HistoryRanker:
 
     Attributes:
         read: encodes histories.
+        not_candidates_V: items that the protocol never ranks, bool (V,); None: there are none.
 
     Raises:
         UserError: the model cannot rank outside of the lab's own evaluation.
@@ -78,7 +79,7 @@ class HistoryRanker:
             parts.data, self._name, self._features, reads_times=stated.reads_times
         )
         self._item_ids = parts.data.raw_ids("item")
-        self._not_candidates_V = self._find_not_candidates()
+        self.not_candidates_V = self._find_not_candidates()
 
     @property
     def users_at_once(self) -> int:
@@ -263,7 +264,7 @@ class HistoryRanker:
 
     def _masked(self, rules: ItemRules) -> NDArray[np.bool_] | None:
         """The items that no list has, (V,); None: there are none."""
-        masks = [] if self._not_candidates_V is None else [self._not_candidates_V]
+        masks = [] if self.not_candidates_V is None else [self.not_candidates_V]
         masks += [] if rules.allowed_V is None else [~rules.allowed_V]
         return np.logical_or.reduce(masks) if masks else None
 
