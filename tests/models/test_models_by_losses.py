@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scripts.models_by_losses import before_and_after, losses, models
+from experiments.models_by_losses.run import before_and_after, losses, models
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "experiments" / "models_by_losses" / "README.md"
