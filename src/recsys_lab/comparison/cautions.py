@@ -1,4 +1,4 @@
-"""Notes that belong to the numbers of a comparison: what they cover, and what they do not."""
+"""Cautions about a comparison: what its numbers cover, and what they do not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recsys_lab.evaluation.intervals import FEWEST_USERS
 from recsys_lab.runs.record import NOT_VERIFIED, RunRecord
 
 
-def with_notes(
+def with_cautions(
     comparison: Comparison,
     records: Sequence[RunRecord],
     *,
@@ -22,16 +22,16 @@ def with_notes(
     other_metrics: Sequence[str],
     small_slices: int,
 ) -> Comparison:
-    """The comparison with its notes.
+    """The comparison with its cautions, as `Comparison.notes`.
 
     Args:
-        comparison: without notes.
+        comparison: without cautions.
         records: of its runs, in order.
         same_users: whether users could be paired.
         other_metrics: texts about metrics that are defined differently in some runs.
         small_slices: number of slices that were left out because they have few users.
     """
-    notes = [
+    cautions = [
         *_on_protocol(comparison, same_users=same_users),
         *_on_tests(comparison),
         *_on_slices(small_slices),
@@ -42,23 +42,23 @@ def with_notes(
         *_on_code(records),
         *_on_files(records),
     ]
-    return replace(comparison, notes=tuple(notes))
+    return replace(comparison, notes=tuple(cautions))
 
 
 def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
-    notes = []
+    cautions = []
     if not comparison.is_comparable:
         fields = ", ".join(comparison.protocol_differences)
-        notes.append(f"NOT COMPARABLE: the runs have different evaluation protocols ({fields}).")
+        cautions.append(f"NOT COMPARABLE: the runs have different evaluation protocols ({fields}).")
     candidates = comparison.protocol.get("candidates", "all items")
     if candidates in ("sampled", "file"):
-        notes.append(
+        cautions.append(
             f"Candidates are '{candidates}', not all items: such metrics can rank models "
             "differently than the full ranking does (Krichene & Rendle 2020)."
         )
     if not same_users:
-        notes.append("The test users or their targets differ, so there are no paired tests.")
-    return notes
+        cautions.append("The test users or their targets differ, so there are no paired tests.")
+    return cautions
 
 
 def _on_tests(comparison: Comparison) -> list[str]:
@@ -67,9 +67,9 @@ def _on_tests(comparison: Comparison) -> list[str]:
     if not pairs:
         return []
     systems = {system.name: system for system in comparison.systems}
-    notes = []
+    cautions = []
     if any(not pair.test.difference.covers_seeds for pair in pairs):
-        notes.append(
+        cautions.append(
             "Where no system of a pair has several runs that differ, the test (marked †) is about "
             "these trained models on other users, NOT about the systems: it does not cover the "
             "variance over seeds, and another seed may reverse the result. Train more seeds of "
@@ -78,12 +78,12 @@ def _on_tests(comparison: Comparison) -> list[str]:
     over_seeds = [pair for pair in pairs if pair.test.difference.covers_seeds]
     tested = [systems[name] for pair in over_seeds for name in (pair.first, pair.second)]
     if any(len(system.runs) == 1 and not system.deterministic for system in tested):
-        notes.append(
+        cautions.append(
             "Where one system has a single run, its variance over seeds is assumed to equal the "
             "other's."
         )
     if any(pair.test.matched for pair in pairs):
-        notes.append(
+        cautions.append(
             "Where both systems of a pair have the same seeds, runs of the same seed are paired, "
             "which cancels a seed's common effect (order of batches, initial weights)."
         )
@@ -95,22 +95,22 @@ def _on_tests(comparison: Comparison) -> list[str]:
         if len(systems[name].runs) == FEW
     ]
     if few:
-        notes.append(
+        cautions.append(
             "Two seeds are too few to estimate the variance over seeds, so no difference is "
             f"marked (*) for {', '.join(dict.fromkeys(few))}: p would be below 5% by chance in up "
             "to 9% of cases. Train a third seed."
         )
     fixed = dict.fromkeys(system.name for system in comparison.systems if system.deterministic)
     if fixed:
-        notes.append(f"Deterministic, so one run is enough: {', '.join(fixed)}.")
+        cautions.append(f"Deterministic, so one run is enough: {', '.join(fixed)}.")
     count = len(pairs)
     against = "all pairs" if comparison.baseline is None else f"against {comparison.baseline}"
     family = "1 test" if count == 1 else f"{count} tests"
-    notes.append(
+    cautions.append(
         f"p-values are adjusted by Holm's method for the {family} of a metric ({against}), not "
         "for the number of metrics or slices."
     )
-    return notes
+    return cautions
 
 
 def _on_slices(small: int) -> list[str]:
@@ -124,15 +124,15 @@ def _on_slices(small: int) -> list[str]:
 
 
 def _on_training(comparison: Comparison) -> list[str]:
-    notes = []
+    cautions = []
     late = [run for run in comparison.runs if run.still_improving]
     if late:
         shown = ", ".join(f"{run.system} (seed {run.seed})" for run in late[:6])
         more = f" and {len(late) - 6} more" if len(late) > 6 else ""
-        notes.append(
+        cautions.append(
             f"Still improving when training ended (best epoch was the last): {shown}{more}."
         )
-    return notes
+    return cautions
 
 
 def _on_choice(comparison: Comparison) -> list[str]:
@@ -145,15 +145,15 @@ def _on_choice(comparison: Comparison) -> list[str]:
         values = [comparison.runs[run].validation.get(metric.name) for run in system.runs]
         if all(value is not None for value in values):
             known.append((system.name, fmean(values), system.scores[metric.name].mean))  # type: ignore[arg-type]
-    notes = []
+    cautions = []
     for (one, one_val, one_test), (two, two_val, two_test) in combinations(known, 2):
         if (one_val - two_val) * (one_test - two_test) < 0:
-            notes.append(
+            cautions.append(
                 f"Validation and test rank differently: {metric.name} of {one} is {one_val:.4f} "
                 f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; the better one by "
                 "validation is the worse one by test."
             )
-    return notes
+    return cautions
 
 
 def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[str]:
@@ -168,17 +168,17 @@ def _on_metrics(comparison: Comparison, records: Sequence[RunRecord]) -> list[st
 
 
 def _on_code(records: Sequence[RunRecord]) -> list[str]:
-    notes = []
+    cautions = []
     names = dict.fromkeys(code_names(records).values())
     if len(names) > 1:
-        notes.append(
+        cautions.append(
             f"The runs were made with different code ({', '.join(names)}), which may cause "
             "differences between systems; runs of different code count as different systems. git "
             "diff of two commits, or code.diff in a run's folder, shows the change."
         )
     if any((record.values.get("code") or {}).get("dirty") for record in records):
-        notes.append("Some runs were made with uncommitted changes (code.diff in their folder).")
-    return notes
+        cautions.append("Some runs were made with uncommitted changes (code.diff in their folder).")
+    return cautions
 
 
 def _on_files(records: Sequence[RunRecord]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_lab.comparison import cautions as notes
+from recsys_lab.comparison.cautions import with_cautions
 from recsys_lab.comparison.collect import protocol_differences
 from recsys_lab.comparison.identity import CODE, code_names
 from recsys_lab.comparison.paired_test import Paired, Test
@@ -134,7 +134,7 @@ class _Comparer:
             left_out=tuple(self.left_out),
             notes=(),
         )
-        return notes.with_notes(
+        return with_cautions(
             comparison,
             self.records,
             same_users=self.same_users,

@@ -118,7 +118,7 @@ class _Checker:
 
     def _no_option(self, key: str, option: str, guess: str | None, schema: Schema) -> str:
         text = f"{schema.name} has no option {option!r}"
-        elsewhere = self.sources.elsewhere(key, option) if self.sources and not guess else ""
+        elsewhere = "" if guess else self._elsewhere(key, option)
         if guess:
             text += f"; did you mean {guess!r}?"
         elif elsewhere:
@@ -143,7 +143,7 @@ class _Checker:
         for path, what in limit_problems(self.cfg, self.schemas):
             yield self._say(path, what)
         if self.top and "model" in self.schemas:
-            for path, what in model_problems(self.cfg, self.top, self.schemas, self.sources):
+            for path, what in model_problems(self.cfg, self.top, self.schemas, self._elsewhere):
                 yield self._say(path, what)
 
     def _no_key(self, key: str, top: Schema) -> str:
@@ -199,6 +199,9 @@ class _Checker:
                 yield self._say(f"{path}._target_", str(error))
                 return
             yield from self._options(path, OmegaConf.create(dict(chosen)), schema)
+
+    def _elsewhere(self, group: str, option: str) -> str:
+        return self.sources.elsewhere(group, option) if self.sources else ""
 
     def _say(self, path: str, what: str, origin_path: str | None = None) -> str:
         origin_path = (origin_path or path).partition("[")[0]  # lists are given as a whole

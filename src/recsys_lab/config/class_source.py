@@ -81,6 +81,16 @@ class ClassSource:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
 
+    def imported_from(self, name: str) -> str | None:
+        """``module.name`` that the module imports under a name, with dots in front if relative."""
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if name == (alias.asname or alias.name):
+                        module = f"{node.module}." if node.module else ""
+                        return f"{'.' * node.level}{module}{alias.name}"
+        return None
+
     def binds(self, name: str) -> bool:
         """Whether the module binds the name, at any depth."""
         return any(

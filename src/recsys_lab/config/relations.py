@@ -5,7 +5,7 @@ Both are read from the sources, so that a config is refused before anything is i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -13,8 +13,6 @@ from recsys_lab.config.schema import Schema, has_method, stated
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from recsys_lab.config.check import Sources
 
 Rule = TypeVar("Rule")
 Problem = tuple[str, str]
@@ -84,9 +82,19 @@ def limit_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[P
 
 
 def model_problems(
-    cfg: DictConfig, top: Schema, schemas: Mapping[str, Schema], sources: Sources | None
+    cfg: DictConfig,
+    top: Schema,
+    schemas: Mapping[str, Schema],
+    elsewhere: Callable[[str, str], str],
 ) -> Iterator[Problem]:
-    """Components that this model does not have, those that it lacks, and unsuitable ones."""
+    """Components that this model does not have, those that it lacks, and unsuitable ones.
+
+    Args:
+        cfg: the composed config.
+        top: the schema of the command.
+        schemas: the schema of each component.
+        elsewhere: other choices of a group that have an option, as text; empty if none has.
+    """
     target, name = cfg.model["_target_"], schemas["model"].name
     for key, kind in top.types.items():
         for rule in _metadata(kind, ForModels):
@@ -99,8 +107,8 @@ def model_problems(
             if key not in schemas or need.option in schemas[key].types:
                 continue
             if stated(target, need.trait):
-                others = sources.elsewhere(key, need.option) if sources else ""
-                cure = f"use one that has {others or repr(need.option)}, or another model"
+                others = elsewhere(key, need.option) or repr(need.option)
+                cure = f"use one that has {others}, or another model"
                 has_none = f"{schemas[key].name} has no option {need.option!r}"
                 yield key, f"{name} {need.reason}, and {has_none}; {cure}."
 

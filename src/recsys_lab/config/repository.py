@@ -30,7 +30,8 @@ class Repository(ConfigRepository):
         """Read a file as Hydra does, also with a byte order mark.
 
         Raises:
-            UserError: the file is not YAML, not UTF-8, or cannot be opened.
+            UserError: the file is not YAML, not UTF-8, or cannot be opened, or a later folder has
+                another file of that name.
         """
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
@@ -38,7 +39,9 @@ class Repository(ConfigRepository):
         path = path_of(source.path, config_path)
         file = shown(path)
         try:
-            key = (source.provider, path, path.read_bytes())
+            content = path.read_bytes()
+            self._refuse_hidden(source, config_path, content)
+            key = (source.provider, path, content)
             if key not in _READ:
                 _READ[key] = self._read(config_path, path)
         except UnicodeDecodeError as error:
@@ -48,6 +51,18 @@ class Repository(ConfigRepository):
         except OSError as error:
             raise UserError(f"{file}: cannot be read as a config: {error}") from error
         return deepcopy(_READ[key])  # Hydra changes what it gets
+
+    def _refuse_hidden(self, source: ConfigSource, config_path: str, content: bytes) -> None:
+        """Refuse a name that a later folder (``--config-dir``) has, too: its file is not read."""
+        for other in self.get_sources():
+            if other is source or other.scheme() != "file" or not other.is_config(config_path):
+                continue
+            file = path_of(other.path, config_path)
+            if file.read_bytes() != content:
+                raise UserError(
+                    f"{shown(file)}: there is already a config {config_path!r} in {source.path}, "
+                    "which would be used instead of this one; give the file another name."
+                )
 
     def _read(self, config_path: str, path: Path) -> ConfigResult | None:
         loaded = super().load_config(config_path)

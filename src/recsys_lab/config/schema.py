@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import resolve_name
 from typing import Any, get_type_hints
 
 from recsys_lab.config.choice import Choice, chosen_values
-from recsys_lab.config.class_source import ClassSources, Unreadable
+from recsys_lab.config.class_source import ClassSource, ClassSources, Unreadable
 from recsys_lab.config.errors import UserError, did_you_mean
 from recsys_lab.config.targets import (
     find_source,
@@ -53,7 +54,7 @@ def schema_of_target(target: object, group: str | Choice | None = None) -> Schem
     try:
         source = ClassSources().read(module)
         if name not in source.classes and not source.binds(name):
-            raise UserError(f"{module} has no class {name!r}{did_you_mean(name, source.classes)}")
+            raise UserError(_no_class(module, name, source))
         fields = source.config_of(name)
     except Unreadable:
         return schema_of_dataclass(import_class(target, group).Config, name)
@@ -109,6 +110,17 @@ def targets_of(node: Mapping[str, Any], group: str | Choice | None = None) -> It
                 yield choice.target(chosen)
             else:
                 yield from targets_of(chosen, choice)
+
+
+def _no_class(module: str, name: str, source: ClassSource) -> str:
+    """The message for a module without the class; one that it imports has a module of its own."""
+    imported = source.imported_from(name)
+    if imported is None:
+        return f"{module} has no class {name!r}{did_you_mean(name, source.classes)}"
+    file = find_source(module)
+    is_package = file is not None and file.name == "__init__.py"
+    home = resolve_name(imported, module if is_package else module.rpartition(".")[0])
+    return f"{module} has no class {name!r}, it imports it; expected its own module: {home}"
 
 
 def _near_module(module: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lab.config.choice import Choice
-from recsys_lab.config.errors import NoModule, UserError
+from recsys_lab.config.errors import NoModule, UserError, did_you_mean
 from recsys_lab.config.locations import component_packages
 
 ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
@@ -46,10 +46,12 @@ def split_target(target: object) -> tuple[str, str]:
     if not module:
         raise UserError(f"expected 'package.module.Class', got {target!r}.")
     if not is_allowed(module):
-        allowed = ", ".join(allowed_prefixes())
+        first, allowed = target.partition(".")[0], allowed_prefixes()
+        hint = did_you_mean(first, [prefix.partition(".")[0] for prefix in allowed])
+        value = ",".join([*allowed[1:], first])
         raise UserError(
-            f"{target!r} is not under an allowed prefix ({allowed}). If you trust "
-            f"this code, allow it: export {ALLOWED_TARGETS_VARIABLE}={target.partition('.')[0]}"
+            f"{target!r} is not under an allowed prefix ({', '.join(allowed)}){hint} If you trust "
+            f"this code, allow it: export {ALLOWED_TARGETS_VARIABLE}={value}"
         )
     return module, name
 

@@ -54,14 +54,14 @@ def warnings(record: RunRecord) -> Iterator[str]:
     if not record.done:
         status = record.status
         killed = ", but it was killed: no process works on it" if status == KILLED else ""
-        told = f"the run's status is '{values['status']}'{killed}"
+        status_text = f"the run's status is '{values['status']}'{killed}"
         if record.failed_before_training:
             yield (
-                f"{told}, before its first checkpoint, so that there is nothing to resume; correct "
-                f"the cause and train anew: run_dir={record.folder} can be used again"
+                f"{status_text}, before its first checkpoint, so that there is nothing to resume; "
+                f"correct the cause and train anew: run_dir={record.folder} can be used again"
             )
         else:
-            yield f"{told}; resume it with: recsys-lab train resume={record.folder}"
+            yield f"{status_text}; resume it with: recsys-lab train resume={record.folder}"
     if (values.get("best") or {}).get("still_improving"):
         yield "the best epoch was the last one: the model was still improving; raise max_epochs"
     if (values.get("code") or {}).get("dirty"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import Chosen, UserError, build_chosen
+from recsys_lab.data.crops import Crop
 from recsys_lab.training.optimizers import OPTIMIZERS
 from recsys_lab.training.schedules import SCHEDULES, Constant
 
@@ -76,7 +77,7 @@ class Recipe:
 
         max_epochs: Annotated[int, Ge(1)]
         batch_size: Annotated[int, Ge(1)]
-        crop: Literal["last", "random", "sliding"] = field(default="last", kw_only=True)
+        crop: Crop = field(default="last", kw_only=True)
         refit: bool = field(default=False, kw_only=True)
         supervise: Literal["all", "target_events"] = field(default="all", kw_only=True)
         accumulate_grad_batches: Annotated[int, Ge(1)]

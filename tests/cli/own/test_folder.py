@@ -11,6 +11,8 @@ from textwrap import dedent
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.schema import schema_of_target
 from recsys_lab.runs import provenance
 from recsys_lab.sweeps.launchers.base import Task, begin
 from tests.cli.checks.test_hostile import write
@@ -78,6 +80,50 @@ def test_a_model_in_the_current_folder_is_found_and_nothing_else_there():
     assert done.returncode == 0, done.stderr
     assert json.loads(Path("run/run.json").read_text())["status"] == "finished"
     assert not Path("PWNED").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "own_models.nested.Own",
+            "own_models.nested has no class 'Own', it imports it; expected its own module: "
+            "own_models.nested.own.Own",
+        ),
+        (
+            "own_models.nested.own.Onw",
+            "own_models.nested.own has no class 'Onw'; did you mean 'Own'?",
+        ),
+        ("own_models.nested.won.Own", "no module 'own_models.nested.won'; did you mean 'own'?"),
+        (
+            "own_model.nested.own.Own",
+            "'own_model.nested.own.Own' is not under an allowed prefix (recsys_lab, own_models); "
+            "did you mean 'own_models'? If you trust this code, allow it: "
+            "export RECSYS_LAB_ALLOWED_TARGETS=own_models,own_model",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("strays")
+def test_a_wrong_target_is_refused_with_the_right_one(target, message, monkeypatch):
+    monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "own_models")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path.cwd())])
+    write("own_models/nested/__init__.py", "from .own import Own\n")
+    with pytest.raises(UserError) as caught:
+        schema_of_target(target, "model")
+    assert str(caught.value) == message
+
+
+@pytest.mark.usefixtures("strays")
+def test_a_name_that_the_lab_has_is_refused_and_not_ignored(capsys):
+    command = ["train", "--config-dir", "conf", *SMALL, "--cfg", "job"]
+    write("conf/model/popularity.yaml", Path("conf/model/own.yaml").read_text())
+    assert run_command([*command, "model=popularity"]) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "conf/model/popularity.yaml: there is already a config 'model/popularity' in" in message
+    assert message.endswith("give the file another name.")
+    assert run_command([*command, "model=own"]) == 0
+    write("conf/model/popularity.yaml", (config_dir() / "model/popularity.yaml").read_text())
+    assert run_command([*command, "model=popularity"]) == 0  # a copy hides nothing
 
 
 @pytest.mark.usefixtures("strays")

@@ -97,10 +97,10 @@ class DuckDBSession:
         """The log; rows are numbered by file and row in it."""
         files = self._files(log)
         # Names are not patterns here: the lab's listing has resolved those.
-        places = ", ".join(_quoted(glob.escape(file)) for file in files)
+        patterns = ", ".join(_quoted(glob.escape(file)) for file in files)
         numbers = pa.table({FILE: files, NUMBER: range(len(files))})
         relation = self._connection.sql(
-            f"SELECT * RENAME (file_row_number AS {PLACE}) FROM read_parquet([{places}], "
+            f"SELECT * RENAME (file_row_number AS {PLACE}) FROM read_parquet([{patterns}], "
             f"filename = '{FILE}', file_row_number = true, hive_partitioning = false)"
         )
         frame: Frame = nw.from_native(relation)

@@ -148,13 +148,13 @@ class SparkSession:
         else:
             files = [stage(log, self._staging)]
         frame = self._session.read.parquet(*map(_escaped, files))
-        place = F.col("_metadata.file_path").alias(FILE)
-        frame = frame.select("*", place, F.col("_metadata.row_index").alias(PLACE))
+        file_path = F.col("_metadata.file_path").alias(FILE)
+        frame = frame.select("*", file_path, F.col("_metadata.row_index").alias(PLACE))
         # Spark escapes file names: match its spelling of each.
         order = {_bare(file): number for number, file in enumerate(files)}
         spelt = [row[FILE] for row in frame.select(FILE).distinct().collect()]
-        places = [order[_bare(unquote(name))] for name in spelt]
-        numbers = pa.table({FILE: spelt, NUMBER: places})
+        file_numbers = [order[_bare(unquote(name))] for name in spelt]
+        numbers = pa.table({FILE: spelt, NUMBER: file_numbers})
         frame = frame.join(F.broadcast(self._session.createDataFrame(numbers)), on=FILE)
         scanned: Frame = nw.from_native(frame)
         row = (nw.col(NUMBER) * ROWS_A_FILE + nw.col(PLACE)).alias(ROW)
@@ -185,8 +185,8 @@ class SparkSession:
         frame.to_native().write.parquet(target)
         import fsspec
 
-        files, place = fsspec.core.url_to_fs(target)
-        names = files.ls(place, detail=False)
+        files, path = fsspec.core.url_to_fs(target)
+        names = files.ls(path, detail=False)
         for part in sorted(name for name in names if name.endswith(".parquet")):
             with files.open(part, "rb") as stream:
                 yield from pq.ParquetFile(stream).iter_batches()
@@ -198,9 +198,9 @@ class SparkSession:
         if self._is_shared:
             import fsspec
 
-            files, place = fsspec.core.url_to_fs(self._staging)
-            if files.exists(place):
-                files.rm(place, recursive=True)
+            files, path = fsspec.core.url_to_fs(self._staging)
+            if files.exists(path):
+                files.rm(path, recursive=True)
 
 
 def _escaped(file: str) -> str:

@@ -94,19 +94,19 @@ def _explained(url: str, folder: Path) -> Iterator[None]:
             f"({error}). Nothing was kept; try again, or {elsewhere}"
         ) from error
     except OSError as error:
-        place = f"data.download_dir={folder}"
+        setting = f"data.download_dir={folder}"
         if error.errno in FULL:
             raise MachineFault(
-                f"{place}: no space left for {url} ({error.strerror}); nothing was kept. Free "
+                f"{setting}: no space left for {url} ({error.strerror}); nothing was kept. Free "
                 "some space, or choose another data.download_dir"
             ) from error
         if error.errno in REFUSED:
             raise UserError(
-                f"{place}: no permission to read or write there ({error}); choose another "
+                f"{setting}: no permission to read or write there ({error}); choose another "
                 "data.download_dir"
             ) from error
         raise UserError(
-            f"{place}: cannot be used for {url} ({error}); choose another data.download_dir"
+            f"{setting}: cannot be used for {url} ({error}); choose another data.download_dir"
         ) from error
 
 

@@ -25,13 +25,13 @@ class Listed:
 
     Attributes:
         name: relative to the folder that all files share, with ``/``.
-        place: local path or URL.
+        location: local path or URL.
         partition: column -> value of every ``key=value`` folder in its name; None for null.
         label: its name in errors, if the user does not know ``name``.
     """
 
     name: str
-    place: str
+    location: str
     partition: Mapping[str, str | None]
     label: str | None = None
 
@@ -49,9 +49,9 @@ class Listed:
         Raises:
             UserError: if it cannot be read.
         """
-        if is_remote(self.place):
-            return {"name": self.name, **copy_url(self.place, None, option)}
-        return {**file_key(Path(self.place)), "name": self.name}
+        if is_remote(self.location):
+            return {"name": self.name, **copy_url(self.location, None, option)}
+        return {**file_key(Path(self.location)), "name": self.name}
 
 
 def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
@@ -71,7 +71,7 @@ def list_files(path: str, option: str, separator: str | None) -> list[Listed]:
     """
     names, one = list_urls(path, option) if is_remote(path) else _local(path, option)
     ordered = sorted(names.items(), key=lambda item: _natural(item[0]))
-    files = [_listed(name, place) for name, place in ordered]
+    files = [_listed(name, location) for name, location in ordered]
     if one:
         return files
     is_pattern = has_wildcard(path)
@@ -123,19 +123,19 @@ def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
 
 def _local(path: str, option: str) -> tuple[dict[str, str], bool]:
     """Files as relative name -> path, and whether the path means a single file."""
-    place = Path(path).expanduser()
+    location = Path(path).expanduser()
     with readable(f"{option}={path}"):
-        if place.is_dir():
-            require_open(place, option)
-            root, files = place, list(place.rglob("*"))
-        elif place.exists() or not glob.has_magic(path):
+        if location.is_dir():
+            require_open(location, option)
+            root, files = location, list(location.rglob("*"))
+        elif location.exists() or not glob.has_magic(path):
             require_file(path, option)
-            return {place.name: str(place)}, True
+            return {location.name: str(location)}, True
         else:
-            root = Path(*_fixed_parts(place))
+            root = Path(*_fixed_parts(location))
             if root.is_dir():
                 next(root.iterdir(), None)  # raises without permission, where glob finds nothing
-            files = [Path(file) for file in glob.glob(str(place), recursive=True)]
+            files = [Path(file) for file in glob.glob(str(location), recursive=True)]
             if not files:
                 raise UserError(
                     f"{option}={path}: no file matches this pattern{siblings(root / '*')}"
@@ -152,13 +152,13 @@ def _fixed_parts(pattern: Path) -> list[str]:
     return parts
 
 
-def _listed(name: str, place: str) -> Listed:
+def _listed(name: str, location: str) -> Listed:
     partition = {}
     for folder in PurePosixPath(name).parts[:-1]:
         key, equals, value = folder.partition("=")
         if equals and key:
             partition[key] = None if value == NO_VALUE else unquote(value)
-    return Listed(name, place, partition)
+    return Listed(name, location, partition)
 
 
 def _hidden(name: str) -> bool:

@@ -73,11 +73,11 @@ class Hub:
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the rows that `source_key` has staged."""
-        place = f"data.path={self.config.path}"
+        setting = f"data.path={self.config.path}"
         config = self.config
         if len(self._splits) > 1:
             config = replace(config, part_column=PART)
-        return read_mapped(config, {"path": self._file()}, scratch, {"path": place})
+        return read_mapped(config, {"path": self._file()}, scratch, {"path": setting})
 
     def _file(self) -> Path:
         """The rows as Parquet, in a folder that is removed with this reader."""

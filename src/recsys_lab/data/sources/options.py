@@ -1,11 +1,12 @@
-"""Options shared by several sources. Without heavy imports: loaded at every start."""
+"""Options shared by several sources."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-Type = Literal["categorical", "numeric", "text", "list"]
+from recsys_lab.data.columns.id_spellings import Difference
+from recsys_lab.data.raw import FeatureType
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,7 @@ class SpellingOptions:
     """
 
     missing_values: list[str] | None = field(default_factory=list, kw_only=True)
-    id_normalization: list[Literal["blanks", "case", "unicode", "decimal"]] = field(
-        default_factory=list, kw_only=True
-    )
+    id_normalization: list[Difference] = field(default_factory=list, kw_only=True)
     decimal_comma: bool = field(default=False, kw_only=True)
 
 
@@ -76,9 +75,9 @@ class ColumnOptions(SpellingOptions):
     rating_column: str | None
     price_column: str | None
     quantity_column: str | None
-    event_features: dict[str, Type]
-    item_features: dict[str, Type]
-    user_features: dict[str, Type]
+    event_features: dict[str, FeatureType]
+    item_features: dict[str, FeatureType]
+    user_features: dict[str, FeatureType]
     title_column: str | None
 
 

@@ -74,8 +74,8 @@ class RecBole:
         del scratch
         config, files = self.config, self._files()
         parts = {part: files[suffix] for part, suffix in SPLIT.items() if suffix in files}
-        place = files[".inter"] if not parts else _together(files)
-        log = AtomicFile(place, Spelling.of(config), parts or None)
+        log_path = files[".inter"] if not parts else _together(files)
+        log = AtomicFile(log_path, Spelling.of(config), parts or None)
         options = ("user_field", "item_field", "time_field")
         fields = {option: getattr(config, option) for option in options}
         log.require({name: field for name, field in fields.items() if field is not None})
@@ -100,7 +100,7 @@ class RecBole:
         shown = [field for field in fields.values() if field is not None]
         interactions, part_rows = pl.DataFrame(columns).hstack(log.short), None
         if parts:
-            plan, part_rows = plan_parts(log.marked, PART, f"data.path={place}")
+            plan, part_rows = plan_parts(log.marked, PART, f"data.path={log_path}")
             interactions = interactions.hstack(apply_plans(log.marked, {PART: plan}).collect())
         return RawData(
             interactions,
@@ -173,9 +173,9 @@ class RecBole:
 
     def _files(self) -> dict[str, Path]:
         path = require_option(self.config.path, "data.path", "data.path=ml-100k")
-        place = Path(path).expanduser()
+        given = Path(path).expanduser()
         with readable(f"data.path={path}"):
-            inside = sorted(place.iterdir()) if place.is_dir() else None
+            inside = sorted(given.iterdir()) if given.is_dir() else None
         if inside is not None:
             logs = [file for file in inside if file.suffix == ".inter"]
             parts = _parts(logs)
@@ -188,8 +188,8 @@ class RecBole:
                     f"{'. It holds: ' if not logs else ': '}{names or 'nothing'}"
                     f"{'; name one of them' if logs else ''}"
                 )
-            place = logs[0]
-        return {".inter": require_file(place, "data.path"), **_tables(place)}
+            given = logs[0]
+        return {".inter": require_file(given, "data.path"), **_tables(given)}
 
 
 def _parts(logs: list[Path]) -> dict[str, Path]:

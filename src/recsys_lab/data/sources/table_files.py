@@ -77,7 +77,7 @@ class Tables:
     def key(self) -> Any:
         """Name, size and SHA-256 of the file, or of each of the files."""
         keys = [file.key(self._option) for file in self.listed]
-        self._keys = {file.place: key for file, key in zip(self.listed, keys, strict=True)}
+        self._keys = {file.location: key for file, key in zip(self.listed, keys, strict=True)}
         return keys[0] if len(keys) == 1 else keys
 
     def open(
@@ -142,15 +142,15 @@ class Tables:
         """The file, or None if it is an empty one among several."""
         where = self.where if len(self.listed) == 1 else f"{self.where}: {file.name}"
         where = file.label or where
-        place = Path(file.place)
-        if is_remote(file.place):
-            place = scratch / f"{len(list(scratch.iterdir()))}-{Path(file.name).name}"
-            got = copy_url(file.place, place, self._option)
-            known = self._keys.get(file.place, got)
+        path = Path(file.location)
+        if is_remote(file.location):
+            path = scratch / f"{len(list(scratch.iterdir()))}-{Path(file.name).name}"
+            got = copy_url(file.location, path, self._option)
+            known = self._keys.get(file.location, got)
             if got["sha256"] != known["sha256"]:
                 raise UserError(f"{where}: the file changed while it was read; try again")
-        table = TableFile(place, where, self._separator, quoted=self._quoted)
-        if place.stat().st_size == 0:
+        table = TableFile(path, where, self._separator, quoted=self._quoted)
+        if path.stat().st_size == 0:
             if len(self.listed) > 1:
                 return None
             raise UserError(f"{where}: the file is empty (0 bytes)")

@@ -76,7 +76,7 @@ class GlobalTemporal(Split):
 
         test_start: str | None
         test_quantile: Annotated[float, Gt(0), Lt(1)] | None
-        target: Literal["first", "last", "random", "all", "successive"]
+        target: Target
         validation: Literal["time", "users"]
         validation_start: str | None
         validation_quantile: Annotated[float, Gt(0), Lt(1)] | None

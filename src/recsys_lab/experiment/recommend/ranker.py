@@ -123,7 +123,9 @@ class HistoryRanker:
         Raises:
             UserError: k is not an int of at least 1, or longer than the decoding's lists.
         """
-        length = min(_list_length(k), len(self._item_ids))
+        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+            raise UserError(f"k: got {k!r}, expected a list length, an int of at least 1")
+        length = min(int(k), len(self._item_ids))
         if self._parts.decoding is not None:
             self._parts.decoding.check_length(length)
         return length
@@ -292,14 +294,3 @@ class HistoryRanker:
         if traits(self._model).cosine:
             vectors = F.normalize(vectors, dim=-1)
         return vectors.float().cpu().numpy()
-
-
-def _list_length(k: object) -> int:
-    """Check a list length.
-
-    Raises:
-        UserError: it is not an int of at least 1.
-    """
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise UserError(f"k: got {k!r}, expected a list length, an int of at least 1")
-    return int(k)
