@@ -70,7 +70,7 @@ class Decoding(Protocol):
         ...
 
     def check_length(self, k: int) -> None:
-        """Check that lists of ``k`` items can be made.
+        """Check that lists of ``k`` items can be made; also called before `read_codes`.
 
         Raises:
             UserError: they cannot.

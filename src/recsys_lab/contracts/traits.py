@@ -39,6 +39,8 @@ class Traits:
             `recsys_lab.evaluation.attribution.integrated_gradients`. None: not supported.
         blocks: module of its layers, for the estimate of the training memory.
         tokens_per_event: number of tokens for each event in ``blocks``, for the same.
+        target_blocks: module of further layers, which run on the tokens of each history's target
+            alone, as many as for an event; for the same.
         diagnostics: names of the numbers that its lists have in `RankedLists.diagnostics`.
         users_at_once: largest number of users that it ranks in one call; None: no limit.
     """
@@ -55,6 +57,7 @@ class Traits:
     items: nn.Module | None = None
     blocks: nn.Module | None = None
     tokens_per_event: int = 1
+    target_blocks: nn.Module | None = None
     diagnostics: Sequence[str] = ()
     users_at_once: int | None = None
 

@@ -162,11 +162,12 @@ class Components:
             model.read_data(data)
         if isinstance(model, UsesSemanticIds):
             decoding = build(self._cfg.decoding)
+            longest = data.num_items if self.protocol.ranks_all else self.protocol.max_k
+            # Before codes are made, which may take long.
+            decoding.check_length(min(longest, data.num_items))
             vectors = traits(model).reads_vectors
             self.semantic_ids = semantic_ids_of(self._cfg, data, run, vectors=vectors)
             decoding.read_codes(self.semantic_ids)
-            every = data.num_items if self.protocol.ranks_all else 0
-            decoding.check_length(max(self.protocol.max_k, every))
             model.read_semantic_ids(self.semantic_ids, data, decoding)
             self.decoding = decoding
 

@@ -120,15 +120,29 @@ def estimate_memory(
             * sum(w.numel() * w.element_size() for w in trained)
         ),
         logits=_FULL * scores,
-        activations=int(events * item_bytes * kept_per_event(model)),
+        activations=int(
+            item_bytes * (events * kept_per_event(model) + histories * kept_per_target(model))
+        ),
     )
 
 
 def kept_per_event(model: nn.Module) -> int:
     """Numbers that the backward pass reads per event: inputs of layers with trained weights."""
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
-    stated, kept = traits(model), 0
-    for name, module in (stated.blocks or nn.ModuleList()).named_modules():
+    stated = traits(model)
+    of_cells = sum(cells.input_size + cells.num_layers * cells.hidden_size for cells in recurrent)
+    return of_cells + stated.tokens_per_event * _kept_per_token(stated.blocks)
+
+
+def kept_per_target(model: nn.Module) -> int:
+    """The same per history, of layers that run on the tokens of its target alone."""
+    stated = traits(model)
+    return stated.tokens_per_event * _kept_per_token(stated.target_blocks)
+
+
+def _kept_per_token(blocks: nn.Module | None) -> int:
+    kept = 0
+    for name, module in (blocks or nn.ModuleList()).named_modules():
         if not any(weight.requires_grad for weight in module.parameters(recurse=False)):
             continue
         if isinstance(module, nn.Linear):
@@ -136,8 +150,7 @@ def kept_per_event(model: nn.Module) -> int:
             kept += module.out_features if name.endswith("qkv") else 0  # attention reads them
         elif isinstance(module, nn.LayerNorm):
             kept += math.prod(module.normalized_shape)
-    of_cells = sum(cells.input_size + cells.num_layers * cells.hidden_size for cells in recurrent)
-    return of_cells + stated.tokens_per_event * kept
+    return kept
 
 
 def events_per_batch(

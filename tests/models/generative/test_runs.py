@@ -50,6 +50,18 @@ def test_codes_that_were_made_from_no_vectors_are_refused_before_work(capsys):
     assert {path.name for path in Path().iterdir()} == {"log.csv"}
 
 
+def test_a_metric_of_whole_lists_with_fewer_beams_than_items_is_refused_before_codes_are_made(
+    capsys,
+):
+    few = ["evaluation.metrics=[ndcg,auc]", "decoding.num_beams=20", "run_dir=whole"]
+    assert train(*few, base=TINY) == 2
+    told = capsys.readouterr().err
+    assert "decoding.num_beams: got 20, expected at least 25, the number of ranks" in told
+    assert not Path("prepared", "semantic_ids").exists()
+    enough = ["decoding.num_beams=25", "recipe.max_epochs=1"]  # as the message says
+    assert train(*few, *enough, base=TINY) == 0
+
+
 def test_candidates_and_lists_longer_than_beams(capsys):
     beams = ["decoding.num_beams=5", "run_dir=few", "recipe.max_epochs=1"]
     assert train(*beams, base=TINY) == 2

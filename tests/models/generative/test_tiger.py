@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from recsys_lab.models.generative.tiger import TIGER
 from recsys_lab.models.ranking import top_k
+from recsys_lab.training.memory_estimate import kept_per_target
 from tests.models.generative.tables import batch_of, beam, exact, ids_of, with_decoding
 
 ITEMS, SIZES = 30, (5, 4, 3)
@@ -168,3 +169,13 @@ def with_decoding_only(model, ids):
     model._decoding = beam(8)
     model._decoding.read_codes(ids)
     return model.eval()
+
+
+def test_memory_of_the_decoder_is_that_of_its_matrix_products():
+    """Queries, keys and values twice, what mixes the heads twice, and the feed-forward layers."""
+    model = made(codes(), exact(7))
+    heads = SMALL["num_heads"] * SMALL["head_dim"]
+    of_block = (
+        2 * (3 * SMALL["hidden_dim"] + heads) + SMALL["hidden_dim"] + SMALL["feedforward_dim"]
+    )
+    assert kept_per_target(model) == len(SIZES) * SMALL["num_decoder_layers"] * of_block

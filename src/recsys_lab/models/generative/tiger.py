@@ -100,6 +100,11 @@ class TIGER(CodeGenerator):
         """The encoder's layers, which hold most of a training step's memory."""
         return nn.ModuleList(self.encoder.block)
 
+    @property
+    def target_blocks(self) -> nn.ModuleList:
+        """The decoder's layers."""
+        return nn.ModuleList(self.decoder.block)
+
     def compile(self, **options: Any) -> None:
         """Compile both stacks; the code around them depends on lengths known only on the host."""
         self.encoder.compile(**options)

@@ -87,9 +87,10 @@ class BeamSearch:
         """Check that there are beams enough for lists of ``k`` items.
 
         Raises:
-            UserError: there are fewer, and fewer than items.
+            UserError: there are fewer, and fewer than items; before `read_codes`, the number of
+                items is not known.
         """
-        needed = min(k, len(self._codes_VL))
+        needed = min(k, len(self._codes_VL) or k)
         if self.config.num_beams < needed:
             raise UserError(
                 f"decoding.num_beams: got {self.config.num_beams}, expected at least {needed}, "
