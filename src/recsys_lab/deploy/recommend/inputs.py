@@ -147,7 +147,7 @@ def _unit(numbers: pl.Series, where: str) -> str:
             f"{where}: the times mix units, by their size: {each}; write them in one unit, or as "
             "dates"
         )
-    return names[units[0]]
+    return names[int(units[0])]
 
 
 def _refuse_missing(read: pl.Series, times: pl.Series, where: str) -> None:

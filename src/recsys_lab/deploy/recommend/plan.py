@@ -166,7 +166,8 @@ def _source(
         events = read_events(cfg.histories, columns, needed, notes)
         if "timestamp" in events.columns:
             times = events["timestamp"].to_numpy()
-            _refuse_before_all(cfg.as_of, before, times, f"histories={cfg.histories}")
+            if not ranker.ranks_empty:
+                _refuse_before_all(cfg.as_of, before, times, f"histories={cfg.histories}")
             _note_far(times, data, f"histories={cfg.histories}", notes)
         given = ranker.read(events, before)
         counts["unknown_item_events"] = given.num_unknown
@@ -180,7 +181,7 @@ def _source(
         raise UserError(
             f"as_of={cfg.as_of}: the run's dataset {data.path} has no timestamps; leave as_of out"
         )
-    if before is not None:
+    if before is not None and not ranker.ranks_empty:
         _refuse_before_all(cfg.as_of, before, data.timestamps, f"the run's dataset {data.path}")
     user_ids, chosen = data.raw_ids("user"), None
     if cfg.users is not None:

@@ -190,7 +190,7 @@ class HistoryRanker:
         lengths = given.lengths
         for first in range(0, len(lengths), self.users_at_once):
             rows = np.arange(first, min(first + self.users_at_once, len(lengths)))
-            if not self._ranks_empty:
+            if not self.ranks_empty:
                 rows = rows[lengths[rows] > 0]
             if len(rows):
                 batch = batches.at(rows).to(self._parts.device)
