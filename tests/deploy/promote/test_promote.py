@@ -180,7 +180,7 @@ class TestRefused:
     def test_a_champion_whose_folder_was_moved_keeps_its_version(self, capsys):
         assert promote("pop_old") == promote("knn_old", "margin=0.5") == 0
         Path("knn_old").rename("elsewhere")
-        assert promote("elsewhere", "--dry_run") == 0
+        assert promote("elsewhere", "dry_run=true") == 0
         assert champion() == "knn_old"
         assert promote("elsewhere") == 0
         assert "whose folder" in capsys.readouterr().out

@@ -227,7 +227,7 @@ class HistoryRanker:
         return np.concatenate([np.empty((0, width), np.float32), *states])
 
     @cached_property
-    def _ranks_empty(self) -> bool:
+    def ranks_empty(self) -> bool:
         """Whether the model ranks for an empty history: models that cannot raise an error."""
         (batch,) = self._moved(self.read.nothing())
         try:
