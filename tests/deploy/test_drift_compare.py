@@ -229,3 +229,14 @@ class TestRefusals:
         new = log([(0, 0, 1)], times=False)
         with pytest.raises(UserError, match="days=7: NEW, log, has no timestamps"):
             compare(OLD, new, Options(99, 0.01, 0, 7), LIMITS)
+
+
+@pytest.mark.parametrize(("moved", "said"), [(0, True), (1000, False)])
+def test_without_times_shared_events_are_noted(moved, said):
+    rows = [(u, u % 7 + i + moved * (u > 1)) for u in range(40) for i in range(4)]
+    old = log([(u, u % 7 + i, i) for u in range(40) for i in range(4)], times=False)
+    new = log([(u, item, n) for n, (u, item) in enumerate(rows)], times=False)
+    notes = compare(old, new, QUICK, LIMITS)["notes"]
+    shared = [note for note in notes if "pairs of a user and an item" in note]
+    assert len(shared) == said  # of the moved ones, 8 of 160 pairs are in both
+    assert all("share 160 pairs of a user and an item (100%" in note for note in shared)

@@ -152,6 +152,7 @@ def test_what_changed_by_hand():
         (["first", "warm=true", "model.hidden_dim=16"],
          "warm=true: model.hidden_dim is 8 in RUN and 16 here"),
         (["first", "model=gru4rec"], "retrain keeps the choices of the run's config"),
+        (["first", "tracking=nowhere"], "Choices: csv, mlflow, none, tensorboard, wandb"),
         (["first", "data=synthetic_shop"], "data=synthetic_shop: retrain keeps"),
         (["first", "experiment=best"], "experiment=best: retrain keeps"),
         (["first", "model.hiden_dim=16"], "did you mean 'hidden_dim'"),
@@ -248,6 +249,7 @@ def test_a_stopped_run_is_resumed_by_the_plain_advice_or_the_same_command(retrai
         assert (said["status"], said["exit_code"]) == ("interrupted", 130)
         monkeypatch.setattr(RunRecord, "note_epochs", note_epochs)
         folder = said["error"].rpartition("resume=")[2]
+        assert said["run"] == str(Path(folder).resolve())
         advice = [*again, f"resume={folder}"] if again == ["train"] else again
         assert run_command(advice) == 0
         assert record(folder)["test"] == record("whole")["test"]
@@ -255,6 +257,26 @@ def test_a_stopped_run_is_resumed_by_the_plain_advice_or_the_same_command(retrai
         assert len(record(folder)["epochs"]) == 2
         ours, theirs = (load_file(f"{f}/checkpoints/best.safetensors") for f in (folder, "whole"))
         assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_stop_before_training_leaves_nothing_and_says_how_to_go_on(retrain, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recsys_lab.deploy.retrain.run.prepare_from", stopped)
+    said = retrain("counts", "data.path=new.csv", "run_dir=second")
+    assert (said["status"], said["exit_code"], said["run"]) == ("interrupted", 130, None)
+    assert "Run the same command again" in said["error"]
+    assert not Path("second").exists()
+
+
+def test_another_tracking_is_recorded_and_single_keys_count_after_it(retrain):
+    command = ["counts", "data.path=new.csv", "run_dir=second"]
+    said = retrain(*command, "tracking.project=shop", "tracking=csv")
+    assert said["status"] == "trained"
+    stored = record("second")["config"]["tracking"]
+    assert (stored["trackers"], stored["project"]) == (["csv"], "shop")
+    assert record("counts")["config"]["tracking"]["trackers"] == []
 
 
 def test_a_run_that_stopped_on_older_data_is_left_alone(retrain):

@@ -25,6 +25,9 @@ def print_failure(exit_code: int, error: BaseException) -> None:
     folder = error.output_dir if isinstance(error, RunFailed) else None
     if isinstance(error, Interrupted | KeyboardInterrupt):
         status, text = "interrupted", str(error) or "interrupted"
+        folder = (
+            error.run_dir.resolve() if isinstance(error, Interrupted) and error.run_dir else None
+        )
     else:
         cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
         status, text = "failed", str(cause) or type(cause).__name__

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
 from recsys_lab.config.verbs import VERBS
-from recsys_lab.deploy.promote.promote import Settings, promote, roll_back
+from recsys_lab.deploy.promote.decision import Settings
+from recsys_lab.deploy.promote.promote import promote, roll_back
 from recsys_lab.deploy.promote.table import checks_table
 from recsys_lab.deploy.promote.verdict import Rules
 from recsys_lab.pages.terminal import Terminal

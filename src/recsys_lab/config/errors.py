@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from recsys_lab.config.secrets import scrubbed
 
@@ -37,7 +38,15 @@ class Interrupted(BaseException):
 
     A `BaseException` like `KeyboardInterrupt`, so that ``except Exception`` does not catch it. Its
     message names what was kept and how to continue.
+
+    Args:
+        message: shown to the user.
+        run_dir: the run that can be resumed, or None.
     """
+
+    def __init__(self, message: str = "", run_dir: Path | None = None) -> None:
+        super().__init__(message)
+        self.run_dir = run_dir
 
 
 class Pruned(Exception):

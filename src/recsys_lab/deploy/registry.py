@@ -10,57 +10,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
-
 from recsys_lab.config import UserError
+from recsys_lab.deploy.registry_file import SCHEMA, Content, Entry, read_content
 from recsys_lab.files.atomic import remove_temporaries, write_text
 from recsys_lab.files.faults import out_of_space, reason
 from recsys_lab.files.locks import hold
-from recsys_lab.files.reading import reading
 
 REGISTRY, DECISIONS = "registry.json", "decisions"
-SCHEMA = 1
 _LOCK = ".lock"
-_CURE = (
-    "; nothing was changed. Restore the file from a copy; the files in decisions/ say which run "
-    "became champion when"
-)
-
-
-class Entry(BaseModel, extra="allow", strict=True, frozen=True):
-    """A champion as stored.
-
-    Attributes:
-        run: the run directory, absolute or relative to the registry.
-        export: its exported folder, likewise, or None.
-        version: grows with each promotion and rollback.
-        promoted: when, ISO 8601 in UTC.
-        decision: the decision's file, relative to the registry.
-        weights_sha256: SHA-256 of the weights.
-        restores: the version that a rollback has restored, or None.
-    """
-
-    run: str = Field(min_length=1)
-    export: str | None = None
-    version: int = Field(ge=1)
-    promoted: str
-    decision: str
-    weights_sha256: str | None = None
-    restores: int | None = None
-
-
-class _Content(BaseModel, extra="allow", strict=True, frozen=True):
-    schema_: int = Field(alias="schema", ge=SCHEMA, le=SCHEMA)
-    champion: Entry | None
-    history: list[Entry] = []
 
 
 @dataclass(frozen=True)
@@ -179,15 +143,8 @@ class Registry:
             UserError: the file is damaged, or cannot be written.
         """
         with self._alone():
-            content = self._read()
+            content = self._unchanged(against)
             old = content.champion if content else None
-            if (old.version if old else None) != against:
-                now = f"version {old.version} ({old.run})" if old else "none"
-                raise Changed(
-                    f"{self.folder}: the champion has changed since it was compared (it was "
-                    f"{f'version {against}' if against else 'none'}, now {now}); nothing was "
-                    "changed, run the command again"
-                )
             history = [*content.history, *([old] if old else [])] if content else []
             version = 1 + max((entry.version for entry in history), default=0)
             file = self._write_decision({**decision, "version": version})
@@ -200,12 +157,7 @@ class Registry:
                 weights_sha256=weights_sha256,
                 restores=restores,
             )
-            values = {
-                "schema": SCHEMA,
-                "champion": entry.model_dump(),
-                "history": [old.model_dump() for old in history],
-            }
-            write_text(self.file, json.dumps(values, indent=2) + "\n")
+            self._write(entry, history)
             return self._open(entry)
 
     def rollback(self, decision: Mapping[str, Any], *, against: int) -> Champion:
@@ -229,27 +181,60 @@ class Registry:
             restores=earlier.version,
         )
 
-    def _read(self) -> _Content | None:
-        if not self.file.exists() and not self.file.is_symlink():
-            return None
-        with reading(self.file, _CURE):
-            text = self.file.read_bytes()
-        try:
-            content = _Content.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "content"
-            raise UserError(
-                f"{self.file}: not a registry ({where}: {first['msg']}): damaged or changed by "
-                f"hand{_CURE}"
-            ) from None
-        versions = [e.version for e in (*content.history, content.champion) if e is not None]
-        if any(b <= a for a, b in pairwise(versions)):
-            raise UserError(
-                f"{self.file}: not a registry (its versions are {versions}, expected ascending "
-                f"ones): damaged or changed by hand{_CURE}"
+    def move(self, folder: Path, decision: Mapping[str, Any], *, against: int) -> Champion:
+        """Name the new folder of the champion, in all versions that have its old one.
+
+        The version stays, as it is the same model.
+
+        Args:
+            folder: where its run directory is now.
+            decision: its content; see `promote`.
+            against: version of the present champion.
+
+        Raises:
+            Changed: another champion was promoted meanwhile.
+            UserError: the file is damaged, or cannot be written.
+        """
+        with self._alone():
+            content = self._unchanged(against)
+            assert content is not None, "against is a version"
+            assert content.champion is not None, "against is its version"
+            old, now = content.champion, {"run": self._stored(folder)}
+            file = self._write_decision({**decision, "version": old.version})
+            champion = old.model_copy(
+                update={**now, "decision": str(file.relative_to(self.folder))}
+            )
+            history = [e.model_copy(update=now) if e.run == old.run else e for e in content.history]
+            self._write(champion, history)
+            return self._open(champion)
+
+    def _unchanged(self, against: int | None) -> Content | None:
+        """The content, if its champion is of a version.
+
+        Raises:
+            Changed: it is another one.
+        """
+        content = self._read()
+        old = content.champion if content else None
+        if (old.version if old else None) != against:
+            now = f"version {old.version} ({old.run})" if old else "none"
+            raise Changed(
+                f"{self.folder}: the champion has changed since it was compared (it was "
+                f"{f'version {against}' if against else 'none'}, now {now}); nothing was "
+                "changed, run the command again"
             )
         return content
+
+    def _read(self) -> Content | None:
+        return read_content(self.file)
+
+    def _write(self, champion: Entry, history: Sequence[Entry]) -> None:
+        values = {
+            "schema": SCHEMA,
+            "champion": champion.model_dump(),
+            "history": [old.model_dump() for old in history],
+        }
+        write_text(self.file, json.dumps(values, indent=2) + "\n")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

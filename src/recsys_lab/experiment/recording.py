@@ -65,7 +65,8 @@ def recorded(
             except (Interrupted, KeyboardInterrupt):
                 record.update(status="interrupted")
                 raise Interrupted(
-                    f"stopped; progress is saved. Resume with: recsys-lab train resume={folder}"
+                    f"stopped; progress is saved. Resume with: recsys-lab train resume={folder}",
+                    folder,
                 ) from None
             except Pruned:
                 record.update(status="pruned", **finish_time())

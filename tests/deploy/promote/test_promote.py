@@ -171,7 +171,26 @@ class TestRefused:
         said = capsys.readouterr().out
         assert "pop_old is already champion (version 1)" in said
         assert "copy has the weights of" in said
-        assert len(list(Path("registry/decisions").iterdir())) == 1
+        # Nothing is decided about the champion itself; of the copy, a refusal.
+        assert len(list(Path("registry/decisions").iterdir())) == 2
+        assert decision(2)["outcome"] == "refused"
+        assert "copy has the weights of" in decision(2)["reasons"][0]
+        assert champion() == "pop_old"
+
+    def test_a_champion_whose_folder_was_moved_keeps_its_version(self, capsys):
+        assert promote("pop_old") == promote("knn_old", "margin=0.5") == 0
+        Path("knn_old").rename("elsewhere")
+        assert promote("elsewhere", "dry_run=true") == 0
+        assert champion() == "knn_old"
+        assert promote("elsewhere") == 0
+        assert "whose folder" in capsys.readouterr().out
+        assert (decision(3)["kind"], decision(3)["version"]) == ("move", 2)
+        stored = json.loads(Path("registry/registry.json").read_text())
+        assert (stored["champion"]["run"], stored["champion"]["version"]) == ("../elsewhere", 2)
+        assert [old["version"] for old in stored["history"]] == [1]
+        assert promote("elsewhere") == 3  # as of any champion
+        assert promote("--rollback") == 0
+        assert champion() == "pop_old"
 
     def test_a_champion_that_knows_the_holdout(self):
         assert promote("pop_new") == 0

@@ -101,9 +101,9 @@ def test_as_of_by_hand(recommend, opened):
 
 def test_as_of_before_everything_and_for_histories(recommend):
     none = recommend("sasrec", "as_of=1969-12-31")
-    assert none.code == 0
-    assert none.rows.is_empty()
-    assert none.manifest["counts"]["users_with_list"] == 0
+    assert none.code == 2
+    assert "as_of=1969-12-31: is before all events of the run's dataset" in none.err
+    assert "the first of which is of 1970-01-01T" in none.err
     popular = recommend("popularity", "k=2", "as_of=1969-12-31", output="popular")
     assert popular.manifest["counts"]["users_with_list"] == USERS
     pl.DataFrame(

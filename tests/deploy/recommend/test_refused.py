@@ -7,11 +7,19 @@ import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.deploy.recommend.conditions import parts_of
 from recsys_lab.deploy.recommend.inputs import end_of
 from tests.cli.flow import rewrite
 
 USERS = pl.DataFrame({"user_id": ["u1", "u2"]})
 EVENTS = pl.DataFrame({"user_id": ["a", None], "item_id": ["i1", "i2"], "timestamp": [1, 2]})
+
+NOW = 1_700_000_000  # 2023-11-14T22:13:20Z
+TIMES = {
+    "late": [NOW + 1, NOW],
+    "mixed": [NOW, NOW * 1000],
+    "unread": [str(NOW), "soon"],
+}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,14 @@ EVENTS = pl.DataFrame({"user_id": ["a", None], "item_id": ["i1", "i2"], "timesta
         (["histories=items.csv"], "has no column user_id"),
         (["histories=plain.csv", "as_of=2020-01-01"], "histories=plain.csv: has no column timest"),
         (["candidates=strange.csv"], "candidates: none of the 2 ids is in the catalogue of 25"),
+        (["as_of=1969-12-30"], "is before all events of the run's dataset"),
+        (
+            ["histories=late.csv", "as_of=2001-01-01"],
+            "is of 2023-11-14T22:13:20Z",
+        ),
+        (["histories=mixed.csv"], "row 1 has 1700000000 (s), row 2 has 1700000000000 (ms)"),
+        (["histories=unread.csv"], "row 2 has the timestamp 'soon', and 1 of 2 rows have no time"),
+        (['where=category="a,b'], "the quoted value does not end with its quote"),
         (["as_of=yesterday"], "as_of=yesterday: not a valid date; expected e.g. 2024-12-31"),
         (["where=colour=red"], "where: the items have no column 'colour'"),
         (["where=categry=shoes"], "did you mean 'category'?"),
@@ -48,6 +64,9 @@ def test_options(recommend, options, message):
     EVENTS.write_csv("events.csv")
     EVENTS.head(0).write_csv("empty.csv")
     EVENTS.head(1).drop("timestamp").write_csv("plain.csv")
+    for name, times in TIMES.items():
+        events = pl.DataFrame({"user_id": ["a", "a"], "item_id": ["i1", "i2"], "timestamp": times})
+        events.write_csv(f"{name}.csv")
     pl.DataFrame({"item_id": ["i1"]}).write_csv("items.csv")
     pl.DataFrame({"user_id": ["x", "y"]}).write_csv("strangers.csv")
     pl.DataFrame({"item_id": ["x", "y"]}).write_csv("strange.csv")
@@ -90,3 +109,10 @@ def test_a_date_includes_its_day_and_a_time_its_second():
     assert end_of("1970-01-02") == 2 * 86_400
     assert end_of("1970-01-01T00:00:07") == 8
     assert end_of("1970-01-01T01:00:00+01:00") == 1
+
+
+def test_parts_have_commas_between_them_but_not_in_quotes():
+    assert parts_of('a=x, b<3,c="p, q",d="say ""x, y"""') == [
+        "a=x", "b<3", 'c="p, q"', 'd="say ""x, y"""',
+    ]  # fmt: skip
+    assert parts_of('size=5",a=1,') == ['size=5"', "a=1", ""]

@@ -1,6 +1,7 @@
 """Candidates, blocklist, conditions and caps, against brute force over whole lists."""
 
 from copy import copy
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -165,3 +166,30 @@ def test_python_has_candidates_and_blocklist_too(opened, name):
         )
     lists = found.group_by("history").agg(pl.col("item_id").sort())["item_id"].to_list()
     assert lists == [["i1", "i5"]] * 2
+
+
+def test_a_quoted_value_may_have_commas_and_quotes(recommend):
+    made = recommend("popularity", f"k={ITEMS}", 'where=title="Thing ""21"", new"')
+    assert set(made.rows["item_id"]) == {"i21"}
+
+
+@pytest.mark.parametrize(("unit", "ticks"), [("s", 1), ("ms", 1000), ("us", 10**6)])
+def test_times_in_any_unit_give_the_same_lists(recommend, unit, ticks):
+    times = [1_700_000_000, 1_700_086_400, 1_700_172_800]
+    events = {"user_id": ["a", "a", "b"], "item_id": ["i1", "i2", "i3"]}
+    pl.DataFrame({**events, "timestamp": [t * ticks for t in times]}).write_csv("events.csv")
+    made = recommend("popularity", f"k={ITEMS}", "histories=events.csv", "as_of=2023-11-14")
+    note = f"histories=events.csv: times are read as {unit} since the epoch, by their size"
+    assert note in made.manifest["notes"]
+    # The first event alone is of that day.
+    by_user = dict(made.rows.group_by("user_id").agg("item_id").rows())
+    assert set(by_user["a"]) == {f"i{n}" for n in range(ITEMS)} - {"i1"}
+    assert len(by_user["b"]) == ITEMS
+
+
+def test_a_blank_line_is_no_user(recommend):
+    Path("users.csv").write_text("user_id,note\nu1,x\n,y\nu2,z\n")
+    made = recommend("popularity", "k=2", "users=users.csv")
+    assert made.rows["user_id"].unique(maintain_order=True).to_list() == ["u1", "u2"]
+    assert made.manifest["counts"]["unknown_users"] == 0
+    assert "users=users.csv: 1 rows without user_id were skipped" in made.manifest["notes"]

@@ -13,6 +13,9 @@ from recsys_lab.data.columns.column_plan import one_row
 PLAUSIBLE = (631_152_000, 4_102_444_800)
 """Seconds since the epoch of the years 1990 to 2099; the ranges of different units are disjoint."""
 
+SIZE_LIMIT = 1e11
+"""Seconds since the epoch in the year 5138: larger numbers are of a finer unit."""
+
 CALENDAR = {
     "%Y%m%d": ("days", 1, 100),
     "%Y%m%d%H%M": ("dates and times", 10_000, 100),
@@ -126,6 +129,6 @@ def guess_unit(values: pl.LazyFrame, kind: pl.DataType, units: Mapping[str, int]
     median = one_row(sample, median=size.median())["median"]
     typical = median if isinstance(median, float) else 0.0
     for unit, ticks in units.items():
-        if typical < 1e11 * ticks:
+        if typical < SIZE_LIMIT * ticks:
             return unit
     return "ns"

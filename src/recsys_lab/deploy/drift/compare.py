@@ -92,7 +92,8 @@ def compare(
     identical = _identical(old, new)
     tallies = [one.tallies() for one in compared]
     judged = judge(tallies, both.in_new_U, 0 if identical else options.resamples, options.seed)
-    users = user_counts(both, match(old.user_ids, new.user_ids, "user"))
+    matched = match(old.user_ids, new.user_ids, "user")
+    users = user_counts(both, matched)
     shifts = [_new_users(users, thresholds)]
     for one in compared:
         for measure in one.measures:
@@ -119,7 +120,7 @@ def compare(
         },
         "shifts": shifts,
         "skipped": skipped,
-        "notes": notes_of(both, options.days, identical=identical),
+        "notes": notes_of(both, matched, options.days, identical=identical),
         "details": {one.name: moved(one, both.in_new_U) for one in compared},
         "hit_rate": None,
     }

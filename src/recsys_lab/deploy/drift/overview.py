@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST = 12
 """Values of a distribution without order that are listed: those whose share moved most."""
 
+_OVERLAP = 0.1
+"""Share of the smaller log above which an overlap is noted."""
+
 FEW = 30
 """Users below which hardly anything stands out from the noise."""
 
@@ -74,7 +77,7 @@ def moved(one: Distribution, in_new_U: NDArray[np.bool_]) -> list[dict[str, Any]
     ]
 
 
-def notes_of(both: Both, days: float | None, *, identical: bool) -> list[str]:
+def notes_of(both: Both, users: Matched, days: float | None, *, identical: bool) -> list[str]:
     """What limits the comparison, one sentence each."""
     old, new = both.logs
     notes = [*old.notes, *new.notes, *both.matched.notes]
@@ -99,7 +102,26 @@ def notes_of(both: Both, days: float | None, *, identical: bool) -> list[str]:
     ]
     if len(spans) == 2 and not identical:
         notes += _of_time(spans, days)
+    elif not identical:
+        notes += _of_events(both, users)
     return notes
+
+
+def _of_events(both: Both, users: Matched) -> list[str]:
+    """The overlap of logs without times, by the pairs of a user and an item in both."""
+    numbers = (np.arange(len(both.logs[0].user_ids)), users.new)
+    old, new = (
+        np.unique(number[part.users[part.users_T]] * both.matched.size + items_T)
+        for number, part, items_T in zip(numbers, both.parts, both.items, strict=True)
+    )
+    shared, fewer = len(np.intersect1d(old, new, assume_unique=True)), min(len(old), len(new))
+    if shared <= _OVERLAP * fewer:
+        return []
+    return [
+        f"OLD and NEW share {shared:,} pairs of a user and an item ({shared / fewer:.0%} of those "
+        "of the smaller log): events that are in both logs hide shifts; without times, it is not "
+        "known whether these are"
+    ]
 
 
 def _of_time(spans: list[tuple[Any, Any]], days: float | None) -> list[str]:
@@ -117,7 +139,7 @@ def _of_time(spans: list[tuple[Any, Any]], days: float | None) -> list[str]:
             f"and times between events depend on that{advice}"
         )
     shared = float(min(spans[0][1], spans[1][1]) - max(spans[0][0], spans[1][0]))
-    if shared > 0.1 * shorter:
+    if shared > _OVERLAP * shorter:
         notes.append(
             f"the periods of OLD and NEW share {duration(shared)}: events that are in both logs "
             "hide shifts"

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recsys_lab.config import UserError
-from recsys_lab.config.commands import Verify
 from recsys_lab.deploy.promote.contender import NotFinite
 from recsys_lab.deploy.promote.contest import Contest
+from recsys_lab.deploy.promote.decision import (
+    Decision,
+    Settings,
+    Values,
+    copy_beside,
+    decided,
+    described,
+    head,
+    run_fields,
+)
 from recsys_lab.deploy.promote.gate import judge, judge_first
 from recsys_lab.deploy.promote.holdout import Holdout, popularity_of
 from recsys_lab.deploy.promote.refusals import (
     finished_run,
+    is_moved,
     leak,
     leak_of_source,
     run_of,
@@ -28,74 +36,18 @@ from recsys_lab.deploy.promote.refusals import (
 from recsys_lab.deploy.promote.verdict import Check, Measured, Rules, Verdict
 from recsys_lab.deploy.registry import Champion, Registry
 from recsys_lab.experiment.restore import restore
-from recsys_lab.files.atomic import write_text
-from recsys_lab.files.faults import reason
-from recsys_lab.runs.provenance import package_versions
 from recsys_lab.runs.weights import weights_of
-from recsys_lab.version import __version__
 
 if TYPE_CHECKING:
     from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
 
-_Values = dict[str, Any]
-_log = logging.getLogger(__name__)
-
-PROMOTION = "promotion.json"
-"""The copy of a candidate's latest decision in its run directory."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is decided, and how.
-
-    Attributes:
-        candidate: the run directory.
-        registry: folder of the registry.
-        rules: of the gate.
-        metric: the metric; None for the candidate's model selection metric.
-        guard: patterns of the guarded slices.
-        force: whether the candidate's protocol is applied although the champion's differs.
-        export: the candidate's exported folder, or None.
-        prepare: whether missing datasets may be prepared again: see `restore`.
-        verify: how prepared datasets are checked.
-        dry_run: whether nothing is written.
-    """
-
-    candidate: Path
-    registry: Path
-    rules: Rules
-    metric: str | None = None
-    guard: Sequence[str] = ()
-    force: bool = False
-    export: Path | None = None
-    prepare: bool = False
-    verify: Verify = "full"
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A decision.
-
-    Attributes:
-        promoted: whether the candidate is (with ``dry_run``: would be) the champion.
-        values: its JSON.
-        checks: of the gate.
-        file: in the registry; None if nothing was written.
-    """
-
-    promoted: bool
-    values: Mapping[str, Any]
-    checks: Sequence[Check]
-    file: Path | None
-
 
 def promote(settings: Settings) -> Decision:
     """Decide about the candidate, and make it the champion if it passes.
 
-    A decision that changes nothing because the candidate already is the champion is not written,
-    so the command can be repeated.
+    Nothing is written for the champion itself, so the command can be repeated. A champion whose
+    folder was moved keeps its version and gets its new path.
 
     Raises:
         UserError: the candidate or the champion cannot be ranked with, an option is invalid, or
@@ -105,17 +57,22 @@ def promote(settings: Settings) -> Decision:
     champion = registry.champion()
     record = finished_run(settings.candidate)
     _check_export(settings.export)
-    values = _described(settings, champion, record)
+    values = described(settings, champion, record)
+    if champion is not None and is_moved(champion, record):
+        return _moved(settings, registry, champion, record, values)
     known = None if champion is None else same_run(champion, record)
-    if known is not None:
-        return _decided(values, Verdict(False, (Check("champion", "refused", known),)))
+    if champion is not None and known is not None:
+        decision = decided(values, Verdict(False, (Check("champion", "refused", known),)))
+        if settings.dry_run or champion.run == record.folder.resolve():
+            return decision
+        return _written(decision, registry.note(decision.values), None)
     parts = restore(record, settings.verify, prepare=settings.prepare)
     holdout = Holdout(parts)
     if champion is None:
         verdict = _first(settings, parts, record, holdout, values)
     else:
         verdict = _against(settings, champion, parts, record, holdout, values)
-    decision = _decided(values, verdict)
+    decision = decided(values, verdict)
     if settings.dry_run:
         return decision
     if verdict.passed:
@@ -128,7 +85,27 @@ def promote(settings: Settings) -> Decision:
         ).decision
     else:
         file = registry.note(decision.values)
-    _copy(file, record.folder)
+    return _written(decision, file, record.folder)
+
+
+def _moved(
+    settings: Settings, registry: Registry, champion: Champion, record: RunRecord, values: Values
+) -> Decision:
+    """Register the champion under its new folder: the same weights need no contest."""
+    here = record.folder.resolve()
+    text = f"{here} has the weights of the champion, whose folder {champion.run} is gone: moved"
+    decision = decided(values, Verdict(True, (Check("champion", "passed", text),)))
+    decision = replace(decision, values={**decision.values, "kind": "move", "reasons": [text]})
+    if settings.dry_run:
+        return decision
+    moved = registry.move(here, decision.values, against=champion.version)
+    return _written(decision, moved.decision, record.folder)
+
+
+def _written(decision: Decision, file: Path, folder: Path | None) -> Decision:
+    """The decision as its file has it; copied beside the candidate."""
+    if folder is not None:
+        copy_beside(file, folder)
     return replace(decision, values=json.loads(file.read_text(encoding="utf-8")), file=file)
 
 
@@ -142,7 +119,7 @@ def roll_back(folder: Path, *, dry_run: bool = False) -> Decision:
     present, earlier = registry.step_back()
     run_of(earlier, f"registry={folder}", "promote another run")
     values = {
-        **_head("rollback", folder),
+        **head("rollback", folder),
         "outcome": "rolled back",
         "candidate": {"run": str(earlier.run), "version": earlier.version},
         "champion": {"run": str(present.run), "version": present.version},
@@ -155,7 +132,7 @@ def roll_back(folder: Path, *, dry_run: bool = False) -> Decision:
 
 
 def _first(
-    settings: Settings, parts: Components, record: RunRecord, holdout: Holdout, values: _Values
+    settings: Settings, parts: Components, record: RunRecord, holdout: Holdout, values: Values
 ) -> Verdict:
     """Sanity checks of the first champion: finite, lists for all, not worse than popularity."""
     values["notes"].append(
@@ -178,7 +155,7 @@ def _against(
     parts: Components,
     record: RunRecord,
     holdout: Holdout,
-    values: _Values,
+    values: Values,
 ) -> Verdict:
     """The gate against the champion."""
     where = f"registry={settings.registry}"
@@ -187,7 +164,7 @@ def _against(
         cure = "start another registry: registry=OTHER_FOLDER"
     theirs = run_of(champion, where, cure)
     other = restore(theirs, settings.verify, prepare=settings.prepare)
-    values["champion"] |= _run_fields(theirs)
+    values["champion"] |= run_fields(theirs)
     early = [
         *unlike_protocols(parts, other, values["notes"], force=settings.force),
         *leak(holdout, f"the champion ({champion.run})", other.data),
@@ -203,7 +180,7 @@ def _measured(
     sides: Sequence[Components],
     record: RunRecord,
     holdout: Holdout,
-    values: _Values,
+    values: Values,
     judged: Callable[[Measured, Rules], Verdict],
 ) -> Verdict:
     """Measure both sides and judge."""
@@ -231,71 +208,6 @@ def _measured(
     return judged(measured, rules)
 
 
-def _described(settings: Settings, champion: Champion | None, record: RunRecord) -> dict[str, Any]:
-    """What is known before anything is measured."""
-    data = record.values["data"]
-    old = None
-    if champion is not None:
-        old = {"run": str(champion.run), "version": champion.version}
-    return {
-        **_head("promotion", settings.registry),
-        "candidate": {"run": str(record.folder.resolve()), **_run_fields(record)},
-        "champion": old,
-        "against": "popularity" if champion is None else "champion",
-        "holdout": {
-            "data": data["path"],
-            "fingerprint": data["fingerprint"],
-            "part": "test",
-            "protocol": record.values["protocol"]["fields"],
-        },
-        "guard": list(settings.guard),
-        "notes": [],
-    }
-
-
-def _head(kind: str, registry: Path) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "kind": kind,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "registry": str(registry.resolve()),
-        "lab_version": __version__,
-        "packages": package_versions(),
-    }
-
-
-def _run_fields(record: RunRecord) -> dict[str, Any]:
-    values = record.values
-    return {
-        "name": values["name"],
-        "created": values["created"],
-        "weights_sha256": weights_of(record)[1],
-        "data_fingerprint": values["data"]["fingerprint"],
-        "verified": record.is_verified,
-    }
-
-
-def _decided(values: _Values, verdict: Verdict) -> Decision:
-    done = {
-        **values,
-        "outcome": "promoted" if verdict.passed else "refused",
-        "reasons": verdict.reasons,
-        "checks": [asdict(check) for check in verdict.checks],
-    }
-    return Decision(verdict.passed, done, verdict.checks, None)
-
-
 def _check_export(folder: Path | None) -> None:
     if folder is not None and not folder.is_dir():
         raise UserError(f"export={folder}: there is no such folder; give the export's folder")
-
-
-def _copy(file: Path, folder: Path) -> None:
-    """Copy the decision beside the candidate; the registry's file is the one that counts."""
-    try:
-        write_text(folder / PROMOTION, file.read_text(encoding="utf-8"))
-    except OSError as error:
-        _log.warning(
-            "%s: cannot be written (%s); the decision is in %s",
-            folder / PROMOTION, reason(error), file,
-        )  # fmt: skip

@@ -52,6 +52,13 @@ def finished_run(folder: Path) -> RunRecord:
     return record
 
 
+def is_moved(champion: Champion, record: RunRecord) -> bool:
+    """Whether the candidate is the champion, whose folder is no longer where it was promoted."""
+    _, weights = weights_of(record)
+    same = weights is not None and weights == champion.weights_sha256
+    return same and not champion.run.exists()
+
+
 def same_run(champion: Champion, record: RunRecord) -> str | None:
     """Why the candidate is the champion, or None."""
     if champion.run == record.folder.resolve():

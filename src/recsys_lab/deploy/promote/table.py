@@ -10,7 +10,7 @@ from recsys_lab.pages.number_format import decimal, number
 from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
-    from recsys_lab.deploy.promote.promote import Decision
+    from recsys_lab.deploy.promote.decision import Decision
     from recsys_lab.deploy.promote.verdict import Check
 
 _STYLES = {"passed": "green", "refused": "bold red", "unsure": "bold yellow", "too small": "dim"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,18 +18,28 @@ if TYPE_CHECKING:
     from recsys_lab.data.prepared import PreparedDataset
 
 _CONDITION = re.compile(r"(.+?)(!=|>=|<=|=|>|<)(.*)", re.DOTALL)
+_QUOTED = r'"((?:[^"]|"")*)"'
+_COMMA = re.compile(f"(?<=[=<>]){_QUOTED}|(,)")
 
 
 def parts_of(option: str | None) -> list[str]:
-    """The parts of an option, which have commas between them."""
-    return [] if option is None else [part.strip() for part in option.split(",")]
+    """The parts of an option, which have commas between them.
+
+    A value in double quotes may have commas; a quote in it is written twice, as in CSV.
+    """
+    if option is None:
+        return []
+    commas = [found.start() for found in _COMMA.finditer(option) if found[2]]
+    bounds = pairwise([-1, *commas, len(option)])
+    return [option[before + 1 : after].strip() for before, after in bounds]
 
 
 def fulfilled(data: PreparedDataset, condition: str) -> NDArray[np.bool_]:
     """Which items meet a condition ``column=value``, (V,).
 
     Also ``!=``, and for numbers ``>``, ``<``, ``>=``, ``<=``. Letter case is ignored. In a column
-    of lists one value must fit, for ``!=`` all. An item without a value meets no condition.
+    of lists one value must fit, for ``!=`` all. An item without a value meets no condition. The
+    value may be in double quotes: see `parts_of`.
 
     Raises:
         UserError: it is malformed, or there is no such column.
@@ -40,6 +51,14 @@ def fulfilled(data: PreparedDataset, condition: str) -> NDArray[np.bool_]:
             "!= > < >= <= instead of ="
         )
     column, sign, wanted = (part.strip() for part in match.groups())
+    if wanted.startswith('"'):
+        inside = re.fullmatch(_QUOTED, wanted)
+        if inside is None:
+            raise UserError(
+                f"where: {condition!r}: the quoted value does not end with its quote; write "
+                f"'{column}{sign}\"a, b\"', and a quote inside it twice"
+            )
+        wanted = inside[1].replace('""', '"')
     values = item_column(data, column, "where")
     rows = pl.DataFrame({"item": np.arange(len(values)), "value": values})
     if values.dtype == pl.List:

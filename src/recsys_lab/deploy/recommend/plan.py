@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from recsys_lab.config.deploy_commands import RecommendConfig
+    from recsys_lab.data.prepared import PreparedDataset
     from recsys_lab.experiment.components import Components
+
+_FAR = 30 * 365.25 * 86_400
+"""Seconds between histories and dataset from which their clocks hardly are the same."""
 
 WHOLE = "all events of the log: training, validation and test"
 
@@ -158,7 +162,13 @@ def _source(
     data = parts.data
     if cfg.histories is not None:
         needed = ["timestamp"] if before is not None else []
-        events = read_events(cfg.histories, ("timestamp", *ranker.read.event_columns), needed)
+        columns = ("timestamp", *ranker.read.event_columns)
+        events = read_events(cfg.histories, columns, needed, notes)
+        if "timestamp" in events.columns:
+            times = events["timestamp"].to_numpy()
+            if not ranker.ranks_empty:
+                _refuse_before_all(cfg.as_of, before, times, f"histories={cfg.histories}")
+            _note_far(times, data, f"histories={cfg.histories}", notes)
         given = ranker.read(events, before)
         counts["unknown_item_events"] = given.num_unknown
         if given.num_unknown:
@@ -171,6 +181,8 @@ def _source(
         raise UserError(
             f"as_of={cfg.as_of}: the run's dataset {data.path} has no timestamps; leave as_of out"
         )
+    if before is not None and not ranker.ranks_empty:
+        _refuse_before_all(cfg.as_of, before, data.timestamps, f"the run's dataset {data.path}")
     user_ids, chosen = data.raw_ids("user"), None
     if cfg.users is not None:
         chosen = _chosen(cfg.users, ranker, counts, notes)
@@ -179,11 +191,38 @@ def _source(
     return DatasetUsers(ranker.read, user_ids, chosen, before)
 
 
+def _refuse_before_all(as_of: str | None, before: int | None, times: Any, where: str) -> None:
+    """Refuse a period without an event, whose lists would all be empty."""
+    if before is not None and times is not None and len(times) and times.min() >= before:
+        first = np.datetime64(int(times.min()), "s")
+        raise UserError(
+            f"as_of={as_of}: is before all events of {where}, the first of which is of {first}Z; "
+            "give a later date, or leave as_of out"
+        )
+
+
+def _note_far(
+    times: NDArray[np.int64], data: PreparedDataset, where: str, notes: list[str]
+) -> None:
+    """Note times that are hardly of the clock of the run's dataset."""
+    if data.timestamps is None or not len(data.timestamps):
+        return
+    apart = max(times.min() - data.timestamps.max(), data.timestamps.min() - times.max())
+    if apart > _FAR:
+        here, there = (
+            np.datetime64(int(last), "s") for last in (times.max(), data.timestamps.max())
+        )
+        notes.append(
+            f"{where}: its times end at {here}Z, those of the run's dataset at {there}Z, decades "
+            "apart: are both of one clock?"
+        )
+
+
 def _chosen(
     path: str, ranker: HistoryRanker, counts: dict[str, int], notes: list[str]
 ) -> NDArray[np.int64]:
     """Indices of the users in a file, in its order, each once."""
-    raw = read_ids(path, "users", "user_id")
+    raw = read_ids(path, "users", "user_id", notes)
     distinct = raw.unique(maintain_order=True)
     indices = ranker.read.users.indices(distinct)
     is_known = indices >= 0
@@ -216,7 +255,7 @@ def _rules(
     notes: list[str],
 ) -> ItemRules:
     given = {
-        name: None if path is None else read_ids(path, name, "item_id")
+        name: None if path is None else read_ids(path, name, "item_id", notes)
         for name, path in (("candidates", cfg.candidates), ("blocklist", cfg.blocklist))
     }
     allowed_V = np.ones(parts.data.num_items, dtype=bool)

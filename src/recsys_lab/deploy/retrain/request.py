@@ -5,6 +5,7 @@ Nothing here imports torch, so that mistakes are reported at once.
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config.locations import config_dir
 from recsys_lab.config.quoting import quoted
 from recsys_lab.data.preparation.durations import window_seconds
 from recsys_lab.experiment.resume import of_stored, parsed, require_run, stored_config
@@ -30,6 +32,8 @@ OWN = ("run", "warm", "window", "force")
 """Keys of the verb that are not part of a run's config."""
 GROUPS = ("experiment", "search", "launcher")
 """Config groups that are not keys of a run's config."""
+FREE_GROUP = "tracking"
+"""The group whose choice may be another one: it does not decide what is trained or measured."""
 _SHAPES = ("model", "inputs")
 
 
@@ -56,7 +60,10 @@ def retrained(request: Request) -> Request:
     for override in known:
         if override.key_or_group == "window" and override.value() is not None:
             window_seconds("window", str(override.value()))
+    chosen = [text for o in values if _is_choice(o) for text in _chosen(o, request)]
     for override in values:
+        if _is_choice(override):
+            continue
         _refuse_group(override, stored)
         _refuse_key(override, run_dir)
     if any(o.key_or_group == "warm" and o.value() is True for o in known):
@@ -69,8 +76,12 @@ def retrained(request: Request) -> Request:
         *("++warm=false", "++window=null", "++force=false"),
         "++hydra.run.dir=${run_dir}",
     ]
-    typed = [f"++{text}" if _is_own(o) else text for text, o in _pairs(request, overrides)]
-    return of_stored(request, run_dir, own, typed)
+    typed = [
+        f"++{text}" if _is_own(o) else text
+        for text, o in _pairs(request, overrides)
+        if o is None or not _is_choice(o)
+    ]
+    return of_stored(request, run_dir, own, [*chosen, *typed])
 
 
 def _pairs(
@@ -110,6 +121,31 @@ def require_retrainable(run_dir: Path) -> RunRecord:
     return record
 
 
+def _is_choice(override: Override) -> bool:
+    """Whether it is another choice of the group that may be changed."""
+    return override.key_or_group == FREE_GROUP and isinstance(override.value(), str)
+
+
+def _chosen(override: Override, request: Request) -> list[str]:
+    """The choice as single keys, since the stored config has values, not choices.
+
+    Raises:
+        UserError: there is no such choice.
+    """
+    name = str(override.value())
+    own = [] if request.config_dir is None else [Path(request.config_dir)]
+    folders = [folder / FREE_GROUP for folder in (*own, config_dir())]
+    files = {file.stem: file for folder in reversed(folders) for file in folder.glob("*.yaml")}
+    if name not in files:
+        raise UserError(
+            f"{override.input_line}: no such choice;{did_you_mean(name, files)} Choices: "
+            f"{', '.join(sorted(files))}"
+        )
+    values = OmegaConf.to_container(OmegaConf.load(files[name]))
+    assert isinstance(values, dict), "a config file is a mapping"
+    return [f"++{FREE_GROUP}.{key}={json.dumps(value)}" for key, value in values.items()]
+
+
 def _refuse_group(override: Override, stored: DictConfig) -> None:
     """Refuse another choice of a config group: the stored config has values, not choices."""
     key = override.key_or_group
@@ -118,7 +154,8 @@ def _refuse_group(override: Override, stored: DictConfig) -> None:
         return
     keys = f"{key}.KEY=VALUE" if key not in GROUPS else "key=value"
     raise UserError(
-        f"{override.input_line}: retrain keeps the choices of the run's config; change single keys "
+        f"{override.input_line}: retrain keeps the choices of the run's config, which decide what "
+        f"is trained and measured (only {FREE_GROUP} may be another one); change single keys "
         f"({keys}), or train a new run with recsys-lab train"
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf, open_dict
 
-from recsys_lab.config import UserError
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.retrain.changes import changes_table, data_changes
@@ -56,9 +56,14 @@ def retrain(cfg: DictConfig, output_dir: Path, console: Console) -> dict[str, An
     """
     try:
         return _retrain(cfg, output_dir, console)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             output_dir.rmdir()  # made by Hydra; only if nothing was written to it
+        if isinstance(error, KeyboardInterrupt):  # before training, which raises `Interrupted`
+            raise Interrupted(
+                "stopped before training, so there is no run to resume; what was prepared is kept. "
+                "Run the same command again"
+            ) from None
         raise
 
 

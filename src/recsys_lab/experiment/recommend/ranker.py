@@ -192,7 +192,7 @@ class HistoryRanker:
         lengths = given.lengths
         for first in range(0, len(lengths), self.users_at_once):
             rows = np.arange(first, min(first + self.users_at_once, len(lengths)))
-            if not self._ranks_empty:
+            if not self.ranks_empty:
                 rows = rows[lengths[rows] > 0]
             if len(rows):
                 batch = batches.at(rows).to(self._parts.device)
@@ -229,7 +229,7 @@ class HistoryRanker:
         return np.concatenate([np.empty((0, width), np.float32), *states])
 
     @cached_property
-    def _ranks_empty(self) -> bool:
+    def ranks_empty(self) -> bool:
         """Whether the model ranks for an empty history: models that cannot raise an error."""
         (batch,) = self._moved(self.read.nothing())
         try:
