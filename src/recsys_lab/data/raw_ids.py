@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from recsys_lab.config import UserError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,12 +37,15 @@ class RawIds:
         return len(self._ids)
 
     @cached_property
-    def _of_text(self) -> dict[str, int]:
+    def _of_text(self) -> dict[str | None, int]:
         return {text: index for index, text in enumerate(id_texts(self._ids).to_list())}
 
     def indices(self, raw: pl.Series | Sequence[Any]) -> NDArray[np.int64]:
         """The index of each id, int64; `UNKNOWN` for others and nulls."""
         if not isinstance(raw, pl.Series):
+            if len(raw) <= _FEW:
+                of_text = self._of_text
+                return np.array([of_text.get(_text(one), UNKNOWN) for one in raw], np.int64)
             raw = pl.Series([_text(one) for one in raw], dtype=pl.String)
         texts = id_texts(raw)
         if len(texts) <= _FEW:
@@ -51,6 +56,40 @@ class RawIds:
             texts.alias("id").to_frame().join(known, on="id", how="left", maintain_order="left")
         )
         return joined["index"].cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
+
+    def allowed(
+        self, candidates: Iterable[Any] | None = None, blocklist: Iterable[Any] | None = None
+    ) -> tuple[NDArray[np.bool_], int]:
+        """Which ids may be in a list, bool (n,), and how many of those given are not known.
+
+        Args:
+            candidates: the only ids that may be in a list; None: all.
+            blocklist: ids that may not.
+
+        Raises:
+            UserError: an argument is a text, or no candidate is known.
+        """
+        allowed, unknown = np.ones(len(self), dtype=bool), 0
+        for name, given, allows in (
+            ("candidates", candidates, True),
+            ("blocklist", blocklist, False),
+        ):
+            if given is None:
+                continue
+            if isinstance(given, str | bytes):
+                raise UserError(f"{name}: got the text {given!r}, expected a list of raw item ids")
+            indices = self.indices(given if isinstance(given, pl.Series) else list(given))
+            known = indices[indices != UNKNOWN]
+            unknown += len(indices) - len(known)
+            if allows and not len(known):
+                raise UserError(
+                    f"{name}: none of the {len(indices):,} ids is in the catalogue of "
+                    f"{len(self):,} items, e.g. {self._ids[0]!r}; give raw item ids"
+                )
+            is_given = np.zeros(len(self), dtype=bool)
+            is_given[known] = True
+            allowed &= is_given == allows
+        return allowed, unknown
 
 
 def id_texts(ids: pl.Series) -> pl.Series:
@@ -64,5 +103,7 @@ def id_texts(ids: pl.Series) -> pl.Series:
 
 def _text(raw: Any) -> str | None:
     """An id as text, by the rule of `id_texts`."""
+    if type(raw) is str:
+        return raw
     is_whole = isinstance(raw, float | np.floating) and float(raw).is_integer()
     return None if raw is None else str(int(raw) if is_whole else raw)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
+from recsys_lab.data.given_histories import HistoryReader
+from recsys_lab.deploy.export.exported import IndexLists, _Ids
 from recsys_lab.deploy.serve.export_model import ExportModel
 from recsys_lab.deploy.serve.queries import BadQuery, Query
 
@@ -13,26 +16,27 @@ class Exported:
     """Ranks the catalogue in its order."""
 
     def __init__(self, *, reads_times=False):
-        self.manifest = {"model": "Fake", "reads_times": reads_times}
+        self.manifest = {"model": "Fake", "reads_times": reads_times, "num_users": 0}
         self.items = pl.DataFrame({"item_id": [3, 1, 2, 0], "title": ["three", None, "two", "0"]})
         self.k = 3
         self.given = None
+        self._reader = HistoryReader(
+            _Ids(self.items["item_id"], None), "Fake", (), reads_times=reads_times
+        )
 
-    def recommend(self, histories, k=10, *, exclude_seen=True):
+    def read(self, histories):
         self.given = histories
-        key, ids = "history", histories
-        if isinstance(histories, pl.DataFrame):
-            key, ids = "user_id", dict(histories.group_by("user_id").agg("item_id").iter_rows())
-        known = set(map(str, self.items["item_id"]))
-        rows = [
-            (name, rank + 1, item, 1.0 / (rank + 1))
-            for name, history in (ids.items() if isinstance(ids, dict) else enumerate(ids))
-            if known & set(history)
-            for rank, item in enumerate(
-                [i for i in self.items["item_id"] if not (exclude_seen and str(i) in history)][:k]
-            )
-        ]
-        return pl.DataFrame(rows, [key, "rank", "item_id", "score"], orient="row")
+        return self._reader(histories)
+
+    def list_length(self, k):
+        return min(k, len(self.items))
+
+    def index_lists(self, given, k, *, exclude_seen=True):
+        for row in np.flatnonzero(given.lengths > 0):
+            seen = given.items[given.rows[row, 1] : given.rows[row, 2]] if exclude_seen else []
+            kept = [item for item in range(len(self.items)) if item not in seen][:k]
+            items = np.array([kept + [-1] * (k - len(kept))])
+            yield IndexLists(np.array([row]), items, 1 / np.arange(1.0, k + 1)[None])
 
 
 class TestExport:
@@ -54,7 +58,8 @@ class TestExport:
         event = {"item_id": "1", "timestamp": 5}
         lists = model.answer(Query("events", [[], [event]], 1, exclude_seen=True))
         assert [one.items for one in lists] == [[], [3]]
-        assert set(exported.given["user_id"]) == {"\x001"}
+        assert exported.given["user_id"].to_list() == [1]  # a row's number, not a user
+        assert model._of_events([[], [event]]).rows[:, 0].tolist() == [0, 0]  # unknown: num_users
 
     @pytest.mark.parametrize(
         ("times", "query", "words"),

@@ -5,9 +5,10 @@ Shapes: n histories, B histories of a batch, L events, S seen items, V items, K 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from recsys_lab.deploy.export.folder import INT8, ITEMS, ONNX, USERS, read_manif
 from recsys_lab.files.reading import read_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -40,6 +41,20 @@ class ExportedLists:
     num_unranked: int
 
 
+class IndexLists(NamedTuple):
+    """The lists of some of the histories, as indices.
+
+    Attributes:
+        rows_B: index of each history among those given.
+        items_BK: best first, padded with -1, int64.
+        scores_BK: float32.
+    """
+
+    rows_B: NDArray[np.int64]
+    items_BK: NDArray[np.int64]
+    scores_BK: NDArray[np.float32]
+
+
 class ExportedModel:
     """Ranks for histories with an exported folder, as the run that it was made from.
 
@@ -55,6 +70,7 @@ class ExportedModel:
         manifest: the content of ``manifest.json``.
         items: the item table, in the order of the indices: ``index``, ``item_id``, other columns.
         k: the longest list.
+        read: encodes histories; the unknown items are counted in its result.
 
     Raises:
         UserError: it is not an export, damaged, or has no 8-bit graph.
@@ -75,7 +91,7 @@ class ExportedModel:
         ids = _Ids(self.items["item_id"], users)
         self._num_users: int = self.manifest["num_users"]
         self._has_users = users is not None
-        self._read = HistoryReader(
+        self.read = HistoryReader(
             ids,  # type: ignore[arg-type]  # only ids are read, without columns of features
             self.manifest["model"],
             (),
@@ -84,7 +100,13 @@ class ExportedModel:
         self._session = _session(folder / (INT8 if int8 else ONNX), threads)
 
     def recommend(
-        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+        self,
+        histories: Histories,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+        blocklist: Iterable[Any] | None = None,
     ) -> pl.DataFrame:
         """The k best items for each history: the frame of `Run.recommend`.
 
@@ -93,34 +115,89 @@ class ExportedModel:
                 `recsys_lab.data.given_histories.HistoryReader`. Unknown items are skipped.
             k: list length, at most that of the export.
             exclude_seen: leave out the items of the history.
+            candidates: raw ids of the only items that may be in a list; None: all items.
+            blocklist: raw ids of items that may not, e.g. those out of stock.
 
         Raises:
-            UserError: k is too large, or the histories have another form.
+            UserError: k is too large, the histories have another form, or no candidate is in the
+                catalogue.
             ValueError: a score is NaN or infinite.
+
+        Warns:
+            UserWarning: some items are not in the catalogue and were skipped, or some histories
+                have no known item.
         """
-        return self.ranked(histories, k, exclude_seen=exclude_seen).lists
+        allowed_V, unknown = self.read.items.allowed(candidates, blocklist)
+        left_out = None if allowed_V.all() else np.flatnonzero(~allowed_V)
+        ranked = self.ranked(histories, k, exclude_seen=exclude_seen, left_out=left_out)
+        told = {
+            "ids of candidates or blocklist are not in the catalogue of the export": unknown,
+            "events were skipped: their items are not in the catalogue of the export": (
+                ranked.num_unknown
+            ),
+            "histories have no known item and got no recommendations": ranked.num_unranked,
+        }
+        for words, number in told.items():
+            if number:
+                warnings.warn(f"{number:,} {words}", stacklevel=2)
+        return ranked.lists
 
     def ranked(
-        self, histories: Histories, k: int = 10, *, exclude_seen: bool = True
+        self,
+        histories: Histories,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        left_out: NDArray[np.int64] | None = None,
     ) -> ExportedLists:
-        """As `recommend`, with the numbers of unknown items and of histories without a list."""
-        k = min(self._list_length(k), len(self.items))
-        given = self._read(histories)
-        is_ranked_n = np.asarray(given.lengths > 0) | self.manifest["ranks_empty"]
-        rows_n = np.flatnonzero(is_ranked_n)
-        items, scores = [np.empty((0, k), np.int64)], [np.empty((0, k), np.float32)]
-        for rows_B in self._parts(rows_n):
-            items_BK, scores_BK = self._run(given, rows_B, exclude_seen=exclude_seen)
-            items.append(items_BK[:, :k])
-            scores.append(scores_BK[:, :k])
-        lists = self._frame(given.keys[rows_n], np.concatenate(items), np.concatenate(scores))
+        """As `recommend`, with the numbers of unknown items and of histories without a list.
+
+        Args:
+            histories: see `recommend`.
+            k: list length, at most that of the export.
+            exclude_seen: leave out the items of the history.
+            left_out: indices of items that no list has; None: there are none.
+        """
+        k = self.list_length(k)
+        given = self.read(histories)
+        parts = list(self.index_lists(given, k, exclude_seen=exclude_seen, left_out=left_out))
+        rows_n = np.concatenate([np.empty(0, np.int64), *(part.rows_B for part in parts)])
+        items_nK = np.concatenate([np.empty((0, k), np.int64), *(p.items_BK for p in parts)])
+        scores_nK = np.concatenate([np.empty((0, k), np.float32), *(p.scores_BK for p in parts)])
+        lists = self._frame(given.keys[rows_n], items_nK, scores_nK)
         return ExportedLists(lists, given.num_unknown, len(given.rows) - len(rows_n))
 
-    def _list_length(self, k: object) -> int:
-        """Check a list length.
+    def index_lists(
+        self,
+        given: GivenHistories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        left_out: NDArray[np.int64] | None = None,
+    ) -> Iterator[IndexLists]:
+        """The k best items for encoded histories, a part of them at a time.
+
+        Histories without a known item are left out if the model cannot rank for them.
+
+        Args:
+            given: of `read`.
+            k: list length, at most that of the export and of the catalogue.
+            exclude_seen: leave out the items of the history.
+            left_out: indices of items that no list has; None: there are none.
+        """
+        is_ranked_n = np.asarray(given.lengths > 0) | self.manifest["ranks_empty"]
+        rows_n = np.flatnonzero(is_ranked_n)
+        size = max(1, _SCORES // len(self.items))
+        for first in range(0, len(rows_n), size):
+            rows_B = rows_n[first : first + size]
+            items_BK, scores_BK = self._run(given, rows_B, left_out, exclude_seen=exclude_seen)
+            yield IndexLists(rows_B, items_BK[:, :k], scores_BK[:, :k])
+
+    def list_length(self, k: object) -> int:
+        """The number of ranks of a list: k, or the size of the catalogue.
 
         Raises:
-            UserError: it is not an int of at least 1, or longer than the graph's lists.
+            UserError: k is not an int of at least 1, or longer than the graph's lists.
         """
         if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
             raise UserError(f"k: got {k!r}, expected a list length, an int of at least 1")
@@ -129,14 +206,15 @@ class ExportedModel:
                 f"k: got {k}, but the export has lists of {self.k} items; give at most {self.k}, "
                 f"or export the run with k={k}"
             )
-        return int(k)
-
-    def _parts(self, rows_n: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        size = max(1, _SCORES // len(self.items))
-        return (rows_n[first : first + size] for first in range(0, len(rows_n), size))
+        return min(int(k), len(self.items))
 
     def _run(
-        self, given: GivenHistories, rows_B: NDArray[np.int64], *, exclude_seen: bool
+        self,
+        given: GivenHistories,
+        rows_B: NDArray[np.int64],
+        left_out: NDArray[np.int64] | None,
+        *,
+        exclude_seen: bool,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         users_B, starts_B, ends_B, _ = given.rows[rows_B].T
         window = self.manifest["window"]
@@ -144,6 +222,9 @@ class ExportedModel:
         seen_BS = np.full((len(rows_B), 1), _PADDING)
         if exclude_seen:
             seen_BS = _padded(given.items, starts_B, ends_B, _PADDING)
+        if left_out is not None:  # no list has them, as if all had seen them
+            of_all_BS = np.broadcast_to(left_out, (len(rows_B), len(left_out)))
+            seen_BS = np.concatenate([seen_BS, of_all_BS], axis=1)
         inputs = {
             "items": _padded(given.items, begins_B, ends_B, _PADDING),
             "seen": seen_BS,
@@ -219,5 +300,7 @@ def _session(path: Path, threads: int) -> Any:
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that have nothing to do sleep: by default they spin, and take the cores from a server.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; they are raised, too
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

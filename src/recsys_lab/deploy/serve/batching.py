@@ -1,17 +1,19 @@
 """Joins concurrent requests into batches, which one thread ranks.
 
-The event loop never waits for a model: it submits queries and awaits their futures.
+The event loop never waits for a model: it submits queries and awaits their futures. It reads and
+writes the requests around a batch while the model, without Python's lock, ranks that one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 
@@ -32,23 +34,31 @@ class Reply:
     version: str
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class _Job:
     query: Query
-    future: Future[Reply] = field(default_factory=Future)
+    future: asyncio.Future[Reply]
+    size: int  # histories
     arrived: float = field(default_factory=time.monotonic)
+    result: Reply | Exception | None = None
 
-    @property
-    def size(self) -> int:
-        return len(self.query.rows)
+    def tell(self) -> None:
+        """Give the result to who waits for it; in the event loop."""
+        if self.future.done():  # the client has left
+            return
+        if isinstance(self.result, Reply):
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.result or RuntimeError("no result"))
 
 
 class Batcher:
     """A queue of queries and the thread that answers them.
 
-    A batch is ranked when ``max_batch`` histories wait, or ``max_wait`` after the arrival of the
-    first one. Queries with equal kind, list length and treatment of seen items are ranked
-    together; if that fails, each alone, so that a query fails only for its own reason.
+    When the thread is free, it takes the next batch as soon as ``max_batch`` histories wait, or
+    ``max_wait`` after the arrival of the first one: with 0, at once, and what arrives while a batch
+    is ranked is the next one. Queries with equal kind, list length and treatment of seen items are
+    ranked together; if that fails, each alone, so that a query fails only for its own reason.
 
     Args:
         bundle: the first model.
@@ -95,19 +105,21 @@ class Batcher:
         """Number of histories that wait."""
         return self._waiting
 
-    def submit(self, query: Query) -> Future[Reply]:
-        """Queue a query.
+    def submit(self, query: Query) -> asyncio.Future[Reply]:
+        """Queue a query; in the event loop that awaits the reply.
 
         Raises:
             Busy: the queue is full, or closed.
         """
-        job = _Job(query)
+        loop = asyncio.get_running_loop()
+        job = _Job(query, loop.create_future(), len(query.rows))
         with self._changed:
             if self._closed or self._waiting + job.size > self._max_queue:
                 raise Busy("the server stops" if self._closed else "too many requests wait")
             self._jobs.append(job)
             self._waiting += job.size
-            self._changed.notify()
+            if len(self._jobs) == 1 or self._waiting >= self._max_batch:
+                self._changed.notify()
         return job.future
 
     def close(self) -> None:
@@ -124,8 +136,8 @@ class Batcher:
             except BaseException as error:  # the thread must survive whatever a model does
                 _log.error("a batch failed: %s", _where(error))
                 for job in jobs:
-                    if not job.future.done():
-                        job.future.set_exception(RuntimeError(type(error).__name__))
+                    job.result = job.result or RuntimeError(type(error).__name__)
+            _tell(jobs)
             del jobs  # and with it what the last answers refer to, while nothing is asked
 
     def _next(self) -> list[_Job]:
@@ -146,7 +158,7 @@ class Batcher:
                     size += self._jobs[0].size
                     jobs.append(self._jobs.popleft())
                 self._waiting -= size
-            if wanted := [job for job in jobs if job.future.set_running_or_notify_cancel()]:
+            if wanted := [job for job in jobs if not job.future.done()]:
                 return wanted
 
     def _answer_all(self, jobs: list[_Job]) -> None:
@@ -173,13 +185,24 @@ class Batcher:
                 # Without the traceback, whose frames would keep the model after a swap.
                 _log.warning("a query failed: %s", _where(error))
                 what = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
-                jobs[0].future.set_exception(what.with_traceback(None))
+                jobs[0].result = what.with_traceback(None)
             return
         first = 0
         for job in jobs:
-            reply = Reply(answers[first : first + job.size], bundle.version)
-            job.future.set_result(reply)
+            job.result = Reply(answers[first : first + job.size], bundle.version)
             first += job.size
+
+
+def _tell(jobs: Sequence[_Job]) -> None:
+    """Wake the event loop once for all jobs of a batch."""
+    told = list(jobs)
+
+    def tell() -> None:
+        for job in told:
+            job.tell()
+
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
+        told[0].future.get_loop().call_soon_threadsafe(tell)
 
 
 def _where(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from pydantic import (
     StrictStr,
     ValidationError,
 )
+from pydantic_core import to_json
 
 from recsys_lab.config import UserError
 from recsys_lab.deploy.serve.batching import Reply
@@ -71,6 +73,9 @@ class Request(BaseModel):
     )
     k: Annotated[StrictInt, Ge(1)] | None = Field(default=None, description="list length")
     exclude_seen: StrictBool = Field(default=True, description="leave out the items of the history")
+
+
+_KEYS = [f'"{name}"'.encode() for name in Request.model_fields]
 
 
 class Item(BaseModel):
@@ -151,6 +156,7 @@ def parse(body: bytes, limits: Limits) -> tuple[Query, list[int]]:
         request = Request.model_validate_json(body)
     except ValidationError as error:
         raise _invalid(error) from None
+    _refuse_repeated_keys(body, events=request.events is not None)
     given: dict[Kind, Any] = {
         "histories": request.histories,
         "events": request.events,
@@ -187,9 +193,9 @@ def parse(body: bytes, limits: Limits) -> tuple[Query, list[int]]:
     return Query(kind, kept, k, request.exclude_seen), dropped
 
 
-def response(reply: Reply, dropped: Sequence[int]) -> dict[str, Any]:
-    """The content of a `Response`."""
-    return {
+def response(reply: Reply, dropped: Sequence[int]) -> bytes:
+    """The JSON of a `Response`."""
+    content = {
         "model_version": reply.version,
         "lists": [
             {
@@ -206,6 +212,30 @@ def response(reply: Reply, dropped: Sequence[int]) -> dict[str, Any]:
             for answer, lost in zip(reply.answers, dropped, strict=True)
         ],
     }
+    return to_json(content, inf_nan_mode="null")
+
+
+def _refuse_repeated_keys(body: bytes, *, events: bool) -> None:
+    """Refuse JSON objects with a key twice, of which parsers silently keep one.
+
+    Args:
+        body: valid JSON.
+        events: whether it has objects inside.
+
+    Raises:
+        Invalid: a key is repeated.
+    """
+    is_plain = b"\\" not in body and all(body.count(key) <= 1 for key in _KEYS)
+    if is_plain and not events:  # the usual case: no key can be spelled in another way
+        return
+
+    def unlike(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise Invalid(f"the key {twice[:100]!r} is given more than once; give it once")
+
+    json.loads(body, object_pairs_hook=unlike)
 
 
 def _in_order(events: Sequence[Event]) -> list[dict[str, Any]]:

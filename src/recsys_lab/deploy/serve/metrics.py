@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -72,6 +73,11 @@ class Metrics:
             registry=registry,
         ).set_function(failing)
         registry.register(_Version(version))
+        # Finding the series of labels takes longer than counting in it.
+        self._of_request = cache(
+            lambda method, route, status: self._requests.labels(method, route, str(status))
+        )
+        self._of_route = cache(self._seconds.labels)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request.
@@ -82,8 +88,8 @@ class Metrics:
             status: of the answer.
             seconds: that it took.
         """
-        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._of_request(method if method in _METHODS else "other", route, status).inc()
+        self._of_route(route).observe(seconds)
 
     def batch(self, size: int, seconds: float) -> None:
         """Count a ranked batch of ``size`` histories."""

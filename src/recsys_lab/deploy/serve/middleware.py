@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse
 from recsys_lab.deploy.serve.metrics import UNMATCHED, Metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
@@ -24,14 +26,23 @@ OPEN = ("/health", "/ready", "/docs", "/openapi.json")
 class Around:
     """ASGI middleware.
 
+    A HEAD request is answered as GET, without the body.
+
     Args:
         app: the application.
         metrics: counts requests.
         token: needed for all paths except `OPEN`; None: none is needed.
+        direct: applications by method and path, which are called instead of the routing of ``app``.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, token: str | None) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        token: str | None,
+        direct: Mapping[tuple[str, str], ASGIApp],
+    ) -> None:
+        self._app, self._metrics, self._direct = app, metrics, direct
         self._token = None if token is None else _digest(f"Bearer {token}".encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,21 +50,29 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 0
+        start, status, method = time.perf_counter(), 0, scope["method"]
+        is_head = method == "HEAD"
+        if is_head:
+            scope = {**scope, "method": "GET"}
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            if self._may(scope):
-                await self._app(scope, receive, sent)
-            else:
-                await _refuse(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})(
-                    scope, receive, sent
+            if not self._may(scope):
+                answer: ASGIApp = _refuse(
+                    401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
                 )
+            elif (direct := self._direct.get((method, scope["path"]))) is not None:
+                answer = direct
+            else:
+                answer = self._app
+            await answer(scope, receive, sent)
         except Exception as error:
             # Not the message, which may have what the client sent.
             _log.error("a request failed: %s", type(error).__name__)
@@ -62,7 +81,7 @@ class Around:
                     scope, receive, sent
                 )
         finally:
-            self._note(scope, status, time.perf_counter() - start)
+            self._note(scope, method, status, time.perf_counter() - start)
 
     def _may(self, scope: Scope) -> bool:
         if self._token is None or scope["path"] in OPEN:
@@ -71,9 +90,10 @@ class Around:
         # Of hashes, so that not even the length can be measured.
         return len(given) == 1 and hmac.compare_digest(_digest(_scheme(given[0])), self._token)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._metrics.request(scope["method"], route, status, seconds)
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        is_direct = (method, scope["path"]) in self._direct
+        route = scope["path"] if is_direct else getattr(scope.get("route"), "path", UNMATCHED)
+        self._metrics.request(method, route, status, seconds)
         _log.info("%s %s %.1f ms", route, status or "no answer", 1000 * seconds)
 
 

@@ -18,7 +18,6 @@ from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM, ScoresByProduct, traits
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.data.given_histories import HistoryReader
-from recsys_lab.data.raw_ids import UNKNOWN
 from recsys_lab.experiment.recommend.batch_lists import BatchLists, RankedBatch
 from recsys_lab.experiment.recommend.item_rules import ItemRules
 
@@ -144,26 +143,7 @@ class HistoryRanker:
         Raises:
             UserError: no candidate is in the catalogue.
         """
-        allowed_V, unknown = np.ones(len(self._item_ids), dtype=bool), 0
-        for name, ids, allows in (
-            ("candidates", candidates, True),
-            ("blocklist", blocklist, False),
-        ):
-            if ids is None:
-                continue
-            if isinstance(ids, str | bytes):
-                raise UserError(f"{name}: got the text {ids!r}, expected a list of raw item ids")
-            items = self.read.items.indices(ids if isinstance(ids, pl.Series) else list(ids))
-            known = items[items != UNKNOWN]
-            unknown += len(items) - len(known)
-            if allows and not len(known):
-                raise UserError(
-                    f"{name}: none of the {len(items):,} ids is in the catalogue of "
-                    f"{len(allowed_V):,} items, e.g. {self._item_ids[0]!r}; give raw item ids"
-                )
-            is_listed_V = np.zeros(len(allowed_V), dtype=bool)
-            is_listed_V[known] = True
-            allowed_V &= is_listed_V == allows
+        allowed_V, unknown = self.read.items.allowed(candidates, blocklist)
         return ItemRules(None if allowed_V.all() else allowed_V), unknown
 
     def ranked(
