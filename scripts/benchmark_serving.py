@@ -33,7 +33,7 @@ from rich.console import Console
 
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table
-from serving_clients import LAB, P99, Server, ask, attack, load, read_answer, serving
+from serving_clients import LAB, LOAD, P99, Server, ask, attack, load, read_answer, serving
 
 
 def make_run(folder: Path, items: int, width: int, length: int) -> Path:
@@ -57,7 +57,7 @@ def bare(
     """Seconds of each batch, by its size."""
     rank = _bare_onnx(export, histories) if export else _bare_torch(run, histories, k)
     timings = {}
-    for size in (1, 2, 4, 8, 16, 32, 64):
+    for size in (1, 2, 4, 8, 16, 24, 32, 48, 64):
         rank(size)
         seconds: list[float] = []
         while sum(seconds) < 1.0 or len(seconds) < 10:
@@ -196,8 +196,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         before = server.memory_mib()
         swapped = asyncio.run(swap_under_load(server, registry, run, bodies, args.swaps))
         memory_of_swaps = [before, server.memory_mib()]
-    headings = ("clients", "requests/s", "p50 ms", "p99 ms")
-    Console().print(Table(f"server, {args.items:,} items", headings, rows, right=(0, 1, 2, 3)))
+    Console().print(Table(f"server, {args.items:,} items", LOAD, rows, right=tuple(range(6))))
     total = statuses + attacked
     return {
         "bare": "onnxruntime" if args.export else "torch",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import select
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 P99 = 0.05  # seconds
+LOAD = ("clients", "requests/s", "p50 ms", "p99 ms", "server, CPU ms each", "client, CPU ms each")
 LAB = [sys.executable, "-c", "from recsys_lab.cli.main import main; main()"]
 
 
@@ -31,6 +35,19 @@ class Server:
         match = re.search(r"VmRSS:\s+(\d+) kB", text)
         return int(match[1]) / 1024 if match else float("nan")
 
+    def listens(self) -> bool:
+        """Whether it accepts connections: the address is logged just before."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def cpu_s(self) -> float:
+        """Processor time so far, of all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextmanager
 def serving(source: Path, *options: str) -> Iterator[Server]:
@@ -44,7 +61,10 @@ def serving(source: Path, *options: str) -> Iterator[Server]:
                 if process.poll() is not None:
                     raise SystemExit(Path(log.name).read_text())
                 time.sleep(0.1)
-            yield Server(process, int(match[1]))
+            server = Server(process, int(match[1]))
+            while not server.listens():
+                time.sleep(0.01)
+            yield server
         finally:
             process.terminate()
             if process.wait() != 0:
@@ -92,23 +112,84 @@ async def ask(
     return seconds, statuses
 
 
+class Connection:
+    """One client of a closed loop: asks, waits for the answer, asks again."""
+
+    def __init__(self, port: int, requests: list[bytes], number: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._requests, self._next = requests, number
+        self._answer = b""
+        self._start = 0.0
+
+    def ask(self) -> None:
+        """Send the next request."""
+        self._next = (self._next + 1) % len(self._requests)
+        self._start = time.perf_counter()
+        self.socket.sendall(self._requests[self._next])
+
+    def read(self) -> tuple[int, float] | None:
+        """Status and seconds, once the answer is complete."""
+        part = self.socket.recv(1 << 16)
+        if not part:
+            raise ConnectionError("the server closed a connection")
+        self._answer += part
+        head, blank, body = self._answer.partition(b"\r\n\r\n")
+        if not blank or len(body) < int(
+            head[head.lower().index(b"content-length:") + 15 :].split()[0]
+        ):
+            return None
+        self._answer = b""
+        return int(head[9:12]), time.perf_counter() - self._start
+
+
+def closed_loop(
+    port: int, requests: list[bytes], clients: int, seconds: float
+) -> tuple[list[float], Counter[int]]:
+    """Latencies in seconds and statuses of so many clients, with next to no work per request."""
+    latencies: list[float] = []
+    statuses: Counter[int] = Counter()
+    connections = [Connection(port, requests, 7 * number) for number in range(clients)]
+    of = {one.socket.fileno(): one for one in connections}
+    with select.epoll() as epoll:
+        for number, one in of.items():
+            epoll.register(number, select.EPOLLIN)
+            one.ask()
+        end, waiting = time.perf_counter() + seconds, len(of)
+        while waiting:
+            for number, _ in epoll.poll():
+                answer = of[number].read()
+                if answer is None:
+                    continue
+                statuses[answer[0]] += 1
+                latencies.append(answer[1])
+                if time.perf_counter() < end:
+                    of[number].ask()
+                else:
+                    waiting -= 1
+    for one in connections:
+        one.socket.close()
+    return latencies, statuses
+
+
 def load(
     server: Server, bodies: list[bytes], seconds: float
-) -> tuple[list[tuple[str, str, str, str]], float, Counter[int]]:
-    """Rows for the table, the best rate, and all statuses."""
+) -> tuple[list[tuple[str, ...]], float, Counter[int]]:
+    """Rows for the table (`LOAD`), the best rate, and all statuses."""
     rows, best, total = [], 0.0, Counter[int]()
-    for clients in (1, 2, 4, 8, 16, 32, 64):
-        for duration in (0.5, seconds):  # the first is to warm up
-            start = time.perf_counter()
-            end = start + duration
-            latency, statuses = asyncio.run(
-                ask(server.port, bodies, clients, lambda end=end: time.perf_counter() < end)  # type: ignore[misc]
-            )
-            rate = statuses[200] / (time.perf_counter() - start)
-            total += statuses
-        p50, p99 = np.quantile(latency, [0.5, 0.99])
+    requests = [post(body) for body in bodies]
+    for clients in (1, 2, 4, 8, 16, 24, 32, 48, 64, 96):
+        closed_loop(server.port, requests, clients, 0.5)  # to warm up
+        before = server.cpu_s(), time.process_time()
+        start = time.perf_counter()
+        latencies, statuses = closed_loop(server.port, requests, clients, seconds)
+        rate = statuses[200] / (time.perf_counter() - start)
+        spent = server.cpu_s() - before[0], time.process_time() - before[1]
+        total += statuses
+        p50, p99 = np.quantile(latencies, [0.5, 0.99])
         best = max(best, rate if p99 < P99 else 0.0)
-        rows.append((str(clients), f"{rate:,.0f}", f"{1000 * p50:.1f}", f"{1000 * p99:.1f}"))
+        each = [f"{1000 * value / len(latencies):.2f}" for value in spent]
+        rows.append((f"{clients}", f"{rate:,.0f}", f"{1000 * p50:.1f}", f"{1000 * p99:.1f}", *each))
     return rows, best, total
 
 

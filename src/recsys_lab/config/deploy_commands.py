@@ -59,6 +59,7 @@ class ServeConfig:
     k: Annotated[int, Ge(1)]
     max_wait_ms: Annotated[float, Ge(0), Le(10_000)]
     max_batch: Annotated[int, Ge(1)]
+    concurrent_batches: Annotated[int, Ge(1)] | None
     max_k: Annotated[int, Ge(1)]
     max_lists: Annotated[int, Ge(1)]
     max_history: Annotated[int, Ge(1)]

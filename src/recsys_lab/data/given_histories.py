@@ -146,10 +146,9 @@ class HistoryReader:
         Raises:
             UserError: the histories have another form, or lack a column that the model reads.
         """
-        if isinstance(histories, pl.DataFrame):
-            keys, events = self._from_frame(histories)
-        else:
-            keys, events = self._from_lists(as_lists(histories))
+        if not isinstance(histories, pl.DataFrame):
+            return self._of_lists(as_lists(histories))
+        keys, events = self._from_frame(histories)
         if before is not None:
             events = events.filter(pl.col("timestamp") < before)
         return self._encode(keys, events)
@@ -194,14 +193,24 @@ class HistoryReader:
             num_unknown=len(events) - len(known),
         )
 
-    def _from_lists(self, histories: list[list[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """One key per history, and one row per event with ``row`` and ``item``."""
+    def _of_lists(self, histories: list[list[Any]]) -> GivenHistories:
+        """Encode lists of raw item ids; by arrays, as a server does this for every request."""
         self._require(set(), "lists of item ids")
-        lengths = [len(history) for history in histories]
+        size = len(histories)
         items = self.items.indices([raw for history in histories for raw in history])
-        rows = np.repeat(np.arange(len(lengths)), lengths)
-        keys = pl.DataFrame({"history": np.arange(len(lengths))})
-        return keys, pl.DataFrame({"row": rows, "item": items})
+        is_known = items != UNKNOWN
+        of_event = np.repeat(np.arange(size), [len(history) for history in histories])
+        lengths = np.bincount(of_event[is_known], minlength=size)
+        ends = np.cumsum(lengths)
+        users = np.full(size, self._data.num_users)
+        return GivenHistories(
+            keys=pl.DataFrame({"history": np.arange(size)}),
+            items=items[is_known].astype(np.int32),
+            timestamps=None,
+            features=GivenColumns(self._stored, {}),
+            rows=np.stack([users, ends - lengths, ends, ends], axis=1).astype(np.int64),
+            num_unknown=int((~is_known).sum()),
+        )
 
     def _from_frame(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         self._require(set(frame.columns), f"the columns {', '.join(frame.columns)}")

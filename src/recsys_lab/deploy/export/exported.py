@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from recsys_lab.data.history_lists import Histories
 
 _PADDING = -1
-_SCORES = 1 << 24
-"""Scores computed at a time: bounds memory."""
+_SCORES = 1 << 22
+"""Scores computed at a time: beyond 16 MiB, ONNX Runtime takes new memory for every batch."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _RETRY_AFTER = "1"  # seconds: the queue is emptied faster than that
 _BODY_SECONDS = 30.0
-_TOLD = (HTTPException, UserError, Busy, ClientDisconnect)
+_ERRORS = (HTTPException, UserError, Busy, ClientDisconnect)
 _NO_PATH = "there is no such path; /docs lists all"
 
 
@@ -40,7 +40,7 @@ def make_app(
     timeout: float,
     token: str | None = None,
     failure: Callable[[], Failure | None] = lambda: None,
-) -> FastAPI:
+) -> ASGIApp:
     """The application.
 
     Args:
@@ -118,9 +118,8 @@ def make_app(
 
     _handle_errors(app)
     # The routing of FastAPI takes longer than all else that is done for a request.
-    routes = {("POST", "/recommend"): _direct(recommend)}
-    app.add_middleware(Around, metrics=metrics, token=token, direct=routes)
-    return app
+    routes = {("POST", "/recommend"): _unrouted(recommend)}
+    return Around(app, metrics, token, routes)
 
 
 def _page(openapi: dict[str, Any], limits: Limits) -> str:
@@ -144,26 +143,26 @@ def _page(openapi: dict[str, Any], limits: Limits) -> str:
 def _handle_errors(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         del request
-        return _told(error)
+        return _error_response(error)
 
-    for kind in _TOLD:
+    for kind in _ERRORS:
         app.add_exception_handler(kind, answer)
 
 
-def _direct(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+def _unrouted(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
     """An endpoint with the same errors, without routing."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await endpoint(Request(scope, receive))
-        except _TOLD as error:
-            response = _told(error)
+        except _ERRORS as error:
+            response = _error_response(error)
         await response(scope, receive, send)
 
     return app
 
 
-def _told(error: Exception) -> Response:
+def _error_response(error: Exception) -> Response:
     status, message, headers = _problem(error)
     return JSONResponse({"error": message}, status, headers)
 
@@ -207,20 +206,23 @@ async def _body(request: Request, limit: int) -> bytes:
     Raises:
         Invalid: it is longer than ``limit`` bytes (413), compressed (415) or slow (408).
     """
-    too_long = Invalid(f"the body has more than {limit:,} bytes; send several requests", 413)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Invalid("content-encoding: compressed bodies are not read", 415)
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > limit):
-        raise too_long
+        raise _too_long(limit)
     parts, size = [], 0
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for part in request.stream():
                 size += len(part)
                 if size > limit:
-                    raise too_long
+                    raise _too_long(limit)
                 parts.append(part)
     except TimeoutError:
         raise Invalid(f"the body did not arrive within {_BODY_SECONDS:.0f} s", 408) from None
     return b"".join(parts)
+
+
+def _too_long(limit: int) -> Invalid:
+    return Invalid(f"the body has more than {limit:,} bytes; send several requests", 413)

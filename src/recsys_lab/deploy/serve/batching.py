@@ -1,4 +1,4 @@
-"""Joins concurrent requests into batches, which one thread ranks.
+"""Joins concurrent requests into batches, which threads rank.
 
 The event loop never waits for a model: it submits queries and awaits their futures. It reads and
 writes the requests around a batch while the model, without Python's lock, ranks that one.
@@ -53,7 +53,7 @@ class _Job:
 
 
 class Batcher:
-    """A queue of queries and the thread that answers them.
+    """A queue of queries and the threads that answer them.
 
     When the thread is free, it takes the next batch as soon as ``max_batch`` histories wait, or
     ``max_wait`` after the arrival of the first one: with 0, at once, and what arrives while a batch
@@ -65,6 +65,7 @@ class Batcher:
         max_batch: histories ranked at once; a query with more is ranked alone.
         max_wait: seconds.
         max_queue: histories that may wait.
+        threads: batches ranked at the same time, each in a thread of its own.
         observe: is called with the number of histories of each batch and its seconds.
     """
 
@@ -75,6 +76,7 @@ class Batcher:
         max_batch: int,
         max_wait: float,
         max_queue: int,
+        threads: int = 1,
         observe: Callable[[int, float], None] = lambda *_: None,
     ) -> None:
         self._bundle = bundle
@@ -82,10 +84,15 @@ class Batcher:
         self._observe = observe
         self._jobs: deque[_Job] = deque()
         self._waiting = 0  # histories
+        self._idle = 0  # threads
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._loop, name=f"inference {number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def bundle(self) -> Bundle:
@@ -123,11 +130,12 @@ class Batcher:
         return job.future
 
     def close(self) -> None:
-        """Answer what waits, then end the thread."""
+        """Answer what waits, then end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _loop(self) -> None:
         while jobs := self._next():
@@ -144,22 +152,37 @@ class Batcher:
         """The next batch, without the queries whose caller has left; empty at the end."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._closed)
-                if not self._jobs:
-                    return []
-                end = self._jobs[0].arrived + self._max_wait
-                self._changed.wait_for(
-                    lambda: self._waiting >= self._max_batch or self._closed,
-                    timeout=max(0.0, end - time.monotonic()),
-                )
-                jobs = [self._jobs.popleft()]
-                size = jobs[0].size
-                while self._jobs and size + self._jobs[0].size <= self._max_batch:
-                    size += self._jobs[0].size
-                    jobs.append(self._jobs.popleft())
-                self._waiting -= size
-            if wanted := [job for job in jobs if not job.future.done()]:
+                self._idle += 1
+                jobs = self._take()
+                self._idle -= 1
+            wanted = [job for job in jobs if not job.future.done()]
+            if wanted or not jobs:
                 return wanted
+
+    def _take(self) -> list[_Job]:
+        """Wait for jobs and take a batch from the queue, whose lock is held; empty at the end."""
+        while True:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if not self._jobs:
+                return []
+            end = self._jobs[0].arrived + self._max_wait
+            self._changed.wait_for(
+                lambda: self._waiting >= self._max_batch or self._closed,
+                timeout=max(0.0, end - time.monotonic()),
+            )
+            if self._jobs:  # not taken by another thread meanwhile
+                break
+        # A share for each idle thread: if this one took all, they would have nothing to do.
+        most = min(self._max_batch, -(-self._waiting // self._idle))
+        jobs = [self._jobs.popleft()]
+        size = jobs[0].size
+        while self._jobs and size + self._jobs[0].size <= most:
+            size += self._jobs[0].size
+            jobs.append(self._jobs.popleft())
+        self._waiting -= size
+        if self._jobs:
+            self._changed.notify()
+        return jobs
 
     def _answer_all(self, jobs: list[_Job]) -> None:
         bundle, start = self._bundle, time.perf_counter()

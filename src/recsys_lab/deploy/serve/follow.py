@@ -107,7 +107,7 @@ class Follower:
     def _swap(self, bundle: Bundle) -> None:
         old = self._batcher.bundle.version
         self._batcher.bundle = bundle
-        _free_memory()
+        free_memory()
         self._on_swap()
         _log.info("model %s replaces %s", bundle.version, old)
 
@@ -124,8 +124,13 @@ class Follower:
             self.look()
 
 
-def _free_memory() -> None:
-    """Give the memory of the old model back to the system."""
+def free_memory() -> None:
+    """Give the memory of old models back to the system, and keep the collector off the present one.
+
+    It would stop all requests for a tenth of a second, again and again, to look at a catalogue.
+    """
+    gc.unfreeze()
     gc.collect()  # models may refer to themselves
+    gc.freeze()
     with suppress(AttributeError, OSError, TypeError):  # only glibc keeps it and has this
         ctypes.CDLL(None).malloc_trim(0)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+ACCESS = logging.getLogger(f"{__name__}.access")
+"""One line per request: numbers and the server's own words alone, nothing that a client sent."""
+
 OPEN = ("/health", "/ready", "/docs", "/openapi.json")
 """Paths that need no token: load balancers ask the first two, browsers send none."""
 
@@ -94,7 +97,7 @@ class Around:
         is_direct = (method, scope["path"]) in self._direct
         route = scope["path"] if is_direct else getattr(scope.get("route"), "path", UNMATCHED)
         self._metrics.request(method, route, status, seconds)
-        _log.info("%s %s %.1f ms", route, status or "no answer", 1000 * seconds)
+        ACCESS.info("%s %s %.1f ms", route, status or "no answer", 1000 * seconds)
 
 
 def _refuse(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:

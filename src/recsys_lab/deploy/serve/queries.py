@@ -58,7 +58,7 @@ class Answer:
 
 
 class ServedModel(Protocol):
-    """A model that answers queries; used by one thread at a time, except `check`."""
+    """A model that answers queries, from several threads at a time."""
 
     def check(self, query: Query) -> None:
         """Check what depends on the model.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +19,17 @@ import uvicorn
 from recsys_lab.config import UserError
 from recsys_lab.deploy.serve.app import make_app
 from recsys_lab.deploy.serve.batching import Batcher
-from recsys_lab.deploy.serve.follow import Follower
-from recsys_lab.deploy.serve.load import Loader, is_registry, refuse_other
+from recsys_lab.deploy.serve.follow import Follower, free_memory
+from recsys_lab.deploy.serve.load import Backend, Loader, is_export, is_registry, refuse_other
 from recsys_lab.deploy.serve.messages import Limits
 from recsys_lab.deploy.serve.metrics import Metrics
+from recsys_lab.deploy.serve.middleware import ACCESS
 from recsys_lab.files.faults import reason
 from recsys_lab.files.reading import reading
 from recsys_lab.pages.terminal import LogFormatter
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from recsys_lab.config.deploy_commands import ServeConfig
 
@@ -65,7 +68,9 @@ class Server:
             raise
 
     def _start(self, cfg: ServeConfig, source: Path, token: str | None) -> None:
-        loader = Loader(cfg.backend, cfg.verify, cfg.threads, cfg.max_batch)
+        batches = cfg.concurrent_batches or _concurrent_batches(source, cfg.backend)
+        threads = cfg.threads or (1 if batches > 1 else None)
+        loader = Loader(cfg.backend, cfg.verify, threads, cfg.max_batch)
         metrics = Metrics(
             version=lambda: self.batcher.bundle.version,
             waiting=lambda: self.batcher.waiting,
@@ -76,6 +81,7 @@ class Server:
             max_batch=cfg.max_batch,
             max_wait=cfg.max_wait_ms / 1000,
             max_queue=cfg.max_queue,
+            threads=batches,
             observe=metrics.batch,
         )
         self._follower: Follower | None = None
@@ -88,7 +94,7 @@ class Server:
                 on_swap=metrics.swaps.inc,
                 on_failure=metrics.failures.inc,
             )
-        self.app: FastAPI = make_app(
+        self.app: ASGIApp = make_app(
             self.batcher,
             metrics,
             _limits(cfg),
@@ -101,6 +107,7 @@ class Server:
                 self.app,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 date_header=False,
                 lifespan="off",
@@ -120,6 +127,8 @@ class Server:
         where = f"[{host}]" if ":" in host else host
         version = self.batcher.bundle.version
         _log.info("model %s at http://%s:%d (API: /docs)", version, where, self.port)
+        free_memory()
+        sys.setswitchinterval(0.0005)
         if self._follower is not None:
             self._follower.start()
         try:
@@ -127,6 +136,7 @@ class Server:
         finally:
             if self._follower is not None:
                 self._follower.stop()
+            gc.unfreeze()
             self.batcher.close()
             self._socket.close()
         _log.info("stopped")
@@ -161,11 +171,20 @@ class _Uvicorn(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+class _Formatter(LogFormatter):
+    """Without a search for secrets in the access log, which takes as long as a request."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name == ACCESS.name:
+            return logging.Formatter.format(self, record)
+        return super().format(record)
+
+
 @contextmanager
 def logging_to_stderr() -> Iterator[None]:
     """Log the server's lines, without secrets, while the context lasts."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in (_ROOM, "uvicorn.error")]
     levels = [logger.level for logger in loggers]
     for logger, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):
@@ -212,6 +231,15 @@ def read_token(variable: str | None, file: str | None) -> str | None:
             "openssl rand -hex 32"
         )
     return token
+
+
+def _concurrent_batches(source: Path, backend: Backend) -> int:
+    """Batches at the same time: one per core for an export, which needs no lock and little memory.
+
+    Two threads that rank half a batch each wait for each other at every operation.
+    """
+    is_exported = is_export(source) or backend == "export"
+    return len(os.sched_getaffinity(0)) if is_exported else 1
 
 
 def _refuse_unlike(cfg: ServeConfig) -> None:
