@@ -193,6 +193,8 @@ WRONG = [
     ({"events": [[{"item_id": 1, "timestamp": 10**12}]]}, 422, "timestamp: Input should be less"),
     ({"events": [[{"item_id": 1, "price": [1]}]]}, 422, "events[0][0].price: expected a text"),
     (b'{"events": [[{"item_id": 1, "price": 1e999}]]}', 422, "price: expected a text"),
+    (b'{"histories": [["a"]], "k": 1, "\\u006b": 2}', 422, "the key 'k' is given more than once"),
+    (b'{"events": [[{"item_id": 1, "item_id": 2}]]}', 422, "the key 'item_id' is given more"),
     ({"users": [1.5]}, 422, "users[0]: expected an item's or user's id"),
     (b"x" * 2001, 413, "more than 2,000 bytes"),
 ]  # fmt: skip

@@ -61,6 +61,16 @@ class TestAround:
 
         run(main())
 
+    def test_head_is_get_without_the_body(self):
+        async def main():
+            server = InProcess(Echo())
+            for path, status in (("/health", 200), ("/recommend", 405), ("/none", 404)):
+                answer = await server.client.head(path)
+                assert (answer.status_code, answer.content) == (status, b"")
+            server.batcher.close()
+
+        run(main())
+
     def test_the_log_has_no_ids_and_no_bodies(self, caplog):
         caplog.set_level(logging.DEBUG)
 
