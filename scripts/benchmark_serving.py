@@ -2,12 +2,13 @@
 
     python scripts/benchmark_serving.py [--items 100000] [--seconds 10] [--json FILE]
 
-A SASRec is trained for one epoch on random events (or taken by --run, exported by --export), then:
+A SASRec is trained for one epoch on random events and exported (or taken by --run and --export):
 
-- "bare": ONNX Runtime on the export where there is one, else the forward pass, product and top-k in
-  torch; batches of 1 to 64 histories, no HTTP, no ids. The best rate with a p99 below 50 ms.
-- "server": clients on keep-alive connections ask for one history each, one after the other.
-  The best rate with a p99 below 50 ms, and its share of the bare rate.
+- "bare": ONNX Runtime on the export, as it is by default; with --backend run the forward pass,
+  product and top-k in torch. Batches of 1 to 64 histories, no HTTP, no ids. The best rate with a
+  p99 below 50 ms.
+- "server": clients on keep-alive connections ask for one history each, one after the other, with
+  next to no work per request. The best rate with a p99 below 50 ms, and its share of the bare rate.
 - "hostile": mutated, random and oversized requests: statuses, and the memory before and after.
 - "swaps": clients ask while the registry's champion changes again and again: failed requests.
 
@@ -49,6 +50,13 @@ def make_run(folder: Path, items: int, width: int, length: int) -> Path:
     ]  # fmt: skip
     subprocess.run([*LAB, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return folder / "run"
+
+
+def make_export(run: Path, folder: Path, k: int) -> Path:
+    """The run's export."""
+    command = ["export", str(run), f"output={folder / 'export'}", f"k={k}"]
+    subprocess.run([*LAB, *command], check=True, stdout=subprocess.DEVNULL)
+    return folder / "export"
 
 
 def bare(
@@ -160,7 +168,8 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=10)
     parser.add_argument("--wait-ms", type=float, default=2.0, help="max_wait_ms of the server")
     parser.add_argument("--run", type=Path, help="a finished SASRec on ids i0, i1, ...")
-    parser.add_argument("--export", type=Path, help="its export, which is then served and measured")
+    parser.add_argument("--export", type=Path, help="its export")
+    parser.add_argument("--backend", choices=("export", "run"), default="export")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -174,14 +183,17 @@ def main() -> None:
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All figures."""
     run = (args.run or make_run(folder, args.items, args.width, args.history)).resolve()
+    export = None
+    if args.backend == "export":
+        export = args.export or make_export(run, folder, args.k)
     rng = np.random.default_rng(1)
     histories = [
         [f"i{item}" for item in rng.integers(args.items, size=args.history)] for _ in range(256)
     ]
     bodies = [json.dumps({"histories": [one], "k": args.k}).encode() for one in histories]
-    raw, size = best_rate(bare(run, args.export, histories, args.k))
+    raw, size = best_rate(bare(run, export, histories, args.k))
     options = (f"max_wait_ms={args.wait_ms}",)
-    with serving(args.export or run, *options) as server:
+    with serving(export or run, *options) as server:
         memory = [server.memory_mib()]
         rows, rate, statuses = load(server, bodies, args.seconds)
         memory.append(server.memory_mib())
@@ -199,7 +211,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     Console().print(Table(f"server, {args.items:,} items", LOAD, rows, right=tuple(range(6))))
     total = statuses + attacked
     return {
-        "bare": "onnxruntime" if args.export else "torch",
+        "bare": "onnxruntime" if export else "torch",
         "bare_histories_per_s": round(raw, 1),
         "bare_batch_size": size,
         "server_requests_per_s": round(rate, 1),

@@ -16,6 +16,7 @@ import polars as pl
 from recsys_lab.config import UserError
 from recsys_lab.data.given_histories import HistoryReader
 from recsys_lab.deploy.export.folder import INT8, ITEMS, ONNX, USERS, read_manifest
+from recsys_lab.deploy.export.session import PADDING, padded, session
 from recsys_lab.files.reading import read_parquet
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from recsys_lab.data.given_histories import GivenHistories
     from recsys_lab.data.history_lists import Histories
 
-_PADDING = -1
 _SCORES = 1 << 22
 """Scores computed at a time: beyond 16 MiB, ONNX Runtime takes new memory for every batch."""
 
@@ -97,7 +97,7 @@ class ExportedModel:
             (),
             reads_times=self.manifest["reads_times"],
         )
-        self._session = _session(folder / (INT8 if int8 else ONNX), threads)
+        self._session = session(folder / (INT8 if int8 else ONNX), threads)
 
     def recommend(
         self,
@@ -219,20 +219,20 @@ class ExportedModel:
         users_B, starts_B, ends_B, _ = given.rows[rows_B].T
         window = self.manifest["window"]
         begins_B = np.maximum(starts_B, ends_B - window)
-        seen_BS = np.full((len(rows_B), 1), _PADDING)
+        seen_BS = np.full((len(rows_B), 1), PADDING)
         if exclude_seen:
-            seen_BS = _padded(given.items, starts_B, ends_B, _PADDING)
+            seen_BS = padded(given.items, starts_B, ends_B, PADDING)
         if left_out is not None:  # no list has them, as if all had seen them
             of_all_BS = np.broadcast_to(left_out, (len(rows_B), len(left_out)))
             seen_BS = np.concatenate([seen_BS, of_all_BS], axis=1)
         inputs = {
-            "items": _padded(given.items, begins_B, ends_B, _PADDING),
+            "items": padded(given.items, begins_B, ends_B, PADDING),
             "seen": seen_BS,
             "users": users_B if self._has_users else np.full(len(rows_B), self._num_users),
         }
         if self.manifest["reads_times"]:
             assert given.timestamps is not None, "checked by the reader"
-            inputs["timestamps"] = _padded(given.timestamps, begins_B, ends_B, 0)
+            inputs["timestamps"] = padded(given.timestamps, begins_B, ends_B, 0)
         items_BK, scores_BK = self._session.run(None, inputs)
         if np.isnan(scores_BK).any():
             row = int(rows_B[np.isnan(scores_BK).any(1).argmax()])
@@ -244,7 +244,7 @@ class ExportedModel:
     def _frame(
         self, keys: pl.DataFrame, items_nK: NDArray[np.int64], scores_nK: NDArray[np.float32]
     ) -> pl.DataFrame:
-        rows, columns = np.nonzero(items_nK != _PADDING)
+        rows, columns = np.nonzero(items_nK != PADDING)
         return keys[rows].with_columns(
             rank=pl.Series(columns + 1, dtype=pl.Int32),
             item_id=self.items["item_id"].gather(items_nK[rows, columns]),
@@ -272,35 +272,3 @@ class _Ids:
     def user_ids(self) -> list[Any]:
         """Raw id of every user."""
         return self.raw_ids("user").to_list()
-
-
-def _padded(
-    flat: NDArray[Any], starts_B: NDArray[np.int64], ends_B: NDArray[np.int64], value: int
-) -> NDArray[np.int64]:
-    """The ranges of a flat array as rows, int64, with a value as padding; at least one column."""
-    lengths_B = ends_B - starts_B
-    columns = np.arange(max(1, lengths_B.max(initial=0)))
-    is_event_BL = columns < lengths_B[:, None]
-    rows_BL = np.full(is_event_BL.shape, value, np.int64)
-    rows_BL[is_event_BL] = flat[(starts_B[:, None] + columns)[is_event_BL]]
-    return rows_BL
-
-
-def _session(path: Path, threads: int) -> Any:
-    """An ONNX Runtime session on the CPU.
-
-    Raises:
-        UserError: onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UserError(
-            "an export runs on ONNX Runtime: pip install 'recsys-lab[export]'"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that have nothing to do sleep: by default they spin, and take the cores from a server.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors; they are raised, too
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

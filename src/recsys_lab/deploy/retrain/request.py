@@ -9,7 +9,7 @@ import json
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -141,8 +141,7 @@ def _chosen(override: Override, request: Request) -> list[str]:
             f"{override.input_line}: no such choice;{did_you_mean(name, files)} Choices: "
             f"{', '.join(sorted(files))}"
         )
-    values = OmegaConf.to_container(OmegaConf.load(files[name]))
-    assert isinstance(values, dict), "a config file is a mapping"
+    values: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
     return [f"++{FREE_GROUP}.{key}={json.dumps(value)}" for key, value in values.items()]
 
 
