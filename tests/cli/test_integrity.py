@@ -106,7 +106,8 @@ def test_a_flipped_bit_of_the_data_is_refused_and_prepare_mends_it(shop, capsys)
     assert run_command(["evaluate", "trained"]) == 2
     said = capsys.readouterr().err
     assert f"{shop / 'test.npy'} is damaged" in said
-    assert "use prepare=true to prepare it again in prepared, from the source in" in said
+    assert "or prepare it again in prepared, from the source in" in said
+    assert "recsys-lab evaluate trained prepare=true" in said
     flip(Path("prepared") / shop.name / "test.npy", 0.9)
     assert run_command(["evaluate", "trained", "prepare=true"]) == 0
     assert "equal to the run record" in capsys.readouterr().out

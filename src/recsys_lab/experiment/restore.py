@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
         return prepared_of(record, stored.verify)
     except NotWhole as error:
         raise UserError(
-            f"{error.problem}: the run's prepared dataset. Restore it, or use prepare=true to "
-            f"prepare it again in {stored.prepared_dir}, from the source in "
-            f"{record.folder / CONFIG}"
+            f"{error.problem}: the run's prepared dataset. Restore it, or prepare it again in "
+            f"{stored.prepared_dir}, from the source in {record.folder / CONFIG}: recsys-lab "
+            f"evaluate {shlex.quote(str(record.folder))} prepare=true"
         ) from error
