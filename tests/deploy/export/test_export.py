@@ -54,6 +54,32 @@ def test_frames_of_events_in_any_order(shop, lab, exported):
     assert exported.recommend([]).columns == ["history", "rank", "item_id", "score"]
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"candidates": ["i3", "i9", "i4", "nothing"]},
+        {"blocklist": [f"i{item}" for item in range(ITEMS - 5)]},
+        {"candidates": pl.Series(["i3", "i9"]), "blocklist": ["i9"], "exclude_seen": False},
+    ],
+)
+def test_candidates_and_blocklists_are_those_of_the_run(shop, exported, rules):
+    histories = [["i3", "i1"], ["i7", "nothing"], ["nothing"]]
+    warned = []
+    for recommends in (exported.recommend, recsys_lab.load(shop / "run").recommend):
+        with pytest.warns(UserWarning, match="skipped") as caught:
+            warned.append((recommends(histories, 6, **rules), len(caught)))
+    (lists, warnings), (wanted, wanted_warnings) = warned
+    same(lists, wanted)
+    assert warnings == wanted_warnings >= 2
+
+
+def test_candidates_that_no_catalogue_has_are_refused(exported):
+    with pytest.raises(recsys_lab.UserError, match="candidates: none of the 2 ids is in the cat"):
+        exported.recommend([["i1"]], candidates=["x", "y"])
+    with pytest.raises(recsys_lab.UserError, match="blocklist: got the text 'i1'"):
+        exported.recommend([["i1"]], blocklist="i1")
+
+
 def test_wrong_lengths_of_lists_and_histories(exported):
     for k in (0, True, "3", None):
         with pytest.raises(recsys_lab.UserError, match="expected a list length, an int of at"):

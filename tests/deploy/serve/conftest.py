@@ -20,7 +20,12 @@ RUNS = {
         "model=hstu", "model.time_bias=past", "inputs.context=[event.channel,event.paid]",
         "+data.event_features={channel: categorical, paid: numeric}",
     ],
+    "generator": [
+        "model=generative_decoder", "model.num_layers=1", "semantic_ids=random",
+        "semantic_ids.codes=4", "decoding.num_beams=25",
+    ],
     "popularity": ["model=popularity"],
+    "ease": ["model=ease"],
 }  # fmt: skip
 
 
@@ -39,8 +44,10 @@ def served_runs(tmp_path_factory):
         assert train(*RUNS["sasrec"], "run_dir=sasrec", "recipe.max_epochs=1") == 0
         base = [text for text in SMALL if "feedforward" not in text]
         assert train(*RUNS["timed"], "run_dir=timed", "recipe.max_epochs=1", base=base) == 0
+        assert train(*RUNS["generator"], "run_dir=generator", "recipe.max_epochs=1") == 0
         base = ["data=table", "data.path=log.csv"]
-        assert train(*RUNS["popularity"], "run_dir=popularity", base=base) == 0
+        for name in ("popularity", "ease"):
+            assert train(*RUNS[name], f"run_dir={name}", base=base) == 0
     return folder
 
 

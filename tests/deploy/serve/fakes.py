@@ -67,6 +67,7 @@ class InProcess:
         max_batch: int = 8,
         max_wait: float = 0.02,
         max_queue: int = 8,
+        threads: int = 1,
         timeout: float = 60.0,
         token: str | None = None,
         failure: Callable[[], Any] = lambda: None,
@@ -79,6 +80,7 @@ class InProcess:
             max_batch=max_batch,
             max_wait=max_wait,
             max_queue=max_queue,
+            threads=threads,
             observe=self.metrics.batch,
         )
         app = make_app(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -56,6 +57,26 @@ class TestBatches:
             model.batches.clear()
             assert len(lists(await server.ask(*"abcde"))) == 5
             assert model.batches == [5]
+            server.batcher.close()
+
+        run(main())
+
+    def test_threads_share_what_waits_and_rank_at_the_same_time(self):
+        class Meeting(Echo):
+            """Answers when two batches are ranked at once."""
+
+            both = threading.Barrier(2, timeout=60)
+
+            def answer(self, query):
+                self.both.wait()
+                return super().answer(query)
+
+        async def main():
+            model = Meeting()
+            server = InProcess(model, max_wait=0.5, max_queue=99, max_batch=12, threads=2)
+            answers = await asyncio.gather(*(server.ask(f"{n}") for n in range(8)))
+            assert [lists(a) for a in answers] == [[[f"{n}"]] for n in range(8)]
+            assert (model.batches, len(model.threads)) == ([4, 4], 2)
             server.batcher.close()
 
         run(main())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from recsys_lab.config import UserError
+from recsys_lab.config.cores import usable_cores
 from recsys_lab.deploy.serve.app import make_app
 from recsys_lab.deploy.serve.batching import Batcher
 from recsys_lab.deploy.serve.follow import Follower, free_memory
@@ -239,7 +240,7 @@ def _concurrent_batches(source: Path, backend: Backend) -> int:
     Two threads that rank half a batch each wait for each other at every operation.
     """
     is_exported = is_export(source) or backend == "export"
-    return len(os.sched_getaffinity(0)) if is_exported else 1
+    return usable_cores() if is_exported else 1
 
 
 def _refuse_unlike(cfg: ServeConfig) -> None:

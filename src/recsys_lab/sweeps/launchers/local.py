@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from recsys_lab.config.cores import usable_cores
 from recsys_lab.sweeps.launchers.base import Task, begin, end
 
 
@@ -64,13 +65,6 @@ class _Process:
 
     def error_tail(self) -> str:
         return ""
-
-
-def usable_cores() -> int:
-    """Number of cores that this process may use; fewer in a container or a job."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def visible_devices() -> list[str]:
