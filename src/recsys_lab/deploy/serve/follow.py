@@ -107,9 +107,9 @@ class Follower:
     def _swap(self, bundle: Bundle) -> None:
         old = self._batcher.bundle.version
         self._batcher.bundle = bundle
-        free_memory()
         self._on_swap()
         _log.info("model %s replaces %s", bundle.version, old)
+        free_memory()  # the last, as it takes long
 
     def _fail(self, version: int | None, error: BaseException) -> None:
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
