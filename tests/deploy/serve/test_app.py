@@ -62,9 +62,7 @@ class TestBatches:
         run(main())
 
     def test_threads_share_what_waits_and_rank_at_the_same_time(self):
-        class Meeting(Echo):
-            """Answers when two batches are ranked at once."""
-
+        class Meeting(Echo):  # answers when two batches are ranked at once
             both = threading.Barrier(2, timeout=60)
 
             def answer(self, query):

@@ -55,7 +55,7 @@ class _Job:
 class Batcher:
     """A queue of queries and the threads that answer them.
 
-    When the thread is free, it takes the next batch as soon as ``max_batch`` histories wait, or
+    A thread that is free takes the next batch as soon as ``max_batch`` histories wait, or
     ``max_wait`` after the arrival of the first one: with 0, at once, and what arrives while a batch
     is ranked is the next one. Queries with equal kind, list length and treatment of seen items are
     ranked together; if that fails, each alone, so that a query fails only for its own reason.
