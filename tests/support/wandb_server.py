@@ -44,12 +44,28 @@ class Synced:
         return max(self.history, default=-1) + 1
 
 
+@dataclass
+class Stored:
+    """A version of an artifact.
+
+    Attributes:
+        version: its number, from 0.
+        metadata: JSON.
+        aliases: that name it.
+    """
+
+    version: int
+    metadata: str | None
+    aliases: set[str] = field(default_factory=set)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.runs: dict[str, Synced] = {}
+        self.artifacts: dict[str, dict[str, Stored]] = {}  # by name and hash of the content
         self.lock = threading.Lock()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -65,11 +81,18 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def wandb_server() -> Iterator[tuple[str, dict[str, Synced]]]:
     """Its address, and the runs by their id."""
+    with running_server() as server:
+        yield server.address, server.runs
+
+
+@contextmanager
+def running_server() -> Iterator[_Server]:
+    """The server itself."""
     with _Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
-            yield server.address, server.runs
+            yield server
         finally:
             server.shutdown()
             thread.join()
@@ -135,7 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _viewer(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
     del server, values
     user = {"id": "1", "entity": "me", "username": "me", "email": "me@here", "flags": "{}"}
-    return {"viewer": {**user, "teams": {"edges": []}}}
+    more = {"name": "Me", "admin": False, "deletedAt": None, "apiKeys": {"edges": []}}
+    return {"viewer": {**user, **more, "teams": {"edges": []}}}
 
 
 def _resume_status(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
@@ -174,10 +198,33 @@ def _files(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
 
 def _artifact(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
     """As if its content were there already, so that nothing is uploaded."""
-    del server, values
-    latest = {"id": "s", "latestArtifact": {"id": "a", "versionIndex": 0}}
-    made = {"id": "a", "state": "COMMITTED", "artifactSequence": latest}
+    sent = values["input"]
+    name, aliases = sent["artifactCollectionName"], {one["alias"] for one in sent["aliases"]}
+    versions = server.artifacts.setdefault(name, {})
+    held = versions.setdefault(sent["digest"], Stored(len(versions), sent.get("metadata")))
+    for other in versions.values():
+        other.aliases -= aliases
+    held.aliases |= aliases
+    identifier = f"{name}:{sent['digest']}"
+    latest = {"id": "s", "latestArtifact": {"id": identifier, "versionIndex": held.version}}
+    made = {"id": identifier, "state": "COMMITTED", "artifactSequence": latest}
     return {"createArtifact": {"artifact": made}}
+
+
+def _artifact_by_id(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
+    name, _, digest = values["id"].partition(":")
+    held = server.artifacts[name][digest]
+    project = {"id": "p", "internalId": "p", "name": "mine", "entity": {"name": "me"}}
+    return {
+        "artifact": {
+            "id": values["id"], "artifactSequence": {"name": name, "project": project},
+            "versionIndex": held.version, "artifactType": {"name": "model"}, "description": None,
+            "metadata": held.metadata, "ttlDurationSeconds": 0, "ttlIsInherited": False, "tags": [],
+            "state": "COMMITTED", "size": 1, "digest": digest, "commitHash": None, "fileCount": 1,
+            "historyStep": None,
+            "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None, "aliases": [],
+        }
+    }  # fmt: skip
 
 
 def _features(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
@@ -193,10 +240,13 @@ def _features(server: _Server, values: dict[str, Any]) -> dict[str, Any]:
 
 _ANSWERS = {
     "Viewer": _viewer,
+    "GetViewer": _viewer,
     "RunResumeStatus": _resume_status,
     "UpsertBucket": _upsert,
     "CreateRunFiles": _files,
     "CreateArtifact": _artifact,
+    "ArtifactByID": _artifact_by_id,
+    "ArtifactType": lambda _, __: {"project": None},
     "ServerInfo": _features,
     "ServerFeaturesQuery": _features,
 }

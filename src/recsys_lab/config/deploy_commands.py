@@ -102,6 +102,7 @@ class PromoteConfig:
     latency_ms: Annotated[float, Ge(0)]
     force: bool
     export: str | None
+    mirror: str | None
     dry_run: bool
     rollback: bool
     resamples: Annotated[int, Ge(100)]

@@ -6,7 +6,9 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytorch_lightning.loggers import MLFlowLogger
 
@@ -14,6 +16,9 @@ from recsys_lab.config import UserError
 from recsys_lab.pages.csv_text import frame_as_csv
 from recsys_lab.runs.find import flatten
 from recsys_lab.tracking.base import End, Start, Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _LONGEST = 500  # characters of a parameter's value
 _CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME")
@@ -46,16 +51,8 @@ class MlflowTracker(Tracker):
     def start(self, run: Start, folder: Path) -> str:
         """See `Tracker`."""
         del folder
-        uri = _uri(self.config.mlflow_uri)
-        # By default MLflow retries an unreachable server for minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        try:
-            import mlflow  # noqa: F401
-        except ImportError:
-            raise UserError(
-                "tracking=mlflow needs MLflow: pip install 'recsys-lab[mlflow]'"
-            ) from None
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        uri = store_uri(self.config.mlflow_uri)
+        _prepare_import("tracking=mlflow")
         tags = {f"tag.{tag}": "true" for tag in run.tags} | {"job_type": run.job_type}
         known = {"group": run.group, "mlflow.note.content": run.notes, "commit": run.commit}
         tags |= {name: value for name, value in known.items() if value}
@@ -103,7 +100,28 @@ def _without_at(name: str) -> str:
     return name.replace("@", "_at_")
 
 
-def _uri(configured: str | None) -> str:
+def client_of(uri: str, option: str) -> MlflowClient:
+    """A client of a store.
+
+    Args:
+        uri: of the store.
+        option: that needs it, for the message.
+
+    Raises:
+        UserError: MLflow is not installed.
+    """
+    _prepare_import(option)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def store_uri(configured: str | None) -> str:
+    """The configured address of the store, or MLFLOW_TRACKING_URI.
+
+    Raises:
+        UserError: neither is set, or the environment's credentials are for another server.
+    """
     if configured is not None:
         _refuse_credentials(configured)
         return configured
@@ -113,6 +131,14 @@ def _uri(configured: str | None) -> str:
             "not set; set one of them"
         )
     return os.environ["MLFLOW_TRACKING_URI"]
+
+
+def _prepare_import(option: str) -> None:
+    """Check that MLflow is there; keep it from retrying an unreachable server for minutes."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    if find_spec("mlflow") is None:
+        raise UserError(f"{option} needs MLflow: pip install 'recsys-lab[mlflow]'")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _refuse_credentials(uri: str) -> None:
