@@ -249,6 +249,7 @@ class TestSchemaByImport:
             "lab_more",
             """
             class A:
+                @dataclass
                 class Config:
                     width: int
                     depth: "int | None" = 3

@@ -122,7 +122,7 @@ def test_options_are_inherited_by_source_alone():
 def test_a_call_in_an_annotation_is_not_run(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     lines = ["import not_installed_anywhere", "from typing import Literal", "class A:",
-             "    class Config:", f"        x: {call}"]  # fmt: skip
+             "    @dataclass", "    class Config:", f"        x: {call}"]  # fmt: skip
     (tmp_path / "open_mine.py").write_text("\n".join(lines))
     with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
         schema_of_target("open_mine.A")

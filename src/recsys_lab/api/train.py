@@ -39,6 +39,13 @@ def train(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None
         UserError: the config is invalid, which is checked first, or the data cannot be used.
         Interrupted: on Ctrl-C; resume the run with ``resume=RUN_DIR``.
     """
+    if not isinstance(overrides, list | tuple) or not all(
+        isinstance(text, str) for text in overrides
+    ):
+        raise UserError(
+            f"train: overrides: got {overrides!r}; expected a list of texts, e.g. "
+            '["model=gru4rec", "seed=1"]'
+        )
     refused = [text for text in overrides if text.startswith(("-", "hydra.mode="))]
     if refused:
         raise UserError(

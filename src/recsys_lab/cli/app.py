@@ -60,6 +60,9 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
     args = parser.parse_intermixed_args(list(arguments))
+    given = [text for text in arguments if text.partition("=")[0] in ("--config-dir", "-cd")]
+    if len(given) > 1:
+        raise UserError("--config-dir: given twice; put your configs into one folder")
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
     if name == "sweep" and args.multirun:
         raise UserError("--multirun: not allowed for sweep, which runs all trials without it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,10 +108,12 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
         options = _options(file, folders, set())
         reader = import_class(options.pop("_target_", None), "data")
     except (UserError, ImportError, OSError, ValueError, yaml.YAMLError) as error:
-        return _plain(name, "unreadable", f"{file}: {first_line(error)}", {})
+        return _plain(name, "unreadable", f"{file}: {first_line(error)}", "", {})
     named = describe(reader, options)
     if named is None:
-        return _plain(name, "source", _first_sentence(reader), options)
+        return _plain(
+            name, "source", _first_sentence(reader), _command(name, options, file), options
+        )
     about = named.about
     variants = getattr(reader, "named", None)
     return Entry(
@@ -127,14 +130,13 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
         variants={str(key): value.size for key, value in variants.items()}
         if isinstance(variants, Mapping)
         else {},
-        command=_command(name, options),
+        command=_command(name, options, file),
         options=options,
     )
 
 
-def _plain(name: str, kind: str, title: str, options: Mapping[str, Any]) -> Entry:
+def _plain(name: str, kind: str, title: str, command: str, options: Mapping[str, Any]) -> Entry:
     own = GENERIC if kind == "source" else ""
-    command = _command(name, options) if kind == "source" else ""
     return Entry(name, kind, title, own, own, own, "", "", "", [], {}, command, options)
 
 
@@ -167,9 +169,18 @@ def _first_sentence(reader: type[Any]) -> str:
     return text.strip().split("\n\n")[0].replace("\n", " ")
 
 
-def _command(name: str, options: Mapping[str, Any]) -> str:
-    """The shortest command that prepares the dataset."""
+def _command(name: str, options: Mapping[str, Any], file: Path) -> str:
+    """The shortest command that prepares the dataset.
+
+    Args:
+        name: of the choice.
+        options: of its config.
+        file: the config.
+    """
     words = ["recsys-lab prepare", f"data={name}"]
+    if not file.is_relative_to(config_dir()):
+        own = next(folder.parent for folder in file.parents if folder.name == "data")
+        words.append(f"--config-dir {shlex.quote(str(own))}")
     if "path" in options and options["path"] is None and "download_dir" not in options:
         words.append("data.path=PATH")
     return " ".join(words)

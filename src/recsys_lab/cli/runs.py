@@ -10,6 +10,7 @@ from recsys_lab.runs.listing import (
     as_csv,
     as_json,
     as_table,
+    current_column,
     failures,
     list_runs,
     require_columns,
@@ -28,7 +29,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     rows = list_runs(Path(cfg.dir))
     where = cfg.where.split(",") if cfg.where else []
     chosen = select(rows, where=where, sort=cfg.sort, limit=cfg.limit)
-    columns = list(cfg.columns) if cfg.columns is not None else usual_columns(chosen)
+    given = None if cfg.columns is None else [current_column(column) for column in cfg.columns]
+    columns = usual_columns(chosen) if given is None else given
     require_columns(columns, rows)
     if cfg.format == "table":
         title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"

@@ -70,6 +70,12 @@ def class_of_chosen(choice: Choice, chosen: Chosen) -> type[Any]:
             _warn_renamed(choice, chosen)
         return _imported(choice.target(chosen))
     cls = import_class(chosen.get("_target_"), choice)
+    lacking = sorted(getattr(cls, "__abstractmethods__", ()))
+    if lacking:
+        raise UserError(
+            f"{chosen['_target_']} is not a valid {choice}: it lacks the method "
+            f"{', '.join(lacking)}"
+        )
     if choice.base is not None:
         base = _imported(f"{choice.package}.{choice.base}")
         if not issubclass(cls, base):

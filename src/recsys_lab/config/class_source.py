@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from recsys_lab.config.errors import UserError
 from recsys_lab.config.targets import find_source, is_allowed
 
 LIGHT_MODULES = (
@@ -144,6 +145,11 @@ class ClassSource:
 
     def _fields(self, config: ast.ClassDef) -> Fields:
         fields: Fields = {}
+        if any(isinstance(line, ast.AnnAssign) for line in config.body) and not any(
+            ast.unparse(mark).partition("(")[0].endswith("dataclass")
+            for mark in config.decorator_list
+        ):
+            raise UserError("its nested Config has options but no @dataclass(frozen=True); add it")
         for base in reversed(config.bases):
             if isinstance(base, ast.Attribute) and base.attr == "Config":
                 fields |= self._config_of_base(base.value)

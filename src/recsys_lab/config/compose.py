@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from recsys_lab.config.commands import TrainConfig
 from recsys_lab.config.errors import did_you_mean, report
 from recsys_lab.config.hydra_loader import Loader
 from recsys_lab.config.literal_secrets import literal_secrets
+from recsys_lab.config.locations import config_dir
 from recsys_lab.config.origins import ConfigSources, choices
 
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
@@ -64,6 +66,12 @@ def make_loader(request: Request) -> Loader:
         folder = Path(request.config_dir).absolute()
         if not folder.is_dir():
             raise UserError(f"--config-dir: no folder {folder}.")
+        groups = {path.name for path in config_dir().iterdir() if path.is_dir()}
+        if folder.name in groups and not any((folder / group).is_dir() for group in groups):
+            raise UserError(
+                f"--config-dir: {folder} is a group of configs; give the folder that contains it: "
+                f"--config-dir {shlex.quote(str(folder.parent))}"
+            )
         query = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", f"file://{folder}", anchor=query)
     return Loader(config_search_path=search_path)

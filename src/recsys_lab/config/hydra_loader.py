@@ -30,6 +30,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys_lab.config import config_dir
+from recsys_lab.config.errors import UserError
 from recsys_lab.config.origins import path_of, shown
 from recsys_lab.config.repository import Repository
 from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
@@ -234,6 +235,8 @@ def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
         value = node._get_node(option)
         if new.partition(".")[2] in node.keys():  # noqa: SIM118 - false for a stored run's config
             _warn_renamed(key)
+        if new in typed and key in typed:
+            raise UserError(f"{key}: the old name of {new}, which is given too; leave it out")
         with flag_override(node, ["readonly", "struct"], False):
             if new not in typed:
                 node[new.partition(".")[2]] = value

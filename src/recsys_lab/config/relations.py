@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
+from recsys_lab.config.choice import chosen_values
+from recsys_lab.config.errors import UserError, did_you_mean
 from recsys_lab.config.schema import Schema, has_method, stated
 
 if TYPE_CHECKING:
@@ -63,6 +65,63 @@ class OptionForModels:
     trait: str
     option: str
     reason: str
+
+
+@dataclass(frozen=True)
+class MetricOf:
+    """Annotation of the name of a metric, e.g. ``val/ndcg@10``, that other options choose.
+
+    Not compared for a model that is fitted in one pass.
+
+    Attributes:
+        prefix: of the name.
+        metrics: path of the metrics.
+        ks: path of their list lengths.
+    """
+
+    prefix: str
+    metrics: str
+    ks: str
+
+
+def metric_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[Problem]:
+    """Names of metrics that the config does not compute.
+
+    Args:
+        cfg: the composed config.
+        schemas: the schema of each component.
+    """
+    if "model" not in schemas or has_method(cfg.model["_target_"], "fit"):
+        return
+    for key, schema in schemas.items():
+        for option, annotation in schema.types.items():
+            for rule in _metadata(annotation, MetricOf):
+                given, allowed = _value(cfg, f"{key}.{option}"), _metric_names(cfg, schemas, rule)
+                if isinstance(given, str) and allowed and given not in allowed:
+                    yield (
+                        f"{key}.{option}",
+                        f"got {given!r}, which is not computed{did_you_mean(given, allowed)} Use "
+                        f"one of {', '.join(allowed)}, or extend {rule.metrics} and {rule.ks}.",
+                    )
+
+
+def _metric_names(cfg: DictConfig, schemas: Mapping[str, Schema], rule: MetricOf) -> list[str]:
+    """The names that a config computes; none if they cannot be read, as reported elsewhere."""
+    key, _, option = rule.metrics.partition(".")
+    metrics, ks = _value(cfg, rule.metrics), _value(cfg, rule.ks)
+    if key not in schemas or not isinstance(metrics, list) or not isinstance(ks, list):
+        return []
+    names = []
+    for _, chosen, choice in chosen_values(metrics, schemas[key].types[option], rule.metrics):
+        if isinstance(chosen, str) and chosen not in choice.names:
+            return []
+        target = choice.target(chosen)
+        try:
+            name, has_k = stated(target, "name"), stated(target, "has_k")
+        except UserError:
+            return []
+        names += [f"{name}@{k}" for k in ks] if has_k is not False else [name]
+    return [f"{rule.prefix}{name}" for name in names]
 
 
 def limit_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import resolve_name
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from recsys_lab.config.choice import Choice, chosen_values
@@ -49,7 +50,7 @@ def schema_of_target(target: object, group: str | Choice | None = None) -> Schem
     """
     module, name = split_target(target)
     if find_source(module) is None:
-        raise UserError(f"no module {module!r}{_near_module(module)}")
+        raise UserError(_no_module(module, name))
     refuse_misplaced(module, name, group)
     try:
         source = ClassSources().read(module)
@@ -121,6 +122,13 @@ def _no_class(module: str, name: str, source: ClassSource) -> str:
     is_package = file is not None and file.name == "__init__.py"
     home = resolve_name(imported, module if is_package else module.rpartition(".")[0])
     return f"{module} has no class {name!r}, it imports it; expected its own module: {home}"
+
+
+def _no_module(module: str, name: str) -> str:
+    if find_source(f"{module}.{name}") is not None:
+        return f"{module}.{name} is a module; add its class: {module}.{name}.CLASS"
+    where = "" if module.startswith("recsys_lab.") else f" in {Path.cwd()} and PYTHONPATH"
+    return f"no module {module!r}{where}{_near_module(module)}"
 
 
 def _near_module(module: str) -> str:

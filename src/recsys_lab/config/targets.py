@@ -8,6 +8,7 @@ user who starts the command.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -24,9 +25,19 @@ ALLOWED_TARGETS_VARIABLE = "RECSYS_LAB_ALLOWED_TARGETS"
 
 
 def allowed_prefixes() -> list[str]:
-    """``recsys_lab`` and the prefixes that the user allows, without trailing dots."""
-    extra = os.environ.get(ALLOWED_TARGETS_VARIABLE, "").split(",")
-    return ["recsys_lab", *(p for p in (x.strip().rstrip(".") for x in extra) if p)]
+    """``recsys_lab`` and the prefixes that the user allows, without trailing dots.
+
+    Raises:
+        UserError: the variable has something else.
+    """
+    extra = os.environ.get(ALLOWED_TARGETS_VARIABLE, "")
+    prefixes = [p for p in (x.strip().rstrip(".") for x in extra.split(",")) if p]
+    if not all(part.isidentifier() for prefix in prefixes for part in prefix.split(".")):
+        raise UserError(
+            f"{ALLOWED_TARGETS_VARIABLE}: got {extra!r}, expected names of packages or modules, "
+            "separated by commas, e.g. my_models,my_metrics"
+        )
+    return ["recsys_lab", *prefixes]
 
 
 def is_allowed(module: str) -> bool:
@@ -103,6 +114,17 @@ def find_source(module: str) -> Path | None:
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     return Path(spec.origin)
+
+
+def source_hash(source: Path | None) -> str:
+    """The first 16 hex digits of a source file's SHA-256."""
+    return hashlib.sha256(source.read_bytes() if source else b"").hexdigest()[:16]
+
+
+def own_source_hash(cls: type[Any]) -> str | None:
+    """The hash of the file of a user's own class; None for a class of the lab."""
+    module = cls.__module__
+    return None if _is_within(module, ["recsys_lab"]) else source_hash(find_source(module))
 
 
 def _find_in(folders: Iterable[str], name: str) -> ModuleSpec | None:

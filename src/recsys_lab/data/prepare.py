@@ -23,9 +23,9 @@ from recsys_lab.data.preparation.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     read_manifest,
-    reader_settings,
     sealed,
 )
+from recsys_lab.data.preparation.own_reader import check_raw, source_of
 from recsys_lab.data.preparation.parts import require_parts
 from recsys_lab.data.preparation.row_counts import RowCounts, format_examples
 from recsys_lab.data.prepared import PreparedDataset
@@ -59,11 +59,7 @@ def prepare(
     """
     if isinstance(reader, Stages):
         reader.staging_root = Path(root)
-    source = {
-        "reader": type(reader).__name__,
-        "config": reader_settings(reader),
-        "key": reader.source_key(),
-    }
+    source = source_of(reader)
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
     with _folder_errors(root):
@@ -86,6 +82,7 @@ def prepare(
             scratch.mkdir()
             work.mkdir()
         raw = reader.read_raw(work)
+        check_raw(reader, raw)
         require_parts(raw, parts.split)
         manifest = {
             "schema_version": SCHEMA_VERSION,

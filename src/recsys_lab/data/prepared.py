@@ -39,7 +39,10 @@ class NotWhole(UserError):
     """
 
     def __init__(self, folder: Path, problem: str) -> None:
-        super().__init__(f"{folder} is not a usable prepared dataset: {problem}{PREPARE_AGAIN}")
+        advice = PREPARE_AGAIN
+        if not (folder / MANIFEST).exists():
+            advice = "; give the folder of one, or repeat the command that makes it"
+        super().__init__(f"{folder} is not a usable prepared dataset: {problem}{advice}")
         self.problem = problem
 
 

@@ -5,7 +5,7 @@ Shapes: B users of a batch, K list length, G targets, U distinct users.
 
 from __future__ import annotations
 
-from math import isnan
+from math import isinf, isnan
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
+from recsys_lab.config import UserError
 from recsys_lab.contracts import LIST, LISTS_APART, RankedLists
 from recsys_lab.evaluation.metrics.accuracy import PerUserMetric, hits_of
 from recsys_lab.evaluation.metrics.registry import make_metrics
@@ -113,14 +114,20 @@ class Results:
         return bool((self.metrics | self.others)[name].higher_is_better)
 
     def compute(self) -> dict[str, float]:
-        """Means over users, keyed ``"ndcg@10"`` and so on.
+        """Means over users, keyed ``"ndcg@10"`` and so on; without those undefined for all users.
 
-        Metrics beyond hits that are undefined for all users are left out.
+        Raises:
+            UserError: a mean is infinite.
         """
-        accuracy = {name: float(metric.compute()) for name, metric in self.metrics.items()}
-        others = {**self.others, **self.beyond}
-        values = {name: float(metric.compute()) for name, metric in others.items()}
-        return accuracy | {name: value for name, value in values.items() if not isnan(value)}
+        metrics = {**self.metrics, **self.others, **self.beyond}
+        values = {name: float(metric.compute()) for name, metric in metrics.items()}
+        infinite = [name for name, value in values.items() if isinf(value)]
+        if infinite:
+            raise UserError(
+                f"evaluation: the mean of {infinite[0]} over users is infinite; mend the class, or "
+                "leave the metric out"
+            )
+        return {name: value for name, value in values.items() if not isnan(value)}
 
     def diagnostics(self) -> dict[str, float]:
         """Means over users of the numbers about how the lists were computed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isclose
+from math import isclose, isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,8 +71,9 @@ def _causes(record: RunRecord, other: Sequence[str]) -> list[str]:
 def _numbers(
     means: Mapping[str, float], estimates: Sequence[Mapping[str, Any]] | None
 ) -> dict[str, float]:
-    """The metrics, and the off-policy estimates that have a value, e.g. ``ips@10``."""
+    """The metrics and the off-policy estimates that have a value, e.g. ``ips@10``."""
     known = [row for row in estimates or () if row["value"] is not None]
+    means = {name: value for name, value in means.items() if not isnan(value)}
     return {**means, **{f"{row['estimator']}@{row['k']}": row["value"] for row in known}}
 
 

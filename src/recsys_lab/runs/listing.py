@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 
 from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.moved import current_key, current_metric
 from recsys_lab.pages.csv_text import rows_as_csv
 from recsys_lab.pages.number_format import decimal, format_value
 from recsys_lab.pages.table import Table
@@ -80,7 +81,7 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
     Raises:
         UserError: a condition is malformed or names a column that no run has.
     """
-    column = sort.removeprefix("-")
+    column = current_column(sort.removeprefix("-"))
     _require(column, rows, "sort")
     conditions = [_condition(text, rows) for text in where]
     rows = [row for row in rows if all(holds(row.get(key)) for key, holds in conditions)]
@@ -207,15 +208,23 @@ def _condition(text: str, rows: Sequence[Row]) -> tuple[str, Callable[[Any], boo
         msg = f"where: {text!r} is not a condition: expected column=value"
         raise UserError(f"{msg}, or one of != > < >= <= instead of =")
     column, sign, wanted = match.groups()
+    column = current_column(column)
     _require(column, rows, "where")
     if sign in ("=", "!="):
         return column, lambda value: _matches(value, wanted) == (sign == "=")
     try:
         limit = float(wanted)
+        if math.isnan(limit):
+            raise ValueError
     except ValueError:
         msg = f"where: {text!r}: {sign} compares numbers, got {wanted!r}"
         raise UserError(f"{msg}; give a number, or use = or != for text") from None
     return column, lambda value: _is_number(value) and _ORDERS[sign](value, limit)
+
+
+def current_column(column: str) -> str:
+    """The column by its current name, if its key or metric was renamed."""
+    return current_metric(current_key(column))
 
 
 def _require(column: str, rows: Sequence[Row], option: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from recsys_lab.config import UserError
 from recsys_lab.sweeps.space import identity
 
 if TYPE_CHECKING:
@@ -84,10 +85,35 @@ def _draw(
 
     for _ in range(draws):
         trial = copy.ask()
-        if identity(space.suggest(trial)) not in taken:
+        if identity(_suggested(copy, trial, space)) not in taken:
             return trial
         copy.tell(trial, state=TrialState.FAIL)
     return None
+
+
+def _suggested(copy: optuna.Study, trial: Trial, space: Space) -> dict[str, Scalar]:
+    """The point that the sampler proposes.
+
+    Raises:
+        UserError: the sampler fails, or a value is outside of the space.
+    """
+    sampler = f"sweep.sampler: {type(copy.sampler).__name__}"
+    try:
+        point = space.suggest(trial)
+    except Exception as error:
+        if type(copy.sampler).__module__.startswith("optuna."):
+            raise
+        raise UserError(
+            f"{sampler} proposes no point of this space ({type(error).__name__}: {error}); mend "
+            "the class, then repeat the command"
+        ) from error
+    for dimension in space.dimensions:
+        if dimension.key in point and point[dimension.key] not in dimension:
+            raise UserError(
+                f"{sampler} proposes {dimension.key}={point[dimension.key]!r}, which is not in "
+                f"{dimension.distribution}; mend the class, then repeat the command"
+            )
+    return point
 
 
 def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:

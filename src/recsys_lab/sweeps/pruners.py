@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,7 +27,7 @@ PRUNERS = Choice(
 )
 
 
-class PrunerFactory:
+class PrunerFactory(ABC):
     """Makes the Optuna pruner of each process of a sweep; derive your own from it.
 
     Args:
@@ -46,9 +47,9 @@ class PrunerFactory:
     def __init__(self, config: Any = None) -> None:
         self.config = config
 
+    @abstractmethod
     def make(self) -> BasePruner:
         """Make the pruner."""
-        raise NotImplementedError
 
 
 class _OfOptuna(PrunerFactory):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ SAMPLERS = Choice(
 )
 
 
-class SamplerFactory:
+class SamplerFactory(ABC):
     """Makes the Optuna sampler of each process of a sweep; derive your own from it.
 
     The proposals must only depend on the study's trials and the seed: every process, and every
@@ -56,13 +57,13 @@ class SamplerFactory:
     def __init__(self, config: Any = None) -> None:
         self.config = config
 
+    @abstractmethod
     def make(self, seed: int) -> BaseSampler:
         """Make the sampler.
 
         Args:
             seed: of its draws; differs between processes.
         """
-        raise NotImplementedError
 
     def worker_seed(self, seed: int, worker: int) -> int:
         """The seed of a process.

@@ -59,6 +59,14 @@ class Dimension:
             return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
+    def __contains__(self, value: Scalar) -> bool:
+        """Whether it may be chosen."""
+        kind = self.distribution
+        try:
+            return kind._contains(kind.to_internal_repr(value))
+        except (TypeError, ValueError):
+            return False
+
     @property
     def every(self) -> tuple[Scalar, ...] | None:
         """All values; None if there are infinitely many."""

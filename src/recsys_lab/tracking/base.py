@@ -63,9 +63,9 @@ class End:
 class Tracker:
     """Base class of trackers; derive your own from it.
 
-    The methods do nothing by default. If one raises an exception or calls `sys.exit`, a warning is
-    printed and the run continues. Only a `UserError` from `__init__` or `start` ends the run,
-    before training.
+    The methods do nothing by default, and receive copies. If one raises an exception or calls
+    `sys.exit`, a warning is printed and the run continues. Only a `UserError` from `__init__` or
+    `start` ends the run, before training.
 
     Args:
         config: the options.
@@ -135,7 +135,13 @@ def in_words(error: BaseException) -> str:
 
 
 def guard_logger(name: str, logger: Logger) -> Logger:
-    """Guard every call of Lightning to a logger."""
-    for method in ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize"):
+    """Guard every call of Lightning to a logger, which gets a copy of the metrics."""
+    for method in ("log_hyperparams", "log_graph", "save", "finalize"):
         setattr(logger, method, guarded(name, getattr(logger, method)))
+    log_metrics: Any = logger.log_metrics
+
+    def log_copy(metrics: Mapping[str, float], step: int | None = None) -> None:
+        log_metrics(dict(metrics), step)
+
+    logger.log_metrics = guarded(name, log_copy)  # type: ignore[method-assign]
     return logger

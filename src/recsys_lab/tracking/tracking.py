@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -92,7 +93,7 @@ class Tracking:
         for name, chosen in {say(chosen): chosen for chosen in self.config.trackers}.items():
             try:
                 tracker = self._made(chosen)
-                identifier = tracker.start(replace(run, id=ids.get(name)), folder)
+                identifier = tracker.start(deepcopy(replace(run, id=ids.get(name))), folder)
                 if identifier is None:
                     continue
                 _check_kind("start", identifier, str, "a text or None")
@@ -116,7 +117,7 @@ class Tracking:
     def finish(self, end: End) -> None:
         """Pass the results to all trackers and close them."""
         for name, tracker in self._open.items():
-            guarded(name, tracker.finish)(end)
+            guarded(name, tracker.finish)(deepcopy(end))
         self._open, self._loggers = {}, []
 
     def _made(self, chosen: Chosen) -> Tracker:

@@ -132,7 +132,7 @@ class CheckpointCallback(pl.Callback):
         row = {"epoch": epoch, "step": trainer.global_step, **pl_module.losses}
         if self._judges(epoch):
             row |= pl_module.validation | pl_module.diagnostics
-            self._judge(row[self._config.monitor], epoch, pl_module)
+            self._judge(row.get(self._config.monitor, math.nan), epoch, pl_module)
         self.history.append(row)
         if self._epochs is not None and self.finished:
             self._keep(epoch, pl_module)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 
+from recsys_lab.config import UserError
 from recsys_lab.contracts import MakesLoss, traits
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
 from recsys_lab.training.targets import count_targets, supervised_positions
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
@@ -89,6 +91,11 @@ class SequentialModule(pl.LightningModule):
         if len(targets_N):
             assert self._loss is not None  # the config check
             loss = self._loss(states_ND, targets_N, self.model.item_table())
+            if not isinstance(loss, Tensor) or loss.ndim:
+                raise UserError(
+                    f"{type(self._loss).__name__} returned {_kind(loss)}, expected a tensor "
+                    "without dimensions: the mean over the targets"
+                )
         else:  # no supervised position: zero gradients for all parameters
             loss = 0.0 * (states_ND.sum() + self.model.item_table().sum())
         return self._counted(loss, len(targets_N))
@@ -135,7 +142,15 @@ class SequentialModule(pl.LightningModule):
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Rank one batch."""
         del batch_idx
-        evaluate_batch(self._results, self.model, batch, self._protocol)
+        try:
+            evaluate_batch(self._results, self.model, batch, self._protocol)
+        except ValueError as error:
+            if not math.isnan(self.mean_loss):
+                raise
+            raise UserError(
+                f"{error}: the mean training loss of epoch {self.current_epoch} is NaN; lower "
+                "recipe.learning_rate, set recipe.gradient_clip, or mend a loss of your own"
+            ) from error
 
     def on_validation_epoch_end(self) -> None:
         """Publish the means as ``val/...`` for trackers and callbacks."""
@@ -168,3 +183,7 @@ class SequentialModule(pl.LightningModule):
         """The reverse of `on_save_checkpoint`."""
         self.loss_sum, self.loss_steps = checkpoint["loss"]
         self.part_sums = dict(checkpoint.get("loss_parts", {}))  # older ones have none
+
+
+def _kind(value: object) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)

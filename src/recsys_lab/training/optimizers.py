@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -62,7 +63,7 @@ class HasRates(Protocol):
         ...
 
 
-class OptimizerFactory:
+class OptimizerFactory(ABC):
     """Makes the optimizer of a run; base class for your own.
 
     Exact resume needs an optimizer whose ``state_dict`` has everything that its next step depends
@@ -85,6 +86,7 @@ class OptimizerFactory:
     def __init__(self, config: Any = None) -> None:
         self.config = config
 
+    @abstractmethod
     def make(self, parameters: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """The optimizer.
 
@@ -93,7 +95,6 @@ class OptimizerFactory:
             recipe: ``recipe.config`` has ``learning_rate`` (the peak), ``beta1``, ``beta2`` and
                 ``weight_decay``; options that are not read have no effect.
         """
-        raise NotImplementedError
 
     def make_sparse(self, tables: Sequence[nn.Parameter], recipe: HasRates) -> Optimizer:
         """The optimizer of item tables with sparse gradients (``sparse_embeddings``).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -72,7 +73,7 @@ class ProgressDisplay(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Show the validation metric."""
         if self._monitor is not None:
-            value = f"{pl_module.validation[self._monitor]:.4f}"
+            value = f"{pl_module.validation.get(self._monitor, math.nan):.4f}"
             self._show(trainer, pl_module, validation=self._judged(value))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import Chosen, UserError, build_chosen
+from recsys_lab.config.relations import MetricOf
 from recsys_lab.data.crops import Crop
 from recsys_lab.training.optimizers import OPTIMIZERS
 from recsys_lab.training.schedules import SCHEDULES, Constant
@@ -93,7 +94,7 @@ class Recipe:
         precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
         compile: bool
         accelerator: Literal["auto", "cpu", "gpu"]
-        monitor: str
+        monitor: Annotated[str, MetricOf("val/", "evaluation.metrics", "evaluation.ks")]
         patience: Annotated[int, Ge(1)] | None
         validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
         validate_every_epochs: Annotated[int, Ge(1)]
@@ -171,9 +172,9 @@ class Recipe:
             return (step + 1) / warmup
         total = max(1, total_steps - warmup)
         factor = self.schedule.factor(min(step - warmup, total), total)
-        if not 0 <= factor < math.inf:
+        if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
             raise UserError(
-                f"recipe.schedule: {type(self.schedule).__name__}: got factor {factor} at step "
+                f"recipe.schedule: {type(self.schedule).__name__}: got factor {factor!r} at step "
                 f"{step - warmup} of {total}, expected a finite number of at least 0"
             )
         return factor

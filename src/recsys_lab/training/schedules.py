@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ SCHEDULES = Choice(
 )
 
 
-class Schedule:
+class Schedule(ABC):
     """The learning rate after the warm-up, as a factor of the peak; base class for your own.
 
     Args:
@@ -36,6 +37,7 @@ class Schedule:
     def __init__(self, config: Any = None) -> None:
         self.config = config
 
+    @abstractmethod
     def factor(self, step: int, total: int) -> float:
         """The factor at a step, at least 0.
 
@@ -45,7 +47,6 @@ class Schedule:
             step: from 0 to ``total``, without the warm-up.
             total: steps of the whole training after the warm-up, at least 1.
         """
-        raise NotImplementedError
 
 
 class Constant(Schedule):

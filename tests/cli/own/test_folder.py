@@ -94,7 +94,10 @@ def test_a_model_in_the_current_folder_is_found_and_nothing_else_there():
             "own_models.nested.own.Onw",
             "own_models.nested.own has no class 'Onw'; did you mean 'Own'?",
         ),
-        ("own_models.nested.won.Own", "no module 'own_models.nested.won'; did you mean 'own'?"),
+        (
+            "own_models.nested.won.Own",
+            "no module 'own_models.nested.won' in FOLDER and PYTHONPATH; did you mean 'own'?",
+        ),
         (
             "own_model.nested.own.Own",
             "'own_model.nested.own.Own' is not under an allowed prefix (recsys_lab, own_models); "
@@ -110,7 +113,7 @@ def test_a_wrong_target_is_refused_with_the_right_one(target, message, monkeypat
     write("own_models/nested/__init__.py", "from .own import Own\n")
     with pytest.raises(UserError) as caught:
         schema_of_target(target, "model")
-    assert str(caught.value) == message
+    assert str(caught.value) == message.replace("FOLDER", str(Path.cwd()))
 
 
 @pytest.mark.usefixtures("strays")

@@ -94,7 +94,7 @@ class Other(Base):
         (["Base", "Base"], "two metrics have the name 'mine'; leave one out, or give one of"),
         (
             ["Listed"],
-            "my_metrics.Listed is not a valid metric: derive it from recsys_lab.evaluation.",
+            "my_metrics.Listed is a metric of evaluation.beyond_accuracy",
         ),
     ],
 )

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lab.config.targets import own_source_hash
+
 
 @dataclass(frozen=True)
 class FlatLog:
@@ -92,7 +94,8 @@ class Split:
         older = {entry.name: entry.default for entry in fields(self.config)}
         chosen = asdict(self.config).items()
         kept = {name: value for name, value in chosen if value != older[name]}
-        return {"name": self.name, **kept}
+        code = own_source_hash(type(self))
+        return {"name": self.name, **kept, **({} if code is None else {"code": code})}
 
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from recsys_lab.config import UserError, class_of_chosen
+from recsys_lab.config import Chosen, UserError, class_of_chosen
+from recsys_lab.config.targets import import_class
 from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
 from recsys_lab.evaluation.metrics.registry import known, make_metrics
 from recsys_lab.evaluation.metrics.trial import USERS, try_out
-from recsys_lab.evaluation.metrics.user_mean import ListsMetric
+from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, BeyondMetric, ListsMetric
 from recsys_lab.evaluation.protocols.options import Options
+
+_OTHERS = {
+    "metrics": ("beyond_accuracy", BeyondMetric),
+    "beyond_accuracy": ("metrics", AccuracyMetric),
+}
+"""Option -> the other one, and the base class of its metrics."""
 
 
 def check_metrics(config: Options) -> None:
@@ -27,6 +34,7 @@ def check_metrics(config: Options) -> None:
     names: Counter[str] = Counter()
     for option, choice, metrics, ks in options:
         for chosen in metrics:
+            _refuse_misplaced(option, chosen)
             kind = class_of_chosen(choice, chosen)
             if not isinstance(chosen, str):
                 _check_class(f"evaluation.{option}: {chosen['_target_']}", kind, ks)
@@ -43,6 +51,22 @@ def check_metrics(config: Options) -> None:
                 try_out(f"evaluation.metrics: {chosen['_target_']}", metric, metric.k + USERS)
 
 
+def _refuse_misplaced(option: str, chosen: Chosen) -> None:
+    """Refuse a user's metric that belongs to the other option.
+
+    Raises:
+        UserError: it does.
+    """
+    if isinstance(chosen, str):
+        return
+    other, base = _OTHERS[option]
+    if issubclass(import_class(chosen.get("_target_")), base):
+        raise UserError(
+            f"evaluation.{option}: {chosen['_target_']} is a metric of evaluation.{other}; move it "
+            "there"
+        )
+
+
 def _check_class(where: str, kind: type[ListsMetric], ks: Sequence[int]) -> None:
     """Check the attributes and methods of a user's own metric."""
     problem = None
@@ -52,8 +76,6 @@ def _check_class(where: str, kind: type[ListsMetric], ks: Sequence[int]) -> None
         problem = f"the name {kind.name!r} is that of a metric of the lab; choose another one"
     elif not isinstance(kind.higher_is_better, bool):
         problem = "the direction is not set: set higher_is_better = True or False"
-    elif kind.__abstractmethods__:
-        problem = f"lacks the method {', '.join(sorted(kind.__abstractmethods__))}"
     elif min(ks) < kind.least_k:
         problem = f"got k={min(ks)}, expected at least {kind.least_k}"
     if problem is not None:

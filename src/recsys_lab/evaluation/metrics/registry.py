@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys_lab.config import UserError, build_chosen, class_of_chosen, config_values
-from recsys_lab.config.targets import find_source
+from recsys_lab.config.targets import find_source, source_hash
 from recsys_lab.evaluation.metrics.accuracy import PerUserMetric
 from recsys_lab.evaluation.metrics.names import ACCURACY, BEYOND
 from recsys_lab.evaluation.metrics.trial import try_out
@@ -16,7 +15,6 @@ from recsys_lab.evaluation.metrics.user_mean import BeyondMetric, UserMean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from recsys_lab.config import Choice, Chosen
     from recsys_lab.evaluation.catalogue import Catalogue
@@ -174,14 +172,10 @@ def _own_definition(chosen: Mapping[str, Any], kind: type[ListsMetric]) -> dict[
     return {
         "option": "class",
         "value": f"{chosen['_target_']}{options}",
-        "content": _content(find_source(kind.__module__)),
+        "content": source_hash(find_source(kind.__module__)),
         "higher_is_better": bool(kind.higher_is_better),
         "reads_targets": kind.reads_targets or issubclass(kind, PerUserMetric),
     }
-
-
-def _content(source: Path | None) -> str:
-    return hashlib.sha256(source.read_bytes() if source else b"").hexdigest()[:16]
 
 
 def changed_classes(noted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -198,7 +192,7 @@ def changed_classes(noted: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         if definition["option"] == "class":
             target = definition["value"].partition(" ")[0]
             source = find_source(target.rpartition(".")[0])
-            if source is not None and _content(source) != definition["content"]:
+            if source is not None and source_hash(source) != definition["content"]:
                 changed[name] = f"{source.name} ({target})"
     return changed
 

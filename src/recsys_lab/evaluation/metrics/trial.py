@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM, Batch, EvaluationBatch, RankedLists
@@ -31,24 +34,45 @@ def try_out(where: str, metric: Any, num_items: int, device: torch.device | str 
     batch, ranked = _sample(metric.k, num_items)
     batch, items_BK = batch.to(device), ranked.items_BK.to(device)
     ranked = RankedLists(items_BK, ranked.scores_BK.to(device))
+    arguments: tuple[Any, ...] = (batch, ranked)
+    if isinstance(metric, PerUserMetric):
+        arguments = (batch.lists_B, *hits_of(items_BK, batch.target_rows, batch.target_items))
+    elif isinstance(metric, AccuracyMetric):
+        arguments = (batch, ranked, None)
+    before = deepcopy(arguments)
     try:
-        if isinstance(metric, PerUserMetric):
-            hits = hits_of(items_BK, batch.target_rows, batch.target_items)
-            metric.update(batch.lists_B, *hits)
-        elif isinstance(metric, AccuracyMetric):
-            metric.update(batch, ranked, None)
-        else:
-            metric.update(batch, ranked)
+        metric.update(*arguments)
         value = float(metric.compute())
     except Exception as error:
         raise UserError(
             f"{where}: fails on {USERS} artificial users ({type(error).__name__}: {error})"
         ) from error
+    changed = [f for f, (one, two) in _tensors(arguments, before).items() if not one.equal(two)]
+    if changed:
+        raise UserError(
+            f"{where}: update changes what it is given ({', '.join(changed)}), which other metrics "
+            "read too; change a copy, as x.clone()"
+        )
     if not math.isfinite(value):
         raise UserError(
             f"{where}: got {value} for {USERS} artificial users, expected a finite number"
         )
     metric.reset()
+
+
+def _tensors(ones: Any, twos: Any, name: str = "argument") -> dict[str, tuple[Tensor, Tensor]]:
+    """Pairs of tensors at the same path of two equal structures."""
+    if isinstance(ones, Tensor):
+        return {name: (ones, twos)}
+    pairs: dict[str, tuple[Tensor, Tensor]] = {}
+    if isinstance(ones, tuple):
+        for index, (one, two) in enumerate(zip(ones, twos, strict=True), start=1):
+            pairs |= _tensors(one, two, f"{name} {index}")
+    elif is_dataclass(ones):
+        for field in fields(ones):
+            inner = getattr(ones, field.name), getattr(twos, field.name)
+            pairs |= _tensors(*inner, f"{name}'s {field.name}")
+    return pairs
 
 
 def _sample(k: int, num_items: int) -> tuple[EvaluationBatch, RankedLists]:
