@@ -58,6 +58,7 @@ def make(given: argparse.Namespace) -> None:
     from recsys_lab.experiment.components import Components
     from recsys_lab.experiment.identity import begin
     from recsys_lab.experiment.prepare import prepare_from
+    from recsys_lab.experiment.restore import restore
     from recsys_lab.experiment.run_folder import open_record
     from recsys_lab.runs.record import WEIGHTS
 
@@ -77,7 +78,7 @@ def make(given: argparse.Namespace) -> None:
     numbers.with_columns(title=titles).write_parquet(given.folder / "items.parquet")
     with initialize_config_dir(str(config_dir()), version_base=None):
         cfg = compose("train", overrides=options(given))
-    parts = Components(cfg)
+    parts = Components(cfg, restore)
     parts.attach(prepare_from(cfg))
     folder = given.folder / "run"
     record = open_record(cfg, folder)

@@ -32,6 +32,7 @@ from torch.nn import functional as F
 from recsys_lab.config import config_dir
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.experiment.components import Components
+from recsys_lab.experiment.restore import restore
 from recsys_lab.training.fit import fit
 
 DIM, LAYERS, HEADS, LENGTH, BATCH, DROPOUT = 64, 2, 2, 50, 128, 0.1
@@ -202,7 +203,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {k: [] for k in ("lab", "plain", "lab rank", "plain rank")}
     with tempfile.TemporaryDirectory() as scratch:
         cfg = config_of(options.data, options.epochs, f"{scratch}/prepared")
-        parts = Components(cfg)
+        parts = Components(cfg, restore)
         parts.attach(parts.prepare())
         plain = Plain(parts)
         for number in range(options.rounds):

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.semantic_ids import semantic_ids_of, tokenize
 from recsys_lab.semantic_ids.artefact import found_or_made, read_ids, write_ids
 from recsys_lab.semantic_ids.churn import note_churn
@@ -63,10 +64,10 @@ def made(composed, tmp_path, monkeypatch):
     with in_shop(tmp_path, monkeypatch):
         write_vectors()
 
-        def tokenized(name="residual_kmeans", data=None, **options):
+        def tokenized(name="residual_kmeans", data=None, restore=restore, **options):
             cfg = composed(name)
             OmegaConf.update(cfg, "semantic_ids", options)
-            return tokenize(cfg, data or dataset(cfg))
+            return tokenize(cfg, data or dataset(cfg), restore)
 
         def dataset(cfg=None):
             return prepare_from(cfg or composed("random"))
@@ -147,10 +148,10 @@ def test_a_model_that_does_not_read_vectors_gets_none(composed):
     cfg = composed("residual_kmeans")
     OmegaConf.update(cfg, "semantic_ids", FILE)
     data = prepare_from(cfg)
-    assert semantic_ids_of(cfg, data).vectors_VE is None
-    with_vectors = semantic_ids_of(cfg, data, vectors=True)
+    assert semantic_ids_of(cfg, data, restore).vectors_VE is None
+    with_vectors = semantic_ids_of(cfg, data, restore, vectors=True)
     assert with_vectors.vectors_VE.shape == (ITEMS, 5)
-    meta_free = semantic_ids_of(cfg, data).codes_VL
+    meta_free = semantic_ids_of(cfg, data, restore).codes_VL
     assert meta_free.device.type == "cpu"
 
 
@@ -165,7 +166,7 @@ def test_codes_of_another_catalogue(made, tmp_path):
         read_ids(tmp_path / "vectors.parquet", None, data, "")
 
 
-def test_vectors_of_a_run(made, monkeypatch):
+def test_vectors_of_a_run(made):
     assert train("run_dir=ids") == 0
     artefact = made(**SMALLEST, vectors="ids")
     assert np.load(artefact.folder / "vectors.npy").shape == (ITEMS, 8)
@@ -189,8 +190,8 @@ def test_vectors_of_a_run(made, monkeypatch):
     assert "not a run (run.json is missing)" in refused({}, vectors="prepared")
     assert "names 'ids' twice" in refused({}, vectors=["ids", "ids"])
     fitted = SimpleNamespace(model=None, model_name="Popularity")
-    monkeypatch.setattr("recsys_lab.experiment.restore.restore", lambda *_: fitted)
-    assert "Popularity has no item vectors" in refused({}, seed=9)
+    said = refused({}, seed=9, restore=lambda *_: fitted)
+    assert "Popularity has no item vectors" in said
 
 
 def test_more_items_with_equal_codes_than_there_is_room_for(made):
@@ -208,14 +209,14 @@ def test_a_quantiser_of_ones_own(made, monkeypatch):
         Path("my_codes.py").write_text(code)
         monkeypatch.delitem(sys.modules, "my_codes", raising=False)
         cfg = OmegaConf.create({"semantic_ids": own, "prepared_dir": "prepared", "verify": "full"})
-        found.append(tokenize(cfg, made.dataset()))
+        found.append(tokenize(cfg, made.dataset(), restore))
         table = pl.read_parquet(found[-1].folder / "codes.parquet")
         apart = table["item_id"].str.len_chars() - table["code_0"]
         assert apart.unique().to_list() == [len(found) - 1]
     assert found[0].folder != found[1].folder  # of other code
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "")
     with pytest.raises(UserError, match="not under an allowed prefix"):
-        tokenize(cfg, made.dataset())
+        tokenize(cfg, made.dataset(), restore)
 
 
 def test_changes_since_earlier_codes(made):

@@ -11,6 +11,7 @@ from rich.text import Text
 from recsys_lab.config import Interrupted
 from recsys_lab.experiment.backtest import window_configs
 from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.semantic_ids import tokenize
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
@@ -29,7 +30,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     console = Terminal()
     try:
         for config in window_configs(cfg):
-            made = tokenize(config, prepare_from(config))
+            made = tokenize(config, prepare_from(config), restore)
             if cfg.compare_with is not None:
                 made = note_churn(made, Path(cfg.compare_with))
             _print(console, made)

@@ -28,7 +28,7 @@ from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate, fingerprint
 from recsys_lab.experiment.distributed import shard
 from recsys_lab.experiment.prepare import prepare_from
-from recsys_lab.experiment.semantic_ids import semantic_ids_of
+from recsys_lab.experiment.semantic_ids import Restore, semantic_ids_of
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Components:
 
     Args:
         cfg: the whole config.
+        restore: restores a run whose item vectors the codes of the items are made of.
 
     Attributes:
         seed: seed of the weights and of all random draws in training.
@@ -77,8 +78,8 @@ class Components:
     catalogue: Catalogue
     device: str
 
-    def __init__(self, cfg: DictConfig) -> None:
-        self._cfg = cfg
+    def __init__(self, cfg: DictConfig, restore: Restore) -> None:
+        self._cfg, self._restore = cfg, restore
         self.inputs, self.recipe = build(cfg.inputs), build(cfg.recipe)
         self.protocol: RankingProtocol = build(cfg.evaluation)
         self.seed: int = cfg.seed
@@ -166,7 +167,9 @@ class Components:
             # Before codes are made, which may take long.
             decoding.check_length(min(longest, data.num_items))
             vectors = traits(model).reads_vectors
-            self.semantic_ids = semantic_ids_of(self._cfg, data, run, vectors=vectors)
+            self.semantic_ids = semantic_ids_of(
+                self._cfg, data, self._restore, run, vectors=vectors
+            )
             decoding.read_codes(self.semantic_ids)
             model.read_semantic_ids(self.semantic_ids, data, decoding)
             self.decoding = decoding

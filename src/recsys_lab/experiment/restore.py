@@ -81,7 +81,7 @@ def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False
             record.check(name, _CURE)
     refit = bool(record.values.get("refit"))
     try:
-        parts = Components(stored)
+        parts = Components(stored, restore)
         data = parts.prepare() if prepare else _prepared(record, stored)
         _refuse_other(record, data)
         parts.attach(data, record.folder, refit=refit)

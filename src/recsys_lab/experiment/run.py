@@ -23,6 +23,7 @@ from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
 from recsys_lab.experiment.refit import refit
+from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.semantic_ids import keep_codes
 from recsys_lab.experiment.test_results import run_test
 from recsys_lab.experiment.tracked import end_of, start_of
@@ -75,7 +76,7 @@ def execute(
     """
     forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
-    parts = Components(cfg)
+    parts = Components(cfg, restore)
     data = _prepare(parts, record, spent, prepared_in)
     if trial is not None:
         refuse_too_large(parts, data)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
+from recsys_lab.config.commands import Verify
 from recsys_lab.config.targets import import_class
 from recsys_lab.contracts import ScoresByProduct
 from recsys_lab.files.atomic import replace_atomically
@@ -63,21 +65,31 @@ SOURCES = ("vectors", "features", "text", "encoder", "cache_dir")
 _log = logging.getLogger(__name__)
 
 
+Restore = Callable[["RunRecord", Verify], Any]
+"""`recsys_lab.experiment.restore.restore`, which restores codes, too: so it is an argument here."""
+
+
 def semantic_ids_of(
-    cfg: DictConfig, data: PreparedDataset, run: Path | None = None, *, vectors: bool = False
+    cfg: DictConfig,
+    data: PreparedDataset,
+    restore: Restore,
+    run: Path | None = None,
+    *,
+    vectors: bool = False,
 ) -> SemanticIds:
     """The codes of all items.
 
     Args:
         cfg: the whole config.
         data: the prepared dataset; codes are learned from its training part.
+        restore: restores a run whose vectors are quantised.
         run: folder of the finished run to restore, whose codes are used; None: made if they do not
             exist.
         vectors: whether the quantised vectors are needed, too.
     """
     if run is not None and (run / KEPT_CODES).exists():
         return read_ids(run / KEPT_CODES, run / KEPT_VECTORS if vectors else None, data, _CURE)
-    return tokenize(cfg, data).ids(data, vectors=vectors)
+    return tokenize(cfg, data, restore).ids(data, vectors=vectors)
 
 
 def keep_codes(ids: SemanticIds | None, record: RunRecord) -> None:
@@ -99,8 +111,13 @@ def note_of(ids: SemanticIds) -> dict[str, Any]:
     return {**summary(manifest), "path": str(ids.folder.resolve())}
 
 
-def tokenize(cfg: DictConfig, data: PreparedDataset) -> Artefact:
+def tokenize(cfg: DictConfig, data: PreparedDataset, restore: Restore) -> Artefact:
     """The codes of a config on disk, below ``prepared_dir``; made if they do not exist.
+
+    Args:
+        cfg: the whole config.
+        data: the prepared dataset.
+        restore: see `semantic_ids_of`.
 
     Raises:
         UserError: the vectors or the data do not suit the quantiser.
@@ -108,21 +125,21 @@ def tokenize(cfg: DictConfig, data: PreparedDataset) -> Artefact:
     quantiser: Quantiser = build(cfg.semantic_ids)
     # Not on the meta device, where a model is built to estimate its memory.
     with torch.device("cpu"), torch.random.fork_rng():
-        sources, aligned = _sources(quantiser, data)
+        sources, aligned = _sources(quantiser, data, restore)
         work = _Work(quantiser, data, sources, aligned, _kept(quantiser, data))
         root = Path(cfg.prepared_dir) / "semantic_ids"
         return found_or_made(root, quantiser.name, work.origin(), work.make, cfg.verify)
 
 
 def _sources(
-    quantiser: Quantiser, data: PreparedDataset
+    quantiser: Quantiser, data: PreparedDataset, restore: Restore
 ) -> tuple[dict[str, Source], Source | None]:
     """The vectors to quantise by name, and those to align with."""
     if not isinstance(quantiser, VectorQuantiser):
         return {}, None
     config = quantiser.config
     names = [config.vectors] if isinstance(config.vectors, str) else config.vectors
-    of_run = partial(_RunVectors.of, data)
+    of_run = partial(_RunVectors.of, data, restore)
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if not names or twice:
         what = f"names '{twice[0]}' twice" if twice else "names nothing"
@@ -240,9 +257,10 @@ class _RunVectors:
     record: RunRecord
     option: str
     data: PreparedDataset
+    restore: Restore
 
     @classmethod
-    def of(cls, data: PreparedDataset, folder: Path, option: str) -> _RunVectors:
+    def of(cls, data: PreparedDataset, restore: Restore, folder: Path, option: str) -> _RunVectors:
         """Of a folder.
 
         Raises:
@@ -263,7 +281,7 @@ class _RunVectors:
                 f"{where}: the run was refit on the events of validation, which the codes must not "
                 "know; use a run with recipe.refit=false"
             )
-        return cls(record, option, data)
+        return cls(record, option, data, restore)
 
     @property
     def digest(self) -> str:
@@ -274,9 +292,7 @@ class _RunVectors:
 
     def read(self) -> NDArray[np.float32]:
         """The item table; items without training events have a vector if the run gives them one."""
-        from recsys_lab.experiment.restore import restore  # it restores codes, too
-
-        parts = restore(self.record, "sizes")
+        parts = self.restore(self.record, "sizes")
         if not isinstance(parts.model, ScoresByProduct):
             raise UserError(
                 f"{self.option}={self.record.folder}: {parts.model_name} has no item vectors; use "

@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError
+from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.semantic_ids import KEPT_CODES, SOURCES, tokenize
 from recsys_lab.pages.number_format import number, percent
 from recsys_lab.semantic_ids.churn import churn
@@ -52,7 +53,7 @@ def codes_report(parent: RunRecord, config: DictConfig, data: PreparedDataset) -
     Raises:
         UserError: the run's weights are to be used, and known items have other codes now.
     """
-    made = tokenize(config, data)
+    made = tokenize(config, data, restore)
     kept = bool(made.manifest.get("kept_codes", {}).get("kept"))
     if config.init_from is not None and not kept:
         raise UserError(
