@@ -107,24 +107,34 @@ def test_evaluate_says_which_file_of_the_run_is_gone(capsys, base, name):
     assert f"run/{name} is missing, so the run's numbers" in capsys.readouterr().err
 
 
+TOO_LONG = "recipe.warmup_steps=1000"  # known to be wrong only when the data are there
+
+
 def test_a_metric_to_watch_that_is_not_computed_is_refused(capsys):
     assert train("run_dir=run", "recipe.monitor=val/ndcg@7", "evaluation.ks=[5,10]") == 2
     told = capsys.readouterr().err
-    assert "recipe.monitor: got 'val/ndcg@7', which validation does not compute" in told
-    assert "use one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
+    assert "recipe.monitor: got 'val/ndcg@7', which is not computed" in told
+    assert "Use one of val/ndcg@5, val/ndcg@10, val/hr@5, val/hr@10, val/mrr@5" in told
+    assert not Path("run").exists()
+    assert train("run_dir=counts", "recipe.monitor=val/ndcg@7", base=COUNTS) == 0  # not read
+
+
+def test_the_error_of_a_run_is_in_its_record(capsys):
+    assert train("run_dir=run", TOO_LONG) == 2
+    told = capsys.readouterr().err
     values = record("run")
     assert values["status"] == "failed"
     assert values["failure"]["type"] == "UserError"
     assert values["failure"]["message"] in told
     assert run_command(["runs", "."]) == 0
-    assert "run failed: UserError: recipe.monitor: got" in capsys.readouterr().out
+    assert "run failed: UserError: recipe.warmup_steps: got" in capsys.readouterr().out
 
 
 def test_a_run_that_failed_at_once_gives_its_folder_back(capsys):
-    assert train("run_dir=out", "recipe.monitor=val/nothing") == 2
+    assert train("run_dir=out", TOO_LONG) == 2
     assert record("out")["status"] == "failed"
     assert train("run_dir=out") == 0
-    assert record("out")["config"]["recipe"]["monitor"] == "val/ndcg@10"
+    assert record("out")["config"]["recipe"]["warmup_steps"] == 0
     assert "failure" not in record("out")
     assert train("run_dir=out") == 2  # a real run is not overwritten
     assert "already has a run" in capsys.readouterr().err

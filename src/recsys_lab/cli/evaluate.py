@@ -17,6 +17,7 @@ from recsys_lab.experiment.distributed import joined_processes, shard
 from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.test_results import TestResults, compute_test_results, rank_test_users
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.summary_tables import result_tables
@@ -39,13 +40,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 def _check(record: RunRecord) -> None:
     """Check that the run has a test result."""
-    if not record.done:
-        status = record.values["status"]
-        msg = (
-            f"{record.folder}: the run's status is '{status}', so it has no test result; "
-            f"finish it first: recsys-lab train resume={record.folder}"
-        )
-        raise UserError(msg)
+    refuse_unfinished(record, "no test result")
     if "test" not in record.values:
         raise UserError(
             f"{record.folder}: a trial of a sweep, which has no test result; train its config as "

@@ -15,6 +15,7 @@ from recsys_lab.experiment.restore import restore
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.find import whole_record
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     del output_dir
     console = Terminal()
     record = whole_record(Path(cfg.run))
-    if not record.done:
-        raise UserError(
-            f"{record.folder}: the run's status is '{record.values['status']}', so it has no model "
-            f"to explain; finish it first: recsys-lab train resume={record.folder}"
-        )
+    refuse_unfinished(record, "no model to explain")
     if cfg.phase == "test" and "test" not in record.values:
         raise UserError(
             f"{record.folder}: phase=test, but a trial of a sweep has no test result; use "

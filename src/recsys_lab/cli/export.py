@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_lab.config import UserError
 from recsys_lab.deploy.export.export import Options, export
 from recsys_lab.deploy.export.folder import refuse_used
 from recsys_lab.experiment.restore import restore
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.find import whole_record
 
 if TYPE_CHECKING:
@@ -22,11 +22,8 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     output = Path(cfg.output)
     refuse_used(output)
     record = whole_record(Path(cfg.run))
-    if not record.done and "windows" not in record.values:
-        raise UserError(
-            f"{record.folder}: the run's status is '{record.status}', so it has no model to "
-            f"export; finish it first: recsys-lab train resume={record.folder}"
-        )
+    if "windows" not in record.values:
+        refuse_unfinished(record, "no model to export")
     parts = restore(record, cfg.verify, prepare=cfg.prepare)
     options = Options(cfg.k, cfg.program, cfg.int8, cfg.users, cfg.check_users)
     console = Terminal()

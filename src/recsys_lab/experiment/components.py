@@ -28,7 +28,7 @@ from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate, fingerprint
 from recsys_lab.experiment.distributed import shard
 from recsys_lab.experiment.prepare import prepare_from
-from recsys_lab.experiment.semantic_ids import Restore, semantic_ids_of
+from recsys_lab.experiment.semantic_ids import semantic_ids_of
 from recsys_lab.models.ranking import TIE_RULE
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from recsys_lab.evaluation.catalogue import Catalogue
     from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
     from recsys_lab.evaluation.results import Results
+    from recsys_lab.semantic_ids.run_vectors import Restore
     from recsys_lab.tracking.tracking import Tracking
 
 

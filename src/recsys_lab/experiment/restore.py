@@ -23,6 +23,7 @@ from recsys_lab.experiment.resume import refuse_changed
 from recsys_lab.experiment.semantic_ids import KEPT_CODES, KEPT_VECTORS
 from recsys_lab.models.inputs.item_inputs import KEPT
 from recsys_lab.moved import with_current_names
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.record import CONFIG, FITTED, NOT_VERIFIED, RunRecord
 
 _log = logging.getLogger(__name__)
@@ -45,11 +46,7 @@ def require_model(record: RunRecord) -> None:
             f"{record.folder}: a rolling back-test; load one of its windows, which are runs, e.g. "
             "window_0"
         )
-    if not record.done:
-        raise UserError(
-            f"{record.folder}: the run's status is '{record.status}', so it has no trained "
-            f"model; finish it first: recsys-lab train resume={record.folder}"
-        )
+    refuse_unfinished(record, "no trained model")
 
 
 def restore(record: RunRecord, verify: Verify = "full", *, prepare: bool = False) -> Components:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,12 +16,9 @@ import numpy as np
 import torch
 
 from recsys_lab.config import UserError, build
-from recsys_lab.config.commands import Verify
 from recsys_lab.config.targets import import_class
-from recsys_lab.contracts import ScoresByProduct
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.find import whole_record
-from recsys_lab.runs.record import FITTED, WEIGHTS
 from recsys_lab.runs.sources import source_digest
 from recsys_lab.semantic_ids.artefact import (
     CODES,
@@ -44,6 +40,7 @@ from recsys_lab.semantic_ids.base import (
 from recsys_lab.semantic_ids.diagnostics import diagnose, refuse_collapsed, summary
 from recsys_lab.semantic_ids.duplicates import deduplicated
 from recsys_lab.semantic_ids.kept import Kept
+from recsys_lab.semantic_ids.run_vectors import Restore, RunVectors
 from recsys_lab.semantic_ids.sources import Source, source
 from recsys_lab.semantic_ids.vectors import item_vectors
 
@@ -63,10 +60,6 @@ _CURE = "; bring the file back, or train again in another run_dir"
 SOURCES = ("vectors", "features", "text", "encoder", "cache_dir")
 """Options that are known from the digests of the vectors: copies of a file are equal."""
 _log = logging.getLogger(__name__)
-
-
-Restore = Callable[["RunRecord", Verify], Any]
-"""`recsys_lab.experiment.restore.restore`, which restores codes, too: so it is an argument here."""
 
 
 def semantic_ids_of(
@@ -139,7 +132,7 @@ def _sources(
         return {}, None
     config = quantiser.config
     names = [config.vectors] if isinstance(config.vectors, str) else config.vectors
-    of_run = partial(_RunVectors.of, data, restore)
+    of_run = partial(RunVectors.of, data, restore)
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if not names or twice:
         what = f"names '{twice[0]}' twice" if twice else "names nothing"
@@ -248,58 +241,3 @@ class _Work:
         if most is None:
             return codes, codes
         return codes, deduplicated(codes, most, counts_V, self.data.item_ids())
-
-
-@dataclass(frozen=True)
-class _RunVectors:
-    """Item vectors of a finished run on the same data."""
-
-    record: RunRecord
-    option: str
-    data: PreparedDataset
-    restore: Restore
-
-    @classmethod
-    def of(cls, data: PreparedDataset, restore: Restore, folder: Path, option: str) -> _RunVectors:
-        """Of a folder.
-
-        Raises:
-            UserError: there is no finished run, or one of other data.
-        """
-        record = whole_record(folder)
-        where = f"{option}={folder}"
-        if not record.done:
-            raise UserError(f"{where}: the run's status is '{record.status}'; finish it first")
-        noted = record.values["data"]["fingerprint"]
-        if noted != data.fingerprint:
-            raise UserError(
-                f"{where}: the run is of other data: its fingerprint is {noted}, that of the "
-                f"dataset {data.fingerprint}; use a run with the same data, filter and split"
-            )
-        if record.values.get("refit"):
-            raise UserError(
-                f"{where}: the run was refit on the events of validation, which the codes must not "
-                "know; use a run with recipe.refit=false"
-            )
-        return cls(record, option, data, restore)
-
-    @property
-    def digest(self) -> str:
-        """Of the run's weights."""
-        files = self.record.values.get("files", {})
-        found = next((files[name] for name in (WEIGHTS, FITTED) if name in files), None)
-        return str(found["sha256"]) if found else str(self.record.values.get("digest"))
-
-    def read(self) -> NDArray[np.float32]:
-        """The item table; items without training events have a vector if the run gives them one."""
-        parts = self.restore(self.record, "sizes")
-        if not isinstance(parts.model, ScoresByProduct):
-            raise UserError(
-                f"{self.option}={self.record.folder}: {parts.model_name} has no item vectors; use "
-                "a run of a model that scores items by their vectors, such as sasrec"
-            )
-        with torch.no_grad():
-            table_VD: NDArray[np.float32] = parts.model.item_table().float().cpu().numpy().copy()
-        if parts.knows_ids_alone:
-            table_VD[self.data.training_item_counts() == 0] = np.nan
-        return table_VD

@@ -1,8 +1,10 @@
-"""Why a run failed, in its record: the type and the message of the error that ended it."""
+"""Runs that failed: the error in their record, and the refusal of what is not finished."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from recsys_lab.config import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,30 @@ def failure_of(error: BaseException) -> dict[str, dict[str, str]]:
 def forget_failure(record: RunRecord) -> None:
     """Remove that of an earlier attempt, where the run begins again."""
     record.values.pop("failure", None)
+
+
+def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) -> None:
+    """Refuse a run that is not finished.
+
+    Args:
+        record: of the run.
+        lack: what it does not have, e.g. ``no model to serve``.
+        where: what names the run in the message; None: its folder.
+
+    Raises:
+        UserError: it is not finished; says how to finish it.
+    """
+    if record.done:
+        return
+    cure = f"finish it first: recsys-lab train resume={record.folder}"
+    if record.failed_before_training:
+        cure = (
+            "it failed before its first checkpoint, so there is nothing to resume: correct the "
+            f"cause and train anew, with run_dir={record.folder} or another one"
+        )
+    raise UserError(
+        f"{where or record.folder}: the run's status is '{record.status}', so it has {lack}; {cure}"
+    )
 
 
 def described(values: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.evaluation.metrics.names import ACCURACY
-from recsys_lab.evaluation.metrics.registry import accuracy_names, named
+from recsys_lab.evaluation.metrics.registry import named
 from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import CheckpointCallback, Stateful
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
@@ -86,7 +86,7 @@ def fit(
             each other; the monitored metric is NaN in every validation.
     """
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
-    _check(recipe, protocol, steps)
+    _check(recipe, steps)
     with _stop_signal() as stop_asked:
         keeper = CheckpointCallback(folder, recipe, training, on_epoch, stop_asked, epochs)
         last = folder / LAST
@@ -149,7 +149,7 @@ def _trainer(
     )
 
 
-def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> None:
+def _check(recipe: Recipe, steps_per_epoch: int) -> None:
     total = steps_per_epoch * recipe.config.max_epochs
     if recipe.config.warmup_steps > total:
         raise UserError(
@@ -157,14 +157,6 @@ def _check(recipe: Recipe, protocol: RankingProtocol, steps_per_epoch: int) -> N
             f"steps of the training ({recipe.config.max_epochs} epochs of {steps_per_epoch}); use "
             "fewer, or more epochs"
         )
-    config = protocol.config
-    allowed = [f"val/{name}" for name in accuracy_names(config.metrics, config.ks)]
-    if recipe.config.monitor not in allowed:
-        msg = (
-            f"recipe.monitor: got '{recipe.config.monitor}', which validation does not compute; "
-            f"use one of {', '.join(allowed)}, or extend evaluation.metrics and evaluation.ks"
-        )
-        raise UserError(msg)
 
 
 def _without_best(monitor: str, protocol: RankingProtocol) -> str:

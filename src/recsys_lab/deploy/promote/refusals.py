@@ -10,6 +10,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.promote.verdict import Check
 from recsys_lab.experiment.restore import prepared_of
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.weights import weights_of
 
@@ -39,11 +40,7 @@ def finished_run(folder: Path) -> RunRecord:
             f"{folder}: a back-test; promote one of its windows, which are runs, e.g. "
             f"{folder / 'window_0'}"
         )
-    if not record.done:
-        raise UserError(
-            f"{folder}: the run's status is '{record.status}', so it has no model to promote; "
-            f"finish it first: recsys-lab train resume={folder}"
-        )
+    refuse_unfinished(record, "no model to promote")
     if "test" not in record.values:
         raise UserError(
             f"{folder}: a trial of a sweep, which was chosen on validation and has no test; train "

@@ -18,6 +18,7 @@ from recsys_lab.config.locations import config_dir
 from recsys_lab.config.quoting import quoted
 from recsys_lab.data.preparation.durations import window_seconds
 from recsys_lab.experiment.resume import of_stored, parsed, require_run, stored_config
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.record import FITTED, RunRecord
 
 if TYPE_CHECKING:
@@ -113,11 +114,7 @@ def require_retrainable(run_dir: Path) -> RunRecord:
             f"{run_dir}: a trial of a sweep, without a test result; train its config as an "
             "ordinary run, e.g. the sweep's best: experiment=best"
         )
-    if not record.done:
-        raise UserError(
-            f"{run_dir}: the run's status is '{record.status}'; finish it first: "
-            f"recsys-lab train resume={run_dir}"
-        )
+    refuse_unfinished(record, "no result to compare with")
     return record
 
 

@@ -12,6 +12,7 @@ from recsys_lab.config.commands import Verify
 from recsys_lab.deploy.registry import REGISTRY, Champion, Registry
 from recsys_lab.deploy.serve.export_model import ExportModel
 from recsys_lab.deploy.serve.queries import Bundle, ServedModel
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import RECORD
 from recsys_lab.runs.weights import weights_of
@@ -80,11 +81,8 @@ class Loader:
             UserError: it is not a finished run with a model, or damaged.
         """
         record = whole_record(folder)
-        if not record.done and "windows" not in record.values:
-            raise UserError(
-                f"{folder}: the run's status is '{record.status}', so it has no model to serve; "
-                f"finish it first: recsys-lab train resume={folder}"
-            )
+        if "windows" not in record.values:
+            refuse_unfinished(record, "no model to serve")
         # These import torch, which an export does not need.
         import torch
 
