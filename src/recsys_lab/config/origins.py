@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from recsys_lab.config import Sources, config_dir
 from recsys_lab.config.errors import closest
+from recsys_lab.moved import current_key
 
 
 class ConfigSources(Sources):
@@ -38,7 +39,7 @@ class ConfigSources(Sources):
     def origin(self, path: str) -> str:
         """``(from the override x=1)``, ``(from configs/model/sasrec.yaml)`` or an empty text."""
         for override in reversed(self._overrides):
-            if _overlap(override.key_or_group, path):
+            if _overlap(current_key(override.key_or_group), path):
                 return f"(from the override {override.input_line})"
         for default in reversed(self._defaults):
             file = self._file_if_sets(default, path)
