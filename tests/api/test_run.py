@@ -165,8 +165,8 @@ class TestRefused:
         [
             ({"candidates": "i1"}, "candidates: got the text 'i1', expected a list"),
             ({"blocklist": "i1"}, "blocklist: got the text 'i1', expected a list"),
-            ({"exclude_seen": None}, "exclude_seen: got None, expected True or False"),
-            ({"exclude_seen": "no"}, "exclude_seen: got 'no', expected True or False"),
+            ({"exclude_seen": 0}, "exclude_seen: got 0, expected True, False or None"),
+            ({"exclude_seen": "no"}, "exclude_seen: got 'no', expected True, False or None"),
         ],
     )
     def test_options_of_another_type(self, sasrec, options, message):

@@ -135,7 +135,7 @@ class Run:
         histories: Histories,
         k: int = 10,
         *,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         candidates: Iterable[Any] | None = None,
         blocklist: Iterable[Any] | None = None,
     ) -> pl.DataFrame:
@@ -150,7 +150,7 @@ class Run:
                 (seconds since the epoch or datetimes). Models that read times or event features
                 need the frame with these columns.
             k: list length.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out the items of the history; None: as in the run's evaluation.
             candidates: raw ids of the only items that may be in a list; None: all items.
             blocklist: raw ids of items that may not, e.g. those out of stock.
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,9 @@ from recsys_lab.cli.main import run_command
 from recsys_lab.deploy.export import export as module
 from recsys_lab.deploy.export.exported import ExportedModel
 from recsys_lab.deploy.export.pretrained import load_pretrained
+from recsys_lab.deploy.serve.export_model import ExportModel
+from recsys_lab.deploy.serve.queries import Query
+from recsys_lab.deploy.serve.run_model import RunModel
 from recsys_lab.files.digests import sha256_of
 from tests.cli.flow import ITEMS, USERS
 
@@ -73,6 +77,26 @@ def test_candidates_and_blocklists_are_those_of_the_run(shop, exported, rules):
     (lists, num_warnings), (wanted, wanted_num_warnings) = warned
     same(lists, wanted)
     assert num_warnings == wanted_num_warnings >= 2
+
+
+def test_seen_items_are_left_out_as_in_the_evaluation(lab, exported, monkeypatch):
+    history = [["i3", "i1", "i2"]]
+    assert exported.manifest["exclude_seen"] is True
+    monkeypatch.setitem(exported.manifest, "exclude_seen", False)
+    protocol = lab._parts.protocol
+    monkeypatch.setattr(protocol, "config", replace(protocol.config, exclude_seen=False))
+    every = lab.recommend(history, ITEMS).lists
+    assert len(every) == ITEMS
+    same(exported.recommend(history, ITEMS), every)
+    served = [model.answer(query(history, None)) for model in (RunModel(lab._parts),
+              ExportModel(exported))]  # fmt: skip
+    for [answer] in served:
+        assert answer.items == every["item_id"].to_list()
+    assert len(lab.recommend(history, ITEMS, exclude_seen=True).lists) == ITEMS - 3
+
+
+def query(histories, exclude_seen):
+    return Query("histories", histories, ITEMS, exclude_seen)
 
 
 def test_candidates_that_no_catalogue_has_are_refused(exported):

@@ -142,6 +142,7 @@ def _manifest(
         "num_items": data.num_items,
         "num_users": data.num_users,
         "reads_times": bool(parts.traits.reads_times),
+        "exclude_seen": parts.protocol.config.exclude_seen,
         "ranks_empty": ranker.recommend(nothing, 1).num_unranked == 0,
         "options": asdict(options),
         "versions": versions,

@@ -104,7 +104,7 @@ class ExportedModel:
         histories: Histories,
         k: int = 10,
         *,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         candidates: Iterable[Any] | None = None,
         blocklist: Iterable[Any] | None = None,
     ) -> pl.DataFrame:
@@ -114,7 +114,7 @@ class ExportedModel:
             histories: lists of raw item ids, oldest first, or a frame of events: see
                 `recsys_lab.data.given_histories.HistoryReader`. Unknown items are skipped.
             k: list length, at most that of the export.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out the items of the history; None: as in the run's evaluation.
             candidates: raw ids of the only items that may be in a list; None: all items.
             blocklist: raw ids of items that may not, e.g. those out of stock.
 
@@ -147,7 +147,7 @@ class ExportedModel:
         histories: Histories,
         k: int = 10,
         *,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         left_out: NDArray[np.int64] | None = None,
     ) -> ExportedLists:
         """As `recommend`, with the numbers of unknown items and of histories without a list.
@@ -155,7 +155,7 @@ class ExportedModel:
         Args:
             histories: see `recommend`.
             k: list length, at most that of the export.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out the items of the history; None: as in the run's evaluation.
             left_out: indices of items that no list has; None: there are none.
         """
         k = self.list_length(k)
@@ -172,7 +172,7 @@ class ExportedModel:
         given: GivenHistories,
         k: int,
         *,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         left_out: NDArray[np.int64] | None = None,
     ) -> Iterator[IndexLists]:
         """The k best items for encoded histories, a part of them at a time.
@@ -182,7 +182,7 @@ class ExportedModel:
         Args:
             given: of `read`.
             k: list length, at most that of the export and of the catalogue.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out the items of the history; None: as in the run's evaluation.
             left_out: indices of items that no list has; None: there are none.
         """
         is_ranked_n = np.asarray(given.lengths > 0) | self.manifest["ranks_empty"]
@@ -214,13 +214,14 @@ class ExportedModel:
         rows_B: NDArray[np.int64],
         left_out: NDArray[np.int64] | None,
         *,
-        exclude_seen: bool,
+        exclude_seen: bool | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         users_B, starts_B, ends_B, _ = given.rows[rows_B].T
         window = self.manifest["window"]
         begins_B = np.maximum(starts_B, ends_B - window)
         seen_BS = np.full((len(rows_B), 1), PADDING)
-        if exclude_seen:
+        # Exports of earlier versions do not say what the evaluation did.
+        if self.manifest.get("exclude_seen", True) if exclude_seen is None else exclude_seen:
             seen_BS = padded(given.items, starts_B, ends_B, PADDING)
         if left_out is not None:  # no list has them, as if all had seen them
             of_all_BS = np.broadcast_to(left_out, (len(rows_B), len(left_out)))

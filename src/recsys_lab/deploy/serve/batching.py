@@ -187,8 +187,8 @@ class Batcher:
     def _answer_all(self, jobs: list[_Job]) -> None:
         bundle, start = self._bundle, time.perf_counter()
 
-        def how(job: _Job) -> tuple[str, int, bool]:
-            return job.query.kind, job.query.k, job.query.exclude_seen
+        def how(job: _Job) -> tuple[str, int, str]:
+            return job.query.kind, job.query.k, str(job.query.exclude_seen)
 
         for _, alike in groupby(sorted(jobs, key=how), key=how):
             self._answer(bundle, list(alike))

@@ -72,7 +72,10 @@ class Request(BaseModel):
         default=None, description="users of the model's dataset, with their whole histories"
     )
     k: Annotated[StrictInt, Ge(1)] | None = Field(default=None, description="list length")
-    exclude_seen: StrictBool = Field(default=True, description="leave out the items of the history")
+    exclude_seen: StrictBool | None = Field(
+        default=None,
+        description="leave out the items of the history; null: as in the run's evaluation",
+    )
 
 
 _KEYS = [f'"{name}"'.encode() for name in Request.model_fields]

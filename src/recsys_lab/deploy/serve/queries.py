@@ -29,13 +29,13 @@ class Query:
             events, mappings with ``item_id`` and other columns, oldest first (``events``); or the
             raw id of a user as text (``users``).
         k: list length.
-        exclude_seen: leave out the items of the history.
+        exclude_seen: leave out the items of the history; None: as in the run's evaluation.
     """
 
     kind: Kind
     rows: Sequence[Any]
     k: int
-    exclude_seen: bool
+    exclude_seen: bool | None
 
 
 @dataclass(frozen=True)

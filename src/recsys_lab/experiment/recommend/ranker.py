@@ -90,7 +90,7 @@ class HistoryRanker:
         histories: Histories,
         k: int = 10,
         *,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         rules: ItemRules | None = None,
     ) -> Recommendations:
         """The k best items for each history.
@@ -98,15 +98,15 @@ class HistoryRanker:
         Args:
             histories: see `recsys_lab.data.given_histories.HistoryReader`.
             k: list length; at most the catalogue is ranked.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out the items of the history; None: as in the run's evaluation.
             rules: items that may be in a list, and caps; None: all items of the catalogue.
 
         Raises:
             UserError: k is not an int of at least 1, or longer than the decoding's lists, or the
                 histories lack a required column.
         """
-        if not isinstance(exclude_seen, bool | np.bool_):
-            raise UserError(f"exclude_seen: got {exclude_seen!r}, expected True or False")
+        if not isinstance(exclude_seen, bool | np.bool_ | None):
+            raise UserError(f"exclude_seen: got {exclude_seen!r}, expected True, False or None")
         k = self.list_length(k)
         given = self.read(histories)
         parts = list(self.ranked(given, k, exclude_seen=exclude_seen, rules=rules))
@@ -151,7 +151,7 @@ class HistoryRanker:
         given: GivenHistories,
         k: int,
         *,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         rules: ItemRules | None = None,
     ) -> Iterator[RankedBatch]:
         """The k best items for encoded histories, a batch at a time.
@@ -163,10 +163,12 @@ class HistoryRanker:
         Args:
             given: of `read`.
             k: of `list_length`.
-            exclude_seen: leave out the items of the history.
+            exclude_seen: leave out the items of the history; None: as in the run's evaluation.
             rules: see `recommend`.
         """
         rules = rules or ItemRules()
+        if exclude_seen is None:
+            exclude_seen = self._parts.protocol.config.exclude_seen
         batches = self._batches(given, exclude_seen=exclude_seen)
         lists = BatchLists(self._parts, self._masked(rules), rules.caps)
         lengths = given.lengths
