@@ -129,7 +129,8 @@ def test_an_artifact_of_wandb_has_the_alias_until_the_next_champion(wandb, capsy
     [
         ("shop", {}, "expected mlflow:NAME, wandb:NAME or wandb:ENTITY/PROJECT/NAME"),
         ("mlflow:", {}, "expected mlflow:NAME"),
-        ("mlflow:a/b", {}, "a model's name has no '/' and no ':'"),
+        ("mlflow:a/b", {}, "a model's name has no '/', no ':' and no quotes"),
+        ("mlflow:a'b", {}, "a model's name has no '/', no ':' and no quotes"),
         ("wandb:a/b", {}, "expected NAME or ENTITY/PROJECT/NAME"),
         ("mlflow:shop", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, "does not answer"),
         ("wandb:shop", {"WANDB_MODE": "offline"}, "unset WANDB_MODE"),

@@ -27,8 +27,10 @@ class MlflowMirror(Mirror):
 
     def __init__(self, name: str, tracking: Mapping[str, Any]) -> None:
         super().__init__(name, tracking)
-        if set(name) & set("/:"):
-            raise UserError(f"mirror=mlflow:{name}: a model's name has no '/' and no ':'")
+        if set(name) & set("/:'\""):
+            raise UserError(
+                f"mirror=mlflow:{name}: a model's name has no '/', no ':' and no quotes"
+            )
 
     def connect(self) -> None:
         """See `Mirror`."""
