@@ -24,6 +24,8 @@ def kept(record: RunRecord) -> dict[str, Any]:
     """What is worth keeping."""
     values = record.values
     config = {key: value for key, value in values["config"].items() if key not in PLACES}
+    if config.get("init_from"):
+        config["init_from"] = Path(config["init_from"]).name
     config["data"] = {
         key: Path(value).name if key.endswith("path") and value else value
         for key, value in config["data"].items()
