@@ -34,6 +34,8 @@ def store_in(folder):
 @pytest.fixture
 def wandb(shop, monkeypatch):
     """A stand-in for W&B's server, to which one is logged in."""
+    import wandb as client
+
     del shop
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -41,23 +43,19 @@ def wandb(shop, monkeypatch):
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     with running_server() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.address)
+        client.teardown()  # forgets the address of earlier tests
         yield server
+        client.teardown()
 
 
 def test_a_champion_is_a_version_with_the_alias_and_its_files(store, shop, capsys):
-    from mlflow.artifacts import download_artifacts
-
     assert promote("pop_old", "mirror=mlflow:shop") == 0
     assert "copied: models:/shop@champion is version 1" in capsys.readouterr().out
     version = store.get_model_version_by_alias("shop", "champion")
     assert version.tags["run"] == str(shop / "pop_old")
     assert version.tags["registry_version"] == "1"
-    folder = Path(
-        download_artifacts(
-            artifact_uri="models:/shop@champion", tracking_uri=store_in(shop),
-            registry_uri=store_in(shop), dst_path=str(shop / "got"),
-        )
-    )  # fmt: skip
+    stored = version.source.rpartition("/")[2]
+    folder = Path(store.download_artifacts(version.run_id, stored, str(shop)))
     got = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     names = ("config.yaml", "run.json", FITTED)
     assert got == {name: (shop / "pop_old" / name).read_bytes() for name in names}
