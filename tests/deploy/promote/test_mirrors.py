@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -97,15 +98,15 @@ def test_a_store_that_fails_after_the_promotion(store, shop, capsys, monkeypatch
         "mlflow.MlflowClient.set_registered_model_alias",
         lambda *_: (_ for _ in ()).throw(OSError("the line is dead")),
     )
-    assert promote("pop_old", "mirror=mlflow:shop") == 4
+    assert promote("pop_old", "mirror=mlflow:shop", "registry=a shop") == 4
     told = capsys.readouterr().err
     assert "it was not copied (the line is dead)" in told
-    assert champion() == "pop_old"
+    assert champion("a shop") == "pop_old"
     monkeypatch.undo()
     monkeypatch.chdir(shop)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_in(shop))
-    advice = told.strip().partition("recsys-lab promote ")[2].split()
-    assert promote(*advice) == 0
+    advice = told.strip().partition("recsys-lab promote ")[2]
+    assert promote(*shlex.split(advice)) == 0
     assert store.get_model_version_by_alias("shop", "champion").version == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,10 +130,10 @@ def copy_champion(registry: Path, mirror: Mirror, option: str) -> str:
     try:
         return mirror.copy(_copied(champion))
     except Exception as error:
+        keys = " ".join(shlex.quote(key) for key in (f"registry={registry}", f"mirror={option}"))
         raise NotCopied(
             f"mirror={option}: the champion is version {champion.version} of registry={registry}, "
-            f"but it was not copied ({first_line(error)}). Copy it: recsys-lab promote "
-            f"registry={registry} mirror={option}"
+            f"but it was not copied ({first_line(error)}). Copy it: recsys-lab promote {keys}"
         ) from error
 
 

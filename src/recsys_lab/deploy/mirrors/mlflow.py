@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +78,8 @@ class MlflowMirror(Mirror):
 
         client, known = self._client, copied.tracker_ids.get("mlflow")
         if known is not None:
-            try:
+            with suppress(MlflowException):  # deleted, or of another server
                 return client.get_run(known)
-            except MlflowException:
-                pass  # deleted, or of another server
         project = self.tracking.get("project", self.name)
         experiment = client.get_experiment_by_name(project)
         identifier = experiment.experiment_id if experiment else client.create_experiment(project)
