@@ -139,3 +139,10 @@ class ShowConfig:
     run: str
     card: bool
     trec: str | None
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Top-level keys of ``doctor``."""
+
+    format: Literal["table", "json"]

@@ -15,6 +15,7 @@ from recsys_lab.config import is_component
 from recsys_lab.config.commands import (
     CompareConfig,
     DatasetsConfig,
+    DoctorConfig,
     EvaluateConfig,
     ExplainConfig,
     RunsConfig,
@@ -187,5 +188,10 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab datasets gowalla",
         DatasetsConfig,
         positional="name",
+    ),
+    "doctor": Verb(
+        "what this machine has, and which fast paths a run here takes, for bug reports",
+        "recsys-lab doctor --format json",
+        DoctorConfig,
     ),
 }
