@@ -112,7 +112,7 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
     compute = {"parameters": values.get("parameters"), **values["compute"]}
     summary |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
     if best:
-        summary["best/epoch"] = best["epoch"]
+        summary["best/epoch"] = best["epoch"] + 1
     return summary
 
 
