@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys_lab.cli.options import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
+from recsys_lab.cli.whole_runs import with_whole_runs
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.compose import (
     Request,
@@ -69,7 +70,8 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
     args.overrides = bare_as_key(args.overrides, name, verb)
-    args.overrides = [literal(text, verb, several=args.multirun) for text in args.overrides]
+    typed = [literal(text, verb, several=args.multirun) for text in args.overrides]
+    args.overrides = with_whole_runs(typed, verb)
     request = with_plain_groups(_request(name, verb, args))
     if name == "retrain":
         request = request if _only_informs(args) else retrained(request)
