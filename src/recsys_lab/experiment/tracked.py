@@ -28,7 +28,7 @@ def start_of(record: RunRecord, job_type: str) -> Start:
     fingerprint = record.values["data"]["fingerprint"]
     return Start(
         id=None,
-        name=record.values["name"],
+        name=" ".join(filter(None, (record.values["name"], record.values.get("job")))),
         group=config["group"],
         tags=list(config["tags"]),
         job_type=job_type,

@@ -18,7 +18,7 @@ from recsys_lab.runs.epochs import EPOCHS
 from recsys_lab.runs.failure import described, never_began
 from recsys_lab.runs.find import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RECORD, RunRecord
-from recsys_lab.runs.run_table import SETTINGS
+from recsys_lab.runs.run_table import SETTINGS, metric_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,9 +45,15 @@ _ORDERS: dict[str, Callable[[float, float], bool]] = {
 
 def csv_columns(rows: Sequence[Row]) -> list[str]:
     """The usual columns for programs: `FIRST_COLUMNS`, the selection metrics, and the folder."""
-    mains = dict.fromkeys(row["main"] for row in rows if row.get("main"))
-    metrics = [main for main in mains if any(main in row for row in rows)]
-    return [*FIRST_COLUMNS, *metrics, "folder"]
+    return [*FIRST_COLUMNS, *metric_columns(rows), "folder"]
+
+
+def row_of(folder: Path) -> Row:
+    """The row of one run, see `list_runs`; empty if there is none that can be read."""
+    try:
+        return _fields(RunRecord.load(folder))
+    except UserError:
+        return {}
 
 
 def list_runs(folder: Path, known: Known | None = None) -> list[Row]:

@@ -43,14 +43,26 @@ def usual_columns(rows: Sequence[Row]) -> list[str]:
 
     The run, its facts, the keys of the config that differ, and the model selection metrics.
     """
-    mains = dict.fromkeys(row["main"] for row in rows if row.get("main"))
-    metrics = [main for main in mains if any(main in row for row in rows)]
     facts = ["name", "model", "data", "seed", "status"]
     if all(row.get("name") == row.get("model") for row in rows):
         facts.remove("name")
     facts = [fact for fact in facts if fact not in _constant(rows)]
     progress = ["epoch"] if any(row.get("epoch") for row in rows) else []
-    return [REFERENCE, *facts, *progress, *differing(rows), "created", "seconds", *metrics]
+    return [
+        REFERENCE,
+        *facts,
+        *progress,
+        *differing(rows),
+        "created",
+        "seconds",
+        *metric_columns(rows),
+    ]
+
+
+def metric_columns(rows: Sequence[Row]) -> list[str]:
+    """The model selection metrics of the runs, of the test if there is one."""
+    mains = dict.fromkeys(row["main"] for row in rows if row.get("main"))
+    return [main for main in mains if any(main in row for row in rows)]
 
 
 def _constant(rows: Sequence[Row]) -> list[str]:
@@ -106,7 +118,27 @@ def run_table(
     yield Text(f"{title}; {shared}" if shared else title, style="italic")
     if not rows:
         return
-    kept = columns if given is not None else _fitting(rows, columns, console)
+    dropped = () if given is not None else _dropped(columns)
+    yield from laid_out(rows, columns, console, dropped_first=dropped)
+
+
+def laid_out(
+    rows: Sequence[Row], columns: Sequence[str], console: Console, *, dropped_first: Sequence[str]
+) -> Iterator[RenderableType]:
+    """A table of whole cells, or blocks of lines if it does not fit.
+
+    Args:
+        rows: to be shown.
+        columns: to be shown.
+        console: whose width counts.
+        dropped_first: columns that are left out, in this order, until the others fit.
+    """
+    kept = list(columns)
+    for column in dropped_first:
+        if _fits(rows, kept, console):
+            break
+        if column in kept:
+            kept.remove(column)
     if not _fits(rows, kept, console):
         yield from _blocks(rows, columns)
         return
@@ -139,17 +171,11 @@ def failures(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{others} more failed: columns=[folder,failure] lists all"
 
 
-def _fitting(rows: Sequence[Row], columns: Sequence[str], console: Console) -> list[str]:
-    """The columns that fit, without the least important ones."""
-    kept = list(columns)
+def _dropped(columns: Sequence[str]) -> list[str]:
+    """The columns that may be left out, the least important first."""
     keys = [c for c in columns if c != REFERENCE and "/" not in c]
     own = [c for c in keys if c not in (*_DROPPED_FIRST, *_DROPPED_LAST)]
-    for column in (*_DROPPED_FIRST, *reversed(own), *_DROPPED_LAST):
-        if _fits(rows, kept, console):
-            break
-        if column in kept:
-            kept.remove(column)
-    return kept
+    return [*_DROPPED_FIRST, *reversed(own), *_DROPPED_LAST]
 
 
 def _fits(rows: Sequence[Row], columns: Sequence[str], console: Console) -> bool:
