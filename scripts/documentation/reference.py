@@ -70,7 +70,7 @@ def config_file(path: Path) -> tuple[dict[str, Any], dict[str, str], str]:
     head: list[str] = []
     last = ""
     for line in text.splitlines():
-        key = re.match(r" *([\w]+):(?: .*?)??(?:  ?# (.*))?$", line)
+        key = re.match(r" *\"?([\w]+)\"?:(?: .*?)??(?:  ?# (.*))?$", line)
         if key:
             last = key[1]
             if key[2] and last not in comments:

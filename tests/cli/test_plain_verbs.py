@@ -35,7 +35,9 @@ class TestPlainVerbs:
         assert set(yaml.safe_load(text)) == {f.name for f in dataclasses.fields(VERBS[verb].schema)}
         for key, value in yaml.safe_load(text).items():
             [line] = [x for x in said if x.split()[:1] == [f"--{key.replace('_', '-')}"]]
-            comment = next(x for x in text.splitlines() if x.startswith(f"{key}:")).partition("# ")
+            comment = next(
+                x for x in text.splitlines() if x.startswith((f"{key}:", f'"{key}":'))
+            ).partition("# ")
             assert comment[2]
             assert comment[2] in line
             assert ("required" if value == "???" else "default ") in line

@@ -164,7 +164,7 @@ def test_wandb_summary_holds_the_best_epoch():
     assert summary["val/ndcg@10"] == pytest.approx(values["validation"]["ndcg@10"])
     assert summary["val/ndcg@10"] != pytest.approx(values["epochs"][-1]["val/ndcg@10"])
     assert summary["test/ndcg@10"] == pytest.approx(values["test"]["ndcg@10"])
-    assert summary["best/epoch"] == values["best"]["epoch"]
+    assert summary["best/epoch"] == values["best"]["epoch"] + 1
     assert summary["compute/parameters"] == values["parameters"]
     assert summary["compute/training_flops"] == values["compute"]["training_flops"] > 0
     assert json.loads(done.stdout)["config"]["data_fingerprint"] == values["data"]["fingerprint"]

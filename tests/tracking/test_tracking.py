@@ -74,9 +74,9 @@ def test_the_summary_is_the_best_epoch_although_a_worse_one_was_logged_last(tmp_
     assert told["exit_code"] == 0
     rows = [line["history"]["item"] for line in lines(tmp_path) if line["type"] == "history"]
     assert [(row["epoch"], row["val/ndcg@10"]) for row in rows[:3]] == [
-        (0, 0.1),
-        (1, 0.9),
-        (2, 0.2),
+        (1, 0.1),  # Lightning counts from 0
+        (2, 0.9),
+        (3, 0.2),
     ]
     [stored] = tmp_path.glob("wandb/offline-run-*/files/media/table/slices*.json")
     assert json.loads(stored.read_text())["data"] == [["head", 0.5], ["tail", 0.25]]
@@ -139,7 +139,7 @@ def test_the_steps_of_a_resumed_run_go_on(tmp_path):
     synced = as_synced(tmp_path)[found["wandb"]]
     assert [row["_step"] for row in synced.rows] == list(range(6))  # no row lies on another
     assert [row["trainer/global_step"] for row in synced.rows] == list(range(6))
-    assert [row["epoch"] for row in synced.rows] == list(range(6))
+    assert [row["epoch"] for row in synced.rows] == list(range(1, 7))
     assert [row["val/ndcg@10"] for row in synced.rows] == [0.1, 0.9, 0.2] * 2
     assert synced.posts == 2
     assert synced.summary["val/ndcg@10"] == 0.9
@@ -161,7 +161,7 @@ def test_the_summary_of_a_stopped_run_is_its_best_epoch(tmp_path):
         None, SimpleNamespace(folder=tmp_path, values=values, weights="none"), failed=True
     )
     assert stopped.summary == {
-        "best/epoch": 1, "best/ndcg@10": 0.3, "best/hr@10": 1, "val/ndcg@10": 0.3, "val/hr@10": 1,
+        "best/epoch": 2, "best/ndcg@10": 0.3, "best/hr@10": 1, "val/ndcg@10": 0.3, "val/hr@10": 1,
     }  # fmt: skip
 
 

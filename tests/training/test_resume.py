@@ -44,7 +44,14 @@ def plain_loss(states_ND, targets_N, table_VD):
     return torch.nn.functional.cross_entropy(states_ND @ table_VD.T, targets_N)
 
 
-def train(folder: Path, monkeypatch, stop_after: int | None, loss=plain_loss, **recipe_changes):
+def train(
+    folder: Path,
+    monkeypatch,
+    stop_after: int | None,
+    loss=plain_loss,
+    console=None,
+    **recipe_changes,
+):
     """Train to the end, or until ``stop_after`` more steps were made."""
     torch.manual_seed(0)
     model = build(
@@ -80,7 +87,7 @@ def train(folder: Path, monkeypatch, stop_after: int | None, loss=plain_loss, **
         model, loss, recipe, protocol,
         TrainingBatches(data, batch_size=5, window=9, seed=7),
         EvaluationBatches(data, "validation", batch_size=7, window=8, exclude_seen=True),
-        folder, loggers=[], console=Console(quiet=True), on_epoch=len,
+        folder, loggers=[], console=console or Console(quiet=True), on_epoch=len,
     ), model  # fmt: skip
 
 

@@ -17,8 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys_lab.cli.multirun import Jobs, jobs_of, print_jobs, take_jobs
 from recsys_lab.cli.options import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
+from recsys_lab.cli.whole_runs import with_whole_runs
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.compose import (
     Request,
@@ -36,7 +38,7 @@ from recsys_lab.config.verbs import VERBS, Verb
 from recsys_lab.deploy.retrain.request import retrained
 from recsys_lab.experiment.distributed import refuse_several
 from recsys_lab.experiment.resume import refuse_occupied, resumed
-from recsys_lab.pages.terminal import tell
+from recsys_lab.pages.terminal import Terminal, tell
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
@@ -60,16 +62,12 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
     args = parser.parse_intermixed_args(list(arguments))
-    given = [text for text in arguments if text.partition("=")[0] in ("--config-dir", "-cd")]
-    if len(given) > 1:
-        raise UserError("--config-dir: given twice; put your configs into one folder")
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
-    if name == "sweep" and args.multirun:
-        raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
-    if args.experimental_rerun is not None:
-        raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
+    _refuse_flags(name, args, arguments)
     args.overrides = bare_as_key(args.overrides, name, verb)
-    args.overrides = [literal(text, verb, several=args.multirun) for text in args.overrides]
+    wanted, args.overrides = take_jobs(args.overrides, multirun=args.multirun)
+    typed = [literal(text, verb, several=args.multirun) for text in args.overrides]
+    args.overrides = with_whole_runs(typed, verb)
     request = with_plain_groups(_request(name, verb, args))
     if name == "retrain":
         request = request if _only_informs(args) else retrained(request)
@@ -80,12 +78,28 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     elif not (args.hydra_help or args.shell_completion):
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
-    failures: list[BaseException] = []
+    runs = args.multirun and not (args.help or args.cfg or args.info or _only_informs(args))
+    jobs = jobs_of(wanted if name == "train" else 1, args) if runs else Jobs()
     results: list[Any] = []
-    _hydra(_task(name, verb, results, failures), args, parser, request)
-    if failures:
-        raise failures[0]
+    try:
+        _hydra(_task(name, verb, results, jobs), args, parser, request)
+        jobs.wait()
+    finally:
+        if name == "train" and jobs.all:
+            print_jobs(jobs, Terminal())
+    if jobs.failures:
+        raise jobs.failures[0]
     return results
+
+
+def _refuse_flags(name: str, args: argparse.Namespace, arguments: Sequence[str]) -> None:
+    given = [text for text in arguments if text.partition("=")[0] in ("--config-dir", "-cd")]
+    if len(given) > 1:
+        raise UserError("--config-dir: given twice; put your configs into one folder")
+    if name == "sweep" and args.multirun:
+        raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
+    if args.experimental_rerun is not None:
+        raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
 
 
 def _only_informs(args: argparse.Namespace) -> bool:
@@ -172,9 +186,7 @@ def _act(
         hydra.run(name, task, [*overrides, "hydra.mode=RUN"])
 
 
-def _task(
-    name: str, verb: Verb, results: list[Any], failures: list[BaseException]
-) -> Callable[[DictConfig], None]:
+def _task(name: str, verb: Verb, results: list[Any], jobs: Jobs) -> Callable[[DictConfig], None]:
     """The job for Hydra.
 
     Failures are collected instead of raised, as Hydra would print its own message and a multirun
@@ -184,19 +196,23 @@ def _task(
     def task(cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
         output_dir = Path(hydra.runtime.output_dir)
-        job = f"job {hydra.job.num}" if hydra.mode == RunMode.MULTIRUN else None
-        if job:
-            tell(f"{job}: {' '.join(hydra.overrides.task)}")
+        job = None
+        if hydra.mode == RunMode.MULTIRUN:
+            job = jobs.add(hydra.overrides.task, output_dir)
+            tell(f"job {job.number}: {' '.join(hydra.overrides.task)}")
+        if job and jobs.launcher:
+            jobs.start(job)
+            return
         if verb.has_run_dir:
             with open_dict(cfg):
                 cfg.run_dir = str(output_dir)
         try:
-            with failed(output_dir if verb.has_run_dir else None):
+            with failed(output_dir if verb.has_run_dir else None), jobs.labelled(job):
                 run = importlib.import_module(f"recsys_lab.cli.{name}").run
                 results.append(run(cfg, output_dir))
+                jobs.note(job, results[-1])
         except (UserError, RunFailed, BrokenPipeError) as error:
-            if job:
-                tell(f"{job} failed: {one_line(error.__cause__ or error)}")
-            failures.append(error)
+            jobs.note_failure(job, one_line(error.__cause__ or error))
+            jobs.failures.append(error)
 
     return task

@@ -74,6 +74,8 @@ def _reported(arguments: Sequence[str]) -> tuple[int, BaseException | None]:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments[:2] == ["runs", "prune"]:
+        arguments = arguments[1:]
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help", "help"):
         print(_help())

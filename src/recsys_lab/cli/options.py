@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from recsys_lab.cli.output import failed
+from recsys_lab.cli.whole_runs import whole_runs
 from recsys_lab.config import UserError, config_dir, first_line
 from recsys_lab.config.check import find_problems
 from recsys_lab.config.errors import report
@@ -53,6 +54,8 @@ def run_plain(name: str, arguments: Sequence[str]) -> int:
     if shows:
         print(OmegaConf.to_yaml(cfg), end="")
         return 0
+    for key in verb.runs:
+        cfg[key] = whole_runs(key, cfg[key])
     with failed(None):
         code = importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
         sys.stdout.flush()
@@ -199,7 +202,7 @@ def _comments(file: Path) -> tuple[str, dict[str, str]]:
     words: dict[str, str] = {}
     key = ""
     for text, _, comment in lines:
-        key = text.partition(":")[0].strip() or key
+        key = text.partition(":")[0].strip().strip('"') or key
         if key:
             words[key] = f"{words.get(key, '')} {comment.strip()}".strip()
         else:

@@ -1,47 +1,120 @@
-"""``recsys-lab runs [DIR]``: list runs."""
+"""``recsys-lab runs [DIR]``: list runs, once or until Ctrl-C."""
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from recsys_lab.pages.terminal import Terminal, printable
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from recsys_lab.config import Interrupted, UserError
+from recsys_lab.pages.terminal import Terminal, printable, tell
 from recsys_lab.runs.listing import (
     as_csv,
     as_json,
-    as_table,
+    csv_columns,
     current_column,
-    failures,
     list_runs,
     require_columns,
     select,
-    split_constant,
-    usual_columns,
 )
+from recsys_lab.runs.references import RUNS, references
+from recsys_lab.runs.run_table import REFERENCE, failures, run_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from omegaconf import DictConfig
+    from rich.console import Console, RenderableType
+
+    from recsys_lab.runs.listing import Known, Row
+
+_EVERY = 2.0  # seconds between two looks at the files
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
-    """Print the list."""
+    """Print the list.
+
+    Raises:
+        UserError: there is no such folder or column, or a list is to be watched without a terminal.
+    """
     del output_dir
+    if cfg.watch:
+        _watch(cfg)
+        return
     rows = list_runs(Path(cfg.dir))
-    where = cfg.where.split(",") if cfg.where else []
-    chosen = select(rows, where=where, sort=cfg.sort, limit=cfg.limit)
-    given = None if cfg.columns is None else [current_column(column) for column in cfg.columns]
-    columns = usual_columns(chosen) if given is None else given
-    require_columns(columns, rows)
     if cfg.format == "table":
-        title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
-        if cfg.columns is None:
-            columns, constant = split_constant(chosen, columns)
-            title += f"; {constant}" if constant else ""
         console = Terminal()
-        console.print(as_table(chosen, columns, title))
-        if cfg.columns is None:
-            for line in failures(chosen):
-                console.print(line, soft_wrap=True, highlight=False)
-    else:
-        writer = as_json if cfg.format == "json" else as_csv
-        print(printable(writer(chosen, columns).rstrip("\n")))
+        for part in _parts(cfg, rows, console):
+            console.print(part, soft_wrap=isinstance(part, Text), highlight=False)
+        return
+    chosen, began = _chosen(cfg, rows)
+    columns = _given(cfg) or csv_columns(chosen)
+    require_columns(columns, rows)
+    writer = as_json if cfg.format == "json" else as_csv
+    print(printable(writer(chosen, columns).rstrip("\n")))
+    if line := _left_out(cfg, began):
+        tell(line)
+
+
+def _watch(cfg: DictConfig) -> None:
+    """Show the table until Ctrl-C; only records that have changed are read again."""
+    console = Terminal()
+    if cfg.format != "table" or not console.is_terminal or not sys.stdout.isatty():
+        raise UserError(
+            "watch: shows the table in a terminal until Ctrl-C; without a terminal, or for another "
+            "format, leave it out and repeat the command"
+        )
+    known: Known = {}
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                rows = list_runs(Path(cfg.dir), known)
+                live.update(Group(*_parts(cfg, rows, console)), refresh=True)
+                time.sleep(_EVERY)
+    except (KeyboardInterrupt, Interrupted):  # how it is ended
+        return
+
+
+def _parts(cfg: DictConfig, rows: list[Row], console: Console) -> Iterator[RenderableType]:
+    """The table with its title, and the lines below it."""
+    for row, reference in zip(rows, references(cfg.dir, _folders(rows)), strict=True):
+        row[REFERENCE] = reference
+    chosen, began = _chosen(cfg, rows)
+    given = _given(cfg)
+    require_columns(given or [], rows)
+    title = f"{cfg.dir}: {len(chosen):,} of {len(rows):,} runs"
+    yield from run_table(chosen, given, title, console)
+    if given is None:
+        yield from map(Text, failures(chosen))
+    if line := _left_out(cfg, began):
+        yield Text(line)
+
+
+def _chosen(cfg: DictConfig, rows: list[Row]) -> tuple[list[Row], int]:
+    """The filtered rows, and the number of those that are left out as they never began."""
+    where = cfg.where.split(",") if cfg.where else []
+    chosen = select(rows, where=where, sort=cfg.sort, limit=None)
+    began = [row for row in chosen if cfg.all or not row.get("never_began")]
+    return began[: cfg.limit], len(chosen) - len(began)
+
+
+def _left_out(cfg: DictConfig, count: int) -> str | None:
+    if not count:
+        return None
+    many = "1 run never began and is" if count == 1 else f"{count:,} runs never began and are"
+    where = "" if Path(cfg.dir) == Path(RUNS) else f" {cfg.dir}"
+    return f"{many} left out: all=true lists, recsys-lab runs prune{where} deletes"
+
+
+def _given(cfg: DictConfig) -> list[str] | None:
+    columns: Any = cfg.columns
+    return None if columns is None else [current_column(column) for column in columns]
+
+
+def _folders(rows: list[Row]) -> list[str]:
+    return [row["folder"] for row in rows]

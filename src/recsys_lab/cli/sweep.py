@@ -25,6 +25,8 @@ from recsys_lab.sweeps.plan import (
     measured,
     refuse_keys_of_one_run,
 )
+from recsys_lab.sweeps.progress.failed_trials import retry_failed
+from recsys_lab.sweeps.pruners import AUTO
 from recsys_lab.sweeps.results import finish
 from recsys_lab.sweeps.settings import check_computed
 from recsys_lab.sweeps.space import refuse_endless
@@ -53,8 +55,16 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     with explain_faults(plan):
         study = _opened(plan)
         refuse_another_study(plan, study)
+        again = retry_failed(study) if plan.sweep.config.retry_failed else []
+        ended = [trial.number for trial in study.trials() if trial.state.is_finished()]
+        plan = replace(plan, ended=ended)
         path = plan.store()
         console.print(f"sweep: {plan.folder} ({plan.storage})", soft_wrap=True)
+        if cfg.sweep.pruner == AUTO:
+            console.print(_pruner_line(plan), soft_wrap=True, highlight=False)
+        if plan.sweep.config.retry_failed:
+            failed = ", ".join(map(str, again)) or "none"
+            console.print(f"failed trials that run again: {failed}", soft_wrap=True)
         parent = Parent(plan, path, study, console, launcher, count)
         try:
             parent.work()
@@ -62,8 +72,10 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
             raise Interrupted(GO_ON) from None
         finally:
             launcher.close()
-        finish(plan, study, console, parent.states())
-        study.close()
+        try:
+            finish(plan, study, console, parent.states(), parent.stopped)
+        finally:
+            study.close()
 
 
 def _opened(plan: Plan) -> Study:
@@ -80,13 +92,13 @@ def _plan(cfg: DictConfig) -> Plan:
     space = build(cfg.search).space
     if sweep.sampler.exhaustive:
         refuse_endless(space, say(sweep.config.sampler))
-    options = config_values(cfg.sweep)
+    options = config_values(cfg.sweep) | {"pruner": sweep.config.pruner}
     check_computed(sweep, *measured(cfg.evaluation))
     monitored = [name for name in sweep.config.objectives if sweep.is_accuracy(name)]
     if sweep.pruner.prunes and not monitored:
         raise UserError(
             f"sweep.pruner: got {say(sweep.config.pruner)}, but {sweep.config.objectives[0]} is "
-            "only computed after training; use sweep.pruner=none"
+            "only computed after training; use sweep.pruner=auto or none"
         )
     if "num_windows" in cfg.split and cfg.split.window is None:
         raise UserError("split.window: got null, but a sweep uses one window; e.g. split.window=0")
@@ -103,6 +115,16 @@ def _plan(cfg: DictConfig) -> Plan:
         config_dir=folders[0] if folders else None,
         own_metrics=own,
     )
+
+
+def _pruner_line(plan: Plan) -> str:
+    """What ``sweep.pruner=auto`` has chosen."""
+    objectives = plan.sweep.config.objectives
+    why = f"one objective, {objectives[0]}, which every validation computes"
+    if not plan.sweep.pruner.prunes:
+        several = f"{len(objectives)} objectives"
+        why = several if len(objectives) > 1 else f"{objectives[0]} is known after the training"
+    return f"pruner: {say(plan.sweep.config.pruner)} (sweep.pruner=auto: {why})"
 
 
 def _with_data(plan: Plan, cfg: DictConfig) -> Plan:

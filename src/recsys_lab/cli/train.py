@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from recsys_lab.cli.multirun import LABEL
 from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run_folder import run_folder
 from recsys_lab.pages.terminal import Terminal
@@ -21,6 +23,8 @@ def run(cfg: DictConfig, output_dir: Path) -> Path:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
         cfg.group = Path(hydra.sweep.dir).name  # groups the runs of one command
-    record = recorded(cfg, run_folder(cfg, output_dir), Terminal())
+    label = os.environ.get(LABEL)
+    fields = {"job": label} if label else {}
+    record = recorded(cfg, run_folder(cfg, output_dir), Terminal(), **fields)
     Terminal().print(f"run: {record.folder}", soft_wrap=True)
     return record.folder

@@ -130,6 +130,19 @@ class RunsConfig:
     columns: list[str] | None
     limit: Annotated[int, Ge(1)] | None
     format: Literal["table", "json", "csv"]
+    all: bool
+    watch: bool
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Top-level keys of ``runs prune``."""
+
+    dir: str
+    what: Annotated[list[Literal["never_began", "failed", "interrupted"]], MinLen(1)]
+    older_than: Annotated[float, Ge(0)]
+    registries: list[str]
+    yes: bool
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from recsys_lab.config.commands import (
     DoctorConfig,
     EvaluateConfig,
     ExplainConfig,
+    PruneConfig,
     RunsConfig,
     ShowConfig,
     SweepConfig,
@@ -48,6 +49,7 @@ class Verb:
             unless it is quoted; a key that ends in a dot includes all keys below it, also new ones.
         paths: the same, but in a multirun, commas separate several values, as for top-level keys
             of type ``str``, which are not listed.
+        runs: keys that name runs, which may be short references: see `recsys_lab.runs.references`.
         has_run_dir: whether it works in a run directory, which Hydra creates.
         prints_outcome: whether its last line is a JSON object, for schedulers: see
             `recsys_lab.cli.outcome`.
@@ -60,6 +62,7 @@ class Verb:
     takes_many: bool = False
     literal: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
     has_run_dir: bool = False
     prints_outcome: bool = False
 
@@ -102,6 +105,7 @@ VERBS: Mapping[str, Verb] = {
         TrainConfig,
         literal=SOURCE_TEXTS,
         paths=SOURCE_PATHS,
+        runs=("resume", "init_from"),
         has_run_dir=True,
     ),
     "sweep": Verb(
@@ -110,12 +114,14 @@ VERBS: Mapping[str, Verb] = {
         SweepConfig,
         literal=("search.params.", *SOURCE_TEXTS),
         paths=SOURCE_PATHS,
+        runs=("init_from",),
     ),
     "evaluate": Verb(
         "recompute the test metrics of a finished run",
         "recsys-lab evaluate RUN_DIR",
         EvaluateConfig,
         positional="run",
+        runs=("run",),
     ),
     "compare": Verb(
         "test the differences between runs for significance; tables for a paper",
@@ -123,6 +129,7 @@ VERBS: Mapping[str, Verb] = {
         CompareConfig,
         positional="runs",
         takes_many=True,
+        runs=("runs",),
     ),
     "runs": Verb(
         "list the runs in a folder, filtered and sorted",
@@ -130,41 +137,53 @@ VERBS: Mapping[str, Verb] = {
         RunsConfig,
         positional="dir",
     ),
+    "prune": Verb(
+        "delete runs without results, typed as: recsys-lab runs prune",
+        "recsys-lab runs prune what=[never_began,failed] older_than=7",
+        PruneConfig,
+        positional="dir",
+    ),
     "show": Verb(
         "one run in full: data, protocol, results, compute",
         "recsys-lab show RUN_DIR",
         ShowConfig,
         positional="run",
+        runs=("run",),
     ),
     "explain": Verb(
         "attribute a user's recommendations to the events of the history",
         "recsys-lab explain RUN_DIR --user 42",
         ExplainConfig,
         positional="run",
+        runs=("run",),
     ),
     "recommend": Verb(
         "lists for all users, some, or histories in a file, as Parquet",
         "recsys-lab recommend RUN_DIR output=lists k=20",
         RecommendConfig,
         positional="run",
+        runs=("run",),
     ),
     "export": Verb(
         "a finished run -> a folder with ONNX, weights and items, checked against the lab's lists",
         "recsys-lab export RUN_DIR output=shop_model",
         ExportConfig,
         positional="run",
+        runs=("run",),
     ),
     "serve": Verb(
         "rank for histories and users over HTTP",
         "recsys-lab serve RUN_DIR port=8000",
         ServeConfig,
         positional="source",
+        runs=("source",),
     ),
     "retrain": Verb(
         "train the config of a finished run on newer data, from scratch or from its weights",
         "recsys-lab retrain RUN_DIR data.path=newer.csv warm=true window=90d",
         RetrainConfig,
         positional="run",
+        runs=("run",),
         literal=SOURCE_TEXTS,
         paths=SOURCE_PATHS,
         has_run_dir=True,
@@ -175,6 +194,7 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab promote RUN_DIR registry=registry margin=0.01",
         PromoteConfig,
         positional="candidate",
+        runs=("candidate",),
     ),
     "drift": Verb(
         "what changed between two logs; exit code 3 above thresholds",

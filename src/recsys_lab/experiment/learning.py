@@ -5,6 +5,7 @@ Lightning is imported in the functions: a fitted model does not need it.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevi
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
+from recsys_lab.pages.number_format import duration
+from recsys_lab.pages.terminal import PROGRESS
 from recsys_lab.runs.record import FITTED, RunRecord
 
 if TYPE_CHECKING:
@@ -110,6 +113,14 @@ def training_batches(parts: Components) -> TrainingBatches:
     if parts.recipe.config.supervise != "all":
         supervised_positions(parts.model, next(training.first_epoch()))  # raises early
     return training
+
+
+def fit_in_steps(parts: Components) -> None:
+    """Fit a model that is not trained, and say so."""
+    PROGRESS.info("fitting %s", parts.model_name)
+    began = time.monotonic()
+    parts.model.fit(parts.data)
+    PROGRESS.info("fitted in %s", duration(time.monotonic() - began))
 
 
 def keep_arrays(model: Any, record: RunRecord, **changes: Any) -> None:

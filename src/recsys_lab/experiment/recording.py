@@ -15,7 +15,7 @@ from recsys_lab.experiment.backtest import mean_of_windows, window_configs, wind
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
 from recsys_lab.files.faults import machine_fault
-from recsys_lab.pages.terminal import LogFormatter
+from recsys_lab.pages.terminal import PROGRESS, LogFormatter, progress_on
 from recsys_lab.runs.failure import failure_of, forget_failure
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
 from recsys_lab.runs.record import RunRecord, finish_time, only_process
@@ -59,16 +59,18 @@ def recorded(
             _show(console, record)
             return record
         forget_failure(record)
-        with _logged_to(folder / "run.log"):
+        with _logged_to(folder / "run.log"), progress_on(console):
             try:
                 _execute(cfg, record, console, trial, prepared)
             except (Interrupted, KeyboardInterrupt):
+                _log.info("interrupted")
                 record.update(status="interrupted")
                 raise Interrupted(
                     f"stopped; progress is saved. Resume with: recsys-lab train resume={folder}",
                     folder,
                 ) from None
-            except Pruned:
+            except Pruned as stop:
+                PROGRESS.info("%s", stop)
                 record.update(status="pruned", **finish_time())
                 raise
             except UserError as error:
@@ -103,7 +105,7 @@ def _execute(
         config.run_dir = str(folder)
         config.group = cfg.group or record.folder.name
         config.name = f"{record.values['name']} window {number}"
-        console.print(f"window {number + 1} of {len(windows)}")
+        PROGRESS.info("window %d of %d", number + 1, len(windows))
         records.append(recorded(config, folder, console))
     record.update(**mean_of_windows(records), status="finished", **finish_time())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.experiment.init_from import begin_again
-from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
+from recsys_lab.experiment.learning import fit_in_steps, keep_arrays, ready_loss, train
+from recsys_lab.pages.terminal import PROGRESS
 from recsys_lab.runs.origin import first_weights
 from recsys_lab.runs.record import REFIT_WEIGHTS, RunRecord
 
@@ -36,8 +37,8 @@ def refit(parts: Components, record: RunRecord, console: Console) -> None:
         "interactions": int((segments[:, 2] - segments[:, 1]).sum()),
     }
     if again.is_fitted:
-        console.print("refit: on the events of training and validation")
-        again.model.fit(again.data)
+        PROGRESS.info("refit: on the events of training and validation")
+        fit_in_steps(again)
         keep_arrays(again.model, record, refit=noted)
     else:
         _train(again, record, console, noted)
@@ -51,11 +52,7 @@ def _train(parts: Components, record: RunRecord, console: Console, noted: dict[s
         begin_again(parts.model, record)
         noted["init_from"] = parts.origin["weights_sha256"]
         begin = f"from the {first_weights(parts.origin)}"
-    console.print(
-        f"refit: on the events of training and validation, {begin}, {epochs} epochs",
-        soft_wrap=True,
-        highlight=False,
-    )
+    PROGRESS.info("refit: on the events of training and validation, %s, %d epochs", begin, epochs)
     ready_loss(parts)
     folder = (record.folder / REFIT_WEIGHTS).parent
     # Its epochs are not logged or recorded; those of the model selection are.

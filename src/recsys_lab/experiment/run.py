@@ -19,7 +19,7 @@ from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.data_notes import notes_on_data
 from recsys_lab.experiment.identity import begin
 from recsys_lab.experiment.init_from import begin_from
-from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
+from recsys_lab.experiment.learning import fit_in_steps, keep_arrays, ready_loss, train
 from recsys_lab.experiment.memory_check import refuse_too_large
 from recsys_lab.experiment.off_policy import check_off_policy
 from recsys_lab.experiment.refit import refit
@@ -27,11 +27,13 @@ from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.semantic_ids import keep_codes
 from recsys_lab.experiment.test_results import run_test
 from recsys_lab.experiment.tracked import end_of, start_of
+from recsys_lab.pages.number_format import decimal, duration
+from recsys_lab.pages.terminal import PROGRESS
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import WEIGHTS, RunRecord, finish_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from omegaconf import DictConfig
@@ -199,13 +201,24 @@ def _train(
         compute={**record.values["compute"], **cost},
         files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
+    PROGRESS.info("%s", _best_line(parts.recipe.config.monitor, best, len(keeper.history)))
     if keeper.still_improving:
         _log.warning("the best epoch was the last one: the model was still improving")
 
 
+def _best_line(monitor: str, best: Mapping[str, float], epochs: int) -> str:
+    return f"best epoch: {int(best['epoch']) + 1} of {epochs}, {monitor} {decimal(best[monitor])}"
+
+
 def _fit(parts: Components, record: RunRecord) -> None:
-    parts.model.fit(parts.data)
-    keep_arrays(parts.model, record, validation=parts.evaluate("validation").compute())
+    fit_in_steps(parts)
+    began = time.monotonic()
+    validation = parts.evaluate("validation").compute()
+    monitor = parts.recipe.config.monitor
+    value = validation.get(monitor.removeprefix("val/"))
+    judged = "" if value is None else f"{monitor} {decimal(value)}, "
+    PROGRESS.info("validation: %s%s", judged, duration(time.monotonic() - began))
+    keep_arrays(parts.model, record, validation=validation)
 
 
 def _evaluate_beyond(parts: Components, record: RunRecord, names: Sequence[str]) -> None:

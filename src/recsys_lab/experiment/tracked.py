@@ -28,7 +28,7 @@ def start_of(record: RunRecord, job_type: str) -> Start:
     fingerprint = record.values["data"]["fingerprint"]
     return Start(
         id=None,
-        name=record.values["name"],
+        name=" ".join(filter(None, (record.values["name"], record.values.get("job")))),
         group=config["group"],
         tags=list(config["tags"]),
         job_type=job_type,
@@ -112,7 +112,7 @@ def _summary(record: RunRecord) -> Mapping[str, float]:
     compute = {"parameters": values.get("parameters"), **values["compute"]}
     summary |= {f"compute/{k}": v for k, v in compute.items() if v is not None}
     if best:
-        summary["best/epoch"] = best["epoch"]
+        summary["best/epoch"] = best["epoch"] + 1
     return summary
 
 

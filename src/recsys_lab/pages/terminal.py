@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from rich.text import Text
 from recsys_lab.config.secrets import scrubbed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rich.console import ConsoleOptions, RenderableType
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+
+PROGRESS = logging.getLogger("recsys_lab.progress")
+"""Lines about the work in progress: on the run's console, and in its ``run.log``."""
 
 
 def printable(text: str) -> str:
@@ -91,6 +96,36 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, with its traceback."""
         return shown(super().format(record))
+
+
+class _ToConsole(logging.Handler):
+    """Prints log lines on a console, above its progress bar if there is one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the line; one that cannot be written (a closed pipe) is left out."""
+        try:
+            line = Text(shown(record.getMessage()))
+            self._console.print(line, soft_wrap=True)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Ignore the error; the base class prints a traceback."""
+
+
+@contextmanager
+def progress_on(console: Console) -> Iterator[None]:
+    """Print the lines of `PROGRESS` on a console; within another body, on this console alone."""
+    before = PROGRESS.handlers
+    PROGRESS.handlers = [_ToConsole(console)]
+    try:
+        yield
+    finally:
+        PROGRESS.handlers = before
 
 
 def guard_outputs() -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.runs.record import RunRecord
 
+_ENDED = ("failed", "interrupted", "killed")
 _LONGEST = 2000  # characters; messages of some libraries have a whole traceback
 
 
@@ -46,6 +47,13 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     raise UserError(
         f"{where or record.folder}: the run's status is '{record.status}', so it has {lack}; {cure}"
     )
+
+
+def never_began(record: RunRecord) -> bool:
+    """Whether a run ended before its work: without data, epochs and results."""
+    values = record.values
+    works = any(values.get(key) for key in ("data", "epochs", "windows", "validation", "test"))
+    return record.status in _ENDED and not works
 
 
 def described(values: Mapping[str, Any]) -> str | None:

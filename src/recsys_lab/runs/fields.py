@@ -28,6 +28,7 @@ class Fields(BaseModel, extra="allow", strict=True):
     name: str = ""
     status: str = ""
     created: str = ""
+    job: str | None = None
     seed: int | None = None
     command: list[Any] | None = None
     config: dict[str, Any] = {}

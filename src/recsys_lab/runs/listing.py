@@ -1,4 +1,4 @@
-"""Lists runs as rows, filtered and sorted, and formats chosen columns."""
+"""Lists runs as rows, filtered and sorted; as JSON and CSV. The table: `run_table`."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ import logging
 import math
 import operator
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-from rich import box
 
 from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.moved import current_key, current_metric
 from recsys_lab.pages.csv_text import rows_as_csv
-from recsys_lab.pages.number_format import decimal, format_value
-from recsys_lab.pages.table import Table
-from recsys_lab.runs.failure import described
+from recsys_lab.pages.number_format import format_value
+from recsys_lab.runs.epochs import EPOCHS
+from recsys_lab.runs.failure import described, never_began
 from recsys_lab.runs.find import LeftOut, flatten, run_folders
-from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.record import RECORD, RunRecord
+from recsys_lab.runs.run_table import SETTINGS, metric_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import rich.table
-
 FIRST_COLUMNS = ("name", "model", "data", "seed", "status", "created", "seconds")
-_MOST_FAILURES = 10
 # No columns of a table.
 _LEFT_OUT = ("epochs", "windows", "command", "packages", "files", "digest", "failure")
 
 _log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+Known = dict["Path", tuple[tuple[int, ...], Row]]
+"""Run directory -> the state of its record's files, and its row."""
 
 _CONDITION = re.compile(r"(.*?)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
 _ORDERS: dict[str, Callable[[float, float], bool]] = {
@@ -44,16 +43,32 @@ _ORDERS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def list_runs(folder: Path) -> list[Row]:
+def csv_columns(rows: Sequence[Row]) -> list[str]:
+    """The usual columns for programs: `FIRST_COLUMNS`, the selection metrics, and the folder."""
+    return [*FIRST_COLUMNS, *metric_columns(rows), "folder"]
+
+
+def row_of(folder: Path) -> Row:
+    """The row of one run, see `list_runs`; empty if there is none that can be read."""
+    try:
+        return _fields(RunRecord.load(folder))
+    except UserError:
+        return {}
+
+
+def list_runs(folder: Path, known: Known | None = None) -> list[Row]:
     """One row per run below a folder, from ``run.json``.
 
     Args:
         folder: searched at any depth.
+        known: rows of an earlier call, which are used for records that have not changed; updated.
 
     Returns:
         Rows with `FIRST_COLUMNS`, ``folder``, ``test/METRIC``, ``validation/METRIC``, ``failure``
-        (why it failed), every other field of the record (``compute.seconds``) and every key of its
-        config (``recipe.batch_size``). A record that cannot be read has the status "unreadable".
+        (why it failed), ``epoch`` ("3/20", of an unfinished run), ``never_began``, ``settings``
+        (the flat config), every other field of the record (``compute.seconds``) and every key of
+        its config (``recipe.batch_size``). A record that cannot be read has the status
+        "unreadable".
 
     Raises:
         UserError: there is no such folder.
@@ -62,7 +77,8 @@ def list_runs(folder: Path) -> list[Row]:
         what = "is a file" if folder.exists() else "there is no such folder"
         raise UserError(f"dir: {folder}: {what}; give a folder with runs: recsys-lab runs DIR.")
     closed: list[LeftOut] = []
-    rows = [_row(path, folder) for path in run_folders(folder, closed)]
+    known = {} if known is None else known
+    rows = [_row(path, folder, known) for path in run_folders(folder, closed)]
     for item in closed:
         _log.warning("left out: %s: %s", item.folder, item.reason)
     return rows
@@ -91,29 +107,6 @@ def select(rows: Sequence[Row], *, where: Sequence[str], sort: str, limit: int |
     return [*known, *unknown][:limit]
 
 
-def usual_columns(rows: Sequence[Row]) -> list[str]:
-    """`FIRST_COLUMNS`, the model selection metrics of the runs, and the folder."""
-    mains = dict.fromkeys(row["main"] for row in rows if row.get("main"))
-    metrics = [main for main in mains if any(main in row for row in rows)]
-    return [*FIRST_COLUMNS, *metrics, "folder"]
-
-
-def split_constant(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[str], str]:
-    """The columns that differ between runs, and the constant ones in words.
-
-    Args:
-        rows: to be shown.
-        columns: the usual ones; names that only repeat the model are dropped.
-    """
-    same = [
-        c for c in ("data", "status") if len(rows) > 1 and len({row.get(c) for row in rows}) == 1
-    ]
-    constant = ", ".join(f"{column} {rows[0].get(column)}" for column in same)
-    if all(row.get("name") == row.get("model") for row in rows):
-        same.append("name")
-    return [column for column in columns if column not in same], constant
-
-
 def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Check requested columns.
 
@@ -122,29 +115,6 @@ def require_columns(columns: Sequence[str], rows: Sequence[Row]) -> None:
     """
     for column in columns:
         _require(column, rows, "columns")
-
-
-def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> rich.table.Table:
-    """The rows as a Rich table."""
-    numbers, short = set(), set()
-    for index, column in enumerate(columns):
-        if any(isinstance(row.get(column), int | float) for row in rows):
-            numbers.add(index)
-        if column in ("status", "created", "seed", "seconds"):
-            short.add(index)
-    cells = [[_written(column, row.get(column)) for column in columns] for row in rows]
-    table = Table(title, columns, cells, numbers, short)
-    return table.rich(box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def failures(rows: Sequence[Row]) -> Iterator[str]:
-    """Why the runs failed, one line each, the first ten."""
-    failed = [row for row in rows if row.get("failure")]
-    for row in failed[:_MOST_FAILURES]:
-        yield f"{row['folder']} failed: {row['failure']}"
-    if len(failed) > _MOST_FAILURES:
-        others = len(failed) - _MOST_FAILURES
-        yield f"{others} more failed: columns=[folder,failure] lists all"
 
 
 def as_json(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -161,11 +131,17 @@ def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return rows_as_csv([columns, *cells])
 
 
-def _row(path: Path, folder: Path) -> Row:
+def _row(path: Path, folder: Path, known: Known) -> Row:
     where = str(path.relative_to(folder))
+    now = _state(path)
+    if path in known and known[path][0] == now:
+        return known[path][1]
     try:
         record = RunRecord.load(path)
-        return _fields(record) | {"folder": where}
+        row = _fields(record) | {"folder": where}
+        if record.values["status"] != "running":  # it may be killed, which its files do not show
+            known[path] = now, row
+        return row
     except UserError as error:
         message = str(error)
     except (KeyError, TypeError, AttributeError) as error:
@@ -174,10 +150,21 @@ def _row(path: Path, folder: Path) -> Row:
     return {"name": path.name, "status": "unreadable", "folder": where}
 
 
+def _state(path: Path) -> tuple[int, ...]:
+    """Changes whenever the record is written."""
+    seen = []
+    for name in (RECORD, EPOCHS):
+        with suppress(OSError):
+            stat = (path / name).stat()
+            seen += [stat.st_mtime_ns, stat.st_size, stat.st_ino]
+    return tuple(seen)
+
+
 def _fields(record: RunRecord) -> Row:
     values: Mapping[str, Any] = record.values
     config = values["config"]
-    row = flatten(config)
+    settings = flatten(config)
+    row = dict(settings)
     row |= flatten({k: v for k, v in values.items() if k not in ("config", *_LEFT_OUT)})
     for phase in ("test", "validation"):
         row |= {f"{phase}/{name}": v for name, v in (values.get(phase) or {}).items()}
@@ -191,8 +178,20 @@ def _fields(record: RunRecord) -> Row:
         "seconds": values["compute"]["seconds"],
         "main": _main(record),
         "failure": described(values),
+        "epoch": _epoch(record),
+        "never_began": never_began(record),
+        SETTINGS: settings,
     }
     return row
+
+
+def _epoch(record: RunRecord) -> str | None:
+    """The last epoch of all, counted from 1, of a run that is not finished."""
+    epochs = record.values.get("epochs")
+    if record.done or not epochs:
+        return None
+    total = (record.values["config"].get("recipe") or {}).get("max_epochs", "?")
+    return f"{int(epochs[-1]['epoch']) + 1}/{total}"
 
 
 def _main(record: RunRecord) -> str | None:
@@ -256,15 +255,3 @@ def _key(value: Any) -> tuple[int, float, str] | None:
     if isinstance(value, int | float):
         return None if math.isnan(value) else (0, float(value), "")
     return None if value is None else (1, 0.0, str(value).casefold())
-
-
-def _written(column: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if column == "created":
-        return str(value)[:16].replace("T", " ")
-    if isinstance(value, float):
-        if column.startswith(("test/", "validation/")):
-            return decimal(value)
-        return f"{value:,.1f}" if column.endswith("seconds") else f"{value:.4g}"
-    return format_value(value)

@@ -101,7 +101,7 @@ def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _shown({key: value for key, value in compute.items() if value is not None})
     best = values.get("best") or {}
     if best:
-        yield "best epoch", f"{best['epoch']} (the first is 0) of {len(values['epochs'])}"
+        yield "best epoch", f"{best['epoch'] + 1} of {len(values['epochs'])}"
     if values.get("refit"):
         epochs = values["refit"].get("epochs")
         begin = "its initial weights" if values["refit"].get("init_from") else "scratch"

@@ -17,6 +17,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys_lab.pages.terminal import PROGRESS
 from recsys_lab.semantic_ids.base import Codes, Items, VectorQuantiser
 from recsys_lab.semantic_ids.residual_kmeans import tell_fewer
 from recsys_lab.semantic_ids.rq_vae_network import MovingCodebooks, Quantised, RqVaeNetwork
@@ -139,6 +140,9 @@ class RqVae(VectorQuantiser):
                 total += loss.detach() * len(rows_n) / len(x_NE)
             if epoch in shown:
                 losses.append(float(total))
+                if many:
+                    line = "RQ-VAE: epoch %d of %d: loss %.4f"
+                    PROGRESS.info(line, epoch + 1, config.epochs, losses[-1])
             if epoch % every == 0 or epoch == config.epochs - 1:
                 revived += _revive(network, moving, x_NE)
         return {"loss_of_ten_epochs": losses, "codes_revived": revived}

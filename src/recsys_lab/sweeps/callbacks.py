@@ -87,4 +87,4 @@ class Report(pl.Callback):
         if trainer.current_epoch not in self._reported:
             self._patiently(lambda: self._trial.report(float(value), trainer.current_epoch))
         if self._patiently(self._trial.should_prune):
-            raise Pruned(f"pruned at epoch {trainer.current_epoch}")
+            raise Pruned(f"pruned after epoch {trainer.current_epoch + 1}")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from recsys_lab.config.compose import one_line
 from recsys_lab.config.secrets import scrubbed
+from recsys_lab.sweeps.storage.attributes import RETRY_OF
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 MOST_DEATHS = 3
+
+
+def budgeted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count against ``n_trials``: all but failed ones that were run again."""
+    replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    return [trial for trial in trials if trial.number not in replaced]
 
 
 def describe_exit(code: int, last_words: str = "") -> str:

@@ -66,6 +66,7 @@ class Plan:
         source: file or folder that every trial prepares its data from, where they are searched and
             it is a local one; else None.
         own_metrics: the user's own, see `recsys_lab.evaluation.metrics.registry.own_metrics`.
+        ended: numbers of the trials that had ended when the command began.
     """
 
     folder: str
@@ -77,6 +78,7 @@ class Plan:
     prepared: Mapping[str, Any] | None = None
     source: str | None = None
     own_metrics: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    ended: Sequence[int] = ()
 
     @property
     def path(self) -> Path:

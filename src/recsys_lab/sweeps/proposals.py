@@ -54,7 +54,7 @@ def new_point(
 
     from recsys_lab.sweeps.storage.optuna_internals import keep_samplers_notes, samplers_notes
 
-    taken = {identity(_point_of(trial)) for trial in trials}
+    taken = {identity(point_of(trial)) for trial in trials}
     points = space.points()
     if not exhaustive:
         # In a copy, as each duplicate point would otherwise become a trial of the study.
@@ -116,7 +116,7 @@ def _suggested(copy: optuna.Study, trial: Trial, space: Space) -> dict[str, Scal
     return point
 
 
-def _point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:
+def point_of(trial: FrozenTrial) -> Mapping[str, Scalar]:
     """The parameters, also of a proposed trial that has not started."""
     proposed: Mapping[str, Scalar] = trial.system_attrs.get("fixed_params", {})
     return {**proposed, **trial.params}

@@ -13,10 +13,12 @@ from recsys_lab.sweeps.samplers import experimental
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
+AUTO = "auto"
 PRUNERS = Choice(
     "pruner",
     "recsys_lab.sweeps",
     {
+        "auto": "pruners.Auto",
         "median": "pruners.Median",
         "asha": "pruners.Asha",
         "hyperband": "pruners.Hyperband",
@@ -71,6 +73,13 @@ class Median(_OfOptuna):
 
     of = "MedianPruner"
     options: ClassVar = {"n_startup_trials": 5, "n_warmup_steps": 1}
+
+
+class Auto(Median):
+    """`Median` for one objective that every validation computes, else `NoPruner`.
+
+    `recsys_lab.sweeps.settings.Sweep` replaces it by the name of that one.
+    """
 
 
 class Asha(_OfOptuna):

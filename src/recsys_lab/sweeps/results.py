@@ -1,9 +1,8 @@
-"""The progress and the results of a sweep, printed and written to files."""
+"""The results of a sweep, printed and written to files."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,12 @@ from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.table import Table
 from recsys_lab.sweeps.best_config import best_command, write_best
-from recsys_lab.sweeps.report.summary import SHOWN, STATES, format_point
+from recsys_lab.sweeps.failures import budgeted
+from recsys_lab.sweeps.progress.status import counts_of, idle
+from recsys_lab.sweeps.report.summary import SHOWN, format_point
 from recsys_lab.sweeps.report.write import write_report
 from recsys_lab.sweeps.retrain import top_results
-from recsys_lab.sweeps.storage.attributes import CAUSE, CHANGES
+from recsys_lab.sweeps.storage.attributes import CAUSE, CHANGES, RETRY_OF
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
 
 if TYPE_CHECKING:
@@ -28,46 +29,25 @@ if TYPE_CHECKING:
     from recsys_lab.sweeps.study import Study
 
 
-def counts_of(trials: Sequence[FrozenTrial]) -> dict[str, int]:
-    """Trials by state."""
-    counts = Counter(STATES[trial.state.name] for trial in trials)
-    return {name: counts[name] for name in STATES.values() if counts[name] or name == "complete"}
+def finish(
+    plan: Plan,
+    study: Study,
+    console: Console,
+    states: Sequence[Mapping[str, Any]],
+    stopped: str | None = None,
+) -> None:
+    """Print the best trials; write ``sweep.json`` and the best config.
 
+    Args:
+        plan: of the sweep.
+        study: has the trials.
+        console: the console.
+        states: of the workers.
+        stopped: why the sweep stopped before its end, or None.
 
-def status_line(
-    study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
-) -> str:
-    """The progress of the sweep in one line."""
-    trials = study.trials()
-    counts = ", ".join(f"{count} {name}" for name, count in counts_of(trials).items())
-    values = [t.values[0] for t in _kept(trials)]
-    better = max if study.directions[0] == "maximize" else min
-    best = f"; best {better(values):.4f}" if values else ""
-    return f"{counts} of {n_trials}{best}; {_left(states, trials, n_trials, spent)}"
-
-
-def status_table(
-    study: Study, states: Sequence[Mapping[str, Any]], n_trials: int, spent: float
-) -> Table:
-    """The progress, with what every worker does."""
-    keys = ("device", "doing", "trials")
-    rows = [
-        (str(number), *(str(state[key]) for key in keys), f"{idle(state):.1%}")
-        for number, state in enumerate(states)
-    ]
-    caption = status_line(study, states, n_trials, spent)
-    return Table(caption, ("worker", *keys, "idle"), rows)
-
-
-def idle(state: Mapping[str, Any]) -> float:
-    """Share of a worker's time that it did not train."""
-    running = state["now"] - state["since"] if state["since"] else 0.0
-    whole = state["now"] - state["began"]
-    return float(max(0.0, 1 - (state["busy"] + running) / whole)) if whole else 0.0
-
-
-def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[str, Any]]) -> None:
-    """Print the best trials; write ``sweep.json`` and the best config."""
+    Raises:
+        UserError: no trial is the best one, or the sweep stopped; the files are written before.
+    """
     trials = study.trials()
     objectives = plan.sweep.config.objectives
     best = _best(study, trials)
@@ -75,7 +55,9 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
         "name": plan.options["name"],
         "storage": plan.storage,
         "objectives": list(objectives),
+        "pruner": plan.options["pruner"],
         "counts": counts_of(trials),
+        "stopped": stopped,
         "best": [
             {
                 "number": t.number,
@@ -86,8 +68,11 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
             for t in best
         ],
         "failures": {
-            t.number: t.user_attrs.get(CAUSE, "") for t in trials if t.state.name == "FAIL"
+            t.number: t.user_attrs.get(CAUSE, "")
+            for t in budgeted(trials)
+            if t.state.name == "FAIL"
         },
+        "run_again": {t.user_attrs[RETRY_OF]: t.number for t in trials if RETRY_OF in t.user_attrs},
         "workers": [{**state, "idle": idle(state)} for state in states],
         "device_seconds": sum(state["now"] - state["began"] for state in states),
         **_top(plan, study),
@@ -95,9 +80,9 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
     console.print(_best_table(study, trials, best, objectives))
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
-    if plan.is_exhausted(len(trials)):
+    if plan.is_exhausted(len(budgeted(trials))):
         console.print(
-            f"all {len(trials)} points of the space were tried, fewer than "
+            f"all {len(budgeted(trials))} points of the space were tried, fewer than "
             f"sweep.n_trials={plan.options['n_trials']}",
             soft_wrap=True,
             highlight=False,
@@ -107,6 +92,8 @@ def finish(plan: Plan, study: Study, console: Console, states: Sequence[Mapping[
     command = best_command(plan)
     write_report(plan, study, summary, command)
     console.print(f"report: {plan.path / 'report.html'}", soft_wrap=True)
+    if stopped:
+        raise UserError(stopped)
     if not best:
         raise UserError(f"{plan.folder}: {_why_none(plan, trials)}")
     # If configs were retrained with several seeds, the winner of that.
@@ -184,13 +171,3 @@ def _best_table(
         rows.append((f"{mark}{trial.number}", *values, format_point(trial.params)))
     heads = ("trial", *objectives, "parameters")
     return Table("best trials", heads, rows, right=range(len(heads) - 1))
-
-
-def _left(
-    states: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], n_trials: int, spent: float
-) -> str:
-    done = sum(int(state["trials"]) for state in states)
-    rest = n_trials - sum(trial.state.is_finished() for trial in trials)
-    if not done:
-        return f"{spent:.0f} s so far"
-    return f"{spent:.0f} s so far, about {spent / done * rest:.0f} s left"

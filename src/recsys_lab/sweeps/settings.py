@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
@@ -13,7 +13,7 @@ from recsys_lab.config.choice import say
 from recsys_lab.config.errors import report
 from recsys_lab.evaluation.metrics.names import BEYOND
 from recsys_lab.moved import current_metric
-from recsys_lab.sweeps.pruners import PRUNERS, PrunerFactory
+from recsys_lab.sweeps.pruners import AUTO, PRUNERS, PrunerFactory
 from recsys_lab.sweeps.samplers import SAMPLERS, SamplerFactory
 from recsys_lab.sweeps.space import Space
 from recsys_lab.sweeps.space_syntax import read_space
@@ -50,7 +50,8 @@ class Sweep:
                 every two cores.
             sampler: proposes the points: a name of `recsys_lab.sweeps.samplers`, or a class.
             pruner: stops bad trials early: a name of `recsys_lab.sweeps.pruners`, or a class;
-                for one objective only.
+                for one objective only. "auto" is median if the objective is a metric that every
+                validation computes, else none; the choice is printed and recorded.
             objectives: val/METRIC, seconds, parameters or peak_memory_mebibytes; each one knows
                 whether larger is better.
             constraints: MEASURE<=NUMBER or val/METRIC>=NUMBER; a trial that violates one ranks
@@ -58,6 +59,10 @@ class Sweep:
             max_deaths: crashes of a trial's process after which the trial has failed.
             storage_patience: seconds to wait for a storage that does not answer before the
                 command ends; nothing is lost.
+            max_same_failures: trials in a row that fail with the same error, after which the sweep
+                stops with it; null: never. Trials of earlier commands do not count.
+            retry_failed: run the failed trials of earlier commands again, instead of counting them
+                against n_trials.
             retry_out_of_memory: retry a trial that runs out of memory with half the batch and
                 twice the gradient accumulation, three times at most.
             retrain_top_n: number of the best configs that are retrained with other seeds after the
@@ -77,6 +82,8 @@ class Sweep:
         objectives: Annotated[list[str], MinLen(1)]
         constraints: list[str]
         max_deaths: Annotated[int, Ge(1)]
+        max_same_failures: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        retry_failed: bool = field(default=False, kw_only=True)
         storage_patience: Annotated[float, Ge(0)]
         retry_out_of_memory: bool
         retrain_top_n: Annotated[int, Ge(0)]
@@ -87,8 +94,11 @@ class Sweep:
         self, config: Config, own_metrics: Mapping[str, Mapping[str, bool]] | None = None
     ) -> None:
         config = replace(config, objectives=[current_metric(name) for name in config.objectives])
-        self.config = config
         self._own = own_metrics or {}
+        if config.pruner == AUTO:
+            prunes = len(config.objectives) == 1 and self.is_accuracy(config.objectives[0])
+            config = replace(config, pruner="median" if prunes else "none")
+        self.config = config
         self.sampler: SamplerFactory = build_chosen(SAMPLERS, config.sampler)
         self.pruner: PrunerFactory = build_chosen(PRUNERS, config.pruner)
         for name in config.objectives:
@@ -115,7 +125,7 @@ class Sweep:
         if self.pruner.prunes:
             raise UserError(
                 f"sweep.pruner: got {say(config.pruner)} with {len(config.objectives)} objectives; "
-                "pruning needs a single objective; use sweep.pruner=none"
+                "pruning needs a single objective; use sweep.pruner=auto or none"
             )
         if not self.sampler.several_objectives:
             raise UserError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.sweeps.agreement import refuse_another
-from recsys_lab.sweeps.failures import MOST_DEATHS, describe_deaths
+from recsys_lab.sweeps.failures import MOST_DEATHS, budgeted, describe_deaths
 from recsys_lab.sweeps.heartbeat import is_alive, process_identity, sign_of_life
 from recsys_lab.sweeps.proposals import copy_of, new_point
 from recsys_lab.sweeps.space import Scalar, Space
@@ -171,7 +171,7 @@ class Study:
                     if claim is not None:
                         return claim
             if all(t.state != TrialState.WAITING for t in trials):
-                if len(trials) >= n_trials:
+                if len(budgeted(trials)) >= n_trials:
                     return None
                 point = new_point(
                     self.study, self.directions, self.space,

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recsys_lab.config import UserError
 from recsys_lab.files.atomic import write_text
 from recsys_lab.sweeps.plan import Plan
 from recsys_lab.sweeps.study import Study
 
 STUDY_FILE = "study.id"
+_PLAN = "plan.json"
+
+
+def sweep_of(run: Path) -> Path | None:
+    """The folder of the sweep that a run directory belongs to, or None."""
+    for folder in run.absolute().parents:
+        if (folder / STUDY_FILE).exists() or (folder / _PLAN).exists():
+            return folder
+    return None
 
 
 def refuse_another_study(plan: Plan, study: Study) -> None:

@@ -17,11 +17,12 @@ from rich.live import Live
 
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.sweeps.failures import describe_exit
+from recsys_lab.sweeps.failures import budgeted, describe_exit
 from recsys_lab.sweeps.faults import STOPPED, stopped, unwell
 from recsys_lab.sweeps.heartbeat import is_alive
 from recsys_lab.sweeps.launchers.base import Task
-from recsys_lab.sweeps.results import status_line, status_table
+from recsys_lab.sweeps.progress.failed_trials import why_stopped
+from recsys_lab.sweeps.progress.status import status_line, status_table
 from recsys_lab.sweeps.retrain import note_death, top_runs
 from recsys_lab.sweeps.worker_status import EVERY, mark_dead
 
@@ -70,9 +71,12 @@ class Parent:
         self.notes = plan.path / "workers"
         self.notes.mkdir(parents=True, exist_ok=True)
         self.over = self.notes / f"{self.name}.over"
+        self.stopped: str | None = None  # by the same error in trial after trial
 
     def work(self) -> None:
         """Return when every trial of the budget has ended, whichever command runs it.
+
+        Also if the same error stops the sweep (`stopped`): its workers release their trials.
 
         Raises:
             UserError: workers repeatedly end before they start a trial.
@@ -94,6 +98,10 @@ class Parent:
                     self._call_off()
                 show()
                 self._look_around()
+                self.stopped = why_stopped(self.plan, self.study.trials())
+                if self.stopped:
+                    self.stop()
+                    break
                 if not self.workers:
                     if not self._orphans():
                         break
@@ -137,7 +145,7 @@ class Parent:
         return {}
 
     def _left(self) -> int:
-        ended = sum(trial.state.is_finished() for trial in self.study.trials())
+        ended = sum(trial.state.is_finished() for trial in budgeted(self.study.trials()))
         return int(self.plan.options["n_trials"]) - ended
 
     def _left_of_top(self) -> int:
@@ -252,10 +260,9 @@ class Parent:
 
     @contextmanager
     def _display(self) -> Iterator[Any]:
-        n_trials = int(self.plan.options["n_trials"])
-
         def now() -> Any:
-            return self.study, self.states(), n_trials, time.monotonic() - self.started
+            spent = time.monotonic() - self.started
+            return self.plan, self.study.trials(), self.states(), spent
 
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=2, transient=True) as live:

@@ -32,6 +32,7 @@ from recsys_lab.sweeps.faults import STOPPED, fault_of, unwell
 from recsys_lab.sweeps.heartbeat import heartbeat, process_began
 from recsys_lab.sweeps.launchers.base import PARENT
 from recsys_lab.sweeps.plan import ACCUMULATION, BATCH, Plan
+from recsys_lab.sweeps.progress.failed_trials import why_stopped
 from recsys_lab.sweeps.retrain import wait_for_trials, work_on_top
 from recsys_lab.sweeps.samplers import make_sampler
 from recsys_lab.sweeps.settings import MEASURES, constraint_violation
@@ -74,13 +75,16 @@ class Worker:
         """Run trials, then retraining runs, until none is left."""
         with self.notes.written():
             self._work_on_trials(Terminal())
-            self._work_on_top(Terminal())
+            if not why_stopped(self.plan, self.study.trials()):
+                self._work_on_top(Terminal())
         self.notes.tell("done")
 
     def _work_on_trials(self, console: Console) -> None:
         while not self.alarm.is_over:
             free = time.monotonic()
             self.notes.tell("looking for a trial")
+            if why_stopped(self.plan, self.study.trials()):
+                break
             claim = self.study.claim(self.plan.options["n_trials"])
             if claim is None:
                 # Other processes may still die, and the best are known when all trials ended.

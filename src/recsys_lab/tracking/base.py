@@ -93,7 +93,7 @@ class Tracker:
         return run.id or run.name
 
     def log(self, metrics: Mapping[str, float], step: int | None) -> None:
-        """Log values of an epoch, e.g. ``val/ndcg@10``, ``train/loss``, ``epoch``.
+        """Log values of an epoch, e.g. ``val/ndcg@10``, ``train/loss``, ``epoch`` (from 1).
 
         It may be called several times per epoch, and never for a model fitted in one pass.
 
@@ -135,13 +135,18 @@ def in_words(error: BaseException) -> str:
 
 
 def guard_logger(name: str, logger: Logger) -> Logger:
-    """Guard every call of Lightning to a logger, which gets a copy of the metrics."""
+    """Guard every call of Lightning to a logger, which gets a copy of the metrics.
+
+    Lightning counts epochs from 0, and its loggers log the number: people read it, so here it is
+    counted from 1.
+    """
     for method in ("log_hyperparams", "log_graph", "save", "finalize"):
         setattr(logger, method, guarded(name, getattr(logger, method)))
     log_metrics: Any = logger.log_metrics
 
     def log_copy(metrics: Mapping[str, float], step: int | None = None) -> None:
-        log_metrics(dict(metrics), step)
+        counted = {"epoch": metrics["epoch"] + 1} if "epoch" in metrics else {}
+        log_metrics({**metrics, **counted}, step)
 
     logger.log_metrics = guarded(name, log_copy)  # type: ignore[method-assign]
     return logger

@@ -105,8 +105,9 @@ def fit(
         if not keeper.finished:
             model.train()
             module = SequentialModule(model, loss, recipe, protocol, steps)
-            display = ProgressDisplay(console, recipe.config.monitor if epochs is None else None)
-            trainer = _trainer(recipe, loggers, [keeper, display, *callbacks], epochs)
+            # The display first: it tells of an epoch also if another callback ends the training.
+            display = ProgressDisplay(console, recipe.config, validates=epochs is None)
+            trainer = _trainer(recipe, loggers, [display, keeper, *callbacks], epochs)
             resume_from = str(last) if last.exists() else None
             with _known_warnings():
                 try:

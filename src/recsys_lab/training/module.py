@@ -148,7 +148,7 @@ class SequentialModule(pl.LightningModule):
             if not math.isnan(self.mean_loss):
                 raise
             raise UserError(
-                f"{error}: the mean training loss of epoch {self.current_epoch} is NaN; lower "
+                f"{error}: the mean training loss of epoch {self.current_epoch + 1} is NaN; lower "
                 "recipe.learning_rate, set recipe.gradient_clip, or mend a loss of your own"
             ) from error
 

@@ -54,12 +54,12 @@ def trials() -> list[optuna.trial.FrozenTrial]:
             "does not support any",
         ),
         (
-            [WIDTH, "sweep.objectives=[seconds]"],
-            "only computed after training; use sweep.pruner=none",
+            [WIDTH, "sweep.objectives=[seconds]", "sweep.pruner=median"],
+            "only computed after training; use sweep.pruner=auto or none",
         ),
         (
-            [WIDTH, "sweep.objectives=[val/gini@10]"],
-            "only computed after training; use sweep.pruner=none",
+            [WIDTH, "sweep.objectives=[val/gini@10]", "sweep.pruner=median"],
+            "only computed after training; use sweep.pruner=auto or none",
         ),
         (
             [WIDTH, "sweep.objectives=[val/ndgc@10]"],

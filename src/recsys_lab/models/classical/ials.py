@@ -13,6 +13,8 @@ import torch
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.models.classical.base import history_matrix, recommend_by, require, training_matrix
+from recsys_lab.pages.number_format import duration
+from recsys_lab.pages.terminal import PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,8 +83,14 @@ class IALS:
                 iterations=self.config.num_iterations,
                 random_state=self._seed,
             )
-            model.fit(training_matrix(data, counts=True), show_progress=False)
+            model.fit(training_matrix(data, counts=True), show_progress=False, callback=self._tell)
         self._items_VD = np.asarray(model.item_factors, dtype=np.float32)
+
+    def _tell(self, iteration: int, seconds: float, loss: float | None) -> None:
+        """One line per iteration; the library counts them from 0 and computes no loss."""
+        del loss
+        of = self.config.num_iterations
+        PROGRESS.info("iteration %d of %d: %s", iteration + 1, of, duration(seconds))
 
     def recommend(self, batch: Batch, k: int, exclude: Exclude | None) -> RankedLists:
         """The k items with the highest predicted preference that are not excluded."""

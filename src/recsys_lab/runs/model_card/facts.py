@@ -135,7 +135,7 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
             rows.append((name, form.format(compute[key])))
     best, epochs = values.get("best") or {}, values.get("epochs") or []
     if best.get("epoch") is not None and epochs:
-        rows.append(("best epoch", f"{best['epoch']} (the first is 0) of {len(epochs)}"))
+        rows.append(("best epoch", f"{best['epoch'] + 1} of {len(epochs)}"))
     refit = values.get("refit") or {}
     if "epochs" in refit:
         rows.append(("refit", f"{refit['epochs']} epochs on training and validation events"))

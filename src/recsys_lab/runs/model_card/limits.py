@@ -90,8 +90,7 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
     best = values.get("best") or {}
     if best.get("still_improving"):
         yield (
-            f"The best epoch was the last one ({best['epoch']}, the first is 0): the model was "
-            "still improving."
+            f"The best epoch was the last one ({best['epoch'] + 1}): the model was still improving."
         )
     refit = values.get("refit")
     if refit:

@@ -110,10 +110,10 @@ def _facts(rows: Sequence[tuple[str, str]]) -> list[Facts]:
 
 def _curves(values: Values) -> Iterator[tuple[str, Markup]]:
     """The model selection metric and the loss by epoch, with the best epoch marked."""
-    best = (values.get("best") or {}).get("epoch")
+    best = (values.get("best") or {}).get("epoch", -1) + 1
     for key, name in ((f"val/{tables.main_metric(values)}", "metric"), ("train/loss", "loss")):
         points = [
-            (float(row["epoch"]), float(row[key]), f"epoch {row['epoch']}: {row[key]:.4f}")
+            (row["epoch"] + 1.0, float(row[key]), f"epoch {row['epoch'] + 1}: {row[key]:.4f}")
             for row in values.get("epochs") or []
             if row.get(key) is not None and isfinite(row[key])
         ]
@@ -123,7 +123,7 @@ def _curves(values: Values) -> Iterator[tuple[str, Markup]]:
         dots = Series([point for point in points if point[0] == best or len(points) == 1])
         chart = xy_chart(
             [*lines, dots],
-            Axis("epoch", 0.0, max(points[-1][0], 1.0), whole=True),
+            Axis("epoch", 1.0, max(points[-1][0], 2.0), whole=True),
             padded(key, [value for _, value, _ in points]),
             key=f"curve-{name}",
             title=f"{key} by epoch",

@@ -162,7 +162,8 @@ def curves_chart(story: SweepSummary) -> Markup | None:
         style = "good" if trial.number in story.best else style
         tip = f"trial {trial.number} ({state.lower()})"
         points = [
-            (float(epoch), value, f"{tip}, epoch {epoch}: {value:.4g}") for epoch, value in values
+            (epoch + 1.0, value, f"{tip}, epoch {epoch + 1}: {value:.4g}")
+            for epoch, value in values
         ]
         series.append(Series(points, "line" if len(points) > 1 else "dots", style, tip))
     if not series:
@@ -171,7 +172,7 @@ def curves_chart(story: SweepSummary) -> Markup | None:
     last = max(x for one in series for x, _, _ in one.points)
     return xy_chart(
         series,
-        Axis("epoch", 0.0, max(1.0, last), whole=True),
+        Axis("epoch", 1.0, max(2.0, last), whole=True),
         padded(story.objectives[0], [y for one in series for _, y, _ in one.points]),
         key="curves",
         title=f"{story.objectives[0]} by epoch",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config.choice import say
+from recsys_lab.sweeps.failures import budgeted
 from recsys_lab.sweeps.storage.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
 from recsys_lab.sweeps.winner import keeps_constraints
 
@@ -74,13 +75,13 @@ class SweepSummary:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Trials by state."""
-        return Counter(STATES[trial.state.name] for trial in self.trials)
+        """Trials by state, without failed ones that were run again."""
+        return Counter(STATES[trial.state.name] for trial in budgeted(self.trials))
 
     @property
     def failures(self) -> list[tuple[str, str]]:
         """Number and cause of each failed trial."""
-        failed = [trial for trial in self.trials if trial.state.name == "FAIL"]
+        failed = [trial for trial in budgeted(self.trials) if trial.state.name == "FAIL"]
         return [
             (str(trial.number), str(trial.user_attrs.get(CAUSE, "unknown"))) for trial in failed
         ]
