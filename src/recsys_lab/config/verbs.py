@@ -70,9 +70,9 @@ class Verb:
 
 SOURCE_TEXTS = (
     *("data.query", "data.items_query", "data.users_query", "data.url"),
-    *("data.separator", "data.timestamp_format"),
+    *("data.separator", "data.timestamp_format", "filter.where"),
 )
-"""Options of sources whose values contain characters of Hydra's grammar."""
+"""Options of the data whose values contain characters of Hydra's grammar."""
 
 SOURCE_PATHS = (
     *("data.path", "data.validation_path", "data.test_path"),

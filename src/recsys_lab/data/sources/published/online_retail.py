@@ -17,7 +17,7 @@ from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.paths import file_key, require_file
-from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.raw import Features, LogColumn, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import to_float
@@ -95,6 +95,7 @@ class OnlineRetail(PublishedDataset):
             quantity=to_float("Quantity"),
             title=_text(table, "Description"),
             country=_text(table, "Country"),
+            _country=_text(table, "Country"),  # of each row, for filter.where
             cancelled=invoice.str.to_uppercase().str.starts_with("C").fill_null(False),
         )
         returned = pl.col("cancelled") | (pl.col("quantity") < 0).fill_null(False)
@@ -107,9 +108,7 @@ class OnlineRetail(PublishedDataset):
             kinds["event_type"] = "categorical"
         people: dict[str, Any] = {"country": "categorical"}
         has_country = "Country" in table.columns
-        log = frame.select(
-            "user_id", "item_id", "timestamp", "event_type", "price", "quantity", "title", "country"
-        )
+        log = frame.drop("cancelled")
         log, items = plain_from_log(log, ("title",), "item")
         log, users = plain_from_log(log, ("country",) if has_country else (), "user")
         return RawData(
@@ -118,6 +117,7 @@ class OnlineRetail(PublishedDataset):
             dropped=dropped,
             features=Features({"title": "text"}, people if has_country else {}, kinds),
             about=self.about,
+            aliases={"country": LogColumn("_country")} if has_country else {},
         )
 
     def _kept(self, frame: pl.DataFrame, item: str) -> tuple[pl.DataFrame, dict[str, int]]:
