@@ -17,6 +17,7 @@ from recsys_lab.config.commands import (
     DatasetsConfig,
     EvaluateConfig,
     ExplainConfig,
+    InitConfig,
     RunsConfig,
     ShowConfig,
     SweepConfig,
@@ -81,6 +82,12 @@ SOURCE_PATHS = (
 """Options of sources whose values are paths."""
 
 VERBS: Mapping[str, Verb] = {
+    "init": Verb(
+        "look at a file of your own, and propose a config for it",
+        "recsys-lab init till.csv",
+        InitConfig,
+        positional="file",
+    ),
     "prepare": Verb(
         "raw log -> prepared dataset (train does this if needed)",
         "recsys-lab prepare data=movielens_1m",
