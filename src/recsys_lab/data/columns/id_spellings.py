@@ -60,8 +60,8 @@ def spelling_warning(ids: Any, side: str, *, normalizable: bool) -> str | None:
     examples = groups.head(3).collect()["id"].to_list()
     shown = "; ".join(" and ".join(map(repr, sorted(group)[:3])) for group in examples)
     alone = [d for d in DIFFERENCES if fewer[d]]
-    by = alone or list(DIFFERENCES)  # 'A ' and 'a' differ in two at once
-    by += [] if "decimal" in by else ["decimal"]  # the default
+    # 'A ' and 'a' differ in two at once; decimal is on by default
+    by = [d for d in DIFFERENCES if d in (alone or DIFFERENCES) or d == "decimal"]
     counts = ", ".join(f"{d}: {fewer[d]:,}" for d in alone) or "in several ways at once"
     cure = (
         f"If they are the same, set data.id_normalization=[{','.join(by)}]"

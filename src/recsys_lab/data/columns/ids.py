@@ -146,7 +146,7 @@ def _decimal_note(frame: pl.LazyFrame, column: str, where: str) -> str:
     """
     is_decimal = pl.col(column).str.contains(DECIMAL)
     number = pl.when(is_decimal).then(pl.col(column)).cast(pl.Float64, strict=False)
-    too_large = first_row(frame, column, number.abs() > WHOLE[pl.Float64])
+    too_large = first_row(frame, column, number.abs() >= WHOLE[pl.Float64])
     if too_large is not None:
         row, got = too_large
         raise UserError(

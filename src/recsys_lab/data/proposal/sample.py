@@ -69,6 +69,7 @@ def read_sample(path: str, rows: int, scratch: Path) -> Sample:
     if first.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty (0 bytes)")
     form = form_of(first.name)
+    TableFile(first, path, "," if form.suffix in _TEXTS else None)  # checks the suffix
     if form.suffix == ".parquet":
         frame, is_whole = _first_of_parquet(first, path, rows)
         copy, separator = scratch / "sample.parquet", None
