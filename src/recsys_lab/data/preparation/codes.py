@@ -1,4 +1,4 @@
-"""Distinct values of a column of the log, their codes, and what a source knows about ids."""
+"""Distinct values of a column of the log, and what the source's tables know about ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_lab.config import UserError
-from recsys_lab.data.engines.base import Frame, Session
+from recsys_lab.data.engines.base import Frame
 from recsys_lab.data.raw import free_name
 
 BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -52,14 +52,6 @@ def distinct(frame: Frame, column: str) -> pa.Array:
     if len(array) > np.iinfo(np.int32).max:
         raise UserError(f"{column}: {len(array):,} different values; at most 2^31 - 1 are allowed")
     return array.take(pc.sort_indices(array))
-
-
-def encode(session: Session, frame: Frame, name: str, column: str, values: pa.Array) -> Frame:
-    """Add a column of codes: index of every value among the sorted ones, int32; null if missing."""
-    codes = pa.array(np.arange(len(values), dtype=np.int32))
-    key = f"{name}_value"
-    table = session.table(pa.table({key: values, name: codes}))
-    return frame.join(table, left_on=column, right_on=key, how="left")
 
 
 def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[pl.DataFrame, int]:

@@ -23,7 +23,7 @@ from recsys_lab.data.columns.id_spellings import spelling_warning
 from recsys_lab.data.engines.base import ROW, Frame, Session, running_rows
 from recsys_lab.data.formats.delimited import SHORT
 from recsys_lab.data.formats.paths import safe_name
-from recsys_lab.data.preparation.codes import distinct, encode, trimmed
+from recsys_lab.data.preparation.codes import distinct, trimmed
 from recsys_lab.data.preparation.row_conditions import RowConditions
 from recsys_lab.data.preparation.row_counts import BAD, READER, RowCounts
 from recsys_lab.data.preparation.row_filters import Filters, Rule
@@ -95,7 +95,7 @@ def order_events(
     values = {}
     for name, column in coded.items():
         values[name] = distinct(frame, column)
-        frame = encode(session, frame, f"_{name}", column, values[name])
+        frame = _encode(session, frame, f"_{name}", column, values[name])
     conditions = RowConditions(session, frame, present, raw, values)
     rules = _bad_rows(keys, has_mark=SHORT in present) + _returns(raw) + filters.rules(present)
     rules += conditions.rules(filters)
@@ -141,6 +141,14 @@ def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str
                 "categorical and numeric"
             )
     return list(raw.features.events.items())
+
+
+def _encode(session: Session, frame: Frame, name: str, column: str, values: pa.Array) -> Frame:
+    """Add a column of codes: index of every value among the sorted ones, int32; null if missing."""
+    codes = pa.array(np.arange(len(values), dtype=np.int32))
+    key = f"{name}_value"
+    table = session.table(pa.table({key: values, name: codes}))
+    return frame.join(table, left_on=column, right_on=key, how="left")
 
 
 def _bad_rows(keys: Sequence[str], *, has_mark: bool) -> list[Rule]:

@@ -41,7 +41,8 @@ NAMED = DatasetInfo(
             "dropped and counted unless an option keeps them.",
             "The lines of an invoice share one minute and are in the file's order, so a split by "
             "time cuts through ties; and a line may occur several times: filter.drop_duplicates.",
-            "Postage, discounts and manual corrections are items, too (POSTAGE, Manual, Discount).",
+            "Postage and manual corrections are items, too (POSTAGE, Manual, CARRIAGE): "
+            "filter.exclude_items drops them.",
             "Many customers are wholesalers, with hundreds of lines per invoice.",
         ),
     ),
