@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+_OWN_FILES = "data=table"
+"""The choice that most users mean who type an option of many sources, e.g. ``data.path``."""
+
+
 class Component:
     """Marks a top-level key of a command's schema as a component: a node with ``_target_``."""
 
@@ -121,6 +125,8 @@ class _Checker:
         elsewhere = "" if guess else self._elsewhere(key, option)
         if guess:
             text += f"; did you mean {guess!r}?"
+        elif elsewhere.startswith(f"{option!r} ") and _OWN_FILES in elsewhere:
+            return f"{text}; add {_OWN_FILES}, which has it and reads files of your own."
         elif elsewhere:
             text += f"; did you mean {elsewhere}?"
         else:

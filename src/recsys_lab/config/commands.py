@@ -96,6 +96,19 @@ class ExplainConfig:
 
 
 @dataclass(frozen=True)
+class InitConfig:
+    """Top-level keys of ``init``."""
+
+    file: str
+    name: str | None
+    output: str
+    rows: Annotated[int, Ge(1)]
+    user: str | None
+    item: str | None
+    time: str | None
+
+
+@dataclass(frozen=True)
 class DatasetsConfig:
     """Top-level keys of ``datasets``."""
 

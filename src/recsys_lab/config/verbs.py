@@ -18,6 +18,7 @@ from recsys_lab.config.commands import (
     DoctorConfig,
     EvaluateConfig,
     ExplainConfig,
+    InitConfig,
     PruneConfig,
     RunsConfig,
     ShowConfig,
@@ -74,9 +75,9 @@ class Verb:
 
 SOURCE_TEXTS = (
     *("data.query", "data.items_query", "data.users_query", "data.url"),
-    *("data.separator", "data.timestamp_format"),
+    *("data.separator", "data.timestamp_format", "filter.where"),
 )
-"""Options of sources whose values contain characters of Hydra's grammar."""
+"""Options of the data whose values contain characters of Hydra's grammar."""
 
 SOURCE_PATHS = (
     *("data.path", "data.validation_path", "data.test_path"),
@@ -85,6 +86,12 @@ SOURCE_PATHS = (
 """Options of sources whose values are paths."""
 
 VERBS: Mapping[str, Verb] = {
+    "init": Verb(
+        "look at a file of your own, and propose a config for it",
+        "recsys-lab init till.csv",
+        InitConfig,
+        positional="file",
+    ),
     "prepare": Verb(
         "raw log -> prepared dataset (train does this if needed)",
         "recsys-lab prepare data=movielens_1m",

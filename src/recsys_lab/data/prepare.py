@@ -30,6 +30,7 @@ from recsys_lab.data.preparation.parts import require_parts
 from recsys_lab.data.preparation.row_counts import RowCounts, format_examples
 from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.data.raw import Reader
+from recsys_lab.data.sources.further_columns import HasConditions
 from recsys_lab.files.atomic import sync, sync_tree
 from recsys_lab.files.digests import content_hash
 from recsys_lab.files.faults import MachineFault, out_of_space, reason
@@ -59,6 +60,8 @@ def prepare(
     """
     if isinstance(reader, Stages):
         reader.staging_root = Path(root)
+    if isinstance(reader, HasConditions):
+        reader.conditions = parts.filters.conditions
     source = source_of(reader)
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"

@@ -22,6 +22,10 @@ PART = "_part"
 """Column of `RawData.interactions` with a row's part in a published split: 0 train, 1 validation, 2
 test, int8."""
 
+ONLY_WITH = "only with"
+"""Key of a field's metadata: the name of another option. A newer option with it is left out of the
+identity of a source at its default, and where the other option is null."""
+
 SEPARATOR = "|"
 """Separates the values of a list that is written as text."""
 
@@ -99,6 +103,18 @@ class FromLog(NamedTuple):
     values: Callable[[NDArray[np.int64]], pl.Series]
 
 
+class LogColumn(NamedTuple):
+    """A column of `RawData.interactions` that conditions may name otherwise.
+
+    Attributes:
+        name: of the column.
+        is_time: whether it holds seconds since the epoch.
+    """
+
+    name: str
+    is_time: bool = False
+
+
 class Unreadable(NamedTuple):
     """Values of a numeric column that could not be parsed and count as missing.
 
@@ -156,6 +172,9 @@ class RawData:
             text of each as written there; None: rows are described by ``interactions``.
         normalizes_ids: whether the reader has the option ``id_normalization``.
         part_rows: number of rows of each part, for a source with `PART`; else None.
+        drops_returns: whether rows with a negative ``quantity`` are dropped, as returns.
+        aliases: further names that ``filter.where`` may use -> the column of ``interactions``;
+            one that begins with an underscore has no other name.
         from_log: ``item`` or ``user`` -> column -> how it is read from the log; such a side has no
             table.
     """
@@ -173,6 +192,8 @@ class RawData:
     describe_rows: Callable[[NDArray[np.int64]], list[str]] | None = None
     from_log: Mapping[str, Mapping[str, FromLog]] = field(default_factory=dict)
     part_rows: Mapping[str, int] | None = None
+    drops_returns: bool = False
+    aliases: Mapping[str, LogColumn] = field(default_factory=dict)
 
 
 class Reader(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
+from recsys_lab.data.columns.id_spellings import DECIMAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +26,8 @@ _FEW = 4096
 
 class RawIds:
     """The index of each raw id; ids are compared as text, so ``7`` and ``"7"`` are one.
+
+    If the dataset's ids are integers, ``"7.0"``, as pandas writes a column with gaps, is ``7``.
 
     Args:
         ids: in the order of their indices.
@@ -44,18 +48,31 @@ class RawIds:
         """The index of each id, int64; `UNKNOWN` for others and nulls."""
         if not isinstance(raw, pl.Series):
             if len(raw) <= _FEW:
-                of_text = self._of_text
-                return np.array([of_text.get(_text(one), UNKNOWN) for one in raw], np.int64)
+                return self._looked_up(self._spelt(_text(one)) for one in raw)
             raw = pl.Series([_text(one) for one in raw], dtype=pl.String)
         texts = id_texts(raw)
+        if self._are_whole:
+            texts = texts.str.replace(DECIMAL, "$1")
         if len(texts) <= _FEW:
-            of_text = self._of_text
-            return np.array([of_text.get(text, UNKNOWN) for text in texts.to_list()], np.int64)
+            return self._looked_up(texts.to_list())
         known = pl.DataFrame({"id": id_texts(self._ids)}).with_row_index("index")
         joined = (
             texts.alias("id").to_frame().join(known, on="id", how="left", maintain_order="left")
         )
         return joined["index"].cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
+
+    @property
+    def _are_whole(self) -> bool:
+        return self._ids.dtype.is_integer()
+
+    def _spelt(self, text: str | None) -> str | None:
+        has_point = text is not None and self._are_whole and "." in text
+        return re.sub(DECIMAL, r"\1", text) if has_point and text is not None else text
+
+    def _looked_up(self, texts: Iterable[str | None]) -> NDArray[np.int64]:
+        of_text = self._of_text
+        codes = [of_text.get(text, UNKNOWN) for text in texts]
+        return np.array(codes, np.int64)
 
     def allowed(
         self, candidates: Iterable[Any] | None = None, blocklist: Iterable[Any] | None = None

@@ -112,3 +112,13 @@ def test_batches_tell_nothing_unasked():
     options = {"batch_size": 9, "window": 3, "exclude_seen": True}
     for batch in EvaluationBatches(data, "test", **options):
         assert batch.history.next_times_B is None
+
+
+def test_a_file_without_its_source_is_told_the_one_that_reads_it(capsys):
+    rows = [f"u{n % 9},i{n % 7},{1_700_000_000 + n}" for n in range(60)]
+    Path("till.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows, ""]))
+    assert run_command(["prepare", "data.path=till.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "SyntheticShop has no option 'path'; add data=table, which has it" in said
+    assert len(said) < 250  # and no list of all sources
+    assert run_command(["prepare", "data.path=till.csv", "data=table"]) == 0

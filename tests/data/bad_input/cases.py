@@ -121,6 +121,8 @@ REFUSED = [
     Bad("decimal ids", parquet(user_id=[1.0, 2.5]), "'user_id' holds 2.5 in row 2"),
     Bad("decimal ids too large to be exact", parquet(user_id=[1.0, 2.0**60]),
         "holds 1152921504606846976 in row 2, a float too large to be exact"),
+    Bad("the same in text", text(HEAD + f"{2**53 + 1}.0,a,1\n7.0,b,2\n"),
+        "holds 9007199254740993.0 in row 1, a decimal number too large to be exact"),
     Bad("infinite ids", parquet(item_id=[1.0, float("inf")]), "'item_id' holds inf in row 2"),
     Bad("lists as ids", parquet(item_id=[[1], [2]]), r"'item_id' is of type List"),
     Bad("truth values as ids", parquet(user_id=[True, False]), "'user_id' is of type Boolean"),
@@ -231,6 +233,10 @@ COUNTED = [
     Bad("words for a missing id", text(
         GOOD + "NULL,i1,5\nu1,None,5\n\\N,i1,5\n<NA>,i1,5\nu1,n/a,5\n -,i1,5\nnan,i1,5\n"),
         "missing user: 5, missing item: 2", {"timestamp_unit": "s"}),
+    Bad("returns of a till", text("user_id,item_id,timestamp,pieces\n" + "".join(
+        f"u{n % 2},i{n},{n},{-1 if n in (3, 8) else 2}\n" for n in range(10))),
+        r"return \(negative quantity\); the purchases that it undoes are kept: 2",
+        {"quantity_column": "pieces"}),
     Bad("blanks as ids", text(GOOD + " ,i1,5\nu1,\t,5\n"), "missing user: 1, missing item: 1"),
     Bad("text as a place", text(
         "user_id,item_id,n\n" + "".join(f"u{n % 2},i,{n}\n" for n in range(6)) + "a,c,x\n"),
@@ -268,6 +274,8 @@ READ = [
     Bad("categories in one file, text in the next", files(
         a=events(user_id=pl.Series(["a", "b"] * 3, dtype=pl.Categorical)),
         b=events(user_id=["c", "b"] * 3, item_id=[7, 8] * 3)), "12 rows"),
+    Bad("ids with a point, of a column with gaps", text(
+        HEAD + "".join(f"{n % 2 + 7}.0,{n},{n}\n" for n in range(6))), "6 rows"),
     Bad("negative times", parquet(timestamp=range(-5, 1)), "6 rows"),
     Bad("text ids beyond 64 bits", text(GOOD.replace("u3", "9" * 30)), "40 rows"),
 ]  # fmt: skip

@@ -32,6 +32,7 @@ from tests.data.bad_input.downloads import PUBLISHED, Published
 from tests.data.bad_input.files import DATABASES, PLACES
 from tests.data.bad_input.inputs import GOOD, HEAD, Bad
 from tests.data.bad_input.leaks import LEAKING, attempt_leaking
+from tests.data.bad_input.proposals import PROPOSALS, attempt_proposal
 from tests.data.conftest import ROOT, as_nobody, build, engines
 
 REPORT = Path(__file__).with_name("BAD_INPUT.md")
@@ -75,6 +76,12 @@ def test_it_is_counted_or_read(case, tmp_path):
 @pytest.mark.parametrize("case", LEAKING, ids=lambda case: case.what)
 def test_what_shows_the_answer_is_found(case, tmp_path):
     assert attempt_leaking(case, tmp_path).startswith(f"{case.kind} (test): ")
+
+
+@pytest.mark.parametrize("case", PROPOSALS, ids=lambda case: case.what)
+def test_no_config_is_proposed_for_it(case, tmp_path):
+    message = attempt_proposal(case, tmp_path)
+    assert re.search(case.message, message, re.DOTALL), message
 
 
 def attempt_published(case: Published, folder: Path) -> str:
@@ -245,6 +252,7 @@ def report() -> str:
         "Databases, refused": (DATABASES, attempt_published),
         "Places, refused": (PLACES, attempt_published),
         "Leaking, found; stops under `fail_on_leaks=warning`": (LEAKING, attempt_leaking),
+        "`recsys-lab init`, refused": (PROPOSALS, attempt_proposal),
         "Dropped and counted": (COUNTED, attempt),
         "Read": (READ, attempt),
     }

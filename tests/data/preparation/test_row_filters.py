@@ -100,3 +100,55 @@ def test_a_window_is_days_or_weeks(run, window):
 def test_a_window_needs_timestamps(run):
     with pytest.raises(UserError, match=r"filter\.window=3d: this log has no timestamp"):
         run(Given(interactions=FRAME.drop("timestamp")), window="3d")
+
+
+ITEMS = pl.DataFrame({"item_id": [1, 2, 3, 4, 5], "kind": ["toy", "Toy", None, "toy", "book"]})
+
+
+def test_conditions_and_excluded_items(run, tmp_path):
+    reader = Given(interactions=FRAME, items=ITEMS)
+    where = "item.kind!=book, rating >= 1,timestamp<1970-01-05T00:00"
+    data = run(reader, where=where, exclude_items=[5, "no id"])
+    assert raw_ids(data) == [1, 2, 4, 1, 2]
+    # The first reason counts. Item 3 has no kind, item 5 is a book.
+    assert dropped(data) == {"not item.kind!=book": 4, "not rating >= 1": 1}
+    assert data.manifest["warnings"][0] == (
+        "filter.exclude_items: 1 of 2 ids are not in the log: 'no id'"
+    )
+    settings = data.manifest["settings"]["filter"]
+    assert settings["where"] == "item.kind!=book,rating >= 1,timestamp<1970-01-05T00:00"
+    assert settings["exclude_items"] == ["5", "no id"]
+    pl.DataFrame({"item_id": [5, 4, 4]}).write_csv(tmp_path / "fees.csv")
+    of_file = run(reader, exclude_items=str(tmp_path / "fees.csv"))
+    assert of_file.manifest["settings"]["filter"]["exclude_items"] == ["4", "5"]
+    assert dropped(of_file) == {"item of filter.exclude_items": 4}
+    plain = run(reader)
+    assert len({one.fingerprint for one in (data, of_file, plain)}) == 3
+    assert not {"where", "exclude_items"} & plain.manifest["settings"]["filter"].keys()
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("rating", "filter.where: 'rating' is not a condition: expected column=value"),
+        ('rating="5', "the quoted value does not end with its quote"),
+        ("ratng>3", r"the log has no column 'ratng'; did you mean 'rating'\? It has: user_id, .*"
+                    "event_type, item.kind$"),
+        ("item.color=red", "the log has no column 'item.color'"),
+        ("rating>good", "'rating>good': > compares numbers here, got 'good'"),
+        ("event_type>3", "> compares numbers here, got '3' and values such as 'View'"),
+        ("timestamp>=5", "a time is compared with a date or a time in ISO 8601"),
+        ("timestamp<=1970-01-05", "a day is not a moment. Use >= .*timestamp<=1970-01-05T18:00"),
+        ("timestamp>=1970-31-01", "not a valid date; expected e.g. 2024-12-31"),
+        ("rating=5'; DROP TABLE log", "= compares numbers here"),
+        ("event_type=(select 1)", "no interaction is left of 10 rows.*not event_type="),
+    ],
+)  # fmt: skip
+def test_bad_conditions(run, where, message):
+    with pytest.raises(UserError, match=message):
+        run(Given(interactions=FRAME, items=ITEMS), where=where)
+
+
+def test_an_id_is_no_file(make):
+    with pytest.raises(UserError, match=r"For ids write a list: filter.exclude_items=\[POST\]"):
+        make(Filters, "filter", "default", exclude_items="POST")

@@ -31,6 +31,7 @@ class ColumnPlan:
         make: the second step, which runs on every engine.
         unreadable: values of a numeric column that are not numbers; None if there are none.
         missing: word for a missing value, as written -> number of rows.
+        note: on how values are read; empty for none.
     """
 
     source: str
@@ -38,6 +39,7 @@ class ColumnPlan:
     make: Callable[[nw.Expr], nw.Expr]
     unreadable: Unreadable | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
 
     def as_flag(self) -> ColumnPlan:
         """A bool column: whether this one has a value."""
@@ -81,13 +83,15 @@ def unreadable(plans: Mapping[str, ColumnPlan], prefix: str = "") -> dict[str, U
     }
 
 
-def missing_value_notes(plans: Mapping[str, ColumnPlan], prefix: str = "") -> list[str]:
-    """A note for each column with words for a missing value; arguments as of `unreadable`."""
-    return [
-        missing_value_note(f"{prefix}{name}", plan.source, plan.missing)
-        for name, plan in plans.items()
-        if plan.missing
-    ]
+def column_notes(plans: Mapping[str, ColumnPlan], prefix: str = "") -> list[str]:
+    """Notes about words for a missing value, and how values are read; arguments as `unreadable`."""
+    notes = []
+    for name, plan in plans.items():
+        if plan.missing:
+            notes.append(missing_value_note(f"{prefix}{name}", plan.source, plan.missing))
+        if plan.note:
+            notes.append(f"{prefix}{name}: {plan.note}")
+    return notes
 
 
 def as_parquet_log(files: Sequence[str], plans: Mapping[str, ColumnPlan]) -> ParquetLog | None:

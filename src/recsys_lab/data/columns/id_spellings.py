@@ -9,11 +9,14 @@ import polars as pl
 
 Difference = Literal["blanks", "case", "unicode", "decimal"]
 
+DECIMAL = r"^(-?\d+)\.0+$"
+"""A whole number with a point and zeros, as pandas writes integers of a column with gaps."""
+
 _SAME: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "blanks": lambda text: text.str.strip_chars().str.replace_all(r"\s+", " "),
     "case": lambda text: text.str.to_lowercase(),
     "unicode": lambda text: text.str.normalize("NFKC"),
-    "decimal": lambda text: text.str.replace(r"^(-?\d+)\.0+$", "$1"),
+    "decimal": lambda text: text.str.replace(DECIMAL, "$1"),
 }
 """Difference -> the function that removes it: blanks around and within, letter case, Unicode forms
 of one character (NFKC), and the ``.0`` that pandas writes after integers in a column with gaps."""
@@ -57,7 +60,8 @@ def spelling_warning(ids: Any, side: str, *, normalizable: bool) -> str | None:
     examples = groups.head(3).collect()["id"].to_list()
     shown = "; ".join(" and ".join(map(repr, sorted(group)[:3])) for group in examples)
     alone = [d for d in DIFFERENCES if fewer[d]]
-    by = alone or list(DIFFERENCES)  # 'A ' and 'a' differ in two at once
+    # 'A ' and 'a' differ in two at once; decimal is on by default
+    by = [d for d in DIFFERENCES if d in (alone or DIFFERENCES) or d == "decimal"]
     counts = ", ".join(f"{d}: {fewer[d]:,}" for d in alone) or "in several ways at once"
     cure = (
         f"If they are the same, set data.id_normalization=[{','.join(by)}]"

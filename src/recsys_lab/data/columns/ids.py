@@ -13,12 +13,12 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.column_plan import (
     ColumnPlan,
     apply_plans,
+    column_notes,
     first_row,
-    missing_value_notes,
     one_row,
     same,
 )
-from recsys_lab.data.columns.id_spellings import normalized
+from recsys_lab.data.columns.id_spellings import DECIMAL, normalized
 from recsys_lab.data.columns.missing import missing_values, missing_words
 
 WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
@@ -69,7 +69,7 @@ def clean_ids(
     """
     frame = ids.to_frame().lazy()
     plans = {ids.name: plan_ids(frame, ids.name, source, untyped=untyped, spelling=spelling)}
-    return apply_plans(frame, plans).collect()[ids.name], missing_value_notes(plans)
+    return apply_plans(frame, plans).collect()[ids.name], column_notes(plans)
 
 
 def plan_ids(
@@ -93,10 +93,10 @@ def plan_ids(
     where = f"{source}: id column '{column}'"
     kind = frame.collect_schema()[column]
     if kind == pl.String:
-        return _plan_texts(frame, column, untyped=untyped, spelling=spelling)
+        return _plan_texts(frame, column, where, untyped=untyped, spelling=spelling)
     if kind == pl.Categorical or isinstance(kind, pl.Enum):
         return ColumnPlan(column, None, lambda values: values.cast(nw.String))
-    if isinstance(kind, pl.Decimal) and kind.scale == 0:
+    if isinstance(kind, pl.Decimal) and _all_whole(frame, column):
         _require_64_bits(frame, column, where)
         return ColumnPlan(column, pl.col(column).cast(pl.Int64), same)
     if kind.is_float():
@@ -113,25 +113,60 @@ def plan_ids(
 
 
 def _plan_texts(
-    frame: pl.LazyFrame, column: str, *, untyped: bool, spelling: Spelling
+    frame: pl.LazyFrame, column: str, where: str, *, untyped: bool, spelling: Spelling
 ) -> ColumnPlan:
     """Strings, or integers if ``untyped`` and every present value is one."""
     missing = missing_values(frame, column, spelling.missing)
     value = pl.col(column)
     if missing:
         value = pl.when(~value.is_in(list(missing))).then(value)
-    if spelling.normalization:
-        value = normalized(value, spelling.normalization)
+    note, one_spelling = "", normalized(value, spelling.normalization)
+    is_respelt = bool(one_row(frame, other=(one_spelling != value).any())["other"])
+    if is_respelt:  # else an engine may scan the file itself
+        note = _decimal_note(frame, column, where) if "decimal" in spelling.normalization else ""
+        value = one_spelling
     if untyped and _all_numbers(frame.select(value), column):
-        return ColumnPlan(column, value.cast(pl.Int64, strict=False), same, missing=missing)
-    if spelling.normalization:
-        return ColumnPlan(column, value, same, missing=missing)
+        whole = value.cast(pl.Int64, strict=False)
+        return ColumnPlan(column, whole, same, missing=missing, note=note)
+    if is_respelt:
+        return ColumnPlan(column, value, same, missing=missing, note=note)
     if not missing:
         return ColumnPlan(column, None, same)
     words = list(missing)
     return ColumnPlan(
         column, None, lambda ids: nw.when(~ids.is_in(words)).then(ids), missing=missing
     )
+
+
+def _decimal_note(frame: pl.LazyFrame, column: str, where: str) -> str:
+    """A note about ids such as 100.0, if there are any.
+
+    Raises:
+        UserError: one is so large that its last digits were lost where it was written.
+    """
+    is_decimal = pl.col(column).str.contains(DECIMAL)
+    number = pl.when(is_decimal).then(pl.col(column)).cast(pl.Float64, strict=False)
+    too_large = first_row(frame, column, number.abs() >= WHOLE[pl.Float64])
+    if too_large is not None:
+        row, got = too_large
+        raise UserError(
+            f"{where} holds {got} in {row}, a decimal number too large to be exact; write ids as "
+            "integers or strings, or set data.id_normalization=[] to read it as text"
+        )
+    counts = one_row(frame, rows=is_decimal.sum(), first=pl.col(column).filter(is_decimal).first())
+    if not counts["rows"]:
+        return ""
+    first = counts["first"]
+    return (
+        f"{counts['rows']:,} rows of column '{column}' hold whole numbers with a point, such as "
+        f"{first!r}, which is read as {first.partition('.')[0]} (data.id_normalization)"
+    )
+
+
+def _all_whole(frame: pl.LazyFrame, column: str) -> bool:
+    """Whether all decimals are whole numbers; those beyond 64 bits are refused later."""
+    value = pl.col(column)
+    return bool(one_row(frame, whole=(value == value.floor()).all())["whole"])
 
 
 def whole_numbers(limit: float) -> Callable[[nw.Expr], nw.Expr]:

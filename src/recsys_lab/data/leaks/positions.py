@@ -21,7 +21,8 @@ from recsys_lab.data.splits.ranges import inside, merged, repeated, row_chunks
 MANY, SOME = 0.5, 0.1
 """Shares of targets that repeat the last event, in excess of chance: a leak (the log hardly records
 choices), and a warning if the repeats are within `QUICK` seconds. Double clicks and a view logged
-beside its purchase exceed them; users who hear a song again do not."""
+beside its purchase exceed them; users who hear a song again do not. `MANY` is also the share of
+targets in the basket of the last event above which baskets should be held out instead of events."""
 
 QUICK = 60
 """Seconds; two closer events are hardly two decisions."""
@@ -54,6 +55,12 @@ KINDS: Mapping[str, Kind] = {
         "have the time of the last event of their history: only the file's order decides which of "
         "the two came first",
         by_time=True,
+    ),
+    "same_basket": Kind(
+        "warning",
+        "are in the basket (the receipt, or the events of one time) of the last event of their "
+        "history: the test asks for the rest of a basket, not for the next purchase",
+        "split.unit=basket predicts the whole next basket",
     ),
     "cold_targets": Kind("note", "are items without a training event (option: split.cold_items)"),
     "users_in_two_roles": Kind(
@@ -93,6 +100,10 @@ def find(world: World) -> Iterator[Leak]:
         counts, total, chance = _count_targets(world, rows, hidden[phase], popular_V)
         if phase == "validation":
             del counts["popularity_predicts"]
+        if counts.get("same_basket", 0) < max(FEW, MANY * total):
+            counts.pop("same_basket", None)
+        elif world.log.baskets is None:  # the same targets, for the same reason
+            del counts["tied_times"]
         changes: dict[str, dict[str, Any]] = {
             "popularity_predicts": {"message": message},
             "repeats_last_event": _weigh_repeats(
@@ -167,9 +178,13 @@ def _count_targets(
         if times is not None:
             when = times[targets]
             hits["tied_times"] = has_history & (times[last] == when)
+            hits["same_basket"] = hits["tied_times"]
             hits[_QUICK_REPEATS] = hits["repeats_last_event"] & (when - times[last] <= QUICK)
             if world.last_time is not None:
                 hits["future_in_training"] = when <= world.last_time
+        if log.baskets is not None:
+            basket, before = (np.searchsorted(log.baskets, at, "right") for at in (targets, last))
+            hits["same_basket"] = has_history & (basket == before)
         total += len(targets)
         for kind, hit in hits.items():
             counts[kind] = counts.get(kind, 0) + int(hit.sum())

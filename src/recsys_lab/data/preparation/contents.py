@@ -18,6 +18,7 @@ from recsys_lab.data.features.first_values import values_of
 from recsys_lab.data.leaks.check import KINDS, check_columns, check_leaks, in_order
 from recsys_lab.data.leaks.columns import Columns
 from recsys_lab.data.leaks.world import World
+from recsys_lab.data.preparation.codes import describe_ids
 from recsys_lab.data.preparation.encode_events import TIE_RULE, Coded, order_events
 from recsys_lab.data.preparation.event_units import content_of, known_runs, with_targets
 from recsys_lab.data.preparation.history_filters import HistoryFilters
@@ -35,7 +36,6 @@ from recsys_lab.data.preparation.table_items import cold_item_notes, count_table
 from recsys_lab.data.preparation.training_filters import filter_training
 from recsys_lab.data.preparation.write import (
     Arrays,
-    describe_ids,
     write_arrays,
     write_features,
     write_interactions,

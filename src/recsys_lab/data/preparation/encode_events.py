@@ -15,7 +15,6 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys_lab.config import UserError, did_you_mean
@@ -24,6 +23,8 @@ from recsys_lab.data.columns.id_spellings import spelling_warning
 from recsys_lab.data.engines.base import ROW, Frame, Session, running_rows
 from recsys_lab.data.formats.delimited import SHORT
 from recsys_lab.data.formats.paths import safe_name
+from recsys_lab.data.preparation.codes import distinct, trimmed
+from recsys_lab.data.preparation.row_conditions import RowConditions
 from recsys_lab.data.preparation.row_counts import BAD, READER, RowCounts
 from recsys_lab.data.preparation.row_filters import Filters, Rule
 from recsys_lab.data.preparation.window import with_window
@@ -37,11 +38,6 @@ FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 EVENT = "event_"
 """Prefix of the names of features in `Coded`."""
-
-BLANKS = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
-    map(chr, range(0x2000, 0x200B))
-)
-"""White space of Unicode; the engines differ in what they strip by default."""
 
 SOURCE_ROW = "_source_row"
 """Column of `Coded` with each event's `ROW`, if values are read from the rows of the log later."""
@@ -66,7 +62,7 @@ class Coded:
             missing, or float64); if `RawData.from_log` has columns, `SOURCE_ROW` (int64) and
             ``present`` of each (bool). All (T,), memory-mapped.
         values: coded column -> its raw values by code, an Arrow array, ascending.
-        warnings: about the ids.
+        warnings: about the ids and the conditions on rows.
     """
 
     columns: Mapping[str, Any]
@@ -95,12 +91,15 @@ def order_events(
     taken = [column.present for side in raw.from_log.values() for column in side.values()]
     beside = [nw.col(ROW).cast(nw.Int64).alias(SOURCE_ROW)] if taken else []
 
-    frame = _trimmed(frame, [column for column in coded.values() if not column.endswith("_id")])
+    frame = trimmed(frame, [column for column in coded.values() if not column.endswith("_id")])
     values = {}
     for name, column in coded.items():
-        values[name] = _distinct(frame, column)
+        values[name] = distinct(frame, column)
         frame = _encode(session, frame, f"_{name}", column, values[name])
-    rules = _bad_rows(keys, has_mark=SHORT in present) + filters.rules(present)
+    conditions = RowConditions(session, frame, present, raw, values)
+    rules = _bad_rows(keys, has_mark=SHORT in present) + _returns(raw) + filters.rules(present)
+    rules += conditions.rules(filters)
+    frame = conditions.frame
     frame = frame.select(
         *(nw.col(f"_{name}").alias(name) for name in coded),
         *keys,
@@ -119,12 +118,13 @@ def order_events(
     columns = _write(session, frame.select(*names), names, row_counts.rows, scratch)
     if f"{EVENT}event_type" in columns:
         columns[KIND] = columns[f"{EVENT}event_type"]
-    warnings = (
+    spellings = (
         spelling_warning(values[side], side, normalizable=raw.normalizes_ids)
         for side in ("user", "item")
         if not pa.types.is_integer(values[side].type)
     )
-    return Coded(columns, values, [warning for warning in warnings if warning])
+    warnings = [*conditions.warnings, *(warning for warning in spellings if warning)]
+    return Coded(columns, values, warnings)
 
 
 def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str]]:
@@ -141,39 +141,6 @@ def _event_features(raw: RawData, present: Sequence[str]) -> list[tuple[str, str
                 "categorical and numeric"
             )
     return list(raw.features.events.items())
-
-
-def _trimmed(frame: Frame, columns: Sequence[str]) -> Frame:
-    """Strip blanks around categories, as for items and users."""
-    schema = frame.collect_schema()
-    texts = [name for name in columns if schema[name] == nw.String]
-    return frame.with_columns(nw.col(name).str.strip_chars(BLANKS) for name in texts)
-
-
-def _distinct(frame: Frame, column: str) -> pa.Array:
-    """The unique values of a column, ascending: numbers by size, strings by their bytes.
-
-    Nulls and blank strings are missing values and left out.
-
-    Raises:
-        UserError: if they are neither integers nor strings.
-    """
-    unique = frame.select(column).unique().collect(backend="pyarrow").to_native()[column]
-    array = unique.combine_chunks() if isinstance(unique, pa.ChunkedArray) else unique
-    kind = array.type
-    if pa.types.is_null(kind):
-        return pa.array([], pa.int64())
-    if pa.types.is_integer(kind):
-        array = array.cast(pa.int64())
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
-        array = array.cast(pa.large_string())
-        array = array.filter(pc.not_equal(pc.utf8_trim_whitespace(array), ""))
-    else:
-        raise UserError(f"{column}: is of type {kind}; expected integers or strings")
-    array = array.drop_null()
-    if len(array) > np.iinfo(np.int32).max:
-        raise UserError(f"{column}: {len(array):,} different values; at most 2^31 - 1 are allowed")
-    return array.take(pc.sort_indices(array))
 
 
 def _encode(session: Session, frame: Frame, name: str, column: str, values: pa.Array) -> Frame:
@@ -200,6 +167,14 @@ def _bad_rows(keys: Sequence[str], *, has_mark: bool) -> list[Rule]:
         beyond = (time < FIRST_SECOND) | (time > LAST_SECOND)
         rules.append(Rule(BAD, "timestamp outside the years 1 to 9999", beyond))
     return rules
+
+
+def _returns(raw: RawData) -> list[Rule]:
+    """The rule that returns are no purchases."""
+    if not raw.drops_returns:
+        return []
+    reason = "return (negative quantity); the purchases that it undoes are kept"
+    return [Rule("returns", reason, nw.col("quantity") < 0)]
 
 
 def _first_failed(rules: Sequence[Rule]) -> nw.Expr:

@@ -107,7 +107,7 @@ def known_runs(
     split: Split,
     scratch: Path,
 ) -> Runs:
-    """Sessions, if the log or the filters define them, and baskets, if the split uses them.
+    """Sessions and baskets, if the log, the filters or the split define them.
 
     Args:
         trim: the kept events.
@@ -139,13 +139,10 @@ def known_runs(
         runs.sessions = _by_time(offsets, kept("timestamp"), 60 * gap)
     elif session in columns:
         runs.sessions = _by_id(offsets, kept(session), session, runs.warnings)
-    if basket in columns and split.config.unit != "basket":
-        runs.warnings.append("data.basket_column: is only read with split.unit=basket")
-    if split.config.unit == "basket":
-        if basket in columns:
-            runs.baskets = _by_id(offsets, kept(basket), basket, runs.warnings)
-        elif "timestamp" in columns:
-            runs.baskets = _by_time(offsets, kept("timestamp"), 0)
+    if basket in columns:
+        runs.baskets = _by_id(offsets, kept(basket), basket, runs.warnings)
+    elif split.config.unit == "basket" and "timestamp" in columns:
+        runs.baskets = _by_time(offsets, kept("timestamp"), 0)
     return runs
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from recsys_lab.config import UserError
 from recsys_lab.config.commands import Verify
 from recsys_lab.config.secrets import scrubbed
-from recsys_lab.data.raw import Reader
+from recsys_lab.data.raw import ONLY_WITH, Reader
 from recsys_lab.files.digests import SEAL, content_hash, damage, digests, seal, sha256_of
 from recsys_lab.files.reading import reading
 
@@ -29,12 +29,22 @@ SCHEMA_VERSION = 5
 
 
 def reader_settings(reader: Reader) -> dict[str, Any]:
-    """The reader's options without paths (copies of a file are equal) and without secrets."""
+    """The reader's options without paths (copies of a file are equal) and without secrets.
+
+    Newer options are left out where they change nothing, so that older datasets are found.
+    """
+    config = reader.config
+    unused = {
+        entry.name
+        for entry in dataclasses.fields(config)
+        if (other := entry.metadata.get(ONLY_WITH)) is not None
+        and (getattr(config, other) is None or getattr(config, entry.name) == entry.default)
+    }
     return scrubbed(
         {
             name: value
-            for name, value in dataclasses.asdict(reader.config).items()
-            if name != "path" and not name.endswith(("_path", "_dir"))
+            for name, value in dataclasses.asdict(config).items()
+            if name != "path" and not name.endswith(("_path", "_dir")) and name not in unused
         }
     )
 

@@ -10,10 +10,19 @@ import narwhals as nw
 from annotated_types import Ge, Gt, Le
 
 from recsys_lab.config import UserError
+from recsys_lab.data.columns.conditions import parse_condition, parts_of
 from recsys_lab.data.columns.timestamps import parse_date
 from recsys_lab.data.preparation.durations import window_seconds
+from recsys_lab.data.preparation.excluded_items import excluded_ids, recorded
 
-_OLDER = {"counts": "whole", "catalogue": "events", "session_gap": None, "window": None}
+_OLDER = {
+    "counts": "whole",
+    "catalogue": "events",
+    "session_gap": None,
+    "window": None,
+    "where": None,
+    "exclude_items": None,
+}
 """What filters did before these options existed."""
 
 
@@ -41,8 +50,13 @@ class Filters:
     Args:
         config: the settings.
 
+    Attributes:
+        conditions: the conditions of ``where``.
+        excluded: the ids of ``exclude_items``.
+
     Raises:
-        UserError: for a date that cannot be read, or a start after the end.
+        UserError: for a date that cannot be read, a start after the end, a malformed condition, or
+            a file of ids that cannot be read.
     """
 
     @dataclass(frozen=True)
@@ -57,6 +71,13 @@ class Filters:
             end: events at or after it are dropped; null for off.
             window: only events of this long before the newest one that the options above keep, in
                 days (``90d``) or weeks (``12w``), are kept; null for off.
+            where: conditions on columns, all of which must hold, e.g. ``country=France,price<50``,
+                see `recsys_lab.data.columns.conditions`. Columns are those of the log, by the
+                lab's names or those of the source; ``item.category`` and ``user.age`` are of the
+                tables of items and users. Times are compared with ISO 8601 dates; other events,
+                and those without a value, are dropped. null for off.
+            exclude_items: ids of items that are dropped, such as postage and fees: a list, or a
+                file with a column item_id; null for off. Ids that no event has are told.
             drop_duplicates: drop rows that repeat an earlier one in user, item, time (and order)
                 and, if the log has one, event type. Without a timestamp and an order no row is a
                 duplicate.
@@ -84,6 +105,8 @@ class Filters:
         start: str | None
         end: str | None
         window: str | None = field(default=None, kw_only=True)
+        where: str | None = field(default=None, kw_only=True)
+        exclude_items: list[str | int] | str | None = field(default=None, kw_only=True)
         drop_duplicates: bool
         drop_consecutive_repeats: bool
         counts: Literal["whole", "training"] = field(default="whole", kw_only=True)
@@ -100,6 +123,9 @@ class Filters:
         self._end = _seconds("end", config.end)
         if config.window is not None:
             window_seconds("filter.window", config.window)
+        self.conditions = [parse_condition(text, "filter.where") for text in parts_of(config.where)]
+        excluded = config.exclude_items
+        self.excluded = () if excluded is None else excluded_ids(excluded)
         if self._start is not None and self._end is not None and self._start >= self._end:
             raise UserError(
                 f"filter.start={config.start} is not before filter.end={config.end}: no event "
@@ -109,11 +135,15 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint.
 
-        Without ``counts: whole``, ``catalogue: events``, ``session_gap: null`` and ``window:
-        null``: these options are newer, and these values are what filters did before.
+        Without the options of `_OLDER` at those values: they are newer. ``exclude_items`` are the
+        ids, also if they are in a file.
         """
         settings = asdict(self.config)
         del settings["max_bad_rows"]
+        if self.config.where is not None:
+            settings["where"] = ",".join(condition.text for condition in self.conditions)
+        if self.config.exclude_items is not None:
+            settings["exclude_items"] = recorded(self.excluded)
         for option, older in _OLDER.items():
             if settings[option] == older:
                 del settings[option]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -27,7 +26,7 @@ from recsys_lab.data.preparation.encode_events import EVENT, KIND, SOURCE_ROW, C
 from recsys_lab.data.preparation.event_units import IS_TARGET
 from recsys_lab.data.preparation.history_filters import HistoryFilters
 from recsys_lab.data.preparation.table_items import with_listed
-from recsys_lab.data.raw import PART, RUNS, Features, free_name
+from recsys_lab.data.raw import PART, RUNS, Features
 from recsys_lab.data.splits.ranges import count_items
 from recsys_lab.files.arrays import save_npy
 
@@ -184,27 +183,3 @@ def _user_parts(offsets: NDArray[np.int64], size: int) -> list[tuple[int, int]]:
     marks = np.searchsorted(offsets, np.arange(0, offsets[-1], size))
     edges = np.unique(np.append(marks, len(offsets) - 1))
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-
-
-def describe_ids(ids: pa.Array, kind: str, table: Any) -> tuple[pl.DataFrame, int]:
-    """One row per code: ``kind`` (the code), ``kind_id``, and the other columns of the source.
-
-    Returns:
-        The table, and the number of ids that the source's table has.
-    """
-    key = f"{kind}_id"
-    codes = pa.array(np.arange(len(ids), dtype=np.int32))
-    frame = nw.from_arrow(pa.table({kind: codes, key: ids}), backend="polars")
-    if table is None:
-        return frame.to_native(), 0
-    known: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
-    if kind in known.columns:
-        known = known.rename({kind: free_name(kind, known.columns)})
-    known = known.filter(~nw.col(key).is_null()).unique(key, keep="first", maintain_order=True)
-    if frame.schema[key] == nw.String or known.schema[key] == nw.String:
-        on = nw.col(key).cast(nw.String)  # ids may be text in the log and numbers in the table
-    else:
-        on = nw.col(key).cast(nw.Int64)
-    known = known.with_columns(on.alias("_on"), nw.lit(value=True).alias("_known")).drop(key)
-    joined = frame.with_columns(on.alias("_on")).join(known, on="_on", how="left").sort(kind)
-    return joined.drop("_on", "_known").to_native(), int(joined["_known"].count())

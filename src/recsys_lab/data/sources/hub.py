@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys_lab.config import UserError, first_line
+from recsys_lab.data.columns.conditions import Condition
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
 from recsys_lab.data.raw import PART, RawData
@@ -56,6 +57,7 @@ class Hub:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.conditions: Sequence[Condition] = ()
         self.staging_root: Path | None = None
         self._staged: Path | None = None
         options = {"train": "hub_split", "validation": "validation_split", "test": "test_split"}
@@ -77,7 +79,9 @@ class Hub:
         config = self.config
         if len(self._splits) > 1:
             config = replace(config, part_column=PART)
-        return read_mapped(config, {"path": self._file()}, scratch, {"path": setting})
+        return read_mapped(
+            config, {"path": self._file()}, scratch, {"path": setting}, self.conditions
+        )
 
     def _file(self) -> Path:
         """The rows as Parquet, in a folder that is removed with this reader."""

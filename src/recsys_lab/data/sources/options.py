@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from recsys_lab.data.columns.id_spellings import Difference
-from recsys_lab.data.raw import FeatureType
+from recsys_lab.data.raw import ONLY_WITH, FeatureType
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class SpellingOptions:
         missing_values: words that mean a missing value, ignoring case; null: NULL, None, NaN, NA,
             N/A, <NA>, #N/A, backslash-N and -. A warning lists those that occur.
         id_normalization: differences in spelling to ignore in ids: blanks, case, unicode (NFKC),
-            decimal (100.0 is 100). A warning lists those that occur.
+            decimal (100.0, as pandas writes a column with gaps, is 100). A warning lists those that
+            occur.
         decimal_comma: whether numbers in text are written 1.234,5: prices, ratings, features; not
             times.
     """
@@ -51,6 +52,8 @@ class ColumnOptions(SpellingOptions):
         rating_column: rating, a number; null for none.
         price_column: price of one piece; null for none.
         quantity_column: number of pieces; null for none.
+        keep_returns: whether rows with a negative quantity are events, too. false: they are
+            returns, which are dropped and counted; the purchases that they undo are kept.
         event_features: further columns of the log and their types, e.g.
             ``+data.event_features.colour=categorical``.
         item_features: columns of the table of items or, without one, of the log, and their types.
@@ -75,6 +78,7 @@ class ColumnOptions(SpellingOptions):
     rating_column: str | None
     price_column: str | None
     quantity_column: str | None
+    keep_returns: bool = field(default=True, kw_only=True, metadata={ONLY_WITH: "quantity_column"})
     event_features: dict[str, FeatureType]
     item_features: dict[str, FeatureType]
     user_features: dict[str, FeatureType]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.config.environment import environment_value
 from recsys_lab.config.secrets import refused_password
+from recsys_lab.data.columns.conditions import Condition
 from recsys_lab.data.formats.paths import file_key, require_option
 from recsys_lab.data.formats.staging import stage_batches, staging_folder
 from recsys_lab.data.raw import RawData
@@ -57,6 +59,7 @@ class SQL:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.conditions: Sequence[Condition] = ()
         self.staging_root: Path | None = None
         self._staged: dict[str, Path] | None = None
 
@@ -72,7 +75,7 @@ class SQL:
         files = self._files()
         names = {option: f"data.{option.replace('path', 'query')}" for option in files}
         ids = self.config.items_id_column, self.config.users_id_column
-        return read_mapped(self.config, files, scratch, names, ids)
+        return read_mapped(self.config, files, scratch, names, self.conditions, ids)
 
     def _files(self) -> dict[str, Path]:
         """The rows of each query as Parquet, in a folder that is removed with this reader."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,18 +15,20 @@ from recsys_lab.data.columns.column_plan import (
     ColumnPlan,
     apply_plans,
     as_parquet_log,
+    column_notes,
     describe_rows,
-    missing_value_notes,
     one_row,
     same,
     unreadable,
 )
+from recsys_lab.data.columns.conditions import Condition
 from recsys_lab.data.columns.ids import Spelling, plan_ids
 from recsys_lab.data.features.first_values import from_log, presence
 from recsys_lab.data.formats.delimited import SHORT, short_row_notes
 from recsys_lab.data.formats.paths import require_option
 from recsys_lab.data.preparation.parts import plan_parts
 from recsys_lab.data.raw import PART, Features, FromLog, ParquetLog, RawData, Unreadable
+from recsys_lab.data.sources.further_columns import further_names, plan_conditions, return_notes
 from recsys_lab.data.sources.log_columns import (
     event_features,
     plan_events,
@@ -85,6 +88,7 @@ class Table:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.conditions: Sequence[Condition] = ()
 
     @cached_property
     def _tables(self) -> dict[str, Tables]:
@@ -130,7 +134,12 @@ class Table:
             wanted |= dict(columns.values())
         folder = scratch / "files"
         folder.mkdir()
-        log = self._tables["path"].open(folder, wanted, [config.user_column, config.item_column])
+        log = self._tables["path"].open(
+            folder,
+            wanted,
+            [config.user_column, config.item_column],
+            further=further_names(config, self.conditions),
+        )
         with log.explained():
             frame = _cached(log, scratch)
             if not one_row(frame, rows=pl.len())["rows"]:
@@ -141,7 +150,10 @@ class Table:
             part_rows = None
             if part is not None:
                 plans[PART], part_rows = plan_parts(frame, part, log.where)
+            aliases, compared = plan_conditions(log, frame, config, self.conditions)
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
+            flags |= compared
+            warnings += return_notes(frame, config, plans, log.where)
             warnings += short_row_notes(
                 frame, [name for name in wanted.values() if name], log.where
             )
@@ -151,7 +163,7 @@ class Table:
             keys = ("user_id", "item_id", "timestamp", "order")
             shown = [plans[name].source for name in keys if name in plans]
         odd |= unreadable(plans)
-        warnings = [*log.warnings, *missing_value_notes(plans), *warnings]
+        warnings = [*log.warnings, *column_notes(plans), *warnings]
         sides: dict[str, pl.DataFrame | None] = {"item": None, "user": None}
         for side in sides:
             if getattr(config, f"{side}s_path") is not None:
@@ -169,6 +181,8 @@ class Table:
             normalizes_ids=True,
             describe_rows=partial(describe_rows, frame, shown),
             part_rows=part_rows,
+            drops_returns=config.quantity_column is not None and not config.keep_returns,
+            aliases=aliases,
         )
 
     def _features(self) -> Features:
@@ -222,7 +236,7 @@ class Table:
             taken[side] = {name: from_log(frame, plans[name], present[name]) for name in plans}
             flags |= {present[name]: plan.as_flag() for name, plan in plans.items()}
             odd |= unreadable(plans, f"{side}s.")
-            notes += missing_value_notes(plans, f"{side}s.")
+            notes += column_notes(plans, f"{side}s.")
         return taken, flags, odd, notes
 
     def _table(
@@ -251,7 +265,7 @@ class Table:
                 plans["title"] = ColumnPlan(title, None, same)
                 if title != "title" and title not in kinds:
                     del plans[title]
-            notes = [*opened.warnings, *missing_value_notes(plans, f"{side}s.")]
+            notes = [*opened.warnings, *column_notes(plans, f"{side}s.")]
             notes += short_row_notes(frame, opened.columns, where)
             return apply_plans(frame, plans).collect(), unreadable(plans, f"{side}s."), notes
 

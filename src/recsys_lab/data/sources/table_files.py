@@ -87,6 +87,7 @@ class Tables:
         ids: Collection[str],
         *,
         every: bool = False,
+        further: Collection[str] = (),
     ) -> OpenTables:
         """Check every file.
 
@@ -95,6 +96,7 @@ class Tables:
             wanted: option (without ``data.``) -> column to read; None if the option is off.
             ids: the columns with ids of users or items.
             every: whether to also read all other columns.
+            further: columns to read if all files have them.
 
         Raises:
             UserError: if one cannot be read, or lacks a column.
@@ -107,7 +109,7 @@ class Tables:
                 continue
             listed.append(file)
             tables.append(table)
-            opened.append(table.open(scratch, None if every else set(names), ids))
+            opened.append(table.open(scratch, None if every else {*names, *further}, ids))
             if every:
                 self._compare(file, opened[0], opened[-1])
         if not opened:
@@ -117,9 +119,14 @@ class Tables:
         self._require(wanted, opened[0].columns, columns, first)
         for file, one in zip(listed, opened, strict=True):
             self._require(wanted, one.columns, [*one.columns, *file.partition], file)
-        read = columns if every else list(dict.fromkeys(names))
+        shared = [
+            name
+            for name in columns
+            if name in further and all(name in one.frame.collect_schema() for one in opened)
+        ]
+        read = columns if every else list(dict.fromkeys([*names, *shared]))
         warnings = self._warnings(listed, opened, names)
-        return OpenTables(self.where, listed, tables, opened, read, warnings)
+        return OpenTables(self.where, listed, tables, opened, read, columns, warnings)
 
     def _warnings(self, listed: list[Listed], opened: list[Opened], names: list[str]) -> list[str]:
         """Warnings about empty files and about columns that only some files have."""
@@ -206,10 +213,12 @@ class OpenTables:
         tables: the same files, checked.
         opened: the same files, opened.
         columns: to read.
+        header: the columns of the first file.
         warnings: about the files.
 
     Attributes:
         warnings: as given.
+        header: as given.
         frame: all rows in order, with the further columns `FILE`, if there are several files, and
             `SHORT`, if a row has too few values.
         is_text: whether values have no types: delimited text.
@@ -225,9 +234,11 @@ class OpenTables:
         tables: list[TableFile],
         opened: list[Opened],
         columns: list[str],
+        header: list[str],
         warnings: list[str],
     ) -> None:
         self.where = where
+        self.header = header
         self.warnings = warnings
         self._tables = tables
         self.columns = columns

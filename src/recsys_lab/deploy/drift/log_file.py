@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from recsys_lab.config import UserError
-from recsys_lab.data.columns.column_plan import apply_plans, missing_value_notes
+from recsys_lab.data.columns.column_plan import apply_plans, column_notes
 from recsys_lab.data.columns.ids import Spelling, plan_ids
 from recsys_lab.data.columns.timestamps import plan_times
 from recsys_lab.data.sources.log_columns import plan_feature
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recsys_lab.data.raw import FeatureType
 
 COLUMNS = ("user_id", "item_id", "timestamp")
+_AS_PREPARED = Spelling(normalization=("decimal",))
 
 
 def read_log(path: str, unit: str, kinds: Mapping[str, FeatureType]) -> EventLog:
@@ -54,7 +55,7 @@ def read_log(path: str, unit: str, kinds: Mapping[str, FeatureType]) -> EventLog
             frame = opened.frame
             plans = {
                 name: plan_ids(
-                    frame, name, opened.where, untyped=opened.is_text, spelling=Spelling()
+                    frame, name, opened.where, untyped=opened.is_text, spelling=_AS_PREPARED
                 )
                 for name in COLUMNS[:2]
             }
@@ -70,7 +71,7 @@ def read_log(path: str, unit: str, kinds: Mapping[str, FeatureType]) -> EventLog
                     frame, name.partition(".")[2], kind, "NEW", opened.where, Spelling()
                 )
             table = apply_plans(frame, plans).collect()
-    notes = [*opened.warnings, *missing_value_notes(plans)]
+    notes = [*opened.warnings, *column_notes(plans)]
     return _as_log(path, table, events, notes)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config import UserError
 from recsys_lab.data.columns.time_checks import SIZE_LIMIT
 from recsys_lab.data.columns.timestamps import UNITS, parse_date, parse_times
-from recsys_lab.data.formats.table_file import TableFile
+from recsys_lab.data.formats.small_table import read_columns
 from recsys_lab.data.raw_ids import id_texts
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ def read_ids(path: str, option: str, column: str, notes: list[str]) -> pl.Series
     Raises:
         UserError: the file cannot be read or lacks the column.
     """
-    ids = _columns(path, option, [column], ())[column]
+    ids = read_columns(path, option, [column], ())[column]
     if ids.null_count():
         notes.append(f"{option}={path}: {ids.null_count():,} rows without {column} were skipped")
     return ids.drop_nulls()
@@ -57,7 +55,7 @@ def read_events(
         UserError: the file cannot be read, lacks a column, or has no or incomplete rows.
     """
     option = "histories"
-    events = _columns(path, option, ["user_id", "item_id", *needed], columns)
+    events = read_columns(path, option, ["user_id", "item_id", *needed], columns)
     if events.is_empty():
         raise UserError(f"{option}={path}: has no rows; give one row per event")
     if events["user_id"].null_count():
@@ -84,26 +82,6 @@ def end_of(as_of: str) -> int:
     moment = int(parse_date("as_of", as_of).timestamp())
     has_time = len(as_of.strip()) > len("2024-12-31")
     return moment + (1 if has_time else _DAY)
-
-
-def _columns(path: str, option: str, needed: Sequence[str], others: Sequence[str]) -> pl.DataFrame:
-    where = f"{option}={path}"
-    if not Path(path).is_file():
-        what = "is a folder" if Path(path).is_dir() else "there is no such file"
-        raise UserError(f"{where}: {what}; give one CSV, TSV, JSON lines or Parquet file")
-    table = TableFile(Path(path), where)
-    with TemporaryDirectory(prefix="recsys-lab-") as scratch:
-        names = list(dict.fromkeys([*needed, *others]))
-        opened = table.open(Path(scratch), names, [n for n in names if n.endswith("_id")])
-        missing = [name for name in needed if name not in opened.columns]
-        if missing:
-            raise UserError(
-                f"{where}: has no column {' and '.join(missing)}"
-                f"{did_you_mean(missing[0], opened.columns)} It has: {', '.join(opened.columns)}"
-            )
-        with table.explained():
-            there = [name for name in names if name in opened.columns]
-            return opened.frame.select(there).collect()
 
 
 def _times(times: pl.Series, where: str, notes: list[str]) -> pl.Series:

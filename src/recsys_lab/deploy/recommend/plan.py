@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from recsys_lab.config import UserError
-from recsys_lab.deploy.recommend.conditions import fulfilled, parts_of, read_caps
+from recsys_lab.data.columns.conditions import parts_of
+from recsys_lab.deploy.recommend.conditions import fulfilled, read_caps
 from recsys_lab.deploy.recommend.inputs import end_of, read_events, read_ids
 from recsys_lab.deploy.recommend.shards import Columns
 from recsys_lab.deploy.recommend.sources import DatasetUsers, FileUsers, Source

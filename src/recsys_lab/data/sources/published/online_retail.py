@@ -17,7 +17,7 @@ from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.paths import file_key, require_file
-from recsys_lab.data.raw import Features, RawData
+from recsys_lab.data.raw import Features, LogColumn, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import OPTION, About, DatasetInfo, PublishedDataset
 from recsys_lab.data.sources.published.files import to_float
@@ -41,7 +41,8 @@ NAMED = DatasetInfo(
             "dropped and counted unless an option keeps them.",
             "The lines of an invoice share one minute and are in the file's order, so a split by "
             "time cuts through ties; and a line may occur several times: filter.drop_duplicates.",
-            "Postage, discounts and manual corrections are items, too (POSTAGE, Manual, Discount).",
+            "Postage and manual corrections are items, too (POSTAGE, Manual, CARRIAGE): "
+            "filter.exclude_items drops them.",
             "Many customers are wholesalers, with hundreds of lines per invoice.",
         ),
     ),
@@ -95,6 +96,7 @@ class OnlineRetail(PublishedDataset):
             quantity=to_float("Quantity"),
             title=_text(table, "Description"),
             country=_text(table, "Country"),
+            _country=_text(table, "Country"),  # of each row, for filter.where
             cancelled=invoice.str.to_uppercase().str.starts_with("C").fill_null(False),
         )
         returned = pl.col("cancelled") | (pl.col("quantity") < 0).fill_null(False)
@@ -107,9 +109,7 @@ class OnlineRetail(PublishedDataset):
             kinds["event_type"] = "categorical"
         people: dict[str, Any] = {"country": "categorical"}
         has_country = "Country" in table.columns
-        log = frame.select(
-            "user_id", "item_id", "timestamp", "event_type", "price", "quantity", "title", "country"
-        )
+        log = frame.drop("cancelled")
         log, items = plain_from_log(log, ("title",), "item")
         log, users = plain_from_log(log, ("country",) if has_country else (), "user")
         return RawData(
@@ -118,6 +118,7 @@ class OnlineRetail(PublishedDataset):
             dropped=dropped,
             features=Features({"title": "text"}, people if has_country else {}, kinds),
             about=self.about,
+            aliases={"country": LogColumn("_country")} if has_country else {},
         )
 
     def _kept(self, frame: pl.DataFrame, item: str) -> tuple[pl.DataFrame, dict[str, int]]:

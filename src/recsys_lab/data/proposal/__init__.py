@@ -1,0 +1,1 @@
+"""A proposed config for a file of the user's own: ``recsys-lab init``."""

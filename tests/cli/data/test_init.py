@@ -1,0 +1,222 @@
+"""``recsys-lab init``: what it proposes for a file, and that the printed commands work."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shlex
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from recsys_lab.cli.main import run_command
+from tests.data.conftest import shared
+
+__all__ = ["shared"]
+
+START = datetime(2024, 3, 1, 9, 5)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def till(**changes: pl.Expr) -> pl.DataFrame:
+    """Twelve customers with four receipts of three lines each, two returns and postage."""
+    rows = [
+        {
+            "BelegNr": 100 * user + visit,
+            "Kunde": 1000 + user,
+            "Artikel": "POST"
+            if (user, line) == (3, 0)
+            else f"A{(5 * user + 3 * visit + line) % 17}",
+            "Bezeichnung": "Porto" if (user, line) == (3, 0) else "Tee, grün",
+            "Menge": -1 if (user, visit) == (4, 1) else 2,
+            "Preis": 3.5,
+            "Datum": START + timedelta(days=9 * visit, hours=user),
+        }
+        for user in range(12)
+        for visit in range(4)
+        for line in range(3)
+        for n in [3 * visit + line]
+    ]
+    return pl.DataFrame(rows).with_columns(**changes)
+
+
+def read(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[dict, str, str]:
+    """The config, its text, and what was printed."""
+    text = Path(f"conf/experiment/{name}.yaml").read_text()
+    return yaml.safe_load(text), text, capsys.readouterr().out
+
+
+def printed(out: str, what: str) -> list[str]:
+    """The arguments of a printed command."""
+    (line,) = [line for line in out.splitlines() if line.startswith(f"{what}: ")]
+    words = shlex.split(line.partition(": ")[2])
+    assert words[0] == "recsys-lab"
+    return words[1:]
+
+
+def german(path: str) -> None:
+    frame = till(
+        Preis=pl.lit("3,50"), Datum=pl.col("Datum").dt.strftime("%d.%m.%Y %H:%M"),
+        Kunde=pl.col("Kunde").cast(pl.Float64),
+    )  # fmt: skip
+    frame.write_csv(path, separator=";")
+
+
+FORMS = {
+    "till.csv": german,
+    "my till.tsv": lambda path: till().write_csv(path, separator="\t"),
+    "till.txt": lambda path: till().write_csv(path, separator="|"),
+    "till.csv.gz": lambda path: Path(path).write_bytes(gzip.compress(till().write_csv().encode())),
+    "till.jsonl": lambda path: Path(path).write_text(till().write_ndjson()),
+    "till.parquet": lambda path: till().write_parquet(path),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys):
+    FORMS[form](form)
+    assert run_command(["init", form]) == 0
+    config, text, out = read("my_till" if form[0] == "m" else "till", capsys)
+    data = config["data"]
+    assert {key: data[f"{key}_column"] for key in ("user", "item", "timestamp", "basket")} == {
+        "user": "Kunde", "item": "Artikel", "timestamp": "Datum", "basket": "BelegNr",
+    }  # fmt: skip
+    assert (data["quantity_column"], data["price_column"]) == ("Menge", "Preis")
+    assert (data["title_column"], data["keep_returns"]) == ("Bezeichnung", False)
+    assert "3 rows (2.08%) have a negative quantity" in text
+    assert config["filter"]["exclude_items"] == ["POST"]
+    assert config["split"]["unit"] == "basket"
+    if form == "till.csv":
+        assert data["separator"] == ";"
+        assert data["decimal_comma"] is True
+        assert data["timestamp_format"] == "%d.%m.%Y %H:%M"
+    assert run_command(printed(out, "prepare the data and see its card")) == 0
+    (manifest,) = Path("prepared").glob("*/manifest.json")
+    made = json.loads(manifest.read_text())
+    dropped = {entry["step"]: entry["dropped"] for entry in made["counts"]}
+    assert (dropped["returns"], dropped["excluded items"]) == (3, 4)
+    assert made["num_interactions"] == 144 - 3 - 4
+    assert made["statistics"]["time"]["first"] == "2024-03-01T09:05:00Z"
+    users = pl.read_parquet(manifest.parent / "users.parquet")["user_id"]
+    assert users.to_list() == list(range(1000, 1012))
+    assert not [leak for leak in made["leaks"] if leak["kind"] == "same_basket"]
+
+
+def test_what_is_ambiguous_or_absent_is_said(capsys):
+    days = pl.col("Datum").dt.day() % 12 + 1
+    slashed = pl.format("{}/{}/2024", days, (days + 3) % 12 + 1)
+    till(Datum=slashed, other_customer_id=pl.lit(1)).write_csv("a.csv")
+    assert run_command(["init", "a.csv", "time=Datum"]) == 0
+    config, text, out = read("a", capsys)
+    assert config["data"]["timestamp_format"] in ("%m/%d/%Y", "%d/%m/%Y")
+    assert "# ambiguous: %" in text
+    assert "gap: times: %" in out
+    assert "both read every value" in " ".join(out.split())
+    till(Datum=pl.lit("soon")).write_csv("b.csv")
+    assert run_command(["init", "b.csv"]) == 0
+    config, text, out = read("b", capsys)
+    assert config["data"]["timestamp_column"] is None
+    assert "# Gap: column 'Datum' is named like a time, but no known format reads it" in text
+    assert run_command(printed(out, "prepare the data and see its card")) == 0
+    log = till().rename({"Kunde": "customer_id"}).with_columns(client_no=pl.col("customer_id"))
+    log.write_csv("c.csv")
+    assert run_command(["init", "c.csv"]) == 0
+    config, text, _ = read("c", capsys)
+    assert config["data"]["user_column"] == "customer_id"
+    assert "by its name; also possible: client_no" in text
+
+
+def test_dates_written_as_numbers_and_mostly_missing_users(capsys):
+    few = pl.when(pl.int_range(pl.len()) % 3 > 0).then("Kunde")
+    till(Datum=pl.col("Datum").dt.strftime("%Y%m%d"), Kunde=few).write_csv("a.csv")
+    assert run_command(["init", "a.csv", "rows=144"]) == 0
+    config, text, out = read("a", capsys)
+    assert config["data"]["timestamp_format"] == "%Y%m%d"
+    assert config["filter"]["max_bad_rows"] == pytest.approx(1 / 3 + 0.1, abs=0.01)
+    assert "33.3% of the rows lack a user" in text
+    assert run_command(printed(out, "prepare the data and see its card")) == 0
+    assert run_command(["init", "a.csv", "rows=90", "name=part"]) == 0
+    assert "the first 90 rows of a.csv" in " ".join(read("part", capsys)[1].split())
+
+
+def test_no_file_is_overwritten(capsys):
+    till().write_csv("till.csv")
+    assert run_command(["init", "till.csv"]) == 0
+    before = Path("conf/experiment/till.yaml").read_bytes()
+    capsys.readouterr()
+    assert run_command(["init", "till.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "till.yaml exists, and init never overwrites a file" in said
+    advice = said.rpartition("e.g. ")[2].strip()
+    assert run_command(["init", "till.csv", advice]) == 0
+    assert Path("conf/experiment/till.yaml").read_bytes() == before
+    assert run_command(["init", "till.csv", "name=../x"]) == 2
+    Path("blocked").write_text("")
+    assert run_command(["init", "till.csv", "output=blocked"]) == 2
+    assert "output: cannot write blocked/experiment/till.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["no header", "Latin-1"])
+def test_advice_on_bad_files_works(fault, capsys):
+    rows = till().select("Kunde", "Artikel", "Datum")
+    if fault == "no header":
+        rows.write_csv("a.csv", include_header=False)
+    else:
+        text = till(Bezeichnung=pl.lit("Tee grün")).write_csv()
+        Path("a.csv").write_bytes(text.encode("latin-1"))
+    assert run_command(["init", "a.csv"]) == 2
+    said = capsys.readouterr().err
+    command = said[said.index("sed " if fault == "no header" else "iconv ") :]
+    command, _, then = command.partition(", then: ")
+    subprocess.run(command, shell=True, check=True)
+    words = shlex.split(then)[1:] if then else ["init", command.rpartition("> ")[2].strip()]
+    assert run_command(words) == 0
+
+
+def test_a_shops_journey(shared, capsys):
+    """A till's file as pandas writes it: init, two models, comparison, reasons, card."""
+    log = pl.read_parquet(shared / "online-retail/online_retail.parquet")
+    few = log.filter((pl.col("CustomerID") < 12_650) | pl.col("CustomerID").is_null())
+    few = few.filter(pl.col("CustomerID").is_not_null() | (pl.int_range(pl.len()) % 40 == 0))
+    few.with_columns(pl.col("InvoiceDate").dt.strftime("%-m/%-d/%Y %-H:%M")).write_csv("till.csv")
+    assert run_command(["init", "till.csv"]) == 0
+    config, text, out = read("till", capsys)
+    assert config["data"]["user_column"] == "CustomerID"
+    assert config["data"]["timestamp_format"] == "%m/%d/%Y %H:%M"
+    assert config["data"]["quantity_column"] == "Quantity"
+    assert "POSTAGE" in config["filter"]["exclude_items"]
+    assert config["split"] == {"unit": "basket"}
+    assert "have a negative quantity: returns" in text
+    train = [*printed(out, "train"), "filter.where=user_id<12500,price>0", "tracking=none"]
+    small = ["model.hidden_dim=8", "model.feedforward_dim=8", "model.max_length=10",
+             "recipe.max_epochs=1", "evaluation.beyond_accuracy=[]"]  # fmt: skip
+    assert run_command([*train, *small, "run_dir=runs/sasrec"]) == 0
+    plain = ["model=popularity", "evaluation.beyond_accuracy=[]"]
+    assert run_command([*train, *plain, "run_dir=runs/popular"]) == 0
+    (manifest,) = Path("prepared").glob("*/manifest.json")  # one dataset for both
+    made = json.loads(manifest.read_text())
+    reasons = {entry["reason"]: entry["dropped"] for entry in made["counts"]}
+    returned = few.filter(pl.col("CustomerID").is_not_null(), pl.col("Quantity") < 0)
+    ids = few.filter(pl.col("CustomerID").is_not_null())["Description"].is_null().sum()
+    assert ids == 0
+    assert next(n for why, n in reasons.items() if why.startswith("return")) == len(returned)
+    assert made["settings"]["filter"]["where"] == "user_id<12500,price>0"
+    many = ["resamples=200", "permutations=200"]
+    assert run_command(["compare", "runs", *many, "output=table"]) == 0
+    tested = pl.read_parquet("runs/sasrec/test_users.parquet")["user"]
+    user = pl.read_parquet(manifest.parent / "users.parquet")["user_id"][int(tested[0])]
+    assert isinstance(user, int)
+    assert run_command(["explain", "runs/sasrec", "--user", str(user), "output=why"]) == 0
+    capsys.readouterr()
+    assert run_command(["show", "runs/popular", "card=true"]) == 0
+    card = (manifest.parent / "card.html").read_text()
+    assert "return (negative quantity)" in card
+    assert "user_id&lt;12500,price&gt;0" in card

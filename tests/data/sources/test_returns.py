@@ -1,0 +1,46 @@
+"""Rows with a negative quantity: dropped, kept, or not known to be one; told in each case."""
+
+from __future__ import annotations
+
+import pytest
+
+from recsys_lab.config import UserError
+from recsys_lab.data.preparation.own_reader import source_of
+
+LOG = "user_id,item_id,timestamp,qty,price\n" + "".join(
+    f"u{n % 2},i{n % 5},{1_700_000_000 + 90_000 * n},{-2 if n in (4, 7, 8) else 1},2\n"
+    for n in range(12)
+)
+
+
+def test_returns_are_dropped_or_kept_and_told(table, run, tmp_path):
+    data = run(table(LOG, quantity_column="qty"))
+    (step,) = [entry for entry in data.manifest["counts"] if entry["step"] == "returns"]
+    assert (step["dropped"], data.num_interactions) == (3, 9)
+    assert step["reason"] == "return (negative quantity); the purchases that it undoes are kept"
+    kept = run(table(LOG, quantity_column="qty", keep_returns=True), root=tmp_path / "kept")
+    assert kept.num_interactions == 12
+    said = "returns: 3 rows with a negative value in column 'qty' count as events like purchases"
+    assert kept.manifest["warnings"][0].startswith(said)
+    assert "data.keep_returns=false drops them" in kept.manifest["warnings"][0]
+    unread = run(table(LOG), root=tmp_path / "unread")
+    assert unread.manifest["warnings"][0].startswith(said)
+    assert "If they are returns, data.quantity_column=qty drops" in unread.manifest["warnings"][0]
+    assert unread.fingerprint == run(table(LOG, price_column="price")).fingerprint
+
+
+def test_older_sources_keep_their_identity(table):
+    """Datasets that were prepared before there were returns are found."""
+    for options in ({}, {"quantity_column": "qty", "keep_returns": True}):
+        assert "keep_returns" not in source_of(table(LOG, **options))["config"]
+    dropping = source_of(table(LOG, quantity_column="qty"))["config"]
+    assert dropping["keep_returns"] is False
+
+
+def test_a_name_that_means_two_columns_is_refused(table, run):
+    with pytest.raises(UserError, match=r"the log has no column 'prize'; did you mean 'price'\?"):
+        run(table(LOG), where="prize=1")
+    reader = table(LOG.replace("qty", "rating"), rating_column="price")
+    with pytest.raises(UserError, match=r"'rating' is the lab's name of column 'price' and also"):
+        run(reader, where="rating>1")
+    assert run(reader, where="price=2").num_interactions == 12
