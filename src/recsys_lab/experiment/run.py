@@ -17,6 +17,7 @@ from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.data_notes import notes_on_data
+from recsys_lab.experiment.extend import how_to_train_longer
 from recsys_lab.experiment.identity import begin
 from recsys_lab.experiment.init_from import begin_from
 from recsys_lab.experiment.learning import keep_arrays, ready_loss, train
@@ -29,6 +30,7 @@ from recsys_lab.experiment.test_results import run_test
 from recsys_lab.experiment.tracked import end_of, start_of
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import WEIGHTS, RunRecord, finish_time
+from recsys_lab.training.try_out import try_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +79,7 @@ def execute(
     forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
     parts = Components(cfg, restore)
+    try_out(parts.recipe)
     data = _prepare(parts, record, spent, prepared_in)
     if trial is not None:
         refuse_too_large(parts, data)
@@ -200,7 +203,8 @@ def _train(
         files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
     if keeper.still_improving:
-        _log.warning("the best epoch was the last one: the model was still improving")
+        advice = "" if trial else f"; {how_to_train_longer(record)}"
+        _log.warning("the best epoch was the last one: the model was still improving%s", advice)
 
 
 def _fit(parts: Components, record: RunRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     """
     if record.done:
         return
-    cure = f"finish it first: recsys-lab train resume={record.folder}"
+    cure = f"finish it first: {command_line('train', f'resume={record.folder}')}"
     if record.failed_before_training:
         cure = (
             "it failed before its first checkpoint, so there is nothing to resume: correct the "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config import UserError, command_line, did_you_mean
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.quoting import quoted
 from recsys_lab.data.preparation.durations import window_seconds
@@ -166,7 +166,7 @@ def _refuse_key(override: Override, run_dir: Path) -> None:
     if key == "resume" and value not in (None, "auto"):
         raise UserError(
             f"{override.input_line}: retrain takes resume=auto; a run is resumed with "
-            f"recsys-lab train resume={value}"
+            f"{command_line('train', f'resume={value}')}"
         )
     if key == "run_dir" and Path(str(value)).absolute() == run_dir:
         raise UserError(f"{override.input_line}: is RUN itself; choose another run_dir")
