@@ -82,7 +82,7 @@ def check_own_parts(cfg: DictConfig) -> None:
     Raises:
         UserError: one lacks something; the message has a table of what is needed.
     """
-    problems = []
+    problems: list[str] = []
     for group, target in component_targets(cfg).items():
         if target.startswith("recsys_lab."):
             continue

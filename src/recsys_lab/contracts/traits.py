@@ -125,7 +125,9 @@ def check_model(model: Any) -> None:
     if lacking:
         raise UserError(what_models_need(name, lacking))
     window = model.window
-    if (is_trained or window is not None) and not (isinstance(window, Integral) and window >= 1):
+    if (is_trained or window is not None) and not (
+        isinstance(window, Integral) and int(window) >= 1
+    ):
         raise UserError(
             f"model: {name}: window is {window!r}, expected a whole number of at least 1"
             f"{' for a trained model' if is_trained else ', or None'}; set it to the number of "

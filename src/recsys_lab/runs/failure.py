@@ -48,6 +48,29 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     )
 
 
+def refuse_trial(record: RunRecord, lack: str) -> None:
+    """Refuse a trial of a sweep, which does not use the test split.
+
+    Args:
+        record: of a finished run.
+        lack: what it does not have, e.g. ``no test result``.
+
+    Raises:
+        UserError: it is a trial; says how to train the sweep's best config.
+    """
+    if "test" in record.values:
+        return
+    configs = record.folder.absolute().parents[1] / "configs"
+    best = "the command of the sweep writes its best config when it has ended"
+    if (configs / "experiment/best.yaml").is_file():
+        again = command_line("train", "--config-dir", str(configs), "experiment=best")
+        best = f"for the sweep's best: {again}"
+    raise UserError(
+        f"{record.folder}: a trial of a sweep, which has {lack}; train its config as an ordinary "
+        f"run; {best}"
+    )
+
+
 def described(values: Mapping[str, Any]) -> str | None:
     """``UserError: message`` in one line; None without a failure, also in older records."""
     failure = values.get("failure")

@@ -18,7 +18,7 @@ from recsys_lab.config.locations import config_dir
 from recsys_lab.config.quoting import quoted
 from recsys_lab.data.preparation.durations import window_seconds
 from recsys_lab.experiment.resume import of_stored, parsed, require_run, stored_config
-from recsys_lab.runs.failure import refuse_unfinished
+from recsys_lab.runs.failure import refuse_trial, refuse_unfinished
 from recsys_lab.runs.record import FITTED, RunRecord
 
 if TYPE_CHECKING:
@@ -109,11 +109,8 @@ def require_retrainable(run_dir: Path) -> RunRecord:
             f"{run_dir}: a back-test, whose windows are runs of their own; give one of them, e.g. "
             f"{run_dir / 'window_0'}"
         )
-    if record.values["status"] == "pruned" or (record.done and "test" not in record.values):
-        raise UserError(
-            f"{run_dir}: a trial of a sweep, without a test result; train its config as an "
-            "ordinary run, e.g. the sweep's best: experiment=best"
-        )
+    if record.values["status"] == "pruned" or record.done:
+        refuse_trial(record, "no test result")
     refuse_unfinished(record, "no result to compare with")
     return record
 
