@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from recsys_lab.config import UserError, command_line
+from recsys_lab.config import UserError
 from recsys_lab.contracts import LIST
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.runs.record import PER_USER, RunRecord
@@ -93,8 +93,8 @@ def _rows(record: RunRecord) -> pl.DataFrame:
     rows = record.table(PER_USER)
     if not {"user_id", "target_id", "item_ids"} <= set(rows.columns):
         raise UserError(
-            f"{record.folder / PER_USER}: of an older version, without raw ids; rewrite it with "
-            f"{command_line('evaluate', str(record.folder), 'output=FOLDER')}, or train again"
+            f"{record.folder / PER_USER}: of an older version, without raw ids; train its config "
+            "again in another run_dir"
         )
     return rows
 

@@ -1,8 +1,11 @@
-"""Tries a user's own optimizer and schedule, whose mistakes would otherwise show up in training."""
+"""What of a recipe can be tried before data are read: a compiler, an own optimizer and schedule."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,19 +20,38 @@ if TYPE_CHECKING:
     from recsys_lab.training.recipe import Recipe
 
 _STEPS = 10
+_COMPILERS = {"cpu": ("CXX", ("g++", "clang++")), "cuda": ("CC", ("gcc", "clang"))}
 
 
 def try_out(recipe: Recipe) -> None:
-    """Try the optimizer and the schedule of a recipe, if they are not the lab's.
+    """Look for the compiler that ``compile`` needs, and try the user's own optimizer and schedule.
 
     Raises:
-        UserError: the optimizer's step does not call its closure once, or the schedule returns no
-            factor.
+        UserError: there is no compiler; the optimizer's step does not call its closure once, or the
+            schedule returns no factor.
     """
+    if recipe.config.compile:
+        _find_compiler(recipe.device())
     if own_source_hash(type(recipe.optimizer_factory)) is not None:
         _try_optimizer(recipe)
     if own_source_hash(type(recipe.schedule)) is not None:
         _try_schedule(recipe)
+
+
+def _find_compiler(device: str) -> None:
+    """Check for the compiler that torch.compile starts: of Inductor on the CPU, of Triton on a GPU.
+
+    Raises:
+        UserError: there is none.
+    """
+    variable, names = _COMPILERS[device]
+    if sys.platform == "win32" or os.environ.get(variable) or any(map(shutil.which, names)):
+        return
+    raise UserError(
+        f"recipe.compile: got true, but torch.compile needs a compiler when it runs, and there is "
+        f"neither {' nor '.join(names)} (nor the variable {variable}); install one, or use "
+        "recipe.compile=false"
+    )
 
 
 def _try_optimizer(recipe: Recipe) -> None:

@@ -270,6 +270,15 @@ def test_an_optimizer_and_a_schedule_are_tried(options, message):
         assert message in str(told.value)
 
 
+def test_a_compiler_is_looked_for_before_data_are_read(capsys, monkeypatch):
+    command = ["train", "recipe.compile=true", "recipe.accelerator=cpu", "tracking=none"]
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(Path.cwd()))
+    assert run_command(command) == 2
+    assert "there is neither g++ nor clang++ (nor the variable CXX)" in capsys.readouterr().err
+    assert not Path("prepared").exists()
+
+
 def test_what_a_launcher_starts_is_a_job():
     launcher = build(config(launcher="Plain").launcher)
     with pytest.raises(UserError, match=r"Plain\.start returned a Plain without code, interrupt"):
