@@ -1,5 +1,6 @@
 # Retrains a run on the current log, once a week; another run starts only after the last has ended.
-#   nomad job run -var run=runs/champion -var log=log.csv scripts/retrain.nomad.hcl
+#   nomad job run -var image="$(bash scripts/image.sh)" -var run=runs/champion -var log=log.csv \
+#     scripts/retrain.nomad.hcl
 #   nomad job periodic force recsys-lab-retrain
 # The volume "shop" holds the run and the log and takes the new runs. The task's last line is a JSON
 # object with the status; its exit code is 0 for "trained" and "nothing_new".
@@ -15,8 +16,19 @@ variable "log" {
 }
 
 variable "image" {
-  type    = string
-  default = "recsys-lab:latest"
+  type        = string
+  description = "recsys-lab:COMMIT, as scripts/image.sh prints it; not latest, which Nomad always pulls"
+}
+
+variable "uid" {
+  type        = number
+  default     = 1000
+  description = "of the user who owns the volume's files"
+}
+
+variable "gid" {
+  type    = number
+  default = 1000
 }
 
 variable "cron" {
@@ -34,11 +46,10 @@ job "recsys-lab-retrain" {
   }
 
   group "box" {
-    # After a crash the same command resumes the run (resume=auto), unless the log is newer by then.
+    # A crash is repeated within the task (restart), which resumes the run (resume=auto) unless the log
+    # is newer by then, but not a mistake in the command: Nomad cannot tell them apart.
     restart {
-      attempts = 3
-      interval = "24h"
-      delay    = "60s"
+      attempts = 0
       mode     = "fail"
     }
 
@@ -54,14 +65,22 @@ job "recsys-lab-retrain" {
 
     task "retrain" {
       driver = "docker"
+      user   = "${var.uid}:${var.gid}"
 
-      # Long enough to store a checkpoint; the client's max_kill_timeout must allow it.
+      # Long enough to store a checkpoint; the client's max_kill_timeout (30 s by default) must allow
+      # it.
       kill_signal  = "SIGINT"
-      kill_timeout = "60s"
+      kill_timeout = "120s"
+
+      env {
+        RESTARTS = "3"
+      }
 
       config {
-        image    = var.image
-        work_dir = "/work"
+        image      = var.image
+        init       = true
+        work_dir   = "/work"
+        entrypoint = ["restart", "recsys-lab"]
         args = [
           "retrain",
           "${var.run}",

@@ -1,5 +1,5 @@
 # Servers that follow one registry's champion, behind the cluster's load balancer.
-#   nomad job run -var servers=2 -var registry=registry scripts/serve.nomad.hcl
+#   nomad job run -var image="$(bash scripts/image.sh serve)" -var servers=2 scripts/serve.nomad.hcl
 # The volume "shop" holds registry, runs and prepared data; all boxes must see the same one. The
 # bearer token is in the Nomad variable nomad/jobs/recsys-lab-serve, key "token":
 #   nomad var put nomad/jobs/recsys-lab-serve token="$(openssl rand -hex 32)"
@@ -10,8 +10,19 @@ variable "servers" {
 }
 
 variable "image" {
-  type    = string
-  default = "recsys-lab-serve:latest"
+  type        = string
+  description = "recsys-lab-serve:COMMIT, as scripts/image.sh serve prints it; not latest, which Nomad always pulls"
+}
+
+variable "uid" {
+  type        = number
+  default     = 1000
+  description = "of the user who may read the volume and the token"
+}
+
+variable "gid" {
+  type    = number
+  default = 1000
 }
 
 variable "registry" {
@@ -60,6 +71,7 @@ job "recsys-lab-serve" {
 
     task "serve" {
       driver = "docker"
+      user   = "${var.uid}:${var.gid}"
 
       # Requests in flight are finished: as long as shutdown_s, and a little more.
       kill_signal  = "SIGTERM"
@@ -67,6 +79,7 @@ job "recsys-lab-serve" {
 
       config {
         image        = var.image
+        init         = true
         work_dir     = "/work"
         network_mode = "host"
         args = [
@@ -82,7 +95,8 @@ job "recsys-lab-serve" {
         data        = "{{ with nomadVar \"nomad/jobs/recsys-lab-serve\" }}{{ .token }}{{ end }}"
         destination = "secrets/token"
         perms       = "0400"
-        uid         = 1000
+        uid         = var.uid
+        gid         = var.gid
       }
 
       volume_mount {

@@ -1,6 +1,9 @@
 # One sweep on several boxes: every allocation gives the same command and so joins the same study.
-#   nomad job run -var boxes=4 -var storage=postgresql://USER:PASSWORD@db/optuna scripts/sweep.nomad.hcl
-# The volume "shop" holds the data and takes the sweep's files; all boxes must see the same one.
+#   nomad var put nomad/jobs/recsys-lab-sweep storage=postgresql://USER:PASSWORD@db/optuna
+#   nomad job run -var image="$(bash scripts/image.sh)" -var boxes=4 -var gpus=8 scripts/sweep.nomad.hcl
+# The volume "shop" holds the data and takes the sweep's files; all boxes must see the same one. The
+# study is in a database, as a journal file needs a file system with locks; its address is a Nomad
+# variable, which job and logs do not show.
 
 variable "boxes" {
   type    = number
@@ -8,13 +11,25 @@ variable "boxes" {
 }
 
 variable "image" {
-  type    = string
-  default = "recsys-lab:latest"
+  type        = string
+  description = "recsys-lab:COMMIT, as scripts/image.sh prints it; not latest, which Nomad always pulls"
 }
 
-variable "storage" {
-  type        = string
-  description = "of the study; a database, as a journal file needs a file system with locks"
+variable "uid" {
+  type        = number
+  default     = 1000
+  description = "of the user who owns the volume's files"
+}
+
+variable "gid" {
+  type    = number
+  default = 1000
+}
+
+variable "gpus" {
+  type        = number
+  default     = 1
+  description = "of each box: one worker runs on each; 0 for boxes without"
 }
 
 job "recsys-lab-sweep" {
@@ -23,12 +38,21 @@ job "recsys-lab-sweep" {
   group "box" {
     count = var.boxes
 
-    # The same command again goes on where it stopped.
+    # A crash is repeated within the task (restart), which goes on where it stopped, but not a mistake
+    # in the command: Nomad cannot tell them apart.
     restart {
-      attempts = 10
-      interval = "24h"
-      delay    = "15s"
-      mode     = "delay"
+      attempts = 0
+      mode     = "fail"
+    }
+
+    reschedule {
+      attempts  = 0
+      unlimited = false
+    }
+
+    constraint {
+      operator = "distinct_hosts"
+      value    = "true"
     }
 
     volume "shop" {
@@ -38,14 +62,18 @@ job "recsys-lab-sweep" {
 
     task "sweep" {
       driver = "docker"
+      user   = "${var.uid}:${var.gid}"
 
-      # Long enough for a trial to store where it is; the client's max_kill_timeout must allow it.
+      # Long enough for every trial to store where it is; the client's max_kill_timeout (30 s by
+      # default) must allow it.
       kill_signal  = "SIGINT"
-      kill_timeout = "60s"
+      kill_timeout = "120s"
 
       config {
-        image    = var.image
-        work_dir = "/work"
+        image      = var.image
+        init       = true
+        work_dir   = "/work"
+        entrypoint = ["restart", "recsys-lab"]
         args = [
           "sweep",
           "search=sasrec",
@@ -53,8 +81,15 @@ job "recsys-lab-sweep" {
           "data.path=log.csv",
           "sweep.name=nomad",
           "sweep.n_trials=200",
-          "sweep.storage=${var.storage}",
+          "sweep.storage=env:SWEEP_STORAGE",
         ]
+      }
+
+      template {
+        data        = "SWEEP_STORAGE='{{ with nomadVar \"nomad/jobs/recsys-lab-sweep\" }}{{ .storage }}{{ end }}'"
+        destination = "secrets/storage.env"
+        env         = true
+        change_mode = "noop"
       }
 
       volume_mount {
@@ -66,8 +101,13 @@ job "recsys-lab-sweep" {
         cpu    = 8000
         memory = 32000
 
-        device "nvidia/gpu" {
-          count = 1
+        dynamic "device" {
+          for_each = var.gpus > 0 ? ["nvidia/gpu"] : []
+          labels   = [device.value]
+
+          content {
+            count = var.gpus
+          }
         }
       }
     }

@@ -1,6 +1,7 @@
 """Runs that are stopped, killed, repeated or resumed, from the command line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,14 @@ def test_a_finished_run_is_shown_and_another_config_refused(capsys):
     assert train("run_dir=run", "resume=auto") == 0
     assert "this run is finished" in capsys.readouterr().out
     assert train("run_dir=run", "resume=auto", "model.hidden_dim=16") == 2
-    assert "differs in model" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "differs in model); resume that run, with its own config, with recsys-lab" in said
+    assert train("run_dir=run", "resume=auto", "recipe.max_epochs=4", "recipe.patience=5") == 2
+    longer = re.search(r"train that run longer with recsys-lab (.*), or", capsys.readouterr().err)
+    assert longer is not None
+    assert longer[1].split()[2:] == ["recipe.max_epochs=4", "recipe.patience=5"]
+    assert run_command(longer[1].split()) == 0
+    assert len(record("run")["epochs"]) == 4
 
 
 def started(*arguments: str, epochs: int) -> subprocess.Popen[str]:

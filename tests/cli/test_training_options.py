@@ -1,7 +1,11 @@
 """Options of training, from the command line to the record."""
 
+import shlex
+from pathlib import Path
+
 import pytest
 
+from recsys_lab.cli.main import run_command
 from tests.cli.flow import USERS, record, train
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -28,7 +32,14 @@ def test_a_run_whose_best_epoch_is_its_last_validated_one_says_so(capsys):
     assert judged == [1, 2]  # the third epoch is the last one
     improving = values["best"]["epoch"] == 2
     assert values["best"]["still_improving"] is improving
-    assert ("still improving" in capsys.readouterr().err) is improving
+    said = capsys.readouterr().err
+    assert ("still improving" in said) is improving
+    assert train("run_dir=longer", "recipe.max_epochs=1") == 0  # its only epoch is its best
+    said = capsys.readouterr().err
+    command = shlex.split(said.rpartition("train it longer, e.g. ")[2].splitlines()[0])
+    assert command[1:] == ["train", f"resume={Path('longer').absolute()}", "recipe.max_epochs=2"]
+    assert run_command(command[1:]) == 0
+    assert len(record("longer")["epochs"]) == 2
 
 
 def test_the_crop_decides_how_many_events_are_targets():

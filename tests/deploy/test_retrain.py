@@ -169,7 +169,7 @@ def test_what_changed_by_hand():
         ([], "give a run: recsys-lab retrain RUN"),
         (["first", "counts"], "expected one RUN, got 2"),
         (["open"], "finish it first: recsys-lab train resume="),
-        (["trial"], "a trial of a sweep, without a test result"),
+        (["trial"], "a trial of a sweep, which has no test result"),
         (["windows"], "a back-test, whose windows are runs of their own"),
         (["damaged"], "damaged"),
         (["first", "data.path=columns.csv"], "item_id"),

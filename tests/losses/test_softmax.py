@@ -211,17 +211,54 @@ def test_cosine_scales_both_sides_to_length_one():
         torch.testing.assert_close(got, expected)
 
 
-def test_the_fused_kernel_is_for_cuda(monkeypatch):
-    monkeypatch.setattr(softmax, "find_spec", lambda _: None)
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets whether liger-kernel is installed, and what happens when its kernel is tried."""
+
+    def is_(*, installed: bool, error: Exception | None = None) -> None:
+        def tried(_device: str) -> None:
+            if error:
+                raise error
+
+        softmax.why_not_liger.cache_clear()
+        monkeypatch.setattr(softmax, "find_spec", lambda _: installed or None)
+        monkeypatch.setattr(softmax, "_try_liger", tried)
+
+    yield is_
+    softmax.why_not_liger.cache_clear()
+
+
+def test_the_fused_kernel_is_for_cuda(machine):
+    machine(installed=False)
     assert not uses_liger("auto", "cuda")
     with pytest.raises(UserError, match=r"kernel: got liger, but liger-kernel is not installed"):
         uses_liger("liger", "cuda")
-    monkeypatch.setattr(softmax, "find_spec", lambda _: True)
+    machine(installed=True)
     assert uses_liger("auto", "cuda")
     assert not uses_liger("blocks", "cuda")
     assert not uses_liger("auto", "cpu")
     with pytest.raises(UserError, match=r"kernel: got liger, but there is no CUDA device"):
         uses_liger("liger", "cpu")
+
+
+def test_without_a_compiler_auto_is_blocks_and_says_so(machine, caplog):
+    machine(installed=True)
+    loss = SoftmaxLoss(SoftmaxLoss.Config(False, 1.0, 64, "auto"))
+    loss.check_device("cuda")
+    assert loss.resolved("cuda") == {"loss.kernel": "liger"}
+    assert not caplog.messages
+    machine(installed=True, error=RuntimeError("Failed to find C compiler. Please specify via CC"))
+    loss.check_device("cuda")
+    assert loss.resolved("cuda") == {"loss.kernel": "blocks"}
+    [said] = caplog.messages
+    assert said.startswith(
+        "loss.kernel=auto: blocks instead of liger, as Triton cannot compile it here (Failed to "
+        "find C compiler. Please specify via CC); install a C compiler"
+    )
+    chosen = SoftmaxLoss(SoftmaxLoss.Config(False, 1.0, 64, "liger"))
+    with pytest.raises(UserError, match=r"got liger, but Triton cannot compile it here"):
+        chosen.check_device("cuda")
+    assert chosen.resolved("cpu") == {}
 
 
 @pytest.mark.cuda

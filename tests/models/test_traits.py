@@ -100,6 +100,9 @@ def test_an_object_that_is_neither_trained_nor_fitted_is_refused():
 
 def test_a_trained_model_reads_a_number_of_events():
     model = Plain()
-    model.window = None
-    with pytest.raises(UserError, match=r"Plain: window is None, expected a whole number"):
-        check_model(model)
+    for window in (None, "5", 0, 2.5):
+        model.window = window
+        with pytest.raises(
+            UserError, match=rf"Plain: window is {window!r}, expected a whole number"
+        ):
+            check_model(model)

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from recsys_lab.config import UserError
+from recsys_lab.runs import provenance
 from recsys_lab.runs.memory import forget_peak_memory, peak_memory_mebibytes
 from recsys_lab.runs.record import RunRecord, finish_time, only_process, write_text
 
 REPOSITORY = Path(__file__).parents[2]
+COMMIT = "c0ffee1" * 5 + "12345"
 
 
 @pytest.fixture
@@ -45,6 +47,25 @@ def test_the_code_is_named_by_its_commit(record):
     code = on_disk(record)["code"]
     assert code["commit"] == done.stdout.strip()
     assert (record.folder / "code.diff").exists() <= code["dirty"]
+
+
+def test_outside_of_git_the_commit_is_what_the_image_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "code.py"))
+    stated = {}
+    for text in ("", COMMIT, f"{COMMIT}-dirty"):
+        monkeypatch.setenv(provenance.COMMIT, text)
+        stated[text], diff = provenance.code_state(tmp_path)
+        assert diff == ""
+    of_image = {"commit": COMMIT, "untracked": [], "stated_by": "RECSYS_LAB_COMMIT"}
+    assert stated == {
+        "": {"commit": None, "dirty": None},
+        COMMIT: {**of_image, "dirty": False},
+        f"{COMMIT}-dirty": {**of_image, "dirty": True},
+    }
+    monkeypatch.setenv(provenance.COMMIT, "latest")
+    with pytest.raises(UserError, match="RECSYS_LAB_COMMIT: got 'latest', expected a commit"):
+        RunRecord.create(tmp_path / "run", name="x", config={})
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_update_is_on_disk_and_whole(record):

@@ -16,6 +16,7 @@ import wandb
 
 from recsys_lab.config import build, config_dir
 from recsys_lab.tracking.base import End, Tracker
+from recsys_lab.tracking.wandb import sync_command
 from tests.support.postgres import free_port
 from tests.tracking.test_tracking import RUN, TABLES, logged, tracking
 
@@ -105,7 +106,7 @@ def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(wandb, "init", init)
     assert tracking("wandb", mode="online").start(RUN, tmp_path, {}) == {"wandb": "abc"}
     assert asked == ["online", "offline"]
-    assert f"upload it later with: wandb sync {tmp_path}" in caplog.text
+    assert f"upload it later with: {sync_command(tmp_path)}" in caplog.text
 
 
 @pytest.mark.parametrize("call", ["log_metrics", "log_hyperparams", "save", "finalize", "finish"])

@@ -16,6 +16,7 @@ from recsys_lab.config import Chosen
 from recsys_lab.experiment.tracked import end_of
 from recsys_lab.tracking.base import End, Start
 from recsys_lab.tracking.tracking import Tracking
+from recsys_lab.tracking.wandb import sync_command
 from tests.support.wandb_server import Synced, wandb_server
 
 RUN = Start(
@@ -166,13 +167,17 @@ def test_the_summary_of_a_stopped_run_is_its_best_epoch(tmp_path):
 
 
 def as_synced(folder: Path) -> dict[str, Synced]:
-    """What a server holds after ``wandb sync`` of the offline runs, by run."""
-    runs = sorted(folder.glob("wandb/offline-run-*"))
-    command = [Path(sys.executable).with_name("wandb"), "sync", *runs]
+    """What a server holds after the command that the lab advises, by run."""
+    command = f"{Path(sys.executable).parent}/{sync_command(folder)}"
     with wandb_server() as (address, found):
         account = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "HOME": str(folder)}
         done = subprocess.run(
-            command, env={**os.environ, **account}, capture_output=True, text=True, timeout=300
+            command,
+            shell=True,
+            env={**os.environ, **account},
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return found

@@ -15,6 +15,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.commands import Verify
 from recsys_lab.experiment.recommend.ranker import HistoryRanker
 from recsys_lab.experiment.restore import prepared_of, require_model, restore
+from recsys_lab.runs.failure import refuse_trial
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import PER_USER
 
@@ -221,11 +222,7 @@ class Run:
 
     def _require_test(self) -> None:
         require_model(self._record)
-        if "test" not in self._record.values:
-            raise UserError(
-                f"{self.path}: a trial of a sweep, which has no test results; train its config as "
-                "an ordinary run"
-            )
+        refuse_trial(self._record, "no test results")
 
 
 def load(folder: Path | str, *, verify: Verify = "full") -> Run:

@@ -22,6 +22,7 @@ from recsys_lab.cli.options import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.cli.whole_runs import with_whole_runs
 from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.build import component_targets
 from recsys_lab.config.compose import (
     Request,
     check,
@@ -121,6 +122,10 @@ def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:
 def _checked(request: Request, verb: Verb) -> list[str]:
     """Check the config, and return the overrides that fix the run directory."""
     cfg = check(request)
+    if any(not target.startswith("recsys_lab.") for target in component_targets(cfg).values()):
+        from recsys_lab.contracts.own_parts import check_own_parts  # imports torch
+
+        check_own_parts(cfg)
     if not verb.has_run_dir:
         return []
     if request.multirun and (problems := secrets_in_texts(cfg)):

@@ -11,13 +11,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from recsys_lab.cli.output import output_folder
-from recsys_lab.config import UserError
 from recsys_lab.experiment.agreement import agreement
 from recsys_lab.experiment.distributed import joined_processes, shard
 from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.test_results import TestResults, compute_test_results, rank_test_users
 from recsys_lab.pages.terminal import Terminal
-from recsys_lab.runs.failure import refuse_unfinished
+from recsys_lab.runs.failure import refuse_trial, refuse_unfinished
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.summary_tables import result_tables
@@ -41,11 +40,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 def _check(record: RunRecord) -> None:
     """Check that the run has a test result."""
     refuse_unfinished(record, "no test result")
-    if "test" not in record.values:
-        raise UserError(
-            f"{record.folder}: a trial of a sweep, which has no test result; train its config as "
-            "an ordinary run, e.g. the sweep's best: experiment=best"
-        )
+    refuse_trial(record, "no test result")
 
 
 def _report(record: RunRecord, results: TestResults, folder: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,6 +25,6 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _PACKAGES:
             raise
-        raise UserError(f"serve needs {error.name}: pip install 'recsys-lab[serve]'") from None
+        raise UserError(f"serve needs {error.name}: {install_hint('serve')}") from None
     with logging_to_stderr():
         Server(cast("Any", cfg)).run()

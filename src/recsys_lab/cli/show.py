@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_lab.cli.output import output_folder
 from recsys_lab.config import UserError
+from recsys_lab.experiment.extend import how_to_train_longer
 from recsys_lab.files.faults import out_of_space
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.find import whole_record
@@ -15,6 +16,8 @@ from recsys_lab.runs.summary import print_run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from recsys_lab.runs.record import RunRecord
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
@@ -36,7 +39,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     console = Terminal()
     folder = output_folder(cfg.trec, "trec")
     if folder is None:
-        print_run(console, record)
+        print_run(console, record, _longer(record))
         return
     from recsys_lab.runs.trec import write_trec  # imports polars
 
@@ -44,3 +47,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     for note in notes:
         console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"written: {', '.join(map(str, files))}", soft_wrap=True, highlight=False)
+
+
+def _longer(record: RunRecord) -> str:
+    """How to train the run longer; empty if it need not be."""
+    improving = (record.values.get("best") or {}).get("still_improving")
+    return how_to_train_longer(record) if improving else ""

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from recsys_lab.config import Interrupted, UserError, build, config_values
 from recsys_lab.config.choice import say
+from recsys_lab.config.environment import address_of
 from recsys_lab.evaluation.metrics.registry import own_metrics
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.pages.terminal import Terminal
@@ -87,6 +88,8 @@ def _opened(plan: Plan) -> Study:
 
 
 def _plan(cfg: DictConfig) -> Plan:
+    if cfg.sweep.storage:
+        cfg.sweep.storage = address_of(cfg.sweep.storage, "sweep.storage")
     own = own_metrics(cfg.evaluation)
     sweep = build(cfg.sweep, own_metrics=own)
     space = build(cfg.search).space

@@ -177,7 +177,9 @@ def _on_code(records: Sequence[RunRecord]) -> list[str]:
             "diff of two commits, or code.diff in a run's folder, shows the change."
         )
     if any((record.values.get("code") or {}).get("dirty") for record in records):
-        cautions.append("Some runs were made with uncommitted changes (code.diff in their folder).")
+        cautions.append(
+            "Some runs were made with uncommitted changes (code.diff in their folder, if any)."
+        )
     return cautions
 
 

@@ -7,10 +7,13 @@ from recsys_lab.config.errors import (
     Disagreement,
     Interrupted,
     NoModule,
+    NoSource,
     Pruned,
     UserError,
+    command_line,
     did_you_mean,
     first_line,
+    install_hint,
 )
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.relations import ForModels, Limit, OptionForModels
@@ -24,6 +27,7 @@ __all__ = [
     "Interrupted",
     "Limit",
     "NoModule",
+    "NoSource",
     "OptionForModels",
     "Pruned",
     "Sources",
@@ -32,9 +36,11 @@ __all__ = [
     "build_chosen",
     "check_config",
     "class_of_chosen",
+    "command_line",
     "config_dir",
     "config_values",
     "did_you_mean",
     "first_line",
+    "install_hint",
     "is_component",
 ]

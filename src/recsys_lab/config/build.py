@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 from collections.abc import Mapping
 from functools import cache
@@ -38,6 +39,18 @@ def config_values(node: Node) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items() if key != "_target_"}
 
 
+def component_targets(cfg: DictConfig) -> dict[str, str]:
+    """The class of every component of a config, by its key."""
+    from omegaconf import DictConfig, OmegaConf
+
+    nodes = {str(key): cfg[key] for key in cfg if not OmegaConf.is_missing(cfg, key)}
+    return {
+        key: str(node["_target_"])
+        for key, node in nodes.items()
+        if isinstance(node, DictConfig) and node.get("_target_") is not None
+    }
+
+
 def build(node: Node, **extras: Any) -> Any:
     """Import the class of ``_target_`` and build it from the node.
 
@@ -52,7 +65,7 @@ def build(node: Node, **extras: Any) -> Any:
         UserError: the target is not allowed or does not exist, or does not have these options.
     """
     cls = import_class(node.get("_target_"), _group(node))
-    return cls(_config(cls, node), **extras)
+    return _made(cls, _config(cls, node), extras)
 
 
 def class_of_chosen(choice: Choice, chosen: Chosen) -> type[Any]:
@@ -101,7 +114,20 @@ def build_chosen(choice: Choice, chosen: Chosen, **extras: Any) -> Any:
         UserError: see `class_of_chosen`; or the class does not have these options.
     """
     cls = class_of_chosen(choice, chosen)
-    return cls(**extras) if isinstance(chosen, str) else cls(_config(cls, chosen), **extras)
+    return cls(**extras) if isinstance(chosen, str) else _made(cls, _config(cls, chosen), extras)
+
+
+def _made(cls: type[Any], config: Any, extras: Mapping[str, Any]) -> Any:
+    """The object, of a class whose ``__init__`` takes the options and ``extras``."""
+    try:
+        inspect.signature(cls).bind(config, **extras)
+    except TypeError:
+        wanted = ", ".join(["self", "config", *(["*", *extras] if extras else [])])
+        raise UserError(
+            f"{cls.__module__}.{cls.__qualname__}: its __init__ takes {inspect.signature(cls)}, "
+            f"expected __init__({wanted})"
+        ) from None
+    return cls(config, **extras)
 
 
 def _imported(target: str) -> type[Any]:

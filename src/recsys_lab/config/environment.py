@@ -22,6 +22,7 @@ from recsys_lab.config.secrets import is_secret_name
 ALLOWED = "RECSYS_LAB_ALLOWED_ENV"
 """Variable with names, or patterns of names, that any config may read, e.g. ``DB_*,HUB_TOKEN``."""
 
+_NAMED = "env:"
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _named: list[set[str]] = []
 """Secret variables named by each nested command of this process; the last one applies."""
@@ -61,6 +62,16 @@ def environment_value(variable: str, option: str) -> str:
         raise UserError(f"{option}: this environment variable is not set; set it first")
     refuse_secret(variable, option)
     return os.environ[variable]
+
+
+def address_of(value: str, option: str) -> str:
+    """A path or address, or that of the environment variable that ``env:NAME`` names.
+
+    Raises:
+        UserError: see `environment_value`.
+    """
+    named = value.removeprefix(_NAMED)
+    return value if named == value else environment_value(named, f"{option}={value}")
 
 
 def refuse_secret(variable: str, option: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,6 +29,10 @@ class NoModule(UserError):
     def __init__(self, module: str) -> None:
         super().__init__(f"no module {module!r}.")
         self.module = module
+
+
+class NoSource(UserError):
+    """The option that says where the data are is not set."""
 
 
 class Disagreement(Exception):
@@ -83,6 +89,48 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     """``; did you mean 'x'?``, or a full stop if no option is similar."""
     match = closest(name, options)
     return f"; did you mean {match!r}?" if match else "."
+
+
+def command_line(*words: str) -> str:
+    """A command of the lab to copy into a shell, also if a path has spaces.
+
+    Args:
+        words: the verb and its arguments.
+    """
+    return shlex.join(["recsys-lab", *words])
+
+
+def install_hint(extra: str) -> str:
+    """The command that adds an extra to this installation, from any working directory.
+
+    The lab is on no package index of its own, so the command names where it was installed from: the
+    checkout, or the wheel, folder or repository that pip noted.
+
+    Args:
+        extra: a key of ``optional-dependencies`` in ``pyproject.toml``.
+    """
+    checkout = Path(__file__).parents[3]
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install -e {shlex.quote(f'{checkout}[{extra}]')}"
+    source = _installed_from()
+    where = f" @ {source}" if source else ""
+    return f"pip install {shlex.quote(f'recsys-lab[{extra}]{where}')}"
+
+
+def _installed_from() -> str | None:
+    """What pip installed the lab from, as a URL; None for a package index.
+
+    https://packaging.python.org/en/latest/specifications/direct-url/
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        noted = json.loads(distribution("recsys-lab").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        return None
+    url = noted.get("url")
+    repository = noted.get("vcs_info")
+    return f"{repository['vcs']}+{url}@{repository['commit_id']}" if repository else url
 
 
 def report(problems: Sequence[str], subject: str = "the config") -> str:

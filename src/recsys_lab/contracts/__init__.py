@@ -11,6 +11,7 @@ from recsys_lab.contracts.batches import (
     RankedLists,
     exclude_from,
 )
+from recsys_lab.contracts.own_parts import check_own_parts
 from recsys_lab.contracts.protocols import (
     DenseModel,
     FeatureColumns,
@@ -19,6 +20,7 @@ from recsys_lab.contracts.protocols import (
     HoldsScores,
     Loss,
     Recommender,
+    ResolvesOptions,
     SamplesTargets,
     ScoresByProduct,
     TrainingData,
@@ -62,6 +64,7 @@ __all__ = [
     "RanksCandidates",
     "ReadsFiles",
     "Recommender",
+    "ResolvesOptions",
     "SamplesTargets",
     "ScoresByProduct",
     "SemanticIds",
@@ -74,6 +77,7 @@ __all__ = [
     "ValidatesData",
     "ValidatesDevice",
     "check_model",
+    "check_own_parts",
     "exclude_from",
     "traits",
 ]

@@ -237,6 +237,15 @@ class ValidatesDevice(Protocol):
 
 
 @runtime_checkable
+class ResolvesOptions(Protocol):
+    """A loss with options that depend on the machine, for the run's record."""
+
+    def resolved(self, device: str) -> Mapping[str, str]:
+        """What options with the value ``auto`` are on a type of device, by their path."""
+        ...
+
+
+@runtime_checkable
 class HoldsScores(Protocol):
     """A loss that reports the scores it has in memory, for the estimate of a run's memory."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -95,25 +96,40 @@ _NEEDED = {
 }
 
 
+def needed_of_model(cls: type[Any]) -> dict[str, str]:
+    """What a class of models needs: methods, with their arguments, and attributes, by name."""
+    is_trained = issubclass(cls, nn.Module) and not issubclass(cls, FittedModel)
+    trained = _OWN_LOSS if issubclass(cls, MakesLoss) else _TRAINED
+    return {**_NEEDED[_ANY], **_NEEDED[trained if is_trained else _FITTED]}
+
+
+def what_models_need(name: str, lacking: Sequence[str]) -> str:
+    """A message with a table of what every kind of model needs, and what the named class lacks."""
+    lines = [f"model: {name} lacks {', '.join(lacking)}. What is needed:"]
+    for kind, rows in _NEEDED.items():
+        lines.append(f"  {kind}:")
+        lines += [f"  {'->' if w in lacking else '  '} {w:<30}{m}" for w, m in rows.items()]
+    return "\n".join(lines)
+
+
 def check_model(model: Any) -> None:
     """Check that a model has the required attributes and methods, before anything is trained.
 
     Raises:
         UserError: one is missing; the message has a table of all that are needed.
     """
-    is_trained = isinstance(model, nn.Module) and not isinstance(model, FittedModel)
-    trained = _OWN_LOSS if isinstance(model, MakesLoss) else _TRAINED
-    needed = [*_NEEDED[_ANY], *_NEEDED[trained if is_trained else _FITTED]]
+    needed = needed_of_model(type(model))
     lacking = [member for member in needed if not hasattr(model, member.partition("(")[0])]
+    is_trained = not isinstance(model, FittedModel)
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     if lacking:
-        lines = [f"model: {name} lacks {', '.join(lacking)}. What is needed:"]
-        for kind, rows in _NEEDED.items():
-            lines.append(f"  {kind}:")
-            lines += [f"  {'->' if w in lacking else '  '} {w:<30}{m}" for w, m in rows.items()]
-        raise UserError("\n".join(lines))
-    if is_trained and model.window is None:
+        raise UserError(what_models_need(name, lacking))
+    window = model.window
+    if (is_trained or window is not None) and not (
+        isinstance(window, Integral) and int(window) >= 1
+    ):
         raise UserError(
-            f"model: {name}: window is None, expected a whole number for a trained model; set it "
-            "to the number of events that the model reads"
+            f"model: {name}: window is {window!r}, expected a whole number of at least 1"
+            f"{' for a trained model' if is_trained else ', or None'}; set it to the number of "
+            "events that the model reads"
         )

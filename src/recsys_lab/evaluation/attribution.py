@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.contracts import NO_ITEM, Batch, RanksCandidates, ScoresByProduct, traits
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def integrated_gradients(model: Any, history: Batch, items_K: Tensor) -> Tensor:
         from captum.attr import IntegratedGradients
     except ImportError:
         raise UserError(
-            "method: integrated_gradients needs captum; pip install 'recsys-lab[explain]', or use "
+            f"method: integrated_gradients needs captum; {install_hint('explain')}, or use "
             "method=occlusion"
         ) from None
     stated = traits(model)

@@ -20,6 +20,7 @@ from recsys_lab.contracts import (
     UsesTrainingData,
     ValidatesData,
     check_model,
+    check_own_parts,
     traits,
 )
 from recsys_lab.data.batches import EvaluationBatches
@@ -80,6 +81,7 @@ class Components:
     device: str
 
     def __init__(self, cfg: DictConfig, restore: Restore) -> None:
+        check_own_parts(cfg)
         self._cfg, self._restore = cfg, restore
         self.inputs, self.recipe = build(cfg.inputs), build(cfg.recipe)
         self.protocol: RankingProtocol = build(cfg.evaluation)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM
 from recsys_lab.evaluation.attribution import integrated_gradients, occlusion
 from recsys_lab.pages.markup import render
@@ -137,8 +137,7 @@ def _list_of(parts: Components, user: str, number: int | None, phase: str) -> tu
     examples = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
     if user not in ids:
         raise UserError(
-            f"user: {user!r} is not in the data{did_you_mean(user, ids)} "
-            f"Users of the {phase} split are e.g. {examples}."
+            f"user: {user!r} is not in the data; users of the {phase} split are e.g. {examples}"
         )
     rows = segments[segments[:, 0] == ids.index(user)]
     if not len(rows):

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError, class_of_chosen
+from recsys_lab.config import UserError, class_of_chosen, command_line
 from recsys_lab.config.choice import say
 from recsys_lab.experiment.resume import LONGER
 from recsys_lab.files.atomic import write_text
@@ -41,6 +41,21 @@ def train_longer(record: RunRecord, config: Mapping[Any, Any]) -> None:
     record.update(config=dict(config), status="interrupted", files=files, extended=extended)
     write_text(record.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
     record.note_files(CONFIG)
+
+
+def how_to_train_longer(record: RunRecord) -> str:
+    """What to do with a run that was still improving: a command that `train_longer` accepts.
+
+    Args:
+        record: of a trained run.
+    """
+    recipe = record.values["config"]["recipe"]
+    key = f"recipe.max_epochs={2 * recipe['max_epochs']}"
+    try:
+        _refuse(record, recipe, {**recipe, "max_epochs": 2 * recipe["max_epochs"]})
+    except (UserError, ImportError):  # also: its own schedule is not there
+        return f"train a new run with more epochs, e.g. {key}"
+    return f"train it longer, e.g. {command_line('train', f'resume={record.folder}', key)}"
 
 
 def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import ReadsFiles
+from recsys_lab.contracts import ReadsFiles, ResolvesOptions
 from recsys_lab.runs.sources import source_digest
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
         protocol=parts.protocol_record(),
         split=parts.data.manifest["split"],
         machine=machine_with(record, parts.device),
+        resolved=_resolved(parts),
     )
 
 
@@ -122,6 +123,12 @@ def _identity(parts: Components) -> dict[str, str]:
         **_files(parts),
         **source,
     }
+
+
+def _resolved(parts: Components) -> dict[str, str]:
+    """What options with the value ``auto`` are on this machine."""
+    reads_loss = not parts.is_fitted and isinstance(parts.loss, ResolvesOptions)
+    return dict(parts.loss.resolved(parts.device)) if reads_loss else {}
 
 
 def _files(parts: Components) -> Mapping[str, str]:

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_lab.config import build
+from hydra.core.hydra_config import HydraConfig
+
+from recsys_lab.config import NoSource, UserError, build
 from recsys_lab.data.leaks.fatal import fatal, words_of
 from recsys_lab.data.preparation.contents import Preparation
 from recsys_lab.data.prepare import prepare
@@ -18,7 +20,37 @@ if TYPE_CHECKING:
 
 
 def prepare_from(cfg: DictConfig) -> PreparedDataset:
-    """The prepared dataset of a config; prepared if it does not exist."""
+    """The prepared dataset of a config; prepared if it does not exist.
+
+    Raises:
+        UserError: the config has no source, or the data are not usable.
+    """
+    try:
+        return _prepared(cfg)
+    except NoSource as error:
+        raise UserError(f"{error}{_needs_of_experiment()}") from error
+
+
+def _needs_of_experiment() -> str:
+    """What the chosen file of the group ``experiment`` says about its data; else an empty text.
+
+    It is the comment that begins with ``# Needs:``, at the head of the file.
+    """
+    if not HydraConfig.initialized():
+        return ""
+    runtime = HydraConfig.get().runtime
+    name = runtime.choices.get("experiment")
+    files = [Path(source.path, "experiment", f"{name}.yaml") for source in runtime.config_sources]
+    file = next((file for file in files if name and file.is_file()), None)
+    if file is None:
+        return ""
+    comment = re.search(r"^# Needs: ((?:.*\n#)*.*)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    if comment is None:
+        return ""
+    return f"\nexperiment={name} needs: {' '.join(comment[1].replace('#', ' ').split())}"
+
+
+def _prepared(cfg: DictConfig) -> PreparedDataset:
     words = words_of(cfg.fail_on_leaks)
     parts = Preparation(build(cfg.filter), build(cfg.split), build(cfg.engine))
     root, name = Path(cfg.prepared_dir), data_name(cfg.data)

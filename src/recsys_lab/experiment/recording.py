@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from recsys_lab.config import Interrupted, Pruned, UserError
+from recsys_lab.config import Interrupted, Pruned, UserError, command_line
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
@@ -66,7 +66,8 @@ def recorded(
                 _log.info("interrupted")
                 record.update(status="interrupted")
                 raise Interrupted(
-                    f"stopped; progress is saved. Resume with: recsys-lab train resume={folder}",
+                    "stopped; progress is saved. Resume with: "
+                    f"{command_line('train', f'resume={folder}')}",
                     folder,
                 ) from None
             except Pruned as stop:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file
 
-from recsys_lab.config import NoModule, UserError
+from recsys_lab.config import NoModule, UserError, command_line
 from recsys_lab.config.commands import Verify
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
@@ -179,6 +178,6 @@ def _prepared(record: RunRecord, stored: DictConfig) -> PreparedDataset:
     except NotWhole as error:
         raise UserError(
             f"{error.problem}: the run's prepared dataset. Restore it, or prepare it again in "
-            f"{stored.prepared_dir}, from the source in {record.folder / CONFIG}: recsys-lab "
-            f"evaluate {shlex.quote(str(record.folder))} prepare=true"
+            f"{stored.prepared_dir}, from the source in {record.folder / CONFIG}: "
+            f"{command_line('evaluate', str(record.folder), 'prepare=true')}"
         ) from error

@@ -17,6 +17,7 @@ from recsys_lab.config import Interrupted, Pruned
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.data_notes import notes_on_data
+from recsys_lab.experiment.extend import how_to_train_longer
 from recsys_lab.experiment.identity import begin
 from recsys_lab.experiment.init_from import begin_from
 from recsys_lab.experiment.learning import fit_in_steps, keep_arrays, ready_loss, train
@@ -31,6 +32,7 @@ from recsys_lab.pages.number_format import decimal, duration
 from recsys_lab.pages.terminal import PROGRESS
 from recsys_lab.runs.memory import forget_peak_memory
 from recsys_lab.runs.record import WEIGHTS, RunRecord, finish_time
+from recsys_lab.training.try_out import try_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +81,7 @@ def execute(
     forget_peak_memory()
     spent = _stopwatch(record.values["compute"]["seconds"])
     parts = Components(cfg, restore)
+    try_out(parts.recipe)
     data = _prepare(parts, record, spent, prepared_in)
     if trial is not None:
         refuse_too_large(parts, data)
@@ -203,7 +206,8 @@ def _train(
     )
     PROGRESS.info("%s", _best_line(parts.recipe.config.monitor, best, len(keeper.history)))
     if keeper.still_improving:
-        _log.warning("the best epoch was the last one: the model was still improving")
+        advice = "" if trial else f"; {how_to_train_longer(record)}"
+        _log.warning("the best epoch was the last one: the model was still improving%s", advice)
 
 
 def _best_line(monitor: str, best: Mapping[str, float], epochs: int) -> str:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.experiment.extend import train_longer
+from recsys_lab.experiment.resume import LONGER
 from recsys_lab.files.atomic import write_text
-from recsys_lab.runs.find import whole_record
+from recsys_lab.runs.find import flatten, whole_record
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from omegaconf import DictConfig
 
 
@@ -77,12 +80,21 @@ def open_record(cfg: DictConfig, folder: Path, **fields: Any) -> RunRecord:
     if differing == ["recipe"] and cfg.resume not in (None, "auto"):
         train_longer(record, config)
     elif differing:
-        msg = (
-            f"{folder}: has a run with another config (differs in {', '.join(differing)}); resume "
-            f"that run with resume={folder} and no other keys, or choose another run_dir"
-        )
-        raise UserError(msg)
+        msg = f"{folder}: has a run with another config (differs in {', '.join(differing)});"
+        advice = _how_to_resume(folder, config, record.values["config"])
+        raise UserError(f"{msg} {advice}, or choose another run_dir")
     return record
+
+
+def _how_to_resume(folder: Path, new: Mapping[Any, Any], old: Mapping[Any, Any]) -> str:
+    """The command that resumes a run: longer, if only keys that allow it differ."""
+    stored = flatten(_identity(old))
+    changed = {k: v for k, v in flatten(_identity(new)).items() if stored.get(k) != v}
+    longer = [f"{key}={value}" for key, value in changed.items() if key in LONGER]
+    again = command_line("train", f"resume={folder}", *longer)
+    if len(longer) == len(changed):
+        return f"train that run longer with {again}"
+    return f"resume that run, with its own config, with {command_line('train', f'resume={folder}')}"
 
 
 def _default_name(cfg: DictConfig) -> str:

@@ -237,6 +237,11 @@ class _Work:
     def _anew(self, items: Items, counts_V: NDArray[np.int64]) -> tuple[Codes, Codes]:
         """New codes of all items, without and with the level that tells duplicates apart."""
         codes, most = self.quantiser.quantise(items), self.quantiser.config.deduplicate
+        if not isinstance(codes, Codes):
+            raise UserError(
+                f"semantic_ids: {type(self.quantiser).__name__}.quantise returned a "
+                f"{type(codes).__name__}, expected recsys_lab.semantic_ids.base.Codes"
+            )
         refuse_collapsed(codes, items.vectors_VE, items.is_known_V)
         if most is None:
             return codes, codes

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt
 from recsys_lab.config import Chosen, UserError, build_chosen
 from recsys_lab.losses.negatives import (
     NEGATIVES,
+    Negatives,
     NegativeSampler,
     negative_scores,
     positive_scores,
@@ -115,9 +116,14 @@ class SampledLoss:
         """Scores of the targets and of fresh negatives, in full precision.
 
         Raises:
-            UserError: the sampler returned tensors of the wrong shape.
+            UserError: the sampler returned something else, or tensors of the wrong shape.
         """
         negatives = self._sampler.draw(targets_N, table_VD.shape[0])
+        if not isinstance(negatives, Negatives):
+            raise UserError(
+                f"loss.sampling: {type(self._sampler).__name__}.draw returned a "
+                f"{type(negatives).__name__}, expected recsys_lab.losses.negatives.Negatives"
+            )
         shape = self._sampler.shape(targets_N)
         for what, drawn in (("items", negatives.items), ("log_expected", negatives.log_expected)):
             if drawn.shape != shape:

@@ -5,19 +5,24 @@ Shapes: N supervised positions, D width, V items.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import torch
 from annotated_types import Ge, Gt
 from torch.nn import functional as F
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, first_line, install_hint
 from recsys_lab.losses.fused_softmax import Blocking, FusedSoftmax
 from recsys_lab.losses.precision import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_log = logging.getLogger(__name__)
 
 
 class SoftmaxLoss:
@@ -42,8 +47,8 @@ class SoftmaxLoss:
             temperature: divides the logits.
             memory_mib: memory for one block of logits, in MiB.
             kernel: "blocks" computes blocks of logits, on any device; "liger" is liger-kernel's
-                fused kernel, CUDA only; "auto" is liger where it is installed and the device is
-                CUDA, else blocks. The results are equal to float tolerance.
+                fused kernel, CUDA only, which needs a C compiler when it runs; "auto" is liger
+                where it works, else blocks. The results are equal to float tolerance.
         """
 
         cosine: bool
@@ -67,7 +72,7 @@ class SoftmaxLoss:
             A scalar of the states' type, at least float32.
 
         Raises:
-            UserError: ``kernel=liger`` without liger-kernel or without CUDA.
+            UserError: ``kernel=liger``, and it does not work here.
             ValueError: there are no positions, states and targets differ in number, or a target
                 is out of range (checked on the CPU only: on a GPU it would need a sync).
         """
@@ -92,9 +97,19 @@ class SoftmaxLoss:
         """Check that the kernel runs on this type of device.
 
         Raises:
-            UserError: ``kernel=liger`` without liger-kernel or without CUDA.
+            UserError: ``kernel=liger``, and it does not work here.
         """
-        uses_liger(self.config.kernel, device)
+        if uses_liger(self.config.kernel, device) or device != "cuda":
+            return
+        if self.config.kernel == "auto":
+            problem = why_not_liger(device)
+            _log.warning("loss.kernel=auto: blocks instead of liger, as %s", problem)
+
+    def resolved(self, device: str) -> dict[str, str]:
+        """See `recsys_lab.contracts.ResolvesOptions`."""
+        if self.config.kernel != "auto":
+            return {}
+        return {"loss.kernel": "liger" if uses_liger("auto", device) else "blocks"}
 
     def scores_in_memory(self, positions: int, num_items: int, device: str) -> int:
         """Number of scores in a block; see `recsys_lab.contracts.HoldsScores`."""
@@ -136,16 +151,40 @@ def uses_liger(kernel: str, device: str) -> bool:
     """Whether to use liger-kernel's fused kernel on this type of device.
 
     Raises:
-        UserError: ``kernel`` is "liger", and liger-kernel or CUDA is missing.
+        UserError: ``kernel`` is "liger", and it does not work here.
     """
-    installed = find_spec("liger_kernel") is not None
-    if kernel == "liger" and not (installed and device == "cuda"):
-        missing = "there is no CUDA device" if installed else "liger-kernel is not installed"
-        raise UserError(
-            f"loss.kernel: got liger, but {missing}; use loss.kernel=auto, or train on a GPU after "
-            "pip install 'recsys-lab[gpu]'"
+    if kernel == "blocks":
+        return False
+    problem = why_not_liger(device)
+    if kernel == "liger" and problem:
+        raise UserError(f"loss.kernel: got liger, but {problem}; or use loss.kernel=auto")
+    return problem is None
+
+
+@cache
+def why_not_liger(device: str) -> str | None:
+    """Why liger-kernel does not work on a type of device, and the cure; None if it does."""
+    if find_spec("liger_kernel") is None:
+        return f"liger-kernel is not installed: {install_hint('gpu')}"
+    if device != "cuda":
+        return "there is no CUDA device; train on a GPU"
+    try:
+        _try_liger(device)
+    except Exception as error:  # Triton has no common class for what it and the compiler raise
+        return (
+            f"Triton cannot compile it here ({first_line(error)}); install a C compiler (on Debian "
+            "gcc and libc6-dev) and the headers of Python (python3-dev)"
         )
-    return kernel != "blocks" and installed and device == "cuda"
+    return None
+
+
+def _try_liger(device: str) -> None:
+    """Compile and run the kernel once, on two positions of width 16 and 4 items."""
+    states_ND, table_VD = torch.ones(2, 16, device=device), torch.ones(4, 16, device=device)
+    states_ND.requires_grad_()
+    targets_N = torch.zeros(2, dtype=torch.int64, device=device)
+    with torch.enable_grad():
+        _liger_loss(states_ND, targets_N, table_VD).backward()
 
 
 def _liger_loss(states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 from recsys_lab.files.atomic import write_text
 from recsys_lab.files.digests import SEAL, seal
 
@@ -54,7 +54,7 @@ def read_epochs(folder: Path) -> list[dict[str, Any]] | None:
         if row is None:
             raise UserError(
                 f"{path}: line {number} is damaged. Remove the file: the run rewrites it from its "
-                f"checkpoint when resumed (recsys-lab train resume={folder})"
+                f"checkpoint when resumed ({command_line('train', f'resume={folder}')})"
             )
         rows.append(row)
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     """
     if record.done:
         return
-    cure = f"finish it first: recsys-lab train resume={record.folder}"
+    cure = f"finish it first: {command_line('train', f'resume={record.folder}')}"
     if record.failed_before_training:
         cure = (
             "it failed before its first checkpoint, so there is nothing to resume: correct the "
@@ -54,6 +54,29 @@ def never_began(record: RunRecord) -> bool:
     values = record.values
     works = any(values.get(key) for key in ("data", "epochs", "windows", "validation", "test"))
     return record.status in _ENDED and not works
+
+
+def refuse_trial(record: RunRecord, lack: str) -> None:
+    """Refuse a trial of a sweep, which does not use the test split.
+
+    Args:
+        record: of a finished run.
+        lack: what it does not have, e.g. ``no test result``.
+
+    Raises:
+        UserError: it is a trial; says how to train the sweep's best config.
+    """
+    if "test" in record.values:
+        return
+    configs = record.folder.absolute().parents[1] / "configs"
+    best = "the command of the sweep writes its best config when it has ended"
+    if (configs / "experiment/best.yaml").is_file():
+        again = command_line("train", "--config-dir", str(configs), "experiment=best")
+        best = f"for the sweep's best: {again}"
+    raise UserError(
+        f"{record.folder}: a trial of a sweep, which has {lack}; train its config as an ordinary "
+        f"run; {best}"
+    )
 
 
 def described(values: Mapping[str, Any]) -> str | None:

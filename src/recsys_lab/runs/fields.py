@@ -36,6 +36,7 @@ class Fields(BaseModel, extra="allow", strict=True):
     identity: dict[str, str] | None = None
     metrics: dict[str, dict[str, str | bool]] | None = None
     machine: dict[str, Any] | None = None
+    resolved: dict[str, str] | None = None
     compute: _Compute = _Compute()
     data: dict[str, Any] | None = None
     protocol: _Protocol | None = None

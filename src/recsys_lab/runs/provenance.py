@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from recsys_lab.config import UserError
 
 _PACKAGES = (
     "recsys-lab",
@@ -25,6 +28,8 @@ _PACKAGES = (
 )
 DIFF = "code.diff"
 """The file of a run with the uncommitted changes of its code."""
+COMMIT = "RECSYS_LAB_COMMIT"
+"""The environment variable with the commit of code that lies outside of git, as in the image."""
 
 
 def package_versions() -> dict[str, str]:
@@ -39,7 +44,13 @@ def package_versions() -> dict[str, str]:
 
 
 def code_state(folder: Path) -> tuple[dict[str, Any], str]:
-    """Commit and uncommitted changes of the running code, if it is in a git checkout."""
+    """Commit and uncommitted changes of the running code.
+
+    Outside of a git checkout the commit is that of the environment variable `COMMIT`, if it is set.
+
+    Raises:
+        UserError: the variable has no commit.
+    """
 
     def git(*arguments: str) -> str | None:
         # The settings of a checkout can name commands; none of them may run here.
@@ -55,7 +66,7 @@ def code_state(folder: Path) -> tuple[dict[str, Any], str]:
     ours = git("ls-files", "--error-unmatch", __file__) is not None
     commit = git("rev-parse", "HEAD") if ours else None
     if commit is None:
-        return {"commit": None, "dirty": None}, ""
+        return _stated(os.environ.get(COMMIT, "")), ""
     parts = (":/src", ":/configs")
     diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD", "--", *parts) or ""
     new = git("ls-files", "--others", "--exclude-standard", "--full-name", "--", *parts) or ""
@@ -64,3 +75,16 @@ def code_state(folder: Path) -> tuple[dict[str, Any], str]:
     if diff:
         state["diff_sha256"] = hashlib.sha256(diff.encode()).hexdigest()
     return state, diff
+
+
+def _stated(text: str) -> dict[str, Any]:
+    """The code's state as an image states it: a commit, with ``-dirty`` after changes."""
+    if not text:
+        return {"commit": None, "dirty": None}
+    match = re.fullmatch(r"([0-9a-f]{7,64})(-dirty)?", text)
+    if match is None:
+        raise UserError(
+            f"{COMMIT}: got {text!r}, expected a commit of the lab, 7 to 64 hexadecimal digits, "
+            "with -dirty after uncommitted changes; correct or unset this environment variable"
+        )
+    return {"commit": match[1], "dirty": match[2] is not None, "untracked": [], "stated_by": COMMIT}

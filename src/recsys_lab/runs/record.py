@@ -74,9 +74,9 @@ class RunRecord:
     @classmethod
     def create(cls, folder: Path, *, name: str, config: dict[str, Any], **fields: Any) -> RunRecord:
         """Start a record with status "running", the code, packages, machine, and ``fields``."""
+        code, diff = code_state(Path(__file__).parent)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / EPOCHS).unlink(missing_ok=True)  # left over from a removed run
-        code, diff = code_state(Path(__file__).parent)
         if diff:
             write_text(folder / DIFF, scrubbed_code(diff))
         values = {

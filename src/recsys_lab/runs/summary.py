@@ -8,9 +8,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from recsys_lab.config import command_line
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.failure import described
 from recsys_lab.runs.find import flatten
+from recsys_lab.runs.provenance import DIFF
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 from recsys_lab.runs.summary_tables import result_tables
 
@@ -24,8 +26,14 @@ if TYPE_CHECKING:
 _WHAT = ("name", "status", "seed", "created", "finished")
 
 
-def print_run(console: Console, record: RunRecord) -> None:
-    """Print the whole record of a run, which may be unfinished."""
+def print_run(console: Console, record: RunRecord, longer: str = "") -> None:
+    """Print the whole record of a run, which may be unfinished.
+
+    Args:
+        console: the console.
+        record: of the run.
+        longer: how to train the run longer, for one that was still improving.
+    """
     values = record.values
     console.print(_panel("run", _what(record)))
     if values.get("data"):
@@ -40,14 +48,14 @@ def print_run(console: Console, record: RunRecord) -> None:
     for table in result_tables(record, metrics, "results", values, record.slices()):
         console.print(table)
     console.print(_panel("compute", _compute(values)))
-    for warning in warnings(record):
+    for warning in warnings(record, longer):
         console.print(Text(f"warning: {warning}", style="yellow"))
     console.print(_panel("files", _files(record)))
     console.print(Text(f"run: {record.folder}"), soft_wrap=True)
 
 
-def warnings(record: RunRecord) -> Iterator[str]:
-    """Warnings about the numbers of the run."""
+def warnings(record: RunRecord, longer: str = "") -> Iterator[str]:
+    """Warnings about the numbers of the run; ``longer`` as for `print_run`."""
     values = record.values
     if not record.is_verified:
         yield f"the numbers cannot be verified: {NOT_VERIFIED}"
@@ -61,11 +69,15 @@ def warnings(record: RunRecord) -> Iterator[str]:
                 f"correct the cause and train anew: run_dir={record.folder} can be used again"
             )
         else:
-            yield f"{status_text}; resume it with: recsys-lab train resume={record.folder}"
+            again = command_line("train", f"resume={record.folder}")
+            yield f"{status_text}; resume it with: {again}"
     if (values.get("best") or {}).get("still_improving"):
-        yield "the best epoch was the last one: the model was still improving; raise max_epochs"
-    if (values.get("code") or {}).get("dirty"):
-        yield "made with uncommitted changes, see code.diff"
+        advice = f"; {longer}" if longer else ""
+        yield f"the best epoch was the last one: the model was still improving{advice}"
+    code = values.get("code") or {}
+    if code.get("dirty"):
+        kept = f", see {DIFF}" if (record.folder / DIFF).exists() else ", which were not stored"
+        yield f"made with uncommitted changes{kept}"
 
 
 def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -94,6 +106,8 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     compute = dict(values["compute"])
+    for option, choice in (values.get("resolved") or {}).items():
+        yield option, f"{choice} (auto)"
     yield "wall time", f"{compute.pop('seconds'):,.1f} s"
     yield "peak memory", f"{compute.pop('peak_memory_mebibytes'):,.0f} MiB"
     if values.get("parameters") is not None:

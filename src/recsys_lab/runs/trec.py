@@ -93,8 +93,8 @@ def _rows(record: RunRecord) -> pl.DataFrame:
     rows = record.table(PER_USER)
     if not {"user_id", "target_id", "item_ids"} <= set(rows.columns):
         raise UserError(
-            f"{record.folder / PER_USER}: of an older version, without raw ids; rewrite it with "
-            f"recsys-lab evaluate {record.folder} output=FOLDER, or train again"
+            f"{record.folder / PER_USER}: of an older version, without raw ids; train its config "
+            "again in another run_dir"
         )
     return rows
 

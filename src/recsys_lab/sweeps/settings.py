@@ -41,8 +41,9 @@ class Sweep:
         Attributes:
             name: of the study; a command with the name of an existing study resumes it.
             dir: folder of the sweep's files, in ``dir/name``.
-            storage: of the study: PATH.journal, sqlite:///FILE, postgresql://..., mysql://...;
-                null for a journal among the sweep's files.
+            storage: of the study: PATH.journal, sqlite:///FILE, postgresql://..., mysql://..., or
+                env:NAME for an environment variable that holds one of these; null for a journal
+                among the sweep's files.
             n_trials: number of trials of the study, over all commands that share it.
             timeout: seconds after which this command starts no more trials, and stops running
                 ones at their next training step; the next command resumes them. null for none.

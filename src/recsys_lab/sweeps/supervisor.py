@@ -20,7 +20,7 @@ from recsys_lab.config.secrets import scrubbed
 from recsys_lab.sweeps.failures import budgeted, describe_exit
 from recsys_lab.sweeps.faults import STOPPED, stopped, unwell
 from recsys_lab.sweeps.heartbeat import is_alive
-from recsys_lab.sweeps.launchers.base import Task
+from recsys_lab.sweeps.launchers.base import Task, started
 from recsys_lab.sweeps.progress.failed_trials import why_stopped
 from recsys_lab.sweeps.progress.status import status_line, status_table
 from recsys_lab.sweeps.retrain import note_death, top_runs
@@ -195,7 +195,7 @@ class Parent:
             left = max(0.0, self.deadline - time.monotonic())
             arguments += [str(left), str(self.over)]
         task = Task(arguments, log=str(self._log(name)), folder=str(Path.cwd()))
-        return _Worker(number, name, self.launcher.start(number, task), deaths)
+        return _Worker(number, name, started(self.launcher, number, task), deaths)
 
     def _log(self, worker: str) -> Path:
         return self.notes / f"{worker}.log"

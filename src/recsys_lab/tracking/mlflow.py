@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytorch_lightning.loggers import MLFlowLogger
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.pages.csv_text import frame_as_csv
 from recsys_lab.runs.find import flatten
 from recsys_lab.tracking.base import End, Start, Tracker
@@ -137,7 +137,7 @@ def _prepare_import(option: str) -> None:
     """Check that MLflow is there; keep it from retrying an unreachable server for minutes."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if find_spec("mlflow") is None:
-        raise UserError(f"{option} needs MLflow: pip install 'recsys-lab[mlflow]'")
+        raise UserError(f"{option} needs MLflow: {install_hint('mlflow')}")
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.pages.markdown import table
 from recsys_lab.tracking.base import Tracker
 
@@ -25,7 +25,7 @@ class TensorboardTracker(Tracker):
             import tensorboard  # noqa: F401
         except ImportError:
             raise UserError(
-                "tracking=tensorboard needs TensorBoard: pip install 'recsys-lab[tensorboard]'"
+                f"tracking=tensorboard needs TensorBoard: {install_hint('tensorboard')}"
             ) from None
         from pytorch_lightning.loggers import TensorBoardLogger
 

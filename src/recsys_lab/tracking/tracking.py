@@ -50,8 +50,8 @@ class Tracking:
             trackers: names of the lab's trackers, or your own classes: see
                 `recsys_lab.tracking.base`. The options below are for the lab's trackers.
             project: W&B project, MLflow experiment.
-            mode: of W&B: "offline" writes into the run directory (``wandb sync`` uploads it
-                later); "online" needs a login.
+            mode: of W&B: "offline" writes into the run directory, and ``wandb sync
+                RUN_DIR/wandb/offline-run-*`` uploads it later; "online" needs a login.
             entity: W&B team or user; null for the default of the login.
             init_timeout: seconds that W&B waits for login and network before it switches to
                 offline, and for the last upload at the end.

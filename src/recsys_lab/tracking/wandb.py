@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -42,8 +43,8 @@ class WandbTracker(Tracker):
 
         Attributes:
             project: W&B project.
-            mode: "offline" writes into the run directory (``wandb sync`` uploads it later);
-                "online" needs a login.
+            mode: "offline" writes into the run directory, and ``wandb sync
+                RUN_DIR/wandb/offline-run-*`` uploads it later; "online" needs a login.
             entity: W&B team or user; null for the default of the login.
             init_timeout: seconds to wait for login and network before switching to offline, and
                 for the last upload at the end.
@@ -68,7 +69,7 @@ class WandbTracker(Tracker):
                 return self._start(run, folder, "online")
             except Exception as error:
                 _log.warning("W&B (online) did not start: %s", error)
-                _log.warning("continuing offline; upload it later with: wandb sync %s", folder)
+                _log.warning("continuing offline; upload it later with: %s", sync_command(folder))
         return self._start(run, folder, "offline")
 
     def _start(self, run: Start, folder: Path, mode: str) -> str:
@@ -153,6 +154,11 @@ class SteppedWandbLogger(WandbLogger):
             self.experiment.log(dict(metrics))
         else:
             self.experiment.log({**metrics, _STEP: step}, step=step)
+
+
+def sync_command(folder: Path) -> str:
+    """The command, for a shell, that uploads what was logged offline in a run directory."""
+    return f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-run-*"
 
 
 def _table(frame: pl.DataFrame) -> Any:

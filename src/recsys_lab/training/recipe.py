@@ -127,16 +127,21 @@ class Recipe:
             UserError: the model, loss or optimizer does not support ``sparse_embeddings``.
         """
         if not self.config.sparse_embeddings:
-            return self._made(model.parameters())
+            return self.make_optimizer(model.parameters())
         from recsys_lab.training.dense_sparse import DenseSparseOptimizer, sparse_tables
 
         tables = sparse_tables(model, loss)
         known = {id(table) for table in tables}
         others = [weight for weight in model.parameters() if id(weight) not in known]
         sparse = self.optimizer_factory.make_sparse(tables, self)
-        return DenseSparseOptimizer(self._made(others), sparse)
+        return DenseSparseOptimizer(self.make_optimizer(others), sparse)
 
-    def _made(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """The optimizer of some parameters.
+
+        Raises:
+            UserError: the user's own class makes something else.
+        """
         from torch.optim import Optimizer
 
         made: Any = self.optimizer_factory.make(list(parameters), self)

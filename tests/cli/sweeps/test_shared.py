@@ -1,6 +1,8 @@
 """One study seen by many: two commands at once, and Optuna's dashboard."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -11,9 +13,10 @@ from urllib.parse import quote_plus
 import optuna
 import pytest
 
+from recsys_lab.cli.main import run_command
 from recsys_lab.sweeps.space import identity
 from recsys_lab.sweeps.storage.backends import open_storage
-from tests.cli.flow import COUNTS
+from tests.cli.flow import COUNTS, record
 from tests.support.postgres import PASSWORD, USER, free_port, postgres_server
 from tests.sweeps.claimers import study
 
@@ -30,17 +33,26 @@ def storage(request, tmp_path_factory):
         yield f"postgresql://{USER}:{quote_plus(PASSWORD)}@127.0.0.1:{port}/postgres"
 
 
-def test_two_commands_at_once_hold_the_budget(shop, storage):
+def test_two_commands_at_once_hold_the_budget(shop, storage, monkeypatch):
+    """On the server, as on boxes: one box is lost, the other one ends the sweep alone."""
+    loses_one = storage.startswith("postgresql")
+    monkeypatch.setenv("SWEEP_STORAGE", storage)
     command = [
         sys.executable, "-m", "recsys_lab", *BASE, DAYS, "sweep.workers=1", "sweep.n_trials=12",
-        f"sweep.storage={storage}",
+        "sweep.storage=env:SWEEP_STORAGE",
     ]  # fmt: skip
     parents = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
+    if loses_one:
+        while not any((shop / "sweeps/mine/trials").glob("*")):
+            assert parents[0].poll() is None
+            time.sleep(0.05)
+        parents[0].kill()
     said = [parent.communicate(timeout=300)[0] for parent in parents]
-    assert [parent.returncode for parent in parents] == [0, 0], said
+    assert [parent.returncode for parent in parents] == [-9 if loses_one else 0, 0], said
+    assert quote_plus(PASSWORD) not in "".join(said)
     opened = open_storage(storage)
     trials = optuna.load_study(study_name="mine", storage=opened).trials
     if hasattr(opened, "engine"):
@@ -50,6 +62,16 @@ def test_two_commands_at_once_hold_the_budget(shop, storage):
     assert len({identity(trial.params) for trial in trials}) == 12
     folders = sorted(path.name for path in (shop / "sweeps/mine/trials").iterdir())
     assert folders == [f"{number:04d}" for number in range(12)]
+    written = (shop / "sweeps/mine/configs/experiment/best.yaml").read_text()
+    best = trials[int(re.search(r"Trial (\d+) of", written)[1])]
+    assert best.value == max(trial.value for trial in trials)
+    assert (shop / "sweeps/mine/report.html").is_file()
+    if loses_one:
+        [advised] = re.findall(r"train and test the best config: recsys-lab (.*)", said[1])
+        assert run_command([*shlex.split(advised), "run_dir=again"]) == 0
+        assert record("again")["validation"]["ndcg@10"] == best.value
+        assert "test" in record("again")
+        return
     workers = [json.loads(p.read_text()) for p in (shop / "sweeps/mine/workers").glob("*.json")]
     assert sum(worker["trials"] for worker in workers) == 12
     assert len(workers) == 2

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.deploy.serve.server import Server, read_token
 from tests.deploy.serve.conftest import options
 from tests.deploy.serve.test_follow import write_champion
@@ -63,7 +63,7 @@ class TestMistakes:
         monkeypatch.setitem(sys.modules, "uvicorn", None)
         monkeypatch.delitem(sys.modules, "recsys_lab.deploy.serve.server")
         assert run_command(["serve", str(served_runs / "popularity")]) == 2
-        assert "serve needs uvicorn: pip install 'recsys-lab[serve]'" in capsys.readouterr().err
+        assert f"serve needs uvicorn: {install_hint('serve')}" in capsys.readouterr().err
 
     @pytest.mark.parametrize("text", ["", "two words", "café", "a\nb"])
     def test_a_token_is_checked_without_being_shown(self, tmp_path, text):

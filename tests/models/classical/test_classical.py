@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.contracts import NO_ITEM, Batch, FittedModel
 from recsys_lab.models.classical import base as classical
 from tests.models.classical.logs import CLASSICAL, Log, batch_of, make, random_log, scores_of
@@ -181,6 +181,6 @@ def test_a_missing_package_is_named():
     with pytest.raises(UserError) as error:
         classical.require("no_such_package", "ials")
     assert str(error.value) == (
-        "model=ials needs no_such_package: pip install 'recsys-lab[baselines]' "
+        f"model=ials needs no_such_package: {install_hint('baselines')} "
         "(No module named 'no_such_package')"
     )

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_lab.config import UserError, first_line
+from recsys_lab.config import UserError, first_line, install_hint
 from recsys_lab.config.environment import environment_value
 from recsys_lab.data.engines.base import FILE, NUMBER, PLACE, ROW, ROWS_A_FILE, Frame, stage
 from recsys_lab.data.raw import ParquetLog
@@ -32,7 +32,7 @@ _SECRET = re.compile(r"spark\.(hadoop\.(fs|google)\.[\w.-]+|[\w.-]*[pP]assword|[
 
 
 class Spark:
-    """For logs too large for one machine. Needs ``pip install 'recsys-lab[spark]'`` and Java.
+    """For logs too large for one machine. Needs the extra ``spark`` and Java.
 
     Args:
         config: the master and its settings.
@@ -88,7 +88,7 @@ class Spark:
             from pyspark.sql import SparkSession as Builder
         except ImportError as error:
             raise UserError(
-                "engine=spark needs pyspark: pip install 'recsys-lab[spark]', and Java 17"
+                f"engine=spark needs pyspark: {install_hint('spark')}, and Java 17"
             ) from error
         running = Builder.getActiveSession()
         try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config import NoSource, UserError, did_you_mean
 from recsys_lab.files.digests import digest
 from recsys_lab.files.faults import out_of_space, reason
 
@@ -19,11 +19,11 @@ def require_option(value: str | None, option: str, example: str) -> str:
     """Return the value of an option without a default.
 
     Raises:
-        UserError: if it is not set.
+        NoSource: if it is not set.
     """
     if value:
         return value
-    raise UserError(f"{option} is not set: this dataset is read from a file. Add e.g. {example}")
+    raise NoSource(f"{option} is not set: this dataset is read from a file. Add e.g. {example}")
 
 
 def require_file(path: str | Path, option: str) -> Path:

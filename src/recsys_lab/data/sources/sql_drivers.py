@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from recsys_lab.config import UserError, first_line
+from recsys_lab.config import UserError, first_line, install_hint
 from recsys_lab.config.environment import environment_value
 from recsys_lab.data.formats.paths import readable, require_file
 
@@ -142,7 +142,7 @@ def _sqlalchemy(
     try:
         import sqlalchemy
     except ImportError as error:
-        raise UserError("data=sql needs sqlalchemy: pip install 'recsys-lab[sql]'") from error
+        raise UserError(f"data=sql needs sqlalchemy: {install_hint('sql')}") from error
     scheme, _, rest = url.partition("://")
     scheme = scheme.partition("+")[0]
     with _explained(url, password):
@@ -164,8 +164,7 @@ def _sqlalchemy(
             engine = sqlalchemy.create_engine(address)
         except ImportError as error:
             raise UserError(
-                f"data.url={url}: the driver is not installed ({error.name}): "
-                "pip install 'recsys-lab[sql]'"
+                f"data.url={url}: the driver {error.name} is not installed: {install_hint('sql')}"
             ) from error
         connection = engine.connect()
     try:

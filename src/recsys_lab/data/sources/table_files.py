@@ -12,7 +12,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recsys_lab.config import UserError
-from recsys_lab.config.environment import environment_value
+from recsys_lab.config.environment import address_of
 from recsys_lab.data.columns.column_plan import FILE
 from recsys_lab.data.formats.json_lines import JSON_LINES
 from recsys_lab.data.formats.listing import Listed, list_files, list_parts
@@ -28,9 +28,6 @@ from recsys_lab.data.formats.table_file import (
 )
 from recsys_lab.data.raw import PART
 from recsys_lab.files.faults import out_of_space
-
-_NAMED = "env:"
-"""Prefix of the name of an environment variable that holds the address."""
 
 
 class Tables:
@@ -56,7 +53,7 @@ class Tables:
         later: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.where = f"{option}={path}"
-        self._path = _address(path, option)
+        self._path = address_of(path, option)
         self._option = option
         self._later = later or {}
         self._separator, self._quoted = separator, quoted
@@ -71,7 +68,7 @@ class Tables:
         paths = {"train": (self._option, self._path)}
         for part, (option, path) in self._later.items():
             written[part] = f"{option}={path}"
-            paths[part] = (option, _address(path, option))
+            paths[part] = (option, address_of(path, option))
         return list_parts(paths, written, self._separator, PART)
 
     def key(self) -> Any:
@@ -196,12 +193,6 @@ class Tables:
         path = self.where.partition("=")[2]
         named = path if file is None else file.label or f"{path}: {file.name}"
         require_columns(wanted, columns, named)
-
-
-def _address(path: str, option: str) -> str:
-    """The path, or the value of the environment variable that it names."""
-    named = path.removeprefix(_NAMED)
-    return path if named == path else environment_value(named, f"{option}={path}")
 
 
 class OpenTables:

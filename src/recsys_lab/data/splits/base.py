@@ -5,6 +5,7 @@ Shapes: U users, T events concatenated by user, V items, n rows of one phase.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -66,7 +67,7 @@ class Segments:
         return self.validation if phase == "validation" else self.test
 
 
-class Split:
+class Split(ABC):
     """Base class of splits: a rule that assigns events to training, validation and test.
 
     A subclass has a ``Config`` with the options of `recsys_lab.data.splits.options`.
@@ -97,6 +98,7 @@ class Split:
         code = own_source_hash(type(self))
         return {"name": self.name, **kept, **({} if code is None else {"code": code})}
 
+    @abstractmethod
     def segments(self, log: FlatLog) -> Segments:
         """Split the events.
 
@@ -104,4 +106,3 @@ class Split:
             UserError: if the log lacks what the rule needs (times), or no training events or
                 targets are left.
         """
-        raise NotImplementedError

@@ -10,6 +10,7 @@ from recsys_lab.config import UserError
 from recsys_lab.deploy.drift.compare import Options, Thresholds, compare
 from recsys_lab.deploy.drift.log_file import read_log
 from recsys_lab.deploy.drift.logs import open_prepared
+from recsys_lab.runs.failure import refuse_unfinished
 from recsys_lab.runs.find import whole_record
 
 if TYPE_CHECKING:
@@ -57,11 +58,7 @@ def drift(cfg: DictConfig) -> dict[str, Any]:
 
 def _finished(folder: Path) -> RunRecord:
     record = whole_record(folder)
-    if not record.done:
-        raise UserError(
-            f"run={folder}: its status is '{record.values['status']}', so it has no model; finish "
-            f"it first (recsys-lab train resume={folder}), or leave run out"
-        )
+    refuse_unfinished(record, "no model", f"run={folder}")
     if "windows" in record.values:
         raise UserError(f"run={folder}: a back-test; give one of its windows, e.g. window_0")
     return record

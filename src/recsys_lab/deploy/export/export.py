@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.deploy.export import card, folder
 from recsys_lab.deploy.export.check import agreement, compared, histories_of, refuse_different
 from recsys_lab.deploy.export.exported import ExportedModel
@@ -115,7 +115,7 @@ def _need_packages() -> None:
             importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             raise UserError(
-                f"export needs {name}, which is not installed: pip install 'recsys-lab[export]'"
+                f"export needs {name}, which is not installed: {install_hint('export')}"
             ) from None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +41,7 @@ def session(path: Path, threads: int) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise UserError(
-            "an export runs on ONNX Runtime: pip install 'recsys-lab[export]'"
-        ) from None
+        raise UserError(f"an export runs on ONNX Runtime: {install_hint('export')}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Threads that have nothing to do sleep: by default they spin, and take the cores from a server.

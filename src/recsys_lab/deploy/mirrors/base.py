@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 from recsys_lab.config.errors import first_line
 from recsys_lab.deploy.registry import Registry
 from recsys_lab.files.digests import content_hash, digests
@@ -130,10 +129,10 @@ def copy_champion(registry: Path, mirror: Mirror, option: str) -> str:
     try:
         return mirror.copy(_copied(champion))
     except Exception as error:
-        keys = " ".join(shlex.quote(key) for key in (f"registry={registry}", f"mirror={option}"))
+        again = command_line("promote", f"registry={registry}", f"mirror={option}")
         raise NotCopied(
             f"mirror={option}: the champion is version {champion.version} of registry={registry}, "
-            f"but it was not copied ({first_line(error)}). Copy it: recsys-lab promote {keys}"
+            f"but it was not copied ({first_line(error)}). Copy it: {again}"
         ) from error
 
 

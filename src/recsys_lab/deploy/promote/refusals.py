@@ -10,7 +10,7 @@ from recsys_lab.config import UserError
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.promote.verdict import Check
 from recsys_lab.experiment.restore import prepared_of
-from recsys_lab.runs.failure import refuse_unfinished
+from recsys_lab.runs.failure import refuse_trial, refuse_unfinished
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.weights import weights_of
 
@@ -41,11 +41,7 @@ def finished_run(folder: Path) -> RunRecord:
             f"{folder / 'window_0'}"
         )
     refuse_unfinished(record, "no model to promote")
-    if "test" not in record.values:
-        raise UserError(
-            f"{folder}: a trial of a sweep, which was chosen on validation and has no test; train "
-            "its config as an ordinary run, and promote that"
-        )
+    refuse_trial(record, "no test result to be compared by")
     return record
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config import UserError, command_line, did_you_mean
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.quoting import quoted
 from recsys_lab.data.preparation.durations import window_seconds
 from recsys_lab.experiment.resume import of_stored, parsed, require_run, stored_config
-from recsys_lab.runs.failure import refuse_unfinished
+from recsys_lab.runs.failure import refuse_trial, refuse_unfinished
 from recsys_lab.runs.record import FITTED, RunRecord
 
 if TYPE_CHECKING:
@@ -109,11 +109,8 @@ def require_retrainable(run_dir: Path) -> RunRecord:
             f"{run_dir}: a back-test, whose windows are runs of their own; give one of them, e.g. "
             f"{run_dir / 'window_0'}"
         )
-    if record.values["status"] == "pruned" or (record.done and "test" not in record.values):
-        raise UserError(
-            f"{run_dir}: a trial of a sweep, without a test result; train its config as an "
-            "ordinary run, e.g. the sweep's best: experiment=best"
-        )
+    if record.values["status"] == "pruned" or record.done:
+        refuse_trial(record, "no test result")
     refuse_unfinished(record, "no result to compare with")
     return record
 
@@ -166,7 +163,7 @@ def _refuse_key(override: Override, run_dir: Path) -> None:
     if key == "resume" and value not in (None, "auto"):
         raise UserError(
             f"{override.input_line}: retrain takes resume=auto; a run is resumed with "
-            f"recsys-lab train resume={value}"
+            f"{command_line('train', f'resume={value}')}"
         )
     if key == "run_dir" and Path(str(value)).absolute() == run_dir:
         raise UserError(f"{override.input_line}: is RUN itself; choose another run_dir")

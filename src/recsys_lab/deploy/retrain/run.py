@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf, open_dict
 
-from recsys_lab.config import Interrupted, UserError
+from recsys_lab.config import Interrupted, UserError, command_line
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.retrain.changes import changes_table, data_changes
@@ -120,7 +120,8 @@ def _old_data(parent: RunRecord, *, warm: bool) -> PreparedDataset | None:
     try:
         return prepared_of(parent)
     except NotWhole as error:
-        advice = f"recsys-lab evaluate {parent.folder} prepare=true makes it from its source"
+        again = command_line("evaluate", str(parent.folder), "prepare=true")
+        advice = f"{again} makes it from its source"
         if warm:
             raise UserError(
                 f"warm=true: {error.problem}: the dataset of RUN, whose ids the weights are "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 from recsys_lab.config.commands import Verify
 from recsys_lab.deploy.registry import REGISTRY, Champion, Registry
 from recsys_lab.deploy.serve.export_model import ExportModel
@@ -160,5 +160,5 @@ def refuse_other(folder: Path, backend: Backend) -> None:
     if backend == "export" and not (is_registry(folder) or is_export(folder)):
         raise UserError(
             f"backend=export: {folder} is a run; export it and serve the export: "
-            f"recsys-lab export {folder} output=DIR"
+            f"{command_line('export', str(folder), 'output=DIR')}"
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.contracts import NO_ITEM, RanksCandidates, traits
+from recsys_lab.contracts import NO_ITEM, RankedLists, RanksCandidates, traits
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from recsys_lab.contracts import Batch, EvaluationBatch, Exclude, RankedLists, Recommender
+    from recsys_lab.contracts import Batch, EvaluationBatch, Exclude, Recommender
     from recsys_lab.evaluation.catalogue import RankedData
     from recsys_lab.evaluation.metrics.user_mean import BeyondMetric
 
@@ -239,6 +239,8 @@ def check_lists(
     Raises:
         ValueError: names the model, the row of the batch and the rank.
     """
+    if not isinstance(lists, RankedLists):
+        raise _error(model, f"a {type(lists).__name__}, expected RankedLists")
     items_BK, scores_BK = lists.items_BK, lists.scores_BK
     if items_BK.shape != scores_BK.shape or items_BK.shape[1] != k:
         raise _error(

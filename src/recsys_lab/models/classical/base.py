@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.contracts import Batch, ExcludedItems, RankedLists
 from recsys_lab.models.ranking import top_k
 
@@ -185,5 +185,5 @@ def require(package: str, model: str) -> None:
     try:
         importlib.import_module(package)
     except ImportError as error:
-        msg = f"model={model} needs {package}: pip install 'recsys-lab[baselines]' ({error})"
+        msg = f"model={model} needs {package}: {install_hint('baselines')} ({error})"
         raise UserError(msg) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_lab.config import UserError, first_line
+from recsys_lab.config import UserError, first_line, install_hint
 from recsys_lab.files.arrays import save_npy
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.files.digests import sha256_of_first
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 256  # texts per step
-_NOT_INSTALLED = "{}.text needs sentence-transformers: pip install 'recsys-lab[text]'"
 
 
 def text_vectors(
@@ -99,7 +98,7 @@ def _commit(encoder: str, group: str) -> str | None:
         need_folder(encoder)
         return revision(encoder)
     except ImportError:
-        raise UserError(_NOT_INSTALLED.format(group)) from None
+        raise _not_installed(group) from None
     except Exception as error:
         raise _cannot_load(encoder, error, group) from error
 
@@ -145,7 +144,7 @@ def _load(encoder: str, commit: str | None, device: str, group: str) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
-        raise UserError(_NOT_INSTALLED.format(group)) from None
+        raise _not_installed(group) from None
     quiet()
     try:
         with warnings.catch_warnings():
@@ -164,3 +163,7 @@ def _cannot_load(encoder: str, error: Exception, group: str) -> UserError:
         "sentence-transformers or transformers model in safetensors, or its name on the "
         "Hugging Face Hub"
     )
+
+
+def _not_installed(group: str) -> UserError:
+    return UserError(f"{group}.text needs sentence-transformers: {install_hint('text')}")

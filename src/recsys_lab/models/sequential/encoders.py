@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from recsys_lab.config import UserError, first_line
+from recsys_lab.config import UserError, first_line, install_hint
 from recsys_lab.models.inputs.hub import need_folder, quiet
 from recsys_lab.models.sequential.architectures import ARCHITECTURES, Sizes, architecture_of
 
@@ -180,7 +180,7 @@ def with_lora(encoder: Encoder, rank: int, alpha: int) -> Encoder:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
-        raise UserError("model.adapt=lora needs peft: pip install 'recsys-lab[peft]'") from None
+        raise UserError(f"model.adapt=lora needs peft: {install_hint('peft')}") from None
     kind = str(encoder.module.config.model_type)  # type: ignore[union-attr]
     lora = LoraConfig(
         r=rank,

@@ -7,6 +7,7 @@ from typing import Any
 
 from recsys_lab.pages.number_format import percent
 from recsys_lab.runs.origin import are_of_refit
+from recsys_lab.runs.provenance import DIFF
 
 FEW_USERS = 100
 """Slices of fewer users have unreliable means."""
@@ -156,8 +157,10 @@ def _on_what_lacks(values: Mapping[str, Any]) -> Iterator[str]:
     compute = values.get("compute") or {}
     if "joules" in compute and compute["joules"] is None:
         yield "The energy of the training could not be read on this machine."
-    if (values.get("code") or {}).get("dirty"):
-        yield "Made with uncommitted changes of the code (see code.diff)."
+    code = values.get("code") or {}
+    if code.get("dirty"):
+        see = f" (see {DIFF})" if code.get("diff_sha256") else ""
+        yield f"Made with uncommitted changes of the code{see}."
 
 
 def _part(count: int, total: int) -> str:

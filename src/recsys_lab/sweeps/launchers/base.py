@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from recsys_lab.config import UserError
 from recsys_lab.config.environment import for_workers
 
 KILLED = -signal.SIGKILL
 """Exit code of a worker that ended for an unknown reason."""
 PARENT = "RECSYS_LAB_SWEEP_PARENT"
 """Environment variable with the process id of a worker's parent; the worker ends with it."""
+_OF_JOB = ("code", "interrupt", "finish", "error_tail")
 _PATIENCE = 60.0
 _POLL = 0.2
 
@@ -74,6 +76,22 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Release resources; all jobs have ended."""
+
+
+def started(launcher: Launcher, number: int, task: Task) -> Job:
+    """Start a worker.
+
+    Raises:
+        UserError: it cannot be started, or the user's own launcher returned no job.
+    """
+    job: Job = launcher.start(number, task)
+    absent = [name for name in _OF_JOB if not callable(getattr(job, name, None))]
+    if absent:
+        raise UserError(
+            f"launcher: {type(launcher).__name__}.start returned a {type(job).__name__} without "
+            f"{', '.join(absent)}; expected a job as in recsys_lab.sweeps.launchers.base.Job"
+        )
+    return job
 
 
 def begin(task: Task, *, own_group: bool = False) -> subprocess.Popen[bytes]:

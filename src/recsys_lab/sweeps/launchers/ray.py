@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.sweeps.launchers.base import KILLED, Task, run
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class RayCluster:
         try:
             import ray  # noqa: F401
         except ImportError:
-            raise UserError("launcher=ray needs Ray: pip install 'recsys-lab[ray]'") from None
+            raise UserError(f"launcher=ray needs Ray: {install_hint('ray')}") from None
         self.config = config
 
     def count(self, wanted: int | Literal["auto"]) -> int:

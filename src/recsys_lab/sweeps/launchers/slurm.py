@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.sweeps.launchers.base import KILLED, Task, run
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class Slurm:
         try:
             import submitit  # noqa: F401
         except ImportError:
-            raise UserError(
-                "launcher=slurm needs submitit: pip install 'recsys-lab[slurm]'"
-            ) from None
+            raise UserError(f"launcher=slurm needs submitit: {install_hint('slurm')}") from None
         self.config = config
         self._queue = _Queue() if config.cluster == "slurm" else None
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.config import UserError, first_line
+from recsys_lab.config import UserError, first_line, install_hint
 from recsys_lab.files.locks import hold
 from recsys_lab.sweeps.storage.journal import open_journal
 
@@ -83,8 +83,8 @@ def kind_of(url: str) -> str:
     if kind in SERVERS and "://" in url:
         return kind
     raise UserError(
-        f"sweep.storage: got '{url}'; give PATH.journal, sqlite:///FILE, postgresql://... "
-        "or mysql://..."
+        f"sweep.storage: got '{url}'; give PATH.journal, sqlite:///FILE, postgresql://..., "
+        "mysql://..., or env:NAME for an environment variable that holds one of these"
     )
 
 
@@ -147,7 +147,9 @@ def _lock_of_server(url: str, kind: str, name: str) -> Iterator[Callable[[], Non
         )
         connection = engine.connect()
         got = connection.execute(sqlalchemy.text(asks[kind]), value).scalar()
-    except Exception as error:  # also: a driver that is not installed, no such address
+    except ImportError as error:
+        raise UserError(f"sweep.storage={url} needs {error.name}: {install_hint('sql')}") from error
+    except Exception as error:  # also: no such address
         raise _away(url, error) from error
     if got != 1:  # MySQL's answer after the time, where PostgreSQL waits for ever
         connection.close()

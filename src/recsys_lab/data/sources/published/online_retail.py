@@ -11,7 +11,7 @@ from typing import Any, Literal
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys_lab.config import UserError, did_you_mean, first_line
+from recsys_lab.config import UserError, did_you_mean, first_line, install_hint
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
 from recsys_lab.data.features.first_values import plain_from_log
@@ -47,7 +47,7 @@ NAMED = DatasetInfo(
         ),
     ),
     size="541,909 rows, 4,372 customers, 4,070 stock codes; 23 MB",
-    needs="nothing: downloaded (its xlsx needs pip install 'recsys-lab[excel]')",
+    needs="nothing: downloaded (its xlsx needs the extra `excel`)",
 )
 
 
@@ -197,7 +197,7 @@ def _workbook(data: bytes, file: Path) -> pl.DataFrame:
         fastexcel: Any = importlib.import_module("fastexcel")
     except ImportError as error:
         raise UserError(
-            f"{file}: reading a workbook needs fastexcel: pip install 'recsys-lab[excel]'. Or "
+            f"{file}: reading a workbook needs fastexcel: {install_hint('excel')}. Or "
             "save the sheet as CSV or Parquet and pass it: data.path=FILE.csv"
         ) from error
     try:
