@@ -56,7 +56,11 @@ def test_the_record_tells_everything(capsys):
         assert rows[name].mean() == pytest.approx(values["test"][name], abs=1e-12)
     shown = set(rows["items"].to_numpy()[:, :10].ravel())
     assert values["test"]["coverage@10"] == len(shown) / ITEMS
-    assert "ndcg@10" in capsys.readouterr().out
+    out, log = capsys.readouterr().out, Path("run/run.log").read_text()
+    assert "ndcg@10" in out
+    lines = [f"epoch {n + 1} of 3: loss {values['epochs'][n]['train/loss']:.4f}" for n in range(3)]
+    assert [line.partition(",")[0] for line in out.splitlines() if line[:6] == "epoch "] == lines
+    assert all(f"INFO recsys_lab.progress: {line}" in log for line in lines)
 
 
 def test_nothing_that_is_stored_can_run_code():

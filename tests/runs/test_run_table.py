@@ -4,11 +4,14 @@ import io
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from recsys_lab.cli import runs as verb
 from recsys_lab.cli.main import run_command
+from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.listing import list_runs
 from recsys_lab.runs.record import RunRecord
 from recsys_lab.runs.references import references, resolved
@@ -74,6 +77,8 @@ def test_columns_that_do_not_fit_become_lines(runs, capsys, monkeypatch):
 
 def test_runs_that_never_began_are_shown_where_wanted(runs, capsys, monkeypatch):
     assert len(json.loads("\n".join(listed(capsys, monkeypatch, 80, "format=json")))) == len(runs)
+    [head, row] = listed(capsys, monkeypatch, 80, "columns=[run,seed]", "limit=1", "format=csv")
+    assert (head, row) == ("run,seed", "160450-1/10,2")
     assert "left out" not in " ".join(listed(capsys, monkeypatch, 80, "where=model=popularity"))
     lines = listed(capsys, monkeypatch, 200, "all=true")
     assert any("170000-1-wrong failed: UserError: a typo" in line for line in lines) or any(
@@ -145,6 +150,26 @@ def test_a_list_that_is_watched_reads_only_what_changed(tmp_path, monkeypatch):
     for part in run_table(list_runs(tmp_path, known), None, "x", console):
         console.print(part)
     assert "2/20" in console.file.getvalue()
+
+
+@pytest.mark.usefixtures("runs")
+def test_watch_shows_the_table_again_until_it_is_interrupted(monkeypatch):
+    file, looks = io.StringIO(), []
+    terminal = Terminal(file=file, width=80, height=40, force_terminal=True, legacy_windows=False)
+    monkeypatch.setattr(verb, "Terminal", lambda: terminal)
+    monkeypatch.setattr(verb.sys, "stdout", SimpleNamespace(isatty=lambda: True, flush=int))
+
+    def sleep(_):
+        looks.append(file.getvalue())
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        new = Path(DAY, "180000-123456-bert4rec-shop")
+        write_run(new, {"ndcg@10": results(40, 0)}, config=config("BERT4Rec"))
+
+    monkeypatch.setattr(verb.time, "sleep", sleep)
+    assert run_command(["runs", "--watch"]) == 0
+    assert ("BERT4Rec" in looks[0], "BERT4Rec" in looks[1]) == (False, True)
+    assert "7 of 8 runs" in looks[1]
 
 
 @pytest.mark.usefixtures("runs")

@@ -3,6 +3,9 @@
 import io
 import logging
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -62,6 +65,22 @@ def test_a_terminal_has_a_bar_below_the_lines(tmp_path, monkeypatch):
     assert len(re.findall(r"[\r\n]epoch \d of 4: loss", shown)) == EPOCHS
     assert "epoch 4 of 4 ━" in shown
     assert "12/12" in shown  # of optimizer steps: three of two batches, or one, per epoch
+
+
+def test_a_reader_that_has_gone_does_not_end_the_work(tmp_path):
+    """As in ``recsys-lab train | head -1``; in a process, as Rich replaces its stdout."""
+    code = (
+        "import logging\n"
+        "from recsys_lab.pages.terminal import PROGRESS, Terminal, progress_on\n"
+        "PROGRESS.setLevel(logging.INFO)\n"
+        "with progress_on(Terminal()):\n"
+        "    for number in range(20000): PROGRESS.info('epoch %d', number)\n"
+        f"open({str(tmp_path / 'end')!r}, 'w').close()\n"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("epoch 0\n", "")
+    assert (tmp_path / "end").exists()
 
 
 def test_the_innermost_console_gets_the_lines():

@@ -21,9 +21,9 @@ from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
 from recsys_lab.runs.find import LeftOut, run_folders
-from recsys_lab.runs.listing import metric_columns, row_of
+from recsys_lab.runs.listing import row_of
 from recsys_lab.runs.references import RUNS, references
-from recsys_lab.runs.run_table import REFERENCE, laid_out
+from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns
 
 if TYPE_CHECKING:
     from rich.console import Console

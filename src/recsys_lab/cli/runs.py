@@ -46,7 +46,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     if cfg.watch:
         _watch(cfg)
         return
-    rows = list_runs(Path(cfg.dir))
+    rows = _rows(cfg)
     if cfg.format == "table":
         console = Terminal()
         for part in _parts(cfg, rows, console):
@@ -73,8 +73,8 @@ def _watch(cfg: DictConfig) -> None:
     try:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                rows = list_runs(Path(cfg.dir), known)
-                live.update(Group(*_parts(cfg, rows, console)), refresh=True)
+                parts = _parts(cfg, _rows(cfg, known), console)
+                live.update(Group(*parts), refresh=True)
                 time.sleep(_EVERY)
     except (KeyboardInterrupt, Interrupted):  # how it is ended
         return
@@ -82,8 +82,6 @@ def _watch(cfg: DictConfig) -> None:
 
 def _parts(cfg: DictConfig, rows: list[Row], console: Console) -> Iterator[RenderableType]:
     """The table with its title, and the lines below it."""
-    for row, reference in zip(rows, references(cfg.dir, _folders(rows)), strict=True):
-        row[REFERENCE] = reference
     chosen, began = _chosen(cfg, rows)
     given = _given(cfg)
     require_columns(given or [], rows)
@@ -116,5 +114,10 @@ def _given(cfg: DictConfig) -> list[str] | None:
     return None if columns is None else [current_column(column) for column in columns]
 
 
-def _folders(rows: list[Row]) -> list[str]:
-    return [row["folder"] for row in rows]
+def _rows(cfg: DictConfig, known: Known | None = None) -> list[Row]:
+    """All runs, with their references."""
+    rows = list_runs(Path(cfg.dir), known)
+    short = references(cfg.dir, [row["folder"] for row in rows])
+    for row, reference in zip(rows, short, strict=True):
+        row[REFERENCE] = reference
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -24,7 +24,7 @@ def run(cfg: DictConfig, output_dir: Path) -> Path:
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
         cfg.group = Path(hydra.sweep.dir).name  # groups the runs of one command
     label = os.environ.get(LABEL)
-    fields = {"job": label} if label else {}
+    fields: dict[str, Any] = {"job": label} if label else {}
     record = recorded(cfg, run_folder(cfg, output_dir), Terminal(), **fields)
     Terminal().print(f"run: {record.folder}", soft_wrap=True)
     return record.folder

@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -106,15 +106,10 @@ class _ToConsole(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the line; one that cannot be written (a closed pipe) is left out."""
-        try:
-            line = Text(shown(record.getMessage()))
-            self._console.print(line, soft_wrap=True)
-        except OSError:
-            self.handleError(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Ignore the error; the base class prints a traceback."""
+        """Print the line; one that cannot be written is left out, and the work goes on."""
+        # Rich ends the program when the reader of the output (head, less) has exited.
+        with suppress(OSError, SystemExit):
+            self._console.print(Text(shown(record.getMessage())), soft_wrap=True)
 
 
 @contextmanager

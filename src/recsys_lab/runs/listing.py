@@ -18,7 +18,7 @@ from recsys_lab.runs.epochs import EPOCHS
 from recsys_lab.runs.failure import described, never_began
 from recsys_lab.runs.find import LeftOut, flatten, run_folders
 from recsys_lab.runs.record import RECORD, RunRecord
-from recsys_lab.runs.run_table import SETTINGS, metric_columns
+from recsys_lab.runs.run_table import FITTED, SETTINGS, metric_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,8 +66,8 @@ def list_runs(folder: Path, known: Known | None = None) -> list[Row]:
     Returns:
         Rows with `FIRST_COLUMNS`, ``folder``, ``test/METRIC``, ``validation/METRIC``, ``failure``
         (why it failed), ``epoch`` ("3/20", of an unfinished run), ``never_began``, ``settings``
-        (the flat config), every other field of the record (``compute.seconds``) and every key of
-        its config (``recipe.batch_size``). A record that cannot be read has the status
+        (the flat config), ``fitted``, every other field of the record (``compute.seconds``) and
+        every key of its config (``recipe.batch_size``). A record that cannot be read has the status
         "unreadable".
 
     Raises:
@@ -181,6 +181,7 @@ def _fields(record: RunRecord) -> Row:
         "epoch": _epoch(record),
         "never_began": never_began(record),
         SETTINGS: settings,
+        FITTED: record.done and not values.get("epochs") and "windows" not in values,
     }
     return row
 

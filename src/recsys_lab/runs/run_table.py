@@ -28,6 +28,8 @@ REFERENCE = "run"
 """The column with the short reference."""
 SETTINGS = "settings"
 """Of a row: the flat config."""
+FITTED = "fitted"
+"""Of a row: whether the model is fitted in one pass, so that it reads neither recipe nor loss."""
 _LISTED_FAILURES = 10
 _DROPPED_FIRST = ("seconds", "created", "name", "data", "epoch")
 _DROPPED_LAST = ("seed", "model", "status")
@@ -80,7 +82,7 @@ def differing(rows: Sequence[Row]) -> list[str]:
 
     A group with several classes is a key itself, except for model and data, which have columns.
     """
-    settings = [row.get(SETTINGS) or {} for row in rows]
+    settings = [_read_settings(row) for row in rows]
     found = []
     for key in dict.fromkeys(key for one in settings for key in one):
         group, _, option = key.partition(".")
@@ -205,13 +207,26 @@ def _head(column: str) -> str:
 
 def _value(row: Row, column: str) -> Any:
     """A config's key is that of the config, also if the record has a field of this name."""
-    settings = row.get(SETTINGS) or {}
-    if column in row and column not in settings:
+    settings = _read_settings(row)
+    if column in row and column not in (row.get(SETTINGS) or {}):
         return row[column]
     if column in settings:
         return settings[column]
     target = settings.get(f"{column}._target_")
     return None if target is None else str(target).rpartition(".")[2]
+
+
+def _read_settings(row: Row) -> Mapping[str, Any]:
+    """The flat config, without what the model does not read."""
+    settings: Mapping[str, Any] = row.get(SETTINGS) or {}
+    if not row.get(FITTED):
+        return settings
+    unread = ("recipe", "loss")
+    return {
+        key: value
+        for key, value in settings.items()
+        if key == "recipe.refit" or key.partition(".")[0] not in unread
+    }
 
 
 def _written(column: str, value: Any) -> str:

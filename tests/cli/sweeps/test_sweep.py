@@ -1,6 +1,7 @@
 """Sweeps from the command line: what is refused, what is found, what is left behind."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,8 @@ def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd, req
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 5
     best = max(found, key=lambda trial: trial.value)
     assert f"*{best.number}" in said
+    assert "epoch 1 of" not in said  # each trial's lines are in its own log
+    assert "best val/ndcg@10" in said
     summary = json.loads((shop / "sweeps/mine/sweep.json").read_text())
     assert summary["counts"] == {"complete": 5}
     assert summary["best"][0]["values"] == [best.value]
@@ -94,6 +97,8 @@ def test_finds_the_best_and_the_same_command_does_nothing_again(shop, capfd, req
         assert values["validation"]["ndcg@10"] == trial.value
         assert values["config"]["model"]["hidden_dim"] == trial.params["model.hidden_dim"]
         assert values["config"]["group"] == "mine"
+        log = (shop / f"sweeps/mine/trials/{trial.number:04d}/run.log").read_text()
+        assert re.findall(r"epoch (\d) of 3: loss \d", log) == ["1", "2", "3"]
         assert "test" not in values
         assert not (shop / f"sweeps/mine/trials/{trial.number:04d}/test_users.parquet").exists()
     files = {path: path.stat().st_mtime_ns for path in shop.glob("sweeps/mine/trials/*/run.json")}
