@@ -17,6 +17,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.commands import Verify
 from recsys_lab.data.card.page import write_card
 from recsys_lab.data.formats.staging import Stages
+from recsys_lab.data.leaks.check import TOLD
 from recsys_lab.data.leaks.finding import STOPPABLE, by_weight, in_words
 from recsys_lab.data.preparation.contents import Preparation, write_contents
 from recsys_lab.data.preparation.manifest import (
@@ -61,7 +62,7 @@ def prepare(
     if isinstance(reader, Stages):
         reader.staging_root = Path(root)
     if isinstance(reader, HasConditions):
-        reader.conditions = parts.filters.conditions
+        reader.where_conditions = parts.filters.conditions
     source = source_of(reader)
     key = content_hash({"schema": SCHEMA_VERSION, "source": source, **parts.settings()})
     folder = Path(root) / f"{name}-{key[:12]}"
@@ -128,7 +129,7 @@ def _report(manifest: dict[str, Any], folder: Path) -> None:
     for warning in manifest["warnings"]:
         log.warning("%s", warning)
     for leak in by_weight(manifest["leaks"]):
-        if leak["severity"] in STOPPABLE:
+        if leak["severity"] in STOPPABLE or (leak["kind"] in TOLD and leak["phase"] == "test"):
             log.warning("%s (%s): %s", leak["kind"], leak["phase"], in_words(leak))
     log.info(
         "Prepared %s: %s users, %s items, %s interactions",

@@ -147,6 +147,26 @@ def test_dates_written_as_numbers_and_mostly_missing_users(capsys):
     assert "the first 90 rows of a.csv" in " ".join(read("part", capsys)[1].split())
 
 
+def test_further_traps_of_tills(capsys):
+    """Two-digit years, the clock in a column of its own, types of events, an empty receipt."""
+    clock = pl.col("Datum").dt.strftime("%H:%M")
+    kinds = pl.when(pl.int_range(pl.len()) % 3 > 0).then(pl.lit("view")).otherwise(pl.lit("buy"))
+    till(
+        Datum=pl.col("Datum").dt.strftime("%d.%m.%y"), Uhrzeit=clock, event_type=kinds,
+        BelegNr=pl.lit(None, pl.Int64),
+    ).write_csv("a.csv")  # fmt: skip
+    assert run_command(["init", "a.csv"]) == 0
+    config, text, out = read("a", capsys)
+    assert config["data"]["timestamp_format"] == "%d.%m.%y"
+    assert "basket_column" not in config["data"]
+    assert "event types: view " in text
+    assert "; [buy] would predict these from all events before" in text
+    assert "gap: column 'Uhrzeit' holds times of day, apart from the date in 'Datum'" in out
+    assert "gap: column 'BelegNr' is named like the basket, but only 0% of the rows" in out
+    command = printed(out, "prepare the data and see its card")
+    assert run_command([*command, "split.target_events=[buy]", "split.unit=event"]) == 0
+
+
 def test_no_file_is_overwritten(capsys):
     till().write_csv("till.csv")
     assert run_command(["init", "till.csv"]) == 0

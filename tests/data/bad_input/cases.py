@@ -276,6 +276,8 @@ READ = [
         b=events(user_id=["c", "b"] * 3, item_id=[7, 8] * 3)), "12 rows"),
     Bad("ids with a point, of a column with gaps", text(
         HEAD + "".join(f"{n % 2 + 7}.0,{n},{n}\n" for n in range(6))), "6 rows"),
+    Bad("whole amounts as ids, as databases write numbers", parquet(
+        user_id=[Decimal("1.00"), Decimal("2.00")], item_id=range(6)), "6 rows"),
     Bad("negative times", parquet(timestamp=range(-5, 1)), "6 rows"),
     Bad("text ids beyond 64 bits", text(GOOD.replace("u3", "9" * 30)), "40 rows"),
 ]  # fmt: skip

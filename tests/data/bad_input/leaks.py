@@ -97,13 +97,6 @@ def _counted(folder: Path) -> dict[str, Any]:
     return {"path": log(folder, rows), "items_path": table, "item_features": {"sales": "numeric"}}
 
 
-def _receipts(folder: Path) -> dict[str, Any]:
-    """Two lines a receipt."""
-    lines = [(user, step) for user in range(USERS) for step in range(6)]
-    return {"path": log(folder, [(u, (3 * u + 5 * n) % 17, START + DAY * (n // 2) + 60 * u)
-                                 for u, n in lines])}  # fmt: skip
-
-
 def _new_items(folder: Path) -> dict[str, Any]:
     return {"path": log(folder, [*EVENTS, *((u, 17 + u, START + 6 * DAY) for u in range(USERS))])}
 
@@ -116,7 +109,6 @@ LEAKING = [
                                                  for n in (0, 1)])}, "twin_users"),
     Leaking("an item of the history in capital letters as the target", _respelled,
             "respelled_targets"),
-    Leaking("lines of a receipt as events", _receipts, "same_basket"),
     Leaking("a column of the users that is the target", _told_by_users, "column_names_target"),
     Leaking("reviews of the whole log as texts of items", _told_by_texts, "column_names_target"),
     Leaking("sales of the whole log as a column of items", _counted, "column_knows_test_counts",

@@ -107,7 +107,9 @@ def test_an_engine_scans_the_file_itself_where_the_columns_allow_it(table, tmp_p
         tmp_path / "log.parquet", user_column="customer", item_column="sku",
         timestamp_column="when", quantity_column="pieces",
     )  # fmt: skip
-    reader.conditions = [parse_condition(text, "filter.where") for text in ("price>2", "pieces=1")]
+    reader.where_conditions = [
+        parse_condition(text, "filter.where") for text in ("price>2", "pieces=1")
+    ]
     (tmp_path / "scratch").mkdir()
     raw = reader.read_raw(tmp_path / "scratch")
     assert isinstance(raw.interactions, ParquetLog)

@@ -177,7 +177,7 @@ def test_half_of_the_targets_in_the_basket_of_the_event_before(ties):
     found = {x.kind: x for x in checked(World(log, segments)) if x.phase == "test"}
     name, other = ("same_basket", "tied_times") if ties >= 5 else ("tied_times", "same_basket")
     assert (found[name].count, found[name].total) == (ties, 10)
-    assert found[name].severity == ("warning" if ties >= 5 else "note")
+    assert found[name].severity == ("property" if ties >= 5 else "note")
     assert other not in found
     ids = replace(log, baskets=np.flatnonzero(np.arange(40) % 4 != 3))  # of a column
     found = {x.kind: x for x in checked(World(ids, segments)) if x.phase == "test"}

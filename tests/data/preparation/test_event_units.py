@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
@@ -125,3 +127,16 @@ def test_a_gap_without_times(table, run):
     reader = table("user_id,item_id\na,1\na,2\na,3\nb,1\n", timestamp_column=None)
     with pytest.raises(UserError, match=r"filter.session_gap=30: the log has no times"):
         run(reader, session_gap=30)
+
+
+def test_targets_in_the_receipt_of_the_event_before_are_told_with_a_cure(table, run, make, caplog):
+    rows = [f"u{u},i{(3 * u + n) % 17},{86_400 * (n // 2) + u}" for u in range(9) for n in range(8)]
+    log = "\n".join(["user_id,item_id,timestamp", *rows, ""])
+    run(table(log))
+    (said,) = [line for line in caplog.messages if line.startswith("same_basket (test): ")]
+    assert "9 of 9 test targets (100.0%) are in the basket" in said
+    assert said.endswith(". split.unit=basket predicts the whole next basket")
+    option, value = re.search(r"split\.(\w+)=(\w+)", said).groups()
+    data = run(table(log), split=make(LeaveOneOut, "split", "leave_one_out", **{option: value}))
+    assert "same_basket" not in {leak["kind"] for leak in data.manifest["leaks"]}
+    assert data.segments("test")[:, 2].tolist() == [8 * u + 6 for u in range(9)]

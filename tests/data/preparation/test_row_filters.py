@@ -111,7 +111,7 @@ def test_conditions_and_excluded_items(run, tmp_path):
     data = run(reader, where=where, exclude_items=[5, "no id"])
     assert raw_ids(data) == [1, 2, 4, 1, 2]
     # The first reason counts. Item 3 has no kind, item 5 is a book.
-    assert dropped(data) == {"not item.kind!=book": 4, "not rating >= 1": 1}
+    assert dropped(data) == {"does not meet item.kind!=book": 4, "does not meet rating >= 1": 1}
     assert data.manifest["warnings"][0] == (
         "filter.exclude_items: 1 of 2 ids are not in the log: 'no id'"
     )
@@ -141,7 +141,7 @@ def test_conditions_and_excluded_items(run, tmp_path):
         ("timestamp<=1970-01-05", "a day is not a moment. Use >= .*timestamp<=1970-01-05T18:00"),
         ("timestamp>=1970-31-01", "not a valid date; expected e.g. 2024-12-31"),
         ("rating=5'; DROP TABLE log", "= compares numbers here"),
-        ("event_type=(select 1)", "no interaction is left of 10 rows.*not event_type="),
+        ("event_type=(select 1)", "no interaction is left of 10 rows.*does not meet event_type="),
     ],
 )  # fmt: skip
 def test_bad_conditions(run, where, message):

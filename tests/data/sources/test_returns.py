@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from recsys_lab.config import UserError
 from recsys_lab.data.preparation.own_reader import source_of
+from recsys_lab.data.sources.sql import SQL
 
 LOG = "user_id,item_id,timestamp,qty,price\n" + "".join(
     f"u{n % 2},i{n % 5},{1_700_000_000 + 90_000 * n},{-2 if n in (4, 7, 8) else 1},2\n"
@@ -35,6 +37,23 @@ def test_older_sources_keep_their_identity(table):
         assert "keep_returns" not in source_of(table(LOG, **options))["config"]
     dropping = source_of(table(LOG, quantity_column="qty"))["config"]
     assert dropping["keep_returns"] is False
+
+
+def test_columns_of_a_query_are_compared_too(make, run, tmp_path):
+    url = f"duckdb:///{tmp_path / 'shop.duckdb'}"
+    with duckdb.connect(url.removeprefix("duckdb:///")) as connection:
+        connection.execute(
+            "CREATE TABLE till AS SELECT (i % 3)::DOUBLE AS who, i AS sku, 100 * i AS moment, "
+            "CASE WHEN i % 4 = 0 THEN 'FR' ELSE 'de' END AS land, i % 5 - 1 AS pieces "
+            "FROM range(60) rows(i)"
+        )
+    reader = make(
+        SQL, "data", "sql", url=url, query="SELECT * FROM till", user_column="who",
+        item_column="sku", timestamp_column="moment", quantity_column="pieces",
+    )  # fmt: skip
+    data = run(reader, where="land!=fr,moment<1970-01-01T01:00")
+    left = [i for i in range(36) if i % 4 and i % 5]
+    assert sorted(data.item_ids()) == left
 
 
 def test_a_name_that_means_two_columns_is_refused(table, run):

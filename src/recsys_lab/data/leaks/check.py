@@ -46,6 +46,9 @@ KINDS_BY_TIME = tuple(name for name, kind in ALL_KINDS.items() if kind.by_time)
 OF_CANDIDATES = tuple(name for name, kind in ALL_KINDS.items() if kind.of_candidates)
 """Kinds that only concern evaluations with ``evaluation.candidates=all``."""
 
+TOLD = tuple(name for name, kind in ALL_KINDS.items() if kind.told)
+"""Kinds that are logged during the preparation, whatever their severity."""
+
 
 def check_leaks(world: World) -> list[Leak]:
     """All findings from the events and the split.

@@ -37,6 +37,7 @@ class Kind(NamedTuple):
         of: the counted units, with ``{phase}`` for the phase.
         by_time: whether the check needs timestamps.
         of_candidates: whether it only concerns evaluations with ``evaluation.candidates=all``.
+        told: whether it is logged during the preparation, whatever its severity.
     """
 
     severity: Severity
@@ -45,6 +46,7 @@ class Kind(NamedTuple):
     of: str = "{phase} targets"
     by_time: bool = False
     of_candidates: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,11 @@ KINDS: Mapping[str, Kind] = {
         by_time=True,
     ),
     "same_basket": Kind(
-        "warning",
+        "property",
         "are in the basket (the receipt, or the events of one time) of the last event of their "
         "history: the test asks for the rest of a basket, not for the next purchase",
         "split.unit=basket predicts the whole next basket",
+        told=True,
     ),
     "cold_targets": Kind("note", "are items without a training event (option: split.cold_items)"),
     "users_in_two_roles": Kind(

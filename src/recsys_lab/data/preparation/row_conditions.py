@@ -71,7 +71,7 @@ class RowConditions:
             UserError: a condition names an unknown column, or compares unlike values.
         """
         rules = [
-            Rule("where", f"not {condition.text}", self._fails(condition))
+            Rule("where", f"does not meet {condition.text}", self._fails(condition))
             for condition in filters.conditions
         ]
         if filters.config.exclude_items is not None:

@@ -27,7 +27,7 @@ _NO_PRODUCT = re.compile(
     rf"(?i)(?:[\w.]+ ){{0,2}}(?:{_SERVICES})(?: (?:costs?|charges?|fees?|bad debt|dotcom))?"
 )
 _EXCEPTIONS = re.compile(r"(?i).*\b(stamp|mug|sign|box|bag)s?\b.*")
-_MOST_SERVICES = 20
+_MOST_SERVICES, _MOST_TYPES = 20, 10
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Facts:
         first: time of the first event; None without times.
         last: of the last one.
         services: items that look like postage or fees -> rows.
+        types: event type -> rows, most frequent first.
     """
 
     rows: int
@@ -67,6 +68,7 @@ class Facts:
     first: str | None
     last: str | None
     services: dict[str, int]
+    types: dict[str, int]
 
 
 def read_facts(sample: Sample, options: dict[str, Any], title: str | None, scratch: Path) -> Facts:
@@ -126,7 +128,15 @@ def _counted(frame: pl.DataFrame) -> Facts:
         first=None if times is None or times.is_empty() else _moment(times.min()),
         last=None if times is None or times.is_empty() else _moment(times.max()),
         services=_services(sold),
+        types=_types(events),
     )
+
+
+def _types(events: pl.DataFrame) -> dict[str, int]:
+    if "event_type" not in events.columns:
+        return {}
+    counts = events["event_type"].drop_nulls().value_counts(sort=True)
+    return dict(counts.head(_MOST_TYPES).iter_rows())
 
 
 def _last_tied(events: pl.DataFrame, long: pl.DataFrame, has_times: bool) -> float:
@@ -135,8 +145,9 @@ def _last_tied(events: pl.DataFrame, long: pl.DataFrame, has_times: bool) -> flo
     if column is None or long.is_empty():
         return 0.0
     kept = events.join(long, on="user_id", how="semi", maintain_order="left")
-    ends = kept.group_by("user_id").agg(pl.col(column).tail(2))
-    return float(ends.select((pl.col(column).list.n_unique() == 1).mean()).item() or 0.0)
+    last, before = pl.col(column).last(), pl.col(column).slice(-2, 1).first()
+    tied = kept.group_by("user_id").agg((last == before).fill_null(value=False).alias("tied"))
+    return float(tied["tied"].sum() / len(tied))
 
 
 def _services(sold: pl.DataFrame) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +73,7 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
     roles = propose_roles(sample.frame.columns, given)
     gaps: list[str] = []
     times = _times(sample, roles, gaps)
+    gaps += _clock_gaps(sample, roles)
     mapping = _mapping(sample, roles, times, gaps)
     options = {entry.key: entry.value for entry in mapping if entry.key != "path"}
     title = options.get("title_column")
@@ -85,6 +86,21 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
         "evaluation": _evaluation(facts),
     }
     return Proposal(sample, facts, {name: of for name, of in groups.items() if of}, gaps)
+
+
+def _clock_gaps(sample: Sample, roles: Mapping[str, Role]) -> Iterator[str]:
+    """A gap for a column with times of day, apart from the date."""
+    for name, values in zip(sample.frame.columns, sample.frame.iter_columns(), strict=True):
+        there = values.head(1000).drop_nulls()
+        is_clock = values.dtype == pl.Time
+        if values.dtype == pl.String and len(there):
+            is_clock = bool(there.str.contains(r"^\s*\d{1,2}:\d\d(:\d\d)?\s*$").all())
+        if is_clock and "timestamp" in roles and roles["timestamp"].column != name:
+            yield (
+                f"column '{name}' holds times of day, apart from the date in "
+                f"'{roles['timestamp'].column}': events of a day keep the order of the file. Write "
+                "date and time into one column to order them"
+            )
 
 
 def _times(sample: Sample, roles: dict[str, Role], gaps: list[str]) -> Times | None:
@@ -124,7 +140,9 @@ def _mapping(
         entries.append(Entry(f"{role}_column", roles[role].column, _why(roles[role])))
     entries += _time_entries(roles, times, gaps)
     for role in ("basket", "session", "event_type", *_NUMBERS):
-        if role in roles and _usable(sample, role, roles[role].column, gaps):
+        if role in roles and not _usable(sample, role, roles[role].column, gaps):
+            del roles[role]
+        if role in roles:
             entries.append(Entry(f"{role}_column", roles[role].column, _why(roles[role])))
     if "title" in roles:
         why = "readable name of an item, for lists and pages"
@@ -157,6 +175,13 @@ def _time_entries(roles: dict[str, Role], times: Times | None, gaps: list[str]) 
 def _usable(sample: Sample, role: str, column: str, gaps: list[str]) -> bool:
     """Whether a column that is named like a number holds numbers."""
     values = sample.frame[column]
+    there = 1 - values.null_count() / len(values)
+    if there < _MANY:
+        gaps.append(
+            f"column '{column}' is named like the {role.replace('_', ' ')}, but only "
+            f"{percent(there)} of the rows have a value: it is not read"
+        )
+        return False
     if role not in _NUMBERS or values.dtype != pl.String:
         return True
     plain = values.drop_nulls().str.strip_chars().str.replace_all(r"[.,]", "")
@@ -215,13 +240,20 @@ def _filter(facts: Facts) -> list[Entry]:
 
 
 def _split(roles: dict[str, Role], facts: Facts) -> list[Entry]:
+    entries = []
+    if len(facts.types) > 1:
+        seen = ", ".join(f"{kind} {number(rows)}" for kind, rows in facts.types.items())
+        rarest = list(facts.types)[-1]
+        why = f"event types: {seen}; [{rarest}] would predict these from all events before"
+        entries.append(Entry("target_events", None, why))
     share = percent(facts.last_tied)
     where = "receipt" if "basket" in roles else "moment"
     seen = f"for {share} of the users the last two events are of one {where}"
     if facts.last_tied >= _MANY:
         why = f"{seen}: with unit=event the test would ask for the rest of a basket"
-        return [Entry("unit", "basket", why)]
-    return [Entry("unit", "event", f"{seen}; basket: predict the whole next basket")]
+        return [*entries, Entry("unit", "basket", why)]
+    why = f"{seen}; basket: predict the whole next basket"
+    return [*entries, Entry("unit", "event", why)]
 
 
 def _evaluation(facts: Facts) -> list[Entry]:

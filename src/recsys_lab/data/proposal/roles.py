@@ -12,7 +12,7 @@ _ID = r"(_?(id|ids|no|nr|num|number|key|code|nummer))?"
 _NAMES: Mapping[str, Sequence[str]] = {
     "user": (
         rf"(customer|user|client|member|visitor|buyer|shopper|kunden?|kund){_ID}",
-        rf"(account|card|loyalty_card|household|person|reviewer|uid|cid){_ID}",
+        rf"(account|card|karte|loyalty_card|household|person|reviewer|uid|cid){_ID}",
     ),
     "item": (
         rf"(item|product|sku|article|artikel|stock|asin|movie|book|track|song|produkt){_ID}",

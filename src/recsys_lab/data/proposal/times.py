@@ -17,6 +17,7 @@ _DAYS = (
     *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"),
     *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y"),
 )
+_YEARS = (1980, 2100)
 _MOST = 0.9
 """Share of the values that a format must read."""
 
@@ -75,10 +76,8 @@ def read_times(values: pl.Series, path: str) -> Times | None:
 
 def _calendar(texts: pl.Series) -> str | None:
     for form in _CALENDAR:
-        days = texts.str.to_datetime(form, strict=False)
         length = len(form.replace("%Y", "yyyy").replace("%", "x"))  # yyyy and two digits each
-        fits = days.dt.year().is_between(1980, 2100) & (texts.str.len_chars() == length)
-        if fits.fill_null(value=False).all():
+        if (_parsed(texts, form).is_not_null() & (texts.str.len_chars() == length)).all():
             return form
     return None
 
@@ -102,7 +101,9 @@ def _of_text(texts: pl.Series) -> Times | None:
 
 
 def _parsed(texts: pl.Series, form: str) -> pl.Series:
-    return texts.str.to_datetime(form, strict=False)
+    """Times, null where a text does not fit or the year is implausible, as 24 for 2024 is."""
+    times = texts.str.to_datetime(form, strict=False)
+    return times.set(~times.dt.year().is_between(*_YEARS), None)
 
 
 def _in_order(times: pl.Series) -> float:

@@ -31,10 +31,10 @@ class HasConditions(Protocol):
     """A reader of columns that the user names, which also reads those of conditions.
 
     Attributes:
-        conditions: of ``filter.where``; set before `Reader.read_raw`.
+        where_conditions: of ``filter.where``; set before `Reader.read_raw`.
     """
 
-    conditions: Sequence[Condition]
+    where_conditions: Sequence[Condition]
 
 
 def further_names(config: Any, conditions: Sequence[Condition]) -> list[str]:

@@ -57,7 +57,7 @@ class Hub:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.conditions: Sequence[Condition] = ()
+        self.where_conditions: Sequence[Condition] = ()
         self.staging_root: Path | None = None
         self._staged: Path | None = None
         options = {"train": "hub_split", "validation": "validation_split", "test": "test_split"}
@@ -80,7 +80,7 @@ class Hub:
         if len(self._splits) > 1:
             config = replace(config, part_column=PART)
         return read_mapped(
-            config, {"path": self._file()}, scratch, {"path": setting}, self.conditions
+            config, {"path": self._file()}, scratch, {"path": setting}, self.where_conditions
         )
 
     def _file(self) -> Path:

@@ -59,7 +59,7 @@ class SQL:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.conditions: Sequence[Condition] = ()
+        self.where_conditions: Sequence[Condition] = ()
         self.staging_root: Path | None = None
         self._staged: dict[str, Path] | None = None
 
@@ -75,7 +75,7 @@ class SQL:
         files = self._files()
         names = {option: f"data.{option.replace('path', 'query')}" for option in files}
         ids = self.config.items_id_column, self.config.users_id_column
-        return read_mapped(self.config, files, scratch, names, self.conditions, ids)
+        return read_mapped(self.config, files, scratch, names, self.where_conditions, ids)
 
     def _files(self) -> dict[str, Path]:
         """The rows of each query as Parquet, in a folder that is removed with this reader."""

@@ -47,7 +47,7 @@ def read_mapped(
     own = {"items_id_column": ids[0], "users_id_column": ids[1]}
     try:
         table = Table(Table.Config(**{**NO_FILES, **own, **columns, **files}))
-        table.conditions = conditions
+        table.where_conditions = conditions
         return table.read_raw(scratch)
     except UserError as error:
         message = str(error)

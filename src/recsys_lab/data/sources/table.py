@@ -88,7 +88,7 @@ class Table:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.conditions: Sequence[Condition] = ()
+        self.where_conditions: Sequence[Condition] = ()
 
     @cached_property
     def _tables(self) -> dict[str, Tables]:
@@ -138,7 +138,7 @@ class Table:
             folder,
             wanted,
             [config.user_column, config.item_column],
-            further=further_names(config, self.conditions),
+            further=further_names(config, self.where_conditions),
         )
         with log.explained():
             frame = _cached(log, scratch)
@@ -150,7 +150,7 @@ class Table:
             part_rows = None
             if part is not None:
                 plans[PART], part_rows = plan_parts(frame, part, log.where)
-            aliases, compared = plan_conditions(log, frame, config, self.conditions)
+            aliases, compared = plan_conditions(log, frame, config, self.where_conditions)
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
             flags |= compared
             warnings += return_notes(frame, config, plans, log.where)
