@@ -129,6 +129,8 @@ def test_extras_that_are_named_exist_and_one_function_says_how_to_install_them()
         named += re.findall(r"pip install -e '\.\[(\w+)\]'", text)
     assert len(named) > 20
     assert set(named) <= EXTRAS.keys()
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/index.md").read_text(), re.M)
+    assert set(re.findall(r"`(\w+)`", " ".join(table))) == EXTRAS.keys()
 
 
 def test_pages_and_classes_that_are_named_exist():

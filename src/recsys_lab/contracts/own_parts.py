@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,27 @@ class Needed:
     Attributes:
         members: method, with the names of its arguments, or attribute -> what it is for.
         base: ``module.Class`` that it derives from, or None.
+        optional: further methods, with the names of their arguments, which it may have.
     """
 
     members: Mapping[str, str] = field(default_factory=dict)
     base: str | None = None
+    optional: Sequence[str] = ()
+
+
+_OF_MODELS = (
+    *("query_states(batch)", "target_chances(batch)", "rank_candidates(batch, candidates, k)"),
+    *(
+        "check_data(data)",
+        "read_data(data)",
+        "read_semantic_ids(ids, data, decoding)",
+        "contents()",
+    ),
+)
+_OF_LOSSES = (
+    *("read_counts(counts_V)", "read_targets(counts_V)", "check_device(device)"),
+    *("resolved(device)", "scores_in_memory(positions, num_items, device)"),
+)
 
 
 NEEDED: Mapping[str, Needed] = {
@@ -46,7 +63,10 @@ NEEDED: Mapping[str, Needed] = {
         {"name": "for the manifest", "open(scratch)": "a session for one preparation"}
     ),
     "inputs": Needed(base="recsys_lab.models.inputs.item_inputs.Inputs"),
-    "loss": Needed({"__call__(states_ND, targets_N, table_VD)": "mean loss over the N positions"}),
+    "loss": Needed(
+        {"__call__(states_ND, targets_N, table_VD)": "mean loss over the N positions"},
+        optional=_OF_LOSSES,
+    ),
     "recipe": Needed(base="recsys_lab.training.recipe.Recipe"),
     "evaluation": Needed(base="recsys_lab.evaluation.protocols.base.RankingProtocol"),
     "semantic_ids": Needed(base="recsys_lab.semantic_ids.base.Quantiser"),
@@ -87,7 +107,9 @@ def check_own_parts(cfg: DictConfig) -> None:
         if target.startswith("recsys_lab."):
             continue
         cls = import_class(target, group)
-        needed = Needed(needed_of_model(cls)) if group == "model" else NEEDED.get(group, Needed())
+        needed = NEEDED.get(group, Needed())
+        if group == "model":
+            needed = Needed(needed_of_model(cls), optional=_OF_MODELS)
         problems += _problems(group, target, cls, needed)
     if problems:
         raise UserError(report(problems))
@@ -125,7 +147,8 @@ def _problems(group: str, target: str, cls: type[Any], needed: Needed) -> Iterat
         ]
         yield "\n".join(lines)
     else:
-        problems = (_signature_problem(cls, member) for member in needed.members)
+        members = (*needed.members, *needed.optional)
+        problems = (_signature_problem(cls, member) for member in members)
         yield from (f"{where}: {problem}" for problem in problems if problem)
 
 

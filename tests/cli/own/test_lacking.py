@@ -100,6 +100,11 @@ CLASSES = """
             pass
 
 
+    class Counts(Loss):
+        def read_counts(self):
+            pass
+
+
     class NoSegments(Split):
         Config = Empty
         name = "mine"
@@ -181,6 +186,7 @@ def config(**parts: str):
             "Two",
             "__call__(self, states_ND, targets_N) must take (self, states_ND, targets_N",
         ),
+        ("loss", "Counts", "read_counts(self) must take (self, counts_V)"),
         ("split", "Plain", "Plain: derive it from recsys_lab.data.splits.base.Split"),
         ("split", "NoSegments", "NoSegments lacks segments(log)"),
         ("data", "Plain", "Plain lacks source_key(), read_raw(scratch)"),
