@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from recsys_lab.config.help.keys import GROUPS
 from recsys_lab.config.verbs import VERBS
 
 from .notes import with_notes
-from .reference import GROUPS, pages
+from .reference import pages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

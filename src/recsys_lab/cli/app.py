@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from recsys_lab.cli.options import bare_as_key
+from recsys_lab.cli.arguments.plain import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.compose import (
@@ -36,6 +36,7 @@ from recsys_lab.config.verbs import VERBS, Verb
 from recsys_lab.deploy.retrain.request import retrained
 from recsys_lab.experiment.distributed import refuse_several
 from recsys_lab.experiment.resume import refuse_occupied, resumed
+from recsys_lab.experiment.stored.from_run import started_from
 from recsys_lab.pages.terminal import tell
 
 
@@ -69,11 +70,15 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
     args.overrides = bare_as_key(args.overrides, name, verb)
-    args.overrides = [literal(text, verb, several=args.multirun) for text in args.overrides]
+    typed = args.overrides
+    args.overrides = [literal(text, verb, several=args.multirun) for text in typed]
     request = with_plain_groups(_request(name, verb, args))
+    request = replace(request, typed=dict(zip(args.overrides, typed, strict=True)))
     if name == "retrain":
         request = request if _only_informs(args) else retrained(request)
-    elif verb.has_run_dir:
+    else:
+        request = started_from(request, name)
+    if name == "train":
         request = resumed(request)
     if args.help or args.cfg or args.info:
         check_to_print(request)
@@ -82,7 +87,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     args.overrides = request.overrides
     failures: list[BaseException] = []
     results: list[Any] = []
-    _hydra(_task(name, verb, results, failures), args, parser, request)
+    _hydra(_task(name, verb, results, failures, request.as_typed), args, parser, request)
     if failures:
         raise failures[0]
     return results
@@ -173,7 +178,11 @@ def _act(
 
 
 def _task(
-    name: str, verb: Verb, results: list[Any], failures: list[BaseException]
+    name: str,
+    verb: Verb,
+    results: list[Any],
+    failures: list[BaseException],
+    as_typed: Callable[[str], str],
 ) -> Callable[[DictConfig], None]:
     """The job for Hydra.
 
@@ -186,7 +195,7 @@ def _task(
         output_dir = Path(hydra.runtime.output_dir)
         job = f"job {hydra.job.num}" if hydra.mode == RunMode.MULTIRUN else None
         if job:
-            tell(f"{job}: {' '.join(hydra.overrides.task)}")
+            tell(f"{job}: {' '.join(map(as_typed, hydra.overrides.task))}")
         if verb.has_run_dir:
             with open_dict(cfg):
                 cfg.run_dir = str(output_dir)

@@ -1,8 +1,9 @@
 """The command ``recsys-lab``: dispatches verbs and sets the exit code.
 
 Exit codes: 0 success, 1 failure (a message for faults of the machine, else a traceback), 2 user
-error (a message), 3 a verb's own verdict (``drift``: above a threshold; ``promote``: refused), 130
-interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every traceback.
+error (a message), 3 a verb's own verdict (``drift``: above a threshold; ``promote``: refused;
+``debug=overfit``: not reached), 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1
+shows every traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from recsys_lab.config import Disagreement, Interrupted, UserError, did_you_mean
+from recsys_lab.config import Disagreement, Interrupted, UserError, Verdict, did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.signals import stopped_by_signals
 from recsys_lab.config.verbs import VERBS
@@ -99,7 +100,7 @@ def _run(verb: str, arguments: list[str]) -> int:
 
             run_verb(verb, arguments)
             return 0
-        from recsys_lab.cli.options import run_plain
+        from recsys_lab.cli.arguments.plain import run_plain
 
         return run_plain(verb, arguments)
 
@@ -122,9 +123,9 @@ def _report(error: BaseException) -> int:
     if wrong is not None:
         tell(f"recsys-lab: {wrong}")
         return 2
-    if isinstance(cause, Disagreement):
+    if isinstance(cause, Disagreement | Verdict):
         tell(f"recsys-lab: {cause}")
-        return 1
+        return 3 if isinstance(cause, Verdict) else 1
     fault = machine_fault(cause)
     if fault is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
         tell_exception(cause)
@@ -143,7 +144,7 @@ def _complete(arguments: list[str]) -> None:
     elif len(words) > 1 and words[1] in VERBS and (len(words) > 2 or line.endswith(" ")):
         program, verb = words[0], words[1]
         if not VERBS[verb].composes:
-            from recsys_lab.cli.options import completions
+            from recsys_lab.cli.arguments.plain import completions
 
             print(" ".join(completions(VERBS[verb], "" if line.endswith(" ") else words[-1])))
             return

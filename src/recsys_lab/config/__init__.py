@@ -9,6 +9,7 @@ from recsys_lab.config.errors import (
     NoModule,
     Pruned,
     UserError,
+    Verdict,
     did_you_mean,
     first_line,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Pruned",
     "Sources",
     "UserError",
+    "Verdict",
     "build",
     "build_chosen",
     "check_config",

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import Choice, Chosen, chosen_values
 from recsys_lab.config.errors import UserError, closest, did_you_mean, first_line, report
-from recsys_lab.config.relations import limit_problems, metric_problems, model_problems
+from recsys_lab.config.relations import (
+    limit_problems,
+    metric_problems,
+    model_problems,
+    training_problems,
+)
 from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
 from recsys_lab.config.values import describe, problem_with
 
@@ -143,6 +148,8 @@ class _Checker:
         for path, what in limit_problems(self.cfg, self.schemas):
             yield self._say(path, what)
         for path, what in metric_problems(self.cfg, self.schemas):
+            yield self._say(path, what)
+        for path, what in training_problems(self.cfg, self.schemas):
             yield self._say(path, what)
         if self.top and "model" in self.schemas:
             for path, what in model_problems(self.cfg, self.top, self.schemas, self._elsewhere):

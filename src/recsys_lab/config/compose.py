@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from recsys_lab.config.hydra_loader import Loader
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.origins import ConfigSources, choices
+from recsys_lab.config.repository import StoredConfig
 
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 """Errors that Hydra raises while it composes a config."""
@@ -44,6 +45,8 @@ class Request:
         overrides: the overrides as typed.
         multirun: whether comma-separated values are swept.
         schema: dataclass of the top-level keys.
+        stored: the config of a run that is composed instead of the primary config; or None.
+        typed: override -> what was typed, where it was rewritten.
     """
 
     config_path: Path
@@ -52,6 +55,15 @@ class Request:
     overrides: list[str]
     multirun: bool
     schema: type[Any]
+    stored: StoredConfig | None = None
+    typed: Mapping[str, str] = field(default_factory=dict)
+
+    def as_typed(self, text: str) -> str:
+        """An override as the user typed it."""
+        found = self.typed.get(text, text)
+        plain = {typed.partition("=")[0] for typed in self.typed.values()}
+        is_forced = found.startswith("++") and found[2:].partition("=")[0] in plain
+        return found[2:] if is_forced else found  # one value of several
 
 
 def make_loader(request: Request) -> Loader:
@@ -74,7 +86,7 @@ def make_loader(request: Request) -> Loader:
             )
         query = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", f"file://{folder}", anchor=query)
-    return Loader(config_search_path=search_path)
+    return Loader(search_path, request.stored)
 
 
 def with_plain_groups(request: Request) -> Request:
@@ -164,7 +176,7 @@ class _Preflight:
             return [parser.parse_override(text)]
         except HydraException as error:
             hint = "" if "=" in text else " Overrides are key=value."
-            self.problems.append(f"{text}: {one_line(error)}{hint}")
+            self.problems.append(f"{self.request.as_typed(text)}: {one_line(error)}{hint}")
             return []
 
     def _is_group(self, override: Override) -> bool:
@@ -182,7 +194,7 @@ class _Preflight:
             hint = did_you_mean(name, names)
             self.problems.append(
                 f"{group}: no choice {name!r}{hint} Choices: {', '.join(names) or 'none'}. "
-                f"(from the override {override.input_line})"
+                f"(from the override {self.request.as_typed(str(override.input_line))})"
             )
         return not wrong
 
@@ -215,7 +227,7 @@ class _Preflight:
         if issubclass(self.request.schema, TrainConfig):
             self.problems += literal_secrets(cfg)
         values = [o for o in overrides if not self._is_group(o)]
-        sources = ConfigSources(self.loader, values, self.loader.defaults)
+        sources = ConfigSources(self.loader, values, self.loader.defaults, self.request.as_typed)
         self.problems += find_problems(_without_hydra(cfg), self.request.schema, sources)
         return cfg
 
@@ -237,7 +249,9 @@ class _Preflight:
             return cfg
         _, error_without = self._try([])
         failing = [] if error_without else [(o, e) for o in overrides if (e := self._try([o])[1])]
-        self.problems += [f"{o.input_line}: {problem}" for o, problem in failing]
+        self.problems += [
+            f"{self.request.as_typed(str(o.input_line))}: {problem}" for o, problem in failing
+        ]
         if not failing:
             self.problems.append(error)
             return None

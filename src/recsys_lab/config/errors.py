@@ -33,6 +33,10 @@ class Disagreement(Exception):
     """Results differ from the record; the message is shown without a traceback, exit code 1."""
 
 
+class Verdict(Exception):
+    """A check that the user asked for failed; the message is shown without a traceback, code 3."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C or a termination signal ended the work cleanly; exit code 130.
 

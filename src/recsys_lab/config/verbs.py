@@ -17,6 +17,7 @@ from recsys_lab.config.commands import (
     DatasetsConfig,
     EvaluateConfig,
     ExplainConfig,
+    OptionsConfig,
     RunsConfig,
     ShowConfig,
     SweepConfig,
@@ -43,6 +44,7 @@ class Verb:
         schema: dataclass of its top-level keys.
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
         takes_many: whether several bare arguments are allowed; the key is then a list.
+        takes_overrides: whether ``key=value`` of keys that it does not have are bare arguments.
         literal: component keys whose value is a text as typed, not a value of Hydra's grammar,
             unless it is quoted; a key that ends in a dot includes all keys below it, also new ones.
         paths: the same, but in a multirun, commas separate several values, as for top-level keys
@@ -57,6 +59,7 @@ class Verb:
     schema: type[Any]
     positional: str | None = None
     takes_many: bool = False
+    takes_overrides: bool = False
     literal: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     has_run_dir: bool = False
@@ -187,5 +190,13 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab datasets gowalla",
         DatasetsConfig,
         positional="name",
+    ),
+    "options": Verb(
+        "the config groups, their choices, and every key with meaning, range and default",
+        "recsys-lab options model=sasrec",
+        OptionsConfig,
+        positional="of",
+        takes_many=True,
+        takes_overrides=True,
     ),
 }

@@ -52,6 +52,7 @@ class ProgressDisplay(pl.Callback):
         del pl_module
         steps = int(trainer.num_training_batches)
         total = steps * (trainer.max_epochs or 1)
+        total = min(total, trainer.max_steps) if trainer.max_steps > 0 else total
         self._progress.start()
         self._task = self._progress.add_task(
             "train",

@@ -13,7 +13,13 @@ from recsys_lab.config import UserError
 from recsys_lab.data.columns.timestamps import parse_date
 from recsys_lab.data.preparation.durations import window_seconds
 
-_OLDER = {"counts": "whole", "catalogue": "events", "session_gap": None, "window": None}
+_OLDER = {
+    "counts": "whole",
+    "catalogue": "events",
+    "session_gap": None,
+    "window": None,
+    "sample_users": None,
+}
 """What filters did before these options existed."""
 
 
@@ -73,6 +79,9 @@ class Filters:
             min_item_count: items with fewer events are dropped; 0 for off.
             iterative: repeat the two counts until nothing changes (k-core); false: apply each
                 once, items first, so dropping users may leave items below their minimum.
+            sample_users: keep only this many users, for smoke tests: a fixed sample of those that
+                all other filters keep, whose items may have fewer than ``min_item_count`` events;
+                null: all.
             catalogue: which items can be recommended. ``events``: those with an event after the
                 filters. ``table``: also all others of the source's table of items, for models that
                 read its columns or texts.
@@ -92,6 +101,7 @@ class Filters:
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
         iterative: bool
+        sample_users: Annotated[int, Ge(2)] | None = field(default=None, kw_only=True)
         catalogue: Literal["events", "table"] = field(default="events", kw_only=True)
 
     def __init__(self, config: Config) -> None:
@@ -109,8 +119,8 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """What is recorded in the manifest and the protocol fingerprint.
 
-        Without ``counts: whole``, ``catalogue: events``, ``session_gap: null`` and ``window:
-        null``: these options are newer, and these values are what filters did before.
+        Without those of `_OLDER`: these options are newer, and these values are what filters did
+        before.
         """
         settings = asdict(self.config)
         del settings["max_bad_rows"]
