@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys_lab.cli.arguments.flags import flags_in_words
 from recsys_lab.cli.arguments.plain import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.config import UserError, config_dir
@@ -25,10 +26,9 @@ from recsys_lab.config.compose import (
     check,
     check_to_print,
     make_loader,
-    one_line,
     with_plain_groups,
 )
-from recsys_lab.config.errors import report
+from recsys_lab.config.errors import one_line, report
 from recsys_lab.config.hydra_loader import RefusedSetting
 from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
@@ -60,7 +60,9 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
         refuse_several(name)
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
-    args = parser.parse_intermixed_args(list(arguments))
+    args, unknown = parser.parse_known_intermixed_args(list(arguments))
+    if unknown:
+        raise UserError(flags_in_words(name, unknown, arguments))
     given = [text for text in arguments if text.partition("=")[0] in ("--config-dir", "-cd")]
     if len(given) > 1:
         raise UserError("--config-dir: given twice; put your configs into one folder")
@@ -69,28 +71,34 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
         raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
-    args.overrides = bare_as_key(args.overrides, name, verb)
-    typed = args.overrides
-    args.overrides = [literal(text, verb, several=args.multirun) for text in typed]
-    request = with_plain_groups(_request(name, verb, args))
-    request = replace(request, typed=dict(zip(args.overrides, typed, strict=True)))
-    if name == "retrain":
-        request = request if _only_informs(args) else retrained(request)
-    else:
-        request = started_from(request, name)
-    if name == "train":
-        request = resumed(request)
+    request = _rewritten(name, verb, args)
+    would_be: list[str] = []
     if args.help or args.cfg or args.info:
-        check_to_print(request)
+        would_be = check_to_print(request)
     elif not (args.hydra_help or args.shell_completion):
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
     failures: list[BaseException] = []
     results: list[Any] = []
     _hydra(_task(name, verb, results, failures, request.as_typed), args, parser, request)
+    if args.cfg and would_be:
+        tell(report(would_be, "this config, for which a run would be refused"))
     if failures:
         raise failures[0]
     return results
+
+
+def _rewritten(name: str, verb: Verb, args: argparse.Namespace) -> Request:
+    """The config to compose, for texts that are not in Hydra's grammar, and for stored runs."""
+    args.overrides = bare_as_key(args.overrides, name, verb)
+    typed = args.overrides
+    args.overrides = [literal(text, verb, several=args.multirun) for text in typed]
+    request = with_plain_groups(_request(name, verb, args))
+    request = replace(request, typed=dict(zip(args.overrides, typed, strict=True)))
+    request = started_from(request, name)
+    if name == "retrain":
+        return request if _only_informs(args) else retrained(request)
+    return resumed(request) if verb.has_run_dir else request
 
 
 def _only_informs(args: argparse.Namespace) -> bool:

@@ -62,6 +62,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def one_line(error: BaseException) -> str:
+    """The message of an error and of its cause, as one line."""
+    parts = [str(error)]
+    if error.__cause__ is not None:
+        parts.append(str(error.__cause__).partition("full_key:")[0])
+    lines = [" ".join(part.split()) for part in parts if part.strip() not in ("", "None")]
+    return "; ".join(lines) or type(error).__name__
+
+
 def closest(name: str, options: Iterable[str]) -> str | None:
     """The option most similar to `name`, or None if none is similar."""
     by_folded = {option.lower().replace("-", "_"): option for option in options}

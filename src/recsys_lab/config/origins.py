@@ -68,6 +68,10 @@ class ConfigSources(Sources):
         """The config groups."""
         return [g for g in self._loader.list_groups("") if g != "hydra"]
 
+    def choices(self, group: str) -> list[str]:
+        """The choices of a group; none if there is no such group."""
+        return choices(self._loader, group)
+
     def _file_if_sets(self, default: ResultDefault, path: str) -> str | None:
         if default.config_path is None or default.config_path.startswith("hydra/"):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from recsys_lab.config.compose import one_line
+from recsys_lab.config.errors import one_line
 from recsys_lab.config.secrets import scrubbed
 
 MOST_DEATHS = 3

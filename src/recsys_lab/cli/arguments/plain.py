@@ -16,10 +16,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from recsys_lab.cli.arguments.flags import flags_in_words
 from recsys_lab.cli.output import failed
 from recsys_lab.config import UserError, config_dir, first_line
 from recsys_lab.config.check import find_problems
@@ -45,7 +46,10 @@ def run_plain(name: str, arguments: Sequence[str]) -> int:
     """
     verb, file = VERBS[name], config_dir() / f"{name}.yaml"
     words = _joined(arguments, verb)
-    args = vars(_parser(name, verb, file).parse_intermixed_args(words))
+    parsed, unknown = _parser(name, verb, file).parse_known_intermixed_args(words)
+    if unknown:
+        raise UserError(flags_in_words(name, unknown, words))
+    args = vars(parsed)
     shows = args.pop("cfg")
     typed = args.pop("arguments")
     typed += [f"{key}={value}" for key, values in args.items() for value in values or ()]
@@ -57,15 +61,6 @@ def run_plain(name: str, arguments: Sequence[str]) -> int:
         code = importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
         sys.stdout.flush()
     return code or 0
-
-
-def completions(verb: Verb, prefix: str) -> list[str]:
-    """Completions of an argument: keys, and the values of keys with a fixed set of values."""
-    hints = get_type_hints(verb.schema)
-    key, equals, _ = prefix.partition("=")
-    choices = get_args(hints.get(key)) if get_origin(hints.get(key)) is Literal else ()
-    words = [f"{key}={choice}" for choice in choices] if equals else [f"{key}=" for key in hints]
-    return [word for word in words if word.startswith(prefix)]
 
 
 class _Typed:
@@ -82,6 +77,9 @@ class _Typed:
         return ""
 
     def groups(self) -> list[str]:
+        return []
+
+    def choices(self, group: str) -> list[str]:  # noqa: ARG002
         return []
 
 

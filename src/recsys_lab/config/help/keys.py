@@ -215,11 +215,13 @@ def verb_groups(verb: str) -> list[str]:
     return [name for name, annotation in hints.items() if is_component(annotation)]
 
 
-def default_choices() -> dict[str, str | None]:
-    """The choice of each group that ``train`` makes: group -> choice, or None."""
-    entries = [e for e in config_file(config_dir() / "train.yaml")[0]["defaults"] if e != "_self_"]
-    made = {str(key): choice for entry in entries for key, choice in entry.items()}
-    return {
+def default_choices(verb: str = "train") -> dict[str, str | None]:
+    """The choice of each group that a verb makes: group -> choice, or None."""
+    entries = config_file(config_dir() / f"{verb}.yaml")[0].get("defaults", [])
+    base = [name for name in entries if isinstance(name, str) and name in VERBS]
+    found = {key: choice for name in base for key, choice in default_choices(name).items()}
+    made = {str(k): v for entry in entries if isinstance(entry, dict) for k, v in entry.items()}
+    return found | {
         key.removeprefix("optional "): choice
         for key, choice in made.items()
         if not key.startswith("override ")

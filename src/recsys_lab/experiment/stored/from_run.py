@@ -7,6 +7,7 @@ options of the model, and ``experiment=`` or ``debug=``.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -85,6 +86,7 @@ def changes(cfg: DictConfig) -> dict[str, tuple[Any, Any]]:
     stored = _named(stored_config(Path(cfg[FROM])))
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
+    stored = {**_late_values(), **stored}
     found: dict[str, tuple[Any, Any]] = {}
     for key in dict.fromkeys([*stored, *plain]):
         old, new = stored.get(str(key)), plain.get(key)
@@ -99,6 +101,12 @@ def changes(cfg: DictConfig) -> dict[str, tuple[Any, Any]]:
             if first.get(name) != second.get(name):
                 found[name] = first.get(name), second.get(name)
     return found
+
+
+def _late_values() -> dict[str, Any]:
+    """Top-level keys that older runs lack, with the values that they stand for."""
+    fields = dataclasses.fields(TrainConfig)
+    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
 
 
 def in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
