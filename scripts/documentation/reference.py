@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recsys_lab.config import config_dir
 from recsys_lab.config.help.docstrings import as_markdown, class_docstring, classes_by_name
+from recsys_lab.config.help.habits import HABITS
 from recsys_lab.config.help.keys import (
     GROUPS,
     SWEEP,
@@ -116,11 +117,31 @@ def metrics_page() -> str:
     return "\n".join(lines)
 
 
+def habits_page() -> str:
+    """What names of other frameworks are called here."""
+    lines = [
+        "# Names of other frameworks",
+        "",
+        "Of RecBole, RecTools, RePlay, lightning-hydra-template and the Trainer of Hugging Face, "
+        "in lower case and without their groups: `trainer.max_epochs` is `max_epochs`. A message "
+        "about an unknown key says what it is called here. See also "
+        "[Coming from another framework](../coming-from.md).",
+        "",
+        "| there | here | |",
+        "|---|---|---|",
+    ]
+    for name, habit in HABITS.items():
+        here = " ".join(f"`{word}`" for word in (habit.use or habit.key).split())
+        lines.append(f"| `{name}` | {here} | {as_markdown(habit.note)} |")
+    return "\n".join([*lines, ""])
+
+
 def pages() -> dict[str, str]:
     """Every generated page by its path below ``reference/``."""
     return {
         "index.md": index_page(),
         "metrics.md": metrics_page(),
+        "habits.md": habits_page(),
         **{f"verbs/{verb}.md": verb_page(verb) for verb in VERBS},
         **{f"{group}.md": group_page(group) for group in GROUPS},
     }

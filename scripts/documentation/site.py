@@ -96,10 +96,10 @@ def navigation(folder: Path) -> list[dict[str, Any]]:
     working += [name for name in how_to if name not in HOW_TO]
     studies = sorted(page.stem for page in (folder / "studies").glob("*.md"))
     studies.remove("index")
-    listed = ["metrics", "run-directory", "environment", "bad-input", "notes"]
+    listed = ["metrics", "habits", "run-directory", "environment", "bad-input", "notes"]
     handwritten = [n for n in listed if (folder / f"reference/{n}.md").exists()]
     entries = {
-        "Start": ["index", "tutorial"],
+        "Start": ["index", "tutorial", "coming-from"],
         "How to": [f"how-to/{name}" for name in working],
         "Add your own": [f"how-to/add/{name}" for name in adding],
         "Verbs": ["reference/index", *(f"reference/verbs/{verb}" for verb in VERBS)],
