@@ -125,6 +125,8 @@ class _Words:
             yield from (f"{name} " for name in choices("data", self._folders))
         elif verb.positional in (*_OF_RUNS, "datasets"):
             yield from _runs(last)
+        elif verb.positional is not None:
+            yield from _paths(last)
 
     def _values(self, key: str, value: str) -> Iterator[str]:
         group, _, option = key.lstrip("+").partition(".")
