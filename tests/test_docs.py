@@ -28,6 +28,7 @@ from scripts.documentation.site import build
 from recsys_lab.cli import app
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import UserError, config_dir
+from recsys_lab.config.help import keys
 from recsys_lab.contracts import Traits, check_model
 
 ROOT = Path(__file__).parents[1]
@@ -128,19 +129,19 @@ def test_readme_is_short():
 
 
 def test_every_key_has_a_meaning():
-    assert reference.keys_without_meaning() == []
+    assert keys.keys_without_meaning() == []
 
 
 def test_reference_has_every_key_of_every_choice_with_its_value():
     pages = reference.pages()
-    for group in reference.GROUPS:
-        for name, file in reference.choices(group).items():
+    for group in keys.GROUPS:
+        for name, file in keys.choices(group).items():
             assert f"`{group}={name}`" in pages[f"{group}.md"]
-            for key, value in reference.component_values(file).items():
+            for key, value in keys.component_values(file).items():
                 if key not in ("_target_", "params") and group not in ("experiment", "search"):
                     row = next(r for r in pages[f"{group}.md"].splitlines() if f"| `{key}` |" in r)
                     assert row.count(" | ") == 3
-                    assert value == "???" or reference.written(value) in pages[f"{group}.md"]
+                    assert value == "???" or keys.written(value) in pages[f"{group}.md"]
 
 
 def test_reference_explains_a_key_by_its_docstring_and_the_types_range():
@@ -163,7 +164,7 @@ def test_what_a_meaning_refers_to_is_on_the_page_of_notes():
 
 def test_reference_defines_every_metric():
     page = reference.metrics_page()
-    options = reference.component_values(reference.choices("evaluation")["full_ranking"])
+    options = keys.component_values(keys.choices("evaluation")["full_ranking"])
     for name in (*options["metrics"], *options["beyond_accuracy"], "auc", "value_hr"):
         assert re.search(rf"^## {name}\n\n[A-Z1]", page, re.MULTILINE), name
     assert "## mrr\n\nReciprocal rank of the first hit" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .docstrings import docstring_of
+from recsys_lab.config.help.docstrings import docstring_of
 
 NAME = "notes.md"
 _REFERENCE = re.compile(r"(?<!Code: )`(recsys_lab(?:\.\w+)+)`")

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from recsys_lab.config.help.keys import GROUPS
 from recsys_lab.config.verbs import VERBS
 
 from .notes import with_notes
-from .reference import GROUPS, pages
+from .reference import pages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -95,10 +96,10 @@ def navigation(folder: Path) -> list[dict[str, Any]]:
     working += [name for name in how_to if name not in HOW_TO]
     studies = sorted(page.stem for page in (folder / "studies").glob("*.md"))
     studies.remove("index")
-    listed = ["metrics", "run-directory", "environment", "bad-input", "notes"]
+    listed = ["metrics", "habits", "run-directory", "environment", "bad-input", "notes"]
     handwritten = [n for n in listed if (folder / f"reference/{n}.md").exists()]
     entries = {
-        "Start": ["index", "tutorial"],
+        "Start": ["index", "tutorial", "coming-from"],
         "How to": [f"how-to/{name}" for name in working],
         "Add your own": [f"how-to/add/{name}" for name in adding],
         "Verbs": ["reference/index", *(f"reference/verbs/{verb}" for verb in VERBS)],

@@ -20,6 +20,7 @@ from recsys_lab.cli import app
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import Component, origins
 from recsys_lab.config import hydra_loader as loader
+from recsys_lab.config.help import keys
 from recsys_lab.config.verbs import VERBS, Verb
 from tests.cli.flow import in_shop
 
@@ -144,7 +145,7 @@ def shell(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "toy_parts")
     monkeypatch.setitem(VERBS, "toy", Verb("a toy", "recsys-lab toy", ToyConfig, has_run_dir=True))
     monkeypatch.setitem(sys.modules, "recsys_lab.cli.toy", SimpleNamespace(run=made.run))
-    for module in (app, loader, origins):
+    for module in (app, loader, origins, keys):
         monkeypatch.setattr(module, "config_dir", lambda: tmp_path / "configs")
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

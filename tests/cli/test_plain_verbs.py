@@ -89,16 +89,3 @@ class TestPlainVerbs:
     def test_a_key_is_given_once_and_a_run_at_all(self, arguments, said, capsys):
         assert run_command([*arguments, "--cfg", "job"]) == 2
         assert said in capsys.readouterr().err
-
-    @pytest.mark.parametrize(
-        ("line", "expected"),
-        [
-            ("recsys-lab runs so", "sort="),
-            ("recsys-lab runs format=", "format=table format=json format=csv"),
-            ("recsys-lab show ", "run= card= trec="),
-        ],
-    )
-    def test_completion(self, line, expected, monkeypatch, capsys):
-        monkeypatch.setenv("COMP_LINE", line)
-        assert run_command(["-sc", "query=bash"]) == 0
-        assert capsys.readouterr().out.split() == expected.split()

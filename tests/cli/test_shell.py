@@ -30,8 +30,9 @@ class TestHelp:
             assert verb.summary in out
             assert verb.example in out
 
-    def test_version(self, shell):
-        assert shell("--version") == (0, "recsys-lab 0.1.0\n", "")
+    @pytest.mark.parametrize("verb", [(), ("toy",), ("runs",)])
+    def test_version_is_the_labs(self, shell, verb):
+        assert shell(*verb, "--version") == (0, "recsys-lab 0.1.0\n", "")
 
     def test_an_unknown_verb(self, shell):
         assert shell("trian")[::2] == (
@@ -77,42 +78,12 @@ class TestFlags:
         assert "only one of" in shell.refused("toy", "--cfg", "job", "-m")[0]
 
     def test_an_unknown_flag(self, shell):
-        with pytest.raises(SystemExit) as ended:
-            shell("toy", "--sed", "3")
-        assert ended.value.code == 2
-        assert "recsys-lab toy" in shell.capsys.readouterr().err
-
-
-class TestCompletion:
-    @pytest.mark.parametrize(
-        ("line", "expected"),
-        [
-            (
-                "recsys-lab ",
-                [*VERBS, "toy", "--help", "--version"],
-            ),
-            ("recsys-lab toy", ["toy"]),
-            ("recsys-lab toy mod", ["model=", "model."]),
-            ("recsys-lab toy model=", ["model=flat", "model=net"]),
-            ("/usr/bin/recsys-lab toy seed=1 model.n", ["model.num_layers="]),
-            ("recsys-lab toy model=flat model.", ["model._target_=", "model.path="]),
-            ("recsys-lab toy experiment/", ["experiment/study="]),
-        ],
-    )
-    def test_query(self, shell, monkeypatch, line, expected):
-        monkeypatch.setenv("COMP_LINE", line)
-        monkeypatch.setenv("COMP_POINT", str(len(line)))
-        code, out, _ = shell("-sc", "query=bash")
-        assert code == 0
-        assert set(expected) <= set(out.split())
-        if "mod" not in line and "experiment" not in line:
-            assert sorted(out.split()) == sorted(expected)
-
-    def test_install(self, shell, monkeypatch):
-        monkeypatch.setattr(sys, "argv", ["/usr/bin/recsys-lab"])
-        code, out, _ = shell("-sc", "install=bash")
-        assert code == 0
-        assert out.rstrip().endswith("hydra_bash_completion recsys-lab")
+        [line] = shell.refused("toy", "--seed", "3")
+        assert line.endswith(
+            "--seed: not a flag of toy, whose options are typed as key=value: seed=3"
+        )
+        [line] = shell.refused("runs", "--seed")
+        assert line.endswith("--seed: runs has no such flag; its flags: recsys-lab runs --help")
 
 
 class TestEvaluateArguments:

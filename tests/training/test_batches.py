@@ -57,6 +57,19 @@ def test_continues_from_a_place():
     assert [b.items_T.tolist() for b in fresh] == whole[1:]
 
 
+def test_a_batch_of_histories_that_begin_with_different_items():
+    log = Log()
+    log.items = log.items.copy()
+    log.items[12] = log.items[3]  # users 1 and 3 begin with the same item
+    loader = TrainingBatches(log, batch_size=2, window=9, seed=0)
+    batch = loader.distinct(4)
+    users = batch.users_B.tolist()
+    assert len(users) == 3
+    assert {2, 4} < {*users}
+    assert loader.distinct(2).users_B.tolist() == users[:2]
+    assert loader.state_dict() == {"epoch": 0, "batch": 0}
+
+
 @pytest.mark.parametrize("taken", range(7))
 def test_three_epochs_continue_exactly_from_every_place(taken):
     def stream(loader):

@@ -17,8 +17,8 @@ from recsys_lab.api.run import Run, load
 from recsys_lab.cli.app import run_verb
 from recsys_lab.cli.output import RunFailed
 from recsys_lab.config import UserError
-from recsys_lab.config.compose import one_line
 from recsys_lab.config.environment import guarded
+from recsys_lab.config.errors import one_line
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> Run:

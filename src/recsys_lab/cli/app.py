@@ -17,8 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from recsys_lab.cli.arguments.flags import flags_in_words
+from recsys_lab.cli.arguments.plain import bare_as_key
 from recsys_lab.cli.multirun import Jobs, jobs_of, print_jobs, take_jobs
-from recsys_lab.cli.options import bare_as_key
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.cli.whole_runs import with_whole_runs
 from recsys_lab.config import UserError, config_dir
@@ -28,10 +29,9 @@ from recsys_lab.config.compose import (
     check,
     check_to_print,
     make_loader,
-    one_line,
     with_plain_groups,
 )
-from recsys_lab.config.errors import report
+from recsys_lab.config.errors import one_line, report
 from recsys_lab.config.hydra_loader import RefusedSetting
 from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
@@ -39,6 +39,7 @@ from recsys_lab.config.verbs import VERBS, Verb
 from recsys_lab.deploy.retrain.request import retrained
 from recsys_lab.experiment.distributed import refuse_several
 from recsys_lab.experiment.resume import refuse_occupied, resumed
+from recsys_lab.experiment.stored.from_run import started_from
 from recsys_lab.pages.terminal import Terminal, tell
 
 
@@ -62,20 +63,18 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
         refuse_several(name)
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
-    args = parser.parse_intermixed_args(list(arguments))
+    args, unknown = parser.parse_known_intermixed_args(list(arguments))
+    if unknown:
+        raise UserError(flags_in_words(name, unknown, arguments))
     args.multirun |= "hydra.mode=MULTIRUN" in args.overrides
     _refuse_flags(name, args, arguments)
-    args.overrides = bare_as_key(args.overrides, name, verb)
-    wanted, args.overrides = take_jobs(args.overrides, multirun=args.multirun)
-    typed = [literal(text, verb, several=args.multirun) for text in args.overrides]
-    args.overrides = with_whole_runs(typed, verb)
-    request = with_plain_groups(_request(name, verb, args))
-    if name == "retrain":
-        request = request if _only_informs(args) else retrained(request)
-    elif verb.has_run_dir:
-        request = resumed(request)
+    wanted, args.overrides = take_jobs(
+        bare_as_key(args.overrides, name, verb), multirun=args.multirun
+    )
+    request = _rewritten(name, verb, args)
+    would_be: list[str] = []
     if args.help or args.cfg or args.info:
-        check_to_print(request)
+        would_be = check_to_print(request)
     elif not (args.hydra_help or args.shell_completion):
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
@@ -83,11 +82,13 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     jobs = jobs_of(wanted if name == "train" else 1, args) if runs else Jobs()
     results: list[Any] = []
     try:
-        _hydra(_task(name, verb, results, jobs), args, parser, request)
+        _hydra(_task(name, verb, results, jobs, request.as_typed), args, parser, request)
         jobs.wait()
     finally:
         if name == "train" and jobs.all:
             print_jobs(jobs, Terminal())
+    if args.cfg and would_be:
+        tell(report(would_be, "this config, for which a run would be refused"))
     if jobs.failures:
         raise jobs.failures[0]
     return results
@@ -101,6 +102,19 @@ def _refuse_flags(name: str, args: argparse.Namespace, arguments: Sequence[str])
         raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
+
+
+def _rewritten(name: str, verb: Verb, args: argparse.Namespace) -> Request:
+    """The config to compose, for texts that are not in Hydra's grammar, and for stored runs."""
+    typed = args.overrides
+    quoted = [literal(text, verb, several=args.multirun) for text in typed]
+    args.overrides = with_whole_runs(quoted, verb)
+    request = with_plain_groups(_request(name, verb, args))
+    request = replace(request, typed=dict(zip(args.overrides, typed, strict=True)))
+    request = started_from(request, name)
+    if name == "retrain":
+        return request if _only_informs(args) else retrained(request)
+    return resumed(request) if verb.has_run_dir else request
 
 
 def _only_informs(args: argparse.Namespace) -> bool:
@@ -191,7 +205,13 @@ def _act(
         hydra.run(name, task, [*overrides, "hydra.mode=RUN"])
 
 
-def _task(name: str, verb: Verb, results: list[Any], jobs: Jobs) -> Callable[[DictConfig], None]:
+def _task(
+    name: str,
+    verb: Verb,
+    results: list[Any],
+    jobs: Jobs,
+    as_typed: Callable[[str], str],
+) -> Callable[[DictConfig], None]:
     """The job for Hydra.
 
     Failures are collected instead of raised, as Hydra would print its own message and a multirun
@@ -204,7 +224,7 @@ def _task(name: str, verb: Verb, results: list[Any], jobs: Jobs) -> Callable[[Di
         job = None
         if hydra.mode == RunMode.MULTIRUN:
             job = jobs.add(hydra.overrides.task, output_dir)
-            tell(f"job {job.number}: {' '.join(hydra.overrides.task)}")
+            tell(f"job {job.number}: {' '.join(map(as_typed, hydra.overrides.task))}")
         if job and jobs.launcher:
             jobs.start(job)
             return

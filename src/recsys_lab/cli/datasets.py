@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from recsys_lab.config import UserError, config_dir, did_you_mean, first_line
@@ -184,18 +186,43 @@ def _command(name: str, options: Mapping[str, Any], file: Path) -> str:
 
 
 def _list(entries: Sequence[Entry]) -> None:
+    """One line a dataset, cut at the end of the terminal's line."""
     console = Terminal()
     published = [
-        (entry.name, entry.size, entry.licence, entry.needs, entry.checked)
+        (entry.name, _got(entry), _licence(entry), entry.size)
         for entry in entries
         if entry.kind == "dataset"
     ]
-    heads = ("data=", "size", "licence", "needs", "checked against")
-    table = Table("published datasets", heads, published, whole=(0,))
-    console.print(table.rich(show_lines=True))
-    others = [(entry.name, entry.title) for entry in entries if entry.kind != "dataset"]
-    console.print(Table("other sources", ("data=", "reads"), others, whole=(0,)))
-    console.print("recsys-lab datasets NAME: homepage, citation, caveats, command.")
+    others = [
+        (entry.name, entry.title.replace("`", "")) for entry in entries if entry.kind != "dataset"
+    ]
+    heads = ("data=", "file", "licence", "size")
+    console.print(_cut("published datasets", heads, published, console.width))
+    console.print(_cut("\nother sources", ("data=", "reads"), others, console.width))
+    console.print("\nrecsys-lab datasets NAME: homepage, licence, citation, caveats, command.")
+
+
+def _licence(entry: Entry) -> str:
+    """The first words of the licence."""
+    text = re.split(r"[;:,.] |[.]$", entry.licence)[0]
+    return text if len(text) <= 20 else f"{text[:19]}…"
+
+
+def _cut(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> RichTable:
+    """A table of one line a row: the last column is cut."""
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads) - 1)]
+    left = max(8, width - sum(widths) - 2 * len(widths))
+    short = [
+        (*row[:-1], row[-1] if len(row[-1]) <= left else f"{row[-1][: left - 1]}…") for row in rows
+    ]
+    return Table(caption, heads, short, whole=range(len(heads))).rich(box=None, pad_edge=False)
+
+
+def _got(entry: Entry) -> str:
+    """Who gets the file of a published dataset."""
+    return "downloaded" if "download_dir" in entry.options else "by hand"
 
 
 def _show(entry: Entry) -> None:

@@ -1,18 +1,21 @@
 """The command ``recsys-lab``: dispatches verbs and sets the exit code.
 
 Exit codes: 0 success, 1 failure (a message for faults of the machine, else a traceback), 2 user
-error (a message), 3 a verb's own verdict (``drift``: above a threshold; ``promote``: refused), 130
-interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1 shows every traceback.
+error (a message), 3 a verb's own verdict (``drift``: above a threshold; ``promote``: refused;
+``debug=overfit``: not reached), 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). HYDRA_FULL_ERROR=1
+shows every traceback.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
-from recsys_lab.config import Disagreement, Interrupted, UserError, did_you_mean
+from recsys_lab.config import Disagreement, Interrupted, UserError, Verdict, did_you_mean
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.signals import stopped_by_signals
 from recsys_lab.config.verbs import VERBS
@@ -20,6 +23,7 @@ from recsys_lab.files.faults import impossible_name, is_panic, machine_fault
 from recsys_lab.pages.terminal import guard_outputs, tell, tell_exception
 from recsys_lab.version import __version__
 
+_HELP = ("-h", "--help", "help")
 COMPLETION_FLAGS = ("-sc", "--shell-completion")
 
 
@@ -77,18 +81,31 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:2] == ["runs", "prune"]:
         arguments = arguments[1:]
     first = arguments[0] if arguments else "--help"
-    if first in ("-h", "--help", "help"):
+    if first in _HELP and len(arguments) > 1:
+        named = arguments[1]
+        return _run(named, ["--help"]) if named in VERBS else _run("options", arguments[1:])
+    if first in _HELP:
         print(_help())
-    elif first == "--version":
+    elif first == "--version" or (first in VERBS and "--version" in arguments):
         print(f"recsys-lab {__version__}")
     elif first in COMPLETION_FLAGS:
         _complete(arguments)
     elif first in VERBS:
-        return _run(first, arguments[1:])
+        about = _asked_about(arguments[1:])
+        return _run("options", about) if about else _run(first, arguments[1:])
     else:
         verbs = ", ".join(VERBS)
         raise UserError(f"there is no verb {first!r}{did_you_mean(first, VERBS)} Verbs: {verbs}.")
     return 0
+
+
+def _asked_about(arguments: Sequence[str]) -> list[str]:
+    """The group, with its choice if given, of ``VERB --help GROUP``; else nothing."""
+    if len(arguments) != 2 or arguments[0] not in _HELP[:2]:
+        return []
+    from recsys_lab.config.help.keys import GROUPS
+
+    return [arguments[1]] if re.split(r"[=.]", arguments[1])[0] in GROUPS else []
 
 
 def _run(verb: str, arguments: list[str]) -> int:
@@ -101,7 +118,7 @@ def _run(verb: str, arguments: list[str]) -> int:
 
             run_verb(verb, arguments)
             return 0
-        from recsys_lab.cli.options import run_plain
+        from recsys_lab.cli.arguments.plain import run_plain
 
         return run_plain(verb, arguments)
 
@@ -112,7 +129,7 @@ def _report(error: BaseException) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from recsys_lab.cli.output import RunFailed
-    from recsys_lab.config.compose import one_line
+    from recsys_lab.config.errors import one_line
 
     if isinstance(error, HydraException | OmegaConfBaseException):
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -124,9 +141,9 @@ def _report(error: BaseException) -> int:
     if wrong is not None:
         tell(f"recsys-lab: {wrong}")
         return 2
-    if isinstance(cause, Disagreement):
+    if isinstance(cause, Disagreement | Verdict):
         tell(f"recsys-lab: {cause}")
-        return 1
+        return 3 if isinstance(cause, Verdict) else 1
     fault = machine_fault(cause)
     if fault is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
         tell_exception(cause)
@@ -137,25 +154,20 @@ def _report(error: BaseException) -> int:
 
 
 def _complete(arguments: list[str]) -> None:
-    """Shell completion of the verb, then Hydra's completion of its overrides."""
-    line = os.environ.get("COMP_LINE", "")
-    words = line.split()
-    if not any(argument.startswith("query=") for argument in arguments):
-        _run("train", arguments)  # install and uninstall are the same for every verb
-    elif len(words) > 1 and words[1] in VERBS and (len(words) > 2 or line.endswith(" ")):
-        program, verb = words[0], words[1]
-        if not VERBS[verb].composes:
-            from recsys_lab.cli.options import completions
+    """Completion of the shell: its script, or what the line may become."""
+    from recsys_lab.cli.arguments.completion import completed, script
 
-            print(" ".join(completions(VERBS[verb], "" if line.endswith(" ") else words[-1])))
-            return
-        rest = line[line.index(verb, line.index(program) + len(program)) + len(verb) :]
-        os.environ["COMP_LINE"] = f"{program} {rest.lstrip()}"
-        os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
-        _run(verb, arguments)
+    what, _, shell = next((text for text in arguments if "=" in text), "").partition("=")
+    if what in ("install", "uninstall"):
+        program = os.path.basename(sys.argv[0])
+        program = "recsys-lab" if program.endswith(".py") else program  # python -m recsys_lab
+        print(script(shell, program, remove=what == "uninstall"))
+    elif what == "query":
+        line = os.environ.get("COMP_LINE", "")
+        with suppress(Exception):  # a message would appear in the line that is being typed
+            print("\n".join(completed(line)))
     else:
-        prefix = words[1] if len(words) > 1 else ""
-        print(" ".join(w for w in (*VERBS, "--help", "--version") if w.startswith(prefix)))
+        raise UserError("-sc: expected install=SHELL, uninstall=SHELL or query=SHELL")
 
 
 def _help() -> str:
@@ -175,6 +187,7 @@ def _help() -> str:
             "",
             "More:",
             "  recsys-lab VERB --help         its options, choices and config",
+            "  recsys-lab options model=sasrec   every key of a choice: meaning, range, default",
             "  recsys-lab VERB --cfg job      print the composed config and exit",
             "  recsys-lab train --hydra-help  Hydra's flags (--multirun, --config-dir, ...)",
             '  eval "$(recsys-lab -sc install=bash)"   completion in this shell (bash, zsh, fish)',

@@ -1,210 +1,281 @@
-"""Verbs without config groups: a plain command line with the same checks.
-
-The options and their types are the fields of the verb's dataclass; ``configs/VERB.yaml`` has their
-defaults and, in its comments, the text of ``--help``. An option is given as ``key=value``, with the
-value in Hydra's grammar, or as ``--key value``.
-"""
+"""``recsys-lab options``: the config groups, their choices, and every key with its meaning."""
 
 from __future__ import annotations
 
-import argparse
-import glob
-import importlib
-import os
+import json
 import re
-import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from rich.padding import Padding
+from rich.text import Text
 
-from recsys_lab.cli.output import failed
-from recsys_lab.cli.whole_runs import whole_runs
-from recsys_lab.config import UserError, config_dir, first_line
-from recsys_lab.config.check import find_problems
-from recsys_lab.config.errors import report
-from recsys_lab.config.values import describe
-from recsys_lab.config.verbs import VERBS, Verb
-from recsys_lab.pages.number_format import format_value
+from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.config.help.docstrings import class_docstring
+from recsys_lab.config.help.keys import (
+    GROUPS,
+    Key,
+    choices,
+    component_keys,
+    component_values,
+    components,
+    config_file,
+    default_choices,
+    overridden,
+    verb_groups,
+    verb_keys,
+)
+from recsys_lab.config.verbs import VERBS
+from recsys_lab.pages.table import Table
+from recsys_lab.pages.terminal import Terminal
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def run_plain(name: str, arguments: Sequence[str]) -> int:
-    """Run a verb with its arguments of the command line.
+@dataclass(frozen=True)
+class Section:
+    """A choice of a group, a class or a verb, with its keys.
+
+    Attributes:
+        title: as it is typed, e.g. ``model=sasrec``.
+        about: what it is; Markdown.
+        target: its class, or None.
+        prefix: of its keys, e.g. ``model.``.
+        keys: its keys.
+        text: the file of a choice that consists of overrides, else empty.
+        sets: choices of other groups that it makes: group -> choice.
+        choices: of a group, each with one sentence.
+    """
+
+    title: str
+    about: str = ""
+    target: str | None = None
+    prefix: str = ""
+    keys: Sequence[Key] = ()
+    text: str = ""
+    sets: Mapping[str, str | None] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(cfg: DictConfig, output_dir: Path) -> None:
+    """Print the list of groups, or the keys of what is named."""
+    del output_dir
+    folders: list[Path] = []
+    if cfg.config_dir is not None:
+        if not Path(cfg.config_dir).is_dir():
+            raise UserError(f"--config-dir: no such folder: {Path(cfg.config_dir).absolute()}")
+        folders.append(Path(cfg.config_dir))
+    sections = [section for word in cfg.of for section in _Finder(folders).find(word)]
+    if cfg.format == "json":
+        found = [asdict(section) for section in sections] if cfg.of else _groups(folders)
+        print(json.dumps(found, indent=1, default=str))
+    elif cfg.of:
+        for section in sections:
+            _show(section)
+    else:
+        _list(_groups(folders))
+
+
+def _groups(folders: Sequence[Path]) -> list[dict[str, object]]:
+    """Every group with its default and its choices."""
+    chosen = default_choices()
+    return [
+        {"group": group, "about": about, "default": chosen.get(group), "choices": [*files]}
+        for group, about in GROUPS.items()
+        for files in [choices(group, folders)]
+    ]
+
+
+class _Finder:
+    """Finds the sections that a word of the command line names.
 
     Args:
-        name: a key of `VERBS` whose verb is plain.
-        arguments: bare arguments, ``key=value`` and flags, in any order.
-
-    Returns:
-        The exit code: 0, or what the verb's ``run`` returns.
-
-    Raises:
-        UserError: the arguments are invalid.
-        RunFailed: the work of the verb failed.
+        folders: the user's own folders of configs.
     """
-    verb, file = VERBS[name], config_dir() / f"{name}.yaml"
-    words = _joined(arguments, verb)
-    args = vars(_parser(name, verb, file).parse_intermixed_args(words))
-    shows = args.pop("cfg")
-    typed = args.pop("arguments")
-    typed += [f"{key}={value}" for key, values in args.items() for value in values or ()]
-    cfg = _checked(file, typed, name, verb)
-    if shows:
-        print(OmegaConf.to_yaml(cfg), end="")
-        return 0
-    for key in verb.runs:
-        cfg[key] = whole_runs(key, cfg[key])
-    with failed(None):
-        code = importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
-        sys.stdout.flush()
-    return code or 0
 
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
 
-def completions(verb: Verb, prefix: str) -> list[str]:
-    """Completions of an argument: keys, and the values of keys with a fixed set of values."""
-    hints = get_type_hints(verb.schema)
-    key, equals, _ = prefix.partition("=")
-    choices = get_args(hints.get(key)) if get_origin(hints.get(key)) is Literal else ()
-    words = [f"{key}={choice}" for choice in choices] if equals else [f"{key}=" for key in hints]
-    return [word for word in words if word.startswith(prefix)]
+    def find(self, word: str) -> Iterator[Section]:
+        """The sections of a group, ``group=choice``, a key, a verb or a class.
 
-
-class _Typed:
-    """The origins of values for messages, see `recsys_lab.config.check.Sources`."""
-
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
-
-    def origin(self, path: str) -> str:
-        text = self._texts.get(path)
-        return f"(from the override {text})" if text is not None else ""
-
-    def elsewhere(self, group: str, option: str) -> str:  # noqa: ARG002
-        return ""
-
-    def groups(self) -> list[str]:
-        return []
-
-
-def _joined(arguments: Sequence[str], verb: Verb) -> list[str]:
-    """Turn ``--sort -created`` into ``--sort=-created``, as argparse needs before a minus."""
-    hints = get_type_hints(verb.schema, include_extras=True)
-    takes_value = {_flag(key) for key, kind in hints.items() if kind is not bool}
-    words: list[str] = []
-    for text in arguments:
-        if words and words[-1] in takes_value and re.match(r"-[^-]", text) and text != "-h":
-            words[-1] += f"={text}"
+        Raises:
+            UserError: there is no such thing.
+        """
+        group, equals, choice = word.partition("=")
+        first, dot, option = group.partition(".")
+        if equals and group in GROUPS:
+            yield self._choice(group, choice)
+        elif word in GROUPS or word in VERBS:
+            if word in VERBS:
+                yield _of_verb(word)
+            if word in GROUPS:
+                yield from self._group(word)
+        elif first in GROUPS and dot and not equals:
+            yield from self._key(first, option)
+        elif dot and not equals:
+            yield _of_class(word)
         else:
-            words.append(text)
-    return words
+            yield _top_level(word)
+
+    def _group(self, group: str) -> Iterator[Section]:
+        """The choices of a group, and the keys of its default or only one."""
+        files = choices(group, self._folders)
+        if len(files) > 1:
+            yield Section(group, GROUPS[group], choices=_sentences(files))
+        for values in components(group).values() if group == "sweep" else ():
+            yield self._component(group, values, {})
+        name = default_choices().get(group) or next(iter(files), None)
+        if name is not None:
+            yield self._choice(group, name)
+
+    def _choice(self, group: str, choice: str) -> Section:
+        files = choices(group, self._folders)
+        if choice not in files:
+            raise UserError(
+                f"{group}: no choice {choice!r}{did_you_mean(choice, files)} Choices: "
+                f"{', '.join(files) or 'none'}."
+            )
+        file = files[choice]
+        values = component_values(file, files)
+        if "_target_" not in values:
+            text = file.read_text(encoding="utf-8").strip()
+            return Section(f"{group}={choice}", text=text)
+        return self._component(group, {choice: values}, files)
+
+    def _component(
+        self, group: str, values: Mapping[str, Mapping[str, object]], files: Mapping[str, Path]
+    ) -> Section:
+        [(choice, given)] = values.items()
+        target, file = str(given["_target_"]), files.get(choice)
+        about = "\n\n".join(filter(None, [_head(file) if file else "", class_docstring(target)]))
+        comments = config_file(file)[1] if file else {}
+        keys = component_keys(target, values, comments)
+        title = f"{group}={choice}" if file else group
+        sets = overridden(file) if file else {}
+        return Section(title, about, target, f"{group}.", keys, sets=sets)
+
+    def _key(self, group: str, option: str) -> Iterator[Section]:
+        """A key of a group, in each class that has it."""
+        known: set[str] = set()
+        found = False
+        for target, values in components(group, self._folders).items():
+            keys = component_keys(target, values)
+            known |= {key.name for key in keys}
+            matching = [key for key in keys if key.name == option.partition(".")[0]]
+            if matching:
+                found = True
+                title = target.rpartition(".")[2]
+                yield Section(title, "", target, f"{group}.", matching)
+        if not found:
+            raise UserError(
+                f"{group}.{option}: no choice of {group} has such a key"
+                f"{did_you_mean(option, sorted(known))} Its keys: recsys-lab options {group}"
+            )
 
 
-def _flag(key: str) -> str:
-    return f"--{key.replace('_', '-')}"
+def _of_verb(verb: str) -> Section:
+    groups = verb_groups(verb)
+    about = VERBS[verb].summary + "."
+    if groups:
+        about += f"\n\nIt reads the groups {', '.join(groups)}: recsys-lab options GROUP."
+    return Section(f"recsys-lab {verb}", about, keys=verb_keys(verb))
 
 
-def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictConfig:
-    """The config of a file with the arguments of the command line.
-
-    Raises:
-        UserError: the arguments are invalid; lists all problems.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.utils import setup_globals
-    from hydra.errors import HydraException
-
-    from recsys_lab.config.quoting import literal
-
-    setup_globals()  # ${now:...}
-    cfg: Any = OmegaConf.load(file)
-    bare = [text for text in typed if _is_bare(text)]
-    if bare and not verb.takes_many and len(bare) > 1:
-        what = (verb.positional or "").upper()
-        raise UserError(f"{name}: expected one {what}, got {len(bare)}: {', '.join(bare)}")
-    if bare:
-        cfg[verb.positional] = bare if verb.takes_many else bare[0]
-    problems, texts = [], {}
-    given = {verb.positional: " ".join(bare)} if bare else {}
-    for text in typed:
-        if text in bare:
-            continue
-        try:
-            override = OverridesParser.create().parse_override(literal(text, verb, several=False))
-            if override.is_sweep_override() or override.is_delete():
-                raise UserError(f"{name} takes one value per key")
-            key = override.key_or_group
-            if key in given:
-                meaning = _comments(file)[1].get(key, "")
-                raise UserError(f"{key} is given twice, also as {given[key]}; {key}: {meaning}")
-            OmegaConf.update(cfg, key, override.value(), force_add=True)
-            given[key] = texts[key] = text
-        except (HydraException, UserError) as error:
-            problems.append(f"{text}: {first_line(error)}")
-    if not problems and verb.positional and OmegaConf.is_missing(cfg, verb.positional):
-        what = verb.positional if verb.takes_many else f"a {verb.positional}"
-        raise UserError(f"give {what}: {verb.example}")
-    problems += find_problems(cfg, verb.schema, _Typed(texts))
-    if problems:
-        raise UserError(report(problems))
-    return cfg  # type: ignore[no-any-return]
+def _of_class(target: str) -> Section:
+    return Section(target, class_docstring(target), target, keys=component_keys(target, {}))
 
 
-def bare_as_key(arguments: Sequence[str], name: str, verb: Verb) -> list[str]:
-    """Arguments with the bare one, if any, as ``key=value`` of the verb's positional key.
-
-    Raises:
-        UserError: several are bare.
-    """
-    bare = [text for text in arguments if verb.positional and _is_bare(text)]
-    if len(bare) > 1:
-        what = (verb.positional or "").upper()
-        raise UserError(f"{name}: expected one {what}, got {len(bare)}: {', '.join(bare)}")
-    return [f"{verb.positional}={text}" if text in bare else text for text in arguments]
-
-
-def _is_bare(text: str) -> bool:
-    if "=" not in text and not text.startswith("~"):
-        return True
-    return os.path.exists(text) or (glob.has_magic(text) and bool(glob.glob(text)))
-
-
-def _parser(name: str, verb: Verb, file: Path) -> argparse.ArgumentParser:
-    about, words = _comments(file)
-    what = f"{verb.positional or ''}{' ...' if verb.takes_many else ''}".upper()
-    parser = argparse.ArgumentParser(
-        prog=f"recsys-lab {name}",
-        usage=f"recsys-lab {name} [{what}] [key=value ...] [--key value ...]",
-        description=about,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32),
-        allow_abbrev=False,
+def _top_level(word: str) -> Section:
+    """A top-level key of a verb that has it."""
+    name = word.partition("=")[0]
+    for verb in ("train", *VERBS):
+        keys = [key for key in verb_keys(verb) if key.name == name]
+        if keys:
+            return Section(f"recsys-lab {verb}", keys=keys)
+    known = [*GROUPS, *VERBS, *(key.name for key in verb_keys("train"))]
+    raise UserError(
+        f"options: there is no group, verb or key {name!r}{did_you_mean(name, known)} Give a group "
+        f"({', '.join(GROUPS)}), group=choice, group.key, a verb, or the full name of a class."
     )
-    values = OmegaConf.to_container(OmegaConf.load(file))
-    assert isinstance(values, dict)
-    bare = f"{verb.positional}: {words.get(verb.positional or '', '')}; others are key=value"
-    parser.add_argument("arguments", nargs="*", metavar=what, help=bare.replace("%", "%%"))
-    for key, kind in get_type_hints(verb.schema, include_extras=True).items():
-        default = "required" if values[key] == "???" else f"default {format_value(values[key])}"
-        text = f"{words.get(key, '')} ({describe(kind)}; {default})".replace("%", "%%")
-        how: dict[str, Any] = {"action": "append", "metavar": "VALUE"}
-        if kind is bool:
-            how = {"action": "store_const", "const": ["true"]}
-        parser.add_argument(_flag(key), dest=key, help=text, **how)
-    parser.add_argument("--cfg", choices=["job"], help="print the options and exit")
-    return parser
 
 
-def _comments(file: Path) -> tuple[str, dict[str, str]]:
-    """The first comment of a config, and the comments of its keys, on their line and below."""
-    lines = [line.partition("#") for line in file.read_text(encoding="utf-8").splitlines()]
-    about: list[str] = []
-    words: dict[str, str] = {}
-    key = ""
-    for text, _, comment in lines:
-        key = text.partition(":")[0].strip().strip('"') or key
-        if key:
-            words[key] = f"{words.get(key, '')} {comment.strip()}".strip()
-        else:
-            about.append(comment.removeprefix(" "))
-    return "\n".join(about).strip(), words
+def _head(file: Path) -> str:
+    lines = config_file(file)[2].splitlines()
+    return " ".join(line for line in lines if not line.startswith("@package"))
+
+
+def _sentences(files: Mapping[str, Path]) -> dict[str, str]:
+    """The first sentence about each choice."""
+    found = {}
+    for name, file in files.items():
+        target = component_values(file, files).get("_target_")
+        about = _head(file) or (class_docstring(str(target)) if target else "")
+        found[name] = _plain(re.split(r"(?<=\.)\s", about, maxsplit=1)[0])
+    return found
+
+
+def _plain(markdown: str) -> str:
+    """Markdown as plain text."""
+    text = re.sub(r"\\([*_<>\[\]])", r"\1", markdown)
+    return re.sub(r"<(https?://[^>]+)>", r"\1", text).replace("`", "")
+
+
+def _list(groups: Sequence[Mapping[str, object]]) -> None:
+    console = Terminal()
+    rows = []
+    for group in groups:
+        names = group["choices"]
+        assert isinstance(names, list)
+        shown = (
+            f"{', '.join(names[:8])}, ... ({len(names)})" if len(names) > 8 else ", ".join(names)
+        )
+        about = f"{_plain(str(group['about']))} {f'Choices: {shown}.' if names else ''}".strip()
+        rows.append((str(group["group"]), str(group["default"] or ""), about))
+    console.print(Table("", ("group", "default", ""), rows, whole=(0,)).rich(box=None))
+    console.print()
+    console.print("recsys-lab options model           the choices of a group, one line each")
+    console.print("recsys-lab options model=sasrec    every key: meaning, range, default")
+    console.print("recsys-lab options recipe.crop     one key")
+    console.print("recsys-lab options train           the top-level keys of a verb")
+
+
+def _show(section: Section) -> None:
+    console = Terminal(highlight=False)
+    console.print(Text(section.title, style="bold"))
+    for paragraph in _plain(section.about).split("\n\n") if section.about else ():
+        console.print(Padding(Text(paragraph), (0, 0, 0, 2)))
+    if section.choices:
+        rows = [*section.choices.items()]
+        console.print(Padding(Table("", (), rows, whole=(0,)).rich(box=None), (0, 0, 0, 1)))
+    if section.sets:
+        also = " ".join(f"{group}={choice or 'null'}" for group, choice in section.sets.items())
+        console.print(Padding(Text(f"It also sets {also}"), (0, 0, 0, 2)))
+    if section.target and section.title != section.target:
+        console.print(Padding(Text(f"Class: {section.target}"), (0, 0, 0, 2)), soft_wrap=True)
+    if section.text:
+        console.print(Padding(Text(f"\n{section.text}"), (0, 0, 0, 2)))
+    for key in section.keys:
+        console.print()
+        console.print(_line(section.prefix, key))
+        console.print(Padding(Text(_plain(key.meaning)), (0, 0, 0, 6)))
+    console.print()
+
+
+def _line(prefix: str, key: Key) -> Text:
+    """The key with its default and its range."""
+    values = list(dict.fromkeys(key.defaults.values()))
+    given = [value for value in values if value not in ("required", "'???'")]
+    text = Text(f"  {prefix}{key.name}", style="bold cyan")
+    text.append(f"={given[0]}" if len(given) == 1 else "", style="bold")
+    text.append(f"   {key.type}", style="dim")
+    if len(given) > 1:
+        names = {v: [c for c, value in key.defaults.items() if value == v] for v in given}
+        by_value = ", ".join(f"{value} ({', '.join(of)})" for value, of in names.items())
+        text.append(f"   default: {by_value}", style="dim")
+    elif values and not given:
+        text.append("   must be given", style="dim")
+    return text

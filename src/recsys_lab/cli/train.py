@@ -12,7 +12,10 @@ from hydra.types import RunMode
 from recsys_lab.cli.multirun import LABEL
 from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run_folder import run_folder
+from recsys_lab.experiment.stored.from_run import FROM, changes, in_words, noted
 from recsys_lab.pages.terminal import Terminal
+from recsys_lab.runs.find import is_smoke_test
+from recsys_lab.runs.record import RECORD
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,8 +26,20 @@ def run(cfg: DictConfig, output_dir: Path) -> Path:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
         cfg.group = Path(hydra.sweep.dir).name  # groups the runs of one command
-    label = os.environ.get(LABEL)
-    fields: dict[str, Any] = {"job": label} if label else {}
-    record = recorded(cfg, run_folder(cfg, output_dir), Terminal(), **fields)
-    Terminal().print(f"run: {record.folder}", soft_wrap=True)
+    console, folder, label = Terminal(), run_folder(cfg, output_dir), os.environ.get(LABEL)
+    fields = _origin(cfg, console) if not (folder / RECORD).exists() else {}
+    fields |= {"job": label} if label else {}
+    record = recorded(cfg, folder, console, **fields)
+    if is_smoke_test(record):
+        console.print(f"debug={cfg.debug}: a smoke test; compare leaves it out", highlight=False)
+    console.print(f"run: {record.folder}", soft_wrap=True)
     return record.folder
+
+
+def _origin(cfg: DictConfig, console: Terminal) -> dict[str, Any]:
+    """Tell what differs from the run of ``from``; the field for the record."""
+    if cfg.get(FROM) is None:
+        return {}
+    found = changes(cfg)
+    console.print(f"from {cfg[FROM]}: {in_words(found)}", soft_wrap=True, highlight=False)
+    return noted(cfg, found)

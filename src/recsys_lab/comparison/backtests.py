@@ -24,6 +24,7 @@ from recsys_lab.comparison.systems import group_runs, system_names, system_setti
 from recsys_lab.config import UserError
 from recsys_lab.evaluation.intervals import TAIL
 from recsys_lab.evaluation.student import quantile, two_sided_p
+from recsys_lab.runs.find import is_smoke_test
 from recsys_lab.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def find_backtests(arguments: Sequence[str]) -> list[list[RunRecord]]:
     others: list[Path] = []
     for folder in find_folders(arguments):
         record = RunRecord.load(folder)
-        if "windows" in record.values and record.done:
+        if "windows" in record.values and record.done and not is_smoke_test(record):
             whole.append(record)
         else:
             others.append(folder)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys_lab.config import UserError
-from recsys_lab.runs.find import LeftOut, flatten, run_folders, whole_record
+from recsys_lab.runs.find import LeftOut, flatten, is_smoke_test, run_folders, whole_record
 from recsys_lab.runs.record import RECORD, RunRecord
 
 SWEEPS = Path("sweeps")
@@ -113,6 +113,8 @@ def _why_not(record: RunRecord) -> str | None:
     values = record.values
     if "windows" in values:
         return "a rolling back-test; give its windows, which are runs (window_0, window_1, ...)"
+    if is_smoke_test(record):
+        return f"a smoke test (debug={record.values['config']['debug']}): its numbers mean nothing"
     if not record.done:
         return f"its status is '{values['status']}', so it has no test result"
     if not values.get("test") or "protocol" not in values:

@@ -20,6 +20,8 @@ NEUTRAL = frozenset(
         "run_dir",
         "resume",
         "init_from",
+        "from",
+        "debug",
         "name",
         "group",
         "tags",
@@ -36,7 +38,7 @@ NEUTRAL = frozenset(
     }
 )
 """Settings that do not distinguish systems: labels, paths, speed and memory. The resulting
-precision, device and initial weights are in the run's identity."""
+precision, device and initial weights are in the run's identity; smoke tests are left out."""
 
 NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
 """Trackers, data engines (equal results), and the protocol, which is compared separately."""

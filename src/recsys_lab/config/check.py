@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import Choice, Chosen, chosen_values
 from recsys_lab.config.errors import UserError, closest, did_you_mean, first_line, report
-from recsys_lab.config.relations import limit_problems, metric_problems, model_problems
+from recsys_lab.config.help.advice import Adviser
+from recsys_lab.config.relations import (
+    limit_problems,
+    metric_problems,
+    model_problems,
+    training_problems,
+)
 from recsys_lab.config.schema import Schema, schema_of_dataclass, schema_of_target
 from recsys_lab.config.values import describe, problem_with
 
@@ -36,6 +42,10 @@ class Sources(Protocol):
 
     def groups(self) -> list[str]:
         """The config groups; some of them (``experiment``) are not top-level keys."""
+        ...
+
+    def choices(self, group: str) -> list[str]:
+        """The choices of a config group."""
         ...
 
 
@@ -122,6 +132,10 @@ class _Checker:
 
     def _no_option(self, key: str, option: str, guess: str | None, schema: Schema) -> str:
         text = f"{schema.name} has no option {option!r}"
+        below = _leaves(self.cfg[key], option, f"{key}.") if "." not in key else ()
+        meant = next(filter(None, (self._advice(path, parent) for path, parent in below)), "")
+        if meant:
+            return f"{text}; {meant}"
         elsewhere = "" if guess else self._elsewhere(key, option)
         if guess:
             text += f"; did you mean {guess!r}?"
@@ -136,7 +150,7 @@ class _Checker:
     def _top_level(self, top: Schema) -> Iterator[str]:
         for key in [str(k) for k in self.cfg]:
             if key not in top.types:
-                yield self._say(key, self._no_key(key, top))
+                yield from self._unknown(key, top)
             elif not is_component(top.types[key]):
                 yield from self._value(key, self.cfg, key, top.types[key])
         given = {str(key) for key in self.cfg.keys()}  # noqa: SIM118 - `in` does not see ???
@@ -150,9 +164,42 @@ class _Checker:
             yield self._say(path, what)
         for path, what in metric_problems(self.cfg, self.schemas):
             yield self._say(path, what)
+        for path, what in training_problems(self.cfg, self.schemas):
+            yield self._say(path, what)
         if self.top and "model" in self.schemas:
             for path, what in model_problems(self.cfg, self.top, self.schemas, self._elsewhere):
                 yield self._say(path, what)
+
+    def _unknown(self, key: str, top: Schema) -> Iterator[str]:
+        """A top-level key that the verb does not have, or each key below it with advice."""
+        leaves = list(_leaves(self.cfg, key))
+        known = {path: self._advice(path, parent) for path, parent in leaves}
+        if not any(known.values()):
+            yield self._say(key, self._no_key(key, top))
+            return
+        for path, meant in known.items():
+            yield self._say(path, f"no such key; {meant}" if meant else self._no_key(path, top))
+
+    def _advice(self, path: str, parent: DictConfig) -> str:
+        """What a name of another framework is called here; empty if it is none."""
+        if self.top is None:
+            return ""
+        value = parent._get_node(path.rpartition(".")[2])._value()  # type: ignore[union-attr]
+        plain = value if isinstance(value, str | int | float) else None
+        return Adviser(self.top.types, self).advice(path, plain)
+
+    def types(self, group: str) -> Mapping[str, Any]:
+        """The options of a component; see `recsys_lab.config.help.advice.Known`."""
+        if group not in self.schemas:
+            try:
+                return schema_of_target(self.cfg[group]["_target_"], group).types
+            except (UserError, ImportError, KeyError, TypeError, ValueError):
+                return {}
+        return self.schemas[group].types
+
+    def choices(self, group: str) -> Sequence[str]:
+        """The choices of a group; see `recsys_lab.config.help.advice.Known`."""
+        return self.sources.choices(group) if self.sources else ()
 
     def _no_key(self, key: str, top: Schema) -> str:
         if self.sources and key in self.sources.groups():
@@ -215,6 +262,18 @@ class _Checker:
         origin_path = (origin_path or path).partition("[")[0]  # lists are given as a whole
         origin = self.sources.origin(origin_path) if self.sources else ""
         return f"{path}: {what}{' ' + origin if origin else ''}"
+
+
+def _leaves(parent: DictConfig, key: str, prefix: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """The dotted path of every value at or below a key, with the node that has it."""
+    from omegaconf import DictConfig
+
+    path, node = f"{prefix}{key}", parent._get_node(key)
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing() and node:
+        for inner in node.keys():  # noqa: SIM118 - iterating would resolve the values
+            yield from _leaves(node, str(inner), f"{path}.")
+    else:
+        yield path, parent
 
 
 def is_component(kind: Any) -> bool:

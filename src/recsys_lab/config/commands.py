@@ -44,6 +44,8 @@ class TrainConfig:
     # With defaults, as configs of older runs, which can be resumed, lack these keys.
     verify: Verify = "full"
     init_from: str | None = None
+    debug: str | None = None
+    from_: str | None = None
     # Not every model has these.
     loss: Annotated[Component, ForModels("training_loss", False, "makes its own loss")] = field(
         default_factory=Component
@@ -113,6 +115,15 @@ class DatasetsConfig:
     """Top-level keys of ``datasets``."""
 
     name: str | None
+    format: Literal["table", "json"]
+    config_dir: str | None
+
+
+@dataclass(frozen=True)
+class OptionsConfig:
+    """Top-level keys of ``options``."""
+
+    of: list[str]
     format: Literal["table", "json"]
     config_dir: str | None
 

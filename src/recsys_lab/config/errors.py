@@ -39,6 +39,10 @@ class Disagreement(Exception):
     """Results differ from the record; the message is shown without a traceback, exit code 1."""
 
 
+class Verdict(Exception):
+    """A check that the user asked for failed; the message is shown without a traceback, code 3."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C or a termination signal ended the work cleanly; exit code 130.
 
@@ -62,6 +66,15 @@ class Pruned(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error and of its cause, as one line."""
+    parts = [str(error)]
+    if error.__cause__ is not None:
+        parts.append(str(error.__cause__).partition("full_key:")[0])
+    lines = [" ".join(part.split()) for part in parts if part.strip() not in ("", "None")]
+    return "; ".join(lines) or type(error).__name__
 
 
 def closest(name: str, options: Iterable[str]) -> str | None:

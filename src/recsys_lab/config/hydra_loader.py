@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recsys_lab.config import config_dir
 from recsys_lab.config.errors import UserError
 from recsys_lab.config.origins import path_of, shown
-from recsys_lab.config.repository import Repository
+from recsys_lab.config.repository import Repository, StoredConfig
 from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
 
 _log = logging.getLogger(__name__)
@@ -64,14 +64,17 @@ class Loader(ConfigLoaderImpl):
 
     Args:
         config_search_path: Hydra's search path.
+        stored: the config of a run, in parts, which come before the files; or None.
 
     Attributes:
         defaults: the files and choices that the last config was composed of.
     """
 
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+    def __init__(
+        self, config_search_path: ConfigSearchPath, stored: StoredConfig | None = None
+    ) -> None:
         super().__init__(config_search_path)
-        self.repository = Repository(config_search_path)
+        self.repository = Repository(config_search_path, stored)
         self.defaults: list[ResultDefault] = []
         self._primary: str | None = None
 

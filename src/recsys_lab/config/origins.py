@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from recsys_lab.config import Sources, config_dir
 from recsys_lab.config.errors import closest
 from recsys_lab.moved import current_key
 
+STORED = "stored://"
+"""Begins the place of a config that is not a file of its own, but a part of a run's config."""
+
 
 class ConfigSources(Sources):
     """Overrides and YAML files by the dotted paths that they set.
@@ -24,6 +27,7 @@ class ConfigSources(Sources):
         loader: Hydra's loader, with the user's folders on its search path.
         overrides: the value overrides of the command line, in order.
         defaults: the merged YAML files, in order.
+        as_typed: gives an override as the user typed it.
     """
 
     def __init__(
@@ -31,16 +35,18 @@ class ConfigSources(Sources):
         loader: ConfigLoaderImpl,
         overrides: Sequence[Override],
         defaults: Sequence[ResultDefault],
+        as_typed: Callable[[str], str] = str,
     ) -> None:
         self._loader = loader
         self._overrides = overrides
         self._defaults = defaults
+        self._as_typed = as_typed
 
     def origin(self, path: str) -> str:
         """``(from the override x=1)``, ``(from configs/model/sasrec.yaml)`` or an empty text."""
         for override in reversed(self._overrides):
             if _overlap(current_key(override.key_or_group), path):
-                return f"(from the override {override.input_line})"
+                return f"(from the override {self._as_typed(str(override.input_line))})"
         for default in reversed(self._defaults):
             file = self._file_if_sets(default, path)
             if file is not None:
@@ -61,6 +67,10 @@ class ConfigSources(Sources):
     def groups(self) -> list[str]:
         """The config groups."""
         return [g for g in self._loader.list_groups("") if g != "hydra"]
+
+    def choices(self, group: str) -> list[str]:
+        """The choices of a group; none if there is no such group."""
+        return choices(self._loader, group)
 
     def _file_if_sets(self, default: ResultDefault, path: str) -> str | None:
         if default.config_path is None or default.config_path.startswith("hydra/"):
@@ -94,6 +104,8 @@ def path_of(folder: str, name: str) -> Path:
         folder: folder of its source, with or without ``file://``.
         name: of the config, relative to the folder.
     """
+    if folder.startswith(STORED):
+        return Path(folder.removeprefix(STORED))
     return Path(folder.removeprefix("file://")) / f"{name.removesuffix('.yaml')}.yaml"
 
 

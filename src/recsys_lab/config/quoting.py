@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from recsys_lab.config.schema import types_of
 from recsys_lab.config.verbs import Verb
 
 
@@ -55,8 +56,7 @@ def literal(text: str, verb: Verb, *, several: bool) -> str:
 
 def _texts(schema: type[Any]) -> set[str]:
     """Keys whose values are texts or paths."""
-    hints = get_type_hints(schema)
-    return {name for name, hint in hints.items() if hint in (str, str | None)}
+    return {name for name, hint in types_of(schema).items() if hint in (str, str | None)}
 
 
 def _parsed(text: str) -> Override | None:

@@ -84,6 +84,17 @@ class MetricOf:
     ks: str
 
 
+@dataclass(frozen=True)
+class OfTrainedModels:
+    """Annotation of an option that may only be set for a model that is trained, not fitted.
+
+    Attributes:
+        reason: for the message, after the name of a fitted model.
+    """
+
+    reason: str
+
+
 def metric_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[Problem]:
     """Names of metrics that the config does not compute.
 
@@ -170,6 +181,23 @@ def model_problems(
                 cure = f"use one that has {others}, or another model"
                 has_none = f"{schemas[key].name} has no option {need.option!r}"
                 yield key, f"{name} {need.reason}, and {has_none}; {cure}."
+
+
+def training_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[Problem]:
+    """Options of the training that a model fitted in one pass does not have.
+
+    Args:
+        cfg: the composed config.
+        schemas: the schema of each component.
+    """
+    if "model" not in schemas or not has_method(cfg.model["_target_"], "fit"):
+        return
+    name = schemas["model"].name
+    for key, schema in schemas.items():
+        for option, annotation in schema.types.items():
+            for rule in _metadata(annotation, OfTrainedModels):
+                if _value(cfg, f"{key}.{option}") is not None:
+                    yield f"{key}.{option}", f"{name} is fitted in one pass, and {rule.reason}."
 
 
 def _beyond(cfg: DictConfig, path: str, number: float, limit: Limit) -> Iterator[Problem]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError
-from recsys_lab.config.origins import path_of, shown
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from recsys_lab.config.origins import STORED, path_of, shown
 
 _READ: dict[tuple[str, Path, bytes], ConfigResult | None] = {}
 """Source, path and content of a config file -> the file as Hydra reads it.
@@ -23,8 +25,37 @@ A command composes its config several times, a sweep once for each point of its 
 """
 
 
+@dataclass(frozen=True)
+class StoredConfig:
+    """The config of a run as if it were files: a primary config and a choice for each group.
+
+    Attributes:
+        file: the config that the run stored, for messages.
+        parts: content by name, e.g. ``train`` and ``model/SASRec``.
+    """
+
+    file: Path
+    parts: Mapping[str, Mapping[str, Any]]
+
+
 class Repository(ConfigRepository):
-    """Reads config files, with errors that name the file."""
+    """Reads config files, with errors that name the file.
+
+    Args:
+        config_search_path: Hydra's search path.
+        stored: the config of a run, in parts, or None.
+    """
+
+    def __init__(
+        self, config_search_path: ConfigSearchPath, stored: StoredConfig | None = None
+    ) -> None:
+        super().__init__(config_search_path)
+        self._stored = stored
+
+    def config_exists(self, config_path: str) -> bool:
+        """Whether there is a config of that name."""
+        is_stored = self._stored is not None and config_path in self._stored.parts
+        return is_stored or super().config_exists(config_path)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Read a file as Hydra does, also with a byte order mark.
@@ -33,6 +64,8 @@ class Repository(ConfigRepository):
             UserError: the file is not YAML, not UTF-8, or cannot be opened, or a later folder has
                 another file of that name.
         """
+        if self._stored is not None and config_path in self._stored.parts:
+            return self._of_run(self._stored, config_path)
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
             return super().load_config(config_path)
@@ -51,6 +84,14 @@ class Repository(ConfigRepository):
         except OSError as error:
             raise UserError(f"{file}: cannot be read as a config: {error}") from error
         return deepcopy(_READ[key])  # Hydra changes what it gets
+
+    def _of_run(self, stored: StoredConfig, config_path: str) -> ConfigResult:
+        config = OmegaConf.create(dict(stored.parts[config_path]))
+        header = ConfigSource._get_header_dict("")
+        loaded = ConfigResult("stored", f"{STORED}{stored.file}", config, header)
+        defaults = self._extract_defaults_list(config_path, config)
+        loaded.defaults_list = self._create_defaults_list(config_path, defaults)
+        return loaded
 
     def _refuse_hidden(self, source: ConfigSource, config_path: str, content: bytes) -> None:
         """Refuse a name that a later folder (``--config-dir``) has, too: its file is not read."""

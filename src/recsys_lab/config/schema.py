@@ -89,11 +89,23 @@ def stated(target: str, attribute: str) -> Any:
 
 def schema_of_dataclass(config: type[Any], name: str) -> Schema:
     """The same for an imported dataclass."""
-    hints = get_type_hints(config, include_extras=True)
     fields = dataclasses.fields(config)
     missing = dataclasses.MISSING
     required = {f.name for f in fields if f.default is missing and f.default_factory is missing}
-    return Schema(name, {f.name: hints[f.name] for f in fields}, frozenset(required))
+    return Schema(name, types_of(config), frozenset(map(_key, required)))
+
+
+def types_of(config: type[Any]) -> dict[str, Any]:
+    """The keys of a dataclass with their annotations; the key of the field ``from_`` is ``from``.
+
+    A field cannot have the name of a keyword of Python.
+    """
+    hints = get_type_hints(config, include_extras=True)
+    return {_key(field.name): hints[field.name] for field in dataclasses.fields(config)}
+
+
+def _key(field: str) -> str:
+    return field.removesuffix("_")
 
 
 def targets_of(node: Mapping[str, Any], group: str | Choice | None = None) -> Iterator[str]:

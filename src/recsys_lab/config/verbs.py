@@ -19,6 +19,7 @@ from recsys_lab.config.commands import (
     EvaluateConfig,
     ExplainConfig,
     InitConfig,
+    OptionsConfig,
     PruneConfig,
     RunsConfig,
     ShowConfig,
@@ -46,6 +47,7 @@ class Verb:
         schema: dataclass of its top-level keys.
         positional: the key that a bare argument sets, e.g. ``run`` for ``evaluate RUN_DIR``.
         takes_many: whether several bare arguments are allowed; the key is then a list.
+        takes_overrides: whether ``key=value`` of keys that it does not have are bare arguments.
         literal: component keys whose value is a text as typed, not a value of Hydra's grammar,
             unless it is quoted; a key that ends in a dot includes all keys below it, also new ones.
         paths: the same, but in a multirun, commas separate several values, as for top-level keys
@@ -61,6 +63,7 @@ class Verb:
     schema: type[Any]
     positional: str | None = None
     takes_many: bool = False
+    takes_overrides: bool = False
     literal: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
@@ -220,5 +223,13 @@ VERBS: Mapping[str, Verb] = {
         "what this machine has, and which fast paths a run here takes, for bug reports",
         "recsys-lab doctor --format json",
         DoctorConfig,
+    ),
+    "options": Verb(
+        "the config groups, their choices, and every key with meaning, range and default",
+        "recsys-lab options model=sasrec",
+        OptionsConfig,
+        positional="of",
+        takes_many=True,
+        takes_overrides=True,
     ),
 }

@@ -21,6 +21,9 @@ from recsys_lab.data.histories import FlatData, Histories, as_tensor
 from recsys_lab.data.shuffle import shuffle_of
 from recsys_lab.data.splits.cold_start import target_ranges
 
+_LOOKED_AT = 100
+"""Histories looked at for each one of a batch that begins with an item of its own."""
+
 TargetValues = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
@@ -94,6 +97,19 @@ class TrainingBatches:
         again = copy(self)
         again.load_state_dict({"epoch": 0, "batch": 0})
         return iter(again)
+
+    def distinct(self, size: int) -> Batch:
+        """A batch of histories that begin with different items, from the start of the first epoch.
+
+        No two prefixes in it are equal, so that the loss of a model that reads them can reach 0.
+
+        Args:
+            size: number of histories; fewer if not enough are found.
+        """
+        numbers = shuffle_of(self.num_histories, [self._seed, 0])[: _LOOKED_AT * size]
+        _, starts, _ = self._crops(numbers, 0)
+        _, first = np.unique(self._histories.items(starts, starts + 1), return_index=True)
+        return self._read(numbers[np.sort(first)[:size]])
 
     def state_dict(self) -> dict[str, int]:
         """The state, which Lightning stores in every checkpoint."""

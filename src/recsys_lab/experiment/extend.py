@@ -78,6 +78,9 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
     if record.status == "finished" and not (record.folder / "checkpoints" / LAST).exists():
         raise UserError(f"{where} it has no checkpoints/{LAST}; start a new run")
     epochs, best = record.values.get("epochs") or [], record.values.get("best") or {}
+    steps = new.get("max_steps")
+    if steps is not None and epochs and epochs[-1]["step"] >= steps:
+        raise UserError(f"{where} it ended at recipe.max_steps={steps}; start a new run")
     epochs_without_improvement = epochs[-1]["epoch"] - best["epoch"] if epochs and best else 0
     if new["patience"] is not None and epochs_without_improvement >= new["patience"]:
         raise UserError(

@@ -70,12 +70,16 @@ def train(
         epoch = training.first_epoch()
         parts.loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     meter = CostMonitor()
+    learned: Any = training
+    if parts.recipe.config.overfit_loss is not None:
+        learned, looks = _one_batch(parts, training, console)
+        callbacks = [*callbacks, looks]
     keeper = fit(
         parts.model,
         parts.loss,
         parts.recipe,
         parts.protocol,
-        training,
+        learned,
         parts.batches("validation", users=parts.validation_users),
         folder,
         loggers=loggers,
@@ -86,6 +90,19 @@ def train(
     )
     parts.model.to(parts.device)
     return keeper, meter.values()
+
+
+def _one_batch(
+    parts: Components, training: TrainingBatches, console: Console
+) -> tuple[Any, Callback]:
+    """The batch to overfit, and the callback that looks at its loss."""
+    from recsys_lab.training.overfit import OneBatch, Overfit
+
+    config = parts.recipe.config
+    assert config.overfit_loss is not None
+    batch = training.distinct(config.batch_size)
+    steps = config.max_steps or len(training)
+    return OneBatch(batch, steps), Overfit(config.overfit_loss, console)
 
 
 def training_batches(parts: Components) -> TrainingBatches:

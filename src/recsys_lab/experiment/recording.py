@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from recsys_lab.config import Interrupted, Pruned, UserError, command_line
+from recsys_lab.config import Interrupted, Pruned, UserError, Verdict, command_line
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
@@ -74,7 +74,7 @@ def recorded(
                 PROGRESS.info("%s", stop)
                 record.update(status="pruned", **finish_time())
                 raise
-            except UserError as error:
+            except (UserError, Verdict) as error:
                 record.update(status="failed", **failure_of(error))
                 raise
             except BaseException as error:

@@ -23,7 +23,8 @@ from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 LONGER = ("recipe.max_epochs", "recipe.patience")
 """Keys allowed together with ``resume``: they train the run longer."""
 
-_TAKES = {"resume": "auto or a run directory", "retrain": "the directory of a finished run"}
+_TAKES = {"resume": "auto or a run directory", "retrain": "the directory of a finished run",
+          "from": "a run directory"}  # fmt: skip
 _HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
 
 

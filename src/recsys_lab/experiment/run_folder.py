@@ -51,6 +51,9 @@ def _identity(config: Any) -> dict[str, Any]:
         own.pop("init_from", None)
     else:  # older runs have the path as it was given
         own["init_from"] = str(Path(own["init_from"]).absolute())
+    for late in ("debug", "from"):
+        if own.get(late) is None:
+            own.pop(late, None)
     return own
 
 
@@ -72,7 +75,7 @@ def open_record(cfg: DictConfig, folder: Path, **fields: Any) -> RunRecord:
     if not (folder / RECORD).exists() or RunRecord.load(folder).failed_before_training:
         # The record last: a folder with a record can be resumed, so it needs the config.
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(config)))
-        name = cfg.name or _default_name(cfg)
+        name = _marked(cfg.name or default_name(cfg), cfg)
         return RunRecord.create(folder, name=name, config=config, **fields)  # type: ignore[arg-type]
     record = RunRecord.load(folder)
     stored = _identity(record.values["config"])
@@ -97,7 +100,12 @@ def _how_to_resume(folder: Path, new: Mapping[Any, Any], old: Mapping[Any, Any])
     return f"resume that run, with its own config, with {command_line('train', f'resume={folder}')}"
 
 
-def _default_name(cfg: DictConfig) -> str:
+def _marked(name: str, cfg: DictConfig) -> str:
+    """The name, which says so if the run is a smoke test."""
+    return f"{name} (debug={cfg.debug})" if cfg.get("debug") is not None else name
+
+
+def default_name(cfg: DictConfig) -> str:
     """The model's class, or the name of its config if that is a variant.
 
     A variant (``model=ease_decayed``) is not recorded under the published model's name.

@@ -70,6 +70,11 @@ def whole_record(folder: Path) -> RunRecord:
     return record
 
 
+def is_smoke_test(record: RunRecord) -> bool:
+    """Whether the run was made with ``debug=...``, so that its numbers are no results."""
+    return record.values["config"].get("debug") is not None
+
+
 def run_folders(folder: Path, closed: list[LeftOut] | None = None) -> Iterator[Path]:
     """Run directories in a folder at any depth, in order of their paths.
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recsys_lab.config.compose import one_line
+from recsys_lab.config.errors import one_line
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.sweeps.storage.attributes import RETRY_OF
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.config.compose import one_line
+from recsys_lab.config.errors import one_line
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.recording import recorded
 from recsys_lab.files.atomic import write_text

@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 
 from recsys_lab.config import Interrupted, Pruned
-from recsys_lab.config.compose import one_line
 from recsys_lab.config.environment import guarded
+from recsys_lab.config.errors import one_line
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.experiment.recording import recorded

@@ -52,6 +52,7 @@ class CheckpointCallback(pl.Callback):
             only within an epoch.
         on_epoch: called with the history after each epoch, before the checkpoint.
         stop_asked: returns true after the user asked to stop (Ctrl-C).
+        steps_per_epoch: optimizer steps of a whole epoch.
         epochs: train exactly this many epochs without validation, and store the weights of the
             last one; None: as in the recipe.
     """
@@ -63,6 +64,7 @@ class CheckpointCallback(pl.Callback):
         batches: Stateful,
         on_epoch: Callable[[list[dict[str, float]]], None],
         stop_asked: Callable[[], bool],
+        steps_per_epoch: int,
         epochs: int | None = None,
     ) -> None:
         self.folder = folder
@@ -71,6 +73,8 @@ class CheckpointCallback(pl.Callback):
         self._batches = batches
         self._on_epoch = on_epoch
         self._stop_asked = stop_asked
+        self._steps_per_epoch = steps_per_epoch
+        self._total_steps = recipe.total_steps(steps_per_epoch, epochs)
         self._epochs = epochs
         self._random: dict[str, Any] | None = None
         self.history: list[dict[str, float]] = []
@@ -81,9 +85,11 @@ class CheckpointCallback(pl.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether training is over: all epochs are done, or early stopping."""
+        """Whether training is over: all epochs or steps are done, or early stopping."""
         patience = self._config.patience
         done = self.history[-1]["epoch"] + 1 if self.history else 0
+        if self.history and self.history[-1]["step"] >= self._total_steps:
+            return True  # within an epoch, by max_steps
         if self._epochs is not None:
             return done >= self._epochs
         return done >= self._config.max_epochs or (
@@ -115,6 +121,8 @@ class CheckpointCallback(pl.Callback):
     ) -> None:  # fmt: skip
         """Checkpoint within the epoch; after its last batch `on_train_epoch_end` does."""
         del pl_module, outputs, batch
+        if self._config.max_steps is not None and trainer.global_step >= self._total_steps:
+            trainer.should_stop = True  # Lightning then validates, also within an epoch
         step, within = divmod(batch_idx + 1, self._config.accumulate_grad_batches)
         if within or batch_idx + 1 >= int(trainer.num_training_batches):
             return  # accumulated gradients are not in checkpoints
@@ -155,7 +163,7 @@ class CheckpointCallback(pl.Callback):
             self.epochs_without_improvement = epoch - self.best_epoch
 
     def _judges(self, epoch: int) -> bool:
-        return self._epochs is None and self._recipe.validates(epoch)
+        return self._epochs is None and self._recipe.validates(epoch, self._steps_per_epoch)
 
     def _keep(self, epoch: int, pl_module: SequentialModule) -> None:
         state = pl_module.model.state_dict()

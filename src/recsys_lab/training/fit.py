@@ -74,8 +74,8 @@ def fit(
         console: for the progress line.
         on_epoch: called with the history after each epoch.
         callbacks: additional Lightning callbacks.
-        epochs: train exactly this many epochs without validation, and load the weights of the last
-            one; the learning rate schedule is that of all the recipe's epochs.
+        epochs: train exactly this many epochs (or ``max_steps``) without validation, and load the
+            weights of the last one; the learning rate schedule is that of all the recipe's epochs.
 
     Returns:
         The checkpoint callback: history, best epoch and value.
@@ -88,7 +88,7 @@ def fit(
     steps = -(-len(training) // recipe.config.accumulate_grad_batches)
     _check(recipe, steps)
     with _stop_signal() as stop_asked:
-        keeper = CheckpointCallback(folder, recipe, training, on_epoch, stop_asked, epochs)
+        keeper = CheckpointCallback(folder, recipe, training, on_epoch, stop_asked, steps, epochs)
         last = folder / LAST
         if last.exists():
             # Restored before the trainer is built: the run may be finished.
@@ -136,6 +136,7 @@ def _trainer(
         devices=1,
         precision=recipe.trainer_precision(),
         max_epochs=epochs or config.max_epochs,
+        max_steps=config.max_steps or -1,
         gradient_clip_val=config.gradient_clip,
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
@@ -151,13 +152,18 @@ def _trainer(
 
 
 def _check(recipe: Recipe, steps_per_epoch: int) -> None:
-    total = steps_per_epoch * recipe.config.max_epochs
+    total = recipe.total_steps(steps_per_epoch)
     if recipe.config.warmup_steps > total:
         raise UserError(
             f"recipe.warmup_steps: got {recipe.config.warmup_steps}, expected at most {total}, the "
-            f"steps of the training ({recipe.config.max_epochs} epochs of {steps_per_epoch}); use "
-            "fewer, or more epochs"
+            f"steps of the training ({recipe.config.max_epochs} epochs of {steps_per_epoch}"
+            f"{_bounded(recipe)}); use fewer, or train longer"
         )
+
+
+def _bounded(recipe: Recipe) -> str:
+    steps = recipe.config.max_steps
+    return "" if steps is None else f", recipe.max_steps={steps}"
 
 
 def _without_best(monitor: str, protocol: RankingProtocol) -> str:

@@ -47,13 +47,14 @@ class SequentialModule(pl.LightningModule):
         self._loss = loss
         self._recipe = recipe
         self._protocol = protocol
-        self._total_steps = steps_per_epoch * recipe.config.max_epochs
+        self._total_steps = recipe.total_steps(steps_per_epoch)
         self._results = self._new_results()
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
         self._positions: list[int] = []  # of the batches of this step so far
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
+        self.last_loss: Tensor | float = math.nan
         self.part_sums: dict[str, Tensor | float] = {}
         self.validation: dict[str, float] = {}
         self.diagnostics: dict[str, float] = {}  # of the lists of the validation
@@ -110,7 +111,8 @@ class SequentialModule(pl.LightningModule):
     def _counted(self, loss: Tensor, targets: int) -> Tensor:
         """Add a batch's loss to the epoch's mean, and weight it within the optimizer step."""
         # Summed on the device: reading it each step would sync.
-        self.loss_sum = self.loss_sum + loss.detach()
+        self.last_loss = loss.detach()
+        self.loss_sum = self.loss_sum + self.last_loss
         self.loss_steps += bool(targets)
         self._positions.append(targets)
         # In units of the step's first batch: sums would overflow in half precision.

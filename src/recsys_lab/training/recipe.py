@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import Chosen, UserError, build_chosen
-from recsys_lab.config.relations import MetricOf
+from recsys_lab.config.relations import MetricOf, OfTrainedModels
 from recsys_lab.data.crops import Crop
 from recsys_lab.training.optimizers import OPTIMIZERS
 from recsys_lab.training.schedules import SCHEDULES, Constant
@@ -39,6 +39,12 @@ class Recipe:
 
         Attributes:
             max_epochs: largest number of passes over the training users.
+            max_steps: largest number of optimizer steps, also within an epoch, which is then
+                validated; the schedule ends there. null: as many as the epochs have.
+            overfit_loss: train on one batch alone, of histories that begin with different events,
+                with the same masks, negatives and dropout in each step, until its loss is below
+                this value; if it never is, the command ends with exit status 3. An epoch has
+                ``max_steps`` steps, if given. For ``debug=overfit``; null: off.
             batch_size: histories per batch.
             crop: window of a history that is longer than the model reads: "last", as SASRec's
                 authors, so that older events are never targets; "random", a new random window in
@@ -77,6 +83,11 @@ class Recipe:
         """
 
         max_epochs: Annotated[int, Ge(1)]
+        max_steps: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        overfit_loss: Annotated[
+            Annotated[float, Gt(0)] | None,
+            OfTrainedModels("has no loss to bring down; use debug=fast"),
+        ] = field(default=None, kw_only=True)
         batch_size: Annotated[int, Ge(1)]
         crop: Crop = field(default="last", kw_only=True)
         refit: bool = field(default=False, kw_only=True)
@@ -115,10 +126,21 @@ class Recipe:
         self.optimizer_factory: OptimizerFactory = build_chosen(OPTIMIZERS, config.optimizer)
         self.schedule: Schedule = build_chosen(SCHEDULES, config.schedule)
 
-    def validates(self, epoch: int) -> bool:
-        """Whether an epoch, counted from 0, is validated."""
+    def total_steps(self, steps_per_epoch: int, epochs: int | None = None) -> int:
+        """Optimizer steps of the training, without early stopping.
+
+        Args:
+            steps_per_epoch: of a whole epoch.
+            epochs: their number; None: ``max_epochs``.
+        """
+        steps = steps_per_epoch * (epochs or self.config.max_epochs)
+        return min(steps, self.config.max_steps or steps)
+
+    def validates(self, epoch: int, steps_per_epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is validated: every n-th, and the last one."""
         done = epoch + 1
-        return done % self.config.validate_every_epochs == 0 or done == self.config.max_epochs
+        is_last = done * steps_per_epoch >= self.total_steps(steps_per_epoch)
+        return done % self.config.validate_every_epochs == 0 or is_last
 
     def optimizer(self, model: DenseModel, loss: Loss | None) -> Optimizer:
         """The optimizer of a model's parameters.

@@ -7,10 +7,10 @@ from pathlib import Path
 import optuna
 import polars as pl
 import pytest
+from scripts.journeys.how_to import follow
 
 from recsys_lab.cli.main import run_command
 from tests.cli.flow import in_shop, record
-from tests.cli.own.how_to import follow
 
 MODULES = ("my_models", "my_losses", "my_metrics", "my_parts")
 SMALL = ["data=visits", "data.num_users=60", "model.hidden_dim=8", "model.max_length=6",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from scripts.journeys.how_to import follow
 
 from recsys_lab.cli.main import run_command
 from tests.cli.flow import in_shop, record
-from tests.cli.own.how_to import follow
 
 FEW = ["data=table", "data.path=log.csv", "tracking=none", "recipe.max_epochs=3", "seed=1"]
 DIAGNOSED = '''

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripts.journeys.how_to import follow
 
 from recsys_lab.cli.main import run_command
 from tests.cli.flow import SMALL, in_shop, record
-from tests.cli.own.how_to import follow
 
 
 @pytest.fixture(autouse=True)

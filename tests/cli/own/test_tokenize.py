@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scripts.journeys.how_to import follow
 
 from recsys_lab.cli.main import run_command
 from tests.cli.flow import ITEMS, in_shop, record
-from tests.cli.own.how_to import follow
 
 LOG = ["data=table", "data.path=log.csv"]
 FILE = [

@@ -70,6 +70,7 @@ def test_three_engines_give_the_same_bytes(run, make, tmp_path, text_ids):
         "min_item_count": 2,
         "max_history": 30,
         "drop_consecutive_repeats": True,
+        "sample_users": 100,
     }
     split = make(
         LeaveOneOut, "split", "leave_one_out", target_events=["buy", "cart"],
@@ -82,6 +83,7 @@ def test_three_engines_give_the_same_bytes(run, make, tmp_path, text_ids):
     kinds = np.asarray(found["polars"].features.column("event.event_type")) - 2
     assert (found["polars"].is_target == (kinds < 2)).all()  # "view" is the last
     assert 500 < found["polars"].num_interactions < 2500
+    assert found["polars"].num_users == 100
     assert found["polars"].features.values("event.event_type") == ["buy", "cart", "view"]
     assert_equal(found)
 

@@ -122,3 +122,27 @@ def test_options_work_in_their_order(run, table):
 def test_nothing_left_is_an_error(run, table):
     with pytest.raises(UserError, match=r"fewer than 9 or item .* events \(2 passes\): 3"):
         run(table("user_id,item_id,timestamp\nu,a,1\nu,b,2\nv,a,1\n"), min_user_count=9)
+
+
+def test_a_sample_of_users_is_drawn_from_those_that_the_other_filters_keep(run, table, tmp_path):
+    """Its users keep all of their events; it has a fingerprint of its own."""
+    rows = [f"u{user:02},{item},{item}" for user in range(30) for item in range(1 + user % 7)]
+    text = "\n".join(["user_id,item_id,timestamp", *rows])
+    plain = run(table(text), min_user_count=3)
+    data = run(table(text), root=tmp_path / "sample", min_user_count=3, sample_users=8)
+    assert data.num_users == 8
+    lengths = {user: 1 + int(user[1:]) % 7 for user in plain.user_ids()}
+    assert set(data.user_ids()) < set(lengths)
+    assert np.diff(data.offsets).tolist() == [lengths[user] for user in data.user_ids()]
+    last = data.manifest["counts"][-1]
+    assert (last["step"], last["reason"]) == ("sample", "user not in the sample of 8")
+    assert last["dropped"] == plain.num_interactions - data.num_interactions
+    assert data.manifest["settings"]["filter"]["sample_users"] == 8
+    assert "sample_users" not in plain.manifest["settings"]["filter"]
+    assert data.fingerprint != plain.fingerprint
+    # The sample depends on the users alone; one of more users than there are is everybody.
+    more = text + "\nu90,1,1\nu91,1,1"
+    again = run(table(more), root=tmp_path / "more", min_user_count=3, sample_users=8)
+    assert again.user_ids() == data.user_ids()
+    everybody = run(table(text), root=tmp_path / "all", min_user_count=3, sample_users=10_000)
+    assert everybody.user_ids() == plain.user_ids()

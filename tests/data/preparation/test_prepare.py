@@ -61,7 +61,9 @@ def test_manifest_says_everything(table, run):
     assert stored["source"]["key"]["path"]["bytes"] == len(LOG)
     assert stored["tie_rule"] == "file order"
     options = yaml.safe_load((ROOT / "configs/filter/default.yaml").read_text())
-    late = ("counts", "catalogue", "session_gap", "window", "where", "exclude_items")
+    late = (
+        "counts", "catalogue", "session_gap", "window", "where", "exclude_items", "sample_users",
+    )  # fmt: skip
     for option in ("_target_", "max_bad_rows", *late):
         del options[option]  # it changes nothing, or has the value of before there was a choice
     assert stored["settings"]["filter"] == options

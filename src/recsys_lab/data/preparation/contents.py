@@ -100,6 +100,7 @@ def _write_coded(
     trim.apply(parts.filters, row_counts)
     if parts.filters.config.counts == "training":
         filter_training(trim, coded.columns, parts.filters, parts.split, row_counts, scratch)
+    trim.sample(parts.filters, row_counts)
     arrays = write_arrays(coded, trim, folder, scratch, listed)
     _refuse_one_user(arrays.offsets)
     num_items = len(arrays.item_ids)

@@ -94,6 +94,18 @@ class HistoryFilters:
             self._note(row_counts, "k-core" if config.iterative else "counts", reason)
         row_counts.refuse_nothing()
 
+    def sample(self, filters: Filters, row_counts: RowCounts) -> None:
+        """Keep only a sample of the users that are left, as `Filters` says; the last filter."""
+        number, users = filters.config.sample_users, np.flatnonzero(self.user_counts)
+        if number is None or number >= len(users):
+            return
+        drawn = np.random.default_rng(0).choice(users, number, replace=False, shuffle=False)
+        is_drawn = np.zeros(len(self.user_counts), dtype=np.bool_)
+        is_drawn[drawn] = True
+        for start, end in self.parts():
+            self.keep_T[start:end] &= is_drawn[self._users[start:end]]
+        self._note(row_counts, "sample", f"user not in the sample of {number}")
+
     def parts(self) -> Iterator[tuple[int, int]]:
         """Ranges of events (start, end) that hold whole users."""
         start, total = 0, len(self._users)

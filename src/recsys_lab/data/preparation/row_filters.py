@@ -22,6 +22,7 @@ _OLDER = {
     "window": None,
     "where": None,
     "exclude_items": None,
+    "sample_users": None,
 }
 """What filters did before these options existed."""
 
@@ -94,6 +95,9 @@ class Filters:
             min_item_count: items with fewer events are dropped; 0 for off.
             iterative: repeat the two counts until nothing changes (k-core); false: apply each
                 once, items first, so dropping users may leave items below their minimum.
+            sample_users: keep only this many users, for smoke tests: a fixed sample of those that
+                all other filters keep, whose items may have fewer than ``min_item_count`` events;
+                null: all.
             catalogue: which items can be recommended. ``events``: those with an event after the
                 filters. ``table``: also all others of the source's table of items, for models that
                 read its columns or texts.
@@ -115,6 +119,7 @@ class Filters:
         min_user_count: Annotated[int, Ge(0)]
         min_item_count: Annotated[int, Ge(0)]
         iterative: bool
+        sample_users: Annotated[int, Ge(2)] | None = field(default=None, kw_only=True)
         catalogue: Literal["events", "table"] = field(default="events", kw_only=True)
 
     def __init__(self, config: Config) -> None:

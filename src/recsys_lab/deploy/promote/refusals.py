@@ -11,7 +11,7 @@ from recsys_lab.data.prepared import NotWhole
 from recsys_lab.deploy.promote.verdict import Check
 from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.runs.failure import refuse_trial, refuse_unfinished
-from recsys_lab.runs.find import whole_record
+from recsys_lab.runs.find import is_smoke_test, whole_record
 from recsys_lab.runs.weights import weights_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ def finished_run(folder: Path) -> RunRecord:
             f"{folder / 'window_0'}"
         )
     refuse_unfinished(record, "no model to promote")
+    if is_smoke_test(record):
+        raise UserError(
+            f"{folder}: a smoke test (debug={record.values['config']['debug']}), whose model is "
+            "not meant for use; train it without debug, and promote that run"
+        )
     refuse_trial(record, "no test result to be compared by")
     return record
 

@@ -73,7 +73,7 @@ def retrained(request: Request) -> Request:
     name = re.sub(r"[^\w-]+", "_", str(record.values["name"]))[:60]
     folder = f"runs/{now:%Y-%m-%d}/{now:%H%M%S-%f}-retrain-{name}"
     own = [
-        *(f"++run_dir={quoted(folder)}", "++resume=null", "++init_from=null"),
+        *(f"++run_dir={quoted(folder)}", "++resume=null", "++from=null", "++init_from=null"),
         *("++warm=false", "++window=null", "++force=false"),
         "++hydra.run.dir=${run_dir}",
     ]

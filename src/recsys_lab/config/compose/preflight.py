@@ -2,98 +2,28 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError
 from recsys_lab.config.check import find_problems
 from recsys_lab.config.commands import TrainConfig
-from recsys_lab.config.errors import did_you_mean, report
-from recsys_lab.config.hydra_loader import Loader
+from recsys_lab.config.compose.request import COMPOSE_ERRORS, Request, make_loader
+from recsys_lab.config.errors import did_you_mean, one_line, report
+from recsys_lab.config.help.own_choice import own_choice
+from recsys_lab.config.help.shell_words import not_a_pair, split_values
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.origins import ConfigSources, choices
-
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
-"""Errors that Hydra raises while it composes a config."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A config to compose.
-
-    Attributes:
-        config_path: folder of the primary config.
-        config_name: name of the primary config.
-        config_dir: the user's folder of configs, or None.
-        overrides: the overrides as typed.
-        multirun: whether comma-separated values are swept.
-        schema: dataclass of the top-level keys.
-    """
-
-    config_path: Path
-    config_name: str
-    config_dir: str | None
-    overrides: list[str]
-    multirun: bool
-    schema: type[Any]
-
-
-def make_loader(request: Request) -> Loader:
-    """The config loader over the lab's and the user's folders.
-
-    Raises:
-        UserError: the user's folder does not exist.
-    """
-    setup_globals()
-    search_path = create_config_search_path(str(request.config_path))
-    if request.config_dir is not None:
-        folder = Path(request.config_dir).absolute()
-        if not folder.is_dir():
-            raise UserError(f"--config-dir: no folder {folder}.")
-        groups = {path.name for path in config_dir().iterdir() if path.is_dir()}
-        if folder.name in groups and not any((folder / group).is_dir() for group in groups):
-            raise UserError(
-                f"--config-dir: {folder} is a group of configs; give the folder that contains it: "
-                f"--config-dir {shlex.quote(str(folder.parent))}"
-            )
-        query = SearchPathQuery(provider="schema")
-        search_path.prepend("command-line", f"file://{folder}", anchor=query)
-    return Loader(config_search_path=search_path)
-
-
-def with_plain_groups(request: Request) -> Request:
-    """``+group=x`` as ``group=x`` if the group is in the defaults list.
-
-    Hydra refuses the plus there, which users type by analogy with ``+experiment=``.
-    """
-    if not any(text.startswith("+") for text in request.overrides):
-        return request
-    try:
-        defaults = make_loader(request).compute_defaults_list(request.config_name, [], RunMode.RUN)
-    except COMPOSE_ERRORS:
-        return request  # the check reports it
-    known = defaults.overrides.known_choices
-    plain = [
-        text[1:] if text.startswith("+") and text[1:].partition("=")[0] in known else text
-        for text in request.overrides
-    ]
-    return replace(request, overrides=plain)
 
 
 def check(request: Request) -> DictConfig:
@@ -117,25 +47,32 @@ def check(request: Request) -> DictConfig:
     return cfg
 
 
-def check_to_print(request: Request) -> None:
+def check_to_print(request: Request) -> list[str]:
     """Check a command that only prints its config.
+
+    Returns:
+        The problems for which the config would be refused, e.g. a class that does not exist.
 
     Raises:
         UserError: a choice does not exist, which Hydra ignores for optional groups, or a secret
             would be printed.
     """
     preflight = _Preflight(request)
-    preflight.parsed()
-    if not preflight.problems and issubclass(request.schema, TrainConfig):
+    overrides = preflight.parsed()
+    would_be: list[str] = []
+    if not preflight.problems:
         try:
             cfg = preflight.loader.load_configuration(
                 request.config_name, request.overrides, RunMode.RUN
             )
         except COMPOSE_ERRORS:
-            return  # Hydra reports it when it prints the config
-        preflight.problems += literal_secrets(cfg)
+            return []  # Hydra reports it when it prints the config
+        if issubclass(request.schema, TrainConfig):
+            preflight.problems += literal_secrets(cfg)
+        would_be = preflight.problems_of(cfg, overrides)
     if preflight.problems:
         raise UserError(report(preflight.problems))
+    return would_be
 
 
 class _Preflight:
@@ -155,17 +92,37 @@ class _Preflight:
 
     def parsed(self) -> list[Override]:
         """The valid overrides, whose choices exist; the others become problems."""
-        overrides = [o for text in self.request.overrides for o in self._parse(text)]
+        typed = [self.request.as_typed(text) for text in self.request.overrides]
+        split = dict(split_values(typed))
+        self.problems += split.values()
+        of_split = {index for indices in split for index in indices}
+        overrides = [
+            override
+            for index, text in enumerate(self.request.overrides)
+            if index not in of_split
+            for override in self._parse(text, *[None, *typed][index : index + 2])
+        ]
         return [o for o in overrides if self._choice_exists(o)]
 
-    def _parse(self, text: str) -> list[Override]:
+    def _parse(self, text: str, before: str | None, typed: str | None) -> list[Override]:
+        if not text.startswith("~") and (wrong := not_a_pair(str(typed), before)):
+            self.problems.append(wrong)
+            return []
         try:
             parser = OverridesParser.create(config_loader=self.loader)
             return [parser.parse_override(text)]
         except HydraException as error:
-            hint = "" if "=" in text else " Overrides are key=value."
-            self.problems.append(f"{text}: {one_line(error)}{hint}")
+            key, _, _ = str(typed).partition("=")
+            what = one_line(error)
+            if not _KEY.fullmatch(key):
+                what = f"{key!r} is not a key: expected names joined by dots, e.g. model.num_layers"
+            self.problems.append(f"{typed}: {what}")
             return []
+
+    @property
+    def _of_lab(self) -> bool:
+        """Whether the config is one of the lab's, not of a stored run."""
+        return self.request.config_path == config_dir()
 
     def _is_group(self, override: Override) -> bool:
         return bool(self.loader.repository.group_exists(override.key_or_group))
@@ -180,9 +137,14 @@ class _Preflight:
         wrong = ["null" if v is None else str(v) for v in wanted if str(v) not in names]
         for name in wrong:
             hint = did_you_mean(name, names)
+            own = (
+                own_choice(group, name, self.request.config_dir)
+                if hint == "." and self._of_lab
+                else ""
+            )
             self.problems.append(
-                f"{group}: no choice {name!r}{hint} Choices: {', '.join(names) or 'none'}. "
-                f"(from the override {override.input_line})"
+                f"{group}: no choice {name!r}{hint} Choices: {', '.join(names) or 'none'}. {own}"
+                f"(from the override {self.request.as_typed(str(override.input_line))})"
             )
         return not wrong
 
@@ -211,13 +173,17 @@ class _Preflight:
         cfg = self._compose(overrides)
         if cfg is None:
             return None
-        HydraConfig.instance().set_config(cfg)
         if issubclass(self.request.schema, TrainConfig):
             self.problems += literal_secrets(cfg)
-        values = [o for o in overrides if not self._is_group(o)]
-        sources = ConfigSources(self.loader, values, self.loader.defaults)
-        self.problems += find_problems(_without_hydra(cfg), self.request.schema, sources)
+        self.problems += self.problems_of(cfg, overrides)
         return cfg
+
+    def problems_of(self, cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:
+        """The problems of a composed config, which `HydraConfig` is set to."""
+        HydraConfig.instance().set_config(cfg)
+        values = [o for o in overrides if not self._is_group(o)]
+        sources = ConfigSources(self.loader, values, self.loader.defaults, self.request.as_typed)
+        return find_problems(_without_hydra(cfg), self.request.schema, sources)
 
     def _texts(self, overrides: Sequence[Override]) -> list[str]:
         return [self._text(o) for o in overrides]
@@ -237,7 +203,9 @@ class _Preflight:
             return cfg
         _, error_without = self._try([])
         failing = [] if error_without else [(o, e) for o in overrides if (e := self._try([o])[1])]
-        self.problems += [f"{o.input_line}: {problem}" for o, problem in failing]
+        self.problems += [
+            f"{self.request.as_typed(str(o.input_line))}: {problem}" for o, problem in failing
+        ]
         if not failing:
             self.problems.append(error)
             return None
@@ -252,13 +220,7 @@ class _Preflight:
             return None, one_line(error)
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error and of its cause, as one line."""
-    parts = [str(error)]
-    if error.__cause__ is not None:
-        parts.append(str(error.__cause__).partition("full_key:")[0])
-    lines = [" ".join(part.split()) for part in parts if part.strip() not in ("", "None")]
-    return "; ".join(lines) or type(error).__name__
+_KEY = re.compile(r"(\+\+?|~)?[\w./@:$-]+")
 
 
 def _single(override: Override, value: str) -> Override:

@@ -1,10 +1,10 @@
-"""The how-tos of docs/, for tests that follow them to the letter in an empty folder."""
+"""The how-tos of docs/, followed to the letter in an empty folder."""
 
 import re
 import shlex
 from pathlib import Path
 
-HOW_TO = Path(__file__).parents[3] / "docs/how-to/add"
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/add"
 FILE = re.compile(r"^`([\w./]+)`[^\n]*\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE)
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 

@@ -1,0 +1,1 @@
+"""Arguments of the command line: their parsers, their errors in plain words, their completion."""

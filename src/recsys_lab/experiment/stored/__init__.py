@@ -1,0 +1,1 @@
+"""New runs from what earlier runs stored."""
