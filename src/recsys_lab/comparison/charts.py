@@ -70,7 +70,7 @@ def curves(comparison: Comparison) -> Drawn | None:
         for number in system.runs:
             run = comparison.runs[number]
             label = f"{system.name}, seed {run.seed}"
-            points = [(float(e["epoch"]), float(e[key]), label) for e in run.epochs if key in e]
+            points = [(e["epoch"] + 1.0, float(e[key]), label) for e in run.epochs if key in e]
             if points:
                 mark = "" if index in shown else str(index + 1)
                 line = Series(points, "line", label=label, colour=index, mark=mark)
@@ -83,7 +83,7 @@ def curves(comparison: Comparison) -> Drawn | None:
     text = f"Each line is a run ({len(series)} in all); the best value is {max(values):.4f}."
     chart = xy_chart(
         series,
-        Axis("epoch (the first is 0)", 0.0, 1.02 * max(last, 1.0), whole=True),
+        Axis("epoch", 1.0, 1.02 * max(last, 2.0), whole=True),
         padded(key, values),
         key="curves",
         title=f"{key} by epoch",

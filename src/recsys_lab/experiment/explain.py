@@ -15,6 +15,7 @@ from recsys_lab.evaluation.attribution import integrated_gradients
 from recsys_lab.evaluation.occlusion import Replacements, occlusion
 from recsys_lab.pages.markup import render
 from recsys_lab.pages.number_format import DAY
+from recsys_lab.pages.table import Span, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from recsys_lab.experiment.components import Components
+    from recsys_lab.pages.table import Cell
 
 _OCCLUSION = (
     "Each number is the recommendation's score minus its mean score with another item as that "
@@ -189,11 +191,19 @@ def explain(parts: Components, name: str, cfg: DictConfig) -> Explanation:
 
 def explanation_page(explanation: Explanation) -> str:
     """The HTML page."""
+    e = explanation
+    heads = ["recommendation", "score", "strongest event", "effect"]
+    rows: list[list[Cell]] = []
+    for index, item in enumerate(e.items):
+        title = [Span(f"{index + 1}. {item}"), Span(" (hit)" if e.hits[index] else "", "bold")]
+        event, score = e.strongest(index)[0], f"{e.scores[index]:.{e.decimals}f}"
+        rows.append([title, score, e.history[event], e.number(index, event)])
+    caption = "A hit is an actual next item." if any(e.hits) else ""
     return render(
         "experiment/explanation_page.html",
-        e=explanation,
-        recommended=explanation.items,
-        largest=explanation.largest or 1.0,
+        e=e,
+        recommended=Table(caption, heads, rows, right=(1, 3)),
+        largest=e.largest or 1.0,
     )
 
 

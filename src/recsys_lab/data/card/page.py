@@ -10,7 +10,7 @@ from recsys_lab.data.card import charts, facts
 from recsys_lab.data.leaks.check import KINDS_BY_TIME
 from recsys_lab.data.leaks.finding import by_weight, in_words
 from recsys_lab.pages.markup import join, render, track
-from recsys_lab.pages.number_format import number, percent
+from recsys_lab.pages.number_format import decimals, number, percent
 from recsys_lab.pages.table import Table
 
 
@@ -82,7 +82,7 @@ def _distributions(manifest: Mapping[str, Any]) -> Table:
     statistics = manifest["statistics"]
     kinds = {"events per user": "history_length", "events per item": "item_popularity"}
     rows = [
-        [name, *(number(statistics[key][column]) for column in facts.DISTRIBUTION)]
+        [name, *decimals([statistics[key][column] for column in facts.DISTRIBUTION], places=2)]
         for name, key in kinds.items()
     ]
     caption = "Events per user (length of a history) and per item (its popularity)."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.pages.number_format import decimal, duration, format_value, percent
+from recsys_lab.pages.number_format import counted, decimal, duration, format_value, percent
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.tables import main_metric
 from recsys_lab.runs.origin import first_weights
@@ -135,10 +135,12 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
             rows.append((name, form.format(compute[key])))
     best, epochs = values.get("best") or {}, values.get("epochs") or []
     if best.get("epoch") is not None and epochs:
-        rows.append(("best epoch", f"{best['epoch']} (the first is 0) of {len(epochs)}"))
+        rows.append(("best epoch", f"{best['epoch'] + 1} of {len(epochs)}"))
     refit = values.get("refit") or {}
     if "epochs" in refit:
-        rows.append(("refit", f"{refit['epochs']} epochs on training and validation events"))
+        rows.append(
+            ("refit", f"{counted(refit['epochs'], 'epoch')} on training and validation events")
+        )
     return rows + _settings(values.get("machine") or {})
 
 

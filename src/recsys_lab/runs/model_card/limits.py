@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recsys_lab.pages.number_format import percent
+from recsys_lab.pages.number_format import counted, percent
 from recsys_lab.runs.origin import are_of_refit
 
 FEW_USERS = 100
@@ -90,14 +90,13 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
     best = values.get("best") or {}
     if best.get("still_improving"):
         yield (
-            f"The best epoch was the last one ({best['epoch']}, the first is 0): the model was "
-            "still improving."
+            f"The best epoch was the last one ({best['epoch'] + 1}): the model was still improving."
         )
     refit = values.get("refit")
     if refit:
         epochs = (
             f"trained from {'its initial weights' if refit.get('init_from') else 'scratch'} for "
-            f"{refit['epochs']} epochs"
+            f"{counted(refit['epochs'], 'epoch')}"
             if "epochs" in refit
             else "fit"
         )

@@ -111,7 +111,7 @@ def curve_grids(values: Values) -> Iterator[Table]:
     shown = {round(n * (len(epochs) - 1) / (CURVE_ROWS - 2)) for n in range(CURVE_ROWS - 1)}
     rows = [
         [
-            f"{epoch['epoch']}{' (best)' if epoch['epoch'] == best else ''}",
+            f"{epoch['epoch'] + 1}{' (best)' if epoch['epoch'] == best else ''}",
             *(_number(epoch.get(key)) for key in keys),
         ]
         for index, epoch in enumerate(epochs)
