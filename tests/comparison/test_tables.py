@@ -78,9 +78,11 @@ def test_equal_systems_are_not_all_the_best_and_sd_has_the_digits_of_the_mean(tm
     assert "<u>" not in ndcg
     # sd of 260 and 310: 50 / sqrt(2)
     assert "**285.0** ± 35.4" in popularity
-    assert "<u>295.0</u> ± 35.4" in popularity
+    assert "| 295.0 ± 35.4" in popularity  # the second of two is the last: not marked
     assert "285.0 ± 35.4" in printed(found)
     tex = latex(found)
+    assert "underline" not in f"{markdown(found)}{tex}"
+    assert re.search(r"\\caption\{.*\}\n  \\label\{tab:shop-comparison\}", tex)
     assert r"\textbf{285.0} {\scriptsize$\pm$35.4}" in tex
     assert not re.search(r"^ *ndcg.*textbf", tex, re.MULTILINE)
 

@@ -132,7 +132,7 @@ def test_no_class_is_without_a_rule_and_no_rule_without_use(card):
     files = [path for kind in ("*.py", "*.html") for path in PACKAGE.rglob(kind)]
     code = "\n".join(path.read_text() for path in files)
     assert not [name for name in rules - used if not re.search(rf'"[^"]*\b{name}\b[^"]*"', code)]
-    variables = set(re.findall(r"var\((--\w+)\)", page.css))
+    variables = set(re.findall(r"var\((--\w+)[,)]", page.css))
     defined = set(re.findall(r"(--\w+):", page.css))
     assert variables <= defined
     assert defined - variables == {f"--c{number}" for number in range(COLOURS)}

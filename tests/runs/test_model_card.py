@@ -117,8 +117,8 @@ def test_the_numbers_are_the_records(tmp_path):
         ],
         ["popularity: head", "10", "3", "75.0%", "33.0%", "5.00%", "2.2727"],
         ["popularity: cold", "10", "1", "-", "0%", "1.00%", "-"],
-        ["0", "0.1000", "5.0000"],
-        ["2 (best)", "0.1200", "3.0000"],
+        ["1", "0.1000", "5.0000"],
+        ["3 (best)", "0.1200", "3.0000"],
     ]
     rows = cells(page)
     for row in expected:
@@ -132,7 +132,7 @@ def test_the_numbers_are_the_records(tmp_path):
         "waiting for batches": "1.5 s", "peak memory": "300 MiB",
         "training events read (tokens)": "123,456", "tokens per second": "2,007",
         "training steps": "77", "training FLOPs": "9.88e+10", "energy": "4,321 J",
-        "best epoch": "2 (the first is 0) of 3",
+        "best epoch": "3 of 3",
     }  # fmt: skip
     origin = {
         "fingerprint": record.values["protocol"]["fingerprint"], "num_candidates": "1000",
@@ -161,7 +161,7 @@ def test_all_limits_of_a_run_that_has_them_all(tmp_path):
         "exclude_seen=true no model can hit them.",
         "The log has no timestamps",
         "Leak check (leak): 9 of 40 test targets (22.5%) are not later.",
-        "The best epoch was the last one (2, the first is 0)",
+        "The best epoch was the last one (3)",
         "Only one seed (0)",
         "150 of 999 test targets (15.0%) are items without a training event; on them ndcg@10 is "
         "0.0123.",

@@ -73,11 +73,11 @@ def levels_table(found: Manifest) -> Table:
             str(place),
             number(level["codes"]),
             percent(level["live_share"]),
-            number(round(level["perplexity"], 1)),
+            f"{level['perplexity']:,.1f}",
             percent(level["largest_items_share"]),
             percent(level["largest_events_share"]),
             number(level["prefixes"]),
-            number(round(level["mean_fan_out"], 1)),
+            f"{level['mean_fan_out']:,.1f}",
             number(level["largest_fan_out"]),
         ]
         for place, level in enumerate(found["levels"], 1)
