@@ -101,11 +101,11 @@ def test_forced_comparison_marks_every_table(tmp_path):
     text = printed(forced)
     titles = re.findall(r"^(.*)\n[┏]", text, re.MULTILINE)
     assert len(titles) >= 3
-    assert all(title.startswith("NOT COMPARABLE") for title in titles)
+    assert all(title.startswith("Not comparable") for title in titles)
     headings = re.findall(r"^#+ .*(?:test|user by user|differs)$", markdown(forced), re.MULTILINE)
     assert headings
-    assert all("NOT COMPARABLE" in heading for heading in headings)
-    assert "NOT COMPARABLE" in latex(forced)
+    assert all("Not comparable" in heading for heading in headings)
+    assert "Not comparable" in latex(forced)
     assert csv_text(forced).splitlines()[1].startswith("False,")
     assert json.loads(json_text(forced))["is_comparable"] is False
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from recsys_lab.comparison.results import Comparison, Metric, Pair, Score, System
     from recsys_lab.pages.table import Cell
 
-WARNING = "NOT COMPARABLE"
+WARNING = "Not comparable"
 PAIR_HEADS = (
     "difference",
     "95% interval",

@@ -116,7 +116,7 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
     compute = values.get("compute") or {}
     shown = {
         "seconds": ("time of the whole run", "{:,.1f} s"),
-        "prepare_seconds": ("preparing the data", "{:,.1f} s"),
+        "prepare_seconds": ("of which data preparation", "{:,.1f} s"),
         "step_seconds": ("in training steps", "{:,.1f} s"),
         "wait_seconds": ("waiting for batches", "{:,.1f} s"),
         "peak_memory_mebibytes": ("peak memory", "{:,.0f} MiB"),
