@@ -13,6 +13,7 @@ from recsys_lab.config import UserError
 from recsys_lab.experiment.explain import Explanation, explain, explanation_page
 from recsys_lab.experiment.restore import restore
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.number_format import counted
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.failure import refuse_unfinished
@@ -58,7 +59,7 @@ def _table(explanation: Explanation) -> Table:
     next_items = "; ".join(explanation.wanted)
     caption = (
         f"{explanation.heading} ({explanation.model}, {explanation.method}, {explanation.phase} "
-        f"split); {len(explanation.history)} events read, actual next item: {next_items}"
+        f"split); {counted(len(explanation.history), 'event')} read, actual next item: {next_items}"
     )
     rows: list[tuple[str | Text, ...]] = []
     for index, item in enumerate(explanation.items):
