@@ -39,7 +39,8 @@ const measure = (frame, hints) => {
     if (["hidden", "clip"].includes(style.overflowX)) faults.push(`cut off: ${name(el)}`);
     if (hints && scrollers.has(el)) {  // something must say so
       const hint = view.getComputedStyle(el, "::before");
-      const says = hint.content.includes("scroll") && parseFloat(hint.height) > 10;
+      const says = !view.CSS.supports("animation-timeline", "scroll()") ||
+        (hint.content.includes("scroll") && parseFloat(hint.height) > 10);
       const shaded = style.backgroundImage.split("linear-gradient").length > 4;
       if (!says || !shaded) faults.push(`scrolls without a hint: ${name(el)}`);
     }
