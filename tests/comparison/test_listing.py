@@ -194,7 +194,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_not_to_be_resumed(tmp_
     for folder in ("whole", "whole/window_0", "whole/window_1"):
         write_run(tmp_path / folder, {"ndcg@10": results(40, 0)}, status="failed", test=None)
     [warning] = [w for w in warnings(RunRecord.load(tmp_path / "whole")) if "status" in w]
-    assert "nothing to resume; correct the cause and train anew: run_dir=" in warning
+    assert "nothing to resume; correct the cause and train again: run_dir=" in warning
     write_run(tmp_path / "whole/window_2", {"ndcg@10": results(40, 0)})
     [warning] = [w for w in warnings(RunRecord.load(tmp_path / "whole")) if "status" in w]
     assert "resume it with: recsys-lab train resume=" in warning

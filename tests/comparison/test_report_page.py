@@ -60,7 +60,7 @@ def test_what_is_compared_comes_first(comparison, page):
         ["1 Popularity", "0, 1, 2", "fitted", "none"], ["2 SASRec", "0, 1, 2", "1", "1,000"]
     ]  # fmt: skip
     assert "<dt>data</dt><dd>shop, 120 users</dd>" in page
-    assert "<dt>items of the history</dt><dd>never listed</dd>" in page
+    assert "<dt>already-seen items</dt><dd>excluded</dd>" in page
     (pair,) = [p for p in comparison.pairs if p.metric == "ndcg@10"]
     best = comparison.systems[1].scores["ndcg@10"]
     lead = page.split("</header>")[0]
@@ -231,6 +231,6 @@ def test_nothing_paired_is_no_error(tmp_path):
                   fields={"data": f"d{place}"},
                   config=config("SASRec", 0, model__hidden_dim=8 * (place + 1)))  # fmt: skip
     page = html(compared(tmp_path), Examples("None.", ()))
-    assert "<h1>NOT COMPARABLE: shop, test" in page
+    assert "<h1>Not comparable: shop, test" in page
     assert "<h2>Slices</h2>" not in page
     assert "<h2>Differences" not in page

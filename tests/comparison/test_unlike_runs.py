@@ -21,7 +21,7 @@ def test_forced_protocols_are_systems_of_their_own(tmp_path):
         "SASRec exclude_seen=true", "SASRec exclude_seen=false",
     ]  # fmt: skip
     assert found.protocol_differences == {"exclude_seen": ("true", "false")}
-    assert found.notes[0].startswith("NOT COMPARABLE")
+    assert found.notes[0].startswith("Not comparable")
     assert len(found.pairs) == 1
 
 

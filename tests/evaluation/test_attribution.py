@@ -10,7 +10,7 @@ from torch import nn
 from recsys_lab.config import UserError
 from recsys_lab.contracts import Batch
 from recsys_lab.evaluation import attribution
-from recsys_lab.evaluation.attribution import integrated_gradients, occlusion, scores_of
+from recsys_lab.evaluation.attribution import integrated_gradients, scores_of
 from recsys_lab.models.sequential.dot_product import DotProductModel
 from tests.models.test_contracts import LENGTHS, NAMES, batch_of, make
 
@@ -59,14 +59,6 @@ def history(*items: int) -> Batch:
     )
 
 
-def test_occlusion_of_a_sum_is_each_events_own_product():
-    model, items = Sum(), torch.tensor([7, 2])
-    found_KT = occlusion(model, history(1, 5, 9), items, ITEMS)
-    table = model.items.weight.detach().numpy()
-    expected = table[[7, 2]] @ table[[1, 5, 9]].T
-    np.testing.assert_allclose(found_KT.detach(), expected, rtol=1e-4, atol=1e-5)
-
-
 def test_integrated_gradients_of_a_weighted_sum_are_each_events_own_product():
     model, items = Sum(), torch.tensor([7, 2])
     model.by_rank = True
@@ -110,23 +102,7 @@ def test_integrated_gradients_of_every_model_sum_to_what_its_history_adds(name):
     np.testing.assert_allclose(found_K, whole_K - none_K, rtol=0.02, atol=1e-3)
 
 
-def test_cosines_are_explained_where_they_rank():
-    model, batch, items = Sum(), history(1, 5, 9), torch.tensor([7, 2])
-    model.cosine = True
-    found_KT = occlusion(model, batch, items, ITEMS)
-    table = model.items.weight.detach().numpy()
-
-    def cosine(places):
-        state = table[places].sum(0)
-        return table[[7, 2]] @ state / np.linalg.norm(table[[7, 2]], axis=1) / np.linalg.norm(state)
-
-    expected = np.stack([cosine([1, 5, 9]) - cosine(r) for r in ([5, 9], [1, 9], [1, 5])], 1)
-    np.testing.assert_allclose(found_KT.detach(), expected, rtol=1e-4, atol=1e-5)
-
-
 def test_what_cannot_be_explained_is_told(monkeypatch):
-    with pytest.raises(UserError, match="Sum reads one event of this history"):
-        occlusion(Sum(), history(1), torch.tensor([2]), ITEMS)
     with pytest.raises(UserError, match="object has no gradients"):
         integrated_gradients(object(), history(1, 2), torch.tensor([2]))
     monkeypatch.setitem(sys.modules, "captum.attr", None)

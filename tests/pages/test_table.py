@@ -55,14 +55,15 @@ def test_markdown_and_latex_escape_what_is_text_and_keep_what_is_theirs():
         "| --- | ---: |",
         r"| 1_000 \< | **0.5** ± 0.1*<br>0.4 - 0.6 |",
     ]
-    assert r"\caption{a\_b}" in table.latex()
+    assert r"\caption{a\_b}" in table.latex("mine")
     assert r"1\_000 \textless{} & \textbf{0.5} $\pm$ 0.1* {\scriptsize 0.4 - 0.6} \\" in (
-        table.latex()
+        table.latex("mine")
     )
-    assert r"\begin{tabular}{lr}" in table.latex()
+    assert "\\caption{a\\_b}\n  \\label{tab:mine}\n" in table.latex("mine")
+    assert r"\begin{tabular}{lr}" in table.latex("mine")
     own = Table("", ("x", "y"), [(Marked("**1**"), Tex(r"\textbf{1}"))])
     assert "**1**" in own.markdown()
-    assert r"\textbf{1}" in own.latex()
+    assert r"\textbf{1}" in own.latex("mine")
 
 
 def test_a_template_escapes_what_is_not_markup_and_names_what_it_lacks():

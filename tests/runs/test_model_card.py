@@ -157,15 +157,15 @@ def test_all_limits_of_a_run_that_has_them_all(tmp_path):
     record.values["data"]["has_timestamps"] = False
     expected = [
         "Candidates are not all items (1,000 a user, sampled)",
-        "250 of 999 test targets (25.0%) are already in their user's history; with "
-        "exclude_seen=true no model can hit them.",
+        "250 of 999 test targets (25.0%) are repeat purchases (items of the user's history); "
+        "exclude_seen=true makes them unreachable.",
         "The log has no timestamps",
         "Leak check (leak): 9 of 40 test targets (22.5%) are not later.",
         "The best epoch was the last one (3): the model",
         "Only one seed (0)",
         "150 of 999 test targets (15.0%) are items without a training event; on them ndcg@10 is "
         "0.0123.",
-        "The numbers do not cover users with fewer than 5 events",
+        "Users with fewer than 5 events were excluded; results do not apply to them",
         "Slices of fewer than 100 users have unreliable means: history_length 5-9 (99).",
         "No column of the users has two groups of at least 100",
         "The energy of the training could not be read",
@@ -189,7 +189,7 @@ def test_all_limits_of_a_run_that_has_them_all(tmp_path):
         ({"best": {"epoch": 1, "still_improving": False}}, "best epoch"),
         ({"seed": None}, "Only one seed"),
         ({"split": {"test_targets": 999, "cold_test_targets": 0}}, "without a training event"),
-        ({"fields": {"filter": {"min_user_count": 1}}}, "The numbers do not cover"),
+        ({"fields": {"filter": {"min_user_count": 1}}}, "events were excluded"),
     ],
 )
 def test_a_limit_goes_with_its_fact(tmp_path, change, gone):
@@ -205,7 +205,7 @@ def test_limits_of_slices_need_these():
     seen = {"protocol": {"fields": {"exclude_seen": False}}, "status": "finished",
             "test": {"a": 1.0}}  # fmt: skip
     found = limits(seen, SLICES[3:])
-    assert found[0].endswith("with exclude_seen=false they are easy to hit.")
+    assert found[0].endswith("exclude_seen=false makes them easy to hit.")
     assert found[1].startswith("No intervals were recorded")
 
 

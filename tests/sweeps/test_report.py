@@ -126,8 +126,7 @@ def test_a_whole_page():
         "Importance", "Parallel coordinates", "Slices", "Learning curves", "Failures and cost",
     ]  # fmt: skip
     root = read(page)
-    for forbidden in ("script", "img", "link", "iframe"):
-        assert not list(root.iter(forbidden))
+    assert not {"script", "img", "link", "iframe"} & {element.tag for element in root.iter()}
     assert not re.search(r"https?://", page)
     best = made.best_trial
     for said in (page, text):
@@ -150,10 +149,14 @@ def test_a_whole_page():
         len(list(charts["Parameters of every finished trial"].iter("polyline")))
         == counts["COMPLETE"]
     )
+    for key in ("finished trial", "pruned trial, at its last value", "best so far"):
+        assert f"</span>{key}</li>" in page
+    ticks = {text.text for text in curves.iter("text")} & {"0", "8"}
+    assert ticks == {"8"}  # the last of Optuna's steps 0 to 7
     facts = dict(head_facts(found))
     assert facts["Pruned"] == f"{counts['PRUNED'] / 40:.1%}"
     assert facts["Idle share of the workers"] == "1.0%"
-    assert facts["Device-hours"] == "2.000 by 2 worker processes"
+    assert facts["Device-hours"] == "2.000 by 2 workers"
 
 
 def test_a_front_of_two_objectives():
@@ -176,6 +179,8 @@ def test_a_sweep_without_results(number):
         assert f"needs 2 finished trials, there are {number}" in said or not number
     assert "No trial finished" in page or number
     assert ("History" in headings(page)) == bool(number)
+    assert ("1 finished trial as dots" in page) == bool(number)
+    assert "pruned trial" not in page
 
 
 def test_who_breaks_a_constraint_comes_last():

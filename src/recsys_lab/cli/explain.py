@@ -13,6 +13,7 @@ from recsys_lab.config import UserError
 from recsys_lab.experiment.explain import Explanation, explain, explanation_page
 from recsys_lab.experiment.restore import restore
 from recsys_lab.files.atomic import write_text
+from recsys_lab.pages.number_format import counted
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.failure import refuse_unfinished
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _MOVERS = 3  # events shown per recommendation
+_DATE = len("2026-01-31")
 
 
 def run(cfg: DictConfig, output_dir: Path) -> None:
@@ -43,6 +45,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         restore(record, cfg.verify, prepare=cfg.prepare), record.values["name"], cfg
     )
     console.print(_table(explanation))
+    console.print(explanation.meaning)
+    if explanation.finding:
+        console.print(explanation.finding)
     if folder is not None:
         write_text(folder / "explanation.json", json.dumps(vars(explanation), indent=1) + "\n")
         write_text(folder / "explanation.html", explanation_page(explanation))
@@ -51,17 +56,22 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def _table(explanation: Explanation) -> Table:
-    which = f", {explanation.of_lists}" if explanation.of_lists else ""
+    next_items = "; ".join(explanation.wanted)
     caption = (
-        f"{explanation.model}, user {explanation.user}{which}: what moved each recommendation "
-        f"({explanation.method}, {explanation.phase} split); {len(explanation.history)} events, "
-        f"target: {'; '.join(explanation.wanted)}"
+        f"{explanation.heading} ({explanation.model}, {explanation.method}, {explanation.phase} "
+        f"split); {counted(len(explanation.history), 'event')} read, actual next item: {next_items}"
     )
-    rows = []
+    rows: list[tuple[str | Text, ...]] = []
     for index, item in enumerate(explanation.items):
-        causes = explanation.attributions[index]
-        strongest = sorted(range(len(causes)), key=lambda t: -abs(causes[t]))[:_MOVERS]
-        text = "\n".join(f"{causes[t]:+.3f} {explanation.history[t]}" for t in strongest)
         title = Text(item, style="bold green" if explanation.hits[index] else "")
-        rows.append((str(index + 1), title, f"{explanation.scores[index]:.3f}", text))
-    return Table(caption, ("", "recommended", "score", "strongest events"), rows, right=(0, 2))
+        score = f"{explanation.scores[index]:.{explanation.decimals}f}"
+        first: tuple[str | Text, ...] = (str(index + 1), title, score)
+        for event in explanation.strongest(index)[:_MOVERS]:
+            effect = explanation.number(index, event)
+            date = [explanation.times[event][:_DATE]] if explanation.times else []
+            rows.append((*first, effect, explanation.history[event], *date))
+            first = ("", "", "")
+        rows.append(())
+    heads = ["", "recommended", "score", "effect", "of the event"]
+    heads += ["on"] if explanation.times else []
+    return Table(caption, heads, rows[:-1], right=(0, 2), whole=(2, 3, 5))

@@ -49,7 +49,7 @@ def _on_protocol(comparison: Comparison, *, same_users: bool) -> list[str]:
     cautions = []
     if not comparison.is_comparable:
         fields = ", ".join(comparison.protocol_differences)
-        cautions.append(f"NOT COMPARABLE: the runs have different evaluation protocols ({fields}).")
+        cautions.append(f"Not comparable: the runs have different evaluation protocols ({fields}).")
     candidates = comparison.protocol.get("candidates", "all items")
     if candidates in ("sampled", "file"):
         cautions.append(
@@ -71,7 +71,7 @@ def _on_tests(comparison: Comparison) -> list[str]:
     if any(not pair.test.difference.covers_seeds for pair in pairs):
         cautions.append(
             "Where no system of a pair has several runs that differ, the test (marked †) is about "
-            "these trained models on other users, NOT about the systems: it does not cover the "
+            "these trained models on other users, not about the systems: it does not cover the "
             "variance over seeds, and another seed may reverse the result. Train more seeds of "
             "each, e.g. --multirun seed=0,1,2."
         )
@@ -150,8 +150,8 @@ def _on_choice(comparison: Comparison) -> list[str]:
         if (one_val - two_val) * (one_test - two_test) < 0:
             cautions.append(
                 f"Validation and test rank differently: {metric.name} of {one} is {one_val:.4f} "
-                f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; the better one by "
-                "validation is the worse one by test."
+                f"and {one_test:.4f}, of {two} {two_val:.4f} and {two_test:.4f}; validation "
+                "prefers the one that is worse on the test."
             )
     return cautions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recsys_lab.pages.number_format import decimal, decimal_places, format_value
+from recsys_lab.pages.number_format import counted, decimal, decimal_places, format_value
 from recsys_lab.pages.table import Span, Style, Table
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from recsys_lab.comparison.results import Comparison, Metric, Pair, Score, System
     from recsys_lab.pages.table import Cell
 
-WARNING = "NOT COMPARABLE"
+WARNING = "Not comparable"
 PAIR_HEADS = (
     "difference",
     "95% interval",
@@ -82,7 +82,7 @@ def heading(comparison: Comparison) -> str:
     """Data and users of the comparison."""
     data = " / ".join(dict.fromkeys(str(run.data["name"]) for run in comparison.runs))
     users = comparison.metric.users
-    return f"{data}, test" + (f", {users:,} users" if users else "")
+    return f"{data}, test" + (f", {counted(users, 'user')}" if users else "")
 
 
 def marked(comparison: Comparison, title: str) -> str:
@@ -92,7 +92,10 @@ def marked(comparison: Comparison, title: str) -> str:
 
 def legend(comparison: Comparison) -> str:
     """Explains the cells and marks."""
-    parts = ["mean ± sd over seeds, 95% interval; best bold, second underlined"]
+    ranks = "best bold"
+    if any(2 in shown_ranks(comparison, metric) for metric in comparison.metrics):
+        ranks += ", second underlined"
+    parts = [f"mean ± sd over seeds, 95% interval; {ranks}"]
     baseline = comparison.baseline
     covered = {pair.test.difference.covers_seeds for pair in comparison.pairs}
     level = f"at the {comparison.level:.4g} level (Holm)"
@@ -114,7 +117,7 @@ def metric_label(metric: Metric) -> str:
 
 def runs_of(system: System) -> str:
     """The number of runs, in words."""
-    return "1 run" if len(system.runs) == 1 else f"{len(system.runs)} seeds"
+    return "1 run" if len(system.runs) == 1 else f"{len(system.runs):,} seeds"
 
 
 def mark(pair: Pair | None) -> str:
@@ -174,9 +177,13 @@ def spread(score: Score) -> str:
 
 
 def shown_ranks(comparison: Comparison, metric: Metric) -> list[int | None]:
-    """1 for the best and 2 for the second, else None; None for all where all are equal."""
+    """1 for the best and 2 for the second, else None.
+
+    None for all where all are equal; of two systems, the second is not marked.
+    """
     ranks = comparison.ranks(metric)
-    return [rank if rank in _RANKS and max(ranks) > 1 else None for rank in ranks]
+    shown = {1, 2} if len(ranks) > 2 else {1}
+    return [rank if rank in shown and max(ranks) > 1 else None for rank in ranks]
 
 
 def signed(value: float) -> str:

@@ -70,7 +70,7 @@ def refuse_unlike(records: Sequence[RunRecord]) -> None:
             lines.append(f"    {value} in {shown}{more}")
     lines.append(
         "Compare runs of one protocol, or use --force (force=true) to show the numbers anyway; it "
-        "marks every table NOT COMPARABLE."
+        "marks every table as not comparable."
     )
     raise UserError("\n".join(lines))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,9 @@ def latex(comparison: Comparison) -> str:
     caption = f"{tables.heading(comparison)}. {tables.legend(comparison)}"
     heads = ["", *(system.name for system in systems)]
     right = range(1, len(heads))
-    return Table(tables.marked(comparison, caption), heads, rows, right).latex()
+    data = "-".join(re.findall(r"[a-z0-9]+", tables.heading(comparison).partition(",")[0].lower()))
+    label = f"{data}-comparison" if data else "comparison"
+    return Table(tables.marked(comparison, caption), heads, rows, right).latex(label)
 
 
 def csv_text(comparison: Comparison) -> str:

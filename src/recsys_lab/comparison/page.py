@@ -14,7 +14,7 @@ from recsys_lab.pages.number_format import decimal
 from recsys_lab.pages.table import Table
 from recsys_lab.runs.find import flatten
 
-_SEEN = {"True": "never listed", "False": "may be listed"}
+_SEEN = {"True": "excluded", "False": "may be recommended"}
 
 
 def html(comparison: Comparison, examples: Examples) -> str:
@@ -102,7 +102,7 @@ def _compared(comparison: Comparison) -> list[tuple[str, str]]:
         ("data", ", ".join([str(data["name"]), *sizes])),
         ("split", ", ".join(settings)),
         ("candidates", tables.setting(protocol.get("candidates"))),
-        ("items of the history", _SEEN.get(str(protocol.get("exclude_seen")), "")),
+        ("already-seen items", _SEEN.get(str(protocol.get("exclude_seen")), "")),
         ("selected and ranked by", comparison.main_metric),
         ("baseline", comparison.baseline or "none: all pairs are tested"),
     ]

@@ -91,6 +91,7 @@ class ExplainConfig:
     list: Annotated[int, Ge(1)] | None
     k: Annotated[int, Ge(1)]
     method: Literal["occlusion", "integrated_gradients"]
+    replacements: Annotated[int, Ge(4)]
     phase: Literal["test", "validation"]
     output: str | None
     prepare: bool

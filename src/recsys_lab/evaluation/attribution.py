@@ -1,4 +1,6 @@
-"""Attribution of a recommended item's score to the events of the history.
+"""Attribution by gradients of a recommended item's score to the events of the history.
+
+See `recsys_lab.evaluation.occlusion` for models without gradients.
 
 Shapes: T events of one user, K explained items, D width, S steps, V items.
 """
@@ -17,42 +19,10 @@ if TYPE_CHECKING:
 
     from recsys_lab.contracts import Recommender
 
-_LISTS_AT_A_TIME = 1 << 23  # items in lists that are computed together, to bound memory
 _STEPS = (64, 128, 256, 512)  # of the integral, increased until the attributions sum to the score
 _STEPS_AT_A_TIME = 64  # to bound memory
 _GAP = 0.01  # allowed error of their sum, relative to the sum of absolute attributions
 _ROUNDING = 1e-4  # rounding error of float32 scores
-
-
-def occlusion(model: Recommender, history: Batch, items_K: Tensor, num_items: int) -> Tensor:
-    """Leave-one-out occlusion: score with the whole history minus score without an event, (K, T).
-
-    Works with every recommender; all zeros for a model that does not read the history.
-
-    Args:
-        model: the recommender.
-        history: history of one user, T >= 1.
-        items_K: item indices, int64.
-        num_items: V.
-
-    Raises:
-        UserError: the model reads only one event, or does not score all items.
-    """
-    length = history.lengths[0]
-    if length < 2:
-        name = type(model).__name__
-        if traits(model).window == 1:
-            reason = f"{name} reads only the last event of a history; choose another model"
-        else:
-            reason = f"{name} reads one event of this history; choose a user with more events"
-        raise UserError(f"method: occlusion needs at least two events, but {reason}")
-    whole_1K = scores_of(model, history, items_K, num_items)
-    index_T = torch.arange(length, device=history.items_T.device)
-    without = [history.events(index_T[index_T != t], (length - 1,)) for t in range(length)]
-    step = max(1, _LISTS_AT_A_TIME // num_items)
-    parts = [joined(without[first : first + step]) for first in range(0, length, step)]
-    left_out_TK = torch.cat([scores_of(model, part, items_K, num_items) for part in parts])
-    return (whole_1K - left_out_TK).T
 
 
 def scores_of(model: Recommender, batch: Batch, items_K: Tensor, num_items: int) -> Tensor:
@@ -77,7 +47,7 @@ def scores_of(model: Recommender, batch: Batch, items_K: Tensor, num_items: int)
     if bool(scores_BK.isinf().any()):
         raise UserError(
             f"method: {type(model).__name__} has no score for some of the items when an event is "
-            "left out, so the difference is not defined"
+            "replaced, so the difference is not defined"
         )
     return scores_BK
 

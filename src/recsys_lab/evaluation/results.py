@@ -124,7 +124,7 @@ class Results:
         infinite = [name for name, value in values.items() if isinf(value)]
         if infinite:
             raise UserError(
-                f"evaluation: the mean of {infinite[0]} over users is infinite; mend the class, or "
+                f"evaluation: the mean of {infinite[0]} over users is infinite; fix the class, or "
                 "leave the metric out"
             )
         return {name: value for name, value in values.items() if not isnan(value)}

@@ -135,7 +135,7 @@ class Components:
         self.beyond()  # raises errors of missing columns before training
         if self.traits.reads_next_time:
             _log.warning(
-                "LEAK: %s reads the time of the event that it predicts, in training and in "
+                "leak: %s reads the time of the event that it predicts, in training and in "
                 "ranking. A deployed model cannot, so its results are not comparable with those "
                 "of other models; its protocol is marked, and compare needs --force for it",
                 self.model_name,

@@ -33,8 +33,8 @@ def notes_on_data(parts: Components) -> Iterator[str]:
     share = leaks.get(("repeated_targets", "test"), {"share": 0.0})["share"]
     if protocol.config.exclude_seen and share > FEW:
         yield (
-            f"{share:.1%} of the test targets are already in their user's history; with "
-            "evaluation.exclude_seen=true no model can hit these"
+            f"{share:.1%} of the test targets are repeat purchases (items of the user's history); "
+            "evaluation.exclude_seen=true makes them unreachable"
         )
     if ranks_all:
         for leak in manifest["leaks"]:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 KEPT_CODES, KEPT_VECTORS = "semantic_ids.parquet", "semantic_ids_vectors.npy"
 """Files of the codes and of the quantised vectors in a run's folder."""
-_CURE = "; bring the file back, or train again in another run_dir"
+_CURE = "; restore the file, or train again in another run_dir"
 SOURCES = ("vectors", "features", "text", "encoder", "cache_dir")
 """Options that are known from the digests of the vectors: copies of a file are equal."""
 _log = logging.getLogger(__name__)

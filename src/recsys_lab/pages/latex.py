@@ -24,9 +24,21 @@ def plain(text: str) -> Tex:
 
 
 def table(
-    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Collection[int],
+    label: str,
 ) -> str:
-    """A floating table of LaTeX source; the columns ``right`` are right-aligned."""
+    """A floating table of LaTeX source; the columns ``right`` are right-aligned.
+
+    Args:
+        caption: escaped.
+        heads: of the columns.
+        rows: cells.
+        right: indices of columns.
+        label: what a reference to the table names after ``tab:``; letters, digits, hyphens.
+    """
     first, *others = (f"    {' & '.join(row)} \\\\" for row in (heads, *rows))
     columns = "".join("r" if index in right else "l" for index in range(len(heads)))
     lines = [
@@ -34,6 +46,7 @@ def table(
         "\\begin{table}",
         "  \\centering",
         f"  \\caption{{{plain(caption)}}}",
+        f"  \\label{{tab:{label}}}",  # after the caption, which sets the number
         f"  \\begin{{tabular}}{{{columns}}}",
         "    \\toprule",
         first,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _YEAR, DAY = 365.25 * 86_400, 86_400
 _UNITS = ((2 * _YEAR, _YEAR, "years"), (DAY, DAY, "days"), (3_600, 3_600, "h"), (60, 60, "min"))
@@ -54,3 +58,23 @@ def interval_text(low: float | None, high: float | None) -> str:
 def decimal_places(value: float) -> int:
     """Number of decimals of `decimal`."""
     return 4 if abs(value) < 100 else 1
+
+
+def decimals(values: Sequence[float], places: int | None = None) -> list[str]:
+    """Numbers of one column, all with the same decimals.
+
+    Args:
+        values: the column.
+        places: decimals unless all are whole numbers; None for those of the largest by `decimal`.
+    """
+    finite = [abs(float(value)) for value in values if isfinite(value)]
+    if all(value.is_integer() for value in finite):
+        places = 0
+    elif places is None:
+        places = decimal_places(max(finite))
+    return [f"{value:,.{places}f}" for value in values]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the plural, except for one: "1 trial", "2 trials"."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"

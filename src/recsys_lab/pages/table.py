@@ -103,11 +103,15 @@ class Table:
         heads, *body = ([Marked(_as_source(cell, "md")) for cell in row] for row in rows)
         return markdown.table(heads, body, self.right)
 
-    def latex(self) -> str:
-        """The table as LaTeX; needs the package booktabs."""
+    def latex(self, label: str) -> str:
+        """The table as LaTeX; needs the package booktabs.
+
+        Args:
+            label: what a reference to the table names after ``tab:``.
+        """
         rows = [self.heads, *filter(len, self.rows)]
         heads, *body = ([_as_source(cell, "tex") for cell in row] for row in rows)
-        return latex.table(self.caption, heads, body, self.right)
+        return latex.table(self.caption, heads, body, self.right, label)
 
 
 def _as_text(cell: Cell) -> Text:

@@ -42,7 +42,7 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     if record.failed_before_training:
         cure = (
             "it failed before its first checkpoint, so there is nothing to resume: correct the "
-            f"cause and train anew, with run_dir={record.folder} or another one"
+            f"cause and train again, with run_dir={record.folder} or another one"
         )
     raise UserError(
         f"{where or record.folder}: the run's status is '{record.status}', so it has {lack}; {cure}"

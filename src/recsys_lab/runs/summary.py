@@ -66,7 +66,7 @@ def warnings(record: RunRecord, longer: str = "") -> Iterator[str]:
         if record.failed_before_training:
             yield (
                 f"{status_text}, before its first checkpoint, so that there is nothing to resume; "
-                f"correct the cause and train anew: run_dir={record.folder} can be used again"
+                f"correct the cause and train again: run_dir={record.folder} can be used again"
             )
         else:
             again = command_line("train", f"resume={record.folder}")

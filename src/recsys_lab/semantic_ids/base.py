@@ -80,7 +80,7 @@ class Quantiser(ABC):
                 apart by one more level, which numbers them by their training events, most first,
                 then by raw id. null: they share their codes, and are ranked by the tie rule.
             keep: folder of a finished run whose codes its items keep; new items get codes by the
-                same quantiser, if it can: see `Quantiser.extend`. null: all codes are made anew.
+                same quantiser, if it can: see `Quantiser.extend`. null: all codes are made again.
         """
 
         deduplicate: Annotated[int, Ge(2)] | None

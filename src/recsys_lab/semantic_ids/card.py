@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_lab.pages.charts.bars import Bar, Labels, bar_chart
 from recsys_lab.pages.markup import Markup, render
-from recsys_lab.pages.number_format import duration, format_value, number, percent
+from recsys_lab.pages.number_format import decimals, duration, format_value, number, percent
 from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def levels_table(found: Manifest) -> Table:
             str(place),
             number(level["codes"]),
             percent(level["live_share"]),
-            number(round(level["perplexity"], 1)),
+            f"{level['perplexity']:,.1f}",
             percent(level["largest_items_share"]),
             percent(level["largest_events_share"]),
             number(level["prefixes"]),
-            number(round(level["mean_fan_out"], 1)),
+            f"{level['mean_fan_out']:,.1f}",
             number(level["largest_fan_out"]),
         ]
         for place, level in enumerate(found["levels"], 1)
@@ -173,6 +173,6 @@ def _usage_chart(place: int, level: Manifest) -> tuple[str, Markup]:
 def _rounded(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(map(_rounded, value))
+    if isinstance(value, list) and all(isinstance(one, float) for one in value):
+        return ", ".join(decimals(value))
     return format_value(value)

@@ -72,7 +72,7 @@ class Kept:
         if codes is None:
             _log.warning(
                 "semantic_ids.keep: %s cannot give new items codes without changing those of "
-                "known ones; all codes are made anew",
+                "known ones; all codes are made again",
                 quantiser.name,
             )
             return None

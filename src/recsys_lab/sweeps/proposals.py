@@ -104,14 +104,14 @@ def _suggested(copy: optuna.Study, trial: Trial, space: Space) -> dict[str, Scal
         if type(copy.sampler).__module__.startswith("optuna."):
             raise
         raise UserError(
-            f"{sampler} proposes no point of this space ({type(error).__name__}: {error}); mend "
+            f"{sampler} proposes no point of this space ({type(error).__name__}: {error}); fix "
             "the class, then repeat the command"
         ) from error
     for dimension in space.dimensions:
         if dimension.key in point and point[dimension.key] not in dimension:
             raise UserError(
                 f"{sampler} proposes {dimension.key}={point[dimension.key]!r}, which is not in "
-                f"{dimension.distribution}; mend the class, then repeat the command"
+                f"{dimension.distribution}; fix the class, then repeat the command"
             )
     return point
 

@@ -99,7 +99,7 @@ def finish(
     # If configs were retrained with several seeds, the winner of that.
     chosen = summary.get("winner", {}).get("trial", best[0].number)
     write_best(plan, trials[chosen])
-    console.print(f"train and test the best config: {command}", soft_wrap=True)
+    console.print(f"retrain and test the best config: {command}", soft_wrap=True)
 
 
 def _top(plan: Plan, study: Study) -> dict[str, Any]:

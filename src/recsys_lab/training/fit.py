@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from recsys_lab.training.recipe import Recipe
 
 
-_BEGIN_ANEW = "; bring the file back, or begin a new run in another run_dir"
+_START_AGAIN = "; restore the file, or start a new run in another run_dir"
 
 
 class TrainingBatches(Stateful, Protocol):
@@ -175,7 +175,7 @@ def _without_best(monitor: str, protocol: RankingProtocol) -> str:
     return (
         f"recipe.monitor={monitor}{whose}: was NaN in every validation, as it is where it has a "
         "value for no user, so no epoch is the best one; monitor another metric"
-        f"{', or mend the class' if whose else ''}"
+        f"{', or fix the class' if whose else ''}"
     )
 
 

@@ -151,7 +151,7 @@ class SequentialModule(pl.LightningModule):
                 raise
             raise UserError(
                 f"{error}: the mean training loss of epoch {self.current_epoch + 1} is NaN; lower "
-                "recipe.learning_rate, set recipe.gradient_clip, or mend a loss of your own"
+                "recipe.learning_rate, set recipe.gradient_clip, or fix a loss of your own"
             ) from error
 
     def on_validation_epoch_end(self) -> None:

@@ -66,7 +66,7 @@ def test_a_leak_is_told_and_sets_a_run_apart(capsys, caplog):
         run = ["model=hstu", f"model.time_bias={bias}", *SMALL, f"run_dir={bias}"]
         with caplog.at_level(logging.WARNING):
             assert run_command(["train", *TINY, *run]) == 0
-        assert ("LEAK: HSTU reads the time" in caplog.text) is (bias == "target")
+        assert ("leak: HSTU reads the time" in caplog.text) is (bias == "target")
         runs[bias] = record(bias)["protocol"]
     assert runs["target"]["fields"].pop("model_reads") == "time of the target"
     assert runs["target"]["fields"] == runs["past"]["fields"]

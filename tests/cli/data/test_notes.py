@@ -26,7 +26,7 @@ def test_notes_depend_on_the_protocol(candidates, exclude_seen):
         ),
     )
     said = " ".join(notes_on_data(parts))
-    assert ("25.0% of the test targets are already in" in said) == exclude_seen
+    assert ("25.0% of the test targets are repeat purchases" in said) == exclude_seen
     assert ("too new. evaluation.candidates=released" in said) == (candidates == "all items")
     for guard_logger in ({"severity": "note"}, {"phase": "validation"}):
         manifest["leaks"] = [{**late, **guard_logger}]

@@ -80,7 +80,7 @@ def test_unlike_protocols_need_force(folder, capsys, force):
     assert "exclude_seen:\n    true in" in err
     code, out, _ = command(capsys, "compare", force, "runs", "other", *FAST)
     assert code == 0
-    assert "NOT COMPARABLE" in out
+    assert "Not comparable" in out
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,7 +1,9 @@
 """``explain`` on trained runs: what it prints, writes and refuses, and whether it is faithful."""
 
+import html
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,16 @@ import torch
 from omegaconf import OmegaConf
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.contracts import Batch
 from recsys_lab.data.histories import Histories
+from recsys_lab.data.prepared import PreparedDataset
 from recsys_lab.evaluation.attribution import scores_of
+from recsys_lab.evaluation.occlusion import Replacements, occlusion
 from recsys_lab.experiment.explain import explain
 from recsys_lab.experiment.restore import restore
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, ITEMS, USERS, in_shop, rewrite, train
+from tests.models.generative.test_runs import TINY
 
 PROTOCOLS = {
     "listed": ["evaluation=candidate_file", "evaluation.path=pairs.parquet"],
@@ -53,6 +59,8 @@ def test_the_list_is_the_one_of_the_test(capsys, method):
     log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
     *before, last = log["item_id"].to_list()
     assert told["wanted"] == [last]
+    seconds = log["timestamp"].to_list()[-7:-1]
+    assert told["times"] == [f"1970-01-01 {s // 3600:02}:{s % 3600 // 60:02}" for s in seconds]
     assert told["history"] == told["history_ids"] == before[-6:]  # the model's window
     assert told["hits"] == [item == last for item in told["items"]]
     data = restore(RunRecord.load(Path("sasrec"))).data
@@ -61,7 +69,12 @@ def test_the_list_is_the_one_of_the_test(capsys, method):
     row = rows.filter(pl.col("user") == [str(u) for u in data.user_ids()].index("u7"))
     assert told["ids"] == [ids[item] for item in row["items"][0][:5]]
     assert np.shape(told["attributions"]) == (5, 6)
-    assert "<script" not in Path(f"{method}/explanation.html").read_text()
+    page = Path(f"{method}/explanation.html").read_text()
+    assert "<script" not in page
+    assert told["times"][-1] in page
+    for text in (page, said):  # what the numbers mean, and the item that came
+        assert " ".join(told["meaning"].split()) in " ".join(html.unescape(text).split())
+        assert "actual next item" in " ".join(text.split())
 
 
 @pytest.mark.usefixtures("shop")
@@ -71,8 +84,9 @@ def test_of_several_lists_any_can_be_explained(capsys):
     events = log["item_id"].to_list()
     for asked, number in ((["list=1"], 1), (["list=2"], 2), ([], 3)):
         assert run_command(["explain", "successive", "user=u7", *asked, "output=each"]) == 0
-        assert f"user u7, list {number} of 3:" in " ".join(capsys.readouterr().out.split())
-        assert f"user u7: list {number} of 3" in Path("each/explanation.html").read_text()
+        heading = f"Why user u7 got these recommendations: list {number} of 3"
+        assert heading in " ".join(capsys.readouterr().out.split())
+        assert heading in Path("each/explanation.html").read_text()
         told = json.loads(Path("each/explanation.json").read_text())
         assert (told["list_number"], told["num_lists"]) == (number, 3)
         assert (told["history"], told["wanted"]) == (events[: 4 + number], [events[4 + number]])
@@ -107,7 +121,7 @@ def test_the_list_is_the_one_of_the_run_s_protocol(name):
 def test_validation_is_the_history_without_its_last_event(capsys):
     command = ["explain", "sasrec", "user=u7", "phase=validation", "k=5", "output=earlier"]
     assert run_command(command) == 0
-    assert "(occlusion, validation split)" in " ".join(capsys.readouterr().out.split())
+    assert "SASRec, occlusion, validation split)" in " ".join(capsys.readouterr().out.split())
     told = json.loads(Path("earlier/explanation.json").read_text())
     log = pl.read_csv("log.csv").filter(pl.col("user_id") == "u7").sort("timestamp")
     *before, wanted, _ = log["item_id"].to_list()
@@ -115,16 +129,100 @@ def test_validation_is_the_history_without_its_last_event(capsys):
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_model_that_reads_no_history_says_so(capsys):
-    assert run_command(["explain", "popular", "user=u7"]) == 2  # another user would not help
-    said = "Popularity reads only the last event of a history; choose another model"
-    assert said in capsys.readouterr().err
+def test_of_a_model_that_reads_no_history_it_is_said(capsys):
+    """It reads one event; what that does to the scores is measured all the same."""
+    said = "No event of the history changes these scores: for this user, Popularity does not use it"
+    assert run_command(["explain", "popular", "user=u7", "output=none"]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert said in Path("none/explanation.html").read_text()
+    assert not np.any(json.loads(Path("none/explanation.json").read_text())["attributions"])
     assert run_command(["explain", "knn", "user=u7", "k=3"]) == 0
-    assert "strongest events" in capsys.readouterr().out
+    assert "No event" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_the_user_got_wrong_is_told(capsys):
+def test_of_a_generative_model_it_is_the_change_of_the_codes_log_probabilities():
+    """Each attribution, by ranking one history after the other."""
+    assert train("run_dir=tiger", "recipe.max_epochs=1", base=TINY) == 0
+    command = ["explain", "tiger", "user=u7", "k=3", "replacements=5", "output=codes"]
+    assert run_command(command) == 0
+    told = json.loads(Path("codes/explanation.json").read_text())
+    rows = pl.read_parquet("tiger/test_users.parquet").filter(user_id="u7")
+    assert told["ids"] == rows["item_ids"][0].to_list()[:3]
+    assert "(5 items, drawn by their number of training events)" in told["meaning"]
+    assert np.shape(told["attributions"]) == (3, len(told["history"])) == (3, 4)  # the window
+    parts = restore(RunRecord.load(Path("tiger")))
+    ids = [str(item) for item in parts.data.item_ids()]
+    user = [str(user) for user in parts.data.user_ids()].index("u7")
+    history = parts.batches("test").of_user(user).history
+    counts = parts.data.training_item_counts()
+    drawn = np.random.default_rng(0).choice(len(ids), 5, replace=False, p=counts / counts.sum())
+
+    def score(events, item):
+        row, batch = torch.tensor([0]), replace(history, items_T=torch.tensor(events))
+        with torch.inference_mode():
+            ranked = parts.model.rank_candidates(batch, (row, torch.tensor([item])), 1)
+        return float(ranked.scores_BK[0, 0])
+
+    events = history.items_T.tolist()
+    for k, item in enumerate(map(ids.index, told["ids"])):
+        assert score(events, item) == pytest.approx(told["scores"][k], abs=1e-4)
+        for t in range(4):
+            others = [int(r) for r in drawn if r not in (item, events[t])]
+            changed = [score([*events[:t], r, *events[t + 1 :]], item) for r in others]
+            expected = score(events, item) - np.mean(changed)
+            assert told["attributions"][k][t] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_arbitrary_event_gets_nothing_on_average_of_a_trained_model():
+    """Whatever item stands in a place: by removal, nearly all is what any removal does."""
+    parts = restore(RunRecord.load(Path("sasrec")))
+    num_items, replaced, removed = parts.data.num_items, [], []
+    users = np.asarray(parts.data.segments("test"))[:2, 0]
+    every = history_of(range(num_items))
+    with torch.inference_mode():
+        for user in users:
+            history = parts.batches("test").of_user(int(user)).history
+            items_K = torch.arange(0, num_items, 5)
+            for place in (0, 3):
+                of_replaced, of_removed = [], []
+                for item in range(num_items):
+                    batch = replace(history, items_T=history.items_T.clone())
+                    batch.items_T[place] = item
+                    others = Replacements(every, num_items)
+                    found_KT, _ = occlusion(
+                        parts.model, batch, items_K, num_items, others, at_once=200
+                    )
+                    of_replaced.append(found_KT[:, place].numpy())
+                    whole = scores_of(parts.model, batch, items_K, num_items)[0]
+                    rest = without(batch, place)
+                    left = scores_of(parts.model, rest, items_K, num_items)[0]
+                    of_removed.append((whole - left).numpy())
+                replaced.append(sizes(of_replaced))
+                removed.append(sizes(of_removed))
+    (mean, size), (mean_removed, size_removed) = np.mean(replaced, 0), np.mean(removed, 0)
+    assert mean < 0.1 * size
+    assert mean_removed > 0.3 * size_removed
+
+
+def sizes(attributions):
+    """Size of the mean over all items of a place, and the mean size."""
+    return np.abs(np.mean(attributions, 0)).mean(), np.abs(attributions).mean()
+
+
+def history_of(items):
+    events = torch.tensor([*items])
+    return Batch(torch.tensor([0]), events, torch.tensor([0, len(events)]), (len(events),))
+
+
+def without(history, place):
+    kept = torch.tensor([t for t in range(history.lengths[0]) if t != place])
+    return history.events(kept, (len(kept),))
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_the_user_got_wrong_is_told(capsys, monkeypatch):
     assert run_command(["explain", "sasrec", "--user", "u77"]) == 2
     said = capsys.readouterr().err
     assert "'u77' is not in the data; users of the test split are e.g. u" in said
@@ -134,6 +232,13 @@ def test_what_the_user_got_wrong_is_told(capsys):
     assert "output: cannot create the folder log.csv" in capsys.readouterr().err
     assert run_command(["explain", "knn", "user=u7", "method=integrated_gradients"]) == 2
     assert "ItemKNN has no gradients" in capsys.readouterr().err
+    assert run_command(["explain", "knn", "user=u7", "replacements=3"]) == 2
+    assert "replacements: expected an int >= 4, got 3" in capsys.readouterr().err
+    monkeypatch.setattr(PreparedDataset, "training_item_counts", lambda _: np.eye(2, ITEMS).sum(0))
+    assert run_command(["explain", "knn", "user=u7"]) == 2
+    assert "needs at least 3 items with training events; these data have 2" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.usefixtures("shop")
@@ -166,9 +271,7 @@ def test_removing_the_top_event_moves_the_score_more_than_removing_another():
             length = history.lengths[0]
             moved = []
             for place in range(length):
-                kept = torch.tensor([t for t in range(length) if t != place])
-                rest = history.events(kept, (length - 1,))
-                left = scores_of(parts.model, rest, items_K, data.num_items)[0]
+                left = scores_of(parts.model, without(history, place), items_K, data.num_items)[0]
                 moved.append((whole - left).abs().numpy())
         for k, causes in enumerate(np.abs(told.attributions)):
             top.append(moved[int(causes.argmax())][k])

@@ -32,7 +32,7 @@ def best_again(capfd, *overrides: str) -> tuple[dict, dict]:
     said = capfd.readouterr().out
     number = re.search(r"\*(\d+) ", said)[1]
     [folder] = Path("sweeps").glob(f"*/trials/{int(number):04d}")
-    [command] = re.findall(r"train and test the best config: recsys-lab (train .*)", said)
+    [command] = re.findall(r"retrain and test the best config: recsys-lab (train .*)", said)
     assert run_command([*shlex.split(command), "run_dir=again"]) == 0
     return record(folder), record("again")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from recsys_lab.data.card import charts, facts
 from recsys_lab.data.leaks.check import KINDS_BY_TIME
-from recsys_lab.data.leaks.finding import by_weight, in_words
+from recsys_lab.data.leaks.finding import said_once
 from recsys_lab.pages.markup import join, render, track
-from recsys_lab.pages.number_format import number, percent
+from recsys_lab.pages.number_format import decimals, number, percent
 from recsys_lab.pages.table import Table
 
 
@@ -45,7 +45,7 @@ def write_card(manifest: Mapping[str, Any], file: Path) -> None:
         split=_split(manifest),
         split_settings=facts.settings_rows(settings["split"]),
         split_counts=facts.split_counts(manifest),
-        leaks=[(leak, in_words(leak)) for leak in by_weight(manifest["leaks"])],
+        leaks=said_once(manifest["leaks"]),
         kinds_by_time=", ".join(KINDS_BY_TIME),
         features=Table(
             "Columns that models may read.", facts.FEATURE_HEADS, facts.feature_rows(manifest)
@@ -82,7 +82,7 @@ def _distributions(manifest: Mapping[str, Any]) -> Table:
     statistics = manifest["statistics"]
     kinds = {"events per user": "history_length", "events per item": "item_popularity"}
     rows = [
-        [name, *(number(statistics[key][column]) for column in facts.DISTRIBUTION)]
+        [name, *decimals([statistics[key][column] for column in facts.DISTRIBUTION], places=2)]
         for name, key in kinds.items()
     ]
     caption = "Events per user (length of a history) and per item (its popularity)."

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from recsys_lab.data.card import facts
-from recsys_lab.data.leaks.finding import by_weight, in_words
+from recsys_lab.data.leaks.finding import said_once
 from recsys_lab.pages.number_format import number
 from recsys_lab.pages.table import Table
 
@@ -75,10 +75,9 @@ def leaks_list(manifest: Mapping[str, Any]) -> RenderableType:
     if not manifest["leaks"]:
         return Padding(Text("leak check: no findings", style="green"), (0, 0, 1, 0))
     rows = []
-    for leak in by_weight(manifest["leaks"]):
-        severity = leak["severity"]
-        word = Text(severity.upper() if severity == "leak" else severity, _STYLES[severity])
-        rows.append((word, Text.assemble((leak["kind"], "bold"), f": {in_words(leak)}")))
+    for leak in said_once(manifest["leaks"]):
+        word = Text(leak.severity, _STYLES[leak.severity])
+        rows.append((word, Text.assemble((leak.kind, "bold"), f": {leak.text}")))
     return _shown(Table("leak check", (), rows, whole=(0,)))
 
 

@@ -92,7 +92,7 @@ class Engine(Protocol):
 def unreadable(error: BaseException) -> UserError:
     """The error for damage that shows only when rows are read, such as a damaged page."""
     return UserError(
-        f"the log could not be read to its end: {first_line(error)}. A file may be "
+        f"the log could not be read completely: {first_line(error)}. A file may be "
         "damaged or cut short; copy or download it again"
     )
 

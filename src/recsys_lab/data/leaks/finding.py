@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -108,9 +108,53 @@ def weighed(count: int, total: int, severity: Severity) -> Severity:
     return severity if count >= max(FEW, RARE * total) else "note"
 
 
-def by_weight(leaks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_weight(leaks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Findings of a manifest, the most severe first."""
     return sorted(leaks, key=lambda entry: -SEVERITIES.index(entry["severity"]))
+
+
+class Said(NamedTuple):
+    """What a card says of a finding.
+
+    Attributes:
+        severity: see `Severity`.
+        kind: its name.
+        phases: ``validation``, ``test``, or both.
+        text: the explanation, with its advice.
+    """
+
+    severity: Severity
+    kind: str
+    phases: str
+    text: str
+
+
+def said_once(leaks: Sequence[Mapping[str, Any]]) -> list[Said]:
+    """The findings of a manifest in words, the most severe first.
+
+    Two that differ only in the phase and its numbers are one sentence.
+    """
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in by_weight(leaks):
+        _, end, rest = _counted(entry)
+        key = (entry["severity"], entry["kind"], end, rest, entry.get("cure"))
+        groups.setdefault(key, []).append(entry)
+    said = []
+    for entries in groups.values():
+        first = entries[0]
+        phases = " and ".join(dict.fromkeys(entry["phase"] for entry in entries))
+        counts = " and ".join("".join(_counted(entry)[:2]) for entry in entries)
+        explanation = f"{counts if _counted(first)[1] else ''}{_counted(first)[2]}"
+        text = in_words({**first, "explanation": explanation})
+        said.append(Said(first["severity"], first["kind"], phases, text))
+    return said
+
+
+def _counted(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """COUNT of TOTAL UNITS (SHARE, then the end of the bracket, and the rest: all, if other."""
+    explanation = str(entry["explanation"])
+    before, end, rest = explanation.partition("%)")
+    return (before, end, rest) if end else ("", "", explanation)
 
 
 def in_words(entry: Mapping[str, Any]) -> str:

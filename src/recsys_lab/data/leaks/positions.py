@@ -41,8 +41,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "repeated_targets": Kind(
         "note",
-        "are items of their user's history: never recommended if seen items are excluded, easy "
-        "otherwise",
+        "are repeat purchases (items of the user's history): unreachable if seen items are "
+        "excluded, easy otherwise",
     ),
     "repeats_last_event": Kind(
         "note",
@@ -52,8 +52,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "tied_times": Kind(
         "note",
-        "have the time of the last event of their history: only the file's order decides which of "
-        "the two came first",
+        "have the time of the last event of their history: their order is taken from the file",
         by_time=True,
     ),
     "same_basket": Kind(

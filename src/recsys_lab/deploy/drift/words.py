@@ -149,8 +149,8 @@ def details_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     cells = [
         (
             row["value"],
-            percent(row["old"]),
-            percent(row["new"]),
+            f"{row['old']:.2%}",
+            f"{row['new']:.2%}",
             f"{100 * (row['new'] - row['old']):+.2f}",
         )
         for row in rows

@@ -48,7 +48,7 @@ class WandbMirror(Mirror):
             account = wandb.Api(timeout=20).viewer.username
         except Exception as error:
             raise UserError(
-                f"mirror=wandb:{self.name}: W&B does not answer, or nobody is logged in "
+                f"mirror=wandb:{self.name}: W&B does not answer, or you are not logged in "
                 f"({first_line(error)}); log in: wandb login; nothing was written"
             ) from error
         self.entity = self.entity or account

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST, PROGRESS, WORK = "manifest.json", "progress.json", ".work"
-_OTHERWISE = "; choose another output, or delete this folder to start anew"
+_OTHERWISE = "; choose another output, or delete this folder to start again"
 _FOREIGN = "; choose another output"
 
 

@@ -73,12 +73,12 @@ def codes_line(codes: dict[str, Any]) -> str:
     """The report in one line."""
     changes = codes["churn"]
     if changes is None:
-        return "semantic IDs: made anew; none can be compared with those of RUN"
+        return "semantic IDs: made again; none can be compared with those of RUN"
     known, new = number(changes["items"]), number(changes["new"])
     if codes["kept"]:
         return f"semantic IDs: {known} known items keep their codes; {new} new items get codes"
     equal = percent(changes["levels"][-1]["equal"])
     return (
-        f"semantic IDs: made anew; {equal} of {known} known items have the codes they had, {new} "
+        f"semantic IDs: made again; {equal} of {known} known items have the codes they had, {new} "
         "items are new"
     )

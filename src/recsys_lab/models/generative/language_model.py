@@ -135,7 +135,7 @@ def _check(found: LanguageModel, source: str) -> None:
     if config.is_encoder_decoder:
         problem = "is an encoder and a decoder"
     elif "position_ids" not in inspect.signature(found.body.forward).parameters:
-        problem = "cannot be told the positions of its tokens"
+        problem = "does not accept the positions of its tokens"
     elif not all(layer.is_croppable for layer in found.kept_layers):
         problem = "keeps a state other than keys and values of its tokens"
     elif found.words.weight.device.type != "meta":

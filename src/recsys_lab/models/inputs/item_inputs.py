@@ -170,7 +170,7 @@ class Inputs:
         if self.config.text is None:
             return None
         if run is not None and (run / KEPT).exists():
-            with reading(run / KEPT, "; bring the file back, or train again"):
+            with reading(run / KEPT, "; restore the file, or train again"):
                 kept: NDArray[np.float32] = np.load(run / KEPT, allow_pickle=False)
             return kept
         assert self.config.encoder is not None  # checked before

@@ -17,7 +17,9 @@ COLOURS = 8
 _NARROW = 6.2  # width of a character, in units of the drawing
 _UPWARD = tuple(range(-55, 56, 11))  # vertical distances of a mark from its point
 
-_STYLES = {
+Style = Literal["strong", "good", "muted", "faint"]
+Key = tuple[Style, Literal["dots", "line"], str]
+_STYLES: dict[Style, tuple[str, str]] = {
     "strong": ("fill:var(--accent)", "stroke:var(--accent);stroke-width:2px"),
     "good": ("fill:var(--good);stroke:var(--paper)", "stroke:var(--good);stroke-width:1.8px"),
     "muted": ("fill:var(--muted);opacity:.55", "stroke:var(--muted);stroke-width:1px;opacity:.7"),
@@ -84,7 +86,7 @@ class Series:
 
     points: Sequence[tuple[float, float, str]]
     kind: Literal["dots", "line", "steps"] = "dots"
-    style: Literal["strong", "good", "muted", "faint"] = "strong"
+    style: Style = "strong"
     label: str = ""
     colour: int | None = None
     mark: str = ""
@@ -105,6 +107,16 @@ def legend(names: Mapping[int, str]) -> Markup:
     """Names beside their numbers and colours, by index from 0."""
     keys = [tag("li", badge(index), name) for index, name in names.items()]
     return tag("ul", *keys, class_="legend")
+
+
+def style_legend(keys: Sequence[Key]) -> Markup:
+    """What dots and lines of a style stand for, in order."""
+    drawn = []
+    for style, kind, text in keys:
+        mark = _STYLES[style][0].partition(";stroke")[0].replace("fill", "background")
+        sample = tag("span", class_="key line" if kind == "line" else "key", style=mark)
+        drawn.append(tag("li", sample, text))
+    return tag("ul", *drawn, class_="legend")
 
 
 def padded(name: str, values: Sequence[float], *, log: bool = False, whole: bool = False) -> Axis:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.pages.number_format import decimal, duration, format_value, percent
+from recsys_lab.pages.number_format import counted, decimal, duration, format_value, percent
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.tables import main_metric
 from recsys_lab.runs.origin import first_weights
@@ -116,7 +116,7 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
     compute = values.get("compute") or {}
     shown = {
         "seconds": ("time of the whole run", "{:,.1f} s"),
-        "prepare_seconds": ("preparing the data", "{:,.1f} s"),
+        "prepare_seconds": ("of which data preparation", "{:,.1f} s"),
         "step_seconds": ("in training steps", "{:,.1f} s"),
         "wait_seconds": ("waiting for batches", "{:,.1f} s"),
         "peak_memory_mebibytes": ("peak memory", "{:,.0f} MiB"),
@@ -138,7 +138,9 @@ def compute_rows(values: Values) -> list[tuple[str, str]]:
         rows.append(("best epoch", f"{best['epoch'] + 1} of {len(epochs)}"))
     refit = values.get("refit") or {}
     if "epochs" in refit:
-        rows.append(("refit", f"{refit['epochs']} epochs on training and validation events"))
+        rows.append(
+            ("refit", f"{counted(refit['epochs'], 'epoch')} on training and validation events")
+        )
     return rows + _settings(values.get("machine") or {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recsys_lab.pages.number_format import percent
+from recsys_lab.pages.number_format import counted, percent
 from recsys_lab.runs.origin import are_of_refit
 from recsys_lab.runs.provenance import DIFF
 
@@ -57,10 +57,11 @@ def _on_protocol(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]])
     again = next((r for r in slices if (r["slice"], r["value"]) == ("target_repeated", "yes")), {})
     targets = sum(row["targets"] for row in slices if row["slice"] == "target_repeated")
     if again:
-        effect = "no model can hit them" if fields.get("exclude_seen") else "they are easy to hit"
+        excluded = bool(fields.get("exclude_seen"))
+        effect = "true makes them unreachable" if excluded else "false makes them easy to hit"
         yield (
-            f"{_part(again['targets'], targets)} are already in their user's history; with "
-            f"exclude_seen={str(bool(fields.get('exclude_seen'))).lower()} {effect}."
+            f"{_part(again['targets'], targets)} are repeat purchases (items of the user's "
+            f"history); exclude_seen={effect}."
         )
 
 
@@ -97,7 +98,7 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
     if refit:
         epochs = (
             f"trained from {'its initial weights' if refit.get('init_from') else 'scratch'} for "
-            f"{refit['epochs']} epochs"
+            f"{counted(refit['epochs'], 'epoch')}"
             if "epochs" in refit
             else "fit"
         )
@@ -136,7 +137,10 @@ def _on_targets(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) 
     for what in ("user", "item"):
         least = settings.get(f"min_{what}_count") or 0
         if least > 1:
-            yield f"The numbers do not cover {what}s with fewer than {least} events: filtered out."
+            yield (
+                f"{what.capitalize()}s with fewer than {least} events were excluded; results do "
+                "not apply to them."
+            )
 
 
 def _on_users(values: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> Iterator[str]:

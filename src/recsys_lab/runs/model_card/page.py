@@ -11,6 +11,7 @@ from recsys_lab.files.atomic import remove_dead_temporaries, write_text
 from recsys_lab.pages import markdown
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
 from recsys_lab.pages.markup import Markup, render
+from recsys_lab.pages.number_format import counted
 from recsys_lab.pages.table import Table
 from recsys_lab.runs.model_card import facts, tables
 from recsys_lab.runs.model_card.facts import Facts
@@ -120,14 +121,14 @@ def _curves(values: Values) -> Iterator[tuple[str, Markup]]:
         if not points:
             continue
         lines = [Series(points, "line", label=key)] if len(points) > 1 else []
-        dots = Series([point for point in points if point[0] == best or len(points) == 1])
+        dots = Series([point for point in points if point[0] - 1 == best or len(points) == 1])
         chart = xy_chart(
             [*lines, dots],
             Axis("epoch", 1.0, max(points[-1][0], 2.0), whole=True),
             padded(key, [value for _, value, _ in points]),
             key=f"curve-{name}",
             title=f"{key} by epoch",
-            description=f"{len(points)} epochs, {key} from {points[0][1]:.4f} to "
+            description=f"{counted(len(points), 'epoch')}, {key} from {points[0][1]:.4f} to "
             f"{points[-1][1]:.4f}; the dot is the best epoch.",
         )
         yield key, chart

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_lab.evaluation.student import quantile
 from recsys_lab.pages.charts.parallel import Line, ParallelAxis, parallel_chart
-from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
+from recsys_lab.pages.charts.xy import Axis, Key, Series, padded, style_legend, xy_chart
+from recsys_lab.pages.number_format import counted
 from recsys_lab.sweeps.report.summary import brief, format_point
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from optuna.trial import FrozenTrial
 
+    from recsys_lab.pages.charts.xy import Style
     from recsys_lab.pages.markup import Markup
     from recsys_lab.sweeps.report.summary import SweepSummary
     from recsys_lab.sweeps.space import Dimension
@@ -53,11 +55,37 @@ def history_chart(story: SweepSummary, objective: int) -> Markup:
         key=f"history-{objective}",
         title=f"{name} by trial",
         description=(
-            f"{len(values)} finished trials as dots, {len(stopped)} pruned trials as paler dots at "
-            f"their last value, and a line of the best so far, ending at {reached[-1][1]:.4g}."
+            f"{counted(len(values), 'finished trial')} as dots, {len(stopped)} pruned as paler "
+            f"dots at the last value, and a line of the best so far, ending at "
+            f"{reached[-1][1]:.4g}."
         ),
         width=WIDE,
     )
+
+
+def history_legend(story: SweepSummary) -> Markup:
+    """Of `history_chart`."""
+    keys: list[Key] = [("strong", "dots", "finished trial"), ("good", "line", "best so far")]
+    if any(t.state.name == "PRUNED" and _last(t) is not None for t in story.trials):
+        keys.insert(1, ("muted", "dots", "pruned trial, at its last value"))
+    return style_legend(keys)
+
+
+def slice_legend(story: SweepSummary) -> Markup:
+    """Of `slice_chart` and `front_chart`."""
+    best = "trial of the Pareto front" if len(story.directions) > 1 else "best trial"
+    return style_legend([("faint", "dots", "finished trial"), ("good", "dots", best)])
+
+
+def curves_legend(story: SweepSummary) -> Markup:
+    """Of `curves_chart`: the styles that it has."""
+    shown = {_curve_style(story, trial) for trial in story.trials if trial.intermediate_values}
+    keys: list[Key] = [
+        ("good", "line", "best"),
+        ("faint", "line", "other trial"),
+        ("muted", "line", "pruned trial"),
+    ]
+    return style_legend([key for key in keys if key[0] in shown])
 
 
 def slice_chart(story: SweepSummary, dimension: Dimension, objective: int) -> Markup | None:
@@ -85,7 +113,7 @@ def slice_chart(story: SweepSummary, dimension: Dimension, objective: int) -> Ma
         padded(name, [trial.values[objective] for trial in story.complete]),
         key=f"slice-{story.space.dimensions.index(dimension)}-{objective}",
         title=f"{name} against {key}",
-        description=f"{len(points)} finished trials as dots; the best one is green.",
+        description=f"{counted(len(points), 'finished trial')} as dots; the best one is green.",
     )
 
 
@@ -117,8 +145,9 @@ def parallel(story: SweepSummary) -> Markup:
         key="parallel",
         title="Parameters of every finished trial",
         description=(
-            f"{len(lines)} finished trials as lines over {len(uprights) - 1} searched keys, with "
-            f"{story.objectives[0]} at the right; better trials are drawn stronger."
+            f"{counted(len(lines), 'finished trial')} as lines over "
+            f"{counted(len(uprights) - 1, 'searched key')}, with {story.objectives[0]} at the "
+            "right; better trials are drawn stronger."
         ),
     )
 
@@ -143,8 +172,8 @@ def front_chart(story: SweepSummary) -> Markup:
         key="front",
         title=f"{first} against {second}",
         description=(
-            f"{len(points)} finished trials as dots, and a line through the {len(front)} trials of "
-            "the Pareto front."
+            f"{counted(len(points), 'finished trial')} as dots, and a line through the "
+            f"{counted(len(front), 'trial')} of the Pareto front."
         ),
         width=WIDE,
     )
@@ -157,10 +186,8 @@ def curves_chart(story: SweepSummary) -> Markup | None:
         values = sorted(trial.intermediate_values.items())
         if not values:
             continue
-        state = trial.state.name
-        style: Any = "muted" if state == "PRUNED" else "faint"
-        style = "good" if trial.number in story.best else style
-        tip = f"trial {trial.number} ({state.lower()})"
+        style = _curve_style(story, trial)
+        tip = f"trial {trial.number} ({trial.state.name.lower()})"
         points = [
             (epoch + 1.0, value, f"{tip}, epoch {epoch + 1}: {value:.4g}")
             for epoch, value in values
@@ -177,8 +204,8 @@ def curves_chart(story: SweepSummary) -> Markup | None:
         key="curves",
         title=f"{story.objectives[0]} by epoch",
         description=(
-            f"{len(series)} trials as lines up to their last epoch: the best ones green, pruned "
-            "ones grey."
+            f"{counted(len(series), 'trial')} as lines up to the last epoch: the best green, "
+            "pruned ones grey."
         ),
         width=WIDE,
     )
@@ -213,8 +240,8 @@ def seeds_chart(story: SweepSummary, phase: str) -> Markup:
         key=f"seeds-{phase}",
         title=f"{phase} {story.metric} by seed",
         description=(
-            f"One dot per run of {len(names)} configs; a horizontal bar is the mean, a vertical "
-            "line its 95% interval (Student's t) for several seeds."
+            f"One dot per run of {counted(len(names), 'config')}; a horizontal bar is the "
+            "mean, a vertical line its 95% interval (Student's t) for several seeds."
         ),
     )
 
@@ -222,6 +249,12 @@ def seeds_chart(story: SweepSummary, phase: str) -> Markup:
 def interval_half(values: Sequence[float]) -> float:
     """Half the 95% interval of the mean of normal values, by Student's t."""
     return quantile(0.05, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def _curve_style(story: SweepSummary, trial: FrozenTrial) -> Style:
+    if trial.number in story.best:
+        return "good"
+    return "muted" if trial.state.name == "PRUNED" else "faint"
 
 
 def _better(story: SweepSummary, objective: int) -> Any:

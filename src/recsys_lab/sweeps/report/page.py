@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recsys_lab.pages.markup import join, render, track
+from recsys_lab.pages.number_format import counted, decimals
 from recsys_lab.pages.table import Table
 from recsys_lab.sweeps.report import charts
 from recsys_lab.sweeps.report.summary import (
@@ -23,17 +24,18 @@ def html(story: SweepSummary) -> str:
     """The HTML page."""
     counts = story.counts
     tiles = [
-        ("trials ended", str(counts["complete"] + counts["pruned"] + counts["failed"])),
+        ("ended trials", str(counts["complete"] + counts["pruned"] + counts["failed"])),
         ("pruned", str(counts["pruned"])),
         ("failed", str(counts["failed"])),
     ]
     lead = f"{NONE_KEEPS}." if story.complete else f"{NONE_ENDED}; the causes are listed below."
     if story.best:
         best = story.ranked[0]
-        tiles.insert(0, (f"best {story.objectives[0]}", f"{best.values[0]:.4g}"))
+        tiles.insert(0, (f"best {story.objectives[0]}", decimals(best.values[:1])[0]))
         lead = f"Best of the search: trial {best.number} with {format_point(best.params)}."
         if len(story.directions) > 1:
-            lead = f"{len(story.best)} trials form the Pareto front of {len(story.complete)}."
+            front, finished = len(story.best), counted(len(story.complete), "finished trial")
+            lead = f"The Pareto front has {front} of {finished}."
     return render(
         "sweeps/report/page.html",
         story=story,

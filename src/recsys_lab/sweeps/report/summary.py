@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config.choice import say
+from recsys_lab.pages.number_format import counted, decimals
 from recsys_lab.sweeps.failures import budgeted
 from recsys_lab.sweeps.storage.attributes import ATTEMPTS, CAUSE, CHANGES, FIRST_STEP, RELEASED
 from recsys_lab.sweeps.winner import keeps_constraints
@@ -120,7 +121,7 @@ def head_facts(story: SweepSummary) -> list[tuple[str, str]]:
                 for name, direction in zip(story.objectives, story.directions, strict=True)
             ),
         ),
-        ("Budget", f"{options['n_trials']} trials, {ended} of them ended"),
+        ("Budget", f"{counted(options['n_trials'], 'trial')}, of which {ended} ended"),
         ("Trials", ", ".join(states) or "none"),
         ("Pruned", _share(counts["pruned"], ended)),
         ("Sampler", say(options["sampler"])),
@@ -151,7 +152,7 @@ def cost_facts(story: SweepSummary) -> list[tuple[str, str]]:
         trial.user_attrs[FIRST_STEP] for trial in story.trials if FIRST_STEP in trial.user_attrs
     ]
     return [
-        ("Device-hours", f"{hours:.3f} by {len(spans)} worker processes"),
+        ("Device-hours", f"{hours:.3f} by {counted(len(spans), 'worker')}"),
         ("Idle share of the workers", idle),
         ("Median time of a trial", _median(ran)),
         ("Median time to a trial's first step", _median(began)),
@@ -160,21 +161,25 @@ def cost_facts(story: SweepSummary) -> list[tuple[str, str]]:
 
 def best_rows(story: SweepSummary) -> list[list[str]]:
     """Rows of the best trials: number (starred: the best or the front), values, parameters."""
-    return [_row(story, trial) for trial in story.ranked[:SHOWN]]
+    return _rows(story, story.ranked[:SHOWN])
 
 
 def front_rows(story: SweepSummary) -> list[list[str]]:
     """Rows of the whole Pareto front, by the first objective."""
     sign = -1 if story.directions[0] == "maximize" else 1
     front = [trial for trial in story.complete if trial.number in story.best]
-    return [_row(story, t) for t in sorted(front, key=lambda t: (sign * t.values[0], t.number))]
+    return _rows(story, sorted(front, key=lambda t: (sign * t.values[0], t.number)))
 
 
-def _row(story: SweepSummary, trial: FrozenTrial) -> list[str]:
+def _rows(story: SweepSummary, trials: Sequence[FrozenTrial]) -> list[list[str]]:
+    columns = [decimals(column) for column in zip(*(t.values for t in trials), strict=True)]
     return [
-        f"{trial.number}*" if trial.number in story.best else str(trial.number),
-        *(f"{value:.4g}" for value in trial.values),
-        format_point(trial.params),
+        [
+            f"{trial.number}*" if trial.number in story.best else str(trial.number),
+            *(column[place] for column in columns),
+            format_point(trial.params),
+        ]
+        for place, trial in enumerate(trials)
     ]
 
 

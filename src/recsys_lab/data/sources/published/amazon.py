@@ -15,7 +15,7 @@ from recsys_lab.data.sources.published.reviews import ReviewDataset
 
 LICENCE = (
     "No licence is stated: reviews and product pages of Amazon, published by the McAuley lab "
-    "(UCSD) for research; citation is asked for. Check that your use is allowed."
+    "(UCSD) for research; citation is requested. Check that your use is allowed."
 )
 
 LOG = {"user_id": pl.String, "item_id": pl.String, "rating": pl.Float64, "timestamp": pl.Int64}

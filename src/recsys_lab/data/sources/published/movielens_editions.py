@@ -117,7 +117,7 @@ def _named(variant: str) -> DatasetInfo:
         about=About(
             title=f"MovieLens {variant.upper()}",
             homepage=f"https://grouplens.org/datasets/movielens/{variant}/",
-            licence=f"{LICENCES.get(variant, MAY_USE)}; citation is asked for.",
+            licence=f"{LICENCES.get(variant, MAY_USE)}; citation is requested.",
             citation="Harper and Konstan (2015). The MovieLens Datasets: History and Context. ACM "
             "Transactions on Interactive Intelligent Systems 5(4). "
             "https://doi.org/10.1145/2827872",

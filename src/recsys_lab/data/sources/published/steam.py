@@ -37,7 +37,7 @@ class Steam(ReviewDataset):
             title="Steam Video Game and Bundle Data, reviews version 2",
             homepage="https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data",
             licence="No licence is stated: reviews of Steam, published by the McAuley lab (UCSD) "
-            "for research; citation is asked for. Check that your use is allowed.",
+            "for research; citation is requested. Check that your use is allowed.",
             citation="Kang and McAuley (2018). Self-Attentive Sequential Recommendation. ICDM. "
             "https://doi.org/10.1109/ICDM.2018.00035; Wan and McAuley (2018). Item Recommendation "
             "on Monotonic Behavior Chains. RecSys. https://doi.org/10.1145/3240323.3240369",
