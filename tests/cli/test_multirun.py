@@ -76,6 +76,10 @@ def test_jobs_share_the_devices_and_each_has_its_own(tmp_path, monkeypatch, caps
     typed = ["seed=0,1,2,3", "model=sasrec", "hydra.sweep.dir='many'", "hydra.searchpath=[x]"]
     jobs = multirun.jobs_of("auto", arguments(*typed, config_dir="mine"))
     assert jobs.count == 2
+    told = (
+        "2 jobs at a time, on the GPUs 0, 1 (launcher.jobs=2); each one's output is in its job.log"
+    )
+    assert f"{told}; each one's output is in its job.log" in capsys.readouterr().err
     for number in range(4):
         overrides = [f"seed={number}", "model=sasrec", "run_dir=many"]
         jobs.start(jobs.add(overrides, tmp_path / f"many/{number}"))
