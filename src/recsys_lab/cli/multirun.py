@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import UserError
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
@@ -168,15 +168,24 @@ class Jobs:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """End the processes with this one, each with its checkpoint."""
+        """End the processes with this one, each with its checkpoint.
+
+        Raises:
+            Interrupted: instead of the interruption; says how to go on.
+        """
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             for _, process in self._running.values():
                 process.interrupt()
             for _, process in self._running.values():
                 process.finish()
-            raise
+            if not isinstance(error, KeyboardInterrupt | Interrupted):
+                raise
+            resumed = "\n".join(
+                f"  recsys-lab train resume={job.folder}" for job, _ in self._running.values()
+            )
+            raise Interrupted(f"stopped; progress is saved. Resume with:\n{resumed}") from None
 
 
 def take_jobs(
