@@ -40,7 +40,7 @@ def place(folder: Path) -> str:
     if not path.exists():
         return "before the first checkpoint"
     state = torch.load(path, map_location="cpu", weights_only=True)
-    return f"last checkpoint: epoch {state['epoch']}, step {state['global_step']}"
+    return f"last checkpoint: epoch {state['epoch'] + 1}, step {state['global_step']}"
 
 
 def wait_for_progress(

@@ -10,7 +10,7 @@ from recsys_lab.cli import multirun
 from recsys_lab.cli.main import run_command
 from recsys_lab.cli.multirun import Jobs, print_jobs, take_jobs
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import UserError
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.experiment.tracked import start_of
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.record import RunRecord
@@ -76,6 +76,8 @@ def test_jobs_share_the_devices_and_each_has_its_own(tmp_path, monkeypatch, caps
     typed = ["seed=0,1,2,3", "model=sasrec", "hydra.sweep.dir='many'", "hydra.searchpath=[x]"]
     jobs = multirun.jobs_of("auto", arguments(*typed, config_dir="mine"))
     assert jobs.count == 2
+    told = "2 jobs at a time, on the GPUs 0, 1 (launcher.jobs=2); each one's output is in"
+    assert told in capsys.readouterr().err
     for number in range(4):
         overrides = [f"seed={number}", "model=sasrec", "run_dir=many"]
         jobs.start(jobs.add(overrides, tmp_path / f"many/{number}"))
@@ -119,7 +121,7 @@ def test_an_interruption_ends_all_of_them(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(multirun.time, "sleep", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=f"train resume={tmp_path}/0\n.*resume={tmp_path}/1$"):
         jobs.wait()
     assert devices.signalled == [0, 1]
 

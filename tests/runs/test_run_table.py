@@ -100,6 +100,9 @@ def test_verbs_take_the_references_and_say_what_they_mean(runs, capsys):
     assert run_command(["train", "resume=130450-6", "seed=1"]) == 2
     said = capsys.readouterr().err
     assert f"130450-6: {runs[1]}" in said  # and then what resume refuses
+    Path("sweeps/130450-6").mkdir(parents=True)  # the name of a sweep, for compare
+    assert run_command(["compare", "130450-6"]) == 2
+    assert "contains no run" in capsys.readouterr().err
     assert run_command(["show", "nothing"]) == 2
     assert "not a run" in capsys.readouterr().err
 

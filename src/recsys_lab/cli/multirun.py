@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import UserError
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
 from recsys_lab.runs.find import LeftOut, run_folders
-from recsys_lab.runs.listing import row_of
+from recsys_lab.runs.listing import one_row
 from recsys_lab.runs.references import RUNS, references
 from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns
 
@@ -168,15 +168,24 @@ class Jobs:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """End the processes with this one, each with its checkpoint."""
+        """End the processes with this one, each with its checkpoint.
+
+        Raises:
+            Interrupted: instead of the interruption; says how to go on.
+        """
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             for _, process in self._running.values():
                 process.interrupt()
             for _, process in self._running.values():
                 process.finish()
-            raise
+            if not isinstance(error, KeyboardInterrupt | Interrupted):
+                raise
+            resumed = "\n".join(
+                f"  recsys-lab train resume={job.folder}" for job, _ in self._running.values()
+            )
+            raise Interrupted(f"stopped; progress is saved. Resume with:\n{resumed}") from None
 
 
 def take_jobs(
@@ -230,6 +239,9 @@ def jobs_of(wanted: int | Literal["auto"], args: argparse.Namespace) -> Jobs:
         return Jobs(swept)
     launcher = Local(Local.Config())
     launcher.count(count)
+    devices = visible_devices()
+    on = f"on the GPUs {', '.join(devices)}" if devices else "on the CPU"
+    tell(f"{count} jobs at a time, {on} ({OPTION}={count}); each one's output is in its {LOG}")
     return Jobs(swept, launcher, count, shared)
 
 
@@ -239,7 +251,7 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
     rows: list[dict[str, Any]] = []
     for job in jobs.all:
         given = {_key(text): text.partition("=")[2] for text in job.overrides}
-        row = {key: value for key, value in row_of(job.folder).items() if key in _taken(job)}
+        row = {key: value for key, value in one_row(job.folder).items() if key in _taken(job)}
         rows.append({"job": job.number, **row, **{key: given.get(key) for key in keys}})
         if job.failure:
             rows[-1]["status"] = "failed"
@@ -253,7 +265,7 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
 
 
 def _taken(job: Job) -> tuple[str, ...]:
-    main = row_of(job.folder).get("main") or ""
+    main = one_row(job.folder).get("main") or ""
     return ("status", "seconds", "main", main)
 
 

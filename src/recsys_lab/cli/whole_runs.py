@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import ListConfig
 
+from recsys_lab.comparison.collect import SWEEPS
 from recsys_lab.pages.terminal import tell
+from recsys_lab.runs.references import resolved
 
 if TYPE_CHECKING:
     from recsys_lab.config.verbs import Verb
@@ -52,12 +55,8 @@ def _override(text: str, verb: Verb) -> str:
 
 def _whole_run(key: str, text: str) -> str:
     """The run directory that a reference means; other texts as they are."""
-    import os
-
-    if not text or text == "auto" or os.path.exists(text):
+    if not text or text == "auto" or os.path.exists(text) or (SWEEPS / text).is_dir():
         return text
-    from recsys_lab.runs.references import resolved
-
     folder = resolved(key, text)
     if folder is None:
         return text

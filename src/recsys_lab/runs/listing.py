@@ -48,7 +48,7 @@ def csv_columns(rows: Sequence[Row]) -> list[str]:
     return [*FIRST_COLUMNS, *metric_columns(rows), "folder"]
 
 
-def row_of(folder: Path) -> Row:
+def one_row(folder: Path) -> Row:
     """The row of one run, see `list_runs`; empty if there is none that can be read."""
     try:
         return _fields(RunRecord.load(folder))

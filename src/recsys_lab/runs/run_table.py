@@ -157,7 +157,7 @@ def as_table(rows: Sequence[Row], columns: Sequence[str]) -> rich.table.Table:
         for index, column in enumerate(columns)
         if any(isinstance(_value(row, column), int | float) for row in rows)
     }
-    cells = [[_written(column, _value(row, column)) for column in columns] for row in rows]
+    cells = [[written(column, _value(row, column)) for column in columns] for row in rows]
     heads = [_head(column) for column in columns]
     table = Table("", heads, cells, numbers, range(len(columns)))
     return table.rich(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -190,8 +190,8 @@ def _blocks(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[Text]:
     """A line per value; the console must not wrap them."""
     for row in rows:
         first, *others = columns
-        lines = [f"{first}: {_written(first, _value(row, first))}"]
-        told = ((column, _written(column, _value(row, column))) for column in others)
+        lines = [f"{first}: {written(first, _value(row, first))}"]
+        told = ((column, written(column, _value(row, column))) for column in others)
         lines += [f"  {column}: {text}" for column, text in told if text]
         yield Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
@@ -229,7 +229,8 @@ def _read_settings(row: Row) -> Mapping[str, Any]:
     }
 
 
-def _written(column: str, value: Any) -> str:
+def written(column: str, value: Any) -> str:
+    """A value as a cell of a table."""
     if value is None:
         return ""
     if column == "created":
