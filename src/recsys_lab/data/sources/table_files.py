@@ -116,14 +116,12 @@ class Tables:
         self._require(wanted, opened[0].columns, columns, first)
         for file, one in zip(listed, opened, strict=True):
             self._require(wanted, one.columns, [*one.columns, *file.partition], file)
-        shared = [
-            name
-            for name in columns
-            if name in further and all(name in one.frame.collect_schema() for one in opened)
-        ]
-        read = columns if every else list(dict.fromkeys([*names, *shared]))
+        had = [{*one.columns, *file.partition} for file, one in zip(listed, opened, strict=True)]
+        header = [name for name in columns if all(name in names_of for names_of in had)]
+        read = [*names, *(name for name in header if name in further)]
+        read = columns if every else list(dict.fromkeys(read))
         warnings = self._warnings(listed, opened, names)
-        return OpenTables(self.where, listed, tables, opened, read, columns, warnings)
+        return OpenTables(self.where, listed, tables, opened, read, header, warnings)
 
     def _warnings(self, listed: list[Listed], opened: list[Opened], names: list[str]) -> list[str]:
         """Warnings about empty files and about columns that only some files have."""
@@ -204,7 +202,7 @@ class OpenTables:
         tables: the same files, checked.
         opened: the same files, opened.
         columns: to read.
-        header: the columns of the first file.
+        header: the columns that all files have.
         warnings: about the files.
 
     Attributes:
