@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from recsys_lab.config import is_component
 from recsys_lab.config.commands import (
     CompareConfig,
+    DashboardConfig,
     DatasetsConfig,
     EvaluateConfig,
     ExplainConfig,
@@ -127,6 +128,12 @@ VERBS: Mapping[str, Verb] = {
         "list the runs in a folder, filtered and sorted",
         "recsys-lab runs where=model=SASRec sort=-test/ndcg@10",
         RunsConfig,
+        positional="dir",
+    ),
+    "dashboard": Verb(
+        "a local page over runs, sweeps and comparisons, live",
+        "recsys-lab dashboard runs port=8100",
+        DashboardConfig,
         positional="dir",
     ),
     "show": Verb(

@@ -62,7 +62,7 @@ def list_runs(folder: Path) -> list[Row]:
         what = "is a file" if folder.exists() else "there is no such folder"
         raise UserError(f"dir: {folder}: {what}; give a folder with runs: recsys-lab runs DIR.")
     closed: list[LeftOut] = []
-    rows = [_row(path, folder) for path in run_folders(folder, closed)]
+    rows = [row_of(path, folder)[0] for path in run_folders(folder, closed)]
     for item in closed:
         _log.warning("left out: %s: %s", item.folder, item.reason)
     return rows
@@ -132,7 +132,7 @@ def as_table(rows: Sequence[Row], columns: Sequence[str], title: str) -> rich.ta
             numbers.add(index)
         if column in ("status", "created", "seed", "seconds"):
             short.add(index)
-    cells = [[_written(column, row.get(column)) for column in columns] for row in rows]
+    cells = [[written(column, row.get(column)) for column in columns] for row in rows]
     table = Table(title, columns, cells, numbers, short)
     return table.rich(box=box.SIMPLE_HEAD, pad_edge=False)
 
@@ -161,17 +161,23 @@ def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return rows_as_csv([columns, *cells])
 
 
-def _row(path: Path, folder: Path) -> Row:
+def row_of(path: Path, folder: Path) -> tuple[Row, RunRecord | str]:
+    """The row of one run, see `list_runs`, and its record, or why that cannot be read.
+
+    Args:
+        path: the run directory.
+        folder: above it; the column ``folder`` is relative to it.
+    """
     where = str(path.relative_to(folder))
     try:
         record = RunRecord.load(path)
-        return _fields(record) | {"folder": where}
+        return _fields(record) | {"folder": where}, record
     except UserError as error:
         message = str(error)
     except (KeyError, TypeError, AttributeError) as error:
         message = f"{path}: the record lacks {error}: of another version, or changed by hand"
     _log.warning("%s", message)
-    return {"name": path.name, "status": "unreadable", "folder": where}
+    return {"name": path.name, "status": "unreadable", "folder": where}, message
 
 
 def _fields(record: RunRecord) -> Row:
@@ -258,7 +264,8 @@ def _key(value: Any) -> tuple[int, float, str] | None:
     return None if value is None else (1, 0.0, str(value).casefold())
 
 
-def _written(column: str, value: Any) -> str:
+def written(column: str, value: Any) -> str:
+    """A value as a cell of a table."""
     if value is None:
         return ""
     if column == "created":
