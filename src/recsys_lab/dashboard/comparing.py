@@ -100,7 +100,7 @@ class Comparer:
                 text=True,
                 errors="replace",
                 env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
-                start_new_session=True,  # Ctrl-C is for this process, which ends the other
+                process_group=0,  # Ctrl-C is for this process, which ends the other
             )
         try:
             text, _ = self._process.communicate()

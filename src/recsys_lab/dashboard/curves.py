@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ def draw_curves(runs: Sequence[tuple[Run, Sequence[Mapping[str, Any]]]], wanted:
     usual = [str(run.row.get("recipe.monitor")) for run, epochs in runs if epochs]
     key = wanted or next((name for name in usual if name in keys), keys[0] if keys else "")
     curves = {place: _points(epochs, key) for place, (_, epochs) in enumerate(runs)}
-    names = {place: str(run.row["name"]) for place, (run, _) in enumerate(runs)}
+    names = _names([run for run, _ in runs])
     drawn = {place: points for place, points in curves.items() if points}
     if not drawn:
         return Curves(key, keys, None, legend({}), list(names.values()))
@@ -69,6 +70,16 @@ def draw_curves(runs: Sequence[tuple[Run, Sequence[Mapping[str, Any]]]], wanted:
     )
     lacking = [name for place, name in names.items() if place not in drawn]
     return Curves(key, keys, chart, legend({place: names[place] for place in drawn}), lacking)
+
+
+def _names(runs: Sequence[Run]) -> dict[int, str]:
+    """Names of the runs by their places, with their folders where a name is not unique."""
+    count = Counter(str(run.row["name"]) for run in runs)
+    names = enumerate(str(run.row["name"]) for run in runs)
+    return {
+        place: name if count[name] == 1 else f"{name} {runs[place].row['folder']}"
+        for place, name in names
+    }
 
 
 def _points(epochs: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:

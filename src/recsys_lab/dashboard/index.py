@@ -71,7 +71,7 @@ class Snapshot:
         version: another one whenever a run changed.
         runs: in no order.
         names: of all columns.
-        differing: settings that differ between the runs; those that most runs have come first.
+        differing: settings with several values; those that most runs have come first.
     """
 
     version: int
@@ -135,10 +135,8 @@ class Index:
             return self._snapshot
 
     def _differing(self) -> list[str]:
-        total = len(self.runs)
-        counts = {key: sum(of.values()) for key, of in self._values.items()}
-        names = [k for k, of in self._values.items() if len(of) > 1 or counts[k] < total]
-        return sorted(names, key=lambda key: (-counts[key], key))
+        counts = {key: sum(of.values()) for key, of in self._values.items() if len(of) > 1}
+        return sorted(counts, key=lambda key: (-counts[key], key))
 
     def _look(self, key: str, path: Path, sweeps: set[str]) -> None:
         known, stamp = self.runs.get(key), _stamp(path)

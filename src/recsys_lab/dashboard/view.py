@@ -135,9 +135,8 @@ def _table(
 ) -> Markup:
     columns = columns_of(snapshot, query)
     groups = groups_of(chosen.runs, query, metric)
-    numbers = {
-        c for c in columns if any(cell_of(r, c).is_number for r in chosen.runs[: query.rows])
-    }
+    shown = [run for group in groups for run in group.runs]
+    numbers = {name for name in columns if any(cell_of(run, name).is_number for run in shown)}
     places = {run.id: place for place, run in enumerate(ticked)}
     return render(
         "dashboard/runs.html",
