@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from recsys_lab.dashboard.server import Dashboard
-from tests.dashboard.made import of_every_kind
+from tests.dashboard.made import many, of_every_kind
 from tests.support.devtools import chromium
 
 
@@ -27,6 +27,12 @@ def serving(folder, refresh=0.2):
 def folder(tmp_path_factory):
     """Runs of every kind."""
     return of_every_kind(tmp_path_factory.mktemp("dashboard") / "runs")
+
+
+@pytest.fixture(scope="session")
+def five_hundred(tmp_path_factory):
+    """500 runs, to be read only."""
+    return many(tmp_path_factory.mktemp("five_hundred") / "runs", 500)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from recsys_lab.dashboard.index import Index, id_of
+from recsys_lab.dashboard.index import id_of
 from recsys_lab.files.locks import hold
 from recsys_lab.runs.epochs import write_epochs
 from tests.comparison.made_runs import config
 from tests.dashboard.conftest import serving
-from tests.dashboard.made import HOSTILE, TOKEN, history, many, running
+from tests.dashboard.made import HOSTILE, TOKEN, history, running
 
 ROWS = "[...document.querySelectorAll('#runs tr[data-run]')].map(row => row.innerText)"
 LINES = "document.querySelectorAll('#curves polyline').length"
@@ -133,24 +133,12 @@ def test_a_running_curve_grows_and_a_new_run_appears_without_a_reload(tmp_path, 
     browser.wait("!document.querySelector('#lost').hidden")
 
 
-def test_500_runs_open_in_two_seconds(tmp_path, browser):
+def test_500_runs_open_in_two_seconds(five_hundred, browser):
     """As seconds of the processor: others may work on this machine."""
-    folder = many(tmp_path / "runs", 500)
-    with serving(folder, refresh=2) as dashboard:
+    with serving(five_hundred, refresh=2) as dashboard:
         browser.show_as()
         spent = time.process_time()
         browser.open(dashboard.url)
         browser.wait("document.querySelectorAll('#runs tr[data-run]').length === 500")
         assert time.process_time() - spent < 2
         assert browser.faults() == []
-
-
-def test_records_are_read_again_only_where_they_changed(tmp_path):
-    folder = many(tmp_path / "runs", 500)
-    index = Index(folder)
-    index.refresh(60)
-    before = index.snapshot()
-    spent = time.process_time()
-    index.refresh(60)
-    assert time.process_time() - spent < 0.2
-    assert index.snapshot() is before

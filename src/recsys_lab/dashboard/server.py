@@ -58,9 +58,7 @@ class Dashboard:
     @property
     def url(self) -> str:
         """Where a browser on this machine finds it."""
-        everywhere = self._host in ("0.0.0.0", "::", "")
-        host = "127.0.0.1" if everywhere else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return url_of(self._host, self.port)
 
     @property
     def is_open(self) -> bool:
@@ -72,8 +70,13 @@ class Dashboard:
         try:
             self._server.serve_forever(poll_interval=0.2)
         finally:
-            self._server.server_close()
-            self._site.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give the address back, and end a running comparison; `run` does that at its end."""
+        self._server.is_open = False
+        self._server.server_close()
+        self._site.close()
 
     def stop(self) -> None:
         """Let `run`, in another thread, end."""
@@ -88,7 +91,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(bound.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = bound
-        self.site = site
+        self.site, self.is_open = site, True
         self.names = {"localhost", host.casefold()} - {""}
         if host not in LOOPBACK:
             self.names |= {socket.gethostname().casefold(), socket.getfqdn().casefold()}
@@ -108,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a request."""
+        if not self.server.is_open:  # a connection from before
+            self.close_connection = True
+            return
         answer = self._refused() or self._answer()
         if answer.status == HTTPStatus.OK and self.headers.get("If-None-Match") == answer.tag:
             self.send_response(HTTPStatus.NOT_MODIFIED)
@@ -170,6 +176,12 @@ class _Handler(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         """Name the program, not the version of Python."""
         return "recsys-lab"
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds what listens at an address."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _name_of(host: str) -> str:
