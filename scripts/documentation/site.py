@@ -33,6 +33,7 @@ HOW_TO = (
     "choose-a-model",
     "resume",
     "track",
+    "dashboard",
     "compare",
     "explain",
     "retrain",

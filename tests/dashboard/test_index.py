@@ -11,7 +11,7 @@ import pytest
 from recsys_lab.dashboard.index import Index, epochs_of
 from recsys_lab.dashboard.query import Query, grouped, selected
 from recsys_lab.dashboard.scan import scan
-from recsys_lab.dashboard.studies import sweeps_of
+from recsys_lab.dashboard.studies import comparisons_of, sweeps_of
 from recsys_lab.files.locks import hold
 from recsys_lab.runs.epochs import write_epochs
 from recsys_lab.runs.find import run_folders
